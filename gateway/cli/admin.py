@@ -10,19 +10,24 @@ It also writes times, durations and sizes as people do: `05:12:07 UTC (4 min ago
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from gateway.cli.serve import FAILED, complain
+from gateway.cli.serve import FAILED, HERE, WRONG_SETTINGS, complain
 
 if TYPE_CHECKING:
     from typing import Any
 
     import httpx
+
+    from gateway.settings import AdminSettings
 
 
 # Seconds to wait for a response. An order waits for Redis and for the other replicas, and a purge
@@ -33,11 +38,6 @@ _PATIENCE_WITH_ORDERS = 60.0
 _TITLE_FOR_CALLERS = "Training Gateway"
 # Members of /status that version 0.1.0 does not send.
 _STATUS = {"time", "findings", "mode_order"}
-
-
-def _address(_context: click.Context, _option: click.Parameter, said: str) -> str:
-    """The URL of an address. A port alone is a port of this machine."""
-    return f"http://127.0.0.1:{said}" if said.isdecimal() else said
 
 
 def _sendable(_context: click.Context, _option: click.Parameter, said: str | None) -> str | None:
@@ -52,24 +52,76 @@ def _sendable(_context: click.Context, _option: click.Parameter, said: str | Non
     return said
 
 
-admin_option = click.option(
+_admin_option = click.option(
     "--admin",
-    default="http://127.0.0.1:8081",
-    show_default=True,
-    envvar="GATEWAY_ADMIN__PORT",
-    show_envvar=True,
-    callback=_address,
     metavar="URL|PORT",
-    help="The admin address of a running gateway, or a port of this machine.",
+    help="The admin address of a running gateway, or a port of this machine. Default: the one of "
+    "the settings (GATEWAY_CONFIG, GATEWAY_ADMIN__PORT), otherwise http://127.0.0.1:8081.",
 )
-token_option = click.option(
+_token_option = click.option(
     "--token",
-    envvar="GATEWAY_ADMIN__TOKEN",
-    show_envvar=True,
     callback=_sendable,
-    help="The admin token, if the gateway has one. The variable is safer: ps does not show it.",
+    help="The admin token, if the gateway has one. Default: the one of the settings "
+    "(GATEWAY_ADMIN__TOKEN, GATEWAY_ADMIN__TOKEN_FILE, GATEWAY_CONFIG). That is safer: ps does not "
+    "show it.",
+)
+_ca_option = click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The certificate authorities (PEM) of an https address. Default: the public ones.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the response unchanged.")
+
+
+def plane_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which gateway it asks. It gets an `Admin` as `plane`."""
+
+    @wraps(command)
+    def with_plane(
+        *, admin: str | None, token: str | None, ca: Path | None, **others: object
+    ) -> None:
+        command(plane=_plane(admin, token, ca), **others)
+
+    return _admin_option(_token_option(_ca_option(with_plane)))
+
+
+def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
+    """The admin plane that the options name. For missing options the settings decide: the file in
+    GATEWAY_CONFIG and the environment, as for a gateway that starts here."""
+    from gateway.settings import load_admin
+
+    tls = None if ca is None else _trusting("--ca", ca)
+    if admin is not None and admin.isdecimal():
+        admin = f"http://127.0.0.1:{admin}"
+    if admin is None or token is None:
+        here, faults = load_admin(None)
+        if faults:
+            complain(map(str, faults), WRONG_SETTINGS)
+        if admin is None:
+            admin = _own_address(here)
+            if tls is None and here.tls_cert is not None:
+                tls = _trusting("admin.tls_cert", here.tls_cert)
+                # It is the certificate of this one gateway. It need not have the name 127.0.0.1.
+                tls.check_hostname = False
+                tls.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
+        if token is None and here.token is not None:
+            token = here.token.get_secret_value()
+    return Admin(admin, token, tls)
+
+
+def _own_address(here: AdminSettings) -> str:
+    """The URL at which a gateway with these settings serves operators on this machine."""
+    host = HERE.get(here.host, here.host)
+    scheme = "http" if here.tls_cert is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{here.port}"
+
+
+def _trusting(name: str, path: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError:  # also ssl.SSLError
+        complain([f"{name}: {path} has no certificates that can be used (wanted: PEM)"], FAILED)
 
 
 def seconds_of(date_time: str) -> float:
@@ -81,7 +133,8 @@ def seconds_of(date_time: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The admin plane at an address, with the token that it needs, if any.
+    """The admin plane at an address, with the token that it needs, if any. `tls` replaces the
+    default context, which trusts the public authorities.
 
     If there is no response, or the response is a problem or no JSON of a gateway, `get` and `order`
     write a line to standard error. Then they exit with status 1.
@@ -89,6 +142,7 @@ class Admin:
 
     url: str
     token: str | None = field(repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
@@ -142,13 +196,12 @@ class Admin:
                 headers={} if self.token is None else {"Authorization": f"Bearer {self.token}"},
                 timeout=patience,
                 trust_env=False,
+                verify=self.tls or True,
             )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             complain([f"--admin {address}: is not an address (wanted: http://host:port)"], FAILED)
-        except httpx.ConnectError:
-            complain(
-                [f"{address}: nothing listens there; is it the admin address (--admin)?"], FAILED
-            )
+        except httpx.ConnectError as error:
+            complain([f"{address}: {_why_unconnected(error)}"], FAILED)
         except httpx.HTTPError as error:
             doubt = "" if words is None else "; the order may be done; it is safe to repeat it"
             why = str(error) or type(error).__name__
@@ -161,7 +214,10 @@ class Admin:
 
         try:
             described = httpx.get(
-                f"{self.address}/openapi.json", timeout=_PATIENCE, trust_env=False
+                f"{self.address}/openapi.json",
+                timeout=_PATIENCE,
+                trust_env=False,
+                verify=self.tls or True,
             )
             title = described.json()["info"]["title"]
         except (httpx.HTTPError, ValueError, LookupError, TypeError):
@@ -183,7 +239,9 @@ class Admin:
         problem = answer.json() if kind.startswith("application/problem+json") else {}
         said = problem.get("detail") or problem.get("title")
         if answer.status_code == 401 and "admin.token" not in str(said):
-            said = "needs the admin token: --token or GATEWAY_ADMIN__TOKEN"
+            said = (
+                "needs the admin token: --token, GATEWAY_ADMIN__TOKEN or GATEWAY_ADMIN__TOKEN_FILE"
+            )
         if answer.status_code in (401, 404, 405) and self._is_for_callers():
             self._is_the_callers_port()
         if said:
@@ -191,6 +249,20 @@ class Admin:
         if not answer.is_success or not kind.startswith("application/json"):
             self.is_something_else(answer.status_code)
         return answer
+
+
+def _why_unconnected(error: httpx.ConnectError) -> str:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    match cause:
+        case None:
+            return "nothing listens there; is it the admin address (--admin)?"
+        case ssl.SSLCertVerificationError():
+            why = cause.verify_message
+            return f"its certificate is not trusted: {why} (--ca names its authority)"
+        case _:
+            return f"TLS failed: {cause.reason}; does the admin port use TLS?"
 
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))

@@ -12,13 +12,12 @@ import click
 
 from gateway.cli.admin import (
     Admin,
-    admin_option,
     duration,
     json_option,
     moment,
+    plane_options,
     seconds_of,
     size,
-    token_option,
 )
 
 if TYPE_CHECKING:
@@ -43,13 +42,10 @@ Examples:
   gateway explain trn_000001 --admin http://127.0.0.1:8081 --json""",
 )
 @click.argument("training_id", metavar="ID")
-@admin_option
-@token_option
+@plane_options
 @click.option("--partition", help="The partition, if several have the training.")
 @json_option
-def explain(
-    training_id: str, admin: str, token: str | None, partition: str | None, as_json: bool
-) -> None:
+def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool) -> None:
     """Print what the next request for a training gets. Then print what each tier holds of it, its
     version floor, its next refresh, and its last events (such as a fetch, or an invalidation and
     who ordered it).
@@ -57,7 +53,6 @@ def explain(
     Neither the content of the training nor a credential is printed.
     """
     query = {} if partition is None else {"partition": partition}
-    plane = Admin(admin, token)
     answer = plane.get(f"/explain/{quote(training_id, safe='')}", query)
     if as_json:
         click.echo(answer.text)

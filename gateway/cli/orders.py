@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.admin import Admin, admin_option, json_option, seconds_of, token_option
+from gateway.cli.admin import Admin, json_option, plane_options, seconds_of
 from gateway.cli.status import mode_words
 
 if TYPE_CHECKING:
@@ -28,16 +28,14 @@ Examples:
 @click.argument("training_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--updated-at", metavar="TIME", help="Only versions before this date-time.")
 @click.option("--soft", is_flag=True, help="Keep old responses for use while the API fails.")
-@admin_option
-@token_option
+@plane_options
 @json_option
 def invalidate(
     *,
     training_ids: tuple[str, ...],
     updated_at: str | None,
     soft: bool,
-    admin: str,
-    token: str | None,
+    plane: Admin,
     as_json: bool,
 ) -> None:
     """Make the stored responses of these trainings invalid, in every partition and every replica.
@@ -51,7 +49,6 @@ def invalidate(
         words["updated_at"] = updated_at
     if soft:
         words["soft"] = True
-    plane = Admin(admin, token)
     _tell(plane, plane.order("/invalidate", words), as_json=as_json)
 
 
@@ -65,16 +62,14 @@ Examples:
 @click.option("--partition", metavar="NAME", help="Only this partition (see gateway explain).")
 @click.option("--soft", is_flag=True, help="Keep old responses for use while the API fails.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation on a terminal.")
-@admin_option
-@token_option
+@plane_options
 @json_option
 def purge(
     *,
     partition: str | None,
     soft: bool,
     yes: bool,
-    admin: str,
-    token: str | None,
+    plane: Admin,
     as_json: bool,
 ) -> None:
     """Make all stored responses invalid, in every replica.
@@ -83,7 +78,6 @@ def purge(
     kept for use while the API fails. Exit code 3: some replicas, or some replicas of Redis, did not
     confirm.
     """
-    plane = Admin(admin, token)
     if not yes and sys.stdin.isatty():
         what = "all stored responses" if partition is None else f"partition {partition}"
         question = f"{plane.address}: purge {what}, and fetch them again within the API's limit?"
@@ -133,14 +127,12 @@ Examples:
   gateway mode normal""",
 )
 @click.argument("mode", metavar="[MODE]", required=False, type=click.Choice(sorted(_EFFECTS)))
-@admin_option
-@token_option
+@plane_options
 @json_option
-def set_mode(mode: str | None, admin: str, token: str | None, as_json: bool) -> None:
+def set_mode(mode: str | None, plane: Admin, as_json: bool) -> None:
     """Without MODE, print the mode of the gateway, since when it holds, and who ordered it. With
     MODE (normal, frozen, bypass), set the mode of all replicas. They follow within a second.
     """
-    plane = Admin(admin, token)
     if mode is None:
         _, words = plane.status()
         told = {name: words[name] for name in ("mode", "mode_order")}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from gateway.settings import Settings
+    from gateway.settings import AdminSettings, Settings
 
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ def _end_by_signals() -> None:
 
 _PATIENCE = 2.0
 # The address to connect to if a server listens on all addresses.
-_HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @click.command(
@@ -155,9 +155,9 @@ def health(config: Path | None) -> None:
 
     Exit code 0, without output: the gateway answers. Exit code 1, with one line: it does not.
     """
-    from gateway.settings import admin_address
+    from gateway.settings import load_admin
 
-    connection = _connection(*admin_address(config))
+    connection = _connection(load_admin(config)[0])
     address = f"{connection.host}:{connection.port}"
     try:
         connection.request("GET", "/livez")
@@ -170,11 +170,11 @@ def health(config: Path | None) -> None:
         complain([f"admin.port: {address} answers {status}"], FAILED)
 
 
-def _connection(host: str, port: int, has_tls: bool) -> HTTPConnection:
-    host = _HERE.get(host, host)
-    if not has_tls:
-        return HTTPConnection(host, port, timeout=_PATIENCE)
+def _connection(admin: AdminSettings) -> HTTPConnection:
+    host = HERE.get(admin.host, admin.host)
+    if admin.tls_cert is None:
+        return HTTPConnection(host, admin.port, timeout=_PATIENCE)
     anybody = ssl.create_default_context()
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE
-    return HTTPSConnection(host, port, timeout=_PATIENCE, context=anybody)
+    return HTTPSConnection(host, admin.port, timeout=_PATIENCE, context=anybody)

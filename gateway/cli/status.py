@@ -10,13 +10,12 @@ import click
 
 from gateway.cli.admin import (
     Admin,
-    admin_option,
     duration,
     json_option,
     moment,
+    plane_options,
     seconds_of,
     size,
-    token_option,
 )
 
 if TYPE_CHECKING:
@@ -36,17 +35,15 @@ Examples:
   gateway status
   gateway status --admin http://127.0.0.1:8081 --json""",
 )
-@admin_option
-@token_option
+@plane_options
 @json_option
-def status(admin: str, token: str | None, as_json: bool) -> None:
+def status(plane: Admin, as_json: bool) -> None:
     """Print what is wrong with a running gateway, since when, and what to do about it. Then print
     its mode, requests, limit, Redis and cache.
 
     One replica is asked. Times are in UTC, by the clock of that replica. Exit code 4: something is
     bad.
     """
-    plane = Admin(admin, token)
     answer, words = plane.status()
     if as_json:
         click.echo(answer.text)

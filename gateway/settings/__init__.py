@@ -18,7 +18,7 @@ from gateway.settings.access_files import (
     read_clients,
     tokens_file,
 )
-from gateway.settings.load import admin_address, load, misspelt, opentelemetry
+from gateway.settings.load import load, load_admin, misspelt, opentelemetry
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings, changed, effective
 from gateway.settings.types import (
     AccessMode,
@@ -57,11 +57,11 @@ __all__ = [
     "SweepWarm",
     "TokensGiven",
     "WritesMode",
-    "admin_address",
     "changed",
     "clients_file",
     "effective",
     "load",
+    "load_admin",
     "misspelt",
     "opentelemetry",
     "read_clients",

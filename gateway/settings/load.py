@@ -21,6 +21,7 @@ from gateway.settings.schema import (
     KINDS,
     SECRETS,
     SECTIONS,
+    AdminSettings,
     Settings,
     contradictions,
     judge,
@@ -64,18 +65,20 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
     return settings
 
 
-def admin_address(
+def load_admin(
     config: Path | None, environ: Mapping[str, str] = os.environ
-) -> tuple[str, int, bool]:
-    """Host and port of the admin port, and whether it has TLS. An invalid host or port is replaced
-    by its default.
+) -> tuple[AdminSettings, list[Fault]]:
+    """The settings of the admin plane, and their faults. A default replaces an invalid value.
 
-    No other setting and no file of clients, tokens or secrets is judged. A file may have got a
-    fault since the start, and the gateway goes on with the version before.
+    No other setting and no file of clients or tokens is judged. A file may have got a fault since
+    the start, and the gateway goes on with the version before.
     """
     given = _gather(config, environ)
-    admin = _judge(given.values)[0].admin
-    return admin.host, admin.port, bool(given.values.get("admin.tls_cert"))
+    settings, unsound = _judge(given.values)
+    faults = [*given.faults, *unsound]
+    if given.complete:
+        faults = [each for each in faults if setting_of(each.name).startswith("admin.")]
+    return settings.admin, faults
 
 
 def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,9 +23,9 @@ from tests.system.commands import run
 AUTHORITY = trustme.CA()
 
 
-def certified(folder: Path, name: str) -> dict[str, str]:
-    """Settings that give a plane a certificate of its own for 127.0.0.1."""
-    pair = AUTHORITY.issue_cert("127.0.0.1")
+def certified(folder: Path, name: str, host: str = "127.0.0.1") -> dict[str, str]:
+    """Settings that give a plane a certificate of its own for this host."""
+    pair = AUTHORITY.issue_cert(host)
     cert, key = folder / f"{name}.crt", folder / f"{name}.key"
     cert.write_bytes(b"".join(blob.bytes() for blob in pair.cert_chain_pems))
     key.write_bytes(pair.private_key_pem.bytes())
@@ -134,6 +135,63 @@ async def test_the_api_may_have_a_private_authority(
             assert (await planes.get("trn_000001")).status_code == 502
         async with gateway(base_url, upstream__ca_certs=str(path)) as planes:
             assert (await planes.get("trn_000001")).status_code == 200
+
+
+async def mode(folder: Path, *arguments: str, **settings: str) -> tuple[int, str]:
+    """The exit code of `gateway mode`, and what it prints."""
+    return await asyncio.to_thread(partial(run, "mode", *arguments, folder=folder, **settings))
+
+
+async def test_commands_reach_an_admin_port_over_tls(
+    upstream: RunningSimulator, tmp_path: Path
+) -> None:
+    """The authority is an option; a certificate that is not trusted is named as the reason."""
+    ca = tmp_path / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(ca)
+    (tmp_path / "junk").write_text("")
+    async with gateway(upstream.base_url, **certified(tmp_path, "admin")) as planes:
+        url, plain = str(planes.admin.base_url), str(planes.data.base_url)
+
+        trusted = await mode(tmp_path, "--admin", url, "--ca", str(ca))
+        untrusted = await mode(tmp_path, "--admin", url)
+        junk = await mode(tmp_path, "--admin", url, "--ca", str(tmp_path / "junk"))
+        no_tls = await mode(tmp_path, "--admin", plain.replace("http:", "https:"))
+
+    assert trusted[1].startswith("mode normal\n")
+    assert [each[0] for each in (trusted, untrusted, junk, no_tls)] == [0, 1, 1, 1]
+    assert "its certificate is not trusted: unable to get local issuer" in untrusted[1]
+    assert "--ca names its authority" in untrusted[1]
+    assert "has no certificates that can be used" in junk[1]
+    assert "TLS failed" in no_tls[1]
+
+
+async def test_commands_beside_a_gateway_go_by_its_settings(
+    upstream: RunningSimulator, tmp_path: Path
+) -> None:
+    """As in a container: port, token and certificate, whatever its name. Another certificate is
+    not spoken to."""
+    own, other = tmp_path / "own", tmp_path / "other"
+    own.mkdir()
+    other.mkdir()
+    settings = certified(own, "admin", "admin.edge.svc")
+    (tmp_path / "token").write_text("t0ken\n")
+
+    def file(folder: Path, port: int | None) -> str:
+        certificate = certified(folder, "admin", "admin.edge.svc") if folder == other else settings
+        lines = ["[admin]", 'host = "0.0.0.0"', f"port = {port}", 'token_file = "token"']
+        lines += [f'{name.partition("__")[2]} = "{path}"' for name, path in certificate.items()]
+        path = tmp_path / f"{folder.name}.toml"
+        path.write_text("\n".join(lines))
+        return str(path)
+
+    async with gateway(upstream.base_url, **settings, admin__token="t0ken") as planes:
+        port = planes.admin.base_url.port
+        exit_code, said = await mode(tmp_path, GATEWAY_CONFIG=file(own, port))
+        stranger = await mode(tmp_path, GATEWAY_CONFIG=file(other, port))
+
+    assert (exit_code, said.partition("\n")[0]) == (0, "mode normal")
+    assert stranger[0] == 1
+    assert "its certificate is not trusted" in stranger[1]
 
 
 @pytest.mark.parametrize("command", ["serve", "check"])

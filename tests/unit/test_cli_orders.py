@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -160,13 +161,37 @@ def test_a_token_that_no_field_can_hold_is_not_shown(
     plane: Plane, order: tuple[str, ...], token: str
 ) -> None:
     """It is refused as the settings refuse it: nothing is sent, and nothing of it printed."""
-    for result in (
-        run(plane, *order, "--token", token),
-        run(plane, *order, GATEWAY_ADMIN__TOKEN=token),
+    for result, name in (
+        (run(plane, *order, "--token", token), "'--token'"),
+        (run(plane, *order, GATEWAY_ADMIN__TOKEN=token), "admin.token"),
     ):
         assert (result.exit_code, result.stdout, plane.asked) == (2, "", [])
-        assert "'--token'" in result.stderr
+        assert name in result.stderr
         assert "t-" not in result.stderr.replace("--token", "")
+
+
+def test_the_token_may_be_in_a_file(plane: Plane, tmp_path: Path) -> None:
+    """Named by the variable or by the settings file, as for the gateway itself. The option wins."""
+    token, config = tmp_path / "token", tmp_path / "gateway.toml"
+    token.write_text("t-1\n")
+    config.write_text('[admin]\ntoken_file = "token"\n[server]\nport = "none"\n')
+
+    for environment in (
+        {"GATEWAY_ADMIN__TOKEN_FILE": str(token)},
+        {"GATEWAY_CONFIG": str(config)},
+    ):
+        assert run(plane, "purge", **environment).exit_code == 0
+        assert plane.fields["authorization"] == "Bearer t-1"
+        assert run(plane, "purge", "--token", "t-2", **environment).exit_code == 0
+        assert plane.fields["authorization"] == "Bearer t-2"
+
+
+def test_a_token_file_that_is_not_there_is_a_fault(plane: Plane, tmp_path: Path) -> None:
+    """With the words of the settings, before anything is sent."""
+    result = run(plane, "purge", GATEWAY_ADMIN__TOKEN_FILE=str(tmp_path / "none"))
+
+    assert (result.exit_code, plane.asked) == (2, [])
+    assert result.stderr.startswith("admin.token_file: names a file that cannot be read")
 
 
 @each_order

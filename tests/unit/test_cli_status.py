@@ -85,6 +85,7 @@ def plane(monkeypatch: pytest.MonkeyPatch) -> Plane:
 
     def request(method: str, url: str, **told: Any) -> httpx.Response:
         told.pop("trust_env")
+        told.pop("verify")
         with httpx.Client(transport=transport) as client:
             return client.request(method, url, **told)
 
