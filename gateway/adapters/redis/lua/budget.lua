@@ -324,7 +324,7 @@ if known > 0 and known ~= life and at < since + span then
   write_book(book, 'expected', math.max(tonumber(others), read_book(book, 'expected') or 0), keep)
   redis.call('HSETNX', book, 't' .. name, 0)
 end
-if known == life and redis.call('HEXISTS', book, 't' .. name) == 1 then redis.call('HSET', book, 't' .. name, 1) end
+if known == life and redis.call('HGET', book, 't' .. name) then redis.call('HSET', book, 't' .. name, 1) end
 redis.call('PEXPIRE', log, keep)
 
 -- Half of the calls that are known to be unspent may be spent without asking, if replicas lose Redis. Each replica's
