@@ -81,8 +81,8 @@ from gateway.settings import (
 )
 
 _LEASE = 3.0
-# The size of the smallest entries (bytes). The ledger (the shared store of a process without Redis)
-# keeps as many version floors as entries of this size fit into L1.
+# The size of the smallest entries (bytes). L1 has room for a number of entries of this size. The
+# ledger (the shared store of a process without Redis) keeps this number of version floors.
 _SMALLEST_ENTRY = 1_500
 _FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
@@ -120,7 +120,7 @@ class House:
 
 
 def compose(settings: Settings) -> House:
-    """Put the parts together. Raises StartFault, and SettingsFault if a file has a new fault."""
+    """Put the parts together. Raises StartFault. Raises SettingsFault if a file became invalid."""
     admission, operators = admission_of(settings), operator_access_of(settings)
     telemetry = Telemetry(gateway.__version__, clock := SystemClock())
     rules = rules_of(settings, admission)
@@ -205,8 +205,9 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:
-    """The rules for entries: those of the settings, or those of the upstream's headers. If each
-    caller has a partition of its own, the rules of HTTP for private caches apply."""
+    """The rules for entries: those of the settings, or those of the upstream's headers. HTTP has
+    different rules for private and for shared caches. With the upstream's headers, the cache counts
+    as private if each caller has a partition of its own."""
     access, windows = admission.callers.access, windows_of(settings)
     vary = not isinstance(access, Open)
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -304,8 +305,8 @@ def _has_partition_invalidations(settings: Settings) -> bool:
 
 
 def _alone(settings: Settings) -> float:
-    """A replica that has lost Redis may still serve its stored entries for this number of seconds
-    without a call. The time begins when the other replicas no longer count the replica as alive
+    """For how many seconds a replica that has lost Redis may serve its stored entries, and need not
+    call the upstream. The time begins when the other replicas no longer count the replica as alive
     (see Membership)."""
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)

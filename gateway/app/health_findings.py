@@ -1,7 +1,8 @@
 """Findings: what is wrong, whose fault it is, and what to do, in sentences.
 
-Findings follow from the figures of the last minute and the present gauges. A person reads the
-findings of one process. The alerts of `dashboards/` use figures of longer times, and notify people.
+Findings follow from the figures of the last minute and the present gauges. They are for a person
+who looks at one process. The alerts of `dashboards/` notify people, and use figures of longer
+times.
 """
 
 from __future__ import annotations
@@ -181,8 +182,8 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # If a call for one training gets a body that is refused, the call counts as failed too, and
-    # failures have a finding above. Such bodies are subtracted here, because one finding is enough.
+    # If a call for one training gets a body that is refused, the call counts as failed too. The
+    # finding about failed calls (above) includes it, so it is subtracted here.
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(

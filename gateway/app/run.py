@@ -1,5 +1,5 @@
-"""Runs the process until it has drained and stops: its sockets, tasks and signals, and the order in
-which they end."""
+"""Runs the process until it has drained. This module has the sockets, tasks and signals of the
+process, and the order in which they end."""
 
 from __future__ import annotations
 
@@ -161,8 +161,9 @@ def _listening(
     settings: Settings, data_server: Server, admin_server: Server
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
-    # The admin port is first. If it is taken, no caller has connected to a process that ends now:
-    # several processes may share the port for callers (`server.reuse_port`).
+    # The admin port is opened first. If it is taken, this process ends. If the port for callers
+    # were open already, callers could have connected to this process, because several processes may
+    # share that port (`server.reuse_port`).
     admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
@@ -305,8 +306,9 @@ def _freeze_garbage_collector() -> None:
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Seconds after the first signal in which further signals are ignored. For example, `timeout`
-# signals its child and then the child's group, and a shell repeats the terminal's SIGHUP.
+# For this number of seconds after the first signal, further signals are ignored, because they may
+# have the same cause. For example, `timeout` signals its child and then the child's group, and a
+# shell repeats the terminal's SIGHUP.
 _SAME_SIGNAL = 0.02
 
 
@@ -316,8 +318,8 @@ def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
     these signals gets the system's default action. From that moment, a further signal ends the
     process, whatever the event loop does.
 
-    The kernel drops a signal with the default action for the first process of a container. Such a
-    process gets an action that ends it.
+    In the first process of a container the default action has no effect: the kernel drops the
+    signal. So this process gets an action that ends it.
 
     If SIGHUP was ignored at the start (`nohup`), it stays ignored.
     """

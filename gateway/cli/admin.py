@@ -41,7 +41,8 @@ _STATUS = {"time", "findings", "mode_order"}
 
 
 def _sendable(_context: click.Context, _option: click.Parameter, said: str | None) -> str | None:
-    """The token, if the settings would take it. The message quotes nothing of it."""
+    """The token, if it has a valid form. Otherwise raises BadParameter, whose message shows no part
+    of the token."""
     from gateway.settings.parsers import parse_token
 
     if said is not None:
@@ -136,8 +137,8 @@ class Admin:
     """The admin plane at an address, with the token that it needs, if any. `tls` replaces the
     default context, which trusts the public authorities.
 
-    If there is no response, or the response is a problem or no JSON of a gateway, `get` and `order`
-    write a line to standard error. Then they exit with status 1.
+    `get` and `order` write a line to standard error and exit with status 1 in three cases: there is
+    no response, the response is an error, or it is not the JSON of a gateway.
     """
 
     url: str
@@ -154,7 +155,7 @@ class Admin:
         return self._ask("GET", path, query=query, patience=_PATIENCE)
 
     def status(self) -> tuple[httpx.Response, Mapping[str, Any]]:
-        """The response to a GET of /status, and its members. Exits if members are missing that the
+        """The response to a GET of /status, and its members. Exits if a member is missing that the
         commands read."""
         answer = self.get("/status", {})
         try:

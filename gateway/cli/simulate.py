@@ -49,7 +49,8 @@ Example:
   curl http://127.0.0.1:8090/_control/stats
 
 \b
-Faults, for all trainings or for `ids`, `count` times or until they are deleted:
+A fault is for all trainings, or for those in `ids`. It lasts for `count` requests, or until the
+faults are deleted:
   curl -d '{"mode": "status-500", "count": 3}' http://127.0.0.1:8090/_control/fault
   curl -X DELETE http://127.0.0.1:8090/_control/fault
 Requests that met the fault `held` are answered once the faults are deleted.
@@ -100,7 +101,7 @@ Also by POST: /_control/edit, insert, delete, editing, revision, limit,
     help="Length of the window of the limit.",
 )
 @_seconds("--latency", help="Time before each answer.")
-@_seconds("--jitter", help="At most so much is added to the latency, at random.")
+@_seconds("--jitter", help="A random time that is added to the latency, at most this long.")
 @_seconds("--edit-every", help="Time between edits of random trainings; 0: no edits.")
 @_option(
     "--revision",

@@ -108,7 +108,7 @@ def drafted(training: Training, body: DraftInput, at: datetime) -> Training:
 
 
 def as_input(training: Training) -> TrainingInput:
-    """A full write of the values that the training has."""
+    """The body of a full write, with the values that the training has now."""
     return TrainingInput(
         title=training.title,
         content=training.content,

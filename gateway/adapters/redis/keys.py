@@ -71,7 +71,8 @@ class Names:
         return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
 
     def key_of(self, floor: bytes | str) -> Key | None:
-        """The key whose floor has this name. None if this is not the name of a floor."""
+        """The partition and the training whose floor has this name in Redis. None if this is not
+        the name of a floor."""
         name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
         match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
         return None if match is None else Key(match[2], match[1])

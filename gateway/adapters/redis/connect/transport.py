@@ -54,7 +54,7 @@ class Sentinels:
     check_connection = False
 
     def __init__(self, clients: dict[str, Any], name: str, patience: float) -> None:
-        """`clients` has the client of each sentinel, by the sentinel's address as text."""
+        """`clients` maps the address of each sentinel (as text) to the client of this sentinel."""
         self._driver: Any = Sentinel([])  # type: ignore[no-untyped-call]
         self._driver.sentinels = list(clients.values())
         self._where = list(clients)
@@ -128,7 +128,7 @@ class Route:
             self._options["connection_pool"] = self._sentinels
 
     def to(self, place: Place) -> Route:
-        """The way to one node of the cluster whose seeds the URL names."""
+        """The way to one node of the cluster. The URL names the seeds of this cluster."""
         route = copy(self)
         route._options = {**self._options, "host": place[0], "port": place[1]}
         return route
@@ -231,7 +231,7 @@ def why(fault: Exception) -> str:
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
-    # Errors of OpenSSL have numbers of their own, and their texts say more.
+    # Errors of OpenSSL have numbers of their own, which `os.strerror` does not know.
     if "[SSL" not in told and (match := _CONNECTING.search(told)):
         told = f"{match[2]}: {os.strerror(int(match[1]))}"
     return f"{name}: {told}" if told else name
