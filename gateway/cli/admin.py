@@ -62,9 +62,9 @@ _admin_option = click.option(
 _token_option = click.option(
     "--token",
     callback=_sendable,
-    help="The admin token, if the gateway has one. Default: the one of the settings "
-    "(GATEWAY_ADMIN__TOKEN, GATEWAY_ADMIN__TOKEN_FILE, GATEWAY_CONFIG). That is safer: ps does not "
-    "show it.",
+    help="The admin token, if the gateway has one. Default: GATEWAY_ADMIN__TOKEN, or the file in "
+    "GATEWAY_ADMIN__TOKEN_FILE, or (unless --admin is a URL) that of the settings file in "
+    "GATEWAY_CONFIG. These are safer: ps does not show the token.",
 )
 _ca_option = click.option(
     "--ca",
@@ -89,14 +89,16 @@ def plane_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
     """The admin plane that the options name. For missing options the settings decide: the file in
-    GATEWAY_CONFIG and the environment, as for a gateway that starts here."""
+    GATEWAY_CONFIG and the environment, as for a gateway that starts here. An address of another
+    gateway gets no token from that file, only one that the environment gives."""
     from gateway.settings import load_admin
 
     tls = None if ca is None else _trusting("--ca", ca)
-    if admin is not None and admin.isdecimal():
+    is_here = admin is None or admin.isdecimal()
+    if admin is not None and is_here:
         admin = f"http://127.0.0.1:{admin}"
     if admin is None or token is None:
-        here, faults = load_admin(None)
+        here, faults = load_admin(None, is_here=is_here)
         if faults:
             complain(map(str, faults), WRONG_SETTINGS)
         if admin is None:

@@ -66,13 +66,17 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
 
 
 def load_admin(
-    config: Path | None, environ: Mapping[str, str] = os.environ
+    config: Path | None, environ: Mapping[str, str] = os.environ, *, is_here: bool = True
 ) -> tuple[AdminSettings, list[Fault]]:
-    """The settings of the admin plane, and their faults. A default replaces an invalid value.
+    """The settings of the admin plane, and their faults. A default replaces an invalid value. If
+    `is_here` is false, they are for a gateway elsewhere: only the variables of its token count.
 
     No other setting and no file of clients or tokens is judged. A file may have got a fault since
     the start, and the gateway goes on with the version before.
     """
+    if not is_here:
+        tokens = (_variable("admin.token"), _variable("admin.token_file"))
+        environ = {name: environ[name] for name in tokens if name in environ}
     given = _gather(config, environ)
     settings, unsound = _judge(given.values)
     faults = [*given.faults, *unsound]

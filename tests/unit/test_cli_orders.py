@@ -70,7 +70,11 @@ def plane() -> Iterator[Plane]:
 
 def run(plane: Plane, *arguments: str, **environment: str) -> Result:
     """The command in this process, told where the plane is."""
-    return CliRunner().invoke(main, [*arguments, "--admin", plane.url], env=environment)
+    return _run(*arguments, "--admin", plane.url, **environment)
+
+
+def _run(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(main, arguments, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -171,19 +175,23 @@ def test_a_token_that_no_field_can_hold_is_not_shown(
 
 
 def test_the_token_may_be_in_a_file(plane: Plane, tmp_path: Path) -> None:
-    """Named by the variable or by the settings file, as for the gateway itself. The option wins."""
+    """Named by the variable or by the settings file, as for the gateway itself. The option wins.
+    The settings are of a gateway here: another address gets no token from them."""
     token, config = tmp_path / "token", tmp_path / "gateway.toml"
     token.write_text("t-1\n")
     config.write_text('[admin]\ntoken_file = "token"\n[server]\nport = "none"\n')
 
-    for environment in (
-        {"GATEWAY_ADMIN__TOKEN_FILE": str(token)},
-        {"GATEWAY_CONFIG": str(config)},
-    ):
-        assert run(plane, "purge", **environment).exit_code == 0
+    for variable, named in (("GATEWAY_ADMIN__TOKEN_FILE", token), ("GATEWAY_CONFIG", config)):
+        environment = {variable: str(named), "GATEWAY_ADMIN__PORT": plane.url.rpartition(":")[2]}
+        assert _run("purge", **environment).exit_code == 0
         assert plane.fields["authorization"] == "Bearer t-1"
-        assert run(plane, "purge", "--token", "t-2", **environment).exit_code == 0
+        assert _run("purge", "--token", "t-2", **environment).exit_code == 0
         assert plane.fields["authorization"] == "Bearer t-2"
+
+    assert run(plane, "purge", GATEWAY_ADMIN__TOKEN_FILE=str(token)).exit_code == 0
+    assert plane.fields["authorization"] == "Bearer t-1"
+    assert run(plane, "purge", GATEWAY_CONFIG=str(config)).exit_code == 0
+    assert "authorization" not in plane.fields
 
 
 def test_a_token_file_that_is_not_there_is_a_fault(plane: Plane, tmp_path: Path) -> None:
