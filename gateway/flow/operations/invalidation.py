@@ -15,7 +15,6 @@ from typing import Final, assert_never
 from gateway.core.access.operators import LOOPBACK
 from gateway.core.cache.entry import Key
 from gateway.core.cache.write_invalidation import Written
-from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Cause, NoticeKind, Origin
 from gateway.flow.budget.call_permits import Credentials
@@ -74,24 +73,21 @@ class Invalidation:
         about = Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at, soft=soft)
         return await self._everywhere(replace(about, operator=by))
 
-    async def written(self, changed: Written) -> bool:
+    async def written(self, changed: Written) -> None:
         """Invalidate all stored versions of the trainings that a write changed. If the answer to
         the write named a new version, later answers with an older version are ruled out too.
 
-        Returns False if Redis did not answer. In that case only this replica has invalidated its
-        entries. The call may be repeated.
+        Raises RedisUnavailable. The call may be repeated. See `written_here`.
         """
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
-        try:
-            await asyncio.gather(
-                *(self._shared.invalidate(each, None) for each in changed.training_ids)
-            )
-            await asyncio.gather(*(self._shared.invalidate(*each) for each in changed.versions))
-            await self._everywhere(notice, Cause.WRITE)
-        except RedisUnavailable:
-            self.apply(notice, Origin.ORDER, Cause.WRITE, known=False)
-            return False
-        return True
+        await asyncio.gather(*(self._shared.invalidate(each, None) for each in notice.training_ids))
+        await asyncio.gather(*(self._shared.invalidate(*each) for each in changed.versions))
+        await self._everywhere(notice, Cause.WRITE)
+
+    def written_here(self, changed: Written) -> None:
+        """Invalidate in this replica alone what a write changed, because Redis does not answer."""
+        notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
+        self.apply(notice, Origin.ORDER, Cause.WRITE, known=False)
 
     async def purge(
         self, partition: str | None, *, soft: bool, by: str = LOOPBACK.name

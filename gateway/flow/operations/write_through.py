@@ -1,6 +1,6 @@
 """Passes a write of a caller to the upstream, unchanged and once. Before the caller gets the
 answer, all responses that are outdated by the write are invalidated in all replicas. If Redis is
-away, the other replicas are told when it is back.
+away, the other replicas are told when it is back, unless this process has ended before.
 
 core/cache/write_invalidation says which trainings a write changed. If no answer came, the write may
 have been done nevertheless. In that case the target of the write is invalidated too.
@@ -15,6 +15,7 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.rfc9111 import verbatim
 from gateway.core.cache.write_invalidation import Written, is_success, written
 from gateway.core.errors import (
+    RedisUnavailable,
     UpstreamError,
     UpstreamFailure,
     UpstreamRateLimited,
@@ -137,11 +138,12 @@ class Writing:
         if not changed.training_ids:
             return
         for pause in _PAUSES:
-            if await self._invalidation.written(changed):
+            if await self._is_told(changed):
                 return
             await self._clock.sleep(pause)
-        if await self._invalidation.written(changed):
+        if await self._is_told(changed):
             return
+        self._invalidation.written_here(changed)
         self._owed[changed] = None
         if len(self._owed) > _MOST_OWED:
             del self._owed[next(iter(self._owed))]
@@ -151,9 +153,15 @@ class Writing:
         while True:
             await self._clock.sleep(_AGAIN)
             for changed in list(self._owed):
-                if not await self._invalidation.written(changed):
-                    break
-                self._owed.pop(changed, None)
+                if await self._is_told(changed):
+                    self._owed.pop(changed, None)
+
+    async def _is_told(self, changed: Written) -> bool:
+        try:
+            await self._invalidation.written(changed)
+        except RedisUnavailable:
+            return False
+        return True
 
 
 def _failed(reply: Reply) -> UpstreamError:

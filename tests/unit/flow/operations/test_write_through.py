@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -216,3 +217,49 @@ async def test_a_redis_that_was_away_is_told_when_it_is_back(
 
     await replica.fill(2)
     assert replica.upstream.count == 3
+
+
+async def test_it_is_done_here_once_while_redis_is_away(replica: Replica, redis: Redis) -> None:
+    """What is fetched meanwhile is no older than the write, and stays."""
+    await replica.fill(1)
+    writing = writing_of(replica)
+    redis.switch.is_up = False
+    await hand_on(writing, replica, Reply(204, (), b""))
+    await replica.fill(2)
+    repeating = asyncio.create_task(writing.run())
+
+    await settle()
+    repeating.cancel()
+
+    await replica.get()
+    assert replica.upstream.count == 3
+
+
+async def test_a_write_is_told_though_another_is_not(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a cluster one node may be away for long."""
+    await replica.fill(1)
+    writing = writing_of(replica)
+    redis.switch.is_up = False
+    for name in ("trn_9", "trn_1"):
+        replica.upstream.then(Reply(204, (), b""))
+        await writing.hand_on(Order(CALLER, name, replace(WRITE, path=f"/training/{name}")))
+    redis.switch.is_up = True
+    invalidate = redis.store.invalidate
+
+    async def one_away(name: str, version: int | None, *, soft: bool = False) -> None:
+        redis.switch.is_up = name != "trn_9"
+        try:
+            await invalidate(name, version, soft=soft)
+        finally:
+            redis.switch.is_up = True
+
+    monkeypatch.setattr(redis.store, "invalidate", one_away)
+    repeating = asyncio.create_task(writing.run())
+
+    await settle()
+    repeating.cancel()
+
+    await replica.fill(2)
+    assert replica.upstream.count == 4
