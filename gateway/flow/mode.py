@@ -5,6 +5,7 @@ request/mode_handler applies the mode to requests. fill/upstream_call applies it
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -38,8 +39,8 @@ class Modes:
     async def order(self, mode: Mode, by: str = LOOPBACK.name) -> None:
         """Set the mode of all replicas, in the name of the operator `by`. If RedisUnavailable is
         raised, the mode is unchanged."""
-        before = await self._shared.read() or self.ordered
-        order = ModeOrder(mode, _later_than(before, self._clock.now()), by)
+        known = (await self._shared.read(), self.ordered)
+        order = ModeOrder(mode, _later_than(known, self._clock.now()), by)
         await self._shared.write(order)
         self._follow(order)
 
@@ -67,11 +68,11 @@ class Modes:
             self._observer.mode_moved(order.mode, order.by)
 
 
-def _later_than(before: ModeOrder | None, now: float) -> float:
-    """The time of an order that is given now: milliseconds, and after the order before. The clocks
+def _later_than(known: Iterable[ModeOrder | None], now: float) -> float:
+    """The time of an order that is given now: milliseconds, and after all known orders. The clocks
     of two replicas may differ by a few milliseconds."""
-    now = round(now, 3)
-    return now if before is None or before.at is None else max(now, round(before.at + 0.001, 3))
+    times = (each.at for each in known if each is not None and each.at is not None)
+    return max(round(now, 3), *(round(at + 0.001, 3) for at in times), 0.0)
 
 
 def _is_outdated(ordered: ModeOrder | None, known: ModeOrder) -> bool:

@@ -92,6 +92,25 @@ async def test_an_order_is_later_than_the_one_before(
     assert replica.modes.current is Mode.BYPASS
 
 
+async def test_an_order_is_later_than_all_that_its_replica_knows(
+    replica: Replica, redis: Redis
+) -> None:
+    """Also if Redis has an earlier one, which an earlier release put back."""
+    await replica.modes.order(Mode.FROZEN)
+    first = redis.mode.ordered
+    assert first is not None
+    assert first.at is not None
+    replica.modes.ordered = replace(first, at=first.at + 5.0)
+
+    await replica.modes.order(Mode.NORMAL)
+    await replica.modes.look()
+
+    assert replica.modes.current is Mode.NORMAL
+    assert redis.mode.ordered == replica.modes.ordered
+    assert replica.modes.ordered is not None
+    assert replica.modes.ordered.at == pytest.approx(first.at + 5.001)
+
+
 async def test_an_order_without_a_time_is_followed(replica: Replica, redis: Redis) -> None:
     """A mode that was written by hand, or by an earlier release."""
     await replica.modes.order(Mode.FROZEN)
