@@ -117,9 +117,10 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start is still filling the cache. False if the list cannot be used."""
+        """Whether a cold start is still filling the cache. False if the list cannot be used, also
+        after two failures of the API in a row."""
         turn = self.turn
-        if not self._warms or self._failures:
+        if not self._warms or self._failures > 1:
             return False
         return turn is None or not (turn.progress.is_warm or self._is_off(turn))
 
