@@ -1,8 +1,7 @@
 """Findings: what is wrong, whose fault it is, and what to do, in sentences.
 
-Findings follow from the figures of the last minute and the present gauges. They are for a person
-who looks at one process. The alerts of `dashboards/` notify people, and use figures of longer
-times.
+Findings follow from the figures of the last minute and the present gauges. They tell a person
+about one process. The alerts of `dashboards/` notify people, and use figures of longer times.
 """
 
 from __future__ import annotations

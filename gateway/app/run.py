@@ -319,7 +319,7 @@ def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
     process, whatever the event loop does.
 
     In the first process of a container the default action has no effect: the kernel drops the
-    signal. So this process gets an action that ends it.
+    signal. So this process gets an action that ends it as soon as Python code runs.
 
     If SIGHUP was ignored at the start (`nohup`), it stays ignored.
     """
