@@ -231,6 +231,23 @@ async def test_a_cold_start_is_filled_before_it_is_ready(
     assert after["GET /training/{id}"] == 20
 
 
+async def test_one_failure_does_not_end_the_wait_for_a_cold_start(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """The next page is read a moment later; a list that fails for good is not waited for."""
+    await control.fault("status-503", count=1)
+    warm = {"sweep__warm": "before-ready", "freshness__lifetime": "1m"}
+    async with gateway(upstream.base_url, None, **OURS, **warm) as planes:
+
+        async def is_ready() -> bool:
+            return (await planes.data.get("/readyz")).status_code == 200
+
+        await until(is_ready)
+        answers = await asyncio.gather(*map(planes.get, IDS))
+
+    assert {answer.headers["cache-status"].split(";")[1] for answer in answers} == {" hit"}
+
+
 async def test_a_replica_that_was_ready_stays_so_while_redis_is_away(
     upstream: RunningSimulator, own_redis: RedisServer
 ) -> None:
