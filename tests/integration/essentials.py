@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.keys import AccountNames
 from gateway.core.errors import BudgetExhausted
-from gateway.core.vocabulary import Purpose
+from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.simulator import SimulatorClient
 from gateway.simulator.faults import FaultMode
 from tests.doubles.budgets import shares_on
@@ -117,12 +118,17 @@ async def refused(control: SimulatorClient, one: Planes) -> None:
 
 
 async def spent(url: str) -> None:
-    """A budget of one call, asked for two; by itself, since spending a gateway's takes long."""
+    """A budget of one call, asked for two, whose log is then lost; by itself, since spending a
+    gateway's takes long."""
     clock = RealClock()
     connection = Connection(url, clock, RecordingObserver(), timeout=30.0)
     assert await connection.check()
     budget = shares_on(connection, clock, 1, 60.0, start_paced=False)
     charge = await budget.take("spent", Purpose.MISS)
+    with pytest.raises(BudgetExhausted):
+        await budget.take("spent", Purpose.MISS)
+    log = AccountNames("gateway").log("spent")
+    await connection.execute(RedisOperation.BUDGET, lambda client: client.delete(log), at=log)
     with pytest.raises(BudgetExhausted):
         await budget.take("spent", Purpose.MISS)
     await budget.give_back("spent", charge)

@@ -322,7 +322,7 @@ end
 local since = read_book(book, 'since') or 0
 if known > 0 and known ~= life and at < since + span then
   write_book(book, 'expected', math.max(tonumber(others), read_book(book, 'expected') or 0), keep)
-  redis.call('HSETNX', book, 't' .. name, 0)
+  if not redis.call('HGET', book, 't' .. name) then redis.call('HSET', book, 't' .. name, 0) end
 end
 if known == life and redis.call('HGET', book, 't' .. name) then redis.call('HSET', book, 't' .. name, 1) end
 redis.call('PEXPIRE', log, keep)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 import gateway.adapters.redis
 from gateway.adapters.redis.connect.script import Script
+from tests.support.redis_acl import rule
 
 LUA = Path(gateway.adapters.redis.__path__[0]) / "lua"
 
@@ -29,6 +31,15 @@ def test_a_name_that_a_file_does_not_have_is_an_error() -> None:
     """When the gateway starts, and not when the script is run."""
     with pytest.raises(KeyError):
         Script.load("lease", "forget")
+
+
+@pytest.mark.parametrize("path", sorted(LUA.glob("*.lua")), ids=lambda path: path.stem)
+def test_the_documented_user_may_run_each_command(path: Path) -> None:
+    """SECURITY.md lists the rights. A command that a script needs rarely would fail late."""
+    commands = re.findall(r"redis\.p?call\(\s*'(\w+)'", path.read_text())
+
+    assert commands
+    assert {f"+{each.lower()}" for each in commands} <= set(rule())
 
 
 @pytest.mark.parametrize("path", sorted(LUA.glob("*.lua")), ids=lambda path: path.stem)
