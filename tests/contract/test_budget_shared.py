@@ -358,6 +358,25 @@ async def test_a_window_later_it_waits_for_nobody(
     assert await count_granted(replicas[0]) == LIMIT // 2
 
 
+async def test_one_that_returns_later_than_a_window_counts_once(
+    world: RedisWorld, replicas: list[Shares], any_redis_url: str
+) -> None:
+    """Its part is kept for it until it has told, and not any more from then on."""
+    one, other = replicas
+    lose(any_redis_url)
+    await one.look([SCOPE])
+    world.advance(WINDOW + 1.1)
+
+    await other._look([SCOPE])  # the answer to a second question is lost
+    await one.look([SCOPE])
+    assert (known(one).replicas, known(one).silent) == (2, 1)
+    assert await count_granted(one, 2) == 2
+
+    await see(replicas)
+    assert (known(one).replicas, known(one).silent) == (2, 0)
+    assert await count_granted(one, 9) + await count_granted(other, 9) == LIMIT - 2
+
+
 @pytest.mark.parametrize("step", [-60.0, -3.0, 3.0, 60.0])
 async def test_a_clock_that_was_set_is_a_redis_that_forgot(
     replicas: list[Shares], step: float

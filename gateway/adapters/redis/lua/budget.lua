@@ -138,7 +138,7 @@ local SLOW = 3
 -- was heard lately, this is its claim. For a replica that was not heard for `silent`, this is its part, or an equal
 -- part if the replica has no part yet, or if its release knows no parts. If all others are silent, an equal part is
 -- left for this replica. A replica that was not heard for `gone` is forgotten. A replica that knew the life before, and
--- did not look since this life began, is missing. An equal part is kept for it.
+-- has not reported since this life began, is missing. An equal part is kept for it.
 -- Also returns how many replicas there are, whether all that knew the life before have reported what they spent in that
 -- life, whether a silent replica may only be slow, how many are silent, and the sum of the other replicas' parts of
 -- `full`.
@@ -163,7 +163,9 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
         is_slow = is_slow or (at - seen > silent and at - seen <= SLOW * silent)
       end
     elseif string.sub(raw[n], 1, 1) == 't' then
-      returned, told = returned + 1, told + (raw[n + 1] == '1' and 1 or 0)
+      local has_told = raw[n + 1] == '1'
+      told = told + (has_told and 1 or 0)
+      returned = returned + ((has_told or raw[n] == 't' .. name) and 1 or 0)
     end
   end
   local expected = at < (read_book(book, 'since') or 0) + gone and read_book(book, 'expected') or 0
@@ -320,8 +322,10 @@ if not life or life == tonumber(wrong) then
   if known == 0 then make_up_past() end
 end
 local since = read_book(book, 'since') or 0
-if known > 0 and known ~= life and at < since + span then
-  write_book(book, 'expected', math.max(tonumber(others), read_book(book, 'expected') or 0), keep)
+if known > 0 and known ~= life and at < since + tonumber(gone) then
+  if at < since + span then
+    write_book(book, 'expected', math.max(tonumber(others), read_book(book, 'expected') or 0), keep)
+  end
   if not redis.call('HGET', book, 't' .. name) then redis.call('HSET', book, 't' .. name, 0) end
 end
 if known == life and redis.call('HGET', book, 't' .. name) then redis.call('HSET', book, 't' .. name, 1) end
