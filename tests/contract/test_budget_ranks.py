@@ -123,6 +123,19 @@ async def test_a_turn_counts_from_the_moment_it_is_used(world: World) -> None:
         assert await spend(budget, Purpose.MISS) == 1
 
 
+async def test_a_charge_that_has_left_the_window_is_none(world: World) -> None:
+    """Its place may have gone to another call."""
+    async with world.budget(1, 60.0) as budget:
+        paid = await budget.take("default", Purpose.MISS)
+        world.advance(70.0)
+        late = replace(paid, stamp=paid.stamp - world.shifted(70.0))
+        await budget.take("default", Purpose.MISS)
+
+        assert await budget.enter("default", late) is None
+
+        assert await spend(budget, Purpose.MISS) == 0
+
+
 async def test_a_turn_is_undone_by_a_429_in_between(world: World) -> None:
     """It is told so, and costs nothing."""
     async with world.budget(50, 600.0) as budget:

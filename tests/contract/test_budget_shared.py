@@ -495,6 +495,22 @@ async def test_a_turn_is_not_used_where_a_part_is_kept(
     assert await one.enter(SCOPE, turn) is None
 
 
+async def test_charges_that_are_undone_are_no_loss(
+    world: RedisWorld, replicas: list[Shares]
+) -> None:
+    """An empty log would count as lost, and all would wait for each other."""
+    one, life = replicas[0], known(replicas[0]).life
+    paid = [await one.take(SCOPE, Purpose.MISS) for _ in range(2)]
+    world.advance(WINDOW + 10.0)
+
+    for each in paid:
+        late = replace(each, stamp=each.stamp - world.shifted(WINDOW + 10.0))
+        assert await one.enter(SCOPE, late) is None
+
+    await see(replicas)
+    assert known(one).life == life
+
+
 async def test_where_nothing_is_counted_nothing_is_told(
     world: RedisWorld, any_redis_url: str
 ) -> None:

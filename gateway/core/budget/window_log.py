@@ -187,7 +187,8 @@ class WindowLog:
 
     def move(self, stamp: float, now: float) -> bool:
         """Move the charge of a call from `stamp` to `now`, which is later. Returns False if no call
-        is charged at `stamp` any more."""
+        is charged at `stamp` any more, or if that charge has left the window."""
+        self._forget(now)
         moved = [sent for sent in (self._sent, *self._by_rank.values()) if _remove(sent, stamp)]
         for sent in moved:
             insort(sent, now)

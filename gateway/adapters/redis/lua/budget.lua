@@ -359,7 +359,7 @@ local closed_for = gate and math.max(0, gate.closed_until - at) or 0
 return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, quiet, claim, part, part_of(part, limit, holds), unpack(ages) }
 
 -- script: enter
--- Promise: a call whose turn was waited for counts from now on. The charge is undone instead, and the reply says so, if the gate was closed meanwhile, if the charge is not known any more (lost, or undone by a 429), or if the call is now kept for a silent replica. The probe of a closed gate stays the probe. If its charge is undone, the next call becomes the probe.
+-- Promise: a call whose turn was waited for counts from now on. The charge is undone instead, and the reply says so, if the gate was closed meanwhile, if the charge is not known any more (lost, undone by a 429, or older than the window), or if the call is now kept for a silent replica. The probe of a closed gate stays the probe. If its charge is undone, the next call becomes the probe.
 -- KEYS log, gate, book, the log of each rank; ARGV stamp of the charge, name of the replica, limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit, after how long without a report a replica spends its part alone, and after how long it is forgotten, keep (ms).
 
 local limit, span = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -369,7 +369,8 @@ local is_probe = gate and gate.probe == tonumber(ARGV[1])
 local is_closed = gate and not is_probe and at < gate.closed_until
 local may_go = not gate or is_probe
 if may_go and limit > 0 then
-  may_go = redis.call('TYPE', log).ok == 'zset' and redis.call('ZSCORE', log, ARGV[1])
+  local charged = redis.call('TYPE', log).ok == 'zset' and redis.call('ZSCORE', log, ARGV[1])
+  may_go = charged and tonumber(charged) > at - span
 end
 if may_go and limit > 0 then
   make_room(book, 'hash')
@@ -380,11 +381,15 @@ if may_go and limit > 0 then
 end
 local stamp = may_go and at or 0
 for n = 1, #KEYS do
-  if n ~= 2 and n ~= 3 and redis.pcall('ZREM', KEYS[n], ARGV[1]) == 1 and may_go then
-    if n == 1 then
+  if n ~= 2 and n ~= 3 and redis.pcall('ZREM', KEYS[n], ARGV[1]) == 1 then
+    if n == 1 and may_go then
       while redis.call('ZSCORE', log, text(stamp)) do stamp = stamp + 1 end
     end
-    redis.call('ZADD', KEYS[n], text(stamp), text(stamp))
+    if may_go then
+      redis.call('ZADD', KEYS[n], text(stamp), text(stamp))
+    elseif n == 1 and redis.call('EXISTS', log) == 0 then
+      charge({ log }, NEVER, ARGV[8]) -- an empty log counts as lost
+    end
   end
 end
 if is_probe then
