@@ -42,7 +42,7 @@ class Charge:
 @dataclass(frozen=True, slots=True)
 class Closed:
     """A gate after a 429: the seconds until it may reopen. `is_longer` is False if the gate was
-    closed for as long before this 429."""
+    already closed, and this 429 makes that less than SHORTEST_HOLD longer."""
 
     seconds: float
     is_longer: bool

@@ -256,6 +256,17 @@ async def test_a_429_says_whether_the_pause_grew(world: World) -> None:
         assert grew == [True, False, True, True]
 
 
+async def test_429s_of_calls_that_were_sent_together_are_one(world: World) -> None:
+    """Each comes a moment after the one before, and names the same pause."""
+    async with world.budget(10, 60.0) as budget:
+        grew = []
+        for _ in range(3):
+            grew.append((await budget.close("default", 20.0)).is_longer)
+            world.advance(0.2)
+
+        assert grew == [True, False, False]
+
+
 async def test_an_answer_opens_a_gate_that_is_due(world: World) -> None:
     """It does not linger until somebody probes; and it is opened once."""
     async with world.budget(10, 60.0) as budget:

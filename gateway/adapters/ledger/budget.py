@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
-from gateway.core.budget.breaker import Gate
+from gateway.core.budget.breaker import SHORTEST_HOLD, Gate
 from gateway.core.budget.priority import rank_of
 from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Past, Rate, Stretch, WindowLog
 from gateway.core.errors import BudgetExhausted, GateClosed
@@ -118,8 +118,8 @@ class LocalBudget:
         if not is_straggler and account.log is not None:
             account.log.refused(now)
         account.gate = before.close(now, retry_after, self._clock.jitter())
-        is_longer = not is_straggler or account.gate.closed_until != before.closed_until
-        return Closed(account.gate.wait(now), is_longer)
+        wait = account.gate.wait(now)
+        return Closed(wait, not is_straggler or wait - before.wait(now) >= SHORTEST_HOLD)
 
     def hold(self, scope: str, seconds: float) -> None:
         """Close the gate for `seconds`, because the shared gate is closed. No jitter is added."""

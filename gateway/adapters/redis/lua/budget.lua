@@ -399,7 +399,7 @@ end
 return { time[1], time[2], text(is_closed and gate.closed_until - at or 0), text(stamp), gate and gate.probe > 0 and 1 or 0 }
 
 -- script: close
--- Promise: from now on no replica is granted a call until the time that upstream named has passed. This time is kept within the shortest and the longest hold. If upstream named no time, the hold doubles with each refused probe. 429s of calls that were in flight can only make the hold longer. The reply says whether the gate now stays closed for longer than before.
+-- Promise: from now on no replica is granted a call until the time that upstream named has passed. This time is kept within the shortest and the longest hold. If upstream named no time, the hold doubles with each refused probe. 429s of calls that were in flight can only make the hold longer. The reply says whether the gate now stays closed for longer than before, by at least the shortest hold.
 -- The script also lowers the limit, because the calls within one window were too many. Calls that were granted for later, or made up for an unknown past, were not sent, and do not count. A call that waits for its turn has to ask again. While the past is unknown, at least half of the limit counts as spent.
 -- KEYS gate, log, book, the log of each rank; ARGV seconds that upstream named (empty: none), jitter, first and last hold if it named none, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit. The rule is that of core/budget/breaker.Gate.close.
 
@@ -432,7 +432,7 @@ if limit > 0 and not is_straggler then
 end
 
 write_gate(KEYS[1], { closed_until = closed_until, probe = 0, refusals = refusals }, ARGV[7])
-local is_longer = not is_straggler or closed_until > gate.closed_until
+local is_longer = not is_straggler or closed_until >= gate.closed_until + shortest * 1000000
 return { time[1], time[2], text(closed_until - at), is_longer and 1 or 0 }
 
 -- script: reopen
