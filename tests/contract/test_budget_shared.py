@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.budget.window_log import MOST_KEPT
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
 from gateway.flow.budget.replica_share import Shares
@@ -110,6 +111,26 @@ async def test_an_equal_part_is_kept_for_one_that_is_silent(
     assert await count_granted(replicas[0]) == LIMIT // 2
     await replicas[0].look([SCOPE])
     assert known(replicas[0]).silent == 0
+
+
+async def test_a_part_of_a_high_limit_is_kept_for_a_stretch(
+    world: RedisWorld, any_redis_url: str
+) -> None:
+    """Calls count for a stretch of the window, and for a minute before that one may have spent its
+    part."""
+    limit = 10 * MOST_KEPT
+    async with (
+        world.budget(limit, WINDOW) as one,
+        world.budget(limit, WINDOW) as other,
+    ):
+        assert isinstance(one, Shares)
+        assert isinstance(other, Shares)
+        await see([one, other])
+        for seconds, replicas in ((58.0 + WINDOW / 10, 2), (62.0 + WINDOW / 10, 1)):
+            fall_silent(any_redis_url, other, seconds, from_now=True)
+            await one.look([SCOPE])
+
+            assert known(one).replicas == replicas
 
 
 async def test_a_silent_one_is_kept_the_part_that_it_was_told(

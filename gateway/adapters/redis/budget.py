@@ -26,8 +26,8 @@ from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Lookin
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
 # If a replica has not reported for `_SILENCE` seconds, it may spend its part of the limit without
-# asking Redis. After `_GONE` seconds and a window without a report, the replica is forgotten: what
-# it spent in these `_GONE` seconds counts for a window. A replica looks at the budget twice a
+# asking Redis. After `_GONE` seconds and a stretch without a report, the replica is forgotten: what
+# it spent in these `_GONE` seconds counts for a stretch. A replica looks at the budget twice a
 # second. Each look also reports to Redis whether the reply to the look before it arrived.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
@@ -359,8 +359,8 @@ def _closed(wait: float, is_probed: bool) -> GateClosed:
 def _alone(rule: tuple[int, int, int]) -> tuple[int, int]:
     """Two arguments of the scripts, in microseconds: after how long without a report a replica
     spends its part alone, and after how long it is forgotten."""
-    _, span, parts = rule
-    return micros(_SILENCE), micros(_GONE) + span * parts
+    _, span, _ = rule
+    return micros(_SILENCE), micros(_GONE) + span
 
 
 def _taken_for(known: KnownBudget, now: float) -> int:
