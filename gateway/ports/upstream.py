@@ -33,8 +33,8 @@ class Call:
     training, but for the page of the list that begins with this row. `write`: the call is a write,
     and is never sent twice. A call whose purpose is `retry` uses a new connection. `span` is the
     span of the call, if its trace is kept.
-    `before_send` is awaited when the call has its connection, just before it is sent. If it raises,
-    the call is not sent.
+    `before_send` is awaited when the call has its connection, just before it is sent, and again if
+    that connection ended meanwhile. If it raises, the call is not sent.
     """
 
     training_id: str

@@ -72,16 +72,9 @@ class Http1Transport(httpx.AsyncBaseTransport):
         """
         exchange: Exchange = request.extensions["exchange"]
         message = _message(request)
-        connection = None if exchange.is_retry else self._take()
-        exchange.is_kept = connection is not None
-        if connection is None:
-            connection = await self.connect(exchange)
-        if exchange.before_send is not None:
-            try:
-                await exchange.before_send()
-            except BaseException:
-                self._keep(connection)
-                raise
+        connection = await self._ready(exchange)
+        while exchange.is_kept and connection.is_closing():  # it ended while the call was paid
+            connection = await self._ready(exchange)
         if connection.is_closing():
             raise ConnectionResetError("the connection ended before the request")
         exchange.phase = Phase.SENT
@@ -96,6 +89,22 @@ class Http1Transport(httpx.AsyncBaseTransport):
             self._keep(connection)
         stream = httpx.ByteStream(bytes(response.body))
         return httpx.Response(response.status, headers=response.fields, stream=stream)
+
+    async def _ready(self, exchange: Exchange) -> Connection:
+        """A connection for the request, which may be sent now."""
+        connection = None if exchange.is_retry else self._take()
+        exchange.is_kept = connection is not None
+        if connection is None:
+            connection = await self.connect(exchange)
+        if exchange.before_send is not None:
+            phase, exchange.phase = exchange.phase, Phase.QUEUED
+            try:
+                await exchange.before_send()
+            except BaseException:
+                self._keep(connection)
+                raise
+            exchange.phase = phase
+        return connection
 
     async def connect(self, exchange: Exchange) -> Connection:
         """A new connection, with TLS if the origin is https. If the caller is cancelled during the

@@ -75,11 +75,7 @@ class Paying:
         GateClosed. Each such denial is counted."""
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
-        try:
-            paid = await self._in_turn(scope, call, asked + patience)
-        except CallWithheld as withheld:
-            self._observer.budget_denied(call.purpose, withheld.retry_after)
-            raise
+        paid = await self._within(patience, scope, call)
         waited = self._clock.monotonic() - asked
         if paid.wait > 0.0 or waited >= _LOOK:
             self._observer.budget_waited(call.purpose, waited)
@@ -87,17 +83,25 @@ class Paying:
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
         """Let a call that was paid earlier, and was not sent yet, count from now on. If its charge
-        does not hold any more, pay for the call anew. Raises as `pay`."""
+        does not hold any more, pay for the call anew, but do not wait: the call has a connection,
+        which other calls may need. Raises as `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
             entered = None
-        return entered or await self.pay(scope, call)
+        return entered or await self._within(0.0, scope, call)
 
     def gate_closed(self, scope: str) -> None:
         """End the wait of all callers of this scope, because the upstream answered 429. Each of
         these callers asks the budget again."""
         self._queue.wake(scope)
+
+    async def _within(self, patience: float, scope: str, call: Call) -> Charge:
+        try:
+            return await self._in_turn(scope, call, self._clock.monotonic() + patience)
+        except CallWithheld as withheld:
+            self._observer.budget_denied(call.purpose, withheld.retry_after)
+            raise
 
     async def _in_turn(self, scope: str, call: Call, until: float) -> Charge:
         """Wait for a turn. If the gate is closed or Redis is away, first wait for the gate or for

@@ -128,9 +128,10 @@ class Outbound:
         paid_at = self._clock.monotonic()
 
         async def pay_if_late() -> None:
-            nonlocal paid
+            nonlocal paid, paid_at
             if self._is_late(scope, paid_at):
                 paid = await self._paying.pay_again(scope, call, paid)
+                paid_at = self._clock.monotonic()
 
         try:
             with on(Part.UPSTREAM) as span:

@@ -13,7 +13,7 @@ import pytest
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Call, Write
-from tests.unit.adapters.upstream.peers import CERTIFICATE, Peer, request, upstream
+from tests.unit.adapters.upstream.peers import CERTIFICATE, Peer, request, settle, upstream
 
 NONSENSE = b"SSH-2.0-OpenSSH\r\n\r\n"
 
@@ -57,6 +57,24 @@ async def test_a_kept_connection_that_ends_is_told(resets: bool) -> None:
     failure = await second(Ending(resets=resets))
 
     assert (failure.sent, failure.was_kept) == (True, True)
+
+
+async def test_a_kept_connection_that_ends_before_the_call_is_sent_is_replaced() -> None:
+    """While the call was paid for; a write is sent, too, since nothing was sent before."""
+    peer, asked = Peer(), []
+
+    async def before_send() -> None:
+        asked.append(peer.connections)
+        if len(asked) == 1:
+            peer._writers[0].close()
+            await settle()
+
+    write = Write("PUT", "/training/t1", b"")
+    async with peer.listening() as url, upstream(url) as adapter:
+        await adapter.call(request())
+        reply = await adapter.call(replace(request(), write=write, before_send=before_send))
+
+    assert (reply.status, peer.connections, asked) == (200, 2, [1, 2])
 
 
 async def test_nonsense_on_a_kept_connection_is_another_failure() -> None:

@@ -38,6 +38,16 @@ async def test_a_call_waits_for_a_slot_until_its_deadline() -> None:
     assert len(peer.heads) == 1
 
 
+async def test_a_deadline_that_passes_before_a_call_is_sent_is_no_slow_connection() -> None:
+    """The connection stood; the gateway itself was not ready."""
+    async with Peer().listening() as url, upstream(url) as adapter:
+        late = replace(request(within=0.05), before_send=lambda: asyncio.sleep(9.0))
+        with pytest.raises(UpstreamTimeout) as caught:
+            await adapter.call(late)
+
+    assert (caught.value.reason, caught.value.sent) == (FailureReason.POOL_TIMEOUT, False)
+
+
 async def test_callers_that_leave_at_any_moment_cost_no_connection() -> None:
     """After 200 calls cancelled at all stages, two connections are still two (httpcore#1093)."""
     peer = Peer()

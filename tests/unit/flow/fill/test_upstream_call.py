@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -352,6 +353,23 @@ async def test_a_call_that_is_sent_late_is_told_once(clock: FakeClock) -> None:
     await replica.shares.look([SCOPE])
 
     assert redis.budget.view(SCOPE).available == 9
+
+
+async def test_a_call_that_has_a_connection_waits_for_no_turn(clock: FakeClock) -> None:
+    """Calls of other tenants may need the connection."""
+    replica = Replica(clock, limit=1)
+
+    async def connect() -> None:
+        clock.advance(62.0)
+        await replica.budget.take(SCOPE, Purpose.MISS)
+
+    replica.upstream.connect = connect
+    async with asyncio.timeout(1.0):
+        with pytest.raises(BudgetExhausted):
+            await replica.outbound.ask(SCOPE, call_at(clock, timeout=200.0))
+
+    assert replica.upstream.count == 0
+    assert len(replica.observer.of("budget_denied")) == 1
 
 
 async def test_a_call_is_not_sent_once_the_gate_is_closed(alone: Replica, clock: FakeClock) -> None:
