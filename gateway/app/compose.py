@@ -81,8 +81,8 @@ from gateway.settings import (
 )
 
 _LEASE = 3.0
-# The size of the smallest entries (bytes). L1 has room for a number of entries of this size. The
-# ledger (the shared store of a process without Redis) keeps this number of version floors.
+# The size of the smallest entries (bytes). `l1.max_bytes` divided by this size is the number of
+# version floors that the ledger keeps. The ledger is the shared store of a process without Redis.
 _SMALLEST_ENTRY = 1_500
 _FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
@@ -305,9 +305,9 @@ def _has_partition_invalidations(settings: Settings) -> bool:
 
 
 def _alone(settings: Settings) -> float:
-    """For how many seconds a replica that has lost Redis may serve its stored entries, and need not
-    call the upstream. The time begins when the other replicas no longer count the replica as alive
-    (see Membership)."""
+    """The number of seconds for which a replica that has lost Redis may serve its stored entries
+    without a call to the upstream. The time begins when the other replicas no longer count the
+    replica as alive (see Membership)."""
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
 

@@ -37,9 +37,9 @@ _NOT_HERE = (
 
 @dataclass(slots=True)
 class Life:
-    """The state of the process between start and stop. `is_warm`: readiness has waited for the cold
-    start. `ended` is set when the data plane has ended. Until that moment the live page is
-    served."""
+    """The state of the process between start and stop. `is_warm`: readiness does not wait any more
+    until the cache is filled. `ended` is set when the data plane has ended. Until that moment the
+    live page is served."""
 
     started: float
     ready: bool = False

@@ -62,9 +62,9 @@ _admin_option = click.option(
 _token_option = click.option(
     "--token",
     callback=_sendable,
-    help="The admin token, if the gateway has one. Default: GATEWAY_ADMIN__TOKEN, or the file in "
-    "GATEWAY_ADMIN__TOKEN_FILE, or (unless --admin is a URL) that of the settings file in "
-    "GATEWAY_CONFIG. These are safer: ps does not show the token.",
+    help="The admin token, if the gateway has one. Default: the token in GATEWAY_ADMIN__TOKEN, or "
+    "in the file that GATEWAY_ADMIN__TOKEN_FILE names. If --admin is no URL, also the token in the "
+    "settings file that GATEWAY_CONFIG names. Defaults are safer: ps does not show them.",
 )
 _ca_option = click.option(
     "--ca",
@@ -89,8 +89,9 @@ def plane_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
     """The admin plane that the options name. For missing options the settings decide: the file in
-    GATEWAY_CONFIG and the environment, as for a gateway that starts here. An address of another
-    gateway gets no token from that file, only one that the environment gives."""
+    GATEWAY_CONFIG and the environment, as for a gateway that starts here. If `--admin` is a URL, it
+    may be another gateway. The token in that file is not sent to it. A token from the environment
+    is."""
     from gateway.settings import load_admin
 
     tls = None if ca is None else _trusting("--ca", ca)
@@ -157,8 +158,8 @@ class Admin:
         return self._ask("GET", path, query=query, patience=_PATIENCE)
 
     def status(self) -> tuple[httpx.Response, Mapping[str, Any]]:
-        """The response to a GET of /status, and its members. Exits if a member is missing that the
-        commands read."""
+        """The response to a GET of /status, and its members. Exits if one of the members that the
+        commands read is missing. ==="""
         answer = self.get("/status", {})
         try:
             words = answer.json()

@@ -3,10 +3,10 @@
 Bytes in and out, no I/O. The record of a floor has two parts. The first part is the floor, and has
 a fixed length. The second part describes the last answer that confirmed the body: status, header
 fields and times. Lua copies the second part without reading it. When Lua drops the digest of the
-body, it also drops the second part. If a page of the list of trainings confirmed the body after
-that answer, the times of the page are between the two parts. These times have a fixed length. If
-the floor was raised above the stored version, the stored version replaces the second part (see
-records.py).
+body, it also drops the second part. A page of the list of trainings may confirm the body later than
+the answer in the second part. In this case the times of the page are between the two parts. These
+times have a fixed length. If the floor was raised above the version of the stored body, that
+version replaces the second part (see `_RAISED` in records.py).
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def read_found(
 
 
 def _is_lost(entry: Entry, known: Floor) -> bool:
-    """Whether the entry may not even be used for rescue.
+    """True if the entry must not be used at all, neither as a normal response nor for rescue.
 
     A hard order allows no rescue. After a hard order without a version, no entry of an earlier
     generation may be used. After a hard order with a version, no entry below that version may be

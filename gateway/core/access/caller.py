@@ -93,8 +93,8 @@ class Passthrough:
         return {}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """By tenant, the caller for calls that the gateway makes itself (for the sweep). There are
-        none, because the gateway has no token."""
+        """The `Caller` of each tenant for calls that the gateway makes itself (for the sweep).
+        There are none, because the gateway has no token."""
         return {}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ class Open:
         return {DEFAULT_TENANT: name}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """By tenant, the caller for calls that the gateway makes itself: the same caller as for
+        """The `Caller` of each tenant for calls that the gateway makes itself: the same one as for
         requests."""
         return {DEFAULT_TENANT: self.admit(())}
 
@@ -217,7 +217,7 @@ class Clients:
         return self._partitions
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """By tenant, the caller for calls that the gateway makes itself. Each caller has the
+        """The `Caller` of each tenant for calls that the gateway makes itself. Each has the
         tenant's token."""
         return {
             each.name: Caller(
