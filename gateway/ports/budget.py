@@ -122,6 +122,8 @@ class KnownBudget:
     share      `part`, scaled to `limit`
     ages       seconds since each call of the last window; negative for a call that was granted for
                later
+    absent     how many of the silent replicas did not report since the shared budget lost its data,
+               although they had time to do so
     """
 
     life: int
@@ -135,6 +137,7 @@ class KnownBudget:
     part: int
     share: int
     ages: Sequence[float]
+    absent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -398,6 +398,30 @@ async def test_one_that_returns_later_than_a_window_counts_once(
     assert await count_granted(one, 9) + await count_granted(other, 9) == LIMIT - 2
 
 
+async def test_one_that_has_ended_is_waited_for_after_one_loss_alone(
+    world: RedisWorld, any_redis_url: str
+) -> None:
+    """Otherwise those that ended would add up while Redis loses its data again and again."""
+    async with AsyncExitStack() as stack:
+
+        async def start() -> Shares:
+            budget = await stack.enter_async_context(world.budget(LIMIT, WINDOW, start_paced=True))
+            assert isinstance(budget, Shares)
+            return budget
+
+        running = [await start(), await start()]
+        await see(running)
+        for _ in range(6):
+            running = [running[1], await start()]  # the first one is killed
+            await see(running)
+            lose(any_redis_url)
+            await see(running)
+            world.advance(5.0)
+            await see(running)
+
+        assert known(running[0]).replicas <= 4
+
+
 @pytest.mark.parametrize("step", [-60.0, -3.0, 3.0, 60.0])
 async def test_a_clock_that_was_set_is_a_redis_that_forgot(
     replicas: list[Shares], step: float

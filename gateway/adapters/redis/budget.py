@@ -212,7 +212,9 @@ class RedisBudget:
         free = max(1, limit // 10) if self._is_paced(look.scope) else limit
         seen = (0, 0, 0, 0)
         if known is not None:
-            seen = (known.life, known.stamp, known.replicas, known.part)
+            # A replica that is missing since one loss of data must not be waited for after the next
+            # one too. Otherwise it would count for as long as Redis loses its data again and again.
+            seen = (known.life, known.stamp, known.replicas - known.absent, known.part)
         ages, stamps = _reported(look)
         return (
             *(
@@ -233,12 +235,12 @@ class RedisBudget:
 
     def _heard(self, scope: str, reply: Sequence[int], now: float, took: float) -> KnownBudget:
         holds, closed_for, spent, every, stamp, life, replicas, silent, *rest = reply
-        claim, part, share, *ages = rest
+        absent, claim, part, share, *ages = rest
         until = now + closed_for / 1_000_000
         self._seen[scope] = BudgetReply("", 0.0, max(0, holds - spent), until, limit=holds)
         told = [age / 1_000_000 for age in ages for _ in range(every)]
         parts = (claim, part, share)
-        return KnownBudget(life, stamp, now, took, replicas, silent, holds, *parts, told)
+        return KnownBudget(life, stamp, now, took, replicas, silent, holds, *parts, told, absent)
 
     async def leave(self, scopes: Sequence[str]) -> None:
         """As SharedBudget.leave."""

@@ -140,8 +140,8 @@ local SLOW = 3
 -- left for this replica. A replica that was not heard for `gone` is forgotten. A replica that knew the life before, and
 -- has not reported since this life began, is missing. An equal part is kept for it.
 -- Also returns how many replicas there are, whether all that knew the life before have reported what they spent in that
--- life, whether a silent replica may only be slow, how many are silent, and the sum of the other replicas' parts of
--- `full`.
+-- life, whether a silent replica may only be slow, how many are silent, the sum of the other replicas' parts of `full`,
+-- and how many missing replicas had time to report, and have probably ended.
 local function kept_for_others(book, full, limit, at, silent, gone, name)
   local here, quiet, claims, heard, parts, unknown, is_slow = 1, 0, 0, 0, 0, 0, false
   local returned, told = 0, 0
@@ -168,13 +168,15 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
       returned = returned + ((has_told or raw[n] == 't' .. name) and 1 or 0)
     end
   end
-  local expected = at < (read_book(book, 'since') or 0) + gone and read_book(book, 'expected') or 0
+  local since = read_book(book, 'since') or 0
+  local expected = at < since + gone and read_book(book, 'expected') or 0
   local missing = math.max(0, expected - returned)
   local all = math.max(here + missing, expected)
   local equal = equal_part(full, all)
   parts = math.min(full - equal, parts + (missing + unknown) * equal)
   local kept = math.min(limit - 1, part_of(parts, full, limit) + claims)
-  return math.max(0, kept), all, told >= expected, is_slow, quiet + missing, heard + parts
+  return math.max(0, kept), all, told >= expected, is_slow, quiet + missing, heard + parts,
+    at > since + SLOW * silent and missing or 0
 end
 
 -- Whether a call may go at that time. `window` is a table: log, ranks (the names of their logs), book, limit, span, rank
@@ -278,7 +280,7 @@ return reply('granted', math.max(0, stamp - at))
 
 -- script: look
 -- Promise: tells a replica all that is known of the last window, and adds the calls that the replica reports, if the replica knows this life of the log. If nothing is known, a new life of the log begins. If the replica knew no life, the past of the new life is made up. If the replica knew another life, nothing is granted until all replicas that knew that life have reported their calls, or until a window has passed.
--- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), free calls of an unknown past, the most ages in the reply (if there are more calls, every n-th age stands for n calls), name of the replica, the life and the time that it saw last (0: none), how many replicas it knew, its part of the limit, how many calls of its claim are left, a life to forget because the clock was set (0: none), after how long without a report a replica spends its part alone, and after how long it is forgotten, how many calls it reports, the age of each, then the floor of each rank, then the stamps of calls that it saw in the life before.
+-- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), free calls of an unknown past, the most ages in the reply (if there are more calls, every n-th age stands for n calls), name of the replica, the life and the time that it saw last (0: none), how many replicas it knew (without those that had probably ended), its part of the limit, how many calls of its claim are left, a life to forget because the clock was set (0: none), after how long without a report a replica spends its part alone, and after how long it is forgotten, how many calls it reports, the age of each, then the floor of each rank, then the stamps of calls that it saw in the life before.
 
 local limit, span, parts, keep, free, most, name, known, seen, others, own, left, wrong, silent, gone, told = unpack(ARGV, 1, 16)
 limit, span, free, most, known, seen, told = tonumber(limit), tonumber(span), tonumber(free), tonumber(most), tonumber(known), tonumber(seen), tonumber(told)
@@ -336,7 +338,7 @@ redis.call('PEXPIRE', log, keep)
 -- or less if the parts of the other replicas leave less. The book keeps the larger of the old and the new claim until
 -- the replica has reported the look that told it the new claim. A look whose report is older than the last report gives
 -- no claim.
-local kept, all, is_told, _, quiet, parts = kept_for_others(book, limit, holds, at, tonumber(silent), tonumber(gone), name)
+local kept, all, is_told, _, quiet, parts, absent = kept_for_others(book, limit, holds, at, tonumber(silent), tonumber(gone), name)
 local claim, part = 0, 0
 if known == life then
   for n = 17, 16 + told do charge({ log }, math.max(1, at - tonumber(ARGV[n])), keep) end
@@ -356,7 +358,7 @@ local stamps = redis.call('ZRANGEBYSCORE', log, '(' .. text(math.max(0, at - spa
 local every, ages = math.max(1, math.ceil(#stamps / most)), {}
 for n = every, #stamps, every do ages[#ages + 1] = text(at - (tonumber(stamps[n]) or at)) end
 local closed_for = gate and math.max(0, gate.closed_until - at) or 0
-return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, quiet, claim, part, part_of(part, limit, holds), unpack(ages) }
+return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, quiet, absent, claim, part, part_of(part, limit, holds), unpack(ages) }
 
 -- script: enter
 -- Promise: a call whose turn was waited for counts from now on. The charge is undone instead, and the reply says so, if the gate was closed meanwhile, if the charge is not known any more (lost, undone by a 429, or older than the window), or if the call is now kept for a silent replica. The probe of a closed gate stays the probe. If its charge is undone, the next call becomes the probe.
