@@ -16,7 +16,7 @@ from gateway.core.errors import BudgetExhausted, CallWithheld, RedisUnavailable
 from gateway.core.vocabulary import Purpose
 from gateway.flow.budget import replica_share
 from gateway.flow.budget.replica_share import LOOK, Shares
-from gateway.ports import Call, Charge
+from gateway.ports import Call, Charge, KnownBudget
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, Replica, ok
@@ -417,9 +417,7 @@ async def test_it_looks_until_it_is_ended_and_leaves(three: Three) -> None:
     with pytest.raises(asyncio.CancelledError):
         await looking
 
-    await shares_of(three.replicas[1]).look_at_all()
-    known = shares_of(three.replicas[1])._account(SCOPE).known
-    assert known is not None
+    known = await _seen_by(three.replicas[1])
     assert known.replicas == 2
 
 
@@ -435,7 +433,13 @@ async def test_it_tells_what_it_spent_before_it_leaves(three: Three) -> None:
     with pytest.raises(asyncio.CancelledError):
         await looking
 
-    await shares_of(three.replicas[1]).look_at_all()
-    known = shares_of(three.replicas[1])._account(SCOPE).known
-    assert known is not None
+    known = await _seen_by(three.replicas[1])
     assert (known.replicas, len(known.ages)) == (2, 2)
+
+
+async def _seen_by(replica: Replica) -> KnownBudget:
+    """What its next look finds."""
+    await shares_of(replica).look_at_all()
+    known = shares_of(replica)._account(SCOPE).known
+    assert known is not None
+    return known

@@ -538,8 +538,8 @@ async def test_a_row_that_stands_twice_alike_counts_once(swept: Swept) -> None:
 async def test_a_list_that_is_left_alone_has_no_claims_left(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, late: str | None
 ) -> None:
-    """Five single answers contradict it; what it claimed of others is taken back unasked. One
-    answer of Redis that comes too late changes nothing."""
+    """Five single answers contradict the list. Its claims about other trainings are taken back
+    without calls. One late answer of Redis does not prevent that."""
     ids = [f"t{number}" for number in range(20)]
     swept = Swept(clock, Catalogue(*ids))
     for each in ids:
