@@ -44,7 +44,7 @@ class Hearer:
         self, url: str, name: str, *, heartbeat: float, timeout: float, settle: float = 0.0
     ) -> None:
         self.observer = RecordingObserver()
-        clock = RealClock()
+        self.clock = clock = RealClock()
         self.connection = Connection(url, clock, self.observer, timeout=timeout)
         self.endings = Endings()
         self.bus = RedisBus(

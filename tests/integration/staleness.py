@@ -12,6 +12,7 @@ from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.doubles.proxy import BusProxy
 from tests.integration.gateways import Planes, apart, until
 from tests.integration.replicas import hears, number_of, replicas
+from tests.support.servers import KNOWN
 
 ONE = "trn_000001"
 L1_LIFETIME = 0.4
@@ -65,6 +66,7 @@ async def redis_cut(
         BusProxy(redis, whole=True) as proxy,
         replicas(upstream.base_url, [redis, proxy.url], **SHORT) as (one, other),
     ):
+        await asyncio.sleep(KNOWN)
         proxy.cut()
         truth = await _edit_and_read(control, one, other, seconds)
         proxy.mend()

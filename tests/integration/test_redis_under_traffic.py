@@ -12,7 +12,7 @@ import httpx
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, apart, gateway, until
-from tests.support.servers import RedisServer
+from tests.support.servers import KNOWN, RedisServer
 
 IDS = [f"trn_{number:06d}" for number in range(1, 21)]
 SETTINGS = {
@@ -101,6 +101,7 @@ async def test_a_full_redis_costs_no_call_per_request(
     """With `noeviction` at its `maxmemory` it counts as away, and L1 keeps what was fetched."""
     patient = {"freshness__lifetime": "2s", "freshness__stale_while_revalidate": "0"}
     async with gateway(upstream.base_url, own_redis.url, **SETTINGS | patient) as planes:
+        await asyncio.sleep(KNOWN)
         await planes.get(IDS[0])
         with own_redis.client() as client:
             client.config_set("maxmemory-policy", "noeviction")

@@ -26,6 +26,8 @@ from tests.support import bad_day, redis_acl
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[2]
+# Seconds after which the others know a new replica: two heartbeats, and one that may come late.
+KNOWN = 3.5
 
 # Below the range that the kernel gives to outgoing connections: a client that keeps trying a port
 # of that range can end up connected to itself, and a server could then not start on it again.

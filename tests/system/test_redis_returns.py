@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from tests.support.servers import RedisServer, wait_until
+from tests.support.servers import KNOWN, RedisServer, wait_until
 from tests.system.returning import BOUND, stand
 
 STALE = "stale-refreshing"
@@ -13,6 +14,7 @@ STALE = "stale-refreshing"
 def test_what_is_stale_is_refreshed_a_few_at_a_time(tmp_path: Path, own_redis: RedisServer) -> None:
     """Nobody waits for it, nobody who waits is held back by it, and Redis stays there."""
     with stand(tmp_path, own_redis, 40, "2s") as made:
+        time.sleep(KNOWN)
         assert {status for status, _ in made.statuses(made.ids)} == {200}
         made.most_in_flight()
         with made.hung():

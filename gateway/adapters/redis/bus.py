@@ -275,7 +275,9 @@ class RedisBus:
                 return others
             await self._clock.sleep(others.unsettled)
             others = await self._tell(notice, request)
-        return others if others.unsettled <= 0.0 else others.and_somebody(self._membership.span)
+        if others.unsettled > 0.0:
+            return others.and_somebody(self._membership.longest_span)
+        return others
 
     async def _tell(self, notice: Notice, request: int | None) -> Others:
         message = encode_notice(notice, self._replica, request)

@@ -6,12 +6,14 @@ time (`span`) after its last heartbeat, such a replica may serve its entries. Or
 replica as unconfirmed. A replica that leaves is neither alive nor a member.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica remembers the
-members that it read last, and adds them again.
+members that it read last, and adds them again. A heartbeat therefore makes a replica a member only
+after the other replicas have read it.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -26,6 +28,9 @@ from gateway.ports import Clock
 
 # After this many missed heartbeats a replica does not count as alive.
 _MISSED_HEARTBEATS: Final = 5
+# After this many heartbeats the other replicas have read what a heartbeat wrote. They then know it
+# even if Redis loses the members.
+_HEARTBEATS_UNTIL_READ: Final = 2
 
 
 @dataclass(slots=True)
@@ -108,11 +113,18 @@ class Membership:
         self._patience = _MISSED_HEARTBEATS * heartbeat
         self._settle = settle
         self.span = self._patience + alone  # how long after a heartbeat entries may be served
+        # For this long after a heartbeat the other replicas count the sender as a member, if they
+        # have read this heartbeat.
+        self._until_read = _HEARTBEATS_UNTIL_READ * heartbeat
+        self.longest_span = self._until_read + self.span
         self._remembered = Remembered()
         self._beat = Script.load("membership", "beat")
         self._tell = Script.load("membership", "tell")
         self.alive = 1
         self.life = 0  # another number after Redis lost the members
+        # When the heartbeats of this life were sent: the last heartbeat that the others have surely
+        # read, and all later ones. At the beginning of a life the others may have read none.
+        self._beats: deque[float] = deque()
         # The monotonic times until which other replicas count this one as alive, and as a member.
         self.counted_until = -math.inf
         self.vouched_until = -math.inf
@@ -138,16 +150,29 @@ class Membership:
             RedisOperation.BUS,
             self._beat,
             self._keys,
-            (self._replica, *map(_micros, (self._patience, self.span)), *self._lost(sent)),
+            (self._replica, *self._times(), *self._lost(sent)),
             lambda reply: (int(reply[0]), int(reply[1]), _named(reply[3]), _members(reply[4])),
         )
         now = self._clock.monotonic()
         self._read(life, members, now)
-        self.life = life
+        if life != self.life:
+            self.life = life
+            self._beats.clear()
         self.alive = max(1, len(names))
         was_off = self.counted_until <= now
-        self.counted_until, self.vouched_until = sent + self._patience, sent + self.span
+        self.counted_until = sent + self._patience
+        self._vouch(sent)
         return number, was_off
+
+    def _vouch(self, sent: float) -> None:
+        """Set `vouched_until` to the time that the others know. The heartbeat at `sent` does not
+        count yet, because Redis may lose it before the others have read it."""
+        self._beats.append(sent)
+        was_read = sent - self._until_read
+        while len(self._beats) > 1 and self._beats[1] <= was_read:
+            self._beats.popleft()
+        if self._beats[0] <= was_read:
+            self.vouched_until = max(self.vouched_until, self._beats[0] + self.longest_span)
 
     async def tell(self, channel: str, message: bytes) -> Others:
         """Publish a notice. Returns the other replicas. Raises RedisUnavailable."""
@@ -155,7 +180,7 @@ class Membership:
             RedisOperation.BUS,
             self._tell,
             self._keys,
-            (channel, message, *map(_micros, (self._patience, self.span))),
+            (channel, message, *self._times()),
             lambda reply: (
                 Sent(int(reply[0]), int(reply[4])),
                 int(reply[1]),
@@ -164,9 +189,9 @@ class Membership:
             ),
         )
         now = self._clock.monotonic()
-        untils = dict.fromkeys(names, now + self.span) | self._read(sent.life, members, now)
+        untils = dict.fromkeys(names, now + self.longest_span) | self._read(sent.life, members, now)
         untils.pop(self._replica, None)
-        lately = now + self.span - self._patience
+        lately = now + self.longest_span - self._patience
         heard = {name for name, until in untils.items() if until > lately}
         seconds = {name: until - now for name, until in untils.items()}
         unsettled = self._settle - abs(age) / 1_000_000
@@ -186,6 +211,9 @@ class Membership:
     def _read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
         untils = {name: now + seconds for name, seconds in members.items()}
         return self._remembered.read(life, untils, now)
+
+    def _times(self) -> tuple[str, str]:
+        return _micros(self._patience), _micros(self.longest_span)
 
     def _lost(self, now: float) -> list[str]:
         return [

@@ -125,9 +125,20 @@ class Confirming:
         limited time."""
         return self._clock.monotonic() < self._alone_with(entry)
 
+    def hears_orders(self, entry: Entry | None = None) -> bool:
+        """Whether each confirmed order reached this replica. While Redis is up, it is enough that
+        orders wait for this replica. Otherwise the replica must be a member. If this replica may
+        have missed orders, this is true of the entry only for a limited time."""
+        until = self._bus.vouched_until
+        if self._shared.is_up:
+            until = max(until, self._bus.counted_until)
+        return self._clock.monotonic() < min(until, self._missed_until(entry))
+
     def _alone_with(self, entry: Entry | None) -> float:
-        missed = math.inf if entry is None else self.missed.until(entry.confirmed_at)
-        return min(self._bus.vouched_until, missed)
+        return min(self._bus.vouched_until, self._missed_until(entry))
+
+    def _missed_until(self, entry: Entry | None) -> float:
+        return math.inf if entry is None else self.missed.until(entry.confirmed_at)
 
     def stands_for(self, key: Key, answer: Answer) -> float:
         """For how many seconds L1 would give this answer to every request, if the edition (see

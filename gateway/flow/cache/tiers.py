@@ -239,7 +239,7 @@ class Tiers:
         if local.confirmed_at <= found.struck_at:
             return True
         of_this_life = found.floor is not None and found.floor.epoch == local.epoch
-        if not of_this_life and not self.confirming.vouches_alone(local):
+        if not of_this_life and not self.confirming.hears_orders(local):
             return True
         if found.floor is None or found.entry is not None:
             return False

@@ -322,11 +322,11 @@ class Serving:
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
         """Whether the result may be older than an order that was given before this request joined
-        the flight. There are three such cases. First, this replica may no longer answer without
-        Redis. Second, Redis refused the result because of an order that did not reach this flight.
-        Third, Redis refused the result, and Redis has forgotten a later version that this replica
-        has already given to callers."""
-        if not self.confirming.vouches_alone():
+        the flight. There are three such cases. First, this replica may have missed an order (see
+        `Confirming.hears_orders`). Second, Redis refused the result because of an order that did
+        not reach this flight. Third, Redis refused the result, and Redis has forgotten a later
+        version that this replica has already given to callers."""
+        if not self.confirming.hears_orders():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
             return False

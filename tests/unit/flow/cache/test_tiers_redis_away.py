@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from gateway.core.cache.entry import Key, Ticket
@@ -68,12 +70,24 @@ async def test_what_redis_does_not_know_goes_where_orders_do_not_count_with_it(
     """Redis is back before this replica is a member again: an order was given for 200 since."""
     await put(replica)
     redis.memory.flush()
+    monkeypatch.setattr(replica.bus, "counted_until", -math.inf)
     monkeypatch.setattr(replica.bus, "vouched_until", clock.monotonic() + 10.0)
 
     clock.advance(9.9)
     assert (await find(replica)).below_floor
     clock.advance(0.1)
     assert await replica.tiers.lookup(KEY, Course()) is None
+
+
+async def test_what_redis_lost_rescues_where_orders_wait_for_the_replica(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in its first two seconds, when it may not answer without Redis yet."""
+    await put(replica)
+    redis.memory.flush()
+    monkeypatch.setattr(replica.bus, "vouched_until", -math.inf)
+
+    assert (await find(replica)).below_floor
 
 
 async def test_what_redis_knows_outlives_a_gap(

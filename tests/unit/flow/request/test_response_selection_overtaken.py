@@ -116,6 +116,7 @@ async def test_a_replica_that_no_order_knows_of_gives_nobody_what_was_asked_for_
 ) -> None:
     """It started without Redis: an order may have been confirmed since the call began. Those who
     came meanwhile have one call together."""
+    monkeypatch.setattr(replica.bus, "on_roll_until", -math.inf)
     monkeypatch.setattr(replica.bus, "alone_until", -math.inf)
     first = await asking(replica, 1)
     replica.upstream.then(ok(2))
