@@ -161,9 +161,9 @@ def _listening(
     settings: Settings, data_server: Server, admin_server: Server
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
-    # The admin port is opened first. If it is taken, this process ends. If the port for callers
-    # were open already, callers could have connected to this process, because several processes may
-    # share that port (`server.reuse_port`).
+    # # The admin port is opened first. If it is taken, this process ends. Callers that had
+    # connected to it by then would lose their connections. With `server.reuse_port` they could have
+    # connected even while another process serves the port for callers.
     admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port

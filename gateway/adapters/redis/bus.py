@@ -113,8 +113,8 @@ class Unconfirmed:
         self._ids = 0
 
     def keep(self, order: Notice, missing: Missing) -> None:
-        """Remember the order until this time. If too many orders are remembered, the oldest ones
-        are forgotten."""
+        """Remember the order until `missing.until`. If too many orders are remembered, the oldest
+        ones are forgotten."""
         self._forget(order)
         self._orders[order] = missing
         self._ids += len(order.training_ids) + 1
@@ -122,8 +122,8 @@ class Unconfirmed:
             self._forget(next(iter(self._orders)))
 
     def lost(self, life: int, number: int, now: float) -> list[tuple[Notice, Missing]]:
-        """The orders whose time is not over, and that Redis has lost. It is in this life of the
-        membership, and its last notice has this number."""
+        """The orders that Redis has lost, and whose time is not over at `now`. `life` and `number`
+        say what Redis has: the life of the membership, and the number of the last notice."""
         for order in [each for each, missing in self._orders.items() if missing.until <= now]:
             self._forget(order)
         return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
@@ -147,7 +147,7 @@ _LONG_PAUSE: Final = 1.0
 # If Redis loses the members, an order waits until all replicas are known again. Redis may lose the
 # members repeatedly. An order waits at most this many times.
 _TRIES: Final = 2
-# The most orders that wait for a member, counted as one for each order and one for each of its ids.
+# The limit of what `Unconfirmed` remembers: the number of orders plus the number of their ids.
 _MOST_UNCONFIRMED: Final = 100_000
 # The most orders that are sent again between two heartbeats.
 _MOST_AT_ONCE: Final = 50
@@ -291,8 +291,9 @@ class RedisBus:
             with suppress(RedisUnavailable):
                 heard_before, sent = self._holes.heard, self._clock.monotonic()
                 number, was_off = await self._membership.beat()
-                # While no notices arrive, the last number that was heard is kept. When notices
-                # arrive again, it shows whether one was missed.
+                # Without a subscription, `_holes` keeps the last number that was heard. The next
+                # subscription compares this number with Redis' count, and so finds whether a notice
+                # was missed.
                 missed = self._is_connected and self._holes.catch_up(number, heard_before)
                 if was_off or missed:
                     self._missed(gap, number, heard_before)
@@ -385,19 +386,20 @@ class RedisBus:
         """Report a gap, with a time. Until this time, this replica may serve the entries that it
         had in the gap.
 
-        The reported time is `span` after the last moment at which this replica had heard all
-        notices. If an order was sent in the gap, its result also says until when this replica may
-        serve older entries. That time is never earlier than the reported time. If no notice was
-        missed, the reported time is infinite.
+        If no notice was missed, the reported time is infinite. Otherwise it is the limit: `span`
+        after the last moment at which this replica had heard all notices. If an order was sent in
+        the gap, its result says until when this replica may serve older entries. That time is never
+        earlier than the limit.
 
         `number` is the number of the last notice, and `heard` is the last number that this replica
         heard. If these two are equal, no notice was missed. If Redis lost the members, the numbers
         begin again at 0. In that case the number 0 says only that no notice was sent after the
-        loss. A notice before the loss may have been missed. If that notice was an order, its result
-        says that this replica may serve older entries until the reported time, or until a later
-        one. So before the reported time the number 0 counts as "no notice was missed". After it, it
-        does not. An order that this replica did not confirm is sent again if Redis lost it (see
-        `Unconfirmed`). Then the number is not 0, or the order arrives.
+        loss. A notice before the loss may have been missed. Until the limit this does no harm,
+        because the result of a missed order allows older entries for at least as long. So until the
+        limit, the number 0 counts as "no notice was missed". After the limit, it counts as "a
+        notice may have been missed". An order that this replica did not confirm is sent again if
+        Redis lost it (see `Unconfirmed`). If it was sent again before this replica read `number`,
+        then `number` is not 0. If it is sent again later, this replica receives it.
         """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
         if self._membership.life == self._life:

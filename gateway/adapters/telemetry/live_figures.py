@@ -99,8 +99,9 @@ def quantile_of(
     """As `quantile`, for the buckets of one histogram. The last bucket has the observations above
     all bounds.
 
-    `most` is a value that no observation exceeds. The result does not exceed `most` either. The
-    only exception is a result in a bucket that begins at or above `most`.
+    `most` is a value that no observation should exceed. If it lies in the bucket of the result, the
+    result does not exceed it. It has no effect on a result in a bucket that begins at or above
+    `most`.
     """
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):

@@ -125,7 +125,7 @@ class Gate:
     """The state after a 429: the gate is open, closed until a time, or closed with one probe under
     way.
 
-    `probe` is the time when the probe under way was sent. None: no probe is under way.
+    `probe` is the time when the probe under way was allowed. None: no probe is under way.
     """
 
     closed_until: float | None = None
@@ -167,8 +167,8 @@ class Gate:
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The gate as if the probe that began at `probe` had not begun. That probe was certainly
-        not sent. The next call may be the probe."""
+        """The gate after the probe that was allowed at `probe` turned out never to be sent. The
+        next call may be the probe. Nothing changes if this probe is not the one under way."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:
