@@ -1,8 +1,8 @@
 """Callers in an open loop: requests leave when they are due, whether answers come or not.
 
 `python -m tests.bench.callers PORT TOKEN IDS RATE SECONDS` prints one line of JSON. The time of a
-response counts from when its request was due, also where an earlier response on its connection, or
-this process itself, was late: without that, a server that stalls is asked less while it does.
+response counts from when its request was due, also where no connection was idle, or this process
+itself was late: without that, a server that stalls is asked less while it does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from typing import cast
@@ -69,16 +69,40 @@ class Histogram:
 
 
 class Crowd:
-    """What all connections share."""
+    """What all connections share. A request takes the connection that has been idle for longest.
+    If none is idle, it waits for the next one, as requests do in a client's pool."""
 
     def __init__(self, token: str, ids: int) -> None:
         self.times, self.late = Histogram(), Histogram()
         self.failed = 0
         self._heads = cycle(_head(f"trn_{n:06d}", token) for n in range(1, ids + 1))
+        self._idle: deque[Caller] = deque()
+        self._waiting: deque[float] = deque()
 
     def next_head(self) -> bytes:
         """Another training each time."""
         return next(self._heads)
+
+    def ask(self, due: float) -> None:
+        """Send a request that is due since then, or have it wait for a connection."""
+        if self._idle:
+            self._idle.popleft().ask(due)
+        else:
+            self._waiting.append(due)
+
+    def is_free(self, caller: Caller) -> None:
+        """Give this connection the request that waits for longest, if there is one."""
+        if self._waiting:
+            caller.ask(self._waiting.popleft())
+        else:
+            self._idle.append(caller)
+
+    def give_up(self, callers: Sequence[Caller]) -> None:
+        """Count the requests without an answer, those that wait for a connection among them."""
+        under_way = (caller.due for caller in callers if caller.due is not None)
+        for due in (*under_way, *self._waiting):
+            self.failed += 1
+            self.times.add(time.perf_counter() - due)
 
     def tail(self) -> Tail:
         """What came of it."""
@@ -95,23 +119,23 @@ def _head(training_id: str, token: str) -> bytes:
 
 
 class Caller(asyncio.Protocol):
-    """One connection: a request at a time, the others wait for their turn."""
+    """One connection: a request at a time."""
 
     def __init__(self, crowd: Crowd) -> None:
         self._crowd = crowd
-        self._due: deque[float] = deque()  # the first one is under way
+        self.due: float | None = None  # since when the request under way is due
         self._missing = 0  # bytes of the response at hand
         self._begun = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way there."""
         self._transport = cast("asyncio.Transport", transport)
+        self._crowd.is_free(self)
 
     def ask(self, due: float) -> None:
-        """Send a request that is due since then, or have it wait."""
-        self._due.append(due)
-        if len(self._due) == 1:
-            self._transport.write(self._crowd.next_head())
+        """Send a request that is due since then."""
+        self.due = due
+        self._transport.write(self._crowd.next_head())
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a response."""
@@ -132,14 +156,10 @@ class Caller(asyncio.Protocol):
             self._answered()
 
     def _answered(self) -> None:
-        self._crowd.times.add(time.perf_counter() - self._due.popleft())
-        if self._due:
-            self._transport.write(self._crowd.next_head())
-
-    @property
-    def unanswered(self) -> list[float]:
-        """When each request was due that has no answer yet."""
-        return list(self._due)
+        assert self.due is not None, "there is a response without a request"
+        self._crowd.times.add(time.perf_counter() - self.due)
+        self.due = None
+        self._crowd.is_free(self)
 
 
 class Schedule:
@@ -169,23 +189,21 @@ async def measure(port: int, token: str, ids: int, rate: float, seconds: float) 
         (await loop.create_connection(lambda: Caller(crowd), "127.0.0.1", port))[1]
         for _ in range(CONNECTIONS)
     ]
-    turn, over = cycle(callers), loop.create_future()
+    over = loop.create_future()
     schedule = Schedule(time.perf_counter(), rate, seconds)
 
     def ask() -> None:
         now = time.perf_counter()
         for due in schedule.due(now):
             crowd.late.add(now - due)
-            next(turn).ask(due)
+            crowd.ask(due)
         if schedule.is_over and not over.done():
             over.set_result(None)
 
     with _each_step(loop, ask):
         await over
     await asyncio.sleep(1.0)
-    for due in (each for caller in callers for each in caller.unanswered):
-        crowd.failed += 1
-        crowd.times.add(time.perf_counter() - due)
+    crowd.give_up(callers)
     return crowd.tail()
 
 

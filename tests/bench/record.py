@@ -74,9 +74,10 @@ figures in [benchmark.json](benchmark.json). nginx runs in two forms, with `send
 The mixed case is hits in an open loop, at half of the top rate and at 12,000 a second at most,
 which is what callers on one core can send in time, while a list of 20,000 trainings is swept at
 3,000 calls a minute, 50 refreshes and 100 look-ups in Redis a second run, metrics are scraped, a
-live page is open and an id is invalidated each second. A response's time counts from when its
-request was due. nginx has as many refreshes and nothing else. Callers share a core with the
-simulated API and Redis and go before them, so that the time of a response is the gateway's own.
+live page is open and an id is invalidated each second. A request takes an idle one of 64
+connections, or waits until one is idle. A response's time counts from when its request was due.
+nginx has as many refreshes and nothing else. Callers share a core with the simulated API and Redis
+and go before them, so that the time of a response is the gateway's own.
 
 `make bench` repeats it in a quarter of an hour, `make bench-quick` in one short round; nginx,
 Varnish, wrk and h2load have to be installed. `make bench ARGS="--beside FOLDER"` compares two

@@ -54,7 +54,7 @@ def test_a_request_behind_a_slow_answer_counts_from_when_it_was_due(
     monkeypatch.setattr("time.perf_counter", lambda: 2.0)
 
     for due in (1.0, 1.1, 1.2):
-        one.ask(due)
+        crowd.ask(due)
     assert len(wire.written) == 1
     for _ in range(3):
         one.data_received(ANSWER)
@@ -62,14 +62,41 @@ def test_a_request_behind_a_slow_answer_counts_from_when_it_was_due(
     assert len(wire.written) == 3
     assert crowd.times.quantile(1.0) == pytest.approx(1_000, abs=0.01)
     assert crowd.times.quantile(0.01) == pytest.approx(800, abs=0.01)
-    assert one.unanswered == []
+    assert (one.due, crowd.failed) == (None, 0)
+
+
+def test_a_request_takes_an_idle_connection(caller: tuple[Caller, Wire, Crowd]) -> None:
+    """One behind a slow answer would tell of the callers, not of the server."""
+    slow, _, crowd = caller
+    wire = Wire()
+    other = Caller(crowd)
+    other.connection_made(wire)
+
+    crowd.ask(0.0)
+    for _ in range(2):
+        crowd.ask(1.0)
+        other.data_received(ANSWER)
+
+    assert slow.due == 0.0
+    assert len(wire.written) == crowd.times.count == 2
+
+
+def test_a_request_without_an_answer_has_failed(caller: tuple[Caller, Wire, Crowd]) -> None:
+    """So has one that found no idle connection."""
+    one, _, crowd = caller
+    crowd.ask(0.0)
+    crowd.ask(0.0)
+
+    crowd.give_up([one])
+
+    assert (crowd.times.count, crowd.failed) == (2, 2)
 
 
 def test_an_answer_may_come_in_pieces(caller: tuple[Caller, Wire, Crowd]) -> None:
     """Also within its head; what is no 200 is counted."""
     one, _, crowd = caller
-    one.ask(0.0)
-    one.ask(0.0)
+    crowd.ask(0.0)
+    crowd.ask(0.0)
 
     for at in range(len(ANSWER)):
         one.data_received(ANSWER[at : at + 1])
