@@ -42,7 +42,7 @@ class Charge:
 @dataclass(frozen=True, slots=True)
 class Closed:
     """A gate after a 429: the seconds until it may reopen. `is_longer` is False if the gate was
-    already closed, and this 429 makes that less than SHORTEST_HOLD longer."""
+    already closed, and this 429 keeps the gate closed for less than SHORTEST_HOLD seconds more."""
 
     seconds: float
     is_longer: bool
@@ -85,16 +85,17 @@ class Charging(Protocol):
 
 
 class Budget(Charging, Protocol):
-    """Our share of the upstream's limit, and the gate that a 429 closes."""
+    """The calls that this replica may make within the upstream's limit, and the gate that a 429
+    closes."""
 
     async def take(
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
-        """Charge one call whose turn comes within `patience` seconds. Raises GateClosed, or
-        BudgetExhausted with the time when to try again.
+        """Charge one call. Its turn may come up to `patience` seconds later (see `Charge.wait`).
+        Raises GateClosed, or BudgetExhausted with the time when to try again.
 
         `guessed`: the upstream probably does not have the training of this call. When a closed gate
-        is due to reopen, the first call is the probe.
+        is due to reopen, the first call after that is the probe.
         """
         ...
 
@@ -147,8 +148,9 @@ class Looking:
     of the calls that the replica made and did not report yet.
 
     If the shared budget has forgotten which calls were spent, `earlier` is the state that the
-    replica saw last before, and `made` has the age and the charge of each call that the replica
-    made before. `earlier` has calls of other replicas too. These may have ended meanwhile."""
+    replica saw last before that loss. `made` has the age and the charge of each call that the
+    replica made before that loss. `earlier` has calls of other replicas too, because these replicas
+    may have ended by now."""
 
     scope: str
     known: KnownBudget | None
@@ -163,8 +165,8 @@ class SharedBudget(Charging, Protocol):
     were spent.
 
     A replica that has not called `look` lately is granted nothing. If a replica has not reported
-    for `silence` seconds, the shared budget keeps that replica's part of the limit, because the
-    replica may spend this part without asking.
+    for `silence` seconds, the shared budget grants nothing from that replica's part of the limit,
+    because the replica may spend this part without asking.
     """
 
     silence: float
@@ -187,8 +189,9 @@ class SharedBudget(Charging, Protocol):
         ...
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """The state of each scope. The calls that the replica reports count from now on, if the
-        budget still has the life that the replica knew."""
+        """The state of each scope. The calls that the replica reports are counted, if the budget
+        still has the life that the replica knew (if nothing was forgotten since the replica's last
+        look)."""
         ...
 
     async def leave(self, scopes: Sequence[str]) -> None:
@@ -197,11 +200,11 @@ class SharedBudget(Charging, Protocol):
 
 
 class OwnBudget(Budget, Protocol):
-    """The budget that this replica keeps itself: without Redis, or while the shared budget is
+    """The budget in the memory of this replica, used without Redis, or while the shared budget is
     away."""
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on pay calls from one of `replicas` equal parts of the limit. `past` has the
+        """From now on pay for calls from one of `replicas` equal parts of the limit. `past` has the
         calls that were spent from the limit, with monotonic times. It is None if they are not
         known."""
         ...

@@ -40,11 +40,11 @@ class LocalBudget:
     nearly twice as many calls as the limit allows. The calls of this process are spread evenly, so
     the first 429 closes the gate before the rest of them is sent.
 
-    `probe_patience` (seconds): how long the probe of a gate keeps other calls away. If there are
-    more than `max_scopes` scopes, the least recently used scope is forgotten, and begins again as a
-    new one. `rates` has the scopes with a rate of their own. If a rate changes, the calls before
-    the change still count. `sweep_share` in (0, 1] is the largest part of a limit that the sweep
-    may use.
+    `probe_patience` (seconds): how long other calls are refused while a gate's probe has no answer.
+    If there are more than `max_scopes` scopes, the least recently used scope is forgotten, and
+    begins again as a new one. `rates` has the scopes with a rate of their own. If a rate changes,
+    the calls before the change still count. `sweep_share` in (0, 1] is the largest part of a limit
+    that the sweep may use.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class LocalBudget:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """Begin the turn of a call that has waited. The call's charge counts from now on. Returns
-        None if the charge is gone, for example after a 429, or if the gate is due to reopen, and
-        the call is not its probe. If the gate is closed, undoes the charge and raises
+        None if the charge is gone, for example after a 429. Also returns None if the gate is due to
+        reopen, and the call is not the probe. If the gate is closed, undoes the charge and raises
         GateClosed."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)

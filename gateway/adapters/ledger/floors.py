@@ -1,4 +1,4 @@
-"""Version floors in the memory of a process without Redis.
+"""Floors (the records of each key's versions) in the memory of a process without Redis.
 
 RedisStore keeps the floors that several replicas share. The rules here are those in
 adapters/redis/lua. Only L1 has bodies. Nothing here waits. The methods are async because those of
@@ -23,9 +23,9 @@ from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 @dataclass(slots=True)
 class Orders:
-    """The orders for a training. `struck_at` is the time of the last hard order. Hard orders ruled
-    out all versions below `bound`. After soft orders, the versions below `soft_bound` may be used
-    only for rescue."""
+    """The orders to invalidate a training. `struck_at` is the time of the last hard order. Hard
+    orders ruled out all versions below `bound`. After soft orders, the versions below `soft_bound`
+    may be used only for rescue."""
 
     struck_at: float = -math.inf
     bound: Instant | None = None
@@ -183,8 +183,9 @@ class Ledger:
 
 
 class _Floors(LRUCache[Key, "Record"]):
-    """At most `most` floors. They are also found by the id of their training. A search among
-    100,000 floors takes 5 ms, and an order may name 1,000 trainings."""
+    """At most `most` floors, which are also found by the id of their training. Without this index
+    each order would search all floors. That takes 5 ms for 100,000 floors, and an order may name
+    1,000 trainings."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -278,8 +279,8 @@ class Record(Known):
             self.started = max(self.started, now)
 
     def _raise_softly(self, bound: Instant, now: float) -> None:
-        """Rule out versions below the bound as `raise_to` does. If there is a stored version that
-        rescue may use, it stays for rescue."""
+        """Rule out versions below the bound as `raise_to` does. But a stored version that could be
+        used for rescue may still be used for rescue."""
         if self.last is not Last.VERSION:
             self.raise_to(bound, now)
             return

@@ -1,7 +1,8 @@
-"""Budget on Redis: one window and one gate for all replicas, on Redis' clock.
+"""The budget on Redis: one window and one gate for all replicas, on Redis' clock.
 
-Here are the keys and the arguments of each step, and the last reply for each scope. The rules are
-in lua/budget.lua, and are the same as in core/budget/breaker and core/budget/window_log.
+This module has the keys and arguments of the scripts, and the last reply for each scope (the name
+of a budget). The rules are in lua/budget.lua, and are the same as in core/budget/breaker and
+core/budget/window_log.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Lookin
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
 # If a replica has not reported for `_SILENCE` seconds, it may spend its part of the limit without
-# asking Redis. After `_GONE` seconds and a stretch without a report, the replica is forgotten: what
-# it spent in these `_GONE` seconds counts for a stretch. A replica looks at the budget twice a
-# second. Each look also reports to Redis whether the reply to the look before it arrived.
+# asking Redis. After `_GONE` seconds and a stretch without a report, the replica is forgotten. The
+# stretch is added because a call counts for a stretch. A replica looks at the budget twice a
+# second. With each look it tells Redis which reply it has received last.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
 # Seconds by which Redis' clock may differ from the expected time. If it differs by more than that,
@@ -212,8 +213,8 @@ class RedisBudget:
         free = max(1, limit // 10) if self._is_paced(look.scope) else limit
         seen = (0, 0, 0, 0)
         if known is not None:
-            # A replica that is missing since one loss of data must not be waited for after the next
-            # one too. Otherwise it would count for as long as Redis loses its data again and again.
+            # The replicas that have probably ended (`absent`) are left out. If Redis loses its
+            # data a second time, no replica waits for their reports again.
             seen = (known.life, known.stamp, known.replicas - known.absent, known.part)
         ages, stamps = _reported(look)
         return (
@@ -254,10 +255,10 @@ class RedisBudget:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """Begin the turn of a call that has waited. The charge of the call counts from now on.
-        Returns None if the charge is lost, or if a 429 undid the charge. Also returns None if a
-        part of the limit is now kept for a silent replica, and no room is left for the call, or if
-        the gate is due to reopen, and the call is not its probe. Raises GateClosed if the gate is
-        closed."""
+        Returns None if the charge is lost, or if a 429 undid the charge. Also returns None if no
+        room is left for the call, because a part of the limit is now kept for other replicas. Also
+        returns None if the gate is due to reopen, and the call is not the probe. Raises GateClosed
+        if the gate is closed."""
         rule = self._rule(scope)
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
@@ -373,9 +374,10 @@ def _taken_for(known: KnownBudget, now: float) -> int:
 def _reported(look: Looking) -> tuple[list[int], list[int]]:
     """The calls that a look reports: ages, and stamps on Redis' clock, in microseconds.
 
-    After a loss of data the replica also reports the stamps of all calls that it saw before.
-    Several replicas may report the same stamp, and it counts once. If Redis' clock was set, the
-    stamps do not apply any more. Then the replica reports the ages of its own calls alone."""
+    After a loss of data the replica also reports the stamps of all calls that it saw before the
+    loss. If several replicas report the same stamp, the call counts once. If Redis' clock was set,
+    the stamps do not apply any more. In that case the replica reports only its own calls, by their
+    ages."""
     ages, earlier = list(map(micros, look.untold)), look.earlier
     if earlier is None or look.known is None or _was_set(earlier, look.known):
         return [*ages, *(micros(age) for age, _ in look.made)], []

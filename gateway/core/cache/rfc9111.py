@@ -212,8 +212,8 @@ class ByOrigin:
         return bool(self._lifetime(reply.status, reply.headers, now))
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """The reason that RFC 9111, 3 gives. Also, a response without a version is not stored if
-        its lifetime is 0."""
+        """The reason why RFC 9111, 3 forbids to store the response, or None. Also, a response
+        without a version is not stored if its lifetime is 0."""
         if entry.updated_at is None and entry.freshness_lifetime <= 0.0:
             return NotStoredReason.STATUS
         return why_not_stored(entry.status, entry.headers, is_shared=self.is_shared)
@@ -301,13 +301,13 @@ class ByOrigin:
         return tuple(fields)
 
     def passing(self, reply: Reply) -> Reply:
-        """Calls the function `verbatim`."""
+        """The reply as it is passed on to the caller (see the function `verbatim`)."""
         return verbatim(reply)
 
 
 def verbatim(reply: Reply) -> Reply:
-    """The reply with the upstream's caching fields. Fields of one connection, cookies, and fields
-    that the gateway writes itself are removed."""
+    """The reply with the upstream's caching fields. Cookies, fields that concern one connection,
+    and fields that the gateway writes itself are removed."""
     return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
 
 
@@ -337,8 +337,8 @@ def varies_on(headers: Headers) -> frozenset[bytes] | None:
 
 
 def selecting_fields(headers: Headers, sent: Headers) -> Headers:
-    """The request fields that the response's `Vary` names, normalised. Absent fields are
-    included."""
+    """The request fields that the response's `Vary` names, normalised. A field that the request
+    does not have is included too."""
     return tuple((name, _presented(name, sent)) for name in sorted(varies_on(headers) or ()))
 
 

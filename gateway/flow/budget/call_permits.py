@@ -41,7 +41,8 @@ _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
 _MOST_CREDENTIALS: Final = 10_000
-# How many misses of a caller are remembered, and for how many windows of its budget.
+# How many misses of a caller (requests that need a call to the upstream) are remembered, and for
+# how many windows of the caller's budget.
 _REMEMBERED: Final = 20
 _WINDOWS: Final = 10
 # A caller counts as guessing if at least this number of its remembered misses ended in a 404, and
@@ -57,7 +58,8 @@ Paid = TypeVar("Paid")
 
 
 class Paying:
-    """Pays for calls. `replicas` returns the number of replicas that share the turns."""
+    """Pays for calls from the budget, and lets callers wait for their turn. `replicas` returns the
+    number of replicas that share the turns."""
 
     def __init__(
         self, budget: Budget, clock: Clock, observer: Observer, replicas: Callable[[], int]
@@ -82,9 +84,9 @@ class Paying:
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """Let a call that was paid earlier, and was not sent yet, count from now on. If its charge
-        does not hold any more, pay for the call anew, but do not wait: the call has a connection,
-        which other calls may need. Raises as `pay`."""
+        """Let a call count from now on. The call was paid earlier, and was not sent yet. If its
+        charge is no longer valid, pay for the call anew, but do not wait: the call occupies a
+        connection that other calls may need. Raises as `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
@@ -247,7 +249,7 @@ class WaitQueue(Generic[Paid]):
 
 
 class Credentials:
-    """The credentials that this replica met most recently.
+    """Knows which credentials the upstream has accepted, and which ones it has refused lately.
 
     All credentials that the upstream has not accepted yet share a small budget. After the upstream
     refused a credential, no call is made with it for REFUSED_FOR seconds. This class knows a

@@ -1,9 +1,10 @@
 """The budget that replicas share in Redis, and the part that a replica may spend without Redis.
 
 One rule holds in all uncertain cases: a call counts as free only if this replica knows that it is
-free. All other calls count as spent. Uncertain cases are a start, a Redis that is away or slow, a
-loss of its data, and a change of its clock. Each replica may spend an equal part of the calls that
-are free by this rule. call_permits decides when a call is paid, and from which budget.
+free. All other calls count as spent. Uncertain cases are: this replica has just started, Redis is
+away or slow, Redis has lost its data, or the clock of Redis was changed. Each replica may spend an
+equal part of the calls that are free by this rule. call_permits decides when a call is paid, and
+from which budget.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class _Account:
     """The state of one scope in this replica. `known` is the result of the last look. `asked`
     counts the calls that this replica has asked for after that look. `share_of` is the value that
     `asked` had when this replica computed its share. `share_of` is None if there is no share. After
-    a loss of data, `earlier` is the last result of before, until it is reported."""
+    the shared budget has lost its data, `earlier` is the last result from before the loss. When
+    that result has been reported, `earlier` is None again."""
 
     known: KnownBudget | None = None
     earlier: KnownBudget | None = None
@@ -125,8 +127,8 @@ class Shares:
         replica paid from its shares.
 
         The look is repeated if the shared budget has lost its data, or gave this replica a smaller
-        part than before. The repeated look tells the shared budget that this replica no longer uses
-        the earlier result.
+        part than before. The repeated look tells the shared budget that this replica has received
+        the new result, and no longer uses the old one.
         """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
@@ -201,7 +203,8 @@ class Shares:
         raise RedisUnavailable(RedisOperation.BUDGET, "it is away, or forgets again and again")
 
     def _is_late(self, scope: str, asked: float) -> bool:
-        """Whether the answer took so long that the call may belong to a later window."""
+        """Whether the answer took so long that the call may belong to a later window than its
+        charge."""
         return self._clock.monotonic() - asked > transit(self._shared.view(scope).window) / 4
 
     async def _from_share(

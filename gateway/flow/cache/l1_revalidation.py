@@ -38,8 +38,8 @@ _RETURN: Final = 2.0
 
 
 class Confirming:
-    """Keeps an entry of L1 confirmed for as long as it is read. The number of questions depends on
-    the time and not on the traffic.
+    """Confirms each entry of L1 again and again, as long as callers read the entry. The number of
+    questions to Redis depends on the time and not on the traffic.
 
     The time of a confirmation is the moment when the question was sent. The answer of Redis is
     ignored if the entry was dropped, replaced or doubted after that moment.
@@ -97,8 +97,8 @@ class Confirming:
         return True
 
     def is_counted(self) -> bool:
-        """Whether orders wait for this replica. If so, the replica has heard each confirmed
-        order."""
+        """Whether orders wait until this replica has applied them. If so, it has missed no
+        confirmed order."""
         return self._clock.monotonic() < self._bus.counted_until
 
     def _is_confirmed(self, held: Held, now: float) -> bool:
@@ -187,9 +187,9 @@ class Confirming:
             self._any_due.set()
 
     def suspect(self, until: float = math.inf) -> None:
-        """From now on ask Redis before L1 serves an entry, because this replica may have missed
-        orders. While Redis cannot be asked, entries older than these orders may be served until
-        `until` (monotonic)."""
+        """From now on let L1 ask Redis before it serves an entry, because this replica may have
+        missed orders. While Redis cannot be asked, entries older than these orders may be served
+        until `until` (monotonic)."""
         self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
         self.begin_edition()
@@ -310,7 +310,7 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 class MissedOrders:
     """The gaps in which this replica may have missed orders. A gap has two times. `over` (shared
     clock) is the time when the gap ended. `end` (monotonic) is the time until which answers older
-    than the missed orders may be given. All gaps with a past `end` are merged into one gap."""
+    than the missed orders may be given. All gaps whose `end` has passed are merged into one gap."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,5 +1,5 @@
-"""Looks up, stores and drops entries in the two tiers, and promotes entries (copies them from L2 to
-L1). While Redis is away, only L1 is used.
+"""Looks up, stores and drops entries in L1 (the memory of this replica) and L2 (Redis). Promotes
+entries, which means that it copies them from L2 to L1. While Redis is away, only L1 is used.
 
 L1 holds each entry together with its head (the lines of the header fields). If a caller has asked
 for the compressed form of an entry, L1 also holds that form. The rules are in `core`. This module
@@ -42,7 +42,7 @@ class Seen:
 
 
 class Tiers:
-    """The two stores as one."""
+    """The two stores, used as if they were one."""
 
     def __init__(
         self,
@@ -111,18 +111,18 @@ class Tiers:
         return self._shared.holds_bodies and self._shared.reaches(key)
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
-        """The later one of the entries in both tiers. That entry is put into L1, unless an order
-        ruled out the result of the flight during the look-up. If Redis agrees with the entry in L1,
-        no body is read."""
+        """The later one of the entries in both tiers. That entry is put into L1. It is not put
+        there if an order during the look-up ruled out the result of the flight (see
+        flow/singleflight). If Redis agrees with the entry in L1, no body is read."""
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Ask L2, if L1 holds no entry that Redis could confirm. In that case this question is the
-        whole look-up, and `answered` makes the result from the answer of L2. None if L1 holds an
-        entry."""
+        """Ask L2 if L1 holds no entry. In that case this question is the whole look-up, and
+        `answered` makes the result from the answer of L2. Returns None if L1 holds an entry,
+        because Redis only has to confirm that entry."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -185,9 +185,10 @@ class Tiers:
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
         # Some orders do not change the floor. If orders do not wait for this replica, it may miss
-        # such an order. The floor then counts as unknown, and the refused answer is forgotten.
+        # such an order. So the floor counts as unknown, and an answer that the floor refused is
+        # forgotten.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
-        held = self._local.peek(key)  # read only now: a fetch may have ended meanwhile
+        held = self._local.peek(key)  # read only now: a fetch may have ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
             return self._held_alone(key)  # a later answer of Redis is already in L1
         local, theirs = None if held is None else held.entry, found.entry
@@ -220,7 +221,7 @@ class Tiers:
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
-        """Hold the entry in L1, also if it may only be used for rescue. Redis may lose such an
+        """Put the entry into L1, even if it may only be used for rescue. Redis may lose such an
         entry. Even after such a loss no older response may be served."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
@@ -268,7 +269,7 @@ class Tiers:
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
         """Offer the entry to L2, and hold it in L1 if L2 accepts it. L2 knows all orders that this
         replica had heard before the offer, and judges the entry by them. If an order comes during
-        the offer, L1 does not hold the entry. A request may get the entry even if L2 refuses it.
+        the offer, the entry is not put into L1. A request may get the entry even if L2 refuses it.
         After such a refusal L1 serves no older entry without asking Redis."""
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
@@ -389,7 +390,7 @@ class Tiers:
             await self._shared.drop(key)
         self.refused.forget(key)
         self._alone.latest.forget(key)
-        return self._local.drop(key)  # last: a look-up may have promoted the entry meanwhile
+        return self._local.drop(key)  # last: a look-up may have promoted it while Redis was asked
 
     async def drop_partition(self, partition: str) -> int:
         """Drop a whole partition from both tiers. Returns how many entries L1 held."""
@@ -398,7 +399,7 @@ class Tiers:
             await self._shared.invalidate_partition(partition)
         self.refused.forget_where(lambda key: key.partition == partition)
         self._alone.latest.forget_all(partition)
-        return held + self._local.drop_partition(partition)  # entries promoted meanwhile
+        return held + self._local.drop_partition(partition)  # promoted while Redis was asked
 
 
 def _is_left(entry: Entry, floor: Floor | None) -> bool:

@@ -1,11 +1,11 @@
-"""Makes one call upstream: asks the breaker and the budget, sends the call, and may send it again.
-A read is tried again if nothing was sent, or if the upstream had already closed the idle connection
-that the read used (RFC 9112, 9.3.1). A write is never tried again.
+"""Makes one call to the upstream: asks the breaker and the budget, sends the call, and may repeat
+it. A read is tried again if nothing was sent, or if the upstream had already closed the idle
+connection that the read used (RFC 9112, 9.3.1). A write is never tried again.
 
-The budget is charged before a call is sent. If the call then waits for a connection, it is charged
-again just before it is sent, so that it counts from then on. The charge is given back only if the
-call was certainly not sent. Other modules judge the reply, and report their verdict to this module.
-This module tells the budget and the breaker how the call ended.
+The budget is charged before a call is sent. If the call has to wait long for a connection, its
+charge is renewed just before the call is sent. The call counts from that moment. The charge is
+given back only if the call was certainly not sent. Other modules judge the reply, and report their
+verdict to this module. This module tells the budget and the breaker how the call ended.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FAILURES = 10
 
 
 class Outbound:
-    """The only way to the upstream."""
+    """The only way to the upstream: each call has to pass the breaker and the budget."""
 
     def __init__(
         self,
@@ -216,8 +216,8 @@ class Outbound:
         self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
-        """Open the gate if the probe was answered, or if the gate is due to open. Some calls may be
-        under way when the gate closes. The answers to these calls do not open the gate."""
+        """Open the gate if a probe is under way, or if the gate is due to open. In all other cases
+        the answered call was sent before the gate closed, and the gate stays closed."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 

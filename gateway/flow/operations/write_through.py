@@ -1,9 +1,9 @@
-"""Passes a write of a caller to the upstream, unchanged and once. Before the caller gets the
-answer, all responses that are outdated by the write are invalidated in all replicas. If Redis is
-away, the other replicas are told when it is back, unless this process has ended before.
+"""Passes each write of a caller to the upstream, once and without changes. Before the caller gets
+the answer, all responses that are outdated by the write are invalidated in all replicas. If Redis
+is away, the other replicas are told as soon as Redis is back, but only if this process still runs.
 
 core/cache/write_invalidation says which trainings a write changed. If no answer came, the write may
-have been done nevertheless. In that case the target of the write is invalidated too.
+have been done nevertheless. In that case the training that the write names is invalidated too.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from gateway.ports import Call, Clock, Write
 
 _COLLECTION = "-"
 
-# The pauses (seconds) between the attempts to invalidate what a write changed. Redis is in doubt
-# for 150 ms at most after one late answer.
+# The pauses (seconds) between the attempts to invalidate what a write changed. If an answer is
+# late, it usually takes 150 ms to find out whether Redis is away.
 _PAUSES: Final = (0.05, 0.1, 0.1)
 # While Redis is away, the attempt is repeated after this pause (seconds).
 _AGAIN: Final = 1.0
@@ -123,8 +123,8 @@ class Writing:
         await self._outbound.failed(caller.scope, name, _failed(reply))
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
-        """Raise an error if the answer concerns the gateway and not the caller, or cannot be passed
-        on because of its status."""
+        """Raise an error if the answer concerns the gateway and not the caller. Also raise one if
+        the status is above 599, because such an answer cannot be passed on."""
         if reply.status == 429:
             raise rate_limited(reply, "a write", self._clock.now())
         if reply.status == 401 and not caller.owns_token:
@@ -133,8 +133,8 @@ class Writing:
             raise _failed(reply)
 
     async def _outdate(self, changed: Written) -> None:
-        """Invalidate what the write changed. A single late answer of Redis must not prevent it, so
-        it is tried again. If Redis is away for longer, `run` repeats it."""
+        """Invalidate what the write changed. If an answer of Redis is late, the invalidation is
+        tried again after a pause. If Redis is away for longer, `run` repeats the invalidation."""
         if not changed.training_ids:
             return
         for pause in _PAUSES:
