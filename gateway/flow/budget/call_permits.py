@@ -74,7 +74,7 @@ class Paying:
 
     async def pay(self, scope: str, call: Call) -> Charge:
         """Pay for one call, and return as soon as the call may be sent. Raises BudgetExhausted or
-        GateClosed. Each such denial is counted."""
+        GateClosed. Each of these refusals is counted in the metrics."""
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
         paid = await self._within(patience, scope, call)
@@ -302,8 +302,8 @@ class Credentials:
         """A context in which the caller's call is made. Raises AccessRefused or BudgetExhausted if
         the call may not be made.
 
-        `known`: a response is stored for the credential, so the upstream accepted the credential
-        before.
+        `known`: a response is stored for the credential, so the upstream has already accepted the
+        credential.
         """
         partition = caller.partition
         if known or not caller.owns_token or partition in self._accepted:

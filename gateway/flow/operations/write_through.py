@@ -55,8 +55,8 @@ class Order:
 
 
 class Writing:
-    """Passes writes on. `timeout` (seconds) is the timeout of a write. Other calls have the same
-    timeout. `base_url` is the URL of the API."""
+    """Passes writes on to the upstream. `timeout` (seconds) is the timeout of a write. Other calls
+    have the same timeout. `base_url` is the URL of the API."""
 
     def __init__(
         self,

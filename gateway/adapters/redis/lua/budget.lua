@@ -1,6 +1,6 @@
--- Scripts on a budget: calls are granted and sent, a 429 closes the gate, and an answer opens it. The part above the
--- scripts has what they share: the clock, the gate that a 429 closes, and the window. The rules are those of
--- core/budget/window_log and core/budget/priority.
+-- Scripts on the budget of one scope (for example a tenant). They grant calls, close the gate after a 429, and open it
+-- after another answer. The part above the scripts belongs to all of them: the clock, the gate and the window. The
+-- rules are those of core/budget/window_log and core/budget/priority.
 -- Times are whole microseconds, which a double holds exactly until the year 2255.
 
 local function now()
@@ -12,8 +12,8 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- Seconds after which each gate has reopened, with a margin for a clock that was set back. A gate that is closed for
--- longer was closed by something else, or on another clock. Such a gate counts as open.
+-- No 429 closes a gate for longer than this many seconds. A margin for a clock that was set back is included. A gate
+-- that is closed for longer was closed by something else, or on another clock. Such a gate counts as open.
 local LONGEST = 2 * 60 * 60
 
 -- Deletes a value of another type. Otherwise each call would fail as long as the value exists.
@@ -38,12 +38,13 @@ local function write_gate(key, gate, keep)
 end
 
 -- The log has the time of each call of the last window, and of each call that was granted for later. The log is never
--- empty, so an absent log was lost. Each rank has a log of its own as well.
--- The book has the time when each rank was last refused, a lowered limit, the life of the log, the time when this life
--- began, how many replicas knew the life before, and the time when the log was born. Calls in the log from before its
--- birth are made up. The book also has a field `r` with the name of each replica for what that replica knows, and a
--- field `p` with the name for the replica's part of the full limit. A field `t` with the name says that the replica knew
--- the life before: 1 if it has reported what it spent in that life, otherwise 0.
+-- empty, so an absent log was lost. The log that replaces it is another life, with another number. Each rank has a log
+-- of its own as well.
+-- The book has the time when each rank was last refused, a lowered limit, the number of the log's life, the time when
+-- this life began, and how many replicas knew the previous life. `born` is a time: older calls in the log are made up.
+-- The name of each other field is a letter and the name of a replica. Field `r` has what that replica knows, field `p`
+-- its part of the full limit. A replica with a field `t` knew the previous life. The field is 1 if the replica has
+-- reported what it spent in that life, otherwise 0.
 
 -- Two calls that are granted for the same microsecond get different stamps.
 local function charge(logs, when, keep)
@@ -55,8 +56,8 @@ local function charge(logs, when, keep)
   return when
 end
 
--- Writes stamps into a log. A stamp that the log has already counts once. It uses few commands, because Redis does nothing
--- else meanwhile.
+-- Writes stamps into a log. A stamp that the log already has is not counted twice. Few commands are used, because Redis
+-- does nothing else while a script runs.
 local AT_ONCE = 1000
 
 local function charge_all(log, stamps, keep)
@@ -89,7 +90,8 @@ end
 -- How a limit is lowered by refusals, and recovers. The numbers are those of core/budget/window_log.
 local HOLD, STEPS, LEAST, KEPT = 10, 20, 10, 0.8
 
--- The limit that holds now. `season` is the window of the rate. The limit recovers by one step in each season.
+-- The present limit. `season` is the window of the rate. A lowered limit stays for HOLD seasons. After these it
+-- recovers by one step in each season.
 local function lowered(book, limit, season, at)
   local low, since = read_book(book, 'limit'), read_book(book, 'lowered')
   if not low or not since then return limit end
@@ -102,7 +104,7 @@ local function lower(book, limit, at, keep)
   write_book(book, 'lowered', at, keep)
 end
 
--- The life of the log. It is nil or false if nothing is known of the past.
+-- The number of the log's life. It is nil or false if nothing is known of the past.
 local function life_of(log, book)
   return redis.call('ZCARD', log) > 0 and read_book(book, 'life')
 end
@@ -110,9 +112,9 @@ end
 -- A time of long ago.
 local NEVER = 1
 
--- What the book says about a replica: the time of the last look that the replica has reported, the time of the look
--- that told the replica its claim, and what is left of that claim. A claim is a number of calls that a replica may make
--- without asking.
+-- Reads field `r` of a replica. `seen` is the time of the last `look` whose reply has certainly reached the replica.
+-- `claim` is what is left of its claim, the number of calls that the replica may make without asking. `told` is the
+-- time of the `look` whose reply had this claim.
 local function read_replica(raw)
   local seen, told, claim = string.match(raw or '', '^(%d+) (%d+) (%d+)$')
   return tonumber(seen) or 0, tonumber(told) or 0, tonumber(claim) or 0
@@ -126,22 +128,22 @@ local function equal_part(limit, replicas)
   return math.max(1, math.floor(limit / replicas))
 end
 
--- A part of the full limit, scaled to the limit that holds now.
+-- A part of the full limit, scaled to the present limit.
 local function part_of(part, full, limit)
   return part > 0 and math.max(1, math.floor(part * limit / full)) or 0
 end
 
--- A replica that has been silent for at most SLOW times `silent` may only be slow.
+-- A replica that was last heard at most SLOW times `silent` ago may still be alive, and just be slow.
 local SLOW = 3
 
 -- How much of the limit is kept for the other replicas: the calls that each may make without asking. For a replica that
--- was heard lately, this is its claim. For a replica that was not heard for `silent`, this is its part, or an equal
+-- was heard lately, its claim is kept. For a replica that was not heard for `silent`, its part is kept, or an equal
 -- part if the replica has no part yet, or if its release knows no parts. If all others are silent, an equal part is
--- left for this replica. A replica that was not heard for `gone` is forgotten. A replica that knew the life before, and
--- has not reported since this life began, is missing. An equal part is kept for it.
--- Also returns how many replicas there are, whether all that knew the life before have reported what they spent in that
--- life, whether a silent replica may only be slow, how many are silent, the sum of the other replicas' parts of `full`,
--- and how many missing replicas had time to report, and have probably ended.
+-- left for this replica. A replica that was not heard for `gone` is forgotten. A replica is missing if it knew the
+-- previous life, and has not reported yet what it spent in that life. An equal part is kept for each missing replica.
+-- Also returns: how many replicas there are; whether all that knew the previous life have reported what they spent in
+-- it; whether a silent replica may just be slow; how many are silent or missing; the sum of the other replicas' parts
+-- of `full`; how many missing replicas have probably ended, because they had time to report.
 local function kept_for_others(book, full, limit, at, silent, gone, name)
   local here, quiet, claims, heard, parts, unknown, is_slow = 1, 0, 0, 0, 0, 0, false
   local returned, told = 0, 0
@@ -179,8 +181,8 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
     at > since + SLOW * silent and missing or 0
 end
 
--- Whether a call may go at that time. `window` is a table: log, ranks (the names of their logs), book, limit, span, rank
--- (the rank of the call), and floors, ceilings and always (of each rank).
+-- Whether a call may be sent at the time `at`. `window` is a table: log, ranks (the names of their logs), book, limit,
+-- span, rank (the rank of the call), and floors, ceilings and always (of each rank).
 local function may_go(window, at)
   local since, spent = at - window.span, {}
   for n, log in ipairs(window.ranks) do spent[n] = later(log, since) end
@@ -196,7 +198,8 @@ local function may_go(window, at)
   return later(window.log, since) + kept < window.limit
 end
 
--- The first moment at which a call may go. A call that may go at one moment may go at each later moment.
+-- The first moment at which a call may be sent. A call that may be sent at one moment may be sent at each later moment
+-- too.
 local function turn_of(window, at)
   if may_go(window, at) then return at end
   local low = redis.call('ZCOUNT', window.log, '-inf', text(at - window.span))
@@ -213,8 +216,8 @@ local function turn_of(window, at)
 end
 
 -- script: take
--- Promise: never more than `limit` calls of all replicas together are granted in any window. None is granted while the gate is closed. When the gate's time has come, one call is granted: the probe. Each rank has its floor and its ceiling. If no call can be granted, but calls may be kept for a replica that is only slow, the reply is 'passing', because these calls may soon be free again. Nothing is granted to a replica that has not seen this life of the log lately ('look'), nor if the clock does not show the time that the replica expects ('clock').
--- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many windows count as one for the recovery of a lowered limit, patience with a probe (all times in microseconds, except the next one), keep of all (ms), rank of the call, how long the call may wait, name of the replica, the life and the time that it saw last, the time that it expects now and how far that may be wrong, after how long without a report a replica spends its part alone, and after how long it is forgotten, then floor, ceiling and 1 or 0 for "always kept" of each rank.
+-- Promise: never more than `limit` calls of all replicas together are granted in any window. None is granted while the gate is closed. When the gate's time has come, one call is granted: the probe. Each rank has its floor and its ceiling. If no call can be granted, but a silent replica may just be slow, the reply is 'passing', because the calls that are kept for that replica may soon be free again. Nothing is granted if the replica has not looked at this life of the log lately ('look'). Nothing is granted either if the clock does not show the time that the replica expects ('clock').
+-- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many windows count as one for the recovery of a lowered limit, how long a probe without an answer keeps other calls away (all times in microseconds, except the next one), keep of all (ms), rank of the call, how long the call may wait, name of the replica, the life and the time in the last reply that it saw, the time that it expects now and how far that may be wrong, after how long without a report a replica spends its part alone, and after how long it is forgotten, then floor, ceiling and 1 or 0 for "always kept" of each rank.
 
 local limit, span, parts, patience, keep, rank, waits, name, life, seen, expected, error, silent, gone = unpack(ARGV, 1, 14)
 limit, span, patience, rank, waits = tonumber(limit), tonumber(span), tonumber(patience), tonumber(rank), tonumber(waits)
@@ -242,7 +245,8 @@ if limit > 0 then
   local full, all, is_told, is_slow = limit, 0, true, false
   limit = lowered(book, limit, span * parts, at)
   spare, all, is_told, is_slow = kept_for_others(book, full, limit, at, silent, gone, name)
-  -- A replica may use its own claim if the last look that it saw told it that claim. Otherwise the claim is kept.
+  -- A replica may use its own claim if the last reply that it saw had this claim. Otherwise the calls of the claim are
+  -- not granted.
   if told ~= seen then spare = math.min(limit - 1, spare + claim) end
   local settles = (read_book(book, 'since') or 0) + span
   if at < settles and not is_told then return reply('settling', settles - at) end
@@ -257,7 +261,7 @@ if limit > 0 then
     window.ceilings[n] = math.max(1, math.floor(ceiling * free / full))
     window.always[n] = ARGV[3 * n + 14] == '1'
   end
-  -- The newest stamp stays, however old it is, because it shows that nothing was sent since.
+  -- The newest stamp stays, however old it is, because it shows that nothing was sent after it.
   local newest = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2])
   redis.call('ZREMRANGEBYSCORE', log, '-inf', text(math.min(at - span, newest - 1)))
   local mine = window.ranks[rank]
@@ -279,8 +283,8 @@ end
 return reply('granted', math.max(0, stamp - at))
 
 -- script: look
--- Promise: tells a replica all that is known of the last window, and adds the calls that the replica reports, if the replica knows this life of the log. If nothing is known, a new life of the log begins. If the replica knew no life, the past of the new life is made up. If the replica knew another life, nothing is granted until all replicas that knew that life have reported their calls, or until a window has passed.
--- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), free calls of an unknown past, the most ages in the reply (if there are more calls, every n-th age stands for n calls), name of the replica, the life and the time that it saw last (0: none), how many replicas it knew (without those that had probably ended), its part of the limit, how many calls of its claim are left, a life to forget because the clock was set (0: none), after how long without a report a replica spends its part alone, and after how long it is forgotten, how many calls it reports, the age of each, then the floor of each rank, then the stamps of calls that it saw in the life before.
+-- Promise: tells a replica all that is known of the last window. The calls that the replica reports are added if the replica knows this life of the log. If nothing is known, a new life of the log begins. If the replica knew no life, the past of the new life is made up. If the replica knew another life, nothing is granted until all replicas that knew that life have reported their calls, or until a window has passed.
+-- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), free calls of an unknown past, the most ages in the reply (if there are more calls, every n-th age stands for n calls), name of the replica, the life and the time in the last reply that it saw (0: none), how many replicas it knew (without those that had probably ended), its part of the limit, how many calls of its claim are left, a life to forget because the clock was set (0: none), after how long without a report a replica spends its part alone, and after how long it is forgotten, how many calls it reports, the age of each, then the floor of each rank, then the stamps of calls that it saw in the previous life.
 
 local limit, span, parts, keep, free, most, name, known, seen, others, own, left, wrong, silent, gone, told = unpack(ARGV, 1, 16)
 limit, span, free, most, known, seen, told = tonumber(limit), tonumber(span), tonumber(free), tonumber(most), tonumber(known), tonumber(seen), tonumber(told)
@@ -295,8 +299,9 @@ end
 local gate, life = read_gate(KEYS[2], at), life_of(log, book)
 local holds = lowered(book, limit, span * parts, at)
 
--- Makes up a past, as if all calls but the free ones had been sent at even intervals. One more call may go each time a
--- made-up call leaves the window. Each rank has used the same share of its floor as all calls have of the limit.
+-- Makes up a past, as if all calls but the free ones had been sent at even intervals. Each time a made-up call leaves
+-- the window, one more call may be sent. Made-up calls are also charged to the ranks (for example half of each rank's
+-- floor, if half of the limit is made up).
 local function make_up_past()
   if free < limit then write_book(book, 'born', at, keep) end
   local all, theirs, when = {}, {}, 0
@@ -334,10 +339,10 @@ if known == life and redis.call('HGET', book, 't' .. name) then redis.call('HSET
 redis.call('PEXPIRE', log, keep)
 
 -- Half of the calls that are known to be unspent may be spent without asking, if replicas lose Redis. Each replica's
--- equal share of these calls is its claim. A replica that nobody hears any more has a part of the limit: an equal part,
--- or less if the parts of the other replicas leave less. The book keeps the larger of the old and the new claim until
--- the replica has reported the look that told it the new claim. A look whose report is older than the last report gives
--- no claim.
+-- equal share of these calls is its claim. Each replica also has a part of the limit, which it may spend when nobody
+-- hears it any more. This is an equal part, or less if the parts of the other replicas leave less. A reply may be lost.
+-- The book therefore has the larger of the old and the new claim until the replica reports that it saw the reply with
+-- the new claim. A look whose report is older than the last report gives no claim.
 local kept, all, is_told, _, quiet, parts, absent = kept_for_others(book, limit, holds, at, tonumber(silent), tonumber(gone), name)
 local claim, part = 0, 0
 if known == life then
@@ -361,7 +366,7 @@ local closed_for = gate and math.max(0, gate.closed_until - at) or 0
 return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, quiet, absent, claim, part, part_of(part, limit, holds), unpack(ages) }
 
 -- script: enter
--- Promise: a call whose turn was waited for counts from now on. The charge is undone instead, and the reply says so, if the gate was closed meanwhile, if the charge is not known any more (lost, undone by a 429, or older than the window), or if the call is now kept for a silent replica. The probe of a closed gate stays the probe. If its charge is undone, the next call becomes the probe.
+-- Promise: a call that has waited for its turn counts from now on. In three cases the charge is undone instead, and the reply says so: the gate was closed during the wait, the charge is not known any more (lost, undone by a 429, or older than the window), or the calls that are now kept for other replicas leave no room for this call. The probe of a closed gate stays the probe. If its charge is undone, the next call becomes the probe.
 -- KEYS log, gate, book, the log of each rank; ARGV stamp of the charge, name of the replica, limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit, after how long without a report a replica spends its part alone, and after how long it is forgotten, keep (ms).
 
 local limit, span = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -401,8 +406,8 @@ end
 return { time[1], time[2], text(is_closed and gate.closed_until - at or 0), text(stamp), gate and gate.probe > 0 and 1 or 0 }
 
 -- script: close
--- Promise: from now on no replica is granted a call until the time that upstream named has passed. This time is kept within the shortest and the longest hold. If upstream named no time, the hold doubles with each refused probe. 429s of calls that were in flight can only make the hold longer. The reply says whether the gate now stays closed for longer than before, by at least the shortest hold.
--- The script also lowers the limit, because the calls within one window were too many. Calls that were granted for later, or made up for an unknown past, were not sent, and do not count. A call that waits for its turn has to ask again. While the past is unknown, at least half of the limit counts as spent.
+-- Promise: from now on no replica is granted a call until the time that upstream named has passed. This time is kept within the shortest and the longest hold. If upstream named no time, the hold doubles with each refused probe. A 429 to a call that was in flight when the gate closed can only make the hold longer. The reply says whether this 429 keeps the gate closed for longer, by at least the shortest hold.
+-- The script also lowers the limit, because the calls within one window were too many. A 429 to a call that was in flight does not lower it. Calls that were granted for later, or made up for an unknown past, were not sent, and do not count. A call that waits for its turn has to ask again. While the past is unknown, at least half of the limit counts as spent.
 -- KEYS gate, log, book, the log of each rank; ARGV seconds that upstream named (empty: none), jitter, first and last hold if it named none, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit. The rule is that of core/budget/breaker.Gate.close.
 
 local named, jitter, first, last, shortest, longest = unpack(ARGV, 1, 6)
@@ -438,7 +443,7 @@ local is_longer = not is_straggler or closed_until >= gate.closed_until + shorte
 return { time[1], time[2], text(closed_until - at), is_longer and 1 or 0 }
 
 -- script: reopen
--- Promise: an answer opens a gate that is being probed, or whose time has come. It does not open a gate that is still closed. A call that was never sent is no longer charged. If this call was the probe, the next call becomes the probe.
+-- Promise: an answer opens a gate if a probe is under way, or if the gate's time has come. Otherwise the gate stays closed. A call that was never sent is no longer charged. If this call was the probe, the next call becomes the probe.
 -- KEYS log, gate, the log of each rank; ARGV stamp of the call that was never sent (empty: an answer came), keep (ms). The rules are those of core/budget/breaker.Gate.reopen and take_back.
 
 local never_sent, keep = unpack(ARGV)

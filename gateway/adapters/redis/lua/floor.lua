@@ -1,5 +1,5 @@
--- Prelude of the scripts on floors. It reads and writes the records of records.py, and applies events to a floor that has not seen them. An event here is the invalidation of a training.
--- The prelude also has the doubt beside a floor: the answers that were refused for their version (see core/cache/version_verdict.py).
+-- Prelude of the scripts on floors (a floor is the record of a key's versions). It reads and writes the records of records.py, and applies events to a floor that has not seen them. An event here is the invalidation of a training.
+-- The prelude also has the doubt, a record beside a floor. It tells which answers were refused for their version (see core/cache/version_verdict.py).
 -- Times have 16 digits (microseconds), versions 21 digits. They are compared as text, never as numbers.
 
 local NO_VERSION = string.rep('0', 21)
@@ -23,8 +23,9 @@ local function get(key)
   return type(raw) == 'string' and raw or nil
 end
 
--- nil if there is no floor that can be read, by the rules of records.py. The floor is then unknown. `last` has the
--- bytes after the fixed part: the status, header fields and times of the answer with that digest (see key_state.py).
+-- nil if there is no floor, or if it breaks the rules of records.py. In these cases the floor is unknown. `last` has
+-- the bytes after the fixed part: the status, header fields and times of the answer with that digest (see
+-- key_state.py).
 local function read_floor(key)
   local raw = get(key)
   if not raw or #raw < 128 then return nil end
@@ -107,7 +108,7 @@ local function begin_era(floor)
   floor.generation = (era(floor.generation) + 1) * ERA
 end
 
--- From now on no version below this one is accepted, and no negative answer to an earlier call.
+-- From now on no version below this one is accepted. A 404 or 410 is accepted only if its fetch began at `at` or later.
 local function raise(floor, version, at)
   floor.updated_at, floor.kind, floor.digest = version, '-', NO_DIGEST
   floor.started = later(floor.started, at)
@@ -137,9 +138,9 @@ local function absorb_bound(floor, event)
 end
 
 -- One step of the generation is enough for several events. No fetch began between these events, because the begin of a
--- fetch applies all earlier events. If a serial went back, the record was lost and the clock was set back. Every event
--- then counts as new, which is safe. Returns true if all that was stored is ruled out, even for rescue. The caller then
--- deletes the body.
+-- fetch applies all earlier events. If a serial went back, the record was lost and the clock was set back. In that case
+-- every event counts as new, which is safe. Returns true if all that was stored is ruled out, even for rescue. In that
+-- case the calling function deletes the body.
 local function absorb(floor, event)
   if not event or event.serial == floor.seen then return false end
   local went_back = floor.seen > event.serial
@@ -157,9 +158,9 @@ local function absorb(floor, event)
   return struck
 end
 
--- Applies the stored event, whose expiry becomes at least that of the floor. If there is no event, one is made, so that
--- the loss of an event's record is always noticed. A floor that has seen no event has no body yet, so the new event
--- does not apply to it.
+-- Applies the stored event to the floor. The event's record expires no earlier than the floor. If there is no event,
+-- one is made, so that the loss of an event's record is always noticed. A floor that has seen no event has no body yet,
+-- so the new event does not apply to it.
 local function absorb_at(floor, key, keep)
   local event = read_event(key)
   if not event then
@@ -172,7 +173,7 @@ local function absorb_at(floor, key, keep)
   return absorb(floor, event)
 end
 
--- The floor with all events applied, and its record. If there is no floor, one is made for as long as a fetch may take. A store gives the floor a longer expiry.
+-- The floor with all events applied, and its record. If there is no floor, one is made. It lasts for as long as a fetch may take. When an answer is stored, the floor gets a longer expiry.
 local function begin_fetch(floor_key, event_key, body_key, epoch, keep)
   local known = read_floor(floor_key)
   local floor = known or new_floor(epoch)

@@ -1,9 +1,9 @@
--- Scripts of the bus and of the heartbeats: which replicas are alive, and which may still serve what they held. All times are on Redis' clock.
+-- Scripts of the bus and of the heartbeats: which replicas are alive, and which are members. A member may still answer with the entries that it had at its last heartbeat. All times are on Redis' clock.
 
 local KEEP = 24 * 60 * 60 * 1000
 
 -- The number of the last notice, 0 if none is known. If receivers could not read the stored number, or if the number is
--- not exact as a double, another program wrote the number. The count then begins again.
+-- not exact as a double, another program wrote the number. In that case the numbers begin again at 1.
 local function told_last(key)
   local raw = redis.pcall('GET', key)
   local number = type(raw) == 'string' and string.match(raw, '^[1-9]%d*$') and tonumber(raw)
@@ -22,7 +22,7 @@ local function make_room(key)
 end
 
 -- Removes the replicas that are not alive any more, and those whose last heartbeat is far ahead of the clock. Such a
--- heartbeat shows that the clock was set back since, and nothing else would remove these replicas.
+-- heartbeat shows that the clock was set back after it, and nothing else would remove these replicas.
 local function call_the_roll(roll, patience)
   local time = redis.call('TIME')
   make_room(roll)
@@ -32,8 +32,8 @@ local function call_the_roll(roll, patience)
   return time, at
 end
 
--- The time at which this life of the membership began. Another life has another time, and does not know the members from
--- before. The time is stored among the members, so that both are lost together.
+-- The time at which this life of the membership began. If Redis loses the members, a new life with another time begins.
+-- The time is stored among the members, so that both are lost together.
 local function life_of(members, at)
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', members, '+inf', '+inf')) do
     local began = string.match(name, '^life:(%d+)$')
@@ -44,9 +44,9 @@ local function life_of(members, at)
   return began
 end
 
--- The life, its age, and for how long each member may serve what it held at its last heartbeat (all in microseconds). If
--- such a time is far too long (a day, or two spans if that is more), the clock was set back since. The time is then cut
--- to `span`.
+-- The life, its age, and for how long each member may still serve its entries (all in microseconds). If such a time is
+-- far too long (longer than a day, and longer than two spans), the clock was set back after the member's last
+-- heartbeat. In that case the time is cut to `span`.
 local function call_the_members(members, at, span)
   make_room(members)
   redis.call('ZREMRANGEBYSCORE', members, '-inf', digits(at))
@@ -64,8 +64,8 @@ local function call_the_members(members, at, span)
 end
 
 -- script: beat
--- Promise: from now on the replica counts as alive for `patience`, and for `span` as a member, which may serve what it holds. The replica learns the number of the last notice (0: none is known), the life of the membership and its age, which replicas are alive, and for how long each member may serve what it held. The members that the replica remembers from a lost life are added again.
--- KEYS roll, number, members; ARGV replica, patience, span (microseconds), and for each remembered member its name and for how long it may serve.
+-- Promise: from now on the replica counts as alive for `patience`, and as a member for `span`. The replica learns the number of the last notice (0: none is known), the life of the membership and its age, which replicas are alive, and for how long each member may serve its entries. The members that the replica remembers from a lost life are added again.
+-- KEYS roll, number, members; ARGV replica, patience, span (microseconds), and for each remembered member its name and for how long it may serve its entries.
 
 local patience, span = tonumber(ARGV[2]), tonumber(ARGV[3])
 local time, at = call_the_roll(KEYS[1], patience)
@@ -79,7 +79,7 @@ local life, age, told = call_the_members(KEYS[3], at, span)
 return { time[1], time[2], digits(told_last(KEYS[2])), life, age, redis.call('ZRANGE', KEYS[1], 0, -1), told }
 
 -- script: tell
--- Promise: publishes the notice with the next number, so that notices reach the channel in the order of their numbers, without a gap. Returns the life of the membership and its age, the replicas that are alive at that moment, for how long each member may serve what it held, and the number.
+-- Promise: publishes the notice with the next number, so that notices reach the channel in the order of their numbers, without a gap. Returns the life of the membership and its age, the replicas that are alive at that moment, for how long each member may serve its entries, and the number.
 -- KEYS roll, number, members; ARGV channel, notice, patience, span (microseconds).
 
 local time, at = call_the_roll(KEYS[1], tonumber(ARGV[3]))
