@@ -1,4 +1,4 @@
-"""Gathers the data that the admin plane shows, and carries out the orders that it accepts."""
+"""Gathers the data that the admin plane (the port for operators) shows, and carries out orders."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _NOT_HERE = (
 
 @dataclass(slots=True)
 class Life:
-    """The state of the process between start and stop. `is_warm`: readiness does not wait any more
-    until the cache is filled. `ended` is set when the data plane has ended. Until that moment the
-    live page is served."""
+    """The state of the process between start and stop. `is_warm`: readiness no longer waits for the
+    cache to be filled. `ended` is set when the data plane has ended. Until that moment the live
+    page is served."""
 
     started: float
     ready: bool = False
@@ -67,8 +67,8 @@ class Operations:
 
     def _warms_first(self) -> bool:
         """Whether readiness still waits for the cold start, which fills the cache from the list.
-        When it has ended once, it does not begin again: a failure of Redis or of the API does not
-        make a ready replica unready."""
+        This wait does not begin a second time: a failure of Redis or of the API does not make a
+        ready replica unready."""
         if self._settings.sweep.warm is not SweepWarm.BEFORE_READY or self._life.is_warm:
             return False
         up = self._house.clock.monotonic() - self._life.started
@@ -81,7 +81,7 @@ class Operations:
         return self._house.telemetry.scrape(accept)
 
     def readings(self) -> GaugeReadings:
-        """The gauges now."""
+        """The present values of the gauges."""
         house = self._house
         return GaugeReadings(
             ready=self.is_ready(),
@@ -254,8 +254,8 @@ class Operations:
         return {"tenant": tenants[0], "clients": access.clients_of(tenants[0])} if tenants else {}
 
     def _budgets(self) -> dict[str, BudgetView]:
-        """The budgets by tenant. Empty if each credential has its own budget: these have no name
-        that may be shown, and there may be any number of them."""
+        """The budgets by tenant. Empty if each credential has its own budget. Such a budget has no
+        name that may be shown, and there may be any number of such budgets."""
         settings = self._settings
         is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
         if is_passthrough and settings.upstream.rate_scope is RateScope.CREDENTIAL:

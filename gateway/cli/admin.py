@@ -1,6 +1,6 @@
 """Calls the admin plane (the port for operators) of a running gateway. This module has the options
-that the commands share. It sends a request of a command, and writes the message if there is no
-usable answer. The commands decide what to ask for.
+that the commands share. It sends the request of a command, and writes an error message if there is
+no usable answer. The commands decide what to ask for.
 
 It also writes times, durations and sizes as people do: `05:12:07 UTC (4 min ago)`, `3 h 12 min`.
 """
@@ -76,7 +76,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 def plane_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which gateway it asks. It gets an `Admin` as `plane`."""
+    """Give a command the options that say which gateway it asks. The command gets an `Admin` as
+    `plane`."""
 
     @wraps(command)
     def with_plane(
@@ -90,8 +91,8 @@ def plane_options(command: Callable[..., None]) -> Callable[..., None]:
 def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
     """The admin plane that the options name. For missing options the settings decide: the file in
     GATEWAY_CONFIG and the environment, as for a gateway that starts here. If `--admin` is a URL, it
-    may be another gateway. The token in that file is not sent to it. A token from the environment
-    is."""
+    may be the address of another gateway. That gateway gets a token from the environment, but no
+    token from the file in GATEWAY_CONFIG."""
     from gateway.settings import load_admin
 
     tls = None if ca is None else _trusting("--ca", ca)
@@ -159,7 +160,7 @@ class Admin:
 
     def status(self) -> tuple[httpx.Response, Mapping[str, Any]]:
         """The response to a GET of /status, and its members. Exits if one of the members that the
-        commands read is missing. ==="""
+        commands read is missing."""
         answer = self.get("/status", {})
         try:
             words = answer.json()

@@ -1,4 +1,5 @@
-"""`gateway serve`, `gateway check`, and `gateway health`, which a container's health check runs."""
+"""The commands `gateway serve`, `gateway check` and `gateway health` (a container's health
+check)."""
 
 # ruff: noqa: PLC0415 -- heavy imports wait until a command runs
 
@@ -127,8 +128,8 @@ def complain(faults: Iterable[str], exit_code: int) -> NoReturn:
 
 
 def _end_by_signals() -> None:
-    """Let the signals that end other processes end this one too, if it is the first process of a
-    container. The kernel drops a signal with the default action for such a process."""
+    """Let SIGTERM, SIGINT and SIGHUP end this process, also if it is the first one of a container.
+    For such a process the kernel ignores a signal that has no handler."""
     if os.getpid() != 1:
         return
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

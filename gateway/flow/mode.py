@@ -1,6 +1,7 @@
-"""The mode of all replicas: `normal`, `frozen` or `bypass`. An operator's order sets the mode.
+"""The mode of all replicas: `normal`, `frozen` (no calls) or `bypass` (no stored responses).
 
-request/mode_handler applies the mode to requests. fill/upstream_call applies it to calls.
+An operator's order sets the mode. request/mode_handler applies the mode to requests.
+fill/upstream_call applies it to calls.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ NORMAL: Final = Mode.NORMAL
 
 
 class Modes:
-    """The mode of this replica. An order to any replica changes it."""
+    """The mode of this replica. An order changes it, whichever replica receives the order."""
 
     def __init__(self, shared: SharedMode, clock: Clock, observer: Observer) -> None:
         self._shared = shared
@@ -45,9 +46,9 @@ class Modes:
         self._follow(order)
 
     async def look(self) -> None:
-        """Apply the last order that any replica received. If Redis has lost that order, or another
-        replica has put back an earlier one, write it again. While Redis is away, the mode does not
-        change."""
+        """Apply the order in Redis. If this replica knows a later order, because Redis has lost it
+        or another replica has put back an earlier one, write the later order again. While Redis is
+        away, the mode does not change."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()
             if self.ordered is not None and _is_outdated(ordered, self.ordered):
@@ -69,14 +70,15 @@ class Modes:
 
 
 def _later_than(known: Iterable[ModeOrder | None], now: float) -> float:
-    """The time of an order that is given now: milliseconds, and after all known orders. The clocks
-    of two replicas may differ by a few milliseconds."""
+    """The time of a new order, in whole milliseconds. It is later than the times of all known
+    orders, even if the clock of another replica is some milliseconds ahead."""
     times = (each.at for each in known if each is not None and each.at is not None)
     return max(round(now, 3), *(round(at + 0.001, 3) for at in times), 0.0)
 
 
 def _is_outdated(ordered: ModeOrder | None, known: ModeOrder) -> bool:
-    """Whether a later order is known than the one in Redis. An order without a time is followed."""
+    """Whether the order in Redis (`ordered`) is missing, or earlier than `known`. If one of the two
+    orders has no time, the order in Redis is followed."""
     if ordered is None:
         return True
     return ordered.at is not None and known.at is not None and ordered.at < known.at

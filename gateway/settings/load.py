@@ -41,7 +41,8 @@ class _Given:
 
     values: dict[str, object] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    # False if a part could not be read. Then nothing is reported as missing or contradictory.
+    # False if a part could not be read. In that case nothing is reported as missing or
+    # contradictory.
     complete: bool = True
 
     def refuse(self, name: str, problem: str, wanted: str) -> None:
@@ -68,11 +69,13 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
 def load_admin(
     config: Path | None, environ: Mapping[str, str] = os.environ, *, is_here: bool = True
 ) -> tuple[AdminSettings, list[Fault]]:
-    """The settings of the admin plane, and their faults. A default replaces an invalid value. If
-    `is_here` is false, they are for a gateway elsewhere: only the variables of its token count.
+    """The settings of the admin plane, and their faults. A default replaces an invalid value.
+    `is_here` is false for a gateway at another address. In that case only the environment variables
+    for the admin token are used.
 
-    No other setting and no file of clients or tokens is judged. A file may have got a fault since
-    the start, and the gateway goes on with the version before.
+    Faults of other settings are left out, if the settings could be read. The files of clients and
+    tokens are not read. Such a file may have got a fault after the gateway started, and the gateway
+    still uses the version without the fault.
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))
@@ -105,8 +108,8 @@ def opentelemetry(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
 
 
 def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
-    """All that the operator gave. The environment replaces the file. Secrets are read from their
-    files."""
+    """All values that the operator gave. A value in the environment replaces the value in the file.
+    Secrets are read from their files."""
     given = _Given()
     named = environ.get("GATEWAY_CONFIG")
     path = config or (Path(named) if named else None)

@@ -1,8 +1,8 @@
-"""The messages of the bus as bytes: notices, and the answers to them.
+"""Encodes and decodes the messages of the bus (channels in Redis): notices, and answers to notices.
 
-Bytes in and out, no I/O. Nothing that arrives is trusted, because other programs can reach the
-channel too. On the channel a notice is its number, a space, and JSON. Redis counts the notices of
-all replicas. If a number is missing, a notice was missed.
+This module does no I/O. Nothing that arrives is trusted, because other programs can reach the
+channels too. A notice is sent as its number, a space, and JSON. Redis counts the notices of all
+replicas. If a number is missing, a notice was missed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCHEMA: Final = 1
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
-# The most replicas that one notice names. A notice for more replicas is for all.
+# The most replicas that one notice names. A notice for more replicas names none, and is for all.
 _MOST_NAMED: Final = 100
 
 _NUMBERED = re.compile(rb"([0-9]{1,16}) (.*)", re.DOTALL)
@@ -51,9 +51,9 @@ class NoticeRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notice that arrived, with its number and its sender. An answer to the notice must name
-    `request`. If `request` is None, the sender waits for no answer. If `only` names replicas, the
-    notice is for these replicas alone."""
+    """A notice that arrived, with its number and its sender. `request` is a number that the answer
+    to the notice must repeat. If it is None, the sender waits for no answer. If `only` names
+    replicas, the notice is for these replicas alone."""
 
     number: int
     sender: str
@@ -68,8 +68,8 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The answer to a notice: the replica `sender` has applied the notice that named this
-    `request`."""
+    """The answer to a notice: the replica `sender` has applied the notice. `request` is the value
+    that the notice had."""
 
     sender: str
     request: int
@@ -119,8 +119,9 @@ def is_replica(name: str) -> bool:
 def encode_notice(
     notice: Notice, sender: str, request: int | None, only: frozenset[str] = frozenset()
 ) -> bytes:
-    """The notice without its number. If there are names in `only`, it is for these replicas alone.
-    If these are too many, it is for all. Raises ValueError if a receiver would refuse it."""
+    """The notice without its number. If there are names in `only`, the notice is for these replicas
+    alone. If there are too many names, the notice is for all replicas. Raises ValueError if a
+    receiver would refuse the notice."""
     written = _encoder.encode(
         _Notice(
             schema=SCHEMA,
@@ -227,8 +228,8 @@ class Holes:
         return self._heard
 
     def start(self, told: int) -> None:
-        """Begin to compare. `told` is Redis' count, which was read while notices already
-        arrived."""
+        """Begin to compare. `told` is Redis' count. This replica received notices already when the
+        count was read."""
         self._heard = self._told = told
 
     def is_after_hole(self, number: int) -> bool:
@@ -244,7 +245,7 @@ class Holes:
         the value that `heard` had when Redis was asked for the count.
 
         The notices up to the previous count have had time to arrive. A later notice may still be on
-        its way. If the count is less than `heard_before`, the count has begun again.
+        its way. If the count is less than `heard_before`, Redis has lost the count and begun again.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

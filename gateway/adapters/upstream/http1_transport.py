@@ -1,8 +1,9 @@
-"""HTTP/1.1 to one origin: keeps connections open, and sends requests of httpx on them.
+"""Sends the requests of httpx to one origin (server), over HTTP/1.1 connections that stay open.
 
 This module decides which connection a request uses, and when a connection is closed. `Exchange`
-knows how far a request has come, and turns a failure before the head of the response into an error
-of the gateway. `http1_connection` reads a response from a connection.
+knows how far a request has come. If a request fails before the head of its response has come,
+`Exchange` makes an error of the gateway from the failure. `http1_connection` reads a response from
+a connection.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gateway.ports import Deadline
 
 # Seconds until another address of the host is tried as well (RFC 8305).
 _NEXT_ADDRESS_AFTER: Final = 0.25
-# With TLS: seconds in which the upstream may answer our close.
+# With TLS: seconds to wait for the upstream's `close_notify` after the gateway has sent its own.
 _CLOSING: Final = 1.0
 
 
@@ -73,7 +74,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         exchange: Exchange = request.extensions["exchange"]
         message = _message(request)
         connection = await self._ready(exchange)
-        while exchange.is_kept and connection.is_closing():  # it ended while the call was paid
+        while exchange.is_kept and connection.is_closing():  # it ended during `before_send`
             connection = await self._ready(exchange)
         if connection.is_closing():
             raise ConnectionResetError("the connection ended before the request")
@@ -91,7 +92,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.fields, stream=stream)
 
     async def _ready(self, exchange: Exchange) -> Connection:
-        """A connection for the request, which may be sent now."""
+        """A connection for the request. After this method the request may be sent at once."""
         connection = None if exchange.is_retry else self._take()
         exchange.is_kept = connection is not None
         if connection is None:
@@ -109,7 +110,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
     async def connect(self, exchange: Exchange) -> Connection:
         """A new connection, with TLS if the origin is https. If the caller is cancelled during the
         attempt, the attempt still goes on to its end, and the new connection is closed. If the
-        attempt were cancelled too, the event loop would lose its socket."""
+        attempt were cancelled too, the event loop would lose the socket of the attempt."""
         connecting = asyncio.create_task(self._connect(exchange))
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
@@ -223,7 +224,8 @@ class Exchange:
         return UpstreamTimeout(what, reason, sent=self.sent)
 
     def failure(self, error: Exception) -> UpstreamFailure:
-        """The gateway's error for `error`, which came before the end of the response's head."""
+        """The gateway's error for `error`. `error` came before the head of the response was
+        complete."""
         if isinstance(error, httpx.TimeoutException):
             return self.late()
         reason = FailureReason.PROTOCOL if self.sent else FailureReason.CONNECT

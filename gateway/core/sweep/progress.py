@@ -1,4 +1,4 @@
-"""The progress of the sweep of a partition, and when a sweep counts as complete.
+"""How far the sweep of a partition has come, and whether a sweep was complete.
 
 This module has only values. Times are seconds on the clock that the replicas share. A new leader
 continues from the progress of the previous leader.
@@ -14,8 +14,9 @@ from gateway.core.upstream.list_page import Page
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a sweep.
+    """How far a sweep has come.
 
+    sweeps   the number of sweeps that have ended
     offset   the first row of the next page, which is asked for at `next_at` or later
     total    the number of trainings that the last page stated; None: no page was read yet
     steady   whether all pages of this sweep stated the same total and had only valid items

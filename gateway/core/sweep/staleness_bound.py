@@ -1,8 +1,9 @@
-"""The greatest age of a served response: the arithmetic of `docs/freshness.md`.
+"""The staleness bound: how long after an edit a response without the edit may still be served.
 
-N trainings are ceil(N / 100) pages. The limit is L calls in W seconds, and a sweep may spend a part
-of it (`share`, for example 0.5). Two pages are thus at least (W + transit) / (share L) seconds
-apart. A sweep takes at least the configured interval.
+`docs/freshness.md` explains the arithmetic. N trainings are ceil(N / 100) pages. The limit is L
+calls in W seconds, and a sweep may spend a part of it (`share`, for example 0.5). Two pages are
+thus at least (W + transit) / (share L) seconds apart (`transit` is a margin, because two calls may
+take different times to arrive). A sweep takes at least the configured interval.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from gateway.core.budget.window_log import Rate, transit
 from gateway.core.cache.entry import Entry
 from gateway.core.upstream.list_page import PAGE_SIZE
 
-# Seconds until a call has its result and the other replicas have the notice of this result.
+# Seconds from the start of a call until all replicas know the result.
 CALL: Final = 1.0
 # The shortest time (seconds) between two pages if there is no rate limit.
 _SHORTEST_GAP: Final = 0.05
@@ -85,8 +86,8 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """The result of complete sweeps: each training on the list was confirmed at `oldest` or later.
-    `seconds` is the bound."""
+    """The result of whole sweeps: all their pages were asked for at `oldest` or later. `seconds` is
+    the bound."""
 
     oldest: float
     seconds: float
@@ -101,7 +102,7 @@ class Horizon:
 
 
 class Worst:
-    """The largest value of the last 60 minutes."""
+    """The largest of the values that were noted in the last 60 minutes."""
 
     __slots__ = ("_minutes",)
 

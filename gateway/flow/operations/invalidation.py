@@ -77,7 +77,8 @@ class Invalidation:
         """Invalidate all stored versions of the trainings that a write changed. If the answer to
         the write named a new version, later answers with an older version are ruled out too.
 
-        Raises RedisUnavailable. The call may be repeated. See `written_here`.
+        Raises RedisUnavailable. The call may be repeated. If Redis stays away, `written_here` is
+        called instead.
         """
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         await asyncio.gather(*(self._shared.invalidate(each, None) for each in notice.training_ids))
@@ -136,16 +137,16 @@ class Invalidation:
                 assert_never(notice.kind)
 
     def gap(self, until: float = math.inf) -> None:
-        """Let L1 ask Redis before it serves anything, because notices may have been missed. After
-        `until` (monotonic) an entry that is in L1 now is served only if Redis agrees with it. The
-        results of fetches under way may still be stored. Redis judges each result by its generation
-        when the result is stored."""
+        """Let requests ask Redis before L1 serves an entry, because notices may have been missed.
+        After `until` (monotonic) an entry that L1 has at this moment is served only if Redis agrees
+        with it. The results of fetches under way may still be stored. Redis judges each result by
+        its generation when the result is stored."""
         self._serving.retire()
         self._tiers.suspect(until)
 
     def _changed(self, notice: Notice) -> None:
-        """Doubt the entries that another replica found to be outdated. Such entries may still be
-        used for rescue."""
+        """Let the next request ask Redis about the entries that another replica found to be
+        outdated. Such entries may still be used for rescue."""
         assert notice.partition is not None, "a change is told with its key"
         for training_id in notice.training_ids:
             key = Key(notice.partition, training_id)

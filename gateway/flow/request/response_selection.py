@@ -3,12 +3,12 @@
 peek  never waits: it returns an answer only if L1 may give one at once
 get   may wait: it asks L1, then both tiers, then upstream
 
-This module also decides about rescue, except in the mode `frozen`. Rescue means to serve a stale
-response because upstream failed or may not be called.
+Rescue means to serve a stale response because upstream failed or may not be called. This module
+also decides about rescue, except in the mode `frozen`.
 
 For each key there is at most one look-up and one fetch that requests can join. This module decides
-which look-up or fetch a request joins, and how a failure affects the next requests. It also marks
-each answer (Cache-Status).
+which look-up or fetch a request joins, and how a failure affects the next requests. It also notes
+how each answer was found (for `Cache-Status`).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ __all__ = ["Answer", "Ask", "Serving"]
 
 
 class Serving:
-    """Answers requests from the tiers and from upstream."""
+    """Answers requests from the tiers (L1: this process, L2: Redis) and from upstream."""
 
     def __init__(
         self,
@@ -91,9 +91,9 @@ class Serving:
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
         # `waits`: returns whether a refresh has to wait, because other refreshes wait or too many
-        # are under way. `put_off`: is called if no call is free. Adds the refresh to the queue, and
-        # returns whether the refresh is in the queue after that. `is_short`: returns whether
-        # refreshes wait because no call is free.
+        # refreshes are under way. `put_off`: is called if no call is free. Adds the refresh to the
+        # queue, and returns whether the refresh is in the queue after that. `is_short`: returns
+        # whether refreshes wait because no call is free.
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
@@ -212,7 +212,7 @@ class Serving:
                 landed = await self._follow(self._own_flight(ask), seen, collapsed=False)
         except (UpstreamFailure, CallWithheld) as error:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
-                return await self.from_upstream(ask, seen, keep=keep)  # now with a caller's rank
+                return await self.from_upstream(ask, seen, keep=keep)  # with a caller's priority
             if seen is None or not self._may_rescue(seen):
                 # The fetch of another replica brought a version that is not believed yet. Other
                 # requests of this flight may get the stored response instead. This request may get
@@ -227,8 +227,8 @@ class Serving:
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
-        """The answer while the key is left alone after a failure. None if the key is not left
-        alone, or if nothing may be served without a call."""
+        """The answer while the key is left alone (not fetched) after a failure. None if the key is
+        not left alone, or if nothing may be served without a call."""
         failure = self.standing(ask.key)
         if failure is None:
             return None
@@ -238,9 +238,9 @@ class Serving:
         return from_store(stored, failure.outcome, failure.detail)
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
-        """The later one of two answers: the stored response, and the answer that was refused for
-        its version a moment ago. If the refused version is far in the future, the stored response
-        counts as later. None if no such refused answer is remembered."""
+        """The later one of two answers: the stored response, and an answer of upstream that the
+        store refused a moment ago because of its version. If that version is far in the future, the
+        stored response counts as later. None if no such refused answer is remembered."""
         said = self._tiers.refused.of(ask.key)
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
@@ -414,7 +414,8 @@ class Serving:
         return stands if self._rules.plan(held.entry, until) in plans else 0.0
 
     def standing(self, key: Key) -> Failure | None:
-        """The failure after which the key is left alone now. None if the key is not left alone."""
+        """The failure because of which the key is left alone (not fetched). None if it is not left
+        alone."""
         return self._backoffs.standing(key)
 
     def has_failed(self, key: Key) -> bool:
@@ -524,8 +525,8 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def given_again(held: Held, outcome: Outcome) -> Answer:
-    """The answer that was refused for its version a moment ago. The answer is marked as not stored,
-    with the reason."""
+    """The answer that the store refused for its version a moment ago. `Cache-Status` says that the
+    answer was not stored, and why."""
     ahead = held.entry.is_ahead
     reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
@@ -541,6 +542,6 @@ def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def _may_be_overtaken(landed: Filled) -> bool:
-    """Whether an order came while a 404 was fetched. In that case a later response may be
-    stored."""
+    """Whether an order came while a 404 was fetched. In that case another replica may have stored a
+    later response."""
     return landed.verdict is StoreVerdict.INVALIDATED and landed.held.entry.is_negative

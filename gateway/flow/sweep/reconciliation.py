@@ -1,9 +1,9 @@
 """Applies a page of the list: renews stored responses, or marks them as outdated, and tells the
 other replicas.
 
-This module compares a page with the floors, and queues the single calls that are needed after that.
-A single call asks for one training; a single answer is the answer to such a call. `sweep` decides
-when the next page is due.
+This module compares a page with the floors (the lowest versions that may be served), and queues the
+single calls that are needed after that. A single call asks for one training. A single answer is the
+answer to such a call. `sweep` decides when the next page is due.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ _COMPARED_AT_ONCE: Final = 20
 _APPLIED_AT_ONCE: Final = 10
 # If this number of single answers in a row contradict the list, the list is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
-# The most claims of the list that are remembered. A claim is remembered until its single answer
-# comes. If the list is not believed any more, the remembered claims are taken back. A claim that is
-# no longer remembered is taken back only if its single answer refutes it.
+# The most claims (later versions that only the list has) that are remembered. A claim is remembered
+# until its single answer comes. If the list is not believed any more, the remembered claims are
+# taken back. A claim that is no longer remembered is taken back only if its single answer refutes
+# it.
 _MOST_CLAIMED: Final = 10_000
 
 
@@ -71,7 +72,7 @@ class Brought:
 
 
 class Findings:
-    """Applies pages, one at a time."""
+    """Applies pages to the stored responses, one page at a time."""
 
     def __init__(
         self,
@@ -128,7 +129,8 @@ class Findings:
         stayed, each request for such a training would cost a call, because the stored response is
         below the claimed version.
 
-        Raises RedisUnavailable. In that case the next call takes back the claims that are left.
+        Raises RedisUnavailable. In that case `settle` takes back the other claims when it is called
+        again.
         """
         while self._refuted:
             key, item, entry = self._refuted[0]
@@ -244,10 +246,11 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors were raised. A replica with this notice asks Redis
-        before it serves such a training from L1. If only a version below the floor is stored, it
-        asks upstream. While Redis cannot be asked, it goes on with the version that it holds. A
-        later version that could not be stored from the page is fetched with a single call."""
+        """Tell all replicas that the floors were raised. A replica that gets this notice asks Redis
+        before it serves such a training from L1. If only a version below the floor is stored, the
+        replica asks upstream. While Redis cannot be asked, the replica still serves the version in
+        its L1. A later version that could not be stored from the page is fetched with a single
+        call."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)
@@ -291,7 +294,7 @@ class Findings:
         self._following.send(Errand(Ask(key, caller), Purpose.VERIFY, then))
 
     def _told(self, key: Key, claims: Claims, sweep: int, landed: Landed | None) -> None:
-        """Note whether a single answer contradicts those claims of the list."""
+        """Note whether a single answer contradicts `claims`, the versions that the list has."""
         if not isinstance(landed, Filled):
             return
         version = landed.held.entry.updated_at

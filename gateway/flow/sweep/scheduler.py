@@ -1,4 +1,4 @@
-"""The sweeps of all tenants, and the bound that is stated for each tenant.
+"""The sweeps of all tenants, and the staleness bound that operators see for each tenant.
 
 A sweep begins when its tenant is added, and ends when the tenant is removed. If the tenant gets
 another token, the sweep begins again.
@@ -37,8 +37,9 @@ class _Running:
 
 class Sweeps:
     """The sweeps of this replica. `own_callers` returns the tenants whose token the gateway has.
-    `pace_of` returns what a tenant's sweep may spend. `reads` returns how many requests of a tenant
-    this replica has had."""
+    `pace_of` returns how fast a tenant's sweep may make calls. `reads` returns how many requests of
+    a tenant this replica has had. `why_none`: the reason why there are no sweeps, if there are
+    none."""
 
     def __init__(
         self,
@@ -114,8 +115,8 @@ class Sweeps:
 
     def _tell_bound(self, each: _Running) -> None:
         """Log the bound once, as soon as it is kept (`Sweep.bound`). If the bound that the settings
-        allow (`Sweep.allowed`) is longer than the freshness lifetime, log this once, too. That may
-        be earlier."""
+        allow (`Sweep.allowed`) is longer than the freshness lifetime, log this once, too. This does
+        not wait until the bound is kept."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

@@ -1,10 +1,12 @@
-"""Stores trainings from the list, after enough items had the same bytes as single answers.
+"""Stores trainings from the list, after enough items had the same bytes as single answers (answers
+to calls for one training).
 
 This module decides which items may be stored. At the first difference all entries that were stored
 from the list are dropped. An item may be stored only if the names of its members, and their order,
-are the same as in an item that proved equal. An item is stored with a ticket, like the answer of
-any other fetch. The ticket was taken before the page was asked for: either when the previous sweep
-met the training, or just before the request for this page.
+are the same as in an item that proved equal. An item is stored with a ticket (the generation of the
+floor before the call), like the answer of any other fetch. The ticket was taken before the page was
+asked for: either when the previous sweep met the training, or just before the request for this
+page.
 """
 
 from __future__ import annotations
@@ -54,8 +56,8 @@ class Item:
 
 
 class Filling:
-    """Stores items from the list that `caller` gets. The results for each item are remembered from
-    one sweep to the next.
+    """Stores items from the list that `caller` gets. Tickets and the results of comparisons are
+    remembered from one sweep to the next.
 
     `bodies_here`: only L1 holds bodies, because there is no Redis.
     """
@@ -94,8 +96,8 @@ class Filling:
         self._differed = False
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
-        """Take tickets for trainings that the page from row `row` may bring. Only trainings without
-        a floor in the previous sweep need such a ticket."""
+        """Take tickets for trainings that may be on the page that begins at `row`. Only trainings
+        without a floor in the previous sweep need such a ticket."""
         unknown = self._unknown.pop(row, [])
         if likeness.stopped or not (likeness.is_proven or warming):
             return
@@ -154,8 +156,9 @@ class Filling:
         if likeness.is_proven and self._fields is not None and not is_in_doubt:
             wanted = [item for item in items if self._is_wanted(item)]
             if wanted:
-                # This comes before the storing, because Redis may fail at any time: no item may be
-                # stored that `settle` would not find. An item that is then refused does no harm.
+                # The ids are noted before the items are stored, because Redis may fail in between.
+                # `settle` has to find the id of each stored item. The id of an item that is refused
+                # does no harm.
                 ids = [item.listed.training_id for item in wanted]
                 await self._lease.note_filled(self._caller.partition, ids)
             for some in batches(wanted, _AT_ONCE):
@@ -240,8 +243,8 @@ class Filling:
             if self._bodies_here:
                 self._local.offer(key, held)
         elif self._tiers.orders > heard:
-            # An order came during the offer. It may rule out the new entry, and may have left the
-            # earlier entry to rescue. Redis is asked before either is served.
+            # An order came during the offer. The order may rule out the new entry, and may allow
+            # the earlier entry for rescue only. Redis is asked before either is served.
             self._tiers.doubt(key)
         elif not self._tiers.holds_later(key, entry):
             self._local.replace(key, held)

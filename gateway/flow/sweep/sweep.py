@@ -36,8 +36,8 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.sweep.reconciliation import Brought, Findings
 from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
-# Seconds between two looks at the sweep's lease. The sweep looks at the lease even while no page is
-# due.
+# Seconds between two looks at the sweep's lease, which decides which replica leads. The sweep looks
+# at the lease even while no page is due.
 _LOOK_EVERY: Final = 1.5
 # The most seconds between two pages of a cold start. The budget limits the pace of a cold start.
 _HURRY: Final = 0.05
@@ -62,9 +62,9 @@ class Parts:
 
 
 class Sweep:
-    """The sweep of the partition of `caller`. `pace` returns what the sweep may spend, which
-    changes with the clients file. `reads` returns how many requests this replica has had from
-    callers of the partition.
+    """The sweep of one partition, with the token of `caller`. `pace` returns how fast the sweep may
+    make calls. The clients file may change this. `reads` returns how many requests this replica has
+    had from callers of the partition.
 
     `warms`: the cold start (the first two sweeps) runs even if no caller reads.
     """
@@ -95,7 +95,7 @@ class Sweep:
 
     @property
     def progress(self) -> Progress | None:
-        """How far the sweep had come at the last look. None while Redis is away."""
+        """How far the sweep has come, as this replica last saw it. None while Redis is away."""
         return None if self.turn is None else self.turn.progress
 
     @property
@@ -117,8 +117,8 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start is still filling the cache. False if the list cannot be used, also
-        after two failures of the API in a row."""
+        """Whether a cold start is still filling the cache. False if the list cannot be used, and
+        after two or more failed calls in a row."""
         turn = self.turn
         if not self._warms or self._failures > 1:
             return False
@@ -126,16 +126,16 @@ class Sweep:
 
     @property
     def allowed(self) -> Bound | None:
-        """The bound that follows from the settings. None while the number of trainings is
+        """The staleness bound that the settings allow. None while the number of trainings is
         unknown."""
         total = None if self.progress is None else self.progress.total
         return None if total is None else self._pace().bound(total)
 
     @property
     def bound(self) -> Bound | None:
-        """The bound that is stated. After the cold start, two sweeps in a row have to see all
-        trainings. Until they have, this is None. It is also None while the sweep pauses, and while
-        the oldest confirmation is older than the bound."""
+        """The staleness bound that operators see. After the cold start, two sweeps in a row have to
+        see all trainings. Until they have, this is None. It is also None while the sweep pauses,
+        and while the oldest confirmation is older than the bound."""
         turn, age, allowed = self.turn, self.age, self.allowed
         if turn is None or age is None or allowed is None:
             return None
@@ -159,7 +159,7 @@ class Sweep:
                 await self._lease.release(self._caller.partition)
 
     async def _step(self) -> float:
-        """Read a page if one is due. Returns the seconds until the next look."""
+        """Read a page if one is due. Returns the seconds until the next step."""
         reads, told = self._reads(), self._reads_told
         try:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
@@ -190,8 +190,8 @@ class Sweep:
         return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
 
     def _wait(self, turn: Turn) -> float:
-        """Seconds until the next page. The progress has the time of that page. If that time is
-        further ahead than a whole sweep takes, the page is due at once."""
+        """Seconds until the next page. The progress has the time of that page. If a whole sweep
+        takes less time than this wait, the time is ignored, and the page is due at once."""
         if turn.progress.offset == 0 and self._findings.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now
@@ -222,7 +222,7 @@ class Sweep:
         if self._findings.is_contradicted:
             why = "single calls get other versions than the list has"
             pause = await self._turn_off(progress, why, turn.now)
-            # Only now: if Redis fails before this line, the next page switches the sweep off.
+            # This comes last. If Redis fails in `_turn_off`, the next page switches the sweep off.
             await self._findings.disbelieve()
             return pause
         as_of = turn.now - delta_seconds(reply.header(b"age"))
@@ -270,7 +270,7 @@ class Sweep:
             self._look_on(replace(self.turn, progress=progress))
 
     def _look_on(self, turn: Turn | None) -> None:
-        """Note the latest state of the sweep that this replica knows."""
+        """Note the latest state that this replica knows of the sweep."""
         self.turn, self.horizon = turn, None
         allowed, progress = self.allowed, self.progress
         oldest = None if progress is None else progress.oldest
@@ -324,7 +324,7 @@ class Listing:
 
 
 async def _in_pieces(reading: Generator[None, None, Page]) -> Page:
-    """The page. Requests of callers run in each pause of `reading`."""
+    """The page that `reading` returns. Requests of callers run in each pause of `reading`."""
     while True:
         try:
             next(reading)

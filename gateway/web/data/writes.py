@@ -68,7 +68,8 @@ class Writes:
         self._max_body = max_body
 
     async def answer(self, request: Request, exchange: Exchange) -> Response:
-        """The upstream's response to the write, or a problem response if there is no such route."""
+        """The upstream's response to the write, or a problem response if no route takes the
+        write."""
         path = raw_path(request.scope)
         target = target_of(request.method, path)
         if target is None:
@@ -101,8 +102,8 @@ def _is_of_another_site(request: Request) -> bool:
 
 def _is_of_a_page(request: Request) -> bool:
     """Whether a browser sent the request for a page. With DNS rebinding a page of another site has
-    the same `Origin` and `Host` as a page of this site. In the mode `open` it would need no
-    credential to write."""
+    the same `Origin` and `Host` as a page of this site. In the mode `open` the page of the other
+    site would need no credential to write."""
     return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 

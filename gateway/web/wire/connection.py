@@ -1,9 +1,10 @@
-"""Connections of both planes: a uvicorn protocol that refuses large requests and closes slow
-connections.
+"""A uvicorn protocol for the connections of callers and operators. It refuses large requests and
+closes slow connections.
 
-`request_head` checks heads. The planes decide what a request means. `look` checks each connection
-once a second, in place of a timer for each request. `look` also counts the bytes that the caller
-has not read yet.
+`request_head` checks heads. The applications of the two planes (one port for callers, one for
+operators) decide what a request means. The server calls `look` once a second for each connection.
+Therefore no request needs a timer of its own. `look` also counts the bytes that the caller has not
+read yet.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _held_by_system(transport: asyncio.Transport) -> int:
 
 # The most pipelined requests that may wait on one connection.
 _DEEPEST: Final = 64
-# The most bytes on the wire for one byte of a body, because a chunk with one byte takes six bytes.
+# The most bytes on the wire for one byte of a body. A chunk that has only one byte takes six bytes.
 _FRAMING: Final = 6
 # The turns of the event loop between the idle timeout and the close. A request that is still unread
 # is read in these turns.
@@ -107,8 +108,8 @@ class Wire(HttpToolsProtocol):
         """Accept the connection. If there are more connections than the bound, answer 503. If there
         are far more, close without an answer."""
         self._stage = Stage.REST
-        self._raw = 0  # bytes since the parser was at rest
-        self._owed_body = 0  # bytes of a body that come past the parser
+        self._raw = 0  # bytes received since the end of the last message
+        self._owed_body = 0  # bytes of a body that `_feed` still has to read
         self._begun = False  # whether a message began in the last bytes received
         self._fault: Refusal | None = None
         self._deaf = False
@@ -129,8 +130,8 @@ class Wire(HttpToolsProtocol):
             self._refuse(no_room())
 
     def data_received(self, data: bytes) -> None:
-        """Give the bytes to the parser. If they end within a message, its rest has to come before a
-        deadline."""
+        """Give the bytes to the parser. If the bytes end within a message, the rest of the message
+        has to come before a deadline."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -174,8 +175,8 @@ class Wire(HttpToolsProtocol):
             self._owed_since += seconds
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the application that the caller has gone. uvicorn tells only the last request, which
-        may wait behind the one that is being answered."""
+        """Tell the application that the caller has gone. uvicorn tells only the last request. That
+        request may still wait while an earlier request is being answered."""
         super().connection_lost(exc)
         if self._started is not None:
             self._started.disconnected = True
@@ -306,7 +307,8 @@ class Wire(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The whole request has come, unless its body comes past the parser."""
+        """Note that the whole request has come. Does nothing while `_feed` still has to read the
+        body."""
         if self._owed_body:
             return
         super().on_message_complete()
@@ -350,8 +352,8 @@ class Wire(HttpToolsProtocol):
         return fault_of(self.parser.get_http_version(), self.url, self.headers, limits)
 
     def _has_known_end(self) -> bool:
-        """Whether a message that the parser does not read to its end is no `CONNECT`, and its head
-        states the length of its body."""
+        """Whether the end of a request is known although the parser does not read the body. False
+        for `CONNECT`, and for a body with a transfer coding."""
         is_connect = self.parser.get_method() == b"CONNECT"
         return not is_connect and first(self.headers, b"transfer-encoding") is None
 
@@ -401,7 +403,7 @@ class Wire(HttpToolsProtocol):
 class Stage(Enum):
     """The part of a message that the parser reads."""
 
-    REST = auto()
+    REST = auto()  # between two messages
     HEAD = auto()
     BODY = auto()
     AWAITED = auto()  # no part: the last message waits for a look-up, and further bytes wait too
