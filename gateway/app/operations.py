@@ -140,7 +140,7 @@ class Operations:
         }
 
     def _mode_order(self) -> Words | None:
-        """Since when the mode holds, and who ordered it. None before the first order."""
+        """When the current mode was ordered, and by which operator. None before the first order."""
         order = self._house.modes.ordered
         if order is None:
             return None

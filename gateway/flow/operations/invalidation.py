@@ -2,7 +2,7 @@
 
 The sequence matters: first Redis and the replicas of Redis, then this replica, then the other
 replicas of the gateway. Once all of these have confirmed, no request finds an older entry, and no
-fetch that was under way brings an older entry back.
+fetch that began before the order brings an older entry back.
 """
 
 from __future__ import annotations

@@ -425,10 +425,10 @@ class Serving:
         return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
 
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
-        """Outdate the look-ups and fetches under way whose keys match: no further request joins
-        them, and L1 does not keep their results. If Redis knows the order (`known`), the results
-        are still offered to Redis, which judges them. Otherwise the results are not offered to
-        Redis."""
+        """Outdate the look-ups and fetches that are under way for matching keys. No further request
+        joins them, and L1 does not store their results. If Redis knows the order (`known`), the
+        results are still offered to Redis, which judges them. Otherwise the results are not offered
+        to Redis."""
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches, known=known)
 

@@ -112,7 +112,7 @@ class Wire(HttpToolsProtocol):
         self._owed_body = 0  # bytes of a body that `_feed` still has to read
         self._begun = False  # whether a message began in the last bytes received
         self._fault: Refusal | None = None
-        self._deaf = False
+        self._deaf = False  # whether all further bytes are dropped
         self._owed_since: float | None = self.loop.time()
         self._unread, self._unread_since = 0, 0.0
         self._outlet = LingeringClose(transport, self.loop.time)
