@@ -164,7 +164,7 @@ class OtlpSpan:
         return OtlpSpan(self._tracer, name, kind, set_span_in_context(self._span, Context()))
 
     def link(self, traceparent: bytes) -> None:
-        """Note that this span waits for work that belongs to another span, the one in
+        """Record that this span waits for the work of another span: add a link to the span in
         `traceparent`."""
         self._span.add_link(_context(traceparent))
 

@@ -151,8 +151,8 @@ Example:
 @config_option
 def health(config: Path | None) -> None:
     """Ask /livez on the admin port of the settings, on this machine, for the health check of a
-    container. TLS is used if the settings have a certificate. The certificate is not checked. Other
-    settings may have faults: the gateway may have started before these faults.
+    container. TLS is used if the settings have a certificate. The certificate is not checked.
+    Faults in other settings are ignored, because the gateway may have started before they came.
 
     Exit code 0, without output: the gateway answers. Exit code 1, with one line: it does not.
     """

@@ -90,7 +90,7 @@ class StoreVerdict(StrEnum):
     """The decision of a store about an entry."""
 
     FIRST = "first"  # no version was known
-    CHANGED = "changed"  # a later version, another body, a new negative entry, or the end of one
+    CHANGED = "changed"  # a later version, another body, or a negative entry begins or ends
     UNCHANGED = "unchanged"  # same version and body, or negative again: the stored entry is renewed
     BELIEVED = "believed"  # enough refused answers agree now, so this one is accepted
     OLDER = "older"  # refused: a later version or a later fetch is known

@@ -46,8 +46,8 @@ class Modes:
         self._follow(order)
 
     async def look(self) -> None:
-        """Apply the order in Redis. If this replica knows a later order, because Redis has lost it
-        or another replica has put back an earlier one, write the later order again. While Redis is
+        """Apply the order in Redis. If this replica knows a later order, write this order again:
+        Redis may have lost it, or another replica may have put back an earlier one. While Redis is
         away, the mode does not change."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()

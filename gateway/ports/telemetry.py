@@ -269,7 +269,7 @@ class Span(Protocol):
         ...
 
     def link(self, traceparent: bytes) -> None:
-        """Note that this span waits for work that was begun within another span."""
+        """Record that this span waits for work that was begun within another span."""
         ...
 
     def note(self, attributes: Attributes) -> None:

@@ -31,8 +31,9 @@ class NoSuchTraining(LookupError):
 
 
 class Catalogue:
-    """One organisation's trainings. Each change gets a later `updated_at` than the catalogue chose
-    for any earlier change. Only `edit` can be given another time."""
+    """One organisation's trainings. For each change but a deletion the catalogue chooses an
+    `updated_at`, later than all that it has chosen before. Only `edit` can be given another
+    time."""
 
     def __init__(
         self,

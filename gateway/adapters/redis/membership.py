@@ -6,8 +6,8 @@ time (`span`) after its last heartbeat, such a replica may serve its entries. Or
 replica as unconfirmed. A replica that leaves is neither alive nor a member.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica remembers the
-members that it read last, and adds them again. A heartbeat therefore makes a replica a member only
-after the other replicas have read it.
+members that it read last, and adds them again. A member that no other replica has read yet would be
+lost. So a replica counts itself as a member only by a heartbeat that the others have surely read.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class Sent:
     number: int
 
     def is_lost(self, life: int, number: int) -> bool:
-        """Whether Redis has lost the notice: another life has begun, or the count in `number` does
-        not reach the notice, because a replica of Redis without the notice became the master."""
+        """Whether Redis has lost the notice. This is so if another life has begun. It is also so if
+        `number`, the last number in Redis, is lower than the number of the notice: a replica of
+        Redis that did not have the notice became the master."""
         return self.life != life or self.number > number
 
 
@@ -113,9 +114,8 @@ class Membership:
         self._patience = _MISSED_HEARTBEATS * heartbeat
         self._settle = settle
         self.span = self._patience + alone  # how long after a heartbeat entries may be served
-        # For this long after a heartbeat the other replicas count the sender as a member, if they
-        # have read this heartbeat.
         self._until_read = _HEARTBEATS_UNTIL_READ * heartbeat
+        # For this long after a heartbeat, replicas that have read it count the sender as a member.
         self.longest_span = self._until_read + self.span
         self._remembered = Remembered()
         self._beat = Script.load("membership", "beat")
@@ -165,8 +165,9 @@ class Membership:
         return number, was_off
 
     def _vouch(self, sent: float) -> None:
-        """Set `vouched_until` to the time that the others know. The heartbeat at `sent` does not
-        count yet, because Redis may lose it before the others have read it."""
+        """Set `vouched_until` by the latest heartbeat that the others have surely read. The
+        heartbeat at `sent` does not count yet, because Redis may lose it before the others have
+        read it."""
         self._beats.append(sent)
         was_read = sent - self._until_read
         while len(self._beats) > 1 and self._beats[1] <= was_read:

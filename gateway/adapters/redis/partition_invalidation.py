@@ -33,8 +33,8 @@ from gateway.ports import Found, Standing
 _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
-# `_READ_FOR`: for this many seconds after a share was read, a fetch may use it. `_KEPT_FOR`: after
-# the expiry of a share was renewed, it is not renewed again for this many seconds. A share lives
+# `_READ_FOR`: for this many seconds after a share was read, a fetch may use it. `_KEPT_FOR`: for at
+# most this many seconds after a renewal of a share's expiry, it is not renewed again. A share lives
 # longer than any body, so rare renewals are enough.
 _READ_FOR: Final = 1.0
 _KEPT_FOR: Final = 10.0

@@ -15,16 +15,18 @@ from gateway.core.http.cache_control import LARGEST_DELTA
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# Fields of the upstream that are not passed on. The gateway writes these fields itself, or they are
-# only true of the upstream's own message or connection.
+# # Fields that the gateway writes itself, or that are only true of the upstream's own message. The
+# fields of the upstream are not passed on (see `end_to_end`).
 REPLACED_BY_US = frozenset(
     b"age cache-control cache-status content-encoding content-length date etag expires "
     b"last-modified pragma set-cookie training-updated-at vary x-request-id alt-svc".split()
 )
+# Fields of one connection. They are not passed on.
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authentication-info proxy-authorization "
     b"proxy-connection te trailer transfer-encoding upgrade".split()
 )
+# Fields that are passed on, and have the same values in many answers (see `shared`).
 ALIKE = frozenset(
     b"access-control-allow-origin content-security-policy content-type referrer-policy server "
     b"strict-transport-security x-content-type-options x-frame-options".split()

@@ -226,8 +226,9 @@ class Shares:
     def _past(self, account: _Account) -> tuple[Past | None, int]:
         """The calls that were spent from a limit (None if unknown), and the number of replicas that
         divide the limit. The other replicas need some time to notice that this replica is missing.
-        During this time they spend calls that this replica does not see. Each silent replica keeps
-        its part. Only the other parts are divided."""
+        During this time they spend calls that this replica does not see. The parts of the silent
+        replicas are kept for them. So the limit in the result is the sum of the other parts, and
+        the other replicas divide it."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:  # no part yet, as at a start without Redis

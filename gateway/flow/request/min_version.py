@@ -140,7 +140,7 @@ class Reaching:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
             if flight.is_unhurried:
-                return None  # the next fetch has the rank of a caller
+                return None  # the next fetch has a higher rank than this refresh had
             raise
         return await self._serving.landed(ask, seen, landed, collapsed=True)
 

@@ -39,9 +39,9 @@ Lane = tuple[str, Rank]
 
 # The most errands that wait. A training that is left out is found again by the next sweep.
 _MOST: Final = 2_000
-# The most refreshes for readers in a lane. A usual limit allows fewer calls than this number in
-# five minutes. A refresh that has waited for more than five minutes is of no use. If a refresh was
-# left out, the next reader starts it.
+# # The most refreshes for readers in a lane. With the default limit, refreshes get at most 400
+# calls in five minutes. A refresh that has waited for more than five minutes is of no use. If a
+# refresh was left out, the next reader starts it.
 _MOST_PUT_OFF: Final = 500
 # Seconds after which the waiting errands are compared again. Comparing 500 errands takes a
 # millisecond.
@@ -95,8 +95,8 @@ class Following:
         self._background = background
         self._errands: dict[Key, Errand] = {}
         self._waiting: Counter[Lane] = Counter()
-        self._short: set[Lane] = set()  # lanes whose refreshes wait for a free call
-        self._closed: set[Lane] = set()  # lanes in which no call is free yet
+        self._short: set[Lane] = set()  # lanes in which a refresh was put off
+        self._closed: set[Lane] = set()  # lanes from which no errand is taken
         self._any = asyncio.Event()
         self._ranking: list[Errand] = []  # the errand that is wanted most is the last
         self._ranked_at = -math.inf
@@ -269,10 +269,10 @@ class Following:
         return 0.0
 
     async def _fetch(self, errand: Errand) -> Landed | None:
-        """The result of the fetch. None if a fetch of the key has just failed, or if the errand is
-        no longer due. If the last call for the key was denied, an errand that is no refresh gives
-        up, and its result is None too. If it waited for a free call, it would delay the next
-        sweep."""
+        """The result of the fetch. None in three cases: a fetch of the key has just failed; the
+        errand is a refresh, and the stored response is fresh; the errand is no refresh, and the
+        last fetch of the key got no call. In the last case the errand does not wait for a free
+        call, because the next sweep may wait for the errand."""
         ask, serving = errand.ask, self._serving
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
