@@ -24,8 +24,8 @@ from gateway.ports import BudgetView
 from gateway.settings import Settings
 
 Words = dict[str, object]
-# The data that a watcher has received so far: the number of rows of the history, and the number of
-# events.
+# How far a watcher has got: the number of rows of the history, and the number of events, at its
+# last message.
 Place = tuple[int, int]
 
 _EVERY: Final = 1.0

@@ -42,7 +42,7 @@ class Charge:
 @dataclass(frozen=True, slots=True)
 class Closed:
     """A gate after a 429: the seconds until it may reopen. `is_longer` is False if the gate was
-    already closed, and this 429 keeps the gate closed for less than SHORTEST_HOLD seconds more."""
+    already closed, and this 429 moves the time of reopening by less than SHORTEST_HOLD seconds."""
 
     seconds: float
     is_longer: bool
@@ -119,7 +119,8 @@ class KnownBudget:
                asked Redis for after `at` have to be subtracted
     part       this replica's part of the configured limit. The replica may spend it while the
                shared budget cannot be reached. It is 0 if the parts of the other replicas are the
-               whole limit. In this case the replica acts as after a start without the shared budget
+               whole limit. A replica with the part 0 goes on as if it had started without the
+               shared budget
     share      `part`, scaled to `limit`
     ages       seconds since each call of the last window; negative for a call that was granted for
                later
@@ -148,9 +149,9 @@ class Looking:
     of the calls that the replica made and did not report yet.
 
     If the shared budget has forgotten which calls were spent, `earlier` is the state that the
-    replica saw last before that loss. `made` has the age and the charge of each call that the
-    replica made before that loss. `earlier` has calls of other replicas too, because these replicas
-    may have ended by now."""
+    replica saw last before that loss. `earlier` has calls of other replicas too. They are reported,
+    because these replicas may have ended by now. `made` has the age and the charge of each call
+    that the replica made before that loss."""
 
     scope: str
     known: KnownBudget | None
@@ -189,9 +190,9 @@ class SharedBudget(Charging, Protocol):
         ...
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """The state of each scope. The calls that the replica reports are counted, if the budget
-        still has the life that the replica knew (if nothing was forgotten since the replica's last
-        look)."""
+        """The state of each scope. The calls in `untold` are counted only if the budget has
+        forgotten nothing since the replica's last look. Otherwise the replica reports them with its
+        next look."""
         ...
 
     async def leave(self, scopes: Sequence[str]) -> None:
@@ -204,7 +205,7 @@ class OwnBudget(Budget, Protocol):
     away."""
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on pay for calls from one of `replicas` equal parts of the limit. `past` has the
-        calls that were spent from the limit, with monotonic times. It is None if they are not
-        known."""
+        """From now on pay for calls from an equal part of the limit. `replicas` is the number of
+        parts. `past` has the calls that were spent from the limit, with monotonic times. It is None
+        if they are not known."""
         ...

@@ -70,12 +70,12 @@ def load_admin(
     config: Path | None, environ: Mapping[str, str] = os.environ, *, is_here: bool = True
 ) -> tuple[AdminSettings, list[Fault]]:
     """The settings of the admin plane, and their faults. A default replaces an invalid value.
-    `is_here` is false for a gateway at another address. In that case only the environment variables
-    for the admin token are used.
+    `is_here` is false for a gateway at another address. In that case all environment variables are
+    ignored except those for the admin token.
 
-    Faults of other settings are left out, if the settings could be read. The files of clients and
-    tokens are not read. Such a file may have got a fault after the gateway started, and the gateway
-    still uses the version without the fault.
+    Faults of other settings are left out, unless the file of settings could not be read. The files
+    of clients and tokens are not read. Such a file may have got a fault after the gateway started,
+    and the gateway still uses the version without the fault.
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))
@@ -126,9 +126,9 @@ def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
 def _level(
     found: Iterable[tuple[str, str, object]], folder: Path | None, given: _Given
 ) -> dict[str, tuple[str, object, Path | None]]:
-    """The settings that one source gives. Each has the name under which it was given, its value,
-    and the folder where relative paths start. `found` has three items for each setting: the name as
-    the source writes it, the full name, and the value."""
+    """The settings that one source gives. Each has its full name as it was given (with `_file` for
+    a secret in a file), its value, and the folder where relative paths start. `found` has three
+    items for each setting: the name as the source writes it, the full name, and the value."""
     level: dict[str, tuple[str, object, Path | None]] = {}
     twice = set()
     for written, name, value in found:

@@ -3,10 +3,10 @@
 Bytes in and out, no I/O. The record of a floor has two parts. The first part is the floor, and has
 a fixed length. The second part describes the last answer that confirmed the body: status, header
 fields and times. Lua copies the second part without reading it. When Lua drops the digest of the
-body, it also drops the second part. A page of the list of trainings may confirm the body later than
-the answer in the second part. In this case the times of the page are between the two parts. These
-times have a fixed length. If the floor was raised above the version of the stored body, that
-version replaces the second part (see `_RAISED` in records.py).
+body, it also drops the second part. If a page of the list of trainings has confirmed the body since
+that answer, the times of the page are stored between the two parts. These times have a fixed
+length. If a page or a soft order has raised the floor above the version of the stored body, the
+version of this body replaces the second part (see `_RAISED` in records.py).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from gateway.ports import Found, Standing
 SCHEMA = 1
 
 # The most bytes of the second part. The bound exists because a floor lives long and is read often.
-# If the header fields need more bytes, the second part is empty. To confirm the entry in its L1, a
-# replica may then have to read the body.
+# If the header fields need more bytes, the second part is empty. A replica whose entry in L1 is
+# older than the last answer then has to read the body from Redis.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 

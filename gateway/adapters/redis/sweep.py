@@ -65,9 +65,9 @@ class RedisSweepLease:
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
         # The record of the trainings that were stored from the list lives as long as a floor. Each
-        # page renews the expiry of this record. A longer life is not needed. The record is for
-        # responses that pages keep confirmed, and each page that confirms one also renews the
-        # record.
+        # page renews the expiry of this record. This is long enough: the record is about responses
+        # that pages of the list confirm again and again, and each of these pages renews the record
+        # too.
         self._keep_filled = _floor_keep(longest_keep)
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")

@@ -24,8 +24,8 @@ from gateway.core.vocabulary import InvalidReason
 _LARGEST_HEAD: Final = 64 * 1024
 # The operating system accepts a request of up to this size at once. The response to a larger
 # request may come while the end of that request still waits to be sent. The next request on this
-# connection would wait behind these unsent bytes, and with TLS the gateway could not notice the
-# delay. A connection therefore carries no further request after a larger one.
+# connection would wait behind these unsent bytes. With TLS the gateway cannot even see that bytes
+# are left unsent. A connection therefore carries no further request after a larger one.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)

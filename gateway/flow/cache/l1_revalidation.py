@@ -20,9 +20,10 @@ from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
 # Parts of `l1_lifetime`. An entry is due if it is read later than _DUE after its confirmation. Due
-# entries are gathered for _GATHER, and then one question asks about all of them. _DUE plus two
-# times _GATHER is 1. An entry that is read at even intervals is therefore confirmed in time, if the
-# intervals are shorter than `l1_lifetime`.
+# entries are gathered for _GATHER, and then one question asks about all of them. An entry that is
+# read at even intervals shorter than `l1_lifetime` is confirmed in time: with intervals up to
+# _GATHER, a read marks the entry before _DUE + _GATHER, and the question follows _GATHER later,
+# which is at 1. With longer intervals, the question comes before the next read.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # Outcomes of fresh entries. An answer with such an outcome starts no refresh.
@@ -77,9 +78,10 @@ class Confirming:
         self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
-        """Whether L1 may serve the entry without asking Redis. There are three cases: the entry was
-        confirmed lately, Redis is away, or Redis came back a moment ago. The first case requires
-        that orders wait for this replica."""
+        """Whether L1 may serve the entry without asking Redis. If Redis holds no bodies, every
+        entry may be served that is not in doubt. Otherwise there are three cases: the entry was
+        confirmed lately and orders wait for this replica, Redis is away, or Redis came back a
+        moment ago."""
         if held.is_purged:
             return False
         if not self._shared.reaches(key):
@@ -97,8 +99,8 @@ class Confirming:
         return True
 
     def is_counted(self) -> bool:
-        """Whether orders wait until this replica has applied them. If so, it has missed no
-        confirmed order."""
+        """Whether orders wait until this replica has applied them. If so, it has missed no order
+        that all replicas confirmed."""
         return self._clock.monotonic() < self._bus.counted_until
 
     def _is_confirmed(self, held: Held, now: float) -> bool:
@@ -126,9 +128,10 @@ class Confirming:
         return self._clock.monotonic() < self._alone_with(entry)
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
-        """Whether each confirmed order reached this replica. While Redis is up, it is enough that
-        orders wait for this replica. Otherwise the replica must be a member. If this replica may
-        have missed orders, this is true of the entry only for a limited time."""
+        """Whether this replica applied each order that all replicas confirmed. While Redis is up,
+        it is enough that orders wait for this replica. Otherwise the replica must be a member. If
+        it may have missed orders since `entry` was confirmed, the result is True only for a limited
+        time (see `MissedOrders.until`)."""
         until = self._bus.vouched_until
         if self._shared.is_up:
             until = max(until, self._bus.counted_until)
@@ -308,9 +311,9 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 
 
 class MissedOrders:
-    """The gaps in which this replica may have missed orders. A gap has two times. `over` (shared
-    clock) is the time when the gap ended. `end` (monotonic) is the time until which answers older
-    than the missed orders may be given. All gaps whose `end` has passed are merged into one gap."""
+    """The gaps in which this replica may have missed orders. A gap ended at `over` (shared clock).
+    `end` (monotonic) is not the end of the gap, but of its effect: until then answers older than
+    the missed orders may be given. All gaps whose `end` has passed are merged into one gap."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

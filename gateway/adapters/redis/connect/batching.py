@@ -1,7 +1,7 @@
-"""Sends questions to Redis in one round trip if they are asked at about the same time.
+"""Gathers questions to Redis, so that those of about the same time share a round trip.
 
-This module knows the callers that wait for each answer. The user of `Gathering` makes the round
-trip itself: the store reads keys, and the connection runs scripts.
+This module gives each answer to the callers that wait for it. The user of `Gathering` passes in the
+function that makes the round trip: the store reads keys, and the connection runs scripts.
 """
 
 from __future__ import annotations

@@ -276,8 +276,8 @@ class Cluster:
         (see node_availability.py) read the clocks of nodes."""
 
     async def check(self) -> bool:
-        """Look once at all nodes, and at the nodes that become known by these looks. Returns
-        whether all nodes are up."""
+        """Look at all known nodes. If the cluster has changed, look at all nodes of its new map
+        too. Returns whether all nodes are up."""
         await _all_at_once(member.check() for member in tuple(self._members.values()))
         if await self._learn():
             # The node of the shared clock comes first, because the other clocks are compared with

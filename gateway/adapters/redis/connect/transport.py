@@ -227,7 +227,8 @@ def why(fault: Exception) -> str:
     message of the operating system.
 
     An error text of Redis may quote the command that was sent. Texts about connecting or
-    credentials quote no command, so only these texts are used.
+    credentials quote no command. So only the texts of OSError and of the driver's ConnectionError
+    are used.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
