@@ -178,9 +178,11 @@ class HttpxUpstream:
             raise exchange.late() from None
 
     async def _perform(self, exchange: Exchange) -> Reply:
+        request = exchange.request
         async with self._slots:
+            request.extensions["exchange"] = exchange
             try:
-                response = await self._transport.handle_async_request(exchange.request)
+                response = await self._transport.handle_async_request(request)
             except httpx.LocalProtocolError:
                 # Nothing was sent. The invalid field may be a credential, so the error does not
                 # name the field.
@@ -191,6 +193,10 @@ class HttpxUpstream:
                 raise InvalidPayload(InvalidReason.TRUNCATED, what) from error
             except (httpx.TransportError, OSError) as error:
                 raise exchange.failure(error) from error
+            finally:
+                # Otherwise the two would refer to each other. Such objects stay until the garbage
+                # collector runs, which stops the event loop for milliseconds.
+                del request.extensions["exchange"]
         body = b"".join([part async for part in response.aiter_raw()])
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         fields = end_to_end(response.headers.raw)

@@ -210,7 +210,6 @@ class Exchange:
         self.is_retry = False  # needs a new connection
         self.is_kept = False  # sent on a connection of an earlier request
         self.before_send: Callable[[], Awaitable[None]] | None = None  # see Call
-        request.extensions["exchange"] = self
 
     @property
     def sent(self) -> bool:

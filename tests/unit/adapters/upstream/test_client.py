@@ -9,9 +9,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway.adapters.upstream.http1_connection import Incoming
+from gateway.adapters.upstream.http1_transport import Exchange
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
 from gateway.core.vocabulary import InvalidReason, Purpose
 from gateway.ports import Write
@@ -199,15 +201,19 @@ async def test_connections_are_kept(peer_of: type[Peer], fields: bytes, body: by
     assert (peer.connections, len(peer.heads)) == (1, 2)
 
 
-async def test_an_idle_connection_holds_no_body() -> None:
-    """Nor does anything else that only the garbage collector finds."""
+# What a call is made of. Twenty such objects a call had the garbage collector stop the loop.
+LEFT = (Incoming, Exchange, httpx.Request)
+
+
+async def test_a_call_leaves_nothing_behind() -> None:
+    """An idle connection holds no part of it, and the garbage collector has nothing to find."""
     gc.collect()
     gc.disable()
     try:
         async with Peer().listening() as url, upstream(url) as adapter:
             for _ in range(2):
                 await adapter.call(request())
-            held = [each for each in gc.get_objects() if isinstance(each, Incoming)]
+            held = [each for each in gc.get_objects() if isinstance(each, LEFT)]
     finally:
         gc.enable()
 
