@@ -154,7 +154,10 @@ class Filling:
         filled: list[Item] = []
         is_in_doubt = self._checking or self._differed  # a check may have ended during this page
         if likeness.is_proven and self._fields is not None and not is_in_doubt:
-            wanted = [item for item in items if self._is_wanted(item)]
+            wanted: list[Item] = []
+            for some in batches(items, _AT_ONCE):
+                wanted += filter(self._is_wanted, some)
+                await asyncio.sleep(0)
             if wanted:
                 # The ids are noted before the items are stored, because Redis may fail in between.
                 # `settle` has to find the id of each stored item. The id of an item that is refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.sweep.list_item import Listed
+from gateway.core.upstream.training import names_digest
 from gateway.core.vocabulary import Purpose, StoreVerdict
 from gateway.flow.sweep.store_from_list import Item
 from gateway.ports import Call, Compared, Stored
@@ -91,6 +93,35 @@ async def test_a_changed_training_is_stored_from_the_page(swept: Swept) -> None:
     )
     assert (await swept.read(IDS[3])).startswith("2 ")
     assert swept.replica.observer.of("lagged")
+
+
+async def test_items_are_chosen_in_pieces(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one turn of the loop at most eight items, so that no request waits for a page."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    await swept.errands()
+    chosen: list[bytes] = []
+    pieces: list[int] = []
+
+    def note(body: bytes) -> str:
+        chosen.append(body)
+        return names_digest(body)
+
+    monkeypatch.setattr("gateway.flow.sweep.store_from_list.names_digest", note)
+
+    async def count() -> None:
+        while True:
+            before = len(chosen)
+            await asyncio.sleep(0)
+            pieces.append(len(chosen) - before)
+
+    swept.catalogue.minutes.update(dict.fromkeys(IDS, 2))
+    counting = asyncio.create_task(count())
+    await swept.pages(1)
+    counting.cancel()
+
+    assert sum(pieces) == len(IDS)
+    assert max(pieces) <= 8
 
 
 async def test_a_cold_start_proves_and_fills_by_itself(cold: Swept) -> None:
