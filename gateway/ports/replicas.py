@@ -85,9 +85,9 @@ class Bus(Protocol):
     @property
     def vouched_until(self) -> float:
         """If this replica did not confirm an order, it may serve entries older than the order until
-        this monotonic time. The result of the order tells this time (`Confirmations.until`). After
-        this time the replica has to ask the shared store before it serves an entry. Infinite if
-        there are no other replicas."""
+        this monotonic time. The result of the order tells this time, or a later one
+        (`Confirmations.until`). After this time the replica has to ask the shared store before it
+        serves an entry. Infinite if there are no other replicas."""
         ...
 
     async def announce(self, notice: Notice) -> None:

@@ -214,6 +214,26 @@ async def test_a_loss_makes_nobody_forgotten(redis_server: RedisServer, lost: li
             assert _count(await b.bus.confirm(PURGE, PATIENCE)) == (3, 2)
 
 
+async def test_the_longest_memory_of_a_lost_member_counts(redis_server: RedisServer) -> None:
+    """Whichever replica is back first: one that was cut off remembers an earlier time."""
+    redis_server.flush()
+    async with hearers(redis_server.url, "a", "b") as (a, b):
+        with redis_server.client() as client:
+            seconds, _ = client.time()
+            client.zadd(MEMBERS, {"silent": (seconds + 20) * 1e6})
+            await b.bus._membership.beat()
+            client.zadd(MEMBERS, {"silent": (seconds + 50) * 1e6})
+            await a.bus._membership.beat()
+            client.delete(MEMBERS)
+
+            await b.bus._membership.beat()
+            assert client.zscore(MEMBERS, "silent") == pytest.approx((seconds + 20) * 1e6, abs=2e6)
+            await a.bus._membership.beat()
+            assert client.zscore(MEMBERS, "silent") == pytest.approx((seconds + 50) * 1e6, abs=2e6)
+            await b.bus._membership.beat()
+            assert client.zscore(MEMBERS, "silent") == pytest.approx((seconds + 50) * 1e6, abs=2e6)
+
+
 async def test_an_order_waits_until_it_is_known_who_there_is(redis_server: RedisServer) -> None:
     """A replica that started after Redis lost the members gives an order before another one has
     put back the silent one that it remembers."""
@@ -324,6 +344,23 @@ async def test_a_replica_that_no_other_read_in_the_list_serves_nothing_alone(
         await late.connection.close()
 
 
+async def test_what_a_replica_that_no_other_knew_held_is_not_used_after_its_return(
+    redis_server: RedisServer,
+) -> None:
+    """An order was confirmed without it, so no time is left for what is older."""
+    redis_server.flush()
+    async with hearers(redis_server.url, "a", "b") as (a, b):
+        with redis_server.client() as client:
+            client.client_kill_filter(_type="pubsub")
+            await b.connected(False)
+            client.delete(MEMBERS, ROLL)
+        await a.bus.announce(PURGE)
+        await pass_time(1.0)
+        await b.connected()
+
+        assert b.gap_until == -math.inf
+
+
 async def test_a_lost_member_counts_for_as_long_as_it_may_serve(redis_server: RedisServer) -> None:
     """Also if the others read one of its heartbeats, and not the last one."""
     redis_server.flush()
@@ -396,10 +433,10 @@ async def test_what_was_told_meanwhile_counts_with_older_answers_until_then(
     """As long as the replica is a member, from the last heartbeat with which all was heard."""
     redis_server.flush()
     async with hearer(redis_server.url, "a") as a:
-        await beat()
-        heard_all = time.monotonic()
+        await _is_known_for_two_heartbeats(a)
+        heard_all = a.clock.monotonic()
         await asyncio.sleep(0.1)
-        told_at = time.monotonic()
+        told_at = a.clock.monotonic()
         with redis_server.client() as client:
             if is_flushed:
                 client.delete(MEMBERS, NUMBER)
@@ -422,7 +459,7 @@ async def test_a_redis_that_lost_all_and_told_nothing_made_nobody_miss_anything(
     async with hearers(redis_server.url, "a", "b") as (a, b):
         await b.bus.announce(PURGE)
         await until(lambda: len(a.applied) == 1)
-        await beat()
+        await _is_known_for_two_heartbeats(a)
         redis_server.flush()
 
         await beat()

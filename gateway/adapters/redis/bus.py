@@ -194,10 +194,9 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # At the monotonic time `_whole_at`, this replica had heard all notices that were sent
-        # before that time. -inf: no such time is known yet. `_life` is the life of the membership
-        # at that time.
-        self._whole_at, self._life = -math.inf, 0
+        # When this replica last knew that it had heard all notices: the monotonic time, the life of
+        # the membership, and until when this replica was a member. -inf: never.
+        self._whole_at, self._life, self._limit = -math.inf, 0, -math.inf
 
     @property
     def replicas(self) -> int:
@@ -252,7 +251,7 @@ class RedisBus:
         sent = self._clock.monotonic()
         with suppress(RedisUnavailable):  # if this fails, no order waits for this replica
             await self._membership.beat()
-            self._whole_at = sent
+            self._has_heard_all(sent)
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
         """Hand each notice of another replica to `apply`, and call `gap` whenever notices may have
@@ -298,7 +297,7 @@ class RedisBus:
                 if was_off or missed:
                     self._missed(gap, number, heard_before)
                 if self._is_connected and number == self._holes.heard:
-                    self._whole_at, self._life = sent, self._membership.life
+                    self._has_heard_all(sent)
                 if await self._send_again(number):
                     pause = self._heartbeat
             await self._clock.sleep(pause)
@@ -341,7 +340,7 @@ class RedisBus:
             self._holes.start(number)
             self._is_connected = True
             self._missed(gap, number, heard_before)
-            self._whole_at, self._life = sent, self._membership.life
+            self._has_heard_all(sent)
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
@@ -382,14 +381,19 @@ class RedisBus:
             # In a cluster, `home` is on the node where the other replicas subscribe.
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
+    def _has_heard_all(self, at: float) -> None:
+        """Note that this replica had heard all notices that were sent before the time `at`."""
+        membership = self._membership
+        self._whole_at, self._life, self._limit = at, membership.life, membership.vouched_until
+
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
         """Report a gap, with a time. Until this time, this replica may serve the entries that it
         had in the gap.
 
-        If no notice was missed, the reported time is infinite. Otherwise it is the limit: `span`
-        after the last moment at which this replica had heard all notices. If an order was sent in
-        the gap, its result says until when this replica may serve older entries. That time is never
-        earlier than the limit.
+        If no notice was missed, the reported time is infinite. Otherwise it is the limit: the
+        `vouched_until` of the last moment at which this replica had heard all notices. If an order
+        was sent in the gap, its result says until when this replica may serve older entries. That
+        time is never earlier than the limit.
 
         `number` is the number of the last notice, and `heard` is the last number that this replica
         heard. If these two are equal, no notice was missed. If Redis lost the members, the numbers
@@ -401,7 +405,7 @@ class RedisBus:
         Redis lost it (see `Unconfirmed`). If it was sent again before this replica read `number`,
         then `number` is not 0. If it is sent again later, this replica receives it.
         """
-        is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
+        is_known, until = self._whole_at > -math.inf, self._limit
         if self._membership.life == self._life:
             is_silent = number == heard
         else:

@@ -45,16 +45,20 @@ class Remembered:
     def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
         """Note the members that were read at `now`. Returns these members and the lost ones.
 
-        If `life` has changed, Redis lost the members that were known until now. If `life` is the
-        same, members that are missing in `members` have left, or their time is over.
+        If `life` has changed, Redis lost the members that were known until now. A member counts as
+        lost until it is in `members` with a time that is no earlier: another replica may have added
+        it by an older memory. If `life` is the same, members that are missing in `members` have
+        left, or their time is over.
         """
         if self.life not in (None, life):
             self.lost |= self.members
         self.life, self.members = life, members
         self.lost = {
-            name: until for name, until in self.lost.items() if until > now and name not in members
+            name: until
+            for name, until in self.lost.items()
+            if until > max(now, members.get(name, -math.inf))
         }
-        return self.lost | members
+        return members | self.lost
 
 
 @dataclass(frozen=True, slots=True)

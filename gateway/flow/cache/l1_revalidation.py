@@ -100,8 +100,12 @@ class Confirming:
 
     def is_counted(self) -> bool:
         """Whether orders wait until this replica has applied them. If so, it has missed no order
-        that all replicas confirmed."""
-        return self._clock.monotonic() < self._bus.counted_until
+        that all replicas confirmed. In its first seconds this replica is certain of that only while
+        notices arrive, because Redis may have lost it before another replica knew it."""
+        until = self._bus.counted_until
+        if not self._bus.is_connected:
+            until = min(until, self._bus.vouched_until)
+        return self._clock.monotonic() < until
 
     def _is_confirmed(self, held: Held, now: float) -> bool:
         return (

@@ -190,7 +190,8 @@ class Tiers:
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
-            return self._held_alone(key)  # a later answer of Redis is already in L1
+            # A later answer of Redis is already in L1.
+            return self._by_itself(key, held, self.confirming.hears_orders(held.entry))
         local, theirs = None if held is None else held.entry, found.entry
         if local is not None and self._is_struck(local, found):
             self._give_up(key, local)
@@ -213,7 +214,10 @@ class Tiers:
         without Redis, the freshness of the entry decides how it is served. After that the entry is
         served only for rescue."""
         held = self._local.peek(key)
-        vouches = self.confirming.vouches_alone(None if held is None else held.entry)
+        entry = None if held is None else held.entry
+        return self._by_itself(key, held, self.confirming.vouches_alone(entry))
+
+    def _by_itself(self, key: Key, held: Held | None, vouches: bool) -> Seen | None:
         if not vouches:
             self.refused.forget(key)
         if held is None or not self._has_heard_all(held.entry):

@@ -64,7 +64,7 @@ local function call_the_members(members, at, span)
 end
 
 -- script: beat
--- Promise: from now on the replica counts as alive for `patience`, and as a member for `span`. The replica learns the number of the last notice (0: none is known), the life of the membership and its age, which replicas are alive, and for how long each member may serve its entries. The members that the replica remembers from a lost life are added again.
+-- Promise: from now on the replica counts as alive for `patience`, and as a member for `span`. The replica learns the number of the last notice (0: none is known), the life of the membership and its age, which replicas are alive, and for how long each member may serve its entries. The members that the replica remembers from a lost life are added again. If two replicas remember a member, the later time counts.
 -- KEYS roll, number, members; ARGV replica, patience, span (microseconds), and for each remembered member its name and for how long it may serve its entries.
 
 local patience, span = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -73,7 +73,7 @@ redis.call('ZADD', KEYS[1], digits(at), ARGV[1])
 redis.call('PEXPIRE', KEYS[1], KEEP)
 redis.call('PEXPIRE', KEYS[2], KEEP)
 make_room(KEYS[3])
-for n = 4, #ARGV, 2 do redis.call('ZADD', KEYS[3], 'NX', digits(at + ARGV[n + 1]), ARGV[n]) end
+for n = 4, #ARGV, 2 do redis.call('ZADD', KEYS[3], 'GT', digits(at + ARGV[n + 1]), ARGV[n]) end
 redis.call('ZADD', KEYS[3], digits(at + span), ARGV[1])
 local life, age, told = call_the_members(KEYS[3], at, span)
 return { time[1], time[2], digits(told_last(KEYS[2])), life, age, redis.call('ZRANGE', KEYS[1], 0, -1), told }

@@ -25,6 +25,17 @@ def test_who_was_lost_is_known_until_it_cannot_answer_any_more() -> None:
     assert membership.lost == {}
 
 
+def test_an_older_memory_of_another_replica_does_not_count() -> None:
+    """Until the later time is in the list."""
+    membership = Remembered()
+    membership.read(1, {"a": 30.0, "b": 30.0}, 10.0)
+
+    assert membership.read(2, {"a": 31.0, "b": 12.0}, 11.0) == {"a": 31.0, "b": 30.0}
+    assert membership.lost == {"b": 30.0}
+    assert membership.read(2, {"a": 31.0, "b": 30.1}, 11.1) == {"a": 31.0, "b": 30.1}
+    assert membership.lost == {}
+
+
 def test_a_second_loss_forgets_nobody() -> None:
     """A replica that was not back between the two losses may still be alive."""
     membership = Remembered()

@@ -130,6 +130,20 @@ async def test_what_was_held_in_a_gap_answers_no_longer_in_the_next_absence(
     assert await replica.tiers.lookup(KEY, Course()) is None
 
 
+async def test_a_new_replica_answers_unasked_only_while_notices_arrive(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may have lost it before another replica knew it. It does not hear of orders then."""
+    await put(replica)
+    monkeypatch.setattr(replica.bus, "vouched_until", -math.inf)
+    assert replica.tiers.peek(KEY) is not None
+
+    monkeypatch.setattr(type(replica.bus), "is_connected", False)
+
+    assert replica.tiers.peek(KEY) is None
+    assert not (await find(replica)).below_floor
+
+
 async def test_off_the_roll_l1_asks_redis_each_time(
     replica: Replica, redis: Redis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
