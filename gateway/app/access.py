@@ -89,7 +89,8 @@ def clients_watch(
     settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[ClientsGiven] | None:
     """The watch that reads the clients file again when the file changes. If a new version has
-    faults, it is not used, and `reloaded` becomes False. None if there is no clients file."""
+    faults, it is not used, and `reloaded` becomes False. Returns None if there is no
+    clients file."""
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
     path = _clients_file(settings)
@@ -137,7 +138,8 @@ def tokens_watch(
     settings: Settings, access: OperatorAccess, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[TokensGiven] | None:
     """The watch that reads the tokens file again when the file changes. If a new version has
-    faults, it is not used, and `reloaded` becomes False. None if there is no tokens file."""
+    faults, it is not used, and `reloaded` becomes False. Returns None if there is no
+    tokens file."""
     telemetry.operators_known(access.operators.names)
     path = settings.admin.tokens_file
     if path is None or access.started is None:

@@ -161,7 +161,7 @@ def _listening(
     settings: Settings, data_server: Server, admin_server: Server
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
-    # # The admin port is opened first. If it is taken, this process ends. Callers that had
+    # The admin port is opened first. If it is taken, this process ends. Callers that had
     # connected to it by then would lose their connections. With `server.reuse_port` they could have
     # connected even while another process serves the port for callers.
     admin_socket = listen(admin.host, admin.port, setting="admin.port")

@@ -1,4 +1,5 @@
-"""All exceptions of the gateway. Each class says who has to act.
+"""All exceptions of the gateway. The tree says whose matter each of them is: the caller's, the
+operator's, the upstream's, or ours (of the gateway or its settings).
 
 GatewayError
 ├── AccessRefused           the caller's: its credential was not accepted
@@ -28,9 +29,8 @@ GatewayError
 ├── ShuttingDown            ours
 └── RedisUnavailable        ours: an expected state
 
-Only `flow.request.response_selection` serves a stale response in place of an error. In the mode
-`frozen`, `mode_handler` may serve a stale response. Only `web.problems` turns an error into a
-response.
+Only `flow.request.response_selection` serves a stale response in place of an error, and in the mode
+`frozen` `mode_handler`. Only `web.problems` turns an error into a response.
 """
 
 from __future__ import annotations
@@ -233,13 +233,14 @@ class BudgetExhausted(CallWithheld):
     """The gateway's share of the limit is spent, or calls are granted at even intervals and the
     next call is not due yet. `is_passing`: the cause may end at any moment. Either this replica
     cannot use the shared budget, or a part of the budget is reserved for another replica that does
-    not report, but may only be slow."""
+    not report. Perhaps that replica is only slow."""
 
     is_passing = False
 
     @classmethod
     def of(cls, limit: int | None, window: float, *, retry_after: float) -> Self:
-        """The error if none of the `limit` calls in any `window` seconds is free."""
+        """The error if no call is free. In any `window` seconds at most `limit` calls are
+        allowed."""
         most = "" if limit is None else f" (at most {limit} in any {window:g} s)"
         unknown = "calls that the gateway does not know of may count as spent"
         return cls(f"no call is free now{most}; {unknown}", retry_after=retry_after)

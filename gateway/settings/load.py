@@ -89,7 +89,8 @@ def load_admin(
 
 
 def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
-    """Variables that name a setting with one underscore instead of two, each with the right name.
+    """Pairs of names: a variable that has one underscore where two are needed, and the variable
+    that was probably meant.
 
     These variables do not set anything. A variable with a value such as `tcp://…` is left out,
     because Kubernetes sets such variables for a service.
@@ -126,9 +127,10 @@ def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
 def _level(
     found: Iterable[tuple[str, str, object]], folder: Path | None, given: _Given
 ) -> dict[str, tuple[str, object, Path | None]]:
-    """The settings that one source gives. Each has its full name as it was given (with `_file` for
-    a secret in a file), its value, and the folder where relative paths start. `found` has three
-    items for each setting: the name as the source writes it, the full name, and the value."""
+    """The settings that one source gives. Each has its full name (`admin.token`, or
+    `admin.token_file` for a secret in a file), its value, and the folder where relative paths
+    start. `found` has three items for each setting: the spelling in the source (for example
+    `GATEWAY_ADMIN__TOKEN`), the full name, and the value."""
     level: dict[str, tuple[str, object, Path | None]] = {}
     twice = set()
     for written, name, value in found:

@@ -31,9 +31,9 @@ class NoSuchTraining(LookupError):
 
 
 class Catalogue:
-    """One organisation's trainings. For each change but a deletion the catalogue chooses an
-    `updated_at`, later than all that it has chosen before. Only `edit` can be given another
-    time."""
+    """One organisation's trainings. For each change except a deletion, the catalogue chooses an
+    `updated_at` that is later than all that it chose before. Only `edit` has a parameter for
+    another `updated_at`."""
 
     def __init__(
         self,

@@ -213,8 +213,8 @@ def _transport(scope: Scope) -> asyncio.Transport:
 
 async def _closed(scope: Scope, receive: Receive) -> None:
     _transport(scope).close()
-    # If uvicorn did not know that the client has left, it would log an error about an unfinished
-    # answer.
+    # Uvicorn has to notice that the connection is closed. Otherwise it would log an error about an
+    # unfinished answer.
     await _departure(receive)
 
 

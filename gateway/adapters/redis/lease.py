@@ -141,8 +141,8 @@ class RedisLease:
 
     `replica` is the name of this replica on the bus. `lifetime` (seconds): a replica that died
     keeps a lease for that time at most. `entropy` makes tokens, and the epochs of new floors.
-    `longest_fetch`: see RedisStore. `partition_invalidations` is the object that the store uses,
-    too. It knows the shares that the store has just read. A share is a record of one partition.
+    `longest_fetch`: see RedisStore. `partition_invalidations` is the same object that the store
+    uses. It remembers the records of partitions (*shares*) that the store has just read.
     """
 
     def __init__(

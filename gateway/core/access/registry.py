@@ -3,9 +3,9 @@
 The look-up is synchronous, because hits use it. The table of callers has a bound, and its keys are
 the bytes of credentials. Nothing in this module is printed or logged.
 
-GCRA (ITU-T I.371) enforces the rate limit. For each client, GCRA keeps one time. If the client had
-sent all granted requests at the mean rate, the client would have finished at this time. This module
-reads no clock.
+GCRA (ITU-T I.371) enforces the rate limit. For each client, GCRA keeps one time: until then, the
+granted requests use up the mean rate. Each granted request moves this time on. This module reads no
+clock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.core.budget.window_log import Rate
 
 Access = Passthrough | Open | Clients
 
-# The largest number of credentials, and of bytes in one credential: together 16 MiB at most.
+# The most credentials that are remembered, and the most bytes of each. They take 16 MiB at most.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 

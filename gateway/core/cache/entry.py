@@ -78,9 +78,9 @@ class Ticket:
 class Floor:
     """The record of a key's versions. It may exist without a stored body.
 
-    `updated_at` None: no version was seen yet. If there is no floor at all, the version is unknown.
-    `started`: an answer counts as later than the accepted answers only if its fetch began at this
-    time or afterwards (0.0: no bound).
+    `updated_at` None: the key has had no version yet. If there is no floor at all, nothing is known
+    about the versions of the key. `started`: an answer counts as later than the accepted answers
+    only if its fetch began at this time or afterwards (0.0: no bound).
     """
 
     epoch: str
@@ -211,9 +211,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         """This entry, or a renewed copy, if the floor confirms this entry. None: the body must be
         read from Redis.
 
-        `last` is the last answer whose body has the digest in the floor (None: not known). If
-        `last` is later than this entry and has the same body, the copy has the times and header
-        fields of `last`.
+        `last` is the last answer with the body that the floor knows by its digest (None: not
+        known). If `last` is later than this entry and has the same body, the copy has the times and
+        header fields of `last`.
 
         Bodies are equal if their digests are equal. The version and the status are compared too,
         because different kinds of answers may have equal bytes. An entry with selecting fields is

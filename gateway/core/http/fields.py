@@ -15,8 +15,8 @@ from gateway.core.http.cache_control import LARGEST_DELTA
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# # Fields that the gateway writes itself, or that are only true of the upstream's own message. The
-# fields of the upstream are not passed on (see `end_to_end`).
+# Fields that the gateway writes itself, or that are only true of the upstream's own message. If the
+# upstream sends one of them, `end_to_end` drops it, except `ETag` and `Last-Modified`.
 REPLACED_BY_US = frozenset(
     b"age cache-control cache-status content-encoding content-length date etag expires "
     b"last-modified pragma set-cookie training-updated-at vary x-request-id alt-svc".split()

@@ -49,9 +49,9 @@ class Progress:
     @property
     def is_proven(self) -> bool:
         """Whether the staleness bound holds for all trainings. It holds after two complete sweeps
-        in a row that followed the cold start. The first of these sweeps may be late, because calls
-        were spent to fill the cache. Also, the bound depends on the time between two confirmations
-        of a training, and one sweep confirms each training only once."""
+        in a row that followed the cold start. One complete sweep is not enough, for two reasons. It
+        may be late, because calls were spent to fill the cache. And it confirms each training only
+        once, but the bound depends on the time between two confirmations."""
         return self.complete > 1
 
     @property

@@ -321,11 +321,10 @@ class Serving:
         return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
-        """Whether the result may be older than an order that was given before this request joined
-        the flight. There are three such cases. First, this replica may have missed an order (see
-        `Confirming.hears_orders`). Second, Redis refused the result because of an order that did
-        not reach this flight. Third, Redis refused the result, and Redis has forgotten a later
-        version that this replica has already given to callers."""
+        """Whether this request may need a later answer than the result. There are three such cases.
+        First, this replica may have missed an order (see `Confirming.hears_orders`). Second, Redis
+        refused the result because of an order that did not reach this flight. Third, this replica
+        has already given callers a later version, which Redis has forgotten."""
         if not self.confirming.hears_orders():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:

@@ -39,7 +39,7 @@ Lane = tuple[str, Rank]
 
 # The most errands that wait. A training that is left out is found again by the next sweep.
 _MOST: Final = 2_000
-# # The most refreshes for readers in a lane. With the default limit, refreshes get at most 400
+# The most refreshes for readers in a lane. With the default limit, refreshes get at most 400
 # calls in five minutes. A refresh that has waited for more than five minutes is of no use. If a
 # refresh was left out, the next reader starts it.
 _MOST_PUT_OFF: Final = 500
@@ -229,8 +229,8 @@ class Following:
         return None if errand is None else self._take(errand)
 
     def _worth(self, errand: Errand, now: float) -> tuple[float, int]:
-        """How much callers of this replica want the errand. The measure is the expected staleness
-        for readers' refreshes, and reads a second for all other errands."""
+        """How much callers of this replica want the errand. For readers' refreshes the measure is
+        the expected staleness. For all other errands it is the number of reads per second."""
         held = self._local.peek(errand.ask.key)
         if held is None:
             return 0.0, 0
@@ -305,7 +305,7 @@ _LEAST: Final = 1.0
 
 
 def expected_staleness(entry: Entry, reads: int, now: float) -> float:
-    """The expected number of reads a second that the entry answers with an outdated response.
+    """The expected number of reads per second that the entry answers with an outdated response.
 
     `reads`: how often the entry was read after its last confirmation. The longer ago the training
     changed, the less often the training is expected to change. An entry without a version counts as
@@ -315,7 +315,7 @@ def expected_staleness(entry: Entry, reads: int, now: float) -> float:
 
 
 def reads_a_second(entry: Entry, reads: int, now: float) -> float:
-    """How many reads a second the entry answers."""
+    """How many reads per second the entry answers."""
     return reads / max(entry.age(now), _LEAST)
 
 

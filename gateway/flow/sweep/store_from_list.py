@@ -41,7 +41,8 @@ T = TypeVar("T")
 _MOST_NAMES: Final = 100
 # The most checks that wait for their turn.
 _MOST_DUE: Final = 100
-# The most operations in Redis that are under way at once.
+# The most items that are chosen in one turn of the event loop, and the most operations in Redis
+# that are under way at once.
 _AT_ONCE: Final = 8
 
 

@@ -134,8 +134,8 @@ def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
     anything. A page whose name resolves to 127.0.0.1 (DNS rebinding) could read. Its requests are
     refused, because they have the page's name in `Host`. Any page could send a form, so a change
     has to be JSON. Browsers send JSON only after a preflight, and the gateway answers no preflight.
-    Some browsers send JSON without a preflight, but they name the page's site (Fetch Metadata,
-    2.4).
+    Some browsers send JSON without a preflight. But they say in `Sec-Fetch-Site` whether the page
+    is of another site (Fetch Metadata, 2.4), and such a change is refused.
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")

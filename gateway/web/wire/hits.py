@@ -6,9 +6,9 @@ The look-up, the decision, the rendering and the counting use the same code as `
 task, the scope and the response object are left out. The decision that L1 may answer, and the
 header lines of the answer, are reused for a second at most (`Held.until`). The caller and the held
 entry are looked up for each request. If this module gives no answer, nothing was changed, and the
-request goes to `data/app`. If this happens after a look-up for the request, `data/app` finds the
-result of the look-up. If the tracer keeps the trace of a hit, the hit makes one span. For all other
-hits, tracing costs almost nothing.
+request goes to `data/app`. If Redis was asked before that, `data/app` finds the answer of Redis. If
+the tracer keeps the trace of a hit, the hit makes one span. For all other hits, tracing costs
+almost nothing.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _logger = logging.getLogger(__name__)
 
 
 class Hits:
-    """Answers requests from L1. `counting` is `Observer.counting`, or the result of `traced` for
-    this method. If `heeds_directives` is true, requests with cache directives go to `data/app`.
-    `modes` has the current mode. The other parameters are as for DataPlane."""
+    """Answers requests from L1. `counting` is `Observer.counting`, or with tracing the result of
+    `traced` for `Observer.counting`. If `heeds_directives` is true, requests with cache directives
+    go to `data/app`. `modes` has the current mode. The other parameters are as for DataPlane."""
 
     def __init__(
         self,
@@ -275,7 +275,8 @@ class LookUps:
             if answer is None or not isinstance(answer.content, Held):
                 return None
             start, lines, body = self._written(look_up, answer, answer.content)
-            # If writing fails, the request is answered in another way, which charges it.
+            # The request is charged only now. If `_written` fails, `data/app` answers the request
+            # and charges it.
             fields = b"" if admitted.allowance is None else charged(admitted.allowance, now)
             return b"".join((start, lines, fields, b"\r\n", body))
         except AccessRefused:
@@ -333,7 +334,7 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
     def of_sort(outcome: Outcome, tier: Tier, status: int) -> Count:
         count_alone = counting(outcome, tier, status)
 
-        def count(  # noqa: PLR0917 -- names would cost each hit
+        def count(  # noqa: PLR0917 -- keyword arguments are slower
             seconds: float,
             age: float,
             client: str,

@@ -13,15 +13,16 @@ from typing import Final
 from gateway.core.cache.entry import Confirmation, Entry, Floor
 from gateway.ports import Found, Standing
 
-# Skews are multiples of this many seconds. The number is a power of two. So a present time, stored
-# as a double, is exactly the same after a skew was subtracted and added again. Clocks that differ
-# by less than this count as equal.
+# Skews are multiples of this many seconds. The number is a power of two. So a timestamp of today,
+# stored as a double, is exactly the same after a skew was subtracted and added again. Clocks that
+# differ by less than this count as equal.
 STEP: Final = 1 / 16
 
 
 def settled(known: float, ahead: float, error: float) -> float:
-    """The skew after another measurement, `ahead`, which may be wrong by `error`. If the
-    measurement does not contradict the skew until now, `known`, the skew stays the same."""
+    """The skew after another measurement. `known` is the skew before it. `ahead` is the measured
+    skew, which may be wrong by `error`. If `ahead` does not contradict `known`, the skew stays the
+    same."""
     if abs(ahead - known) <= error + STEP:
         return known
     return round(ahead / STEP) * STEP
