@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 from dataclasses import replace
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -127,3 +128,13 @@ def test_an_unknown_target_is_named() -> None:
 def _bash(text: str, *options: str) -> subprocess.CompletedProcess[str]:
     command = ["bash", *options]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+
+
+def test_a_target_is_left_out_if_its_module_is_not_installed() -> None:
+    """Not only if its program is not: nginx without it would not start, which ended the whole
+    run."""
+    target = msgspec.structs.replace(
+        targets()["gateway"], needs=["sh", "/bin/sh", "/usr/lib/nginx/modules/of_nobody.so"]
+    )
+
+    assert target.missing == ["/usr/lib/nginx/modules/of_nobody.so"]

@@ -67,8 +67,14 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def missing(self) -> list[str]:
-        """What it needs and this machine lacks."""
-        return [program for program in self.needs if shutil.which(program, path=_PATH) is None]
+        """What it needs and this machine lacks: programs, and files by their paths."""
+        return [each for each in self.needs if not _is_here(each)]
+
+
+def _is_here(needed: str) -> bool:
+    if Path(needed).is_absolute():
+        return Path(needed).is_file()
+    return shutil.which(needed, path=_PATH) is not None
 
 
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
