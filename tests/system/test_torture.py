@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from tests.torture.checks.freshness import Truth
 from tests.torture.running import Verdict, run
 from tests.torture.stand import Setting, Stand, stand
 from tests.torture.table import failures, table
-from tests.torture.target import targets
+from tests.torture.target import FOLDER, targets
 
 AT_ONCE = 4
 
@@ -133,8 +134,17 @@ def _bash(text: str, *options: str) -> subprocess.CompletedProcess[str]:
 def test_a_target_is_left_out_if_its_module_is_not_installed() -> None:
     """Not only if its program is not: nginx without it would not start, which ended the whole
     run."""
-    target = msgspec.structs.replace(
-        targets()["gateway"], needs=["sh", "/bin/sh", "/usr/lib/nginx/modules/of_nobody.so"]
-    )
+    needs = ["sh", __file__, "/usr/lib/nginx/modules/of_nobody.so"]
+    target = msgspec.structs.replace(targets()["gateway"], needs=needs)
 
-    assert target.missing == ["/usr/lib/nginx/modules/of_nobody.so"]
+    assert target.missing == needs[-1:]
+
+
+@pytest.mark.parametrize("name", targets())
+def test_a_target_needs_the_modules_that_its_nginx_loads(name: str) -> None:
+    """By their paths."""
+    target = targets()[name]
+    texts = [(FOLDER / each).read_text("utf-8") for each in target.files.values()]
+
+    loaded = {module for text in texts for module in re.findall(r"load_module (\S+);", text)}
+    assert loaded <= {*target.needs}

@@ -130,7 +130,7 @@ async def test_what_was_held_in_a_gap_answers_no_longer_in_the_next_absence(
     assert await replica.tiers.lookup(KEY, Course()) is None
 
 
-async def test_a_new_replica_answers_unasked_only_while_notices_arrive(
+async def test_a_new_replica_without_notices_asks_redis(
     replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis may have lost it before another replica knew it. It does not hear of orders then."""
