@@ -275,7 +275,7 @@ class RedisBus:
             await self._clock.sleep(others.unsettled)
             others = await self._tell(notice, request)
         if others.unsettled > 0.0:
-            return others.and_somebody(self._membership.longest_span)
+            return others.and_somebody(self._membership.span)
         return others
 
     async def _tell(self, notice: Notice, request: int | None) -> Others:

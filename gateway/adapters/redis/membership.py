@@ -2,8 +2,8 @@
 
 A replica is *alive* until it has missed five heartbeats. Orders wait for it during this time. A
 replica is a *member* for longer, because a silent replica may still be running without Redis. For a
-time (`span`) after its last heartbeat, such a replica may serve its entries. Orders count such a
-replica as unconfirmed. A replica that leaves is neither alive nor a member.
+time (`span`) after its last heartbeat that others have read, it may serve its entries. Orders count
+such a replica as unconfirmed. A replica that leaves is neither alive nor a member.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica remembers the
 members that it read last, and adds them again. A member that no other replica has read yet would be
@@ -117,10 +117,9 @@ class Membership:
         self._keys = tuple(f"{prefix}:{{bus}}:{name}" for name in ("replicas", "number", "members"))
         self._patience = _MISSED_HEARTBEATS * heartbeat
         self._settle = settle
-        self.span = self._patience + alone  # how long after a heartbeat entries may be served
         self._until_read = _HEARTBEATS_UNTIL_READ * heartbeat
         # For this long after a heartbeat, replicas that have read it count the sender as a member.
-        self.longest_span = self._until_read + self.span
+        self.span = self._until_read + self._patience + alone
         self._remembered = Remembered()
         self._beat = Script.load("membership", "beat")
         self._tell = Script.load("membership", "tell")
@@ -177,7 +176,7 @@ class Membership:
         while len(self._beats) > 1 and self._beats[1] <= was_read:
             self._beats.popleft()
         if self._beats[0] <= was_read:
-            self.vouched_until = max(self.vouched_until, self._beats[0] + self.longest_span)
+            self.vouched_until = max(self.vouched_until, self._beats[0] + self.span)
 
     async def tell(self, channel: str, message: bytes) -> Others:
         """Publish a notice. Returns the other replicas. Raises RedisUnavailable."""
@@ -194,9 +193,9 @@ class Membership:
             ),
         )
         now = self._clock.monotonic()
-        untils = dict.fromkeys(names, now + self.longest_span) | self._read(sent.life, members, now)
+        untils = dict.fromkeys(names, now + self.span) | self._read(sent.life, members, now)
         untils.pop(self._replica, None)
-        lately = now + self.longest_span - self._patience
+        lately = now + self.span - self._patience
         heard = {name for name, until in untils.items() if until > lately}
         seconds = {name: until - now for name, until in untils.items()}
         unsettled = self._settle - abs(age) / 1_000_000
@@ -218,7 +217,7 @@ class Membership:
         return self._remembered.read(life, untils, now)
 
     def _times(self) -> tuple[str, str]:
-        return _micros(self._patience), _micros(self.longest_span)
+        return _micros(self._patience), _micros(self.span)
 
     def _lost(self, now: float) -> list[str]:
         return [
