@@ -47,17 +47,21 @@ class Page:
 
 def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
     """Return the page that begins with row `offset`, from a reply with status 200. The generator
-    pauses before each group of rows, so that its user can let other work run.
+    pauses between its steps, and before each group of rows, so that its user can let other work
+    run.
 
     Raises ListRefused for complete JSON that does not have the form of a page. Raises
     InvalidPayload for a body that is cut short or is not JSON, because the next reply may be valid.
     """
-    body, members = _read(reply.body)
+    copy = without_surrogates(reply.body)
+    yield
+    members = _read(copy)
+    yield
     total, told = _number(members, "total"), _number(members, "offset")
     has_more = _has_more(members)
     if told != offset:
         raise ListRefused(f"a page from row {told} came in place of one from row {offset}")
-    texts = _cut(reply.body, body, members["items"] if "items" in members else Raw(b""))
+    texts = _cut(reply.body, copy, members["items"] if "items" in members else Raw(b""))
     if len(texts) > PAGE_SIZE:
         raise ListRefused(f"a page of {len(texts)} rows, where {PAGE_SIZE} were asked for")
     items, rejected = [], []
@@ -79,10 +83,8 @@ def _item(text: bytes) -> Training:
     return training
 
 
-def _read(body: bytes) -> tuple[bytes, dict[str, Raw]]:
-    """A copy of the body without surrogates, and the members of the body's JSON object. `_cut`
-    searches the copy for the items."""
-    copy = without_surrogates(body)
+def _read(copy: bytes) -> dict[str, Raw]:
+    """The members of the page's JSON object. `copy` is the body without surrogates."""
     try:
         copy.decode()
         members = _members.decode(copy)
@@ -96,7 +98,7 @@ def _read(body: bytes) -> tuple[bytes, dict[str, Raw]]:
         cut = "truncated" in str(fault)
         reason = InvalidReason.TRUNCATED if cut else InvalidReason.NOT_JSON
         raise InvalidPayload(reason, f"a page: {fault}") from fault
-    return copy, members
+    return members
 
 
 def _number(members: dict[str, Raw], name: str) -> int:

@@ -8,7 +8,6 @@ answer to such a call. `sweep` decides when the next page is due.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -42,14 +41,14 @@ from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.collapse import Landed
 from gateway.flow.fill.fetch import Filled
 from gateway.flow.sweep.refresh_queue import Errand, Following
-from gateway.flow.sweep.store_from_list import Filling, Item, batches
+from gateway.flow.sweep.store_from_list import Filling, Item, batches, give_way
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
-# The most items of a page that are compared in one round trip, and the most that are applied at
-# once. Requests of callers run between two groups, so that a page delays none of them for long. Ten
-# items take about a third of a millisecond.
+# The most items of a page that are compared in one round trip, and the most that are prepared or
+# applied at once. Requests of callers are answered between two groups, so that a page delays none
+# of them for long. Ten items take about a third of a millisecond.
 _COMPARED_AT_ONCE: Final = 20
-_APPLIED_AT_ONCE: Final = 10
+_ITEMS_AT_ONCE: Final = 10
 # If this number of single answers in a row contradict the list, the list is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
 # The most claims (later versions that only the list has) that are remembered. A claim is remembered
@@ -152,14 +151,15 @@ class Findings:
         if progress.offset == 0:
             self._spare = spare
         likeness = await filling.settle(progress.likeness)
+        believed = self._believed(brought, progress.sweeps)
         seen: list[Item] = []
-        for trainings in batches(self._believed(brought, progress.sweeps), _COMPARED_AT_ONCE):
+        for trainings in batches(believed, _COMPARED_AT_ONCE):
             found = await self._compare(brought, trainings)
-            for some in batches(found, _APPLIED_AT_ONCE):
+            for some in batches(found, _ITEMS_AT_ONCE):
                 for each in some:
                     likeness = filling.compare(each, likeness)
                     self._follow(brought, each, progress.sweeps)
-                await asyncio.sleep(0)
+                await give_way()
             seen += found
         asked = (brought.asked_at, brought.asked_here)
         filled, likeness = await filling.fill(seen, brought.reply, asked, likeness)
@@ -171,7 +171,10 @@ class Findings:
     async def _compare(self, brought: Brought, trainings: list[Training]) -> list[Item]:
         """Compare these trainings with the floors."""
         partition = brought.caller.partition
-        items = [self._listed(brought, each) for each in trainings]
+        items: list[Listed] = []
+        for some in batches(trainings, _ITEMS_AT_ONCE):
+            await give_way()
+            items += [self._listed(brought, each) for each in some]
         compared = await self._lists.compare(partition, items, self._rules.windows.keep)
         return [
             Item(Key(partition, training.id), training, item, each)

@@ -44,6 +44,8 @@ _MOST_DUE: Final = 100
 # The most items that are chosen in one turn of the event loop, and the most operations in Redis
 # that are under way at once.
 _AT_ONCE: Final = 8
+# Turns of the event loop between two pieces of a page.
+_TURNS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Filling:
             wanted: list[Item] = []
             for some in batches(items, _AT_ONCE):
                 wanted += filter(self._is_wanted, some)
-                await asyncio.sleep(0)
+                await give_way()
             if wanted:
                 # The ids are noted before the items are stored, because Redis may fail in between.
                 # `settle` has to find the id of each stored item. The id of an item that is refused
@@ -285,6 +287,17 @@ class Filling:
         names = {name for name, _ in entry.headers}
         differs = entry.digest != item.listed.digest or not names.isdisjoint(_VALIDATORS)
         self._differed |= differs and entry.updated_at == item.listed.updated_at
+
+
+async def give_way() -> None:
+    """Let the event loop answer requests of callers before the next piece of a page.
+
+    Requests gather during a piece. The first turn of the loop answers these, and each further turn
+    answers those that came during the turn before. With one turn only, the next piece would begin
+    while requests still wait, and a page would delay them for several pieces.
+    """
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 def batches(items: list[T], most: int) -> Iterable[list[T]]:

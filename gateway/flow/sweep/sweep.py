@@ -7,7 +7,6 @@ page.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -34,6 +33,7 @@ from gateway.core.vocabulary import Purpose
 from gateway.flow.fill.collapse import renewing
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.sweep.reconciliation import Brought, Findings
+from gateway.flow.sweep.store_from_list import give_way
 from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
 # Seconds between two looks at the sweep's lease, which decides which replica leads. The sweep looks
@@ -331,4 +331,4 @@ async def _in_pieces(reading: Generator[None, None, Page]) -> Page:
         except StopIteration as end:
             page: Page = end.value
             return page
-        await asyncio.sleep(0)
+        await give_way()

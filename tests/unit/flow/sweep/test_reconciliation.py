@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.http.fields import Reply
-from gateway.core.sweep.list_item import ListVerdict
+from gateway.core.sweep.list_item import Listed, ListVerdict, listed
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.core.vocabulary import NoticeKind, Purpose
 from gateway.ports import Call, Held, Notice
@@ -51,28 +53,43 @@ async def test_what_is_confirmed_stays_fresh_unread(swept: Swept, clock: FakeClo
     assert held.entry.age(clock.now()) < 20.0
 
 
-async def test_a_page_is_applied_in_pieces(clock: FakeClock) -> None:
-    """In one turn of the loop at most ten items, so that no request waits for a hundred."""
+async def test_a_page_is_applied_in_pieces(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one turn of the loop at most ten items are prepared or applied, so that no request waits
+    for a hundred. Between two pieces there are turns without one, for requests that came during the
+    piece."""
     ids = [f"t{n}" for n in range(100)]
     swept = Swept(clock, Catalogue(*ids))
     for each in ids:
         await swept.read(each)
     found = swept.replica.observer.calls
     pieces: list[int] = []
+    prepared: list[Listed] = []
+    preparations: list[int] = []
+
+    def note(*args: Any) -> Listed:
+        prepared.append(listed(*args))
+        return prepared[-1]
+
+    monkeypatch.setattr("gateway.flow.sweep.reconciliation.listed", note)
 
     async def count() -> None:
         while True:
-            seen = len(found)
+            seen, before = len(found), len(prepared)
             await asyncio.sleep(0)
             pieces.append(sum(name == "swept" for name, _ in found[seen:]))
+            preparations.append(len(prepared) - before)
 
     counting = asyncio.create_task(count())
     await whole(swept)
     await asyncio.sleep(0)  # the last piece is counted as well
     counting.cancel()
 
-    assert sum(pieces) == 100
-    assert max(pieces) <= 10
+    assert sum(pieces) == sum(preparations) == 100
+    assert max(*pieces, *preparations) <= 10
+    worked = [bool(one or other) for one, other in zip(pieces, preparations, strict=True)]
+    assert not any(map(all, pairwise(worked)))
 
 
 async def test_another_replica_has_it_renewed_too(clock: FakeClock) -> None:
