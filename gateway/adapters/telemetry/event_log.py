@@ -146,6 +146,8 @@ EVERYBODY: Final = "*"
 # Bytes that Python's objects take for a `_Page` and for a `Noted`, without the texts in them.
 _PAGE: Final = 1_100
 _EVENT: Final = 620
+# Bytes that a training takes with its first event, if the texts are short.
+_FIRST: Final = _PAGE + _EVENT + 200
 
 
 @dataclass(slots=True)
@@ -195,8 +197,10 @@ class Journal:
         self.size = 0
 
     def knows_or_has_room(self, training_id: str) -> bool:
-        """Whether the journal has this training, or room for one more training."""
-        return training_id in self._pages or len(self._pages) < self._most_ids
+        """Whether the journal has this training, or room for one more training with one event."""
+        return training_id in self._pages or (
+            len(self._pages) < self._most_ids and self.size + _FIRST <= self._most_bytes
+        )
 
     def note(
         self, training_id: str, event: str, partition: str | None = None, **fields: object
@@ -204,13 +208,15 @@ class Journal:
         """Remember an event. If it repeats the training's last event, count that event once
         more."""
         now = self._clock.now()
-        known = {name: scrub(value) for name, value in fields.items() if value is not None}
         page = self._page(training_id)
         last = page.events[-1] if page.events else None
-        if last is not None and last.repeats(event, partition, known):
+        if last is None or not last.repeats(event, partition, fields):
+            # Most events repeat the last one word for word, and need no scrubbing.
+            fields = {name: scrub(value) for name, value in fields.items() if value is not None}
+        if last is not None and last.repeats(event, partition, fields):
             last.times, last.last = last.times + 1, now
             return
-        self._add(page, Noted(event, partition, known, now, now))
+        self._add(page, Noted(event, partition, fields, now, now))
         while self.size > self._most_bytes or len(self._pages) > self._most_ids:
             _, forgotten = self._pages.popitem(last=False)
             self.size -= forgotten.cost

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import tracemalloc
 
-from gateway.adapters.telemetry.event_log import EVENTS_OF_ONE, EVERYBODY, Journal
+from gateway.adapters.telemetry.event_log import (
+    EVENTS_OF_ONE,
+    EVERYBODY,
+    MOST_BYTES,
+    Journal,
+    Trail,
+)
+from gateway.core.cache.entry import Key
+from gateway.core.sweep.list_item import ListVerdict
+from gateway.core.vocabulary import Purpose, StoreVerdict
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
 
 
@@ -73,6 +82,19 @@ def test_bytes_are_bounded_whatever_is_said() -> None:
     assert 0 < journal.size <= 100_000
     assert 10 < len(journal._pages) < 500
     assert journal.size == sum(page.cost for page in journal._pages.values())
+
+
+def test_a_sweep_displaces_no_training() -> None:
+    """A sweep meets more trainings than there are bytes for. The events of a fetch stay."""
+    trail = Trail(ManualClock())
+    trail.fetched(Key("p", "read"), Purpose.MISS, 200, StoreVerdict.FIRST)
+
+    for number in range(20_000):
+        trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
+
+    assert told(trail.journal, "read") == ["entry.fetched"]
+    assert trail.journal.size > 0.99 * MOST_BYTES
+    assert told(trail.journal, "id-0") == ["entry.swept"]
 
 
 def test_what_it_counts_is_what_it_takes() -> None:
