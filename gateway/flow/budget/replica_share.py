@@ -9,7 +9,7 @@ from which budget.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -66,18 +66,37 @@ class _Account:
     asked: int = 0
     share_of: int | None = None
     sent: deque[_Sent] = field(default_factory=deque)
+    # How many calls in `sent` have each `life`. With these counts, `sent` (long, if many calls are
+    # allowed) is read only if there is something to report.
+    lives: Counter[int] = field(default_factory=Counter)
 
     @property
     def claim(self) -> int:
         """How many calls this replica may still make without asking the shared budget."""
         if self.known is None:
             return 0
-        return max(0, self.known.claim - self.asked - sum(not each.life for each in self.sent))
+        return max(0, self.known.claim - self.asked - self.lives[0])
 
     def untold(self) -> list[_Sent]:
         """The calls that the shared budget does not know."""
         life = 0 if self.known is None else self.known.life
+        if life and self.lives[life] == len(self.sent):
+            return []
         return [each for each in self.sent if each.life != life or not life]
+
+    def add(self, sent: _Sent) -> None:
+        """Note a call that was just made."""
+        self.sent.append(sent)
+        self.lives[sent.life] += 1
+
+    def count(self) -> None:
+        """Count `lives` again, after calls in `sent` were removed or reported."""
+        self.lives = Counter(each.life for each in self.sent)
+
+    def forget(self, before: float) -> None:
+        """Forget the calls that were made before this time."""
+        while self.sent and self.sent[0].at < before:
+            self.lives[self.sent.popleft().life] -= 1
 
 
 class Shares:
@@ -156,8 +175,10 @@ class Shares:
             known = found
             if before is not None and not is_same:  # the old part stays until the next look
                 known = replace(found, part=before.part, share=before.share)
-            for each in sent if is_same else ():
-                each.life = known.life
+            if is_same and sent:
+                for each in sent:
+                    each.life = known.life
+                account.count()
             newest = account.known  # another look may have ended during this one
             if is_same and account.earlier is look.earlier:
                 account.earlier = None
@@ -220,7 +241,7 @@ class Shares:
             exhausted.is_passing = True
             raise
         if charge.wait <= 0.0:
-            account.sent.append(_Sent(self._clock.monotonic(), charge, 0))
+            account.add(_Sent(self._clock.monotonic(), charge, 0))
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
@@ -284,8 +305,7 @@ class Shares:
             await self.give_back(scope, charge)
             raise
         if charge.life and charge.wait <= 0.0:
-            sent = _Sent(self._clock.monotonic(), charge, charge.life)
-            self._account(scope).sent.append(sent)
+            self._account(scope).add(_Sent(self._clock.monotonic(), charge, charge.life))
         return charge
 
     async def give_back(self, scope: str, charge: Charge) -> None:
@@ -301,6 +321,7 @@ class Shares:
         """Forget a call that was not sent under this charge."""
         account = self._account(scope)
         account.sent = deque(each for each in account.sent if each.charge.stamp != charge.stamp)
+        account.count()
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         """As Budget.close."""
@@ -348,5 +369,4 @@ class Shares:
     def _forget(self, scope: str, account: _Account, now: float) -> None:
         """Remove the calls that are too old to count in a window."""
         window = self._shared.view(scope).window
-        while account.sent and account.sent[0].at < now - window - transit(window):
-            account.sent.popleft()
+        account.forget(now - window - transit(window))

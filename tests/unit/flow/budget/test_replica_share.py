@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -307,6 +308,31 @@ def test_the_limit_holds_however_redis_answers(limit: int, happened: list[tuple[
     three = asyncio.run(live())
 
     assert not three.calls or three.fullest <= limit
+    for each in three.replicas:
+        account = shares_of(each)._account(SCOPE)
+        assert account.lives == Counter(sent.life for sent in account.sent)
+
+
+class Counted(deque[Any]):
+    """Counts how often all of it is read."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.reads += 1
+        return super().__iter__()
+
+
+async def test_a_call_does_not_read_all_calls_of_the_window(three: Three) -> None:
+    """All of them are known to the shared budget, so there is nothing to report."""
+    one = three.replicas[0]
+    await three.spend(one, most=3)
+    account = shares_of(one)._account(SCOPE)
+    account.sent = sent = Counted(account.sent)
+
+    assert await three.spend(one, most=3) == 3
+
+    assert (len(sent), sent.reads) == (6, 0)
 
 
 async def test_on_its_return_all_is_told(three: Three) -> None:
