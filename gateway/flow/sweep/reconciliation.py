@@ -163,7 +163,8 @@ class Findings:
             seen += found
         asked = (brought.asked_at, brought.asked_here)
         filled, likeness = await filling.fill(seen, brought.reply, asked, likeness)
-        filling.learn(progress.offset, seen, likeness, warming=self.warms and not progress.is_warm)
+        warming = self.warms and not progress.is_warm
+        await filling.learn(progress.offset, seen, likeness, warming=warming)
         newer = [each.listed for each in seen if each.compared.verdict is ListVerdict.NEWER]
         await self._outdate(brought.caller, newer, filled, progress.sweeps)
         return likeness

@@ -44,6 +44,8 @@ _MOST_DUE: Final = 100
 # The most items that are chosen in one turn of the event loop, and the most operations in Redis
 # that are under way at once.
 _AT_ONCE: Final = 8
+# The most trainings that are looked up in one turn of the event loop, to forget some of them.
+_FORGOTTEN_AT_ONCE: Final = 500
 # Turns of the event loop between two pieces of a page.
 _TURNS: Final = 3
 
@@ -174,13 +176,14 @@ class Filling:
         self._due.extend(filled[:due])
         return {item.listed.training_id for item in filled}, likeness
 
-    def learn(self, row: int, items: Iterable[Item], likeness: Likeness, *, warming: bool) -> None:
+    async def learn(
+        self, row: int, items: list[Item], likeness: Likeness, *, warming: bool
+    ) -> None:
         """Remember the floor of each item. The next sweep stores the item with a ticket of that
         floor."""
-        items = list(items)
         self._met.update(item.listed.training_id for item in items)
         if row == 0:
-            self._forget_the_unmet(items)
+            await self._forget_the_unmet(items)
         if row == 0 and self._due:
             # One check in each sweep, so that checks do not delay the pages.
             self._check(self._due.popleft())
@@ -199,12 +202,14 @@ class Filling:
                 self._awaited += 1
                 self._following.send(Errand(ask, Purpose.WARM, self._came))
 
-    def _forget_the_unmet(self, items: Iterable[Item]) -> None:
+    async def _forget_the_unmet(self, items: list[Item]) -> None:
         """Forget trainings that the last sweep did not meet. `items` are the first items of the new
         sweep."""
         for table in (self._tickets, self._counted):
-            for training_id in [each for each in table if each not in self._met]:
-                del table[training_id]
+            for some in batches(list(table), _FORGOTTEN_AT_ONCE):
+                for training_id in set(some) - self._met:
+                    del table[training_id]
+                await give_way()
         self._met = {item.listed.training_id for item in items}
 
     @property

@@ -264,7 +264,7 @@ def minute_of(answer: Answer) -> int:
 
 async def settle() -> None:
     """Let everybody run who can."""
-    for _ in range(20):
+    for _ in range(60):
         await asyncio.sleep(0)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.sweep.list_item import Listed
 from gateway.core.upstream.training import names_digest
@@ -122,6 +122,29 @@ async def test_items_are_chosen_in_pieces(swept: Swept, monkeypatch: pytest.Monk
 
     assert sum(pieces) == len(IDS)
     assert max(pieces) <= 8
+
+
+async def test_trainings_that_left_are_forgotten_in_pieces(swept: Swept) -> None:
+    """In one turn of the loop at most 500 are looked up, however many the list had."""
+    await swept.pages(2)
+    known = swept.findings._filling._tickets
+    stays = dict(known)
+    known.update((f"gone-{number}", Ticket("", 0, 0.0)) for number in range(2_000))
+    pieces: list[int] = []
+
+    async def count() -> None:
+        while True:
+            before = len(known)
+            await asyncio.sleep(0)
+            pieces.append(before - len(known))
+
+    counting = asyncio.create_task(count())
+    await swept.pages(1)
+    counting.cancel()
+
+    assert known == stays
+    assert sum(pieces) == 2_000
+    assert max(pieces) <= 500
 
 
 async def test_a_cold_start_proves_and_fills_by_itself(cold: Swept) -> None:
