@@ -136,10 +136,9 @@ class Confirming:
         it is enough that orders wait for this replica. Otherwise the replica must be a member. If
         it may have missed orders since `entry` was confirmed, the result is True only for a limited
         time (see `MissedOrders.until`)."""
-        until = self._bus.vouched_until
-        if self._shared.is_up:
-            until = max(until, self._bus.counted_until)
-        return self._clock.monotonic() < min(until, self._missed_until(entry))
+        now = self._clock.monotonic()
+        hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
+        return hears and now < self._missed_until(entry)
 
     def _alone_with(self, entry: Entry | None) -> float:
         return min(self._bus.vouched_until, self._missed_until(entry))

@@ -90,6 +90,19 @@ async def test_what_redis_lost_rescues_where_orders_wait_for_the_replica(
     assert (await find(replica)).below_floor
 
 
+async def test_what_redis_lost_goes_in_the_first_seconds_without_notices(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order may have been confirmed without this replica."""
+    await put(replica)
+    redis.memory.flush()
+    monkeypatch.setattr(replica.bus, "vouched_until", -math.inf)
+    monkeypatch.setattr(type(replica.bus), "is_connected", False)
+
+    assert not replica.tiers.confirming.hears_orders()
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+
 async def test_what_redis_knows_outlives_a_gap(
     replica: Replica, redis: Redis, clock: FakeClock
 ) -> None:
