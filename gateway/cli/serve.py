@@ -128,8 +128,8 @@ def complain(faults: Iterable[str], exit_code: int) -> NoReturn:
 
 
 def _end_by_signals() -> None:
-    """Let SIGTERM, SIGINT and SIGHUP end this process, also if it is the first one of a container.
-    For such a process the kernel ignores a signal that has no handler."""
+    """Let SIGTERM, SIGINT and SIGHUP end this process if it is the first one of a container. For
+    such a process the kernel ignores a signal that has no handler."""
     if os.getpid() != 1:
         return
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -152,7 +152,8 @@ Example:
 def health(config: Path | None) -> None:
     """Ask /livez on the admin port of the settings, on this machine, for the health check of a
     container. TLS is used if the settings have a certificate. The certificate is not checked.
-    Faults in other settings are ignored, because the gateway may have started before they came.
+    Faults in other settings are ignored, because somebody may have edited the settings after the
+    gateway started.
 
     Exit code 0, without output: the gateway answers. Exit code 1, with one line: it does not.
     """

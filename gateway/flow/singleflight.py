@@ -49,7 +49,7 @@ class Course:
 class Flight(Course, Generic[Result]):
     """Shared work in progress. `spent` has the waits of the flight, or is None if waits are not
     noted. `is_unhurried`: no caller waited for the flight when it began. `is_retired`: no further
-    request joins."""
+    request joins after the current turn of the event loop."""
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)

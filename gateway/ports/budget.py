@@ -71,7 +71,8 @@ class Charging(Protocol):
         ...
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """Close the gate after a 429, and lower the limit."""
+        """Close the gate after a 429. The limit is lowered if the gate was open, or if a probe was
+        under way."""
         ...
 
     async def reopen(self, scope: str) -> bool:
@@ -115,12 +116,12 @@ class KnownBudget:
     replicas   how many replicas divide the limit; `silent` of them did not report lately, and
                their parts are kept for them
     limit      the limit at the time `at`
-    claim      how many calls this replica may make by itself, as of the time `at`; calls that it
-               asked Redis for after `at` have to be subtracted
+    claim      how many calls this replica could still make at the time `at` without asking Redis;
+               each call that it asked Redis for after `at` uses up one of them too
     part       this replica's part of the configured limit. The replica may spend it while the
                shared budget cannot be reached. It is 0 if the parts of the other replicas are the
-               whole limit. A replica with the part 0 goes on as if it had started without the
-               shared budget
+               whole limit. While the shared budget is away, a replica with the part 0 pays as a
+               replica does that started during the absence (see `OwnBudget.stand_in`)
     share      `part`, scaled to `limit`
     ages       seconds since each call of the last window; negative for a call that was granted for
                later

@@ -304,7 +304,7 @@ class Tracer(Protocol):
         ...
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """Note a hit that took `seconds`. The trace of its request is kept."""
+        """Note a hit that took `seconds`. Called only for a request whose trace is kept."""
         ...
 
     async def close(self, patience: float) -> None:

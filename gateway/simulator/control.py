@@ -1,5 +1,5 @@
 """The orders and reports of `/_control/`, and the client for tests and the demo. The simulator and
-the client share the orders and reports. The client must not call the API itself.
+the client share the orders and reports. The client calls only `/_control/`, and never the API.
 """
 
 from __future__ import annotations

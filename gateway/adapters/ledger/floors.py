@@ -58,7 +58,7 @@ class Ledger:
     fetch is refused.
     """
 
-    is_up: Final = True  # no property: each hit reads it
+    is_up: Final = True  # an attribute and not a property, because each hit reads it
 
     def __init__(
         self,
@@ -149,9 +149,9 @@ class Ledger:
         """Invalidate versions below `updated_at` (None: all versions) in every partition. If
         `soft`, these versions stay for rescue.
 
-        A partition without a floor for the training has no entry of the training, and no fetch of
-        the training is in flight there. An order with a version also applies to later fetches of
-        such a partition, as long as the order is remembered.
+        A partition without a floor for the training has no entry of the training. If a fetch of the
+        training is in flight there, its answer is refused. An order with a version also applies to
+        later fetches of such a partition, as long as the order is remembered.
         """
         now = self._clock.now()
         records = [self._floors[key] for key in self._floors.keys_of(training_id)]

@@ -27,9 +27,10 @@ from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Lookin
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
 # If a replica has not reported for `_SILENCE` seconds, it may spend its part of the limit without
-# asking Redis. After `_GONE` seconds and a stretch without a report, the replica is forgotten. The
-# stretch is added because a call counts for a stretch. A replica looks at the budget twice a
-# second. With each look it tells Redis which reply it has received last.
+# asking Redis. A *stretch* is a part of the window, with a limit of its own (see `_rule`). If a
+# replica has not reported for `_GONE` seconds plus the length of a stretch, it is forgotten. The
+# length of a stretch is added because a call counts for that long. A replica looks at the budget
+# twice a second. With each look it tells Redis which reply it has received last.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
 # Seconds by which Redis' clock may differ from the expected time. If it differs by more than that,

@@ -194,8 +194,8 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # When this replica last knew that it had heard all notices: the monotonic time, the life of
-        # the membership, and until when this replica was a member. -inf: never.
+        # Three values of the last moment at which this replica knew that it had heard all notices:
+        # that moment (monotonic, -inf: never), the life of the membership, and `vouched_until`.
         self._whole_at, self._life, self._limit = -math.inf, 0, -math.inf
 
     @property
@@ -303,8 +303,8 @@ class RedisBus:
             await self._clock.sleep(pause)
 
     async def _send_again(self, number: int) -> bool:
-        """Send the unconfirmed orders again that Redis has lost, to the members that did not
-        confirm them. `number` is the number of the last notice in Redis. Returns whether all of
+        """If Redis has lost unconfirmed orders, send these orders again, to the members that did
+        not confirm them. `number` is the number of the last notice in Redis. Returns whether all of
         these orders were sent. Raises RedisUnavailable."""
         now = self._clock.monotonic()
         lost = self._unconfirmed.lost(self._membership.life, number, now)
@@ -398,12 +398,13 @@ class RedisBus:
         `number` is the number of the last notice, and `heard` is the last number that this replica
         heard. If these two are equal, no notice was missed. If Redis lost the members, the numbers
         begin again at 0. In that case the number 0 says only that no notice was sent after the
-        loss. A notice before the loss may have been missed. Until the limit this does no harm,
-        because the result of a missed order allows older entries for at least as long. So until the
-        limit, the number 0 counts as "no notice was missed". After the limit, it counts as "a
-        notice may have been missed". An order that this replica did not confirm is sent again if
-        Redis lost it (see `Unconfirmed`). If it was sent again before this replica read `number`,
-        then `number` is not 0. If it is sent again later, this replica receives it.
+        loss. A notice before the loss may have been missed. Until the limit, a missed notice does
+        no harm: the result of a missed order says that this replica may serve older entries until
+        the limit, or for longer. So until the limit, the number 0 counts as "no notice was missed".
+        After the limit, it counts as "a notice may have been missed". An order that this replica
+        did not confirm is sent again if Redis lost it (see `Unconfirmed`). If it was sent again
+        before this replica read `number`, then `number` is not 0. If it is sent again later, this
+        replica receives it.
         """
         is_known, until = self._whole_at > -math.inf, self._limit
         if self._membership.life == self._life:

@@ -31,8 +31,9 @@ def etag_of(entry: Entry) -> bytes:
 
 def last_modified_of(entry: Entry) -> bytes | None:
     """The upstream's `Last-Modified`. If the upstream sent none, `updated_at` is used, but only if
-    it is at least a minute before `Date`: a second edit in the same second would leave the value
-    unchanged, and cause a wrong 304. None for an entry without `updated_at`."""
+    it is at least a minute before `Date`. Otherwise the training may be edited again within the
+    same second. Its value would then stay the same, and cause a wrong 304. None for an entry
+    without `updated_at`."""
     if entry.updated_at is None:
         return None
     theirs = first(entry.headers, b"last-modified")

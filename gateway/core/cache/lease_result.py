@@ -70,7 +70,7 @@ class Ending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the upstream answered the question."""
+        """Whether the upstream's answer was more than a failure (see `EndingKind`)."""
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:
@@ -148,7 +148,8 @@ def ending_of(error: Exception) -> Ending:
 
 
 def _is_its_own(failure: UpstreamFailure) -> bool:
-    """Whether the call failed before the upstream had the full time to answer."""
+    """Whether the leader's own connection failed: there was no connection, or a timeout other than
+    the one for the answer."""
     if isinstance(failure, UpstreamTimeout):
         return failure.reason is not FailureReason.READ_TIMEOUT
     return isinstance(failure, UpstreamUnreachable)

@@ -86,8 +86,8 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """The result of whole sweeps: all their pages were asked for at `oldest` or later. `seconds` is
-    the bound."""
+    """What whole sweeps have confirmed. `oldest` is the time when the earliest of their pages was
+    asked for. `seconds` is the bound."""
 
     oldest: float
     seconds: float
@@ -95,7 +95,9 @@ class Horizon:
     def has_passed(self, entry: Entry, now: float) -> bool:
         """Whether the entry is older than the bound and the sweeps did not confirm it. Always false
         if the entry's freshness lifetime is not longer than the bound."""
-        confirmed = entry.confirmed_at - entry.initial_age  # `oldest` is without the `Age` too
+        confirmed = (
+            entry.confirmed_at - entry.initial_age
+        )  # the `Age` is subtracted in `oldest` too
         if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:
             return False
         return entry.age(now) > self.seconds

@@ -63,7 +63,7 @@ class DirectiveHandler:
     async def _fetched(self, ask: Ask, seen: Seen | None) -> Answer:
         if ask.only_if_cached:
             raise OnlyIfCached
-        assert ask.directives is not None, "only a directive is fetched for"
+        assert ask.directives is not None, "called only for a request with directives"
         return await self._serving.from_upstream(ask, seen, keep=not ask.directives.no_store)
 
 

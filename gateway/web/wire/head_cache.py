@@ -147,7 +147,7 @@ class Blocks:
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
         # The last piece has to contain the empty line that ends the head. If the piece is shorter
-        # than this line, a value was cut out of bytes that follow the head.
+        # than these four bytes, a value was cut out of bytes that follow the head.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()

@@ -54,9 +54,10 @@ class Node:
     """One Redis, and whether it is away.
 
     The breaker opens if a connection is refused or lost, or if Redis refuses writes. If one answer
-    is late, one operation fails, and the node is in doubt. Looks follow until the node answers. If
-    three deadlines in a row pass without an answer, the breaker opens. A look that is answered
-    closes the breaker.
+    is late, its operation fails, and the node is in doubt. Looks follow until the node answers.
+    During the doubt, further operations wait for a moment (`_DOUBT`), and then fail too. If three
+    deadlines in a row pass without an answer, the breaker opens. A look that is answered closes the
+    breaker.
 
     `timeout` (seconds) bounds a whole operation. `on_time` is called with the clock of the node
     (seconds) and the seconds of the round trip, for each script and each look. A look tries to
@@ -113,7 +114,8 @@ class Node:
         await self._ask(RedisOperation.PING, self._look, self._looking, self._timeout)
 
     async def check(self) -> bool:
-        """Look once whether the node answers, and close or open the breaker accordingly."""
+        """Look once whether the node answers. An answer closes the breaker. A failure opens it, or
+        begins a doubt if the answer is late. Returns whether the node is up."""
         if not self.is_up:
             await self._drop_idle()
         with suppress(RedisUnavailable):
@@ -188,9 +190,9 @@ class Node:
     def _failed(
         self, operation: RedisOperation, fault: Exception, beside: Sequence[RedisOperation] = ()
     ) -> RedisUnavailable:
-        """The error for a failed operation. If Redis refused only this command, Redis is up. If
-        Redis has become a replica, if its cluster is down, or if it refuses all writes, Redis
-        counts as away."""
+        """The error for a failed operation. If Redis refused only this command, Redis is up, unless
+        the command belongs to a look. If Redis has become a replica, if its cluster is down, or if
+        it refuses all writes, Redis counts as away."""
         unwritable = _is_unwritable(fault)
         reason = self._named(why(fault) + ": it cannot be written" * unwritable)
         for each in (operation, *beside):
@@ -297,8 +299,9 @@ class Single(Node):
 
     layout: Final = 0
 
-    # A record that is read together with every key has one copy for each of these hash tags. The
-    # single item None means that there is only one copy.
+    # Some records are read together with every key, for example the share record of a partition.
+    # Such a record has one copy for each of these hash tags. The single item None means that there
+    # is only one copy.
     regions: Final[tuple[str | None, ...]] = (None,)
 
     def region(self, _name: str) -> str | None:

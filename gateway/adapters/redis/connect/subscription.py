@@ -47,8 +47,8 @@ class Subscription:
 
     Connecting and subscribing may take `patience` seconds together. After a silence of `patience`
     seconds a PING is sent. If the PING has no answer within `patience` seconds, the connection is
-    lost. The connection is also lost as soon as another master is known, even if the former master
-    still answers.
+    lost. The connection also counts as lost if another master is known, even if the former master
+    still answers. This is checked after each message, and after each silence of `patience` seconds.
     """
 
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
