@@ -10,8 +10,8 @@ GatewayError
 │   ├── BadId
 │   └── TooLarge
 ├── OnlyIfCached            the caller's choice: nothing usable is stored
-├── VersionNotReached       the caller's choice: that version does not exist yet
-├── UpstreamFailure         the upstream's: no API answer came (a stale response may be served)
+├── VersionNotReached       the caller's choice: that version was not reached
+├── UpstreamFailure         the upstream's: no usable answer came (a stale response may be served)
 │   ├── UpstreamUnreachable
 │   ├── UpstreamTimeout
 │   ├── UpstreamError
@@ -29,8 +29,9 @@ GatewayError
 ├── ShuttingDown            ours
 └── RedisUnavailable        ours: an expected state
 
-Only `flow.request.response_selection` serves a stale response in place of an error, and in the mode
-`frozen` `mode_handler`. Only `web.problems` turns an error into a response.
+Only `flow.request.response_selection` serves a stale response in place of an error. In the mode
+`frozen`, `flow.request.mode_handler` does this instead. Only `web.problems` turns an error into a
+response.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class VersionNotReached(GatewayError):
 
 
 class UpstreamFailure(GatewayError):
-    """A call was made and brought no answer of the API.
+    """A call was made, and brought no answer that the gateway may serve as current.
 
     `retry_after` is in seconds from the failure, None if it is not known. `status` is the status of
     the response, None if there was no response.

@@ -68,8 +68,8 @@ class Held(msgspec.Struct, gc=False):
 
     head        the lines of the header fields; a 304 has only the lines from byte `brief_at` on
     checked_at  the monotonic time when Redis was last known to agree with the entry
-    is_plain    the entry has a version, and no request field selected it. While the entry is fresh,
-                each caller of its key may get it
+    is_plain    the entry has a version, and does not depend on the request's fields (`Vary`). While
+                the entry is fresh, each caller of its key may get it
     is_purged   the entry may only be used for rescue, whatever Redis says or forgets
     is_verbatim the head has the upstream's own caching fields
     is_codable  a compressed form is worth its cost; `coded` is the compressed form, which is made
@@ -78,11 +78,11 @@ class Held(msgspec.Struct, gc=False):
     reads       how often the entry was read in L1; `reads_before` counts the reads before its last
                 confirmation
 
-    The other fields record a decision that L1 may serve the entry. The decision may be used again
-    until the monotonic time `until` (at most a second after the decision). In addition,
-    `Confirming.edition` must still return this `edition`. The answer is counted with these
-    `labels`, and has the lines `moment` after its head. The age of the entry counts from `born`
-    (monotonic).
+    The fields from `until` to `born` record a decision that L1 may serve the entry. The decision
+    may be used again until the monotonic time `until` (at most a second after the decision). In
+    addition, `Confirming.edition` must still return this `edition`. The answer is counted with
+    these `labels`, and has the lines `moment` after its head. The age of the entry counts from
+    `born` (monotonic).
 
     The garbage collector ignores these objects, because there are many of them and none is part of
     a cycle.

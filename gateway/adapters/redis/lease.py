@@ -216,7 +216,7 @@ class RedisLease:
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
         """End the lease, and tell the followers how the fetch ended. If there is a `pause`, the key
-        backs off for that time. Does nothing if the lease is lost."""
+        backs off as the pause says. Does nothing if the lease is lost."""
         await self._connection.run_script(
             RedisOperation.LEASE,
             self._release,

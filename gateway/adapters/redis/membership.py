@@ -45,10 +45,10 @@ class Remembered:
     def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
         """Note the members that were read at `now`. Returns these members and the lost ones.
 
-        If `life` has changed, Redis lost the members that were known until now. A member counts as
-        lost until it is in `members` with a time that is no earlier: another replica may have added
-        it by an older memory. If `life` is the same, members that are missing in `members` have
-        left, or their time is over.
+        If `life` has changed, Redis lost the members that were known until now. A lost member stays
+        lost until `members` has it with the remembered time or a later one. An earlier time is not
+        enough: it comes from a replica that last read the list before this replica did. If `life`
+        is the same, members that are missing in `members` have left, or their time is over.
         """
         if self.life not in (None, life):
             self.lost |= self.members

@@ -172,8 +172,8 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
 )
 
 
-# `list` copies a table in one step. So it would do no harm if a scrape ran in another thread
-# while the event loop counts.
+# `list` copies a table of counts in one step. So it would do no harm if a scrape ran in another
+# thread while the event loop counts.
 def _rows(counts: Mapping[T, int]) -> list[Row]:
     return [(labels, count) for labels, count in list(counts.items())]
 

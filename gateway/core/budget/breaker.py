@@ -52,7 +52,8 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class BreakerRule:
-    """`threshold` failures in a row open a breaker, for `base` to `cap` seconds (see `backoff`).
+    """`threshold` failures in a row open a breaker, for a time that grows from `base` to `cap`
+    seconds, less jitter (see `backoff`).
 
     `patience` (seconds) is how long one probe may stop all other calls. `patience` is longer than
     the deadline of any call.
@@ -167,8 +168,9 @@ class Gate:
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The gate after the probe that was allowed at `probe` turned out never to be sent. The
-        next call may be the probe. Nothing changes if this probe is not the one under way."""
+        """The next gate if the probe was never sent. `probe` is the time when that probe was
+        allowed. The next call may be the probe. Nothing changes if another probe is under way, or
+        none."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:
@@ -183,7 +185,8 @@ class Gate:
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:
     """Seconds for which a gate stays closed: the time that the upstream stated, otherwise the
-    backoff. Jitter adds up to a tenth. The result is between SHORTEST_HOLD and LONGEST_HOLD."""
+    backoff. Jitter makes it longer, by a tenth at most. The result is between SHORTEST_HOLD and
+    LONGEST_HOLD."""
     if retry_after is None:
         retry_after = backoff(refusals, FIRST_HOLD, LAST_HOLD, 0.0)
     return min(LONGEST_HOLD, max(SHORTEST_HOLD, retry_after) * (1.0 + jitter / 10.0))

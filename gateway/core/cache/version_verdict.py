@@ -117,7 +117,7 @@ class Known:
         behind = before(entry.updated_at, self.updated_at)
         ahead = entry.is_ahead and not behind
         if entry.updated_at is None or not (behind or ahead) or entry.confirmed_at < self.started:
-            return False  # not refused for its version: a later fetch was accepted
+            return False  # refused, but not for its version: a later fetch was accepted
         doubt = doubt_of(entry) if self.doubt is None else self.doubt.after(entry, self.updated_at)
         self.doubt, self.trusts_next = doubt, False
         return doubt.is_believed(believe_after)
@@ -139,7 +139,8 @@ ENOUGH: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The version and body in which consecutive refused answers agree.
+    """The version and body of the last refused answer, and how many refused answers in a row agree
+    (see `after`).
 
     `first` and `last` are the times when the fetches of the first and the last of these answers
     began.

@@ -6,8 +6,8 @@ Guesses      callers that ask for trainings that do not exist
 
 A caller waits if its turn comes in the first half of the time until its deadline. All other callers
 are told when to come back. A charge is given back only if the call was certainly not sent. Callers
-that guess tokens or ids must leave nearly all calls to other callers. The number of remembered
-callers is bounded. Forgetting a caller costs a few calls, nothing else.
+that guess tokens or ids must leave most calls to other callers. The number of remembered callers is
+bounded. Forgetting a caller costs a few calls, nothing else.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ class Paying:
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """Let a call count from now on. The call was paid earlier, and was not sent yet. If its
-        charge is no longer valid, pay for the call anew, but do not wait: the call occupies a
-        connection that other calls may need. Raises as `pay`."""
+        """Change the time of a call's charge to now. The call was paid earlier, and was not sent
+        yet. If its charge is no longer valid, pay for the call anew, but do not wait: the call
+        occupies a connection that other calls may need. Raises as `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
@@ -225,8 +225,8 @@ class WaitQueue(Generic[Paid]):
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
         """Take the last place of the caller that has the most places, and return it for the caller
-        `who`. None if the caller with the most places has at most one place more than `who`. In
-        this way no caller can fill the queue alone."""
+        `who`. None if nobody of this scope and rank waits, or if the caller with the most places
+        has at most one place more than `who`. In this way no caller can fill the queue alone."""
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
         if not counts:

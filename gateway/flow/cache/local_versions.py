@@ -79,10 +79,10 @@ class Alone:
         """Note an answer that a request gets although the answer was not stored. After that L1 must
         not serve an older answer. `floor` is the floor that refused the answer (None: unknown).
 
-        If L1 has a later entry, nothing changes. L1 holds the answer in two cases, if `may_hold` is
-        True: Redis lost the floor, so only this replica knows the version; or only soft orders
-        ruled out the answer (`is_left`), so it is held for rescue. Otherwise L1 drops its older
-        entry, unless the floor allows that entry."""
+        If the answer is not later than the entry in L1, nothing changes. L1 holds the answer in two
+        cases, if `may_hold` is True: Redis lost the floor, so only this replica knows the version;
+        or only soft orders ruled out the answer (`is_left`), so it is held for rescue. Otherwise L1
+        drops its older entry, unless the floor allows that entry."""
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
             return
@@ -223,9 +223,9 @@ def overrules(local: Entry, other: Entry) -> bool:
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
-    """Whether `local` is the later entry. If `other` was read from Redis, Redis does not know
-    `local` in that case: for example, a replica of Redis became the master without the last
-    writes."""
+    """Whether `local` is another and later entry. If so, and if `other` was read from Redis, then
+    Redis does not know `local`. One possible cause: a replica of Redis became the master without
+    the last writes."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not supersedes(other, local)

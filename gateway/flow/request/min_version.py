@@ -65,9 +65,8 @@ class _Vain:
 class Reaching:
     """Answers all requests, also those that need a version.
 
-    If a response was stored, and the fetch brings only a version that is too old, the fetch is
-    charged to `share`. If no response was stored, the fetch is a miss like any other, and is not
-    charged.
+    If a response was stored, and the fetch does not bring the version, the fetch is charged to
+    `share`. If no response was stored, the fetch is a miss like any other, and is not charged.
     """
 
     def __init__(self, serving: Serving, clock: Clock, share: CallShare) -> None:

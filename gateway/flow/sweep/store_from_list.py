@@ -1,12 +1,12 @@
 """Stores trainings from the list, after enough items had the same bytes as single answers (answers
 to calls for one training).
 
-This module decides which items may be stored. At the first difference all entries that were stored
-from the list are dropped. An item may be stored only if the names of its members, and their order,
-are the same as in an item that proved equal. An item is stored with a ticket (the generation of the
-floor before the call), like the answer of any other fetch. The ticket was taken before the page was
-asked for: either when the previous sweep met the training, or just before the request for this
-page.
+This module decides which items may be stored. If a check finds a difference, all entries that were
+stored from the list are dropped. An item may be stored only if the names of its members, and their
+order, are the same as in an item that proved equal. An item is stored with a ticket (the generation
+of the floor before the call), like the answer of any other fetch. The ticket was taken before the
+page was asked for: either when the previous sweep met the training, or just before the request for
+this page.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLe
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
 T = TypeVar("T")
 
-# The most different sequences of member names that are remembered. If an item has another sequence,
-# its training is fetched by a single call.
+# How many different sequences of member names are remembered at most. If an item has another
+# sequence, its training is fetched by a single call.
 _MOST_NAMES: Final = 100
 # The most checks that wait for their turn.
 _MOST_DUE: Final = 100

@@ -1,7 +1,7 @@
 """The access rules of the admin plane: the function `admit`, and the middleware that calls it.
 
-All requests pass through the middleware, so that a new route is guarded from the beginning. `app`
-answers the requests.
+All HTTP requests pass through the middleware, so that a new route is guarded from the beginning.
+`app` answers the requests.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Visit:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the method changes nothing (RFC 9110, 9.2.1)."""
+        """Whether the method is GET or HEAD, which change nothing."""
         return self.method in _READING
 
     def fields(self, name: bytes) -> list[bytes]:
@@ -143,7 +143,8 @@ def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
         return None
     if not _is_json(visit.fields(b"content-type")):
         return BadRequest(
-            "changes are asked for with `Content-Type: application/json`, those without a body too"
+            "a request that changes something needs `Content-Type: application/json`,"
+            " also without a body"
         )
     if any(site not in _OWN_SITES for site in visit.fields(b"sec-fetch-site")):
         return BadRequest("changes are not asked for by pages of other sites")

@@ -16,8 +16,8 @@ _LUA = Path(__file__).parents[1] / "lua"
 # The beginning of the line above each script of a file. The name of the script follows.
 _SECTION: Final = "-- script: "
 
-# If an argument of a run has more bytes than this, the run has a round trip of its own. So no other
-# run waits while the argument is sent.
+# If an argument of a run is of type `bytes` and longer than this, the run has a round trip of its
+# own. So no other run waits while the argument is sent.
 _LARGE: Final = 16_384
 
 
