@@ -127,9 +127,9 @@ class Server(uvicorn.Server):
             await asyncio.gather(*beside, return_exceptions=True)
 
     def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
-        """Take over the connections that the system has accepted, and listen no more. If the port
-        were closed first, the system would reset these connections. Returns a task for each
-        connection."""
+        """Accept the connections that still wait in the queue of the system, and listen no more. If
+        the port were closed first, the system would reset these connections. Returns a task for
+        each connection."""
         copies = [each.dup() for each in sockets]  # these still listen
         for server in self.servers:
             server.close()

@@ -2,8 +2,8 @@
 
 This module reads and writes date-times as text. It has no clock and no rule about versions. An
 `Instant` is a plain int: the nanoseconds since 1970-01-01T00:00:00Z without leap seconds. Every
-instant is within the years 0001 to 9999 in UTC. `datetime` is not used, because it has only
-microseconds.
+instant is within the years 0001 to 9999 in UTC. An instant is no `datetime`, because a `datetime`
+has only microseconds.
 """
 
 from __future__ import annotations
@@ -139,8 +139,9 @@ def parse_http_date(text: str) -> float | None:
     """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), None for any other
     text. The names of days and months may be in upper or lower case (RFC 9111, 4.2).
 
-    The two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule ("most recent past") would
-    need a clock. With that rule `01-Jan-70`, which often means "long ago", would be in the future.
+    The two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule would need a clock: it takes
+    the past century only if the date would be more than 50 years ahead. With that rule `01-Jan-70`,
+    which often means "long ago", would mean 2070.
     """
     bare = text.strip(" \t")
     return _parse_http_date(bare) if len(bare) <= _LONGEST_HTTP_DATE else None

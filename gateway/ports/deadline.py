@@ -12,8 +12,9 @@ import asyncio
 from types import TracebackType
 from typing import Final
 
-# A deadline is divided into about this number of steps. The length of a step stays within the
-# bounds below (seconds). A short deadline therefore has fewer steps, and a long one has more.
+# A deadline is divided into about this number of steps. The length of a step is chosen within the
+# bounds below (seconds), and then changed a little, so that all steps are equal. A short deadline
+# therefore has fewer steps, and a long one has more.
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1

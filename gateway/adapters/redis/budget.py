@@ -74,7 +74,7 @@ def micros(seconds: float) -> int:
 
 
 def seconds(micros: bytes) -> float:
-    """The seconds in a reply, which is in microseconds."""
+    """Convert a time in a reply from microseconds to seconds."""
     return int(micros) / 1_000_000
 
 

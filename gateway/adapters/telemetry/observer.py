@@ -224,7 +224,7 @@ class Telemetry(Trail):
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self.counters.denied[purpose] += 1
-        # If no caller waits, it is normal that a call waits for its turn.
+        # Calls of the sweep wait for their turn as a matter of course.
         level = DEBUG if purpose in _NOBODYS else WARNING
         self.events.emit(
             level, "budget.denied", key=purpose, purpose=purpose, retry_after=retry_after
@@ -327,7 +327,7 @@ class Telemetry(Trail):
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
         """If `seconds` is None, the settings switch the sweep off, which is no fault. Otherwise the
-        list of the API cannot be used for `seconds`, which may be a fault."""
+        sweep does not use the list of the API for this many seconds. The cause may be a fault."""
         tenant = tenant or _ALL
         if seconds is None:
             self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)

@@ -3,7 +3,8 @@
 This module has the rates, and finds the rate of a scope (the name of a budget). For one budget it
 keeps the time of each call, including calls that are granted for a later time. It lowers the limit
 after a 429, because other programs may spend the same limit. Later it raises the limit slowly. If a
-rate is high, its window is divided into stretches. This bounds the number of times to keep.
+rate is high, its window is divided into stretches. So the number of timestamps in memory is
+bounded.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _THEIR_SHARE: Final = 10
 _KEPT: Final = 0.8
 # A 429 never lowers the limit below a tenth of the configured one.
 _LEAST: Final = 10
-# The limit stays low for ten windows without a 429. After that it rises in each window by a
-# twentieth of the configured limit.
+# The limit stays low for ten seasons (see `WindowLog`) without a 429. After that it rises in each
+# season by a twentieth of the configured limit.
 _HOLD: Final = 10
 _STEPS: Final = 20
 
@@ -95,8 +96,8 @@ class Past:
 
     `times` has the time of each known call, including calls that are granted for a later time. The
     other replicas may have spent the rest of the limit, at `until` at the latest. The rest
-    therefore counts as spent at `until`, except `claim` calls for each replica. `until` None: only
-    the known calls were spent.
+    therefore counts as spent at `until`, except for `claim` calls of each replica, which the
+    replica may still make. `until` None: only the known calls were spent.
     """
 
     limit: int
@@ -109,10 +110,10 @@ class WindowLog:
     """Keeps the times of the last calls, and allows at most `limit` calls in any `window` seconds.
 
     This is no token bucket. Within one window a token bucket would allow a burst in addition to the
-    full limit. A call made at `t` counts in [t, t + window). The code that makes a log adds a
-    margin for transit to the window (`Stretch`). A call that is granted for a later time counts
-    from the moment of the grant. A lowered limit stays for ten seasons. After these it rises in
-    each season. A season lasts `season` seconds (None: the window).
+    full limit. A call made at `t` counts in [t, t + window). The `window` of a log already has the
+    margin for transit (see `Stretch`). A call that is granted for a later time `t` counts from the
+    moment of the grant until `t + window`. A lowered limit stays for ten seasons. After these it
+    rises in each season. A season lasts `season` seconds (None: the window).
     """
 
     __slots__ = (
@@ -236,7 +237,7 @@ class WindowLog:
         if past.until is not None:
             del times[: bisect_right(times, past.until - self._window)]
             times += [past.until] * (past.limit - len(times) - past.claim * parts)
-        # The n-th call of this part is free when the limit has n free calls for each part.
+        # The k-th call of this part is free when k × `parts` calls of the limit are free.
         first = len(times) - past.limit + parts - 1
         self._sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
 
@@ -303,7 +304,7 @@ def _remove(stamps: list[float], stamp: float) -> bool:
     return False
 
 
-# The largest number of times that one log keeps. After an unknown past, all times of a log are
+# A log keeps at most this many timestamps. After an unknown past, all timestamps of a log are
 # written in one step. Redis or the event loop is blocked during this step.
 MOST_KEPT: Final = 2_000
 

@@ -185,8 +185,8 @@ class ByOrigin:
     is_verbatim: ClassVar[bool] = True
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Like `ByPolicy`, but a complete response that is no answer of the API may be passed on as
-        well.
+        """Like `ByPolicy`, but a complete response that `ByPolicy` refuses (an error, an HTML page,
+        a body that is no training) may be passed on to the caller.
 
         A 5xx or an HTML page with a freshness lifetime is always passed on. Without a lifetime,
         such a reply is passed on only if no stored response may be used for rescue. Four replies

@@ -66,8 +66,8 @@ class _Account:
     asked: int = 0
     share_of: int | None = None
     sent: deque[_Sent] = field(default_factory=deque)
-    # How many calls in `sent` have each `life`. With these counts, `sent` (long, if many calls are
-    # allowed) is read only if there is something to report.
+    # For each value of `life`, the number of calls in `sent` with this value. With these counts,
+    # `sent` (long, if many calls are allowed) is read only if there is something to report.
     lives: Counter[int] = field(default_factory=Counter)
 
     @property
@@ -145,9 +145,9 @@ class Shares:
         """Read how many calls of each scope are spent, and tell the shared budget which calls this
         replica paid from its shares.
 
-        The look is repeated if the shared budget has lost its data, or gave this replica a smaller
-        part than before. The repeated look tells the shared budget that this replica has received
-        the new result, and no longer uses the old one.
+        The look is repeated if it was the first one, if the shared budget has lost its data, or if
+        it gave this replica a smaller part than before. The repeated look tells the shared budget
+        that this replica has received the new result, and no longer uses the old one.
         """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
@@ -248,8 +248,8 @@ class Shares:
         """The calls that were spent from a limit (None if unknown), and the number of replicas that
         divide the limit. The other replicas need some time to notice that this replica is missing.
         During this time they spend calls that this replica does not see. The parts of the silent
-        replicas are kept for them. So the limit in the result is the sum of the other parts, and
-        the other replicas divide it."""
+        replicas are kept for them. So the limit in the result is the sum of the parts of all
+        replicas that are not silent. These replicas divide it, and this replica is one of them."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:  # no part yet, as at a start without Redis
@@ -258,8 +258,8 @@ class Shares:
         times = [known.at - age for age in known.ages]
         # If there are other replicas, the rest of the limit (see `Past`) counts as spent at
         # `until`. This rest includes the calls that Redis granted after `known.at`. If these calls
-        # were added to `times`, they would count twice. A call that was granted for a later turn
-        # would also count twice if it is among `known.ages`.
+        # were added to `times`, they would count twice. The same holds for a call that was granted
+        # for a later turn: it may be among `known.ages` already.
         times += [
             each.at
             for each in account.sent

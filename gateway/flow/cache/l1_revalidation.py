@@ -21,9 +21,10 @@ from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedS
 
 # Parts of `l1_lifetime`. An entry is due if it is read later than _DUE after its confirmation. Due
 # entries are gathered for _GATHER, and then one question asks about all of them. An entry that is
-# read at even intervals shorter than `l1_lifetime` is confirmed in time: with intervals up to
-# _GATHER, a read marks the entry before _DUE + _GATHER, and the question follows _GATHER later,
-# which is at 1. With longer intervals, the question comes before the next read.
+# read at even intervals shorter than `l1_lifetime` is confirmed in time: if the intervals are at
+# most _GATHER, a read marks the entry before _DUE + _GATHER. The question follows _GATHER later, so
+# before the end of `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). With longer intervals, the question comes
+# before the next read.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # Outcomes of fresh entries. An answer with such an outcome starts no refresh.
@@ -78,10 +79,10 @@ class Confirming:
         self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
-        """Whether L1 may serve the entry without asking Redis. If Redis holds no bodies, every
-        entry may be served that is not in doubt. Otherwise there are three cases: the entry was
-        confirmed lately and orders wait for this replica, Redis is away, or Redis came back a
-        moment ago."""
+        """Whether L1 may serve the entry without asking Redis. In a process without Redis, L1 may
+        serve every entry that is not in doubt. Otherwise L1 may serve the entry in three cases
+        only. The entry was confirmed lately, and orders wait for this replica. Redis is away. Redis
+        came back a moment ago. In the last two cases L1 may serve it for a limited time."""
         if held.is_purged:
             return False
         if not self._shared.reaches(key):
@@ -100,8 +101,9 @@ class Confirming:
 
     def is_counted(self) -> bool:
         """Whether orders wait until this replica has applied them. If so, it has missed no order
-        that all replicas confirmed. In its first seconds this replica is certain of that only while
-        notices arrive, because Redis may have lost it before another replica knew it."""
+        that all replicas confirmed. In the first seconds after its start, a replica can be sure of
+        this only while notices arrive. Redis may have lost the record of this replica before
+        another replica read the record."""
         until = self._bus.counted_until
         if not self._bus.is_connected:
             until = min(until, self._bus.vouched_until)
@@ -173,8 +175,9 @@ class Confirming:
         return min(due - unasked, self._bus.counted_until - now)
 
     def edition(self, key: tuple[str, str]) -> object:
-        """An object that stays the same until something affects many entries: all entries are
-        doubted, Redis goes away or returns, or the shared clock changes."""
+        """An object that tells whether something has affected many entries since an earlier
+        decision. Then the object is another one. This is so after a gap on the bus, while Redis is
+        away, and after a change of the shared clock."""
         if self._clock.offset != self._offset:
             self._offset = self._clock.offset
             self.begin_edition()
@@ -272,8 +275,8 @@ class Confirming:
                 self._caught_up(keys)
 
     async def caught_up(self, key: Key) -> bool:
-        """Wait until `run_catching_up` has asked Redis about this key. Returns False at once if
-        `run_catching_up` will not ask about this key."""
+        """Wait until `run_catching_up` has asked Redis about this key, or has given up because
+        Redis failed. Returns False at once if `run_catching_up` will not ask about this key."""
         asked = self._catching_up.get(key)
         if asked is None:
             return False

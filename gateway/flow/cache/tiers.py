@@ -120,9 +120,9 @@ class Tiers:
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Ask L2 if L1 holds no entry. In that case this question is the whole look-up, and
-        `answered` makes the result from the answer of L2. Returns None if L1 holds an entry,
-        because Redis only has to confirm that entry."""
+        """If L1 holds no entry, ask L2. This question is then the whole look-up, and `answered`
+        makes the result from the answer of L2. Returns None if L1 holds an entry, because Redis
+        only has to confirm that entry."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -185,8 +185,8 @@ class Tiers:
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
         # Some orders do not change the floor. If orders do not wait for this replica, it may miss
-        # such an order. So the floor counts as unknown, and an answer that the floor refused is
-        # forgotten.
+        # such an order. In this case the floor counts as unknown here, and an answer that the floor
+        # refused is forgotten.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -271,10 +271,11 @@ class Tiers:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2, and hold it in L1 if L2 accepts it. L2 knows all orders that this
-        replica had heard before the offer, and judges the entry by them. If an order comes during
-        the offer, the entry is not put into L1. A request may get the entry even if L2 refuses it.
-        After such a refusal L1 serves no older entry without asking Redis."""
+        """Offer the entry to L2, and hold it in L1 if L2 accepts it, or if it may be used for
+        rescue. L2 knows all orders that this replica had heard before the offer, and judges the
+        entry by them. If an order comes during the offer, the entry is not put into L1. A request
+        may get the entry even if L2 refuses it. After such a refusal L1 serves no older entry
+        without asking Redis."""
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
             return Stored(StoreVerdict.INVALIDATED, None)

@@ -114,9 +114,9 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the bound once, as soon as it is kept (`Sweep.bound`). If the bound that the settings
-        allow (`Sweep.allowed`) is longer than the freshness lifetime, log this once, too. This does
-        not wait until the bound is kept."""
+        """Log the bound once, as soon as the sweep fulfils it (then `Sweep.bound` is not None). If
+        the bound that the settings allow (`Sweep.allowed`) is longer than the freshness lifetime,
+        log this once too, at once."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:
