@@ -95,9 +95,8 @@ class Horizon:
     def has_passed(self, entry: Entry, now: float) -> bool:
         """Whether the entry is older than the bound and the sweeps did not confirm it. Always false
         if the entry's freshness lifetime is not longer than the bound."""
-        confirmed = (
-            entry.confirmed_at - entry.initial_age
-        )  # the `Age` is subtracted in `oldest` too
+        # The `Age` is subtracted in `oldest` too.
+        confirmed = entry.confirmed_at - entry.initial_age
         if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:
             return False
         return entry.age(now) > self.seconds

@@ -5,8 +5,8 @@ A body that breaks a soft rule is served. Its difference from the documentation 
 drift. The bytes of a body are never changed.
 
 JSON parsers differ in some cases (RFC 8259, sections 4, 6, 7 and 8). This module decides these
-cases as follows: - If a member's name occurs twice, each occurrence is checked. `id` and
-`updated_at` must have the
+cases as follows:
+- If a member's name occurs twice, each occurrence is checked. `id` and `updated_at` must have the
   same value each time. Otherwise two readers of the same bytes could see two trainings.
 - A string with half a surrogate pair is JSON, and the body is served. An example is `\\ud83d`
   alone, from a text that was cut within an emoji.
