@@ -203,12 +203,23 @@ class Journal:
         )
 
     def note(
-        self, training_id: str, event: str, partition: str | None = None, **fields: object
+        self,
+        training_id: str,
+        event: str,
+        partition: str | None = None,
+        *,
+        is_routine: bool = False,
+        **fields: object,
     ) -> None:
-        """Remember an event. If it repeats the training's last event, count that event once
-        more."""
+        """Remember an event. If it repeats the training's last event, count that event once more.
+
+        An event that `is_routine` (for example each sweep) happens to all trainings. It does not
+        count when the journal looks for the training that had no event for the longest time.
+        """
         now = self._clock.now()
         page = self._page(training_id)
+        if not is_routine:
+            self._pages.move_to_end(training_id)
         last = page.events[-1] if page.events else None
         if last is None or not last.repeats(event, partition, fields):
             # Most events repeat the last one word for word, and need no scrubbing.
@@ -242,7 +253,6 @@ class Journal:
         if page is None:
             page = self._pages[training_id] = _Page(cost=_PAGE + len(training_id))
             self.size += page.cost
-        self._pages.move_to_end(training_id)
         return page
 
     def _add(self, page: _Page, noted: Noted) -> None:
@@ -270,11 +280,16 @@ class Trail:
         status: int,
         verdict: StoreVerdict | NotStoredReason | None,
     ) -> None:
-        told = {"purpose": purpose, "status": status}
-        if isinstance(verdict, NotStoredReason):
-            self.note(key.training_id, "entry.not-stored", key.partition, **told, reason=verdict)
-        else:
-            self.note(key.training_id, "entry.fetched", key.partition, **told, verdict=verdict)
+        refused = isinstance(verdict, NotStoredReason)
+        self.note(
+            key.training_id,
+            "entry.not-stored" if refused else "entry.fetched",
+            key.partition,
+            purpose=purpose,
+            status=status,
+            reason=verdict if refused else None,
+            verdict=None if refused else verdict,
+        )
 
     def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
@@ -284,9 +299,18 @@ class Trail:
         # pushes out all events of another training. A sweep must not cause that, because it meets
         # every training again and again.
         if self.journal.knows_or_has_room(key.training_id):
-            self.note(key.training_id, "entry.swept", key.partition, found=found)
+            self.note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
 
-    def note(self, training_id: str, event: str, partition: str | None, **fields: object) -> None:
-        """Remember an event of a training. The id `*` means all trainings."""
+    def note(
+        self,
+        training_id: str,
+        event: str,
+        partition: str | None,
+        *,
+        is_routine: bool = False,
+        **fields: object,
+    ) -> None:
+        """Remember an event of a training. The id `*` means all trainings. `is_routine`: see
+        `Journal.note`."""
         with suppress(Exception):
-            self.journal.note(training_id, event, partition, **fields)
+            self.journal.note(training_id, event, partition, is_routine=is_routine, **fields)

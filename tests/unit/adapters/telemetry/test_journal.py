@@ -97,6 +97,19 @@ def test_a_sweep_displaces_no_training() -> None:
     assert told(trail.journal, "id-0") == ["entry.swept"]
 
 
+def test_a_sweep_keeps_no_training_in_the_journal() -> None:
+    """A purge is still told when trainings of the list had only sweeps since."""
+    trail = Trail(ManualClock())
+    for number in range(10):
+        trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
+    trail.note(EVERYBODY, "entry.purged", None)
+    for number in range(10):
+        trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
+
+    assert list(trail.journal._pages)[-1] == EVERYBODY
+    assert trail.journal.of("id-0")[0].times == 2
+
+
 def test_what_it_counts_is_what_it_takes() -> None:
     """The estimate is not below the truth, nor twice as much."""
     journal = Journal(ManualClock())
