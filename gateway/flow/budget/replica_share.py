@@ -240,7 +240,7 @@ class Shares:
         except BudgetExhausted as exhausted:
             exhausted.is_passing = True
             raise
-        if charge.wait <= 0.0:
+        if charge.wait <= 0.0 and self._shared.view(scope).limit is not None:
             account.add(_Sent(self._clock.monotonic(), charge, 0))
         return replace(charge, is_share=True)
 
@@ -320,8 +320,10 @@ class Shares:
     def _drop(self, scope: str, charge: Charge) -> None:
         """Forget a call that was not sent under this charge."""
         account = self._account(scope)
-        account.sent = deque(each for each in account.sent if each.charge.stamp != charge.stamp)
-        account.count()
+        kept = deque(each for each in account.sent if each.charge.stamp != charge.stamp)
+        if len(kept) < len(account.sent):
+            account.sent = kept
+            account.count()
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         """As Budget.close."""

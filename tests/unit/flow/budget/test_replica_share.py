@@ -335,6 +335,20 @@ async def test_a_call_does_not_read_all_calls_of_the_window(three: Three) -> Non
     assert (len(sent), sent.reads) == (6, 0)
 
 
+async def test_without_a_limit_no_call_is_remembered() -> None:
+    """Nothing would forget it again while Redis is away."""
+    clock = FakeClock()
+    redis = Redis(clock, None)
+    replica = Replica(clock, redis, limit=None)
+    replica.upstream.always = ok(1)
+    redis.switch.is_up = False
+
+    for _ in range(3):
+        await replica.outbound.ask(SCOPE, Call("t", "k", Purpose.MISS, clock.monotonic()))
+
+    assert not shares_of(replica)._account(SCOPE).sent
+
+
 async def test_on_its_return_all_is_told(three: Three) -> None:
     """What was spent meanwhile counts, before anybody takes from it again."""
     three.redis.switch.is_up = False
