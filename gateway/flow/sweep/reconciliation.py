@@ -163,10 +163,10 @@ class Findings:
             seen += found
         asked = (brought.asked_at, brought.asked_here)
         filled, likeness = await filling.fill(seen, brought.reply, asked, likeness)
-        warming = self.warms and not progress.is_warm
-        await filling.learn(progress.offset, seen, likeness, warming=warming)
         newer = [each.listed for each in seen if each.compared.verdict is ListVerdict.NEWER]
         await self._outdate(brought.caller, newer, filled, progress.sweeps)
+        warming = self.warms and not progress.is_warm
+        await filling.learn(progress, seen, likeness, warming=warming)
         return likeness
 
     async def _compare(self, brought: Brought, trainings: list[Training]) -> list[Item]:

@@ -24,6 +24,7 @@ from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.policy import Rules
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.sweep.list_item import ENOUGH, Likeness, Listed, ListVerdict
+from gateway.core.sweep.progress import Progress
 from gateway.core.upstream.training import Training, names_digest
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
@@ -94,6 +95,7 @@ class Filling:
         self._fields: frozenset[bytes] | None = None
         self._counted: dict[str, str] = {}
         self._met: set[str] = set()  # the trainings that this sweep has met
+        self._sweep: int | None = None  # the number of the sweep that `_met` is about
         self._names: FIFOCache[str, None] = FIFOCache(_MOST_NAMES)
         self._due: deque[Item] = deque(maxlen=_MOST_DUE)
         self._awaited = 0
@@ -177,12 +179,14 @@ class Filling:
         return {item.listed.training_id for item in filled}, likeness
 
     async def learn(
-        self, row: int, items: list[Item], likeness: Likeness, *, warming: bool
+        self, progress: Progress, items: list[Item], likeness: Likeness, *, warming: bool
     ) -> None:
         """Remember the floor of each item. The next sweep stores the item with a ticket of that
-        floor."""
+        floor. `progress` is the progress of the sweep before this page."""
+        row = progress.offset
         self._met.update(item.listed.training_id for item in items)
-        if row == 0:
+        if row == 0 and progress.sweeps != self._sweep:  # a page may be applied twice
+            self._sweep = progress.sweeps
             await self._forget_the_unmet(items)
         if row == 0 and self._due:
             # One check in each sweep, so that checks do not delay the pages.

@@ -15,7 +15,7 @@ from gateway.core.sweep.list_item import Listed
 from gateway.core.upstream.training import names_digest
 from gateway.core.vocabulary import Purpose, StoreVerdict
 from gateway.flow.sweep.store_from_list import Item
-from gateway.ports import Call, Compared, Stored
+from gateway.ports import Call, Compared, Notice, Stored
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, ok, training
 from tests.unit.flow.sweeping import Catalogue, Swept, fails_once, of_list
@@ -145,6 +145,44 @@ async def test_trainings_that_left_are_forgotten_in_pieces(swept: Swept) -> None
     assert known == stays
     assert sum(pieces) == 2_000
     assert max(pieces) <= 500
+
+
+async def test_other_replicas_hear_of_a_page_before_trainings_are_forgotten(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many trainings the forgetting takes long, and a promise counts on the notice."""
+    await read_all(swept, 1)
+    await swept.pages(2)
+    known = swept.findings._filling._tickets
+    known["gone"] = Ticket("", 0, 0.0)
+    told: list[bool] = []
+
+    async def announce(_: Notice) -> None:
+        told.append("gone" in known)
+
+    monkeypatch.setattr(swept.findings._bus, "announce", announce)
+    swept.catalogue.minutes[IDS[0]] = 2
+    await swept.pages(1)
+
+    assert told == [True]
+    assert "gone" not in known
+
+
+async def test_a_page_that_is_applied_again_forgets_nothing(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may fail after the first page was applied, and before that is noted."""
+    await read_all(swept, 60)
+    swept.catalogue.page_size = 20
+    await swept.pages(6)
+    known = swept.findings._filling._tickets
+    before = set(known)
+    fails_once(monkeypatch, swept.lease, "advance")
+
+    await swept.pages(2)
+
+    assert swept.catalogue.pages_asked[-2:] == [0, 0]
+    assert set(known) == before == set(IDS)
 
 
 async def test_a_cold_start_proves_and_fills_by_itself(cold: Swept) -> None:
