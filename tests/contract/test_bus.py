@@ -275,10 +275,11 @@ async def pass_on(_seconds: float) -> None:
 
 
 async def _beat(one: Hearer) -> None:
-    """Let the next heartbeats come, and wait for this replica's."""
-    spoken = one.spoken
+    """Let the next heartbeats come, and wait until this replica has read the answer to one that it
+    sent from now on. An earlier one may still be under way, and other commands too."""
+    beats, begun = one.bus._membership._beats, one.clock.monotonic()
     await beat()
-    await until(lambda: one.spoken > spoken)
+    await until(lambda: bool(beats) and beats[-1] >= begun)
 
 
 def _count(told: Confirmations) -> tuple[int, int]:
