@@ -12,9 +12,9 @@ import asyncio
 from types import TracebackType
 from typing import Final
 
-# A deadline is divided into about this number of steps. The length of a step is chosen within the
-# bounds below (seconds), and then changed a little, so that all steps are equal. A short deadline
-# therefore has fewer steps, and a long one has more.
+# A deadline is divided into about this number of equal steps. A step is not much shorter and not
+# much longer than the bounds below (seconds). Because of these bounds, a short deadline has fewer
+# steps, and a long one has more.
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1
@@ -58,7 +58,8 @@ class Deadline:
         await self._timeout.__aexit__(kind, error, traceback)
 
     def _wait(self) -> None:
-        """Wait for the end of the next step. After the last step, look for the last time."""
+        """Wait for the end of the next step. After the last step, take one last look at the
+        sockets."""
         if self._left == 0:
             self._look(_LAST_TURNS)
             return

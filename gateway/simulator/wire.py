@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.simulator.faults import Fault, FaultMode
 
 _EXTENSION = "simulator.transport"
-_LINGER_OFF = struct.pack("ii", 1, 0)
+_NO_LINGERING = struct.pack("ii", 1, 0)
 
 
 class Answer(Protocol):
@@ -109,7 +109,7 @@ class _Reset:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport = _transport(scope)
         connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
         transport.abort()
         await _departure(receive)
 
@@ -160,7 +160,8 @@ class _Dribbling:
 
 
 class _Cut:
-    """Half the body with correct framing. Then the connection ends."""
+    """The framing of the whole body (its length, or chunks), but only half the body. Then the
+    connection ends, so the client can see that the body is cut."""
 
     def __init__(self, answer: Response, *, has_length: bool) -> None:
         self.status_code = answer.status_code

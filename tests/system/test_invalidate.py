@@ -135,5 +135,5 @@ def test_a_purge_of_a_partition_that_is_not_there_says_so(tmp_path: Path, house:
     wrong = run(*order, f"{own[:-1]}{'0' if own[-1] != '0' else '1'}", folder=tmp_path)
 
     assert wrong[0] == 0
-    assert "nothing is stored in such a partition" in wrong[1]
+    assert "nothing is stored in this partition" in wrong[1]
     assert right == (0, CONFIRMED)

@@ -92,7 +92,8 @@ class Requests:
 @dataclass(frozen=True, slots=True)
 class Missing:
     """The members that did not confirm an order. Until the monotonic time `until`, they may serve
-    older entries. `sent` is the last notice of the order."""
+    older entries. `sent` says when the order was last sent: the life of the membership, and the
+    number of the notice. If a name of a member is not known, `members` is empty."""
 
     members: frozenset[str]
     until: float
@@ -123,7 +124,8 @@ class Unconfirmed:
 
     def lost(self, life: int, number: int, now: float) -> list[tuple[Notice, Missing]]:
         """The orders that Redis has lost, and whose time is not over at `now`. `life` and `number`
-        say what Redis has: the life of the membership, and the number of the last notice."""
+        are the values that Redis has now: the life of the membership (another number after each
+        loss of the members), and the number of the last notice."""
         for order in [each for each, missing in self._orders.items() if missing.until <= now]:
             self._forget(order)
         return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
@@ -400,11 +402,12 @@ class RedisBus:
         begin again at 0. In that case the number 0 says only that no notice was sent after the
         loss. A notice before the loss may have been missed. Until the limit, a missed notice does
         no harm: the result of a missed order says that this replica may serve older entries until
-        the limit, or for longer. So until the limit, the number 0 counts as "no notice was missed".
-        After the limit, it counts as "a notice may have been missed". An order that this replica
-        did not confirm is sent again if Redis lost it (see `Unconfirmed`). If it was sent again
-        before this replica read `number`, then `number` is not 0. If it is sent again later, this
-        replica receives it.
+        the limit, or for longer. So until the limit, the number 0 counts as "no notice was missed",
+        and the reported time is infinite. This is safe after the limit too: if Redis lost an order
+        that this replica did not confirm, the order is sent again (see `Unconfirmed`). If it was
+        sent again before this replica read `number`, then `number` is not 0. If it is sent again
+        later, this replica receives it. If `number` is read after the limit, 0 counts as "a notice
+        may have been missed".
         """
         is_known, until = self._whole_at > -math.inf, self._limit
         if self._membership.life == self._life:

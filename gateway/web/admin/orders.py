@@ -26,7 +26,7 @@ MAX_IDS: Final = 1_000
 
 _SHOWN: Final = 200
 _NOTHING_THERE: Final = (
-    "nothing is stored in such a partition; GET /explain/{id} names those that hold a training"
+    "nothing is stored in this partition; GET /explain/{id} names the partitions of a training"
 )
 
 
@@ -165,14 +165,14 @@ def _detail(receipt: Receipt) -> str:
     if replicas.confirmed < replicas.known:
         parts.append(
             f"{replicas.confirmed} of {replicas.known} replicas confirmed in time; the others may "
-            "answer with what they hold until they have asked Redis again, which they do within "
-            f"l1.lifetime, or, where they cannot reach it, until {receipt.until}"
+            "still give older answers: for l1.lifetime at most if they reach Redis, and until "
+            f"{receipt.until} if they do not"
         )
     if redis is not None and not receipt.is_secured:
         parts.append(
             f"{redis.acknowledged} of {redis.replicas} replicas of Redis acknowledged in time; "
-            "should another take over now, it may not know of the order, and what was older may "
-            "be answered with as fresh until freshness.lifetime has passed: repeat the order"
+            "if one of the others becomes the master now, it may not know of the order, and older "
+            "responses may be served as fresh until freshness.lifetime has passed: repeat the order"
         )
     return "; ".join(parts)
 

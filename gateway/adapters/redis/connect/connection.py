@@ -44,8 +44,8 @@ class Connection:
 
     While a node is away (see node_availability.py), each call for one of its keys fails at once,
     until the node has answered the watch (`run`). `on_time` is called with Redis' clock (seconds)
-    and the seconds of the round trip, for each script and each look of the watch. Keys with the
-    same text in braces are on the same node.
+    and the seconds of the round trip, for each round trip with scripts and each look of the watch.
+    Keys with the same text in braces are on the same node.
     """
 
     def __init__(
@@ -99,12 +99,14 @@ class Connection:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """A record that is read together with every key has one copy for each of these hash tags.
-        None: the only copy has no tag."""
+        """The hash tags of all regions. A region is a part of the slots. Some records are read
+        together with every key, for example the share record of a partition. Such a record has a
+        copy for each region. Without a cluster, the only item is None: there is one copy, and its
+        name has no tag."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
-        """The hash tag of the copy in the region of this key. None: the copy has no tag."""
+        """The hash tag of the region of this key (see `regions`). None without a cluster."""
         return self._nodes.region(name)
 
     @property
@@ -149,7 +151,8 @@ class Connection:
         await self._nodes.reach()
 
     async def check(self) -> bool:
-        """Look once whether Redis answers, and close or open the breaker accordingly."""
+        """Look once whether Redis answers, and note which nodes are up or away. Returns whether
+        Redis is up."""
         return await self._nodes.check()
 
     async def close(self) -> None:

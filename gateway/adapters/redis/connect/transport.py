@@ -226,9 +226,9 @@ def why(fault: Exception) -> str:
     """The reason as text for an operator. If a connection failed, the text has the address and the
     message of the operating system.
 
-    An error text of Redis may quote the command that was sent. Texts about connecting or
-    credentials quote no command. So only the texts of OSError and of the driver's ConnectionError
-    are used.
+    An error text of Redis may quote the command that was sent, with its data. Only the texts of
+    OSError and of the driver's ConnectionError are used. (The driver's errors about credentials are
+    such errors too.) These texts quote no command.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
