@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import inf
 from typing import Final
 
@@ -97,13 +98,15 @@ class Past:
     `times` has the time of each known call, including calls that are granted for a later time. The
     other replicas may have spent the rest of the limit, at `until` at the latest. The rest
     therefore counts as spent at `until`, except for `claim` calls of each replica, which the
-    replica may still make. `until` None: only the known calls were spent.
+    replica may still make. `until` None: only the known calls were spent. `own` has the calls of
+    this replica, which count completely in its own part.
     """
 
     limit: int
     times: Sequence[float]
     until: float | None
     claim: int = 0
+    own: Sequence[float] = ()
 
 
 class WindowLog:
@@ -239,7 +242,11 @@ class WindowLog:
             times += [past.until] * (past.limit - len(times) - past.claim * parts)
         # The k-th call of this part is free when k × `parts` calls of the limit are free.
         first = len(times) - past.limit + parts - 1
-        self._sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
+        sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
+        # Another replica may know fewer replicas, and spend more of what has become free. So this
+        # replica never spends more than its part, its calls from before the division included.
+        latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
+        self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
 
     def follow(self, other: WindowLog) -> None:
         """Take the place of the log `other`, which has another limit. From now on the calls of

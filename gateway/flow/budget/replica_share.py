@@ -268,7 +268,8 @@ class Shares:
         until = None if is_alone else known.at + self._shared.silence
         heard = max(1, replicas - known.silent)
         share = min(known.share, max(1, known.limit // replicas))
-        return Past(heard * share, times, until, account.claim), heard
+        own = [each.at for each in account.sent]
+        return Past(heard * share, times, until, account.claim, own), heard
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Budget.enter. None if the turn came from a share, or if Redis does not confirm the

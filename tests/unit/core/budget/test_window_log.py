@@ -256,6 +256,17 @@ def test_a_part_has_what_is_free_for_it() -> None:
     assert log.try_take(22.0) == 3.0
 
 
+def test_a_part_counts_its_own_calls_completely() -> None:
+    """It made four of six calls itself, so it makes none of the six that are left: its part is
+    four."""
+    log = WindowLog(12, 20.0)
+    log.share(Past(12, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], None, own=[3.0, 4.0, 5.0, 6.0]), 3)
+
+    assert fill(log, Rank.CALLER, now=20.0) == 0
+    assert log.try_take(20.0) == 3.0
+    assert fill(log, Rank.CALLER, now=26.0) == 4
+
+
 def test_no_part_is_nothing() -> None:
     """Even of fewer calls than there are parts."""
     log = WindowLog(2, 20.0)

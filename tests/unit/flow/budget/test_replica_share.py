@@ -288,9 +288,21 @@ SILENT = [
 ]
 
 
+# Redis grants calls long after the last look, and then goes away.
+UNSEEN = [
+    (0, Way.UP, False, 2, 45.0),
+    (0, Way.UP, False, 2, 0.0),
+    (2, Way.UP, False, 4, 45.0),
+    (0, Way.DOWN, False, 2, 0.0),
+    (1, Way.DOWN, False, 4, 0.0),
+    (2, Way.DOWN, False, 1, 0.0),
+]
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from([LIMIT, 20]), st.lists(events, max_size=60))
 @example(LIMIT, SILENT)
+@example(LIMIT, UNSEEN)
 def test_the_limit_holds_however_redis_answers(limit: int, happened: list[tuple[Any, ...]]) -> None:
     """Some replicas hear it now and then, and look or not between calls."""
 
