@@ -172,7 +172,10 @@ class Confirming:
             return self._graced_until(held.entry) - now
         unasked = now - held.checked_at
         due = self._due_after if unasked < self._due_after else self._lifetime
-        return min(due - unasked, self._bus.counted_until - now)
+        # A new replica is not a member yet: it may rely on its record only while notices arrive, so
+        # each hit has to check that they do.
+        sure_until = min(self._bus.counted_until, self._bus.vouched_until)
+        return min(due - unasked, sure_until - now)
 
     def edition(self, key: tuple[str, str]) -> object:
         """An object that tells whether something has affected many entries since an earlier

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 
@@ -264,6 +265,21 @@ async def be_away(replica: Replica, redis: Redis, seconds: float) -> None:
     for key in KEYS:
         replica.tiers.peek(key)
     redis.switch.is_up = True
+
+
+async def test_no_answer_of_a_new_replica_is_repeated_without_a_new_decision(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notices may stop, and Redis may have lost the record that the replica is alive."""
+    await hold_all(replica)
+    held = replica.local.peek(KEYS[0])
+    assert held is not None
+    assert replica.tiers.confirming.unasked_for(KEYS[0], held) > 0.0
+
+    monkeypatch.setattr(replica.bus, "vouched_until", -math.inf)
+
+    assert replica.tiers.peek(KEYS[0]) is not None
+    assert replica.tiers.confirming.unasked_for(KEYS[0], held) <= 0.0
 
 
 @pytest.mark.usefixtures("catching_up")
