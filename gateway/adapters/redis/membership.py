@@ -1,13 +1,13 @@
 """Membership: which replicas are alive, and which replicas may still serve their entries.
 
-A replica is *alive* until it has missed five heartbeats. Orders wait for it during this time. A
-replica is a *member* for longer, because a silent replica may still be running without Redis. For a
-time (`span`) after its last heartbeat that others have read, it may serve its entries. Orders count
-such a replica as unconfirmed. A replica that leaves is neither alive nor a member.
+A replica is *alive* until it has missed five heartbeats. Orders wait for the replicas that are
+alive. A replica is a *member* for longer, because it may still be running without Redis. It may
+serve its entries for `span` seconds after its last heartbeat that others have read. Orders count
+such a replica as unconfirmed.
 
-If Redis loses the members, a new *life* of the membership begins. Each replica remembers the
-members that it read last, and adds them again. A member that no other replica has read yet would be
-lost. So a replica counts itself as a member only by a heartbeat that the others have surely read.
+If Redis loses the members, a new *life* of the membership begins. Each replica adds the members
+that it read last. A member that nobody has read yet is lost. So a replica counts itself as a member
+only by a heartbeat that the others have surely read.
 """
 
 from __future__ import annotations
@@ -28,27 +28,26 @@ from gateway.ports import Clock
 
 # After this many missed heartbeats a replica does not count as alive.
 _MISSED_HEARTBEATS: Final = 5
-# After this many heartbeats the other replicas have read what a heartbeat wrote. They then know it
-# even if Redis loses the members.
+# After this many heartbeats the other replicas have read what a heartbeat wrote.
 _HEARTBEATS_UNTIL_READ: Final = 2
 
 
 @dataclass(slots=True)
 class Remembered:
-    """The members that were read last, and the members that Redis lost. For each of them there is a
-    monotonic time, until which the member may serve its entries."""
+    """The members that were read last, and the members that Redis lost. Each has the monotonic time
+    until which it may serve its entries."""
 
     life: int | None = None
     members: dict[str, float] = field(default_factory=dict)
     lost: dict[str, float] = field(default_factory=dict)
 
     def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
-        """Note the members that were read at `now`. Returns these members and the lost ones.
+        """Note the members that were read at `now`. Returns them and the lost ones.
 
-        If `life` has changed, Redis lost the members that were known until now. A lost member stays
-        lost until `members` has it with the remembered time or a later one. An earlier time is not
-        enough: it comes from a replica that last read the list before this replica did. If `life`
-        is the same, members that are missing in `members` have left, or their time is over.
+        If `life` is another one, Redis lost the members that were known until now. A lost member
+        stays lost until `members` has it with the remembered time or a later one. An earlier time
+        comes from a replica that read the list before this replica did. In the same life, a missing
+        member has left, or its time is over.
         """
         if self.life not in (None, life):
             self.lost |= self.members
@@ -69,18 +68,22 @@ class Sent:
     number: int
 
     def is_lost(self, life: int, number: int) -> bool:
-        """Whether Redis has lost the notice. This is so if another life has begun. It is also so if
-        `number`, the last number in Redis, is lower than the number of the notice: a replica of
-        Redis that did not have the notice became the master."""
+        """Whether Redis has lost the notice. `life` and `number` (of the last notice) are what
+        Redis has now. The number is too low if the master died, and its successor did not have the
+        notice."""
         return self.life != life or self.number > number
 
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """The other replicas. `seconds` says for how long each replica may serve the entries that it
-    had at its last heartbeat. An order waits for the replicas in `alive`. If Redis has just lost
-    the members, some replicas may be missing here for `unsettled` seconds more. `sent` says which
-    notice was sent when these replicas were read."""
+    """The other replicas, as they were read when a notice was sent.
+
+    seconds    for how long each replica may serve the entries that it had at its last heartbeat
+    alive      the replicas for which an order waits
+    unsettled  for how many seconds more some replicas may be missing here, because Redis lost the
+               members (0 or less: none is missing)
+    sent       the notice
+    """
 
     seconds: dict[str, float]
     alive: frozenset[str]
@@ -95,9 +98,10 @@ class Others:
 class Membership:
     """Sends the heartbeats of one replica, and remembers the other replicas.
 
-    `alone` (seconds): how long a replica may serve its entries after the time when it stopped
-    counting as alive. If Redis loses the members, all replicas that are alive add the members that
-    they remember. This takes `settle` seconds at most.
+    heartbeat  the seconds between two heartbeats
+    alone      for how many seconds a replica may serve its entries after it stopped being alive
+    settle     if Redis loses the members: the most seconds until all replicas that are alive have
+               added the members that they remember
     """
 
     def __init__(
@@ -125,8 +129,8 @@ class Membership:
         self._tell = Script.load("membership", "tell")
         self.alive = 1
         self.life = 0  # another number after Redis lost the members
-        # When the heartbeats of this life were sent: the last heartbeat that the others have surely
-        # read, and all later ones. At the beginning of a life the others may have read none.
+        # When the heartbeats of this life were sent: the last one that the others have surely read
+        # (if there is one), and all later ones.
         self._beats: deque[float] = deque()
         # The monotonic times until which other replicas count this one as alive, and as a member.
         self.counted_until = -math.inf
@@ -134,14 +138,15 @@ class Membership:
 
     @property
     def home(self) -> str:
-        """A key in the slot of the membership. In a cluster, it says which node has the
-        membership."""
+        """A key that is on the node of the membership."""
         return self._keys[0]
 
     async def beat(self) -> tuple[int, bool]:
-        """Send a heartbeat. Returns the number of the last notice. Also returns whether this
-        heartbeat is the first, or was perhaps late. In both cases an order that was sent just
-        before the heartbeat perhaps did not wait for this replica. Raises RedisUnavailable."""
+        """Send a heartbeat. Raises RedisUnavailable.
+
+        Returns the number of the last notice, and whether this replica was perhaps not alive before
+        the heartbeat. If so, an order may have been sent without waiting for this replica.
+        """
         number, was_off = await self._beat_once()
         if self._remembered.lost:
             await self._beat_once()  # adds the lost members again
@@ -168,9 +173,8 @@ class Membership:
         return number, was_off
 
     def _vouch(self, sent: float) -> None:
-        """Set `vouched_until` by the latest heartbeat that the others have surely read. The
-        heartbeat at `sent` does not count yet, because Redis may lose it before the others have
-        read it."""
+        """Set `vouched_until` by the last heartbeat that the others have surely read. The heartbeat
+        at `sent` is too new: Redis may lose it before they read it."""
         self._beats.append(sent)
         was_read = sent - self._until_read
         while len(self._beats) > 1 and self._beats[1] <= was_read:
@@ -202,7 +206,7 @@ class Membership:
         return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled, sent)
 
     async def leave(self) -> None:
-        """End the membership of this replica. Raises RedisUnavailable."""
+        """From now on this replica is neither alive nor a member. Raises RedisUnavailable."""
 
         async def command(client: driver.Redis) -> None:
             async with client.pipeline(transaction=False) as pipe:
@@ -236,8 +240,7 @@ def _named(members: Sequence[bytes]) -> frozenset[str]:
 
 
 def _members(told: Sequence[bytes]) -> dict[str, float]:
-    """Read a list in which each name is followed by its microseconds. Returns the seconds of each
-    name."""
+    """The seconds of each name. In `told` each name is followed by its microseconds."""
     names = (name.decode("utf-8", "replace") for name in told[::2])
     seconds = (int(each) / 1_000_000 for each in told[1::2])
     return {name: left for name, left in zip(names, seconds, strict=True) if is_replica(name)}

@@ -1,9 +1,10 @@
 """SharedStore on Redis: bodies and version floors that all replicas see.
 
-This module has the keys and the arguments of each step. The rules are in the scripts. The last
-orders for a training are in a record of their own, the event. If a step only reads a floor,
-`records.floor_after` applies the event to the floor. This module also drops all keys, or those of a
-partition (`Purging`). It waits for the replicas of Redis (`secured`).
+This module makes the keys and the arguments of each script. The rules are in lua/store.lua. The
+last orders to invalidate a training are in a record of their own, the event. Look-ups apply the
+event to the floor (`records.floor_after`).
+
+`Purging` drops all keys, or those of a partition. `secured` waits for the replicas of Redis.
 """
 
 from __future__ import annotations
@@ -42,23 +43,24 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
-# The most keys in one round trip, so that the reply comes in time. The first number is for replies
-# with bodies, the second for replies without bodies.
+# The most keys in one round trip, with and without bodies, so that the reply comes in time.
 _LOOKED_UP_AT_ONCE = 200
 _CONFIRMED_AT_ONCE = 500
 
 
 class RedisStore:
-    """Bodies and floors in Redis, both with an expiry.
+    """Bodies and version floors in Redis, both with an expiry.
 
-    `longest_fetch` (seconds) is the longest time from `begin` to `store`. A floor without a stored
-    body expires after twice that time, so that requests for many unknown ids take little memory.
-    `longest_keep` (seconds) is the longest time for which a body is kept. A floor or an event is
-    kept twice as long, so that it outlives all bodies that it ruled out. Redis may nevertheless
-    lose a floor or an event, for example by eviction. After such a loss, no look-up finds the
-    bodies that the lost record may have ruled out. `entropy` makes the epoch of a new floor (16 hex
-    digits). This epoch differs from the epoch of a lost floor. `believe_after` (seconds): see
-    core/cache/version_verdict.py. `has_partition_invalidations`: see partition_invalidation.py.
+    longest_keep   seconds for which a body is kept at most. A floor or an event is kept twice as
+                   long, so that it outlives the bodies that it ruled out
+    longest_fetch  seconds from `begin` to `store` at most. A floor without a stored body is kept
+                   twice as long, so that requests for many unknown ids take little memory
+    entropy        makes the epoch of a new floor: 16 hex digits, never those of a lost floor
+    believe_after  seconds; see core/cache/version_verdict.py
+
+    Redis may lose a floor or an event, for example by eviction. No look-up then finds the bodies
+    that the lost record may have ruled out. For `has_partition_invalidations` see
+    partition_invalidation.py.
     """
 
     def __init__(
@@ -111,8 +113,8 @@ class RedisStore:
         return True
 
     def lookup(self, key: Key) -> asyncio.Future[Found]:
-        """The floor and the body. Look-ups of one turn of the event loop share a round trip, if
-        they ask the same nodes. Very many look-ups need several round trips."""
+        """The floor and the body. In one turn of the event loop, look-ups that ask the same nodes
+        share round trips."""
         if self.reaches(key):
             return self._lookups.ask(key)
         answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
@@ -120,9 +122,8 @@ class RedisStore:
         return answer
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The state of each key, without its body. Round trips are shared as in `lookup`. Keys
-        whose node cannot be asked are left out. Raises RedisUnavailable if all keys are left
-        out."""
+        """The state of each key, without its body. Keys whose node cannot be asked are left out.
+        Raises RedisUnavailable if no node can be asked."""
         reached = [key for key in keys if self.reaches(key)]
         if keys and not reached:
             raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
@@ -151,9 +152,8 @@ class RedisStore:
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """Store an entry for `keep` seconds (> 0), if store.lua accepts it.
 
-        A version that went back, or is far ahead, is usually refused. If such a version is
-        believed, the floor gets a new generation. The entry is stored a second time, with that
-        generation.
+        If store.lua now believes a version that it refused before, the floor gets a new generation.
+        The entry is then offered again, with that generation.
         """
         stored = await self._offer(key, entry, keep)
         with suppress(RedisUnavailable):  # harmless: without its share the entry is not found
@@ -254,8 +254,8 @@ class RedisStore:
         return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """The node of the entry, and the node of the share of its partition (see
-        partition_invalidation.py). The entry and the share are read together."""
+        """The nodes of the entry and of its partition's share, which are read together (see
+        partition_invalidation.py)."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
@@ -269,22 +269,23 @@ class RedisStore:
 
 
 def _milliseconds(seconds: float) -> int:
-    """An expiry in milliseconds. It is at least 1, because Redis refuses 0."""
+    """The seconds in milliseconds. At least 1, because Redis refuses an expiry of 0."""
     return max(1, int(seconds * 1000))
 
 
 _DROPPED_AT_ONCE: Final = 100
 _SCANNED_AT_ONCE: Final = 500
-# The most searches. If keys moved between nodes during a search, the search may have missed some,
-# and is repeated.
+# The most searches. A search is repeated if keys moved between nodes while it ran.
 _SEARCHES: Final = 3
 
 
-# Purging is the only operation that searches Redis for keys. It searches for floors. A key without
-# a floor has nothing to drop, because a floor is made before each fetch.
 class Purging:
-    """Drops all keys, or all keys of a partition. `drop` is the script for one key. `keep` (ms):
-    how long the floors of dropped keys are kept."""
+    """Drops all keys, or all keys of a partition.
+
+    It searches Redis for floors. Each fetch makes a floor first, so a key without a floor has
+    nothing to drop. `drop` is the script for one key. The floors of dropped keys are kept for
+    `keep` ms.
+    """
 
     def __init__(self, connection: Connection, names: Names, drop: Script, keep: int) -> None:
         self._connection = connection
@@ -293,12 +294,8 @@ class Purging:
         self._keep = keep
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Drop every key, or every key of a partition. `soft` leaves the bodies for rescue. Returns
-        the number of keys.
-
-        If a node cannot be searched, the other nodes are searched all the same. After these
-        searches, RedisUnavailable is raised.
-        """
+        """As `RedisStore.purge`. If a node cannot be searched, the others are searched all the
+        same, and RedisUnavailable is raised at the end."""
         keys: set[Key] = set()
         for _ in range(_SEARCHES):
             before = self._connection.layout
@@ -338,18 +335,16 @@ class Purging:
             )
 
 
-# The expiry of a mark in milliseconds. A mark is a key that no code reads. It is written only to
-# wait until the replicas of Redis have it.
+# The expiry (ms) of a mark: a key that is written only to learn which replicas of Redis have it.
 _MARK_KEEP: Final = 1_000
 
 
-# Replication is asynchronous. A write that a master acknowledged is lost if the master dies before
-# its replicas have the write. If a caller promises that a write lasts, the caller therefore waits
-# for the replicas of each master.
 async def secured(connection: Connection, names: Names, patience: float) -> Copies | None:
     """Wait for the replicas of Redis, for `patience` seconds at most, and count them.
 
-    None if there are no replicas, or if Redis does not allow the command ROLE.
+    If a master dies, the writes are lost that its replicas do not have. So a caller waits here
+    before it promises that a write lasts. None if there are no replicas, or if Redis does not allow
+    the command ROLE.
     """
     marks = map(names.mark, connection.tags)
     counted = await asyncio.gather(
@@ -375,8 +370,8 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
         return len(role[2])
 
     async def wait(client: driver.Redis) -> int:
-        # WAIT waits until replicas have the last write that came on this connection. That write is
-        # the mark. Replicas get the mark after all earlier writes of other connections.
+        # WAIT waits for the last write of this connection, which is the mark. Replicas get the
+        # mark after all earlier writes, also those of other connections.
         async with client.pipeline(transaction=False) as pipe:
             pipe.set(mark, b"", px=_MARK_KEEP)
             pipe.wait(known, round(patience * 1000))
