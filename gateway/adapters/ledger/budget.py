@@ -1,7 +1,6 @@
 """The budget and the gate in memory, for a process without Redis, or while Redis is away.
 
-This module keeps a window and a gate for each scope (for example a tenant). The rules are in
-core/budget.
+Each scope (for example a tenant) has a window and a gate. The rules are in core/budget.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from gateway.ports import BudgetView, Charge, Clock, Closed
 
 @dataclass(slots=True)
 class _Account:
-    """The budget of one scope. `log` counts the calls of a stretch of the window (see Stretch). If
-    the scope is unlimited, `log` is None."""
+    """The budget of one scope. `rate` and `log` are None if the scope is unlimited. `log` counts
+    the calls of a stretch, a part of the window."""
 
     rate: Rate | None
     log: WindowLog | None
@@ -30,21 +29,21 @@ class _Account:
 
 class LocalBudget:
     """The budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
-    A call counts for the window plus a margin, because calls need different times to reach the
-    upstream. This process alone therefore never exceeds the limit.
 
-    If `start_paced` is true, the calls before the start of the process count as unknown. After the
-    start, a tenth of the limit may be spent at once, and the rest at the mean rate until a window
-    has passed. If an earlier process spent its limit evenly, this process sends at most that tenth
-    too much. If the earlier process spent its whole limit in its last moment, one window may have
-    nearly twice as many calls as the limit allows. The calls of this process are spread evenly, so
-    the first 429 closes the gate before the rest of them is sent.
+    A call counts for the window and a margin, because calls need different times to reach the
+    upstream.
 
-    `probe_patience` (seconds): how long other calls are refused while a gate's probe has no answer.
-    If there are more than `max_scopes` scopes, the least recently used scope is forgotten, and
-    begins again as a new one. `rates` has the scopes with a rate of their own. If a rate changes,
-    the calls before the change still count. `sweep_share` in (0, 1] is the largest part of a limit
-    that the sweep may use.
+    start_paced     whether the calls before the start of the process count as unknown (see below)
+    probe_patience  for how many seconds other calls are refused while a gate's probe has no answer
+    max_scopes      beyond this number the least recently used scope is forgotten, and begins as new
+    rates           the scopes with a rate of their own. If one changes, earlier calls still count
+    sweep_share     in (0, 1]: the largest part of a limit that the sweep may use
+
+    If `start_paced`, a tenth of the limit may be spent at once after the start, and the rest at the
+    mean rate until a window has passed. If an earlier process spent its limit evenly, both together
+    send at most that tenth too much. If it spent its whole limit in its last moment, one window may
+    have nearly twice as many calls as the limit allows. These calls are spread evenly, so the first
+    429 stops the rest of them.
     """
 
     def __init__(
@@ -84,10 +83,8 @@ class LocalBudget:
         return Charge(now + wait, wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin the turn of a call that has waited. The call's charge counts from now on. Returns
-        None if the charge is gone, for example after a 429. Also returns None if the gate is due to
-        reopen, and the call is not the probe. If the gate is closed, undoes the charge and raises
-        GateClosed."""
+        """As Charging.enter. A charge is not valid any more if a 429 removed it, or if the gate is
+        due to reopen and the call is not the probe."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:
@@ -110,8 +107,8 @@ class LocalBudget:
         account.gate = account.gate.take_back(charge.stamp)
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """Close the gate after a 429. Also lowers the limit, but not if the refused call was sent
-        before the gate closed."""
+        """Close the gate after a 429. Lowers the limit too, unless the refused call was sent before
+        the gate closed."""
         account, now = self._account(scope), self._clock.monotonic()
         before = account.gate
         is_straggler = not before.is_open and before.probe is None
@@ -127,16 +124,16 @@ class LocalBudget:
         account.gate = account.gate.close(self._clock.monotonic(), seconds, jitter=0.0)
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429. The answer opens the gate if a probe is under way, or if
-        the gate is due to reopen. Returns whether the gate was opened."""
+        """Note an answer other than 429, which may open the gate. Returns whether it opened the
+        gate."""
         account = self._account(scope)
         before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
         return account.gate.is_open and not before.is_open
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on this process may spend only its part of a limit, one of `replicas` equal
-        parts. `past` has this limit, and the calls that were spent from it. If `past` is None, the
-        limit is the limit of the scope, and earlier calls are unknown, as after a start."""
+        """From now on spend only one of `replicas` equal parts of a limit. `past` has the limit,
+        and the calls that were spent from it. If it is None, the limit is that of the scope, and
+        earlier calls are unknown, as after a start."""
         account = self._account(scope)
         log = account.log = self._new_log(scope, account.rate)
         if log is not None:
@@ -144,7 +141,7 @@ class LocalBudget:
             log.share(past or whole, replicas)
 
     def view(self, scope: str) -> BudgetView:
-        """The budget as it is now. Nothing is charged."""
+        """The budget as it is now."""
         account, now = self._account(scope), self._clock.monotonic()
         limit, window = self._shown(account)
         available = None
@@ -159,8 +156,8 @@ class LocalBudget:
         return (None, self._window) if rate is None else (rate.limit, rate.window)
 
     def _account_behind_open_gate(self, scope: str) -> _Account:
-        """The account of the scope. Raises GateClosed if the gate of the scope is closed and not
-        due to reopen."""
+        """The account of the scope. Raises GateClosed if its gate is closed and not due to
+        reopen."""
         account = self._account(scope)
         wait = account.gate.wait(self._clock.monotonic())
         if wait > 0.0:
@@ -185,8 +182,8 @@ class LocalBudget:
             return None
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
-        # The budget of newcomers needs no pace. Each of their calls is also charged to the budget
-        # of the call's own scope, and that budget is paced.
+        # The budget of newcomers (credentials that the upstream has not accepted yet) needs no
+        # pace: each of their calls is also charged to its own scope, which is paced.
         if not self._start_paced or scope == NEWCOMERS:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()

@@ -1,8 +1,7 @@
 """Floors (the records of each key's versions) in the memory of a process without Redis.
 
-RedisStore keeps the floors that several replicas share. The rules here are those in
-adapters/redis/lua. Only L1 has bodies. Nothing here waits. The methods are async because those of
-the port are async.
+The rules are those of adapters/redis/lua. Only L1 has bodies. Nothing here waits: the methods are
+async because those of the port are.
 """
 
 from __future__ import annotations
@@ -23,9 +22,12 @@ from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 @dataclass(slots=True)
 class Orders:
-    """The orders to invalidate a training. `struck_at` is the time of the last hard order. Hard
-    orders ruled out all versions below `bound`. After soft orders, the versions below `soft_bound`
-    may be used only for rescue."""
+    """The orders to invalidate a training.
+
+    struck_at   the time of the last hard order
+    bound       hard orders ruled out the versions below this one
+    soft_bound  after soft orders, the versions below this one may be used only for rescue
+    """
 
     struck_at: float = -math.inf
     bound: Instant | None = None
@@ -44,18 +46,17 @@ class Orders:
 
     @property
     def lowest(self) -> Instant | None:
-        """The lowest version that hard and soft orders accept in an answer."""
+        """The lowest version that the orders accept. None if no order named a version."""
         asked = [each for each in (self.bound, self.soft_bound) if each is not None]
         return max(asked, default=None)
 
 
 class Ledger:
-    """The SharedStore of a process without Redis: it has floors, but no bodies. `entropy` makes the
-    epoch of each floor. `believe_after` (seconds): see core/cache/version_verdict.py.
+    """The SharedStore of a process without Redis: it has floors, but no bodies.
 
-    There are at most `max_floors` floors. The least recently used floor is forgotten first. The key
-    of a forgotten floor is "unknown" again. If a fetch began with that floor, the answer of the
-    fetch is refused.
+    There are at most `max_floors` floors. The least recently used floor is forgotten first. If a
+    fetch began with a forgotten floor, its answer is refused. `entropy` makes the epoch of each
+    floor. `believe_after` (seconds): see core/cache/version_verdict.py.
     """
 
     is_up: Final = True  # an attribute and not a property, because each hit reads it
@@ -89,7 +90,7 @@ class Ledger:
         return self._floors.get(key)
 
     def asked_for(self, training_id: str) -> Instant | None:
-        """The lowest version that orders allow. None if no order named a version."""
+        """`Orders.lowest` of a training."""
         orders = self._orders.get(training_id)
         return None if orders is None else orders.lowest
 
@@ -103,8 +104,8 @@ class Ledger:
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The floor of each key, or None if the key has no floor. `Standing.last` returns None
-        here, because only L1 has the header fields and the times of stored answers."""
+        """The floor of each key (None: there is none). `Standing.last` returns None, because stored
+        answers are only in L1."""
         founds = {key: await self.lookup(key) for key in keys}
         return {
             key: None
@@ -123,8 +124,8 @@ class Ledger:
         return Ticket(record.epoch, record.generation, self._clock.now())
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Judge an entry. If it is accepted, remember its version. `keep` has no effect, because no
-        body is stored."""
+        """Judge an entry, and remember its version if it is accepted. `keep` has no effect, because
+        no body is stored."""
         record = self._floors.get(key)
         if record is None:
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -149,9 +150,8 @@ class Ledger:
         """Invalidate versions below `updated_at` (None: all versions) in every partition. If
         `soft`, these versions stay for rescue.
 
-        A partition without a floor for the training has no entry of the training. If a fetch of the
-        training is in flight there, its answer is refused. An order with a version also applies to
-        later fetches of such a partition, as long as the order is remembered.
+        A key without a floor has no entry. Its next floor begins with the lowest version that the
+        orders accept.
         """
         now = self._clock.now()
         records = [self._floors[key] for key in self._floors.keys_of(training_id)]
@@ -183,9 +183,9 @@ class Ledger:
 
 
 class _Floors(LRUCache[Key, "Record"]):
-    """At most `most` floors, which are also found by the id of their training. Without this index
-    each order would search all floors. That takes 5 ms for 100,000 floors, and an order may name
-    1,000 trainings."""
+    """At most `most` floors, with an index of the keys of each training. Without the index, an
+    order would search all floors for each of its trainings. A search of 100,000 floors takes 5 ms,
+    and an order may name 1,000 trainings."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -210,11 +210,8 @@ class _Floors(LRUCache[Key, "Record"]):
 
 @dataclass(slots=True)
 class Record(Known):
-    """A floor, and the facts that are remembered with it.
-
-    epoch, generation  those of the floor
-    ordered_at         the time (seconds) of the last order for its training
-    """
+    """A floor, and the facts that are remembered with it. `ordered_at` (seconds) is the time of the
+    last order for its training."""
 
     epoch: str = field(kw_only=True)
     generation: int = 0
@@ -232,8 +229,8 @@ class Record(Known):
         return self.verdict(entry)
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Note an answer that was refused. Returns whether the answer is believed now. If it is,
-        the answer's version becomes the known version."""
+        """Note an answer that was refused. Returns whether it is believed now. If so, its version
+        is the known version from now on."""
         if not Known.believes(self, entry, believe_after):
             return False
         self._begin_era()
@@ -249,10 +246,10 @@ class Record(Known):
         self.doubt, self.trusts_next, self.raised_from = None, True, None
 
     def learn_of(self, entry: Entry) -> None:
-        """Raise the floor to the version of this entry. An order ruled the entry out, but the entry
-        proves that its version exists. A caller that got this version must not get an older version
-        later. The floor stays if the fetch of the entry began in another era (see `ERA` in
-        core/cache/entry), or if the version is far ahead."""
+        """Raise the floor to the version of an entry that an order ruled out. Some caller may have
+        got this version, and must not get an older one later. The floor stays if the fetch of the
+        entry began with another epoch or era (see `ERA` in core/cache/entry), or if the version is
+        far ahead."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
             return
@@ -279,8 +276,7 @@ class Record(Known):
             self.started = max(self.started, now)
 
     def _raise_softly(self, bound: Instant, now: float) -> None:
-        """Rule out versions below the bound as `raise_to` does. But a stored version that could be
-        used for rescue may still be used for rescue."""
+        """As `raise_to`, but the stored version may still be used for rescue."""
         if self.last is not Last.VERSION:
             self.raise_to(bound, now)
             return

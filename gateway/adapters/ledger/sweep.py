@@ -1,9 +1,7 @@
-"""The sweep of a process without Redis.
+"""The sweep of a process without Redis. It compares the list of trainings with the floors in
+memory.
 
-It compares the list of trainings with the floors in memory. Its lease lets this process always
-lead.
-
-The rules are exactly those of adapters/redis/lua/sweep.lua.
+This process always leads. The rules are those of adapters/redis/lua/sweep.lua.
 """
 
 from __future__ import annotations
@@ -94,8 +92,8 @@ def _raise(record: Record, item: Listed) -> None:
 class _Board:
     """The notes about one partition.
 
-    `met` has the trainings that this sweep has met. `known` has those that the last complete sweep
-    met. Both map the id of a training to its row number in the list.
+    `met` has the trainings that this sweep has met, `known` those that the last complete sweep met.
+    Both map a training's id to its row in the list.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -106,8 +104,8 @@ class _Board:
 
 
 class LedgerSweepLease:
-    """The sweeps of this process. `pause_after` (seconds): how long a partition counts as read
-    after a caller has read from it."""
+    """The sweeps of this process. A partition counts as read for `pause_after` seconds after a
+    caller has read from it."""
 
     lifetime = math.inf
 
@@ -170,10 +168,12 @@ class LedgerSweepLease:
 
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
-    """The trainings that the last complete sweep met in a range of rows, but this sweep did not
-    meet. The range goes from the lowest to the highest row that these `ids` had in the last
-    complete sweep. On the `first` page the range begins with the list, on the `last` page it ends
-    with the list. Only the first 400 trainings of the range are looked at."""
+    """The trainings in a range of rows that the last complete sweep met, but this sweep did not.
+
+    The range goes from the lowest to the highest row that these `ids` had in that complete sweep.
+    On the `first` page it begins with the list, on the `last` page it ends with the list. Only its
+    first 400 trainings are looked at.
+    """
     known = board.known or {}
     rows = [known[each] for each in ids if each in known]
     low = -math.inf if first else min(rows, default=None)
