@@ -19,7 +19,7 @@ class Names:
     """The keys of one gateway in Redis.
 
     In a cluster, the part in braces decides which node has the key. All keys of one script call
-    have the same part in braces. The trainings of one tenant are spread over the nodes.
+    have the same part in braces.
     """
 
     prefix: str
@@ -33,12 +33,11 @@ class Names:
         return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
 
     def floor(self, key: Key) -> str:
-        """The key of the version floor. All releases use the same key."""
+        """The key of the version floor, the same for all releases."""
         return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
 
     def doubt(self, key: Key) -> str:
-        """The key of the doubt, a record of the answers that were refused because of their
-        version."""
+        """The key of the doubt: the answers that were refused because of their version."""
         return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
 
     def backoff(self, key: Key) -> str:
@@ -46,8 +45,7 @@ class Names:
         return f"{self.prefix}:{{{key.training_id}}}:o:{key.partition}"
 
     def touched(self, key: Key) -> tuple[str, str, str]:
-        """The keys that a look-up reads: floor, event, body. Most scripts get these as their first
-        keys."""
+        """The keys that a look-up reads: floor, event, body."""
         return self.floor(key), self.event(key.training_id), self.body(key)
 
     def judged(self, key: Key) -> tuple[str, str, str, str]:
@@ -55,32 +53,30 @@ class Names:
         return *self.touched(key), self.doubt(key)
 
     def event(self, training_id: str) -> str:
-        """The key of the event: the last invalidations of a training. These apply to every
-        partition."""
+        """The key of the event: the last orders to invalidate a training in every partition."""
         return f"{self.prefix}:{{{training_id}}}:i"
 
     def mark(self, tag: str) -> str:
-        """A key on the node of the hash tag. It is written to learn whether the replicas of Redis
-        have all writes."""
+        """A key on the node of the hash tag. It is written to learn which replicas of Redis have
+        all writes."""
         return f"{self.prefix}:{{{tag}}}:mark"
 
     def floors(self, partition: str | None) -> str:
-        """A pattern that finds the floors of a partition. Without a partition, it finds all
-        floors."""
+        """A pattern for the names of a partition's floors (None: of all floors)."""
         tail = "*" if partition is None else _escaped(partition)
         return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
 
     def key_of(self, floor: bytes | str) -> Key | None:
-        """The partition and the training whose floor has this name in Redis. None if this is not
-        the name of a floor."""
+        """The partition and the training whose floor has this name. None if no floor has such a
+        name."""
         name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
         match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
         return None if match is None else Key(match[2], match[1])
 
 
 class AccountNames:
-    """The keys of the budgets. A scope (for example a tenant) has one budget. All keys of one scope
-    are in one slot."""
+    """The keys of the budgets. Each scope (for example a tenant) has one budget, whose keys are in
+    one slot."""
 
     def __init__(self, prefix: str) -> None:
         """Raises ValueError for a prefix that cannot be used."""
@@ -104,8 +100,7 @@ class AccountNames:
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
 
     def ranks(self, scope: str) -> tuple[str, ...]:
-        """For each rank (a priority of calls), the key of its log. The log has the times of the
-        rank's calls."""
+        """For each rank (a priority of calls), the key of its log, with the times of its calls."""
         return tuple(f"{self.log(scope)}:{rank}" for rank in RANKS)
 
 

@@ -1,11 +1,10 @@
-"""Lease on Redis: one replica leads the fetch of a key, and the replicas that wait for the fetch
-(the followers) are told how it ended.
+"""Lease on Redis: one replica leads the fetch of a key. The replicas that wait for the fetch (the
+followers) are told how it ended.
 
-This module has the keys and the arguments of each step, the format of an ending, and the callers
-that wait for an ending. The rules are in lua/lease.lua. Endings arrive on the channel of this
-replica, to which the bus listens. If an ending is missed, the replica reads it from Redis. Nothing
-that arrives is trusted. An ending may arrive before the reply that says which fetch to follow. The
-last endings are therefore kept, even if no caller waits for them yet.
+The rules are in lua/lease.lua. An ending (how a fetch ended) arrives on the channel of this
+replica, to which the bus listens. If it is missed, the replica reads it from Redis. An ending may
+arrive before the reply that says which fetch to follow. The last endings are therefore kept, even
+if no caller waits for them yet. Nothing that arrives is trusted.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ from gateway.core.http.traceparent import TRACEPARENT
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
 
-# This number goes up when the format changes. An ending with another schema cannot be read, and
-# counts as `EndingKind.TRANSIENT`.
+# Goes up when the format changes. An ending with another schema counts as `EndingKind.TRANSIENT`.
 SCHEMA: Final = 1
 
 _HEARD_LATELY: Final = 1_000
@@ -137,12 +135,16 @@ _REMEMBERED: Final = 600_000
 
 
 class RedisLease:
-    """The leases of one replica. When an ending arrives, the bus puts it into `endings`.
+    """The leases of one replica.
 
-    `replica` is the name of this replica on the bus. `lifetime` (seconds): a replica that died
-    keeps a lease for that time at most. `entropy` makes tokens, and the epochs of new floors.
-    `longest_fetch`: see RedisStore. `partition_invalidations` is the same object that the store
-    uses. It remembers the records of partitions (*shares*) that the store has just read.
+    endings        the bus puts into it the endings that arrive
+    replica        the name of this replica on the bus
+    longest_fetch  see RedisStore
+    entropy        makes tokens, and the epochs of new floors
+    lifetime       for how many seconds at most a replica that died keeps a lease
+
+    `partition_invalidations` is the object that the store uses too. It remembers the shares
+    (records of partitions) that the store has just read.
     """
 
     def __init__(
@@ -175,7 +177,7 @@ class RedisLease:
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, and either lead or follow the fetch. While the key backs off
-        after failures, an `unhurried` call may not lead. If there is no fetch to follow either,
+        after failures, an `unhurried` call may only follow. If there is no fetch to follow, it
         raises BackedOff."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
@@ -215,8 +217,8 @@ class RedisLease:
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """End the lease, and tell the followers how the fetch ended. If there is a `pause`, the key
-        backs off as the pause says. Does nothing if the lease is lost."""
+        """End the lease, and tell the followers how the fetch ended. With a `pause`, the key backs
+        off. Does nothing if the lease is lost."""
         await self._connection.run_script(
             RedisOperation.LEASE,
             self._release,
@@ -282,8 +284,8 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
 
 
 def _decoded(ending: bytes) -> Ending:
-    """The ending in these bytes. An ending of another release may be unreadable. Such an ending
-    only says that the fetch ended."""
+    """The ending in these bytes. If they are unreadable (from another release), they only say that
+    the fetch ended."""
     try:
         return decode_ending(ending)
     except NoticeRefused:

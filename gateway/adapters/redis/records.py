@@ -1,7 +1,7 @@
-"""The formats in Redis: the envelope of an entry, and the records of floors and of events.
+"""The formats in Redis: the envelope (an entry as bytes), and the records of floors and of events.
 
-Bytes in and out, no I/O. An event here is the invalidation of a training. The fields of a record
-have fixed widths, because Lua compares the fields as text. Lua's numbers are doubles, which cannot
+No I/O. An event here is the record of the last orders to invalidate a training. The fields of a
+record have fixed widths, because Lua compares them as text. Lua's numbers are doubles, which cannot
 tell apart two versions that differ by a nanosecond.
 """
 
@@ -19,8 +19,8 @@ from gateway.core.cache.entry import SOFT, Entry, Floor, Key
 from gateway.core.http.fields import are_sound, shared
 from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
-# This number goes up when the envelope changes. The number is part of the name of a body. During a
-# rollout each release reads and writes only the bodies of its own schema.
+# Goes up when the envelope changes. It is part of the name of a body. So each release reads and
+# writes only the bodies of its own schema.
 SCHEMA = 3
 
 NO_VERSION = "0" * WIRE_LENGTH  # means no version; sorts before all versions
@@ -52,8 +52,7 @@ class EnvelopeRefused(Exception):
 
 
 class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The fields of the envelope before the body. They are stored in this order, without their
-    names."""
+    """The fields of the envelope before the body. Only their values are stored, in this order."""
 
     partition: str
     training_id: str
@@ -103,7 +102,7 @@ def encode(key: Key, entry: Entry) -> bytes:
 def decode(key: Key, data: bytes) -> Entry:
     """The entry in an envelope, if it is an entry of `key`. Raises only EnvelopeRefused.
 
-    The body is copied, so that the entry does not keep the whole envelope in memory.
+    The body is a copy, so that the whole envelope does not stay in memory.
     """
     if data[:1] != bytes((SCHEMA,)):
         raise EnvelopeRefused("schema")
@@ -124,8 +123,7 @@ def decode(key: Key, data: bytes) -> Entry:
 
 
 def checksum(rest: bytes | memoryview) -> bytes:
-    """The checksum of these bytes. The checksum has `SUM` bytes, and is stored before these
-    bytes."""
+    """The checksum (`SUM` bytes) that is stored before these bytes."""
     return blake2b(rest, digest_size=SUM).digest()
 
 
@@ -166,7 +164,7 @@ def micros(seconds: float) -> str:
 
 
 def version(updated_at: Instant | None) -> str:
-    """A version as 21 digits. None becomes zeros, which sort before all versions."""
+    """A version as 21 digits (None: NO_VERSION)."""
     return NO_VERSION if updated_at is None else to_wire(updated_at)
 
 
@@ -180,10 +178,10 @@ def read_floor(record: bytes) -> Floor | None:
 
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
-    """The floor in the record after `event` is applied. None (unknown) if the record or the event
-    is lost. The lost bytes may have ruled out a response that is still stored.
+    """The floor in the record after `event` is applied, by the rule of `absorb` in floor.lua.
 
-    The rule is that of `absorb` in floor.lua. The scripts also write the result to Redis.
+    None (unknown) if the record or the event is lost, because it may have ruled out a response that
+    is still stored.
     """
     match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     happened = None if event is None else _EVENT.fullmatch(event)
@@ -211,8 +209,8 @@ class _Event(NamedTuple):
 @dataclass(slots=True)
 class _Record:
     """The fields of a floor's record, most of them as text. If the floor was raised above the
-    stored version, `stored` is the stored version, which may be used for rescue. Otherwise `stored`
-    is empty."""
+    stored version, `stored` has that version, which may be used for rescue. Otherwise `stored` is
+    empty."""
 
     epoch: str
     generation: int
@@ -253,7 +251,6 @@ class _Record:
 
 
 def _floor(match: re.Match[bytes]) -> Floor:
-    """The floor in the record, before any further event is applied."""
     epoch, generation, updated_at, _, digest, started, _ = match.groups()
     return _floor_of(
         epoch.decode(), int(generation), updated_at.decode(), digest.decode(), started.decode()
@@ -278,9 +275,8 @@ def _read(match: re.Match[bytes], record: bytes) -> _Record:
 
 
 def of_share(floor: Floor, share: str) -> Floor:
-    """The same floor with a longer epoch: its own epoch, followed by the share of the partition
-    (see partition_invalidation.py). Entries have this longer epoch. It changes if the floor's own
-    epoch or the share changes."""
+    """The same floor with the epoch that entries have: its own epoch, followed by the share (a
+    record of the partition, see partition_invalidation.py)."""
     if not share:
         return floor
     epoch = floor.epoch + share
@@ -288,9 +284,8 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last event, -inf if there is no event. The caller needs this time if the
-    floor or the share is lost. Without them, each response that was stored before that event may be
-    ruled out."""
+    """The time of the last event, -inf if there is none. If the floor or the share is lost, each
+    response that was stored before this time may be ruled out."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 

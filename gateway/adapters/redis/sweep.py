@@ -1,8 +1,6 @@
 """The sweeps in Redis: their leaders and progress, and the comparison of pages with the floors.
 
-RedisSweepLease also keeps the ids that a sweep met. RedisLists compares the trainings on a page.
-
-This module has the keys and the arguments of each step. The rules are in lua/sweep.lua.
+This module makes the keys and the arguments of each script. The rules are in lua/sweep.lua.
 """
 
 from __future__ import annotations
@@ -33,8 +31,7 @@ from gateway.ports import Advanced, Compared, Turn
 # If no replica continues a sweep, its progress is stored for this time (ms).
 _KEEP: Final = 24 * 3600 * 1000
 
-# This prefix changes when the format of the progress changes. A sweep whose progress has another
-# format starts again.
+# Changes with the format of the progress. A sweep whose progress has another format starts again.
 _SCHEMA: Final = b"1 "
 
 _encoder = msgspec.json.Encoder()
@@ -42,12 +39,12 @@ _decoder = msgspec.json.Decoder(Progress)
 
 
 class RedisSweepLease:
-    """The lease of the sweeps, for one replica. `entropy` makes the token that marks this replica
-    as the leader.
+    """The lease of the sweeps, for one replica. Also has their progress, and the ids that they met.
 
-    `lifetime` (seconds): how long the other replicas wait before one of them replaces a leader that
-    died. `pause_after` (seconds): how long a partition counts as read after a caller has read from
-    it. `longest_keep` (seconds): see RedisStore.
+    entropy       makes the token that marks this replica as the leader
+    pause_after   for how many seconds a partition counts as read after a caller has read from it
+    longest_keep  seconds; see RedisStore
+    lifetime      after this many seconds another replica replaces a leader that died
     """
 
     def __init__(
@@ -64,10 +61,8 @@ class RedisSweepLease:
         self._prefix = Names(prefix).prefix
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
-        # The record of the trainings that were stored from the list lives as long as a floor. Each
-        # page renews the expiry of this record. This is long enough: the record is about responses
-        # that pages of the list confirm again and again, and each of these pages renews the record
-        # too.
+        # The record of the trainings that were stored from the list is kept as long as a floor.
+        # Each page renews it.
         self._keep_filled = _floor_keep(longest_keep)
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
@@ -180,8 +175,7 @@ def encode_progress(progress: Progress) -> bytes:
 
 
 def decode_progress(data: bytes) -> Progress:
-    """The progress that Redis stored. If the bytes cannot be read, returns the progress of a new
-    sweep."""
+    """The progress that Redis stored. If the bytes cannot be read, that of a new sweep."""
     if not data.startswith(_SCHEMA):
         return Progress()
     try:
@@ -204,8 +198,7 @@ def _read_advanced(reply: Sequence[Any]) -> Advanced | None:
 
 
 class RedisLists:
-    """ListStore on the floors and bodies of RedisStore. `longest_keep` (seconds): see
-    RedisStore."""
+    """ListStore on the floors and bodies of RedisStore. `longest_keep`: see RedisStore."""
 
     def __init__(self, connection: Connection, prefix: str, *, longest_keep: float) -> None:
         self._connection = connection
@@ -219,8 +212,7 @@ class RedisLists:
         """Compare the items with the floors, in one round trip for each node. See `compare` in
         sweep.lua.
 
-        The times in the arguments are on the clock of the node that has the training, as in
-        store.py.
+        The times in the arguments are on the clock of the node that has the training.
         """
         keeps = (max(1, int(min(keep, self._longest_keep) * 1000)), self._floor_keep)
         keys = [Key(partition, item.training_id) for item in items]
@@ -229,8 +221,7 @@ class RedisLists:
             (self._names.judged(key), _listed(item, skew))
             for key, item, skew in zip(keys, items, skews, strict=True)
         ]
-        # One run of the script for all items. In a cluster one run for each item, because the keys
-        # of a run must be in one slot, as the keys of one training are.
+        # The keys of one run must be in one slot. In a cluster, a run therefore has one item only.
         runs = [asked] if self._connection.is_alone else [[each] for each in asked]
         told = await asyncio.gather(
             *(
