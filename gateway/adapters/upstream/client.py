@@ -1,13 +1,12 @@
 """The upstream over HTTP/1.1: sends one request and reads one whole answer.
 
-This module makes the URL and the request fields of a call, and keeps the call within its deadline
-and the bound on connections. From the answer it takes the fields that are passed on, and the
-decoded body. The module must not judge an answer, try twice, or ask the budget. `flow` does these
+This module keeps a call within its deadline and the bound on connections, and decides which header
+fields are passed on. It must not judge an answer, try twice, or ask the budget: `flow` does these
 things.
 
-This module uses requests and responses of httpx, but not the client of httpx. That client keeps
-cookies and sends them again, reads the environment, and raises on a redirect whose `Location` it
-cannot parse.
+It uses the requests and responses of httpx, but not the client of httpx. That client keeps cookies
+and sends them again, reads the environment, and raises on a redirect whose `Location` it cannot
+parse.
 """
 
 from __future__ import annotations
@@ -30,14 +29,13 @@ from gateway.ports import Attributes, Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
-# Common servers close an idle connection after 5 s (Node) or later. The gateway closes idle
-# connections earlier. So a server rarely closes a connection at the moment when a request is sent
-# on it.
+# Common servers close an idle connection after 5 s (Node) or later. The gateway closes it earlier.
+# Otherwise the server might close it just when a request is sent.
 _KEPT_SECONDS = 4.0
 
 
-# The whole body is read and decoded, so the fields that state its length and its coding no longer
-# apply. A cookie for one caller must not reach other callers.
+# The body is decoded, so the upstream's length and coding do not apply. A cookie for one caller
+# must not reach other callers.
 _NOT_PASSED_DOWN = {b"content-length", b"content-encoding", b"set-cookie"}
 _CODINGS = {"identity", "gzip", "x-gzip", "deflate"}
 _NOT_PASSED_UP = HOP_BY_HOP | {
@@ -47,20 +45,22 @@ _NOT_PASSED_UP = HOP_BY_HOP | {
 
 _TRACEPARENT = b"traceparent"
 
-# A caller may make its write conditional, so a write keeps the caller's `If-Modified-Since` and
-# `If-None-Match`.
+# A caller may make its write conditional.
 _NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 
 
 class HttpxUpstream:
     """Sends calls to the API at `base_url`.
 
-    Timeouts are in seconds. `timeout` is an upper bound for the deadline of each call.
-    `connect_timeout` bounds the time for the TCP connection, and separately the time for TLS.
-    `max_body` is in bytes, and also bounds the decoded body. `max_list_body` is the bound for a
-    page of the list. If `passes_codings` is true, a body in an unknown content coding is passed on
-    unchanged, with its `Content-Encoding`. `tls` replaces the default context, which trusts the
-    public authorities and checks the name of the host.
+    timeout          seconds; no call takes longer, even if its deadline is later
+    connect_timeout  seconds for the TCP connection, and as many again for TLS
+    max_body         the largest body in bytes, before and after decoding
+    max_list_body    the same for a page of the list (None: `max_body`)
+    passes_codings   whether a body in an unknown content coding is passed on unchanged, with its
+                     `Content-Encoding`
+    connections      the most calls at the same time
+    tls              replaces the default context, which trusts the public authorities and checks
+                     the name of the host
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class HttpxUpstream:
                 response = await self._transport.handle_async_request(request)
             except httpx.LocalProtocolError:
                 # Nothing was sent. The invalid field may be a credential, so the error does not
-                # name the field.
+                # name it.
                 what = f"{exchange.what}: a request field is no HTTP"
                 raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
             except CutShortError as error:
@@ -194,8 +194,8 @@ class HttpxUpstream:
             except (httpx.TransportError, OSError) as error:
                 raise exchange.failure(error) from error
             finally:
-                # Otherwise the two would refer to each other. Such objects stay until the garbage
-                # collector runs, which stops the event loop for milliseconds.
+                # Otherwise the two would refer to each other until the garbage collector runs. Its
+                # run stops the event loop for milliseconds.
                 del request.extensions["exchange"]
         body = b"".join([part async for part in response.aiter_raw()])
         coding = response.headers.get("content-encoding", "identity").strip().lower()
@@ -237,8 +237,7 @@ def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
 
 
 def end_to_end(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The response fields that are passed on, with names in lower case. Values and order stay the
-    same."""
+    """The response fields that are passed on, with names in lower case."""
     fields = without_hops(tuple((name.lower(), value) for name, value in raw))
     return tuple(field for field in fields if field[0] not in _NOT_PASSED_DOWN)
 
@@ -254,9 +253,9 @@ def coded(coding: str) -> tuple[bytes, bytes]:
 
 
 def decoded(body: bytes, coding: str, most: int) -> bytes:
-    """The body without its content coding. An upstream may use a coding although the request asked
-    for none. Raises InvalidPayload if the body cannot be decoded, or if the result has more than
-    `most` bytes."""
+    """The body without its content coding. An upstream may use a coding although none was asked
+    for. Raises InvalidPayload if the body cannot be decoded, or if the result has more than `most`
+    bytes."""
     if not body or coding == "identity":
         return body
     if not is_ours(coding):

@@ -2,8 +2,8 @@
 response.
 
 This module decides where a response ends, and whether its connection may carry another request. If
-bytes come while no request is under way, the connection is aborted. Otherwise these bytes would be
-taken for the response to the next request, and that request may come from another caller.
+bytes come while no request is under way, the connection is aborted. Otherwise the next request,
+perhaps of another caller, would get these bytes as its response.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason
 
-# The most bytes that may come in a row without a byte of a body. Such bytes are heads, interim
-# responses, and the bytes between and after chunks.
+# The most bytes in a row that are no body: heads, interim responses, and the bytes between and
+# after chunks.
 _LARGEST_HEAD: Final = 64 * 1024
-# The operating system accepts a request of up to this size at once. The response to a larger
-# request may come while the end of that request still waits to be sent. The next request on this
-# connection would wait behind these unsent bytes. With TLS the gateway cannot even see that bytes
-# are left unsent. A connection therefore carries no further request after a larger one.
+# After a request that is larger than this, a connection carries no further request. The operating
+# system may not take such a request at once. The response may come while the end of the request is
+# still unsent, and the next request would wait behind these bytes. With TLS the gateway cannot see
+# unsent bytes.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
@@ -34,7 +34,6 @@ _FRAMED_BY: Final = {b"content-length", b"transfer-encoding"}
 # `_EMPTY_LINE` is the end of a head, and of a chunked body. `_EMPTY_LINES` has one more empty line.
 _EMPTY_LINE: Final = b"\r\n\r\n"
 _EMPTY_LINES: Final = b"\r\n\r\n\r\n"
-# The text of the error if the connection ends before a response begins.
 ENDED: Final = "the connection ended without a response"
 
 
@@ -51,8 +50,8 @@ class _Part(Enum):
 class Incoming:
     """A response that is being read.
 
-    When `end` is done, `status`, `fields` (as they came) and `body` are complete, or the exception
-    of `end` says why there is no response. If `is_last` is true, the connection must not carry
+    When `end` is done, `status`, `fields` (as they came) and `body` are complete. If there is no
+    response, the exception of `end` says why. If `is_last` is true, the connection must not carry
     another request. A body of more than `max_body` bytes is refused.
     """
 
@@ -102,8 +101,8 @@ class Incoming:
             self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
 
     def release(self) -> None:
-        """Delete the parser. The parser and this object refer to each other. This cycle would keep
-        the body in memory."""
+        """Delete the parser. It and this object refer to each other, which would keep the body in
+        memory."""
         del self._parser
 
     def _is_end_of_message(self, data: bytes) -> bool:
@@ -178,8 +177,8 @@ class Incoming:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that carries one request at a time. `connections` is the set of all open
-    connections. This object adds itself to the set, and removes itself."""
+    """A connection that carries one request at a time. It adds itself to `connections`, the set of
+    all open connections, and removes itself."""
 
     transport: asyncio.Transport
 
@@ -235,8 +234,8 @@ class Connection(asyncio.Protocol):
         self._expiry = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def wake(self) -> bool:
-        """End the idle time. Returns whether a request may be sent. A request may be sent if the
-        connection is open, and no bytes came during the idle time."""
+        """End the idle time. Returns whether a request may be sent: the connection is open, and
+        nothing came during the idle time."""
         self._no_expiry()
         if self.is_closing():
             return False
@@ -246,8 +245,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def is_closing(self) -> bool:
-        """Whether the connection is closing or closed. In both cases no request may be sent on
-        it."""
+        """Whether the connection is closing or closed."""
         return self not in self._connections or self.transport.is_closing()
 
     def close(self) -> None:

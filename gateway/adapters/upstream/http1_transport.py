@@ -1,9 +1,7 @@
 """Sends the requests of httpx to one origin (server), over HTTP/1.1 connections that stay open.
 
 This module decides which connection a request uses, and when a connection is closed. `Exchange`
-knows how far a request has come. If a request fails before the head of its response has come,
-`Exchange` makes an error of the gateway from the failure. `http1_connection` reads a response from
-a connection.
+knows how far a request has come, and what its failure means. `http1_connection` reads the response.
 """
 
 from __future__ import annotations
@@ -32,12 +30,14 @@ _CLOSING: Final = 1.0
 
 
 class Http1Transport(httpx.AsyncBaseTransport):
-    """Sends requests to the origin `url`. The extensions of a request contain its Exchange, under
-    the name `exchange`.
+    """Sends requests to the origin `url`. A request carries its Exchange as the extension
+    `exchange`.
 
-    `connect_timeout` (seconds) bounds the time for the TCP connection, and separately the time for
-    TLS. At most `kept` idle connections stay open, each for `kept_seconds`. The module `client`
-    limits how many requests run at once.
+    connect_timeout  seconds for the TCP connection, and as many again for TLS
+    kept             the most idle connections that stay open
+    kept_seconds     for how long each of them stays open
+
+    The module `client` limits how many requests run at once.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class Http1Transport(httpx.AsyncBaseTransport):
         self._connecting: set[asyncio.Task[Connection]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The whole response.
+        """The whole response. Raises one of these errors:
 
-        Raises httpx.LocalProtocolError if the request is not valid HTTP. In this case nothing is
-        sent. Raises httpx.ConnectTimeout, another httpx.TransportError or OSError if no head came,
-        CutShortError if the body is not whole, and InvalidPayload if the body is larger than the
-        Exchange allows.
+        - httpx.LocalProtocolError: the request is not valid HTTP. Nothing was sent.
+        - Another httpx.TransportError (for example ConnectTimeout), or OSError: no head came.
+        - CutShortError: the body is not whole.
+        - InvalidPayload: the body is larger than the Exchange allows.
         """
         exchange: Exchange = request.extensions["exchange"]
         message = _message(request)
@@ -92,7 +92,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.fields, stream=stream)
 
     async def _ready(self, exchange: Exchange) -> Connection:
-        """A connection for the request. After this method the request may be sent at once."""
+        """A connection on which the request may be sent at once. `before_send` was awaited."""
         connection = None if exchange.is_retry else self._take()
         exchange.is_kept = connection is not None
         if connection is None:
@@ -108,9 +108,9 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return connection
 
     async def connect(self, exchange: Exchange) -> Connection:
-        """A new connection, with TLS if the origin is https. If the caller is cancelled during the
-        attempt, the attempt still goes on to its end, and the new connection is closed. If the
-        attempt were cancelled too, the event loop would lose the socket of the attempt."""
+        """A new connection, with TLS if the origin is https. If the caller is cancelled, the
+        attempt still goes on to its end, and the new connection is closed. If the attempt were
+        cancelled too, the event loop would lose its socket."""
         connecting = asyncio.create_task(self._connect(exchange))
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
@@ -223,7 +223,7 @@ class Exchange:
         return UpstreamTimeout(what, reason, sent=self.sent)
 
     def failure(self, error: Exception) -> UpstreamFailure:
-        """The gateway's error for `error`. `error` came before the head of the response was
+        """The gateway's error for `error`, which came before the head of the response was
         complete."""
         if isinstance(error, httpx.TimeoutException):
             return self.late()
