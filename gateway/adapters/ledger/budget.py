@@ -31,19 +31,19 @@ class LocalBudget:
     """The budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
 
     A call counts for the window and a margin, because calls need different times to reach the
-    upstream.
+    upstream. So this process alone never exceeds the limit.
 
     start_paced     whether the calls before the start of the process count as unknown (see below)
     probe_patience  for how many seconds other calls are refused while a gate's probe has no answer
-    max_scopes      beyond this number the least recently used scope is forgotten, and begins as new
+    max_scopes      with more scopes, the least recently used one is forgotten, and begins anew
     rates           the scopes with a rate of their own. If one changes, earlier calls still count
     sweep_share     in (0, 1]: the largest part of a limit that the sweep may use
 
     If `start_paced`, a tenth of the limit may be spent at once after the start, and the rest at the
-    mean rate until a window has passed. If an earlier process spent its limit evenly, both together
-    send at most that tenth too much. If it spent its whole limit in its last moment, one window may
-    have nearly twice as many calls as the limit allows. These calls are spread evenly, so the first
-    429 stops the rest of them.
+    mean rate until a window has passed. After an earlier process that spent its limit evenly, at
+    most that tenth is too much. After one that spent its whole limit in its last moment, a window
+    may have nearly twice as many calls as the limit allows. The calls of this process are spread
+    evenly, so the first 429 stops the rest of them.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class LocalBudget:
         return Closed(wait, not is_straggler or wait - before.wait(now) >= SHORTEST_HOLD)
 
     def hold(self, scope: str, seconds: float) -> None:
-        """Close the gate for `seconds`, because the shared gate is closed. No jitter is added."""
+        """Close the gate for `seconds`, because the shared gate is closed."""
         account = self._account(scope)
         account.gate = account.gate.close(self._clock.monotonic(), seconds, jitter=0.0)
 

@@ -1,7 +1,7 @@
 """Floors (the records of each key's versions) in the memory of a process without Redis.
 
-The rules are those of adapters/redis/lua. Only L1 has bodies. Nothing here waits: the methods are
-async because those of the port are.
+The rules are those of adapters/redis/lua. Nothing here waits: the methods are async because those
+of the port are.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Orders:
 
 
 class Ledger:
-    """The SharedStore of a process without Redis: it has floors, but no bodies.
+    """The SharedStore of a process without Redis: it has floors, but no bodies (these are only in
+    L1).
 
     There are at most `max_floors` floors. The least recently used floor is forgotten first. If a
     fetch began with a forgotten floor, its answer is refused. `entropy` makes the epoch of each
@@ -82,7 +83,7 @@ class Ledger:
 
     @property
     def holds_bodies(self) -> bool:
-        """False: only L1 holds bodies."""
+        """Always False."""
         return False
 
     def record(self, key: Key) -> Record | None:
@@ -104,8 +105,7 @@ class Ledger:
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The floor of each key (None: there is none). `Standing.last` returns None, because stored
-        answers are only in L1."""
+        """The floor of each key (None: there is none). `Standing.last` always returns None."""
         founds = {key: await self.lookup(key) for key in keys}
         return {
             key: None
@@ -124,8 +124,7 @@ class Ledger:
         return Ticket(record.epoch, record.generation, self._clock.now())
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Judge an entry, and remember its version if it is accepted. `keep` has no effect, because
-        no body is stored."""
+        """Judge an entry, and remember its version if it is accepted. `keep` has no effect."""
         record = self._floors.get(key)
         if record is None:
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -147,8 +146,8 @@ class Ledger:
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Invalidate versions below `updated_at` (None: all versions) in every partition. If
-        `soft`, these versions stay for rescue.
+        """Invalidate versions below `updated_at` (None: all versions) in every partition; `soft`
+        leaves them for rescue.
 
         A key without a floor has no entry. Its next floor begins with the lowest version that the
         orders accept.
@@ -183,9 +182,8 @@ class Ledger:
 
 
 class _Floors(LRUCache[Key, "Record"]):
-    """At most `most` floors, with an index of the keys of each training. Without the index, an
-    order would search all floors for each of its trainings. A search of 100,000 floors takes 5 ms,
-    and an order may name 1,000 trainings."""
+    """At most `most` floors, with an index of the keys of each training. A search of 100,000 floors
+    takes 5 ms, and an order may name 1,000 trainings."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -247,9 +245,8 @@ class Record(Known):
 
     def learn_of(self, entry: Entry) -> None:
         """Raise the floor to the version of an entry that an order ruled out. Some caller may have
-        got this version, and must not get an older one later. The floor stays if the fetch of the
-        entry began with another epoch or era (see `ERA` in core/cache/entry), or if the version is
-        far ahead."""
+        got this version, and must not get an older one later. The floor stays if the version is far
+        ahead, or if the fetch began with another epoch or era (see `ERA` in core/cache/entry)."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
             return

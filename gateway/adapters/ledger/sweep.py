@@ -21,14 +21,14 @@ from gateway.ports import Advanced, Clock, Compared, Turn
 
 
 class LedgerLists:
-    """The ListStore of a process without Redis. Only L1 has bodies."""
+    """The ListStore of a process without Redis."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
         """Compare a page of the list with the ledger. `keep` has no effect, because no body is
-        stored."""
+        stored here."""
         return [self._compared(Key(partition, item.training_id), item) for item in items]
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:

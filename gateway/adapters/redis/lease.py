@@ -284,8 +284,8 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
 
 
 def _decoded(ending: bytes) -> Ending:
-    """The ending in these bytes. If they are unreadable (from another release), they only say that
-    the fetch ended."""
+    """The ending in these bytes. Unreadable bytes (of another release) only say that the fetch
+    ended."""
     try:
         return decode_ending(ending)
     except NoticeRefused:

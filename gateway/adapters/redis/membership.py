@@ -44,9 +44,9 @@ class Remembered:
     def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
         """Note the members that were read at `now`. Returns them and the lost ones.
 
-        If `life` is another one, Redis lost the members that were known until now. A lost member
-        stays lost until `members` has it with the remembered time or a later one. An earlier time
-        comes from a replica that read the list before this replica did. In the same life, a missing
+        If `life` has changed, Redis lost the members that were known until now. A lost member stays
+        lost until `members` has it with the remembered time or a later one. An earlier time comes
+        from a replica that read the list before this replica did. In the same life, a missing
         member has left, or its time is over.
         """
         if self.life not in (None, life):
@@ -100,8 +100,8 @@ class Membership:
 
     heartbeat  the seconds between two heartbeats
     alone      for how many seconds a replica may serve its entries after it stopped being alive
-    settle     if Redis loses the members: the most seconds until all replicas that are alive have
-               added the members that they remember
+    settle     after Redis lost the members: the most seconds until each replica that is alive has
+               added the members that it remembers
     """
 
     def __init__(
@@ -173,8 +173,8 @@ class Membership:
         return number, was_off
 
     def _vouch(self, sent: float) -> None:
-        """Set `vouched_until` by the last heartbeat that the others have surely read. The heartbeat
-        at `sent` is too new: Redis may lose it before they read it."""
+        """Set `vouched_until` by the last heartbeat that the others have surely read. The one at
+        `sent` does not count yet: Redis may lose it before they read it."""
         self._beats.append(sent)
         was_read = sent - self._until_read
         while len(self._beats) > 1 and self._beats[1] <= was_read:

@@ -19,8 +19,8 @@ from gateway.core.cache.entry import SOFT, Entry, Floor, Key
 from gateway.core.http.fields import are_sound, shared
 from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
-# Goes up when the envelope changes. It is part of the name of a body. So each release reads and
-# writes only the bodies of its own schema.
+# Goes up when the envelope changes. Each release reads and writes only bodies whose names have its
+# own number.
 SCHEMA = 3
 
 NO_VERSION = "0" * WIRE_LENGTH  # means no version; sorts before all versions

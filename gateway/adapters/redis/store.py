@@ -58,9 +58,8 @@ class RedisStore:
     entropy        makes the epoch of a new floor: 16 hex digits, never those of a lost floor
     believe_after  seconds; see core/cache/version_verdict.py
 
-    Redis may lose a floor or an event, for example by eviction. No look-up then finds the bodies
-    that the lost record may have ruled out. For `has_partition_invalidations` see
-    partition_invalidation.py.
+    If Redis loses a floor or an event, no look-up finds the bodies that the lost record may have
+    ruled out. For `has_partition_invalidations` see partition_invalidation.py.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class RedisStore:
         return self._connection.is_up
 
     def reaches(self, key: Key) -> bool:
-        """Whether the node that has the key can be asked now. If not, calls fail at once."""
+        """Whether the node that has the key can be asked now."""
         return self._connection.is_up or self._connection.serves(self._names.floor(key))
 
     @property
@@ -113,8 +112,7 @@ class RedisStore:
         return True
 
     def lookup(self, key: Key) -> asyncio.Future[Found]:
-        """The floor and the body. In one turn of the event loop, look-ups that ask the same nodes
-        share round trips."""
+        """The floor and the body. Look-ups in one turn of the event loop share round trips."""
         if self.reaches(key):
             return self._lookups.ask(key)
         answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
@@ -254,8 +252,7 @@ class RedisStore:
         return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """The nodes of the entry and of its partition's share, which are read together (see
-        partition_invalidation.py)."""
+        """The nodes of the entry and of its partition's share, which are read together."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
@@ -306,7 +303,7 @@ class Purging:
         return len(keys)
 
     async def _purge_at(self, tag: str, partition: str | None, keys: set[Key], soft: bool) -> None:
-        """Drop the keys of the node that has this hash tag, and add them to `keys`."""
+        """Drop the keys on the node of this hash tag, and add them to `keys`."""
         cursor = 0
         while True:
             cursor, found = await self._scan(tag, cursor, partition)
@@ -344,7 +341,7 @@ async def secured(connection: Connection, names: Names, patience: float) -> Copi
 
     If a master dies, the writes are lost that its replicas do not have. So a caller waits here
     before it promises that a write lasts. None if there are no replicas, or if Redis does not allow
-    the command ROLE.
+    ROLE.
     """
     marks = map(names.mark, connection.tags)
     counted = await asyncio.gather(
@@ -370,8 +367,8 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
         return len(role[2])
 
     async def wait(client: driver.Redis) -> int:
-        # WAIT waits for the last write of this connection, which is the mark. Replicas get the
-        # mark after all earlier writes, also those of other connections.
+        # WAIT waits for the last write of this connection, the mark. Replicas get the mark after
+        # all earlier writes, also those of other connections.
         async with client.pipeline(transaction=False) as pipe:
             pipe.set(mark, b"", px=_MARK_KEEP)
             pipe.wait(known, round(patience * 1000))

@@ -257,7 +257,7 @@ def _floor_keep(longest_keep: float) -> int:
 
 
 def _listed(item: Listed, skew: float) -> tuple[str | bytes | int, ...]:
-    """The arguments of the script for one item. `skew`: see Connection."""
+    """The arguments of the script for one item."""
     there = item if skew == 0.0 else replace(item, confirmed_at=item.confirmed_at + skew)
     started = micros(there.confirmed_at)
     return version(item.updated_at), started, int(item.is_ahead), encode_renewed(there)

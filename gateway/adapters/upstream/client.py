@@ -4,9 +4,8 @@ This module keeps a call within its deadline and the bound on connections, and d
 fields are passed on. It must not judge an answer, try twice, or ask the budget: `flow` does these
 things.
 
-It uses the requests and responses of httpx, but not the client of httpx. That client keeps cookies
-and sends them again, reads the environment, and raises on a redirect whose `Location` it cannot
-parse.
+It uses the requests and responses of httpx, but not its client, which sends cookies again, reads
+the environment, and raises on a redirect whose `Location` it cannot parse.
 """
 
 from __future__ import annotations
@@ -206,8 +205,8 @@ class HttpxUpstream:
 
 
 def _told(exchange: Exchange) -> Attributes:
-    """The attributes of the call's span (HTTP semantic conventions, client), without any header
-    field."""
+    """The attributes of the call's span (HTTP semantic conventions, client), without header
+    fields."""
     url = exchange.request.url
     told: dict[str, str | int] = {
         "http.request.method": exchange.request.method,
@@ -253,9 +252,8 @@ def coded(coding: str) -> tuple[bytes, bytes]:
 
 
 def decoded(body: bytes, coding: str, most: int) -> bytes:
-    """The body without its content coding. An upstream may use a coding although none was asked
-    for. Raises InvalidPayload if the body cannot be decoded, or if the result has more than `most`
-    bytes."""
+    """The body without its content coding, which an upstream may use although none was asked for.
+    Raises InvalidPayload if decoding fails, or makes more than `most` bytes."""
     if not body or coding == "identity":
         return body
     if not is_ours(coding):

@@ -52,7 +52,7 @@ class Incoming:
 
     When `end` is done, `status`, `fields` (as they came) and `body` are complete. If there is no
     response, the exception of `end` says why. If `is_last` is true, the connection must not carry
-    another request. A body of more than `max_body` bytes is refused.
+    another request.
     """
 
     def __init__(self, max_body: int) -> None:
@@ -177,8 +177,8 @@ class Incoming:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that carries one request at a time. It adds itself to `connections`, the set of
-    all open connections, and removes itself."""
+    """A connection that carries one request at a time. While open, it is in the set
+    `connections`."""
 
     transport: asyncio.Transport
 

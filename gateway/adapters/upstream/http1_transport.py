@@ -67,6 +67,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         """The whole response. Raises one of these errors:
 
         - httpx.LocalProtocolError: the request is not valid HTTP. Nothing was sent.
+        - The error of `before_send`. Nothing was sent.
         - Another httpx.TransportError (for example ConnectTimeout), or OSError: no head came.
         - CutShortError: the body is not whole.
         - InvalidPayload: the body is larger than the Exchange allows.
@@ -199,8 +200,7 @@ _LATE = {
 
 
 class Exchange:
-    """One request that is under way: how far it has come, and what its failure means. The body of
-    its response may have at most `max_body` bytes."""
+    """One request that is under way: how far it has come, and what its failure means."""
 
     def __init__(self, request: httpx.Request, max_body: int) -> None:
         self.request = request
@@ -235,8 +235,7 @@ class Exchange:
 
 
 def _has_ended(error: Exception) -> bool:
-    """Whether the error says that the connection was closed or reset. Failures of TLS and invalid
-    responses are other errors."""
+    """Whether the error says that the connection was closed or reset."""
     if isinstance(error, httpx.RemoteProtocolError):
         return str(error) == ENDED
     cause: BaseException | None = error
