@@ -1,8 +1,7 @@
-"""The budget on Redis: one window and one gate for all replicas, on Redis' clock.
+"""The budget on Redis: one window of calls and one gate for all replicas, on Redis' clock.
 
-This module has the keys and arguments of the scripts, and the last reply for each scope (the name
-of a budget). The rules are in lua/budget.lua, and are the same as in core/budget/breaker and
-core/budget/window_log.
+This module calls the scripts of lua/budget.lua, and remembers the last reply for each scope (the
+name of a budget). The scripts have the rules of core/budget/breaker and core/budget/window_log.
 """
 
 from __future__ import annotations
@@ -23,21 +22,18 @@ from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Looking
 
-# How long Redis keeps an idle budget (ms). After that time, the past of the budget is unknown.
+# How long Redis keeps an idle budget (ms).
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-# If a replica has not reported for `_SILENCE` seconds, it may spend its part of the limit without
-# asking Redis. A *stretch* is a part of the window, with a limit of its own (see `_rule`). If a
-# replica has not reported for `_GONE` seconds plus the length of a stretch, it is forgotten. The
-# length of a stretch is added because a call counts for that long. A replica looks at the budget
-# twice a second. With each look it tells Redis which reply it has received last.
+# A replica reports to Redis twice a second (`look`). After `_SILENCE` seconds without a report, it
+# may spend its part of the limit without asking Redis. A call counts for one *stretch* (a part of
+# the window, with a limit of its own). `_GONE` seconds and one stretch after its last report, the
+# replica is forgotten.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
-# Seconds by which Redis' clock may differ from the expected time. If it differs by more than that,
-# the clock was set to another time.
+# If Redis' clock differs by more than these seconds from the expected time, it was set.
 _STEADY: Final = 0.25
-# The most calls whose ages are in a reply. If there are more calls, each age in the reply
-# represents several calls.
+# The most ages of calls in a reply. If there are more calls, each age stands for several calls.
 _MOST_TOLD: Final = MOST_KEPT
 
 
@@ -56,8 +52,8 @@ class BudgetReply:
 
 
 def numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
-    """Floor, ceiling and `always` (1 or 0) of each rank, in the order of the ranks (see `Portion`
-    in core/budget/priority). If there is no limit, all these numbers are 0."""
+    """Floor, ceiling and `always` (1 or 0) of each rank (see `Portion` in core/budget/priority).
+    Without a limit, all these numbers are 0."""
     if limit is None:
         return (0, 0, 0) * len(RANKS)
     of = portions(limit, sweep_share)
@@ -79,18 +75,18 @@ def seconds(micros: bytes) -> float:
 
 
 class RedisBudget:
-    """Allows all replicas together at most `limit` calls (None: any number) in any `window`
-    seconds.
+    """Allows all replicas together at most `limit` calls in any `window` seconds.
 
-    A call counts until the window and a margin have passed, because one call may take longer to
-    reach the upstream than another. The margin is one second. If the window is shorter than 10
-    seconds, the margin is a tenth of the window. If the earlier calls are unknown, a tenth of the
-    limit may be sent at once. The rest is sent at the mean rate until a window has passed. If
-    `start_paced` is False, it is assumed instead that there were no earlier calls. The same is
-    assumed in the budget of newcomers (credentials that the upstream has not accepted yet).
-    `probe_patience` (seconds): how long other calls are refused while a gate's probe has no answer.
-    `rates` has the scopes that have a rate of their own. `sweep_share` in (0, 1] is the largest
-    part of a limit that the sweep may use. `name` identifies this replica.
+    A call counts for the window and a margin (`transit` in core/budget/window_log). If the earlier
+    calls are unknown, a tenth of the limit may be sent at once. The rest is sent at the mean rate
+    until a window has passed.
+
+    limit            None: any number of calls
+    start_paced      False: unknown earlier calls count as none
+    probe_patience   seconds for which other calls are refused while a gate's probe has no answer
+    rates            the scopes that have a rate of their own
+    sweep_share      the largest part of a limit that the sweep may use, in (0, 1]
+    name             identifies this replica
     """
 
     silence: float = _SILENCE
@@ -139,8 +135,7 @@ class RedisBudget:
         guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
-        """As SharedBudget.take. The stamp is Redis' time in microseconds. A float can represent
-        this number exactly."""
+        """As SharedBudget.take. The stamp is Redis' time in microseconds."""
         rule = self._rule(scope)
         if known is None and rule[0] > 0:
             return None
@@ -172,10 +167,12 @@ class RedisBudget:
         return Charge(float(seen.stamp), seen.wait)
 
     def _as_known(self, known: KnownBudget | None) -> tuple[int, ...]:
-        """Four arguments of the script `take`. Two are from the last reply to a look: the life of
-        the log, and Redis' time. The others are the time that Redis' clock should show now, and the
-        possible error of that time. The life is a number. It changes when Redis has forgotten which
-        calls were made."""
+        """Four arguments of the script `take`:
+
+        - a number that changes when Redis has forgotten which calls were made (the *life*)
+        - Redis' time in the last reply to a look
+        - the time that Redis' clock should show now, and the possible error of that time
+        """
         if known is None:
             return (0, 0, 0, 0)
         now, error = _taken_for(known, self._clock.monotonic()), micros(known.error + _STEADY)
@@ -214,8 +211,8 @@ class RedisBudget:
         free = max(1, limit // 10) if self._is_paced(look.scope) else limit
         seen = (0, 0, 0, 0)
         if known is not None:
-            # The replicas that have probably ended (`absent`) are left out. If Redis loses its
-            # data a second time, no replica waits for their reports again.
+            # Replicas that have probably ended (`absent`) are left out. If Redis loses its data
+            # again, no replica waits for their reports.
             seen = (known.life, known.stamp, known.replicas - known.absent, known.part)
         ages, stamps = _reported(look)
         return (
@@ -255,11 +252,13 @@ class RedisBudget:
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin the turn of a call that has waited. The charge of the call counts from now on.
-        Returns None if the charge is lost, or if a 429 undid the charge. Also returns None if no
-        room is left for the call, because a part of the limit is now kept for other replicas. Also
-        returns None if the gate is due to reopen, and the call is not the probe. Raises GateClosed
-        if the gate is closed."""
+        """Begin the turn of a call that has waited. Its charge counts from now on. Raises
+        GateClosed. Returns None if the call needs another charge:
+
+        - The charge is lost, or a 429 undid it.
+        - The room for the call is now kept for other replicas.
+        - The gate is due to reopen, and the call is not the probe.
+        """
         rule = self._rule(scope)
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
@@ -279,8 +278,8 @@ class RedisBudget:
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         """Close the gate after a 429. If the gate was open, or a probe was under way, this also
-        lowers the limit. In all other cases the refused call was sent before the gate closed, and
-        says nothing new about the limit."""
+        lowers the limit. Otherwise the refused call was sent before the gate closed, and says
+        nothing new."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
@@ -298,8 +297,8 @@ class RedisBudget:
         return closed
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429. The answer opens the gate if the gate is being probed, or
-        if the gate may reopen by now. Returns whether the gate was opened."""
+        """Note an answer other than 429. It opens the gate if a probe is under way, or if the gate
+        is due to reopen. Returns whether the gate was opened."""
         return await self._end_probe(scope, "")
 
     async def _end_probe(self, scope: str, never_sent: str) -> bool:
@@ -314,8 +313,7 @@ class RedisBudget:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """The budget according to the last reply. Until the first reply, the budget is shown as
-        full."""
+        """The budget according to the last reply; full until the first one."""
         seen, rate = self._last(scope), self._rates.of(scope, self._usual)
         closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
         if rate is None:
@@ -326,15 +324,15 @@ class RedisBudget:
         return BudgetView(stretch.whole(holds, rate), rate.window, available, closed_for)
 
     def _rule(self, scope: str) -> tuple[int, int, int]:
-        """The limit of one stretch (0: no limit), the length of one stretch in microseconds, and
-        the number of stretches in the window of the rate. A stretch is a part of the window."""
+        """The limit of one stretch (0: no limit), its length in microseconds, and the number of
+        stretches in the window."""
         rate = self._rates.of(scope, self._usual)
         stretch = Stretch(0, self._window, 1) if rate is None else Stretch.of(rate)
         return stretch.limit, micros(stretch.span), stretch.parts
 
     def _is_paced(self, scope: str) -> bool:
-        # The budget of newcomers need not be paced. Each call of a newcomer is also charged to the
-        # budget of the newcomer's own scope, which is paced.
+        # Newcomers are credentials that the upstream has not accepted yet. Each call of a newcomer
+        # is also charged to the scope of its credential, which is paced.
         return self._start_paced and scope != NEWCOMERS
 
     def _shown(self, scope: str) -> tuple[int | None, float]:
@@ -361,8 +359,8 @@ def _closed(wait: float, is_probed: bool) -> GateClosed:
 
 
 def _alone(rule: tuple[int, int, int]) -> tuple[int, int]:
-    """Two arguments of the scripts, in microseconds: after how long without a report a replica
-    spends its part alone, and after how long it is forgotten."""
+    """After how many microseconds without a report a replica spends its part alone, and after how
+    many it is forgotten."""
     _, span, _ = rule
     return micros(_SILENCE), micros(_GONE) + span
 
@@ -375,10 +373,9 @@ def _taken_for(known: KnownBudget, now: float) -> int:
 def _reported(look: Looking) -> tuple[list[int], list[int]]:
     """The calls that a look reports: ages, and stamps on Redis' clock, in microseconds.
 
-    After a loss of data the replica also reports the stamps of all calls that it saw before the
-    loss. If several replicas report the same stamp, the call counts once. If Redis' clock was set,
-    the stamps do not apply any more. In that case the replica reports only its own calls, by their
-    ages."""
+    After a loss of Redis' data, the replica also reports the stamps of all calls that it saw before
+    the loss. A stamp that several replicas report counts once. If Redis' clock was set, the stamps
+    do not apply any more: the replica reports only its own calls, by their ages."""
     ages, earlier = list(map(micros, look.untold)), look.earlier
     if earlier is None or look.known is None or _was_set(earlier, look.known):
         return [*ages, *(micros(age) for age, _ in look.made)], []
@@ -388,8 +385,7 @@ def _reported(look: Looking) -> tuple[list[int], list[int]]:
 
 
 def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
-    """Whether Redis' clock was set to another time between two replies. In that case Redis' clock
-    and the clock of this replica have advanced by different times, and the round trips do not
-    explain the difference."""
+    """Whether Redis' clock was set between two replies. It has then advanced by another time than
+    this replica's clock, and the round trips do not explain the difference."""
     ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000
     return not -after.error - _STEADY <= ahead <= before.error + _STEADY

@@ -1,11 +1,14 @@
 """Bus on Redis: one channel for notices to all replicas, and one channel for each single replica.
 
-A notice goes to all replicas. An order waits until the replicas that are alive have answered. The
-channel of a single replica carries the answers to its notices, and the endings of fetches (see
-`lease`). Pub/sub does not keep messages for a replica that is not connected. A *gap* is a time in
-which a replica may have missed notices. The replica reports a gap when it is connected again, when
-the numbers of two notices show that a notice between them is missing, or when it counts as alive
-again (see `membership`).
+A notice tells all other replicas, for example, which entries are outdated. The channel of a single
+replica carries the answers to its notices, and the endings of fetches (see `lease`).
+
+Redis keeps no messages for a replica that is not connected. A *gap* is a time in which a replica
+may have missed notices. The replica reports a gap:
+
+- when it is connected again
+- when the numbers of two notices show that a notice between them is missing
+- when it counts as alive again (see `membership`)
 """
 
 from __future__ import annotations
@@ -41,8 +44,7 @@ from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
 
 
 class Request:
-    """Collects the answers of other replicas to one notice. Each answer names the `number` of the
-    request."""
+    """Collects the answers of other replicas to one notice. Each answer repeats the `number`."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -50,7 +52,7 @@ class Request:
         self._came = asyncio.Event()
 
     def take(self, sender: str) -> None:
-        """Note that a replica has answered. A second answer of the same replica changes nothing."""
+        """Note that a replica has answered."""
         self._answered.add(sender)
         self._came.set()
 
@@ -91,9 +93,12 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The members that did not confirm an order. Until the monotonic time `until`, they may serve
-    older entries. `sent` says when the order was last sent: the life of the membership, and the
-    number of the notice. If a name of a member is not known, `members` is empty."""
+    """The replicas that did not confirm an order.
+
+    members    their names; empty if a name is not known
+    until      the monotonic time until which they may serve older entries
+    sent       the notice with which the order was last sent
+    """
 
     members: frozenset[str]
     until: float
@@ -101,12 +106,11 @@ class Missing:
 
 
 class Unconfirmed:
-    """The orders of this replica that a member did not confirm.
+    """The orders of this replica that another replica did not confirm.
 
-    Redis counts the notices, so a replica that was cut off finds from the count that it missed an
-    order. If Redis loses the count, the order must be sent again. Otherwise such a replica could
-    take the new count for "no notice was missed", and serve older entries after the time that the
-    result of the order named.
+    They are sent again if Redis loses its count of the notices. Otherwise this might happen: A
+    replica is cut off, and misses an order. Redis loses the count, and begins again at 0. The
+    replica comes back, reads 0, and believes that it has missed nothing.
     """
 
     def __init__(self) -> None:
@@ -114,8 +118,7 @@ class Unconfirmed:
         self._ids = 0
 
     def keep(self, order: Notice, missing: Missing) -> None:
-        """Remember the order until `missing.until`. If too many orders are remembered, the oldest
-        ones are forgotten."""
+        """Remember the order until `missing.until`. If there are too many, forget the oldest."""
         self._forget(order)
         self._orders[order] = missing
         self._ids += len(order.training_ids) + 1
@@ -123,15 +126,15 @@ class Unconfirmed:
             self._forget(next(iter(self._orders)))
 
     def lost(self, life: int, number: int, now: float) -> list[tuple[Notice, Missing]]:
-        """The orders that Redis has lost, and whose time is not over at `now`. `life` and `number`
-        are the values that Redis has now: the life of the membership (another number after each
-        loss of the members), and the number of the last notice."""
+        """The orders that Redis has lost, if their time is not over. `life` and `number` are what
+        Redis has now: a number that changes when Redis loses the members, and the number of the
+        last notice."""
         for order in [each for each, missing in self._orders.items() if missing.until <= now]:
             self._forget(order)
         return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
 
     def sent(self, order: Notice, sent: Sent) -> None:
-        """Note that the order was sent again. Does nothing if the order was forgotten meanwhile."""
+        """Note that the order was sent again, if it is not forgotten yet."""
         if order in self._orders:
             self._orders[order] = replace(self._orders[order], sent=sent)
 
@@ -146,8 +149,8 @@ Gap = Callable[[float], None]
 # Seconds between two attempts to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# If Redis loses the members, an order waits until all replicas are known again. Redis may lose the
-# members repeatedly. An order waits at most this many times.
+# If Redis loses the members, an order waits until all of them are known again. It waits at most
+# this many times.
 _TRIES: Final = 2
 # The limit of what `Unconfirmed` remembers: the number of orders plus the number of their ids.
 _MOST_UNCONFIRMED: Final = 100_000
@@ -158,11 +161,10 @@ _MOST_AT_ONCE: Final = 50
 class RedisBus:
     """Sends and receives the notices of one replica. Answers arrive only while `listen` runs.
 
-    `replica` is the name of this process. Two processes with the same name do not hear each other.
-    `heartbeat` (seconds) is the time between two heartbeats, and also the `patience` of the
-    Subscription. `alone` and `settle`: see Membership. This replica may follow a fetch that another
-    replica leads. The ending of such a fetch arrives on the channel of this replica. The bus puts
-    the ending into `endings`, where the lease waits for it.
+    replica          the name of this process; two processes with one name do not hear each other
+    heartbeat        seconds between two heartbeats; also the `patience` of the Subscription
+    alone, settle    see Membership
+    endings          gets the endings of other replicas' fetches, for which the lease waits
     """
 
     def __init__(
@@ -196,8 +198,8 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # Three values of the last moment at which this replica knew that it had heard all notices:
-        # that moment (monotonic, -inf: never), the life of the membership, and `vouched_until`.
+        # The last moment at which this replica knew that it had heard all notices (monotonic,
+        # -inf: never), and the values of `life` and `vouched_until` at that moment.
         self._whole_at, self._life, self._limit = -math.inf, 0, -math.inf
 
     @property
@@ -212,15 +214,12 @@ class RedisBus:
 
     @property
     def counted_until(self) -> float:
-        """The monotonic time until which this replica counts as alive. Orders wait for a replica
-        that is alive."""
+        """Until this monotonic time, this replica counts as alive, and orders wait for it."""
         return self._membership.counted_until
 
     @property
     def vouched_until(self) -> float:
-        """The monotonic time until which this replica is a member. If this replica does not confirm
-        an order, the result of the order says that this replica may serve an older response until
-        this time."""
+        """Until this monotonic time, this replica is a member, and may answer without Redis."""
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
@@ -230,8 +229,7 @@ class RedisBus:
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
         """Tell the other replicas. Wait until each replica that is alive has answered, for
         `patience` seconds at most. Raises RedisUnavailable."""
-        # The request is opened first. The first answer may arrive earlier than Redis' reply, which
-        # names the replicas.
+        # The request is opened first, because an answer may arrive earlier than Redis' reply.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
             others = await self._settled(others, notice, request.number)
@@ -248,10 +246,10 @@ class RedisBus:
         return Confirmations(known, confirmed, until=told_at + seconds)
 
     async def enter(self) -> None:
-        """Send the first heartbeat. From now on orders wait for this replica. Does nothing if Redis
-        is away."""
+        """Send the first heartbeat, so that orders wait for this replica. Does nothing if Redis is
+        away."""
         sent = self._clock.monotonic()
-        with suppress(RedisUnavailable):  # if this fails, no order waits for this replica
+        with suppress(RedisUnavailable):
             await self._membership.beat()
             self._has_heard_all(sent)
 
@@ -268,9 +266,8 @@ class RedisBus:
                 await self._membership.leave()
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
-        """The other replicas, as soon as Redis knows all of them. If Redis has just lost the
-        members, the replicas need some time to add the members that they remember. This method
-        waits for that time, and sends the notice again."""
+        """The other replicas. If Redis has just lost the members, first wait until the replicas
+        have added those that they remember, and send the notice again."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -285,16 +282,14 @@ class RedisBus:
         return await self._membership.tell(self._channel, message)
 
     async def _send_heartbeats(self, gap: Gap) -> None:
-        """Send heartbeats, even while no notices arrive. Heartbeats make this replica a member, so
-        the result of each order says whether this replica has confirmed it."""
+        """Send heartbeats, even while no notices arrive, so that orders count this replica."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
                 heard_before, sent = self._holes.heard, self._clock.monotonic()
                 number, was_off = await self._membership.beat()
                 # Without a subscription, `_holes` keeps the last number that was heard. The next
-                # subscription compares this number with Redis' count, and so finds whether a notice
-                # was missed.
+                # subscription compares it with Redis' count.
                 missed = self._is_connected and self._holes.catch_up(number, heard_before)
                 if was_off or missed:
                     self._missed(gap, number, heard_before)
@@ -305,9 +300,9 @@ class RedisBus:
             await self._clock.sleep(pause)
 
     async def _send_again(self, number: int) -> bool:
-        """If Redis has lost unconfirmed orders, send these orders again, to the members that did
-        not confirm them. `number` is the number of the last notice in Redis. Returns whether all of
-        these orders were sent. Raises RedisUnavailable."""
+        """If Redis has lost unconfirmed orders, send them again, to the members that did not
+        confirm them. Returns False if some orders are left for the next call. Raises
+        RedisUnavailable."""
         now = self._clock.monotonic()
         lost = self._unconfirmed.lost(self._membership.life, number, now)
         for order, missing in lost[:_MOST_AT_ONCE]:
@@ -334,9 +329,8 @@ class RedisBus:
         """Receive notices until the subscription is lost."""
         channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
-            # The sequence of the steps matters: subscribe, ask for the last number, report the gap.
-            # Notices up to the last number belong to the gap. Each later notice either arrives, or
-            # is found missing by its number.
+            # The sequence matters: subscribe, ask for the last number, report the gap. Notices up
+            # to this number belong to the gap. Later ones arrive, or are found missing.
             heard_before, sent = self._holes.heard, self._clock.monotonic()
             number, _ = await self._membership.beat()
             self._holes.start(number)
@@ -346,7 +340,7 @@ class RedisBus:
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
-                # Many messages may be in the buffer. Between two messages, other tasks may run.
+                # Many messages may be in the buffer. Between two of them, other tasks may run.
                 await asyncio.sleep(0)
 
     async def _receive(self, channel: str, data: bytes, apply: Apply, gap: Gap) -> None:
@@ -361,8 +355,7 @@ class RedisBus:
             self._observer.bus_failed(refused.why)
 
     async def _receive_notice(self, data: bytes, apply: Apply, gap: Gap) -> None:
-        """Apply a notice. A notice that cannot be read or applied counts as missed, like a notice
-        that did not arrive."""
+        """Apply a notice. A notice that cannot be read or applied counts as missed."""
         told = decode_notice(data)
         if self._holes.is_after_hole(told.number):
             self._missed(gap, told.number, self._holes.heard)
@@ -380,7 +373,7 @@ class RedisBus:
             await client.publish(ear(self._prefix, sender), message)
 
         with suppress(RedisUnavailable):
-            # In a cluster, `home` is on the node where the other replicas subscribe.
+            # In a cluster, the other replicas subscribe at the node of `home`.
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _has_heard_all(self, at: float) -> None:
@@ -392,22 +385,16 @@ class RedisBus:
         """Report a gap, with a time. Until this time, this replica may serve the entries that it
         had in the gap.
 
-        If no notice was missed, the reported time is infinite. Otherwise it is the limit: the
-        `vouched_until` of the last moment at which this replica had heard all notices. If an order
-        was sent in the gap, its result says until when this replica may serve older entries. That
-        time is never earlier than the limit.
+        The time is infinite if no notice was missed. Otherwise it is the limit: the `vouched_until`
+        of the last moment at which this replica had heard all notices. The result of a missed order
+        names the limit too, or a later time.
 
         `number` is the number of the last notice, and `heard` is the last number that this replica
-        heard. If these two are equal, no notice was missed. If Redis lost the members, the numbers
-        begin again at 0. In that case the number 0 says only that no notice was sent after the
-        loss. A notice before the loss may have been missed. Until the limit, a missed notice does
-        no harm: the result of a missed order says that this replica may serve older entries until
-        the limit, or for longer. So until the limit, the number 0 counts as "no notice was missed",
-        and the reported time is infinite. This is safe after the limit too: if Redis lost an order
-        that this replica did not confirm, the order is sent again (see `Unconfirmed`). If it was
-        sent again before this replica read `number`, then `number` is not 0. If it is sent again
-        later, this replica receives it. If `number` is read after the limit, 0 counts as "a notice
-        may have been missed".
+        heard. If both are equal, no notice was missed. If Redis lost the members, the numbers begin
+        again at 0, and 0 says nothing about notices before the loss. Before the limit, 0 still
+        counts as "no notice was missed". Until the limit, a missed order does no harm. After the
+        limit it does none either, because a lost order is sent again (see `Unconfirmed`). If this
+        was before `number` was read, `number` is not 0. Otherwise this replica receives the order.
         """
         is_known, until = self._whole_at > -math.inf, self._limit
         if self._membership.life == self._life:
@@ -418,7 +405,7 @@ class RedisBus:
         self._does(lambda: gap(told))
 
     def _does(self, act: Callable[[], None]) -> bool:
-        """Call `act`. Returns whether the call succeeded. A failure must not end the listening."""
+        """Call `act`. Returns whether the call succeeded."""
         try:
             act()
         except Exception as fault:  # noqa: BLE001 - the listener outlives what it calls

@@ -1,12 +1,17 @@
-"""Reads the records of one key. Returns the state of the key, or the result of a look-up.
+"""Reads the records of one key in Redis: the state of the key, or the result of a look-up.
 
-Bytes in and out, no I/O. The record of a floor has two parts. The first part is the floor, and has
-a fixed length. The second part describes the last answer that confirmed the body: status, header
-fields and times. Lua copies the second part without reading it. When Lua drops the digest of the
-body, it also drops the second part. If a page of the list of trainings has confirmed the body since
-that answer, the times of the page are stored between the two parts. These times have a fixed
-length. If a page or a soft order has raised the floor above the version of the stored body, the
-version of this body replaces the second part (see `_RAISED` in records.py).
+Bytes in and out, no I/O. The record of a version floor has three parts:
+
+floor     always there; of fixed length
+page      times from a page of the list that confirmed the body after the answer; of fixed length
+answer    status, header fields and times of the last answer that confirmed the body
+
+Lua copies the answer without reading it. When it drops the digest of the body, it drops page and
+answer too. If the floor was raised above the version of the stored body, this version replaces
+both (see `_RAISED` in records.py).
+
+An *event* is the record of the last orders about the training. The *share* is a record of the
+partition (see partition_invalidation.py).
 """
 
 from __future__ import annotations
@@ -36,17 +41,15 @@ from gateway.core.instant import are_seconds
 from gateway.core.sweep.list_item import Listed
 from gateway.ports import Found, Standing
 
-# This number goes up when the form changes. Bytes with another schema count as unknown.
+# Goes up when the form of the answer changes. Bytes with another schema count as unknown.
 SCHEMA = 1
 
-# The most bytes of the second part. The bound exists because a floor lives long and is read often.
-# If the header fields need more bytes, the second part is empty. A replica whose entry in L1 is
-# older than the last answer then has to read the body from Redis.
+# The most bytes of the answer, because a floor lives long and is read often. If more are needed,
+# the answer is left out. A replica whose entry in L1 is older then has to read the body from Redis.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
-# The bytes for a page of the list: a schema of their own, the generation (from sweep.lua), the
-# checksum, the fields.
+# The page: a schema of its own, the generation (from sweep.lua), the checksum, the fields.
 _RENEWED = b"\x02"
 _TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
 _TIMES_LENGTH = 29 + 3 * 16
@@ -55,7 +58,7 @@ _RENEWED_LENGTH = _TIMES_AT + SUM + _TIMES_LENGTH
 
 
 class _Last(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The fields of the second part. They are stored in this order, without their names."""
+    """The fields of the answer. They are stored in this order, without their names."""
 
     status: int
     headers: Headers
@@ -71,8 +74,8 @@ _decoder = msgspec.msgpack.Decoder(_Last)
 
 
 def encode_last(entry: Entry) -> bytes:
-    """The status, the header fields and the times of the entry as bytes: schema (1 byte), checksum
-    (16), fields. Empty if the fields are too large."""
+    """The status, header fields and times of the entry as bytes: schema (1 byte), checksum (16),
+    fields. Empty if the fields are too large."""
     last = Confirmation.of(entry)
     rest = _encoder.encode(
         _Last(
@@ -92,21 +95,21 @@ def encode_last(entry: Entry) -> bytes:
 
 def encode_renewed(item: Listed) -> bytes:
     """The times that a page of the list renews, as bytes: checksum (16 bytes), fields. sweep.lua
-    puts the schema and the generation before these bytes."""
+    puts schema and generation before them."""
     times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
     fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
     return checksum(fields) + fields
 
 
 def read_standing(record: bytes) -> Standing | None:
-    """The state of a key. `record` is the record of its floor. Every event was already applied to
-    this record. None if the bytes are no floor."""
+    """The state of a key. Every event was already applied to `record`, the record of its floor.
+    None if the bytes are no floor."""
     return _standing(read_floor(record), record)
 
 
 def standing_after(record: bytes | None, event: bytes | None, share: str | None) -> Standing | None:
-    """The state of a key, after `event` is applied to the record of its floor. `share` is the share
-    of the key's partition. None (unknown) if the record, the event or the share is lost."""
+    """The state of a key, after `event` is applied to the record of its floor. None (unknown) if
+    the record, the event or the share is lost."""
     floor = floor_after(record, event)
     if floor is None or record is None or share is None:
         return None
@@ -121,11 +124,11 @@ def read_found(
 ) -> Found:
     """The result of a look-up: the floor, and the entry if it may be served or used for rescue.
 
-    `records` has the bytes of the floor, the event and the body. `share` is the share of the
-    partition. If the bytes of the body are no entry, `refused` is called with the reason."""
+    `records` has the bytes of the floor, the event and the body. If the bytes of the body are no
+    entry, `refused` is called with the reason."""
     record, event, body = records
     known = None if share is None else floor_after(record, event)
-    # If the record, the event or the share is lost, it is unknown whether the body was invalidated.
+    # The lost record, event or share may have ruled out the body.
     if record is None or known is None or share is None:
         return Found(None, None, read_struck(event))
     known = of_share(known, share)
@@ -140,12 +143,11 @@ def read_found(
 
 
 def _is_lost(entry: Entry, known: Floor) -> bool:
-    """True if the entry must not be used at all, neither as a normal response nor for rescue.
+    """True if the entry must not be used at all, not even for rescue:
 
-    A hard order allows no rescue. After a hard order without a version, no entry of an earlier
-    generation may be used. After a hard order with a version, no entry below that version may be
-    used. After such an order, the floor has a version, but no digest. An entry of another epoch
-    counts as ruled out, because the records say nothing about it.
+    - It has another epoch, so the records say nothing about it.
+    - A hard order without a version came after its generation.
+    - A hard order came with a version above its own. The floor then has a version, but no digest.
     """
     if entry.epoch != known.epoch:
         return True
@@ -160,8 +162,7 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
 
 
 def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
-    """The entry. If a later answer or a page of the list confirmed the stored entry, the result has
-    the times of that confirmation. In Redis the body stays as it was stored."""
+    """The entry, with the times of its last confirmation by an answer or by a page of the list."""
     if entry.confirmed_at >= known.started or entry.is_below(known):
         return entry
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry
@@ -174,8 +175,8 @@ def _standing(floor: Floor | None, record: bytes) -> Standing | None:
 
 
 def _last(data: bytes) -> Confirmation | None:
-    """The last confirmation of the body, by a single answer or by a page of the list. None if the
-    confirmation cannot be read."""
+    """The last confirmation of the body, by an answer or by a page of the list. None if it cannot
+    be read."""
     if data[:1] != _RENEWED:
         return _single(data)
     single, listed = _single(data[_RENEWED_LENGTH:]), _listed(data[:_RENEWED_LENGTH])
@@ -222,7 +223,7 @@ def _single(data: bytes) -> Confirmation | None:
 
 
 def _can_be_served(last: _Last) -> bool:
-    """Whether these values can be served. Another program may have written them."""
+    """Whether these values can be served; another program may have written them."""
     return (
         last.status in (200, 404, 410)
         and are_seconds(last.confirmed_at, last.initial_age, last.freshness_lifetime)

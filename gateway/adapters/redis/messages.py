@@ -1,8 +1,8 @@
 """Encodes and decodes the messages of the bus (channels in Redis): notices, and answers to notices.
 
-This module does no I/O. Nothing that arrives is trusted, because other programs can reach the
-channels too. A notice is sent as its number, a space, and JSON. Redis counts the notices of all
-replicas. If a number is missing, a notice was missed.
+No I/O. Nothing that arrives is trusted, because other programs can reach the channels too. A notice
+is sent as its number, a space, and JSON. Redis counts the notices of all replicas, so a missing
+number is a missed notice.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gateway.core.instant import Instant, from_wire, to_wire
 from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
-# This number goes up when the format changes. All releases use the same channel. A notice with
-# another schema is refused, and the receiver treats it as missed.
+# Goes up when the format changes. All releases use the same channel. A notice with another schema
+# is refused, and counts as missed.
 SCHEMA: Final = 1
 
-# The most trainings in one notice, and the most bytes of a message. The bytes are enough for
-# `MOST_IDS` ids of the greatest length, and for the other fields.
+# The most trainings in one notice, and the most bytes of a message: enough for that many ids of the
+# greatest length.
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
@@ -51,9 +51,11 @@ class NoticeRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notice that arrived, with its number and its sender. `request` is a number that the answer
-    to the notice must repeat. If it is None, the sender waits for no answer. If `only` names
-    replicas, the notice is for these replicas alone."""
+    """A notice that arrived, with its number and its sender.
+
+    request    a number that the answer must repeat; None: the sender waits for no answer
+    only       the replicas that have to apply the notice; empty: all
+    """
 
     number: int
     sender: str
@@ -68,8 +70,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The answer to a notice: the replica `sender` has applied the notice. `request` is the value
-    that the notice had."""
+    """The answer to a notice: `sender` has applied it. `request` is the number in the notice."""
 
     sender: str
     request: int
@@ -88,9 +89,8 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     updated_at: str | None
     soft: bool
     request: _Request | None
-    # The fields below are left out if they are None or empty. Earlier releases do not know them,
-    # and refuse a notice with unknown fields. Such a release would treat each notice with these
-    # fields as missed.
+    # The fields below are left out if they are None or empty, because earlier releases refuse a
+    # notice with fields that they do not know.
     scope: _Scope | None = None
     until: _Seconds | None = None
     operator: _Operator | None = None
@@ -119,9 +119,8 @@ def is_replica(name: str) -> bool:
 def encode_notice(
     notice: Notice, sender: str, request: int | None, only: frozenset[str] = frozenset()
 ) -> bytes:
-    """The notice without its number. If there are names in `only`, the notice is for these replicas
-    alone. If there are too many names, the notice is for all replicas. Raises ValueError if a
-    receiver would refuse the notice."""
+    """The notice without its number, for the replicas in `only` (for all if there are none, or too
+    many). Raises ValueError if a receiver would refuse the notice."""
     written = _encoder.encode(
         _Notice(
             schema=SCHEMA,
@@ -215,8 +214,7 @@ def _makes_sense(notice: Notice) -> bool:
 
 
 class Holes:
-    """Finds missed notices. It compares the numbers of the notices that arrived with Redis'
-    count."""
+    """Finds missed notices: compares the numbers that arrived with Redis' count."""
 
     def __init__(self) -> None:
         self._heard = 0
@@ -228,8 +226,7 @@ class Holes:
         return self._heard
 
     def start(self, told: int) -> None:
-        """Begin to compare. `told` is Redis' count. This replica received notices already when the
-        count was read."""
+        """Begin to compare. `told` is Redis' count, read after this replica has subscribed."""
         self._heard = self._told = told
 
     def is_after_hole(self, number: int) -> bool:
@@ -237,15 +234,15 @@ class Holes:
         return number > self._heard + 1
 
     def hear(self, number: int) -> None:
-        """Note that this notice was applied. A late or repeated notice changes nothing."""
+        """Note that this notice was applied."""
         self._heard = max(self._heard, number)
 
     def catch_up(self, told: int, heard_before: int) -> bool:
         """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before` is
         the value that `heard` had when Redis was asked for the count.
 
-        The notices up to the previous count have had time to arrive. A later notice may still be on
-        its way. If the count is less than `heard_before`, Redis has lost the count and begun again.
+        Only the notices up to the previous count have had time to arrive, so only these count as
+        missed. If the count is less than `heard_before`, Redis has lost the count and begun again.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

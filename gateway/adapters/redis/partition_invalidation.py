@@ -1,15 +1,15 @@
-"""The share of each partition in Redis, and the invalidation of a whole partition.
+"""Invalidates whole partitions, by means of a record in Redis: the *share* of the partition.
 
-The share is a record that exists before the first fetch of its partition. Each entry is stored with
-the share that the partition had when the fetch of the entry began. An invalidation replaces the
-share. A look-up reads the share together with the entries, and does not return entries with another
-share. So an invalidation need not search for entries. If the share is lost, a different share is
-made. An invalidation may be lost with the share, so entries with the lost share must not be
-returned. In a cluster the share has many copies, so that the node of each entry has a copy.
-Otherwise all entries of a partition would depend on one node. The copies need not be equal.
+The share exists before the first fetch of its partition. Each entry is stored with the share that
+was read when its fetch began. An invalidation replaces the share. A look-up reads the share
+together with the entries, and does not return entries with another share. So nothing has to be
+searched. If the share is lost, a different one is made: an invalidation may be lost with it.
 
-A fetch may use the share that a look-up has just read. If the share was replaced between that
-look-up and the fetch, the response of the fetch is ruled out, and is fetched again.
+In a cluster the node of each entry has a copy of the share, so that a partition does not depend on
+one node. The copies need not be equal.
+
+A fetch may use a share that a look-up has just read. If the share was replaced in between, the
+response of the fetch is ruled out, and is fetched again.
 """
 
 from __future__ import annotations
@@ -33,18 +33,15 @@ from gateway.ports import Found, Standing
 _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
-# `_READ_FOR`: for this many seconds after a share was read, a fetch may use it. `_KEPT_FOR`: for at
-# most this many seconds after a renewal of a share's expiry, it is not renewed again. A share lives
-# longer than any body, so rare renewals are enough.
-_READ_FOR: Final = 1.0
-_KEPT_FOR: Final = 10.0
+_READ_FOR: Final = 1.0  # seconds for which a fetch may use a share that was read
+_KEPT_FOR: Final = 10.0  # the most seconds for which a share's expiry is not renewed again
 _MOST: Final = 4_096  # the most shares that are remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The share of a partition, as a look-up read it together with an entry. `share` is None if the
-    share is unknown or lost. `struck_at`: when the partition was last invalidated."""
+    """The share of a partition, as a look-up read it together with an entry. `share` is None if it
+    is lost. `struck_at`: when the partition was last invalidated."""
 
     share: str | None
     struck_at: float
@@ -54,10 +51,11 @@ _NONE: Final = Beside("", -math.inf)
 
 
 class PartitionInvalidations:
-    """Invalidates partitions of one gateway, and reads and renews their shares. A share lives for
-    `keep` ms, longer than any body. `are_possible` is true if callers bring their own tokens.
-    Only a 401 to such a token has to invalidate a partition. Without such tokens no shares are
-    used."""
+    """Invalidates partitions, and reads and renews their shares.
+
+    A share lives for `keep` ms, longer than any body. `are_possible` is true if callers bring their
+    own tokens: a 401 to such a token invalidates its partition. Otherwise no shares are used.
+    """
 
     def __init__(
         self, connection: Connection, prefix: str, keep: int, *, are_possible: bool
@@ -84,16 +82,16 @@ class PartitionInvalidations:
         await self._connection.run_many(operation, self._script, calls, lambda _: None)
 
     async def share(self, key: Key, operation: RedisOperation, keep: int) -> str:
-        """The share for a fetch of this key that begins now. If Redis has to be asked for the
-        share, Redis stores it for at least `keep` ms more. Raises RedisUnavailable."""
+        """The share for a fetch of this key that begins now. If Redis is asked for the share, Redis
+        stores it for at least `keep` ms more. Raises RedisUnavailable."""
         if not self._are_possible:
             return ""
         read = self._read.get(self.name(key))
         return await self._ask(key, operation, keep) if read is None else read
 
     async def keep(self, key: Key, share: str, operation: RedisOperation) -> None:
-        """Renew the expiry of the share, so that the share lives longer than the entry that was
-        stored with it. Raises RedisUnavailable."""
+        """Make the share live longer than an entry that was just stored with it. Raises
+        RedisUnavailable."""
         if not self._are_possible:
             return
         name = self.name(key)
@@ -133,9 +131,8 @@ class PartitionInvalidations:
             self._read[name] = share
 
     def name(self, key: Key) -> str:
-        """The name of the share for this key. In a cluster there is a copy of the share in each
-        region (a group of slots). The result names the copy that is in the same region as the key's
-        floor."""
+        """The name of the share for this key. In a cluster, it is the name of the copy in the same
+        region (group of slots) as the key's floor."""
         return self._name(key.partition, self._connection.region(self._names.floor(key)))
 
     def _name(self, partition: str, region: str | None) -> str:
@@ -156,8 +153,7 @@ def read_invalidated_at(record: bytes | None) -> float:
 
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
-    """The result of a look-up, with the time `struck_at` added. If the body was fetched at that
-    time or before, the body is left out."""
+    """The result of a look-up, without a body that was fetched at `struck_at` or before."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:
@@ -166,8 +162,7 @@ def without_invalidated(found: Found, struck_at: float) -> Found:
 
 
 def standing_invalidated(standing: Standing | None, struck_at: float) -> Standing | None:
-    """The state of a key, with the time `struck_at` added. A response that was fetched at that time
-    or before is ruled out."""
+    """The state of a key, after an invalidation of its partition at `struck_at`."""
     if standing is None:
         return None
     return replace(standing, struck_at=max(struck_at, standing.struck_at))
