@@ -1,7 +1,6 @@
 """Gathers questions to Redis, so that those of about the same time share a round trip.
 
-This module gives each answer to the callers that wait for it. The user of `Gathering` passes in the
-function that makes the round trip: the store reads keys, and the connection runs scripts.
+The store reads keys in this way, and the connection runs scripts.
 """
 
 from __future__ import annotations
@@ -25,12 +24,13 @@ _PATIENCE: Final = 0.004
 
 
 class Gathering(Generic[Asked, Found]):
-    """Gathers the questions to one home (node) that are asked in one turn of the event loop. Calls
-    `read` with up to `most` of these questions at once. While a round trip to that home is under
-    way, `Gathering` gathers further questions, for some milliseconds at most. A caller that stops
-    waiting does not affect other callers. A round trip that fails does not affect other round
-    trips. A question that no caller waits for any more is not sent. `operation` returns the name of
-    the operation, for errors.
+    """Gathers the questions to each home (node), and gives each answer to the callers that wait.
+
+    The questions of one turn of the event loop are passed to `read`, up to `most` at once. While a
+    round trip to the home is under way, further questions are gathered, for some milliseconds at
+    most. A question that no caller waits for any more is not sent. A caller that stops waiting does
+    not affect the others, nor does a round trip that fails. `operation` names the operation of a
+    question, for errors.
     """
 
     def __init__(
@@ -49,8 +49,7 @@ class Gathering(Generic[Asked, Found]):
         self._batches: set[asyncio.Task[None]] = set()
 
     def ask(self, asked: Asked) -> asyncio.Future[Found]:
-        """A future with the answer to a question. If Redis does not answer, the future fails with
-        RedisUnavailable."""
+        """A future with the answer. It fails with RedisUnavailable if Redis does not answer."""
         loop, home = asyncio.get_running_loop(), self._home(asked)
         waiting = self._waiting.get(home)
         if waiting is None:
@@ -61,8 +60,7 @@ class Gathering(Generic[Asked, Found]):
         return answer
 
     async def ask_all(self, asked: Sequence[Asked]) -> dict[Asked, Found]:
-        """The answer to each question. Questions that failed are left out. Raises RedisUnavailable
-        if all failed."""
+        """The answers, without the questions that failed. Raises RedisUnavailable if all failed."""
         answers = await asyncio.gather(*map(self.ask, asked), return_exceptions=True)
         found: dict[Asked, Found] = {}
         for each, answer in zip(asked, answers, strict=True):

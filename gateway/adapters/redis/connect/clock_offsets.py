@@ -1,8 +1,8 @@
 """The skew of a node in a cluster: how far its clock is ahead of the clock that replicas share.
 
-A time in Redis is on the clock of the node that stores it, and is compared on that node. When a
-time is read, the skew is subtracted. When the time is written again, the skew is added. The skew
-may be known only roughly, but the addition must exactly undo the subtraction.
+A time in Redis is on the clock of the node that stores it, and is compared there. When a time is
+read, the skew is subtracted. When the time is written again, the skew is added. The skew may be
+known only roughly, but the addition must exactly undo the subtraction.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from typing import Final
 from gateway.core.cache.entry import Confirmation, Entry, Floor
 from gateway.ports import Found, Standing
 
-# Skews are multiples of this many seconds. The number is a power of two. So a timestamp of today,
-# stored as a double, is exactly the same after a skew was subtracted and added again. Clocks that
-# differ by less than this count as equal.
+# Skews are multiples of this many seconds. It is a power of two, so a timestamp (a double) stays
+# exactly the same when a skew is subtracted and added again.
 STEP: Final = 1 / 16
 
 
 def settled(known: float, ahead: float, error: float) -> float:
-    """The skew after another measurement. `known` is the skew before it. `ahead` is the measured
-    skew, which may be wrong by `error`. If `ahead` does not contradict `known`, the skew stays the
-    same."""
+    """The skew after another measurement. `known` is the skew before, and stays if the measurement
+    does not contradict it. `ahead` is the measured skew, which may be wrong by `error`."""
     if abs(ahead - known) <= error + STEP:
         return known
     return round(ahead / STEP) * STEP

@@ -1,7 +1,7 @@
 """A Redis Cluster: which node holds a key, and what the nodes say about the cluster.
 
-This module has the map of slots, decides which node's map is believed, and follows redirections.
-Each node has a breaker of its own. If a node is away, only the keys that it holds are unavailable.
+Each key belongs to a slot, and each slot to a node. This module has the map of slots, decides which
+node's map is believed, and follows redirections. If a node is away, only its keys are unavailable.
 """
 
 from __future__ import annotations
@@ -35,16 +35,13 @@ Holders = list[Place | None]
 
 
 def slot_of(name: str) -> int:
-    """The slot of a key. If the key has a text in braces, only this text counts."""
+    """The slot of a key. If the key has a *hash tag* (a text in braces), only this text counts."""
     return key_slot(name.encode())
 
 
 def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
-    """The holder of each slot, from a reply to CLUSTER SLOTS. Raises ValueError.
-
-    A node that does not know its own host leaves the host out. The node is then on the host of
-    `asked`.
-    """
+    """The holder of each slot, from a reply to CLUSTER SLOTS. A node without a host in the reply is
+    on the host of `asked`. Raises ValueError."""
     holders: Holders = [None] * SLOTS
     for first, last, master, *_ in reply:
         if not 0 <= first <= last < SLOTS:
@@ -57,16 +54,15 @@ def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
 
 @cache
 def tag_of(first: int, last: int) -> str:
-    """A hash tag whose slot is one of those from `first` to `last`. The tag is a number, the
-    smallest one with such a slot."""
+    """A hash tag whose slot is one of those from `first` to `last`: the smallest such number."""
     return next(str(n) for n in itertools.count() if first <= slot_of(f"{{{n}}}") <= last)
 
 
 @cache
 def regions() -> tuple[str, ...]:
-    """A hash tag for each region, in the order of their slots. A record that is read together with
-    every key has one copy in each region (for example the share of a partition). These tags stay
-    the same when slots move to other nodes."""
+    """A hash tag for each region, in the order of the slots. A record that is read together with
+    every key has a copy in each region (for example the share of a partition). The tags stay the
+    same when slots move to other nodes."""
     return tuple(tag_of(first, first + _REGION - 1) for first in range(0, SLOTS, _REGION))
 
 
@@ -76,8 +72,7 @@ def region_of(slot: int) -> str:
 
 
 def tags_of(holders: Holders) -> tuple[str, ...]:
-    """A hash tag for each node that holds slots, in the order of the slots. A key with such a tag
-    is on that node."""
+    """A hash tag for each node that holds slots: a key with this tag is on that node."""
     firsts = {place: slot for slot, place in reversed(list(enumerate(holders))) if place}
     return tuple(tag_of(slot, _last(holders, slot)) for slot in sorted(firsts.values()))
 
@@ -91,8 +86,7 @@ def tag_held(place: Place, holders: Holders) -> str | None:
 
 
 def _last(holders: Holders, first: int) -> int:
-    """The last slot of a run of slots. The run begins at `first`, and one node holds all its
-    slots."""
+    """The last of the slots that follow `first` on the same node without a gap."""
     run = itertools.takewhile(lambda slot: holders[slot] == holders[first], range(first, SLOTS))
     return max(run)
 
@@ -101,8 +95,7 @@ T = TypeVar("T")
 
 
 class OnTheMove(RedisUnavailable):
-    """The slot of the key is being moved from one node to another. Keys of other slots are
-    available."""
+    """The slot of the key is being moved to another node. Keys of other slots are available."""
 
     def __init__(self, operation: str) -> None:
         super().__init__(operation, "its slot is being moved to another node")
@@ -111,16 +104,14 @@ class OnTheMove(RedisUnavailable):
 class Member(Node):
     """One node of the cluster. A node also counts as away while it says that the cluster is down.
 
-    `holders` is the map of slots that the node sent last, and `epoch` is the epoch of this map. A
-    map with a higher epoch is later.
+    `holders` is the map of slots that the node sent last. A map with a higher `epoch` is later.
     """
 
     questions: ClassVar = ("CLUSTER INFO", "CLUSTER SLOTS")
     redirections: ClassVar = (AskError, TryAgainError)  # MovedError of the driver is an AskError
 
     def __init__(self, place: Place, route: Route, *clocks: Any, **options: Any) -> None:
-        """`place` is the address that the other nodes use for this node. The other parameters are
-        those of Node."""
+        """`place` is the address that the other nodes use for this node."""
         super().__init__(route.to(place), *clocks, name=f"{place[0]}:{place[1]}", **options)
         self.place = place
         self.holders: Holders | None = None
@@ -129,8 +120,8 @@ class Member(Node):
         self._said: Any = None
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Take the map of the node if the node says that the cluster is up. A node that was cut off
-        says that the cluster is down, and its map is old."""
+        """Take the map of the node, if it says that the cluster is up. A node that was cut off says
+        that the cluster is down, and its map is old."""
         for refused in answers:
             if isinstance(refused, Exception):
                 raise refused
@@ -145,8 +136,7 @@ class Member(Node):
 
 class _Asking(driver.Redis):
     """A client of the node to which a slot is being moved. It sends ASKING before each command, on
-    the same connection. Without ASKING, a node redirects commands for a slot that the node does not
-    own yet."""
+    the same connection. Otherwise the node would redirect commands for this slot."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         send: Any = super().execute_command
@@ -168,10 +158,8 @@ def asking(command: Command[T]) -> Command[T]:
 # The slot of the keys that all replicas write. The clock of its node is the shared clock.
 _SHARED_SLOT: Final = slot_of("{bus}")
 
-# `_HOPS`: how often a command is sent at most, if nodes answer with a redirection or TRYAGAIN.
-# `_PAUSE`: the seconds to wait after TRYAGAIN.
-_HOPS: Final = 5
-_PAUSE: Final = 0.005
+_HOPS: Final = 5  # how often a command is sent at most, because of redirections and TRYAGAIN
+_PAUSE: Final = 0.005  # seconds to wait after TRYAGAIN
 
 
 class Cluster:
@@ -201,8 +189,8 @@ class Cluster:
         self._told: Holders | None = None
         self._masters: tuple[Member, ...] = ()
         self._is_whole = False
-        # Whether all nodes are up, and all slots have a node. Each hit reads this value, so the
-        # value is computed only when a node or the map of slots changes.
+        # Whether all nodes are up, and all slots have a node. Each hit reads this value, so it is
+        # computed only when a node or the map changes.
         self.is_up = False
         self.layout = 0
         self.tags: tuple[str, ...] = ()
@@ -212,13 +200,11 @@ class Cluster:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """A record that is read together with every key has one copy for each of these hash
-        tags."""
+        """A hash tag for each region."""
         return regions()
 
     def region(self, name: str) -> str | None:
-        """The hash tag of the region of this key. If a record has a copy in each region (see
-        `regions`), the copy with this tag is read together with the key."""
+        """The hash tag of the region of this key."""
         return region_of(slot_of(name))
 
     def serves(self, name: str) -> bool:
@@ -227,11 +213,11 @@ class Cluster:
         return holder is not None and holder.is_up
 
     def home(self, name: str) -> Place | None:
-        """The node that holds this key. Keys of one node are read in one round trip."""
+        """The node that holds this key."""
         return self._holders[slot_of(name)]
 
     def slot(self, name: str) -> int:
-        """The slot of this key. Keys of one slot are read with one command."""
+        """The slot of this key."""
         return slot_of(name)
 
     def skew(self, name: str) -> float:
@@ -273,15 +259,14 @@ class Cluster:
 
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
         """Do nothing, because it is unknown which node sent this reply. In a cluster, only looks
-        (see node_availability.py) read the clocks of nodes."""
+        (see node_availability.py) read clocks."""
 
     async def check(self) -> bool:
-        """Look at all known nodes. If the cluster has changed, look at all nodes of its new map
-        too. Returns whether all nodes are up."""
+        """Look at all known nodes. If the map has changed, look at all nodes of the new map too.
+        Returns whether all nodes are up."""
         await _all_at_once(member.check() for member in tuple(self._members.values()))
         if await self._learn():
-            # The node of the shared clock comes first, because the other clocks are compared with
-            # it.
+            # The node of the shared clock comes first: the other clocks are compared with it.
             shared = self.holder(_SHARED_SLOT)
             if shared is not None:
                 await shared.check()
@@ -326,7 +311,7 @@ class Cluster:
         return member
 
     def _count(self) -> None:
-        """Compute `is_up` again, after a breaker has opened or closed, or the map has changed."""
+        """Compute `is_up` again."""
         self.is_up = self._is_whole and all(master.is_up for master in self._masters)
 
     def _heard(self, place: Place, seconds: float, round_trip: float) -> None:
@@ -345,8 +330,8 @@ class Cluster:
         return holder
 
     def _named(self, redirection: AskError, asked: Member) -> Member:
-        """The node that a redirection names. If the redirection names no host, the node is at
-        another port of the host that answered."""
+        """The node that a redirection names. Without a host, it is at another port of the host that
+        answered."""
         host = asked.place[0] if redirection.host in ("", "?") else redirection.host
         return self._member((host, redirection.port))
 
@@ -375,14 +360,14 @@ class Cluster:
 
 
 class SharedNodeRoute:
-    """The way to the node of the shared slot. On this node notices are published and counted."""
+    """The way to the node of the shared slot, where notices are published and counted."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     @property
     def master(self) -> Place | None:
-        """The address of that node. The address changes when another node takes over the slot."""
+        """The address of that node. It changes when the slot moves."""
         holder = self._cluster.holder(_SHARED_SLOT)
         return None if holder is None else holder.place
 

@@ -28,8 +28,7 @@ T = TypeVar("T")
 # Seconds between two looks until Redis has answered for the first time.
 _BETWEEN_FIRST_LOOKS: Final = 0.01
 
-# The most scripts in one round trip, so that the reply comes in time.
-_RUN_AT_ONCE: Final = 50
+_RUN_AT_ONCE: Final = 50  # the most scripts in one round trip, so that the reply comes in time
 
 # If one of several commands gets such an error, only that command is sent again.
 _REDIRECTED: Final = (AskError, TryAgainError)
@@ -43,9 +42,8 @@ class Connection:
     """Connects to Redis, and knows whether Redis is away.
 
     While a node is away (see node_availability.py), each call for one of its keys fails at once,
-    until the node has answered the watch (`run`). `on_time` is called with Redis' clock (seconds)
-    and the seconds of the round trip, for each round trip with scripts and each look of the watch.
-    Keys with the same text in braces are on the same node.
+    until the node has answered the watch (`run`). Keys with the same text in braces are on the same
+    node.
     """
 
     def __init__(
@@ -61,9 +59,12 @@ class Connection:
         look_every: float = 1.0,
         look_every_while_away: float = 0.5,
     ) -> None:
-        """`timeout` (seconds) bounds a whole operation. A look tries to write a key under `prefix`.
+        """Raises ValueError for a bad URL.
 
-        Raises ValueError for a bad URL.
+        timeout       seconds for a whole operation
+        on_time       gets the shared clock and the length of the round trip (both in seconds)
+        prefix        a look tries to write a key that begins with it
+        look_every    seconds between two looks of the watch
         """
         route = Route(url, timeout)
         kind = Cluster if route.seeds else Single
@@ -99,10 +100,9 @@ class Connection:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """The hash tags of all regions. A region is a part of the slots. Some records are read
-        together with every key, for example the share record of a partition. Such a record has a
-        copy for each region. Without a cluster, the only item is None: there is one copy, and its
-        name has no tag."""
+        """A hash tag for each region (part of the slots). A record that is read together with every
+        key has a copy in each region (for example the share of a partition). Without a cluster, the
+        only item is None: there is one copy."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
@@ -115,14 +115,13 @@ class Connection:
         return self._nodes.layout
 
     async def has_moved_since(self, layout: Hashable) -> bool:
-        """Whether keys have moved between nodes since the layout had this value, as far as Redis
-        says."""
+        """Whether keys have moved between nodes since the layout had this value."""
         if not self.is_alone:
             await self.check()
         return self.layout != layout
 
     def serves(self, name: str) -> bool:
-        """Whether the node of this key is up. If not, calls fail at once."""
+        """Whether the node of this key is up."""
         return self._nodes.serves(name)
 
     def home(self, name: str) -> Hashable:
@@ -134,7 +133,7 @@ class Connection:
         return self._nodes.skew(name)
 
     async def run(self) -> None:
-        """Look again and again whether Redis answers, until cancelled by the owner."""
+        """The watch: look again and again whether Redis answers, until cancelled."""
         while True:
             up = await self.check()
             await self._clock.sleep(self._look_every if up else self._look_every_while_away)
@@ -151,8 +150,7 @@ class Connection:
         await self._nodes.reach()
 
     async def check(self) -> bool:
-        """Look once whether Redis answers, and note which nodes are up or away. Returns whether
-        Redis is up."""
+        """Look once whether each node answers. Returns whether Redis is up."""
         return await self._nodes.check()
 
     async def close(self) -> None:
@@ -171,9 +169,8 @@ class Connection:
         """Run the command on the node of the key `at`, and return its result. Raises
         RedisUnavailable, at once if that node is away.
 
-        `command` also reads the reply. A reply that `command` cannot read counts as a failure of
-        Redis. If `command` asks Redis to wait before it answers, `asked_to_wait` is the time of
-        that wait in seconds. The whole operation may take this time and the timeout.
+        `command` also reads the reply. A reply that it cannot read counts as a failure of Redis. If
+        the command lets Redis wait, `asked_to_wait` (seconds) is added to the timeout.
         """
         return await self._nodes.put(at, operation, command, asked_to_wait)
 
@@ -185,11 +182,9 @@ class Connection:
         arguments: Sequence[str | bytes | int],
         read: Callable[[list[Any]], T],
     ) -> T:
-        """Run a script, and return the result of `read` for its reply. The reply begins with Redis'
-        time in two parts, which `read` does not get.
-
-        Scripts of one turn of the event loop are run in one round trip for each node.
-        """
+        """Run a script, and return the result of `read` for its reply (without Redis' time, with
+        which the reply begins). Scripts of one turn of the event loop share a round trip for each
+        node."""
         run = ScriptRun(operation, script, keys, arguments)
         if run.is_large or not self.serves(run.at):
             return await self._run_alone(run, read)
@@ -205,9 +200,8 @@ class Connection:
     async def _run_alone(
         self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
     ) -> T:
-        """As `run_script`, in a separate round trip. `said` is the error that the script got in a
-        common round trip. If this error is a redirection, the script runs again on the node that
-        the redirection names. After any other error the script does not run again."""
+        """As `run_script`, in a separate round trip. `said` is the error from a shared round trip.
+        Only if it is a redirection, the script runs again."""
         faults = [] if said is None else [said]
 
         async def command(client: driver.Redis) -> T:
@@ -271,8 +265,7 @@ class Connection:
         return [found[number] for number in range(len(calls))]
 
     async def read(self, operation: RedisOperation, names: Sequence[str]) -> list[Any]:
-        """The values of these keys, with one round trip for each node and one command for each
-        slot."""
+        """The values of these keys: one round trip for each node, one command for each slot."""
         if isinstance(self._nodes, Single):
             return await self.execute(operation, lambda client: client.mget(names))
         found: dict[str, Any] = {}

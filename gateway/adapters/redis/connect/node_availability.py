@@ -1,9 +1,7 @@
-"""One node of Redis: its connections, its deadline, its breaker, and its *looks*.
+"""Decides when a node of Redis counts as away, and turns its errors into errors of the gateway.
 
-A look is a request that finds out whether the node answers. `Single` is a Redis that has all keys.
-
-This module decides when a Redis counts as away, and turns errors of Redis into errors of the
-gateway. connection.py and cluster.py decide which node is asked.
+A *look* is a request that finds out whether the node answers. `Single` is a Redis that has all
+keys. connection.py and cluster.py decide which node is asked.
 """
 
 from __future__ import annotations
@@ -32,19 +30,18 @@ T = TypeVar("T")
 Command = Callable[[driver.Redis], Awaitable[T]]
 OnTime = Callable[[float, float], None]
 
-# Errors while a reply of Redis is read. They count as failures of Redis, not as errors of the
-# gateway.
+# Errors while a reply is read. They count as failures of Redis, not of the gateway.
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
-# Errors that mean that Redis refuses all writes: it is a replica, it is full, it cannot save its
-# snapshot, or it has too few replicas. Other errors concern one command.
+# Errors by which Redis refuses all writes: it is a replica, it is full, it cannot save its
+# snapshot, or it has too few replicas.
 _UNWRITABLE: Final = (ReadOnlyError, OutOfMemoryError)
 _UNWRITABLE_WORDS: Final = ("MISCONF ", "NOREPLICAS ")
 
-# After this many deadlines in a row without an answer, a Redis counts as away.
+# After this many deadlines in a row without an answer, a node counts as away.
 _SILENCES: Final = 3
-# After the first deadline without an answer, a look follows. Other operations wait for that look,
-# but only until this many seconds after the deadline.
+# After a deadline without an answer, looks follow. For this many seconds, other operations wait for
+# the looks. A healthy Redis answers within that time.
 _DOUBT: Final = 0.01
 # The expiry (ms) of the key that a look tries to write.
 _WRITTEN_KEEP: Final = 1_000
@@ -53,22 +50,22 @@ _WRITTEN_KEEP: Final = 1_000
 class Node:
     """One Redis, and whether it is away.
 
-    The breaker opens if a connection is refused or lost, or if Redis refuses writes. If one answer
-    is late, its operation fails, and the node is in doubt. Looks follow until the node answers.
-    During the doubt, further operations wait for a moment (`_DOUBT`), and then fail too. If three
-    deadlines in a row pass without an answer, the breaker opens. A look that is answered closes the
-    breaker.
+    The breaker opens if a connection is refused or lost, or if Redis refuses writes. After one late
+    answer, the node is only in doubt, and looks follow. During the doubt, operations wait for a
+    moment (`_DOUBT`), and then fail. After three deadlines in a row without an answer, the breaker
+    opens. A look that is answered closes the breaker.
 
-    `timeout` (seconds) bounds a whole operation. `on_time` is called with the clock of the node
-    (seconds) and the seconds of the round trip, for each script and each look. A look tries to
-    write a key under `prefix`. `name` is given to observers if there are several nodes. `on_move`
-    is called when the breaker has opened or closed.
+    timeout    seconds for a whole operation
+    on_time    gets the clock of the node and the length of the round trip (both in seconds)
+    prefix     a look tries to write a key that begins with it
+    name       for observers, if there are several nodes
+    on_move    called when the breaker has opened or closed
     """
 
-    # The hash tag of the node: a key with this tag is on this node. None if the node has no slot.
+    # A key with this hash tag (a text in braces) is on this node. None if the node has no slot.
     tag: str | None = None
 
-    # Further commands of a look, and errors that are redirections and not failures.
+    # Further commands of a look, and errors that are not failures, but redirections.
     questions: ClassVar[tuple[str, ...]] = ()
     redirections: ClassVar[tuple[type[Exception], ...]] = ()
 
@@ -90,8 +87,7 @@ class Node:
         self._on_move = on_move
         self._is_known = False
         self._client = driver.Redis.from_pool(route.pool(connections))
-        # A look has a connection of its own, so that it does not wait for operations of this
-        # process.
+        # A look has a connection of its own, so that it does not wait for operations.
         self._looking = driver.Redis.from_pool(route.pool(1))
         self._doubt: asyncio.Task[None] | None = None
         self._doubted_at = 0.0
@@ -105,8 +101,7 @@ class Node:
 
     @property
     def is_away(self) -> bool:
-        """Whether the node is known to be away. False until the node was asked for the first
-        time."""
+        """Whether the node is known to be away. False until it was asked for the first time."""
         return self._is_known and not self.is_up
 
     async def reach(self) -> None:
@@ -114,8 +109,7 @@ class Node:
         await self._ask(RedisOperation.PING, self._look, self._looking, self._timeout)
 
     async def check(self) -> bool:
-        """Look once whether the node answers. An answer closes the breaker. A failure opens it, or
-        begins a doubt if the answer is late. Returns whether the node is up."""
+        """Look once whether the node answers. Returns whether the node is up."""
         if not self.is_up:
             await self._drop_idle()
         with suppress(RedisUnavailable):
@@ -144,23 +138,21 @@ class Node:
         beside: Sequence[RedisOperation] = (),
     ) -> T:
         """Run the command, even if the node is away, and return its result. Raises
-        RedisUnavailable. A redirection is raised as the error of the driver. `beside` has the other
-        operations that share this command. The time or the failure of the command is reported for
-        each of them."""
+        RedisUnavailable; a redirection is raised as the error of the driver. `beside` has the other
+        operations that share this command. Observers are told of each."""
         if self._doubt is not None and not await self._is_cleared(self._doubt):
             raise RedisUnavailable(operation, self._named("its last answer is late"))
         seconds = self._timeout + asked_to_wait
         return await self._ask(operation, command, self._client, seconds, beside)
 
     def heard(self, reply: Sequence[Any], sent: float) -> None:
-        """Pass the node's time to `on_time`. A reply begins with this time: seconds, then
-        microseconds. The question was sent at `sent` (monotonic)."""
+        """Pass the node's time to `on_time`. A reply begins with it: seconds, then microseconds.
+        The question was sent at `sent` (monotonic)."""
         seconds = int(reply[0]) + int(reply[1]) / 1_000_000
         self._on_time(seconds, self._clock.monotonic() - sent)
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Judge the answers to `questions`, which a look has asked. Raises the driver's error for a
-        bad state."""
+        """Judge the answers to `questions`. Raises the driver's error for a bad state."""
 
     async def _ask(
         self,
@@ -190,9 +182,12 @@ class Node:
     def _failed(
         self, operation: RedisOperation, fault: Exception, beside: Sequence[RedisOperation] = ()
     ) -> RedisUnavailable:
-        """The error for a failed operation. If Redis refused only this command, Redis is up, unless
-        the command belongs to a look. If Redis has become a replica, if its cluster is down, or if
-        it refuses all writes, Redis counts as away."""
+        """The error for a failed operation. Also notes what the failure says about the node:
+
+        - The answer is late: the node is in doubt.
+        - Only this command was refused, and no look sent it: nothing.
+        - Anything else, for example Redis refuses all writes: the node is away.
+        """
         unwritable = _is_unwritable(fault)
         reason = self._named(why(fault) + ": it cannot be written" * unwritable)
         for each in (operation, *beside):
@@ -218,8 +213,7 @@ class Node:
         self._doubt = None
 
     async def _settle(self) -> None:
-        """Look until any operation gets an answer. If `_SILENCES` deadlines in a row have passed
-        without an answer, the node is away."""
+        """Look until any operation gets an answer, or until the node counts as away."""
         answers = self._answers
         for _ in range(_SILENCES - 1):
             with suppress(RedisUnavailable):
@@ -229,8 +223,7 @@ class Node:
         self._move(False)
 
     async def _is_cleared(self, doubt: asyncio.Task[None]) -> bool:
-        """Wait a moment (`_DOUBT`) until the node has answered. Returns whether the node has
-        answered, and is up. A healthy Redis answers within that moment."""
+        """Wait a moment (`_DOUBT`) for an answer. Returns whether one came, and the node is up."""
         left = self._doubted_at + _DOUBT - self._clock.monotonic()
         with suppress(TimeoutError):
             async with Deadline(left):
@@ -254,8 +247,7 @@ class Node:
             tag = self.tag
             if tag is not None:
                 # A Redis at its `maxmemory` still answers reads and PING, but refuses this command.
-                # With `xx` only a key that exists is written. This key does not exist, so nothing
-                # is written or replicated.
+                # Nothing is written or replicated: `xx` needs a key that exists, and this does not.
                 pipe.set(f"{self._prefix}:{{{tag}}}:written", b"", px=_WRITTEN_KEEP, xx=True)
             for question in self.questions:
                 pipe.execute_command(question)
@@ -269,7 +261,7 @@ class Node:
         self.judge(answers)
 
     async def _drop_idle(self) -> None:
-        """Close idle connections from before Redis went away. They cannot be used any more."""
+        """Close the idle connections, which cannot be used any more after Redis went away."""
         with suppress(RedisError, OSError):
             async with Deadline(self._timeout):  # closing TLS waits for the other side
                 for client in (self._client, self._looking):
@@ -292,16 +284,13 @@ class Single(Node):
 
     questions: ClassVar = ("ROLE",)
 
-    # A hash tag for each node. Here there is one node.
     tags: Final = (_TAG,)
 
     tag = _TAG
 
     layout: Final = 0
 
-    # Some records are read together with every key, for example the share record of a partition.
-    # Such a record has one copy for each of these hash tags. The single item None means that there
-    # is only one copy.
+    # None: a record that has a copy in each region of a cluster has only one copy here.
     regions: Final[tuple[str | None, ...]] = (None,)
 
     def region(self, _name: str) -> str | None:
@@ -313,11 +302,11 @@ class Single(Node):
         return self.is_up
 
     def home(self, _name: str) -> str:
-        """The node of this key. Keys of one node are read in one round trip."""
+        """The node of this key: always the same."""
         return _TAG
 
     def slot(self, _name: str) -> int:
-        """The slot of this key. Keys of one slot are read with one command."""
+        """The slot of this key: always the same."""
         return 0
 
     def skew(self, _name: str) -> float:
@@ -344,17 +333,15 @@ class Single(Node):
         await super().reach()
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """If the server says that it is a replica, it counts as away, because its data may be
-        outdated."""
+        """Raises ReadOnlyError if the server is a replica, because its data may be outdated."""
         (role,) = answers
-        # A user without the right to ask for the role gets an error here. For such a user, a write
-        # shows whether the server is a replica.
+        # If the user may not ask for the role, this is an error. A refused write then shows that
+        # the server is a replica.
         if not isinstance(role, Exception) and role[0] != b"master":
             raise ReadOnlyError
 
     async def _find_master(self) -> None:
-        """Ask the sentinels for the master, if there are sentinels. Their answers have a deadline
-        of their own."""
+        """Ask the sentinels for the master, if there are any, with a deadline of their own."""
         try:
             moved = await self.route.find()
         except (OSError, RedisError) as fault:

@@ -13,11 +13,11 @@ from redis.exceptions import NoScriptError
 from gateway.core.vocabulary import RedisOperation
 
 _LUA = Path(__file__).parents[1] / "lua"
-# The beginning of the line above each script of a file. The name of the script follows.
+# The beginning of the line above each script of a file; the name of the script follows.
 _SECTION: Final = "-- script: "
 
-# If an argument of a run is of type `bytes` and longer than this, the run has a round trip of its
-# own. So no other run waits while the argument is sent.
+# A run with a longer argument of type `bytes` has a round trip of its own, so that no other run
+# waits while the argument is sent.
 _LARGE: Final = 16_384
 
 
@@ -53,7 +53,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScriptRun:
-    """One run of a script. Two runs are never equal, even with the same keys and arguments."""
+    """One run of a script. Two runs are never equal."""
 
     operation: RedisOperation
     script: Script
@@ -76,8 +76,7 @@ class ScriptRun:
 
 
 async def run_together(client: Any, runs: Sequence[ScriptRun]) -> list[Any]:
-    """The reply to each run, in one round trip. Scripts that Redis does not remember take a second
-    round trip.
+    """The reply to each run, in one round trip (two if Redis does not remember all scripts).
 
     If a run fails, its error takes the place of the reply. If there is only one run, its error is
     raised.

@@ -1,7 +1,7 @@
 """A connection that receives messages on channels, and raises SubscriptionLost when it is lost.
 
-It is one connection without retries. After a loss, the caller makes a new connection, and therefore
-knows that messages may have been lost. The bus reads the messages.
+There are no retries. After a loss, the caller makes a new connection, and so knows that messages
+may have been lost.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Way(Protocol):
 
     @property
     def master(self) -> Place | None:
-        """The address of the master. The address changes when another server becomes the master.
-        None if there is only one server, or if the master is not known."""
+        """The address of the master. It changes when another server becomes the master. None if
+        there is only one server, or if the master is not known."""
         ...
 
     def connection(self) -> Any:
@@ -46,16 +46,14 @@ class Subscription:
     """A subscription, which lasts as long as its `async with`.
 
     Connecting and subscribing may take `patience` seconds together. After a silence of `patience`
-    seconds a PING is sent. If the PING has no answer within `patience` seconds, the connection is
-    lost. The connection also counts as lost if another master is known, even if the former master
-    still answers. This is checked after each message, and after each silence of `patience` seconds.
+    seconds a PING is sent, which must be answered within `patience` seconds. The connection also
+    counts as lost if another master is known, even if the former one still answers.
     """
 
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
         self._route = route
         self._master = route.master
-        # A connection without PubSub: the driver's PubSub would reconnect without telling the
-        # caller.
+        # The driver's PubSub is not used: it would reconnect without telling the caller.
         self._connection = route.connection()
         self._channels = channels
         self._patience = patience
@@ -108,8 +106,7 @@ class Subscription:
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """Turns the driver's errors into SubscriptionLost. `_NONSENSE` are the errors that may come if
-    the server is not Redis."""
+    """Turns the driver's errors into SubscriptionLost, also those of a server that is not Redis."""
     try:
         yield
     except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:

@@ -1,8 +1,7 @@
 """Makes the driver's connections to Redis, for every scheme of the URL.
 
-This module also sets up TLS, and tells the reason if a connection fails. It asks all sentinels at
-once which host is the master. No request waits for these answers. node_availability.py decides when
-Redis counts as away.
+This module also sets up TLS, tells why a connection failed, and asks the sentinels which host is
+the master. No request waits for the sentinels.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class Sentinels:
     check_connection = False
 
     def __init__(self, clients: dict[str, Any], name: str, patience: float) -> None:
-        """`clients` maps the address of each sentinel (as text) to the client of this sentinel."""
+        """`clients` maps the address of each sentinel (as text) to its client."""
         self._driver: Any = Sentinel([])  # type: ignore[no-untyped-call]
         self._driver.sentinels = list(clients.values())
         self._where = list(clients)
@@ -65,9 +64,8 @@ class Sentinels:
     async def find(self) -> bool:
         """Ask all sentinels for the master. Returns whether the master has changed.
 
-        If no sentinel names a master, the known master stays, because that master may still run. If
-        no master is known either, raises the driver's ConnectionError with the answer of each
-        sentinel.
+        If no sentinel names a master, the known master stays, because it may still run. If no
+        master is known either, raises the driver's ConnectionError with the answers.
         """
         answers = await asyncio.gather(*map(self._ask, self._driver.sentinels))
         named = [answer for answer in answers if not isinstance(answer, str)]
@@ -82,8 +80,7 @@ class Sentinels:
         return before != self.master
 
     async def get_master_address(self) -> tuple[str, int]:
-        """The master that was found last. The driver's connections call this when they connect; no
-        sentinel is asked."""
+        """The master that was found last. The driver's connections call this when they connect."""
         if self.master is None:
             raise ConnectionFault("no sentinel has named a master yet")
         return self.master
@@ -111,8 +108,8 @@ class Sentinels:
 class Route:
     """The way to the Redis of a URL.
 
-    If there are sentinels, only `find` asks them. A connection goes to the master that was found
-    last, and does not wait for a sentinel. In a cluster each node has a route of its own (`to`).
+    Only `find` asks sentinels. A connection goes to the master that was found last. In a cluster
+    each node has a route of its own (`to`).
     """
 
     def __init__(self, url: str, patience: float) -> None:
@@ -128,7 +125,7 @@ class Route:
             self._options["connection_pool"] = self._sentinels
 
     def to(self, place: Place) -> Route:
-        """The way to one node of the cluster. The URL names the seeds of this cluster."""
+        """The way to one node of the cluster."""
         route = copy(self)
         route._options = {**self._options, "host": place[0], "port": place[1]}
         return route
@@ -192,8 +189,7 @@ def _class_of(address: Address) -> Any:
 
 
 def _context(options: dict[str, Any]) -> RedisSSLContext:
-    """The TLS context. Raises ValueError if certificates cannot be used. The settings have already
-    checked that the files can be read."""
+    """The TLS context. Raises ValueError if certificates cannot be used."""
     words = {name.removeprefix("ssl_"): value for name, value in options.items()}
     context = RedisSSLContext(**{"cert_reqs": "required", "check_hostname": True, **words})
     try:
@@ -226,9 +222,8 @@ def why(fault: Exception) -> str:
     """The reason as text for an operator. If a connection failed, the text has the address and the
     message of the operating system.
 
-    An error text of Redis may quote the command that was sent, with its data. Only the texts of
-    OSError and of the driver's ConnectionError are used. (The driver's errors about credentials are
-    such errors too.) These texts quote no command.
+    Only the texts of OSError and of the driver's ConnectionError are used (errors about credentials
+    too). The text of another error may quote the command that was sent, with its data.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
