@@ -1,5 +1,20 @@
 """The ports of the budget: the calls that the upstream's limit allows, and the gate that a 429
-closes."""
+closes.
+
+All replicas pay for calls from one *shared budget* in Redis. While Redis is away, each replica pays
+from its own budget. To stay within the limit together, the replicas agree beforehand how much each
+may spend alone. The words for this:
+
+look    a replica reports its calls to the shared budget, and reads the state of that budget
+part    the calls that one replica may make in any window while it cannot reach Redis: an equal part
+        of the configured limit, or less
+share   the part, scaled to the current limit (a 429 lowers the limit)
+claim   those calls of its share that a replica may make at once when it loses Redis
+silent  a silent replica has not looked for `SharedBudget.silence` seconds. It may have lost Redis,
+        and may be spending its share
+life    the time from one loss of the shared budget's data to the next loss. Each life has a number,
+        which tells a replica whether the shared budget still knows the calls that it granted
+"""
 
 from __future__ import annotations
 
@@ -13,11 +28,8 @@ from gateway.core.vocabulary import Purpose
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """A tenant's budget when it was last seen. `limit` and `available` are None if the budget is
-    unlimited.
-
-    `gate_closed_for` is in seconds, 0.0 while the gate is open.
-    """
+    """A budget when it was last seen. `limit` and `available` are None if it is unlimited.
+    `gate_closed_for` is in seconds, 0.0 while the gate is open."""
 
     limit: int | None
     window: float
@@ -27,11 +39,14 @@ class BudgetView:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One call that is paid for. It may be sent after `wait` seconds. `stamp` identifies the charge
-    for the budget. `is_share`: this replica paid the call from its own share, and the shared budget
-    does not know of the call. If the shared budget granted the call, `life` is the budget's life at
-    that time (see KnownBudget). `life` is 0 if the shared budget is unlimited, or did not grant the
-    call."""
+    """One call that is paid for.
+
+    stamp     identifies the charge for the budget
+    wait      seconds until the call may be sent
+    is_share  this replica paid from its share, and the shared budget does not know of the call
+    life      the life in which the shared budget granted the call. 0 if it did not grant the call,
+              or is unlimited
+    """
 
     stamp: float
     wait: float = 0.0
@@ -41,43 +56,39 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A gate after a 429: the seconds until it may reopen. `is_longer` is False if the gate was
-    already closed, and this 429 moves the time of reopening by less than SHORTEST_HOLD seconds."""
+    """A gate after a 429: the seconds until it may reopen. `is_longer` is False if the call was
+    sent before the gate closed, and its 429 adds less than SHORTEST_HOLD seconds."""
 
     seconds: float
     is_longer: bool
 
 
 class Charging(Protocol):
-    """The methods that all budgets have. They change the gate or the charges of calls, or show the
-    budget.
+    """The methods that all budgets have.
 
-    `scope` names the owner of the budget: a tenant, or a partition if each credential has a budget
-    of its own. `core.budget.priority` decides how much each purpose may spend if there are too few
-    calls.
+    `scope` names the owner of a budget: a tenant, or a partition if each credential has a budget of
+    its own.
     """
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin the turn of a call that has waited. Returns its charge, which counts from now on.
-        Returns None if the charge is no longer valid. In this case the call needs another charge.
-        If the gate was closed while the call waited, undoes the charge and raises GateClosed."""
+        """Begin the turn of a call that has waited. Returns its charge, which counts from now on,
+        or None if the charge is no longer valid. After None the call needs another charge. If the
+        gate was closed during the wait, undoes the charge and raises GateClosed."""
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge whose call was certainly not sent. To be called once.
-
-        If that call was the probe, the next call becomes the probe.
-        """
+        """Undo a charge whose call was certainly not sent. To be called once. If the call was the
+        probe (the one call that tests a closed gate), the next call becomes the probe."""
         ...
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """Close the gate after a 429. The limit is lowered if the gate was open, or if a probe was
+        """Close the gate after a 429. Also lowers the limit, if the gate was open or a probe was
         under way."""
         ...
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429. Such an answer opens the gate if a probe is under way, or
-        if the gate is due to reopen. Returns whether the gate was opened."""
+        """Note an answer other than 429. It opens the gate if a probe is under way, or if the gate
+        is due to reopen. Returns whether it did."""
         ...
 
     def view(self, scope: str) -> BudgetView:
@@ -86,47 +97,43 @@ class Charging(Protocol):
 
 
 class Budget(Charging, Protocol):
-    """The calls that this replica may make within the upstream's limit, and the gate that a 429
-    closes."""
+    """The budget from which this replica pays for its calls."""
 
     async def take(
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
-        """Charge one call. Its turn may come up to `patience` seconds later (see `Charge.wait`).
+        """Charge one call, which may be sent after `Charge.wait` seconds (at most `patience`).
         Raises GateClosed, or BudgetExhausted with the time when to try again.
 
-        `guessed`: the upstream probably does not have the training of this call. When a closed gate
-        is due to reopen, the first call after that is the probe.
+        `purpose` decides the priority of the call (`core.budget.priority`). `guessed`: the upstream
+        probably has no such training. When a closed gate is due to reopen, the first call is the
+        probe.
         """
         ...
 
     def hold(self, scope: str, seconds: float) -> None:
-        """Close this replica's gate for `seconds`, because the shared gate of all replicas is
-        closed."""
+        """Close this replica's gate for `seconds`, because the shared gate is closed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class KnownBudget:
-    """The state of the shared budget as a replica saw it at the time `at` (monotonic).
+    """The state of the shared budget, as a replica saw it at the time `at` (monotonic). The top of
+    this file explains this replica's `claim`, `part` and `share`.
 
-    life       a number that changes when the shared budget has forgotten which calls were spent
-    stamp      the time `at` as the clock of the shared budget tells it; `stamp` may be wrong by
-               `error` seconds
-    replicas   how many replicas divide the limit; `silent` of them did not report lately, and
-               their parts are kept for them
-    limit      the limit at the time `at`
-    claim      how many calls this replica could still make at the time `at` without asking Redis;
-               each call that it asked Redis for after `at` uses up one of them too
-    part       this replica's part of the configured limit. The replica may spend it while the
-               shared budget cannot be reached. It is 0 if the parts of the other replicas are the
-               whole limit. While the shared budget is away, a replica with the part 0 pays as a
-               replica does that started during the absence (see `OwnBudget.stand_in`)
-    share      `part`, scaled to `limit`
-    ages       seconds since each call of the last window; negative for a call that was granted for
-               later
-    absent     how many of the silent replicas did not report since the shared budget lost its data,
-               although they had time to do so
+    life      the number of the current life
+    stamp     the time `at` on the clock of the shared budget. It may be wrong by `error` seconds
+    replicas  how many replicas divide the limit
+    silent    how many of these replicas are silent, or have not reported their calls after a loss
+              of data. Their parts are kept for them
+    limit     the current limit
+    claim     each call that the replica asks Redis for after `at` uses up one call of it
+    part      0 for a new replica, or if the parts of the others are the whole limit. While Redis is
+              away, such a replica pays like one that started without Redis (see
+              `OwnBudget.stand_in`)
+    ages      seconds since each call of the last window; negative for a call that is granted for
+              later
+    absent    how many replicas had time to report after the last loss of data, but did not
     """
 
     life: int
@@ -145,14 +152,16 @@ class KnownBudget:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """The report of a replica that asks for the state of a scope. `known` is the state that the
-    replica saw last. `claim` is the part of the replica's claim that is left. `untold` has the ages
-    of the calls that the replica made and did not report yet.
+    """One replica's look at a scope.
 
-    If the shared budget has forgotten which calls were spent, `earlier` is the state that the
-    replica saw last before that loss. `earlier` has calls of other replicas too. They are reported,
-    because these replicas may have ended by now. `made` has the age and the charge of each call
-    that the replica made before that loss."""
+    known    the state that the replica saw last
+    claim    what is left of its claim
+    untold   the ages of the calls that it paid from its share, and did not report yet
+    earlier  after a loss of data: the state that the replica saw last before the loss. It also has
+             calls of other replicas. They are reported too, because those replicas may have ended
+    made     after a loss of data: the age and the charge of each own call that the shared budget
+             knew
+    """
 
     scope: str
     known: KnownBudget | None
@@ -164,12 +173,8 @@ class Looking:
 
 class SharedBudget(Charging, Protocol):
     """The budget of all replicas. It may be away (RedisUnavailable), and it may forget which calls
-    were spent.
-
-    A replica that has not called `look` lately is granted nothing. If a replica has not reported
-    for `silence` seconds, the shared budget grants nothing from that replica's part of the limit,
-    because the replica may spend this part without asking.
-    """
+    were spent. A silent replica is granted nothing before its next look. Its part is granted to no
+    other replica."""
 
     silence: float
 
@@ -187,26 +192,24 @@ class SharedBudget(Charging, Protocol):
         patience: float = 0.0,
     ) -> Charge | None:
         """Like `Budget.take`. `known` is the state that the replica saw last. Returns None if the
-        replica has to call `look` first."""
+        replica has to look first."""
         ...
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """The state of each scope. The calls in `untold` are counted only if the budget has
-        forgotten nothing since the replica's last look. Otherwise the replica reports them with its
-        next look."""
+        """The state of each scope. The calls in `untold` count only if `known` is of the current
+        life. Otherwise the replica has to report them again."""
         ...
 
     async def leave(self, scopes: Sequence[str]) -> None:
-        """Note that this replica ends. From now on no part of the limit is kept for it."""
+        """Note that this replica ends. From now on no part is kept for it."""
         ...
 
 
 class OwnBudget(Budget, Protocol):
-    """The budget in the memory of this replica, used without Redis, or while the shared budget is
-    away."""
+    """The budget in the memory of this replica."""
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on pay for calls from an equal part of the limit. `replicas` is the number of
-        parts. `past` has the calls that were spent from the limit, with monotonic times. It is None
-        if they are not known."""
+        """From now on, pay for calls from one of `replicas` equal parts of a limit. `past` has that
+        limit, and the calls that were spent from it (monotonic times). None: the scope's whole
+        limit is divided, and the earlier calls are unknown, as after a start."""
         ...

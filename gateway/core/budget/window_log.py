@@ -1,10 +1,7 @@
 """The window of a rate limit: how many calls each rank may make in any window of time.
 
-This module has the rates, and finds the rate of a scope (the name of a budget). For one budget it
-keeps the time of each call, including calls that are granted for a later time. It lowers the limit
-after a 429, because other programs may spend the same limit. Later it raises the limit slowly. If a
-rate is high, its window is divided into stretches. So the number of timestamps in memory is
-bounded.
+A rank is the priority of a call. This module has the rates, finds the rate of a scope (the name of
+a budget), and keeps the times of the calls of one budget.
 """
 
 from __future__ import annotations
@@ -22,12 +19,12 @@ from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, porti
 NEWCOMERS: Final = ":newcomers"
 _THEIR_SHARE: Final = 10
 
-# A 429 lowers the limit to this part of the calls that were spent in the last window. The rest is
-# left to other programs.
+# A 429 lowers the limit to this part of the calls of the last window. The rest is left to other
+# programs.
 _KEPT: Final = 0.8
 # A 429 never lowers the limit below a tenth of the configured one.
 _LEAST: Final = 10
-# The limit stays low for ten seasons (see `WindowLog`) without a 429. After that it rises in each
+# After the last 429 the limit stays low for ten seasons (see `WindowLog`). Then it rises in each
 # season by a twentieth of the configured limit.
 _HOLD: Final = 10
 _STEPS: Final = 20
@@ -72,11 +69,11 @@ class Lowered:
 
 
 def after_refusal(full: int, holds: int, spent: int, *, is_known: bool = True) -> int:
-    """The new limit after a 429. `spent` calls were made within one window, and the last one got
-    the 429. `full` is the configured limit, and `holds` is the limit before the 429.
+    """The new limit after a 429. `spent` counts the calls of the last window, the refused call
+    included. `full` is the configured limit, and `holds` is the limit before the 429.
 
-    If `is_known` is false, this replica does not know all calls of the window. The gateway or other
-    programs may have made the unknown calls. In this case at least half of `full` counts as spent.
+    If `is_known` is false, this replica does not know all calls of the window. At least half of
+    `full` then counts as spent.
     """
     counted = spent if is_known else max(spent, full // 2)
     return min(holds, max(1, full // _LEAST, int(counted * _KEPT)))
@@ -86,8 +83,8 @@ _ALL_OF_IT: Final = 1.0
 
 
 def transit(window: float) -> float:
-    """The margin for transit in seconds. Two calls may take different times to reach the upstream.
-    The margin is the largest difference that is expected."""
+    """The margin for transit: one call may take this many seconds longer to reach the upstream than
+    another."""
     return min(1.0, window / 10.0)
 
 
@@ -95,11 +92,12 @@ def transit(window: float) -> float:
 class Past:
     """The known calls of a limit that several replicas share.
 
-    `times` has the time of each known call, including calls that are granted for a later time. The
-    other replicas may have spent the rest of the limit, at `until` at the latest. The rest
-    therefore counts as spent at `until`, except for `claim` calls of each replica, which the
-    replica may still make. `until` None: only the known calls were spent. `own` has the calls of
-    this replica, which count completely in its own part.
+    limit  how many calls these replicas may make in a window
+    times  the time of each known call, including calls that are granted for later
+    until  the time until which the other replicas may have spent the rest of the limit. The rest
+           counts as spent at `until`, except for the claims. None: only the known calls were spent
+    claim  how many calls of the rest each replica may still make
+    own    the calls of this replica, which count completely in its own part
     """
 
     limit: int
@@ -112,11 +110,11 @@ class Past:
 class WindowLog:
     """Keeps the times of the last calls, and allows at most `limit` calls in any `window` seconds.
 
-    This is no token bucket. Within one window a token bucket would allow a burst in addition to the
-    full limit. A call made at `t` counts in [t, t + window). The `window` of a log already has the
-    margin for transit (see `Stretch`). A call that is granted for a later time `t` counts from the
-    moment of the grant until `t + window`. A lowered limit stays for ten seasons. After these it
-    rises in each season. A season lasts `season` seconds (None: the window).
+    This is no token bucket, which would allow a burst in addition to the full limit. A call made at
+    `t` counts in [t, t + window). A call that is granted for a later time `t` counts from the grant
+    until `t + window`. `window` includes the margin for transit (see `Stretch`). A limit that a 429
+    lowered stays low for ten seasons, and then rises in each season. A season lasts `season`
+    seconds (None: the window).
     """
 
     __slots__ = (
@@ -159,8 +157,8 @@ class WindowLog:
     ) -> WindowLog:
         """A log for an unknown past: `free` calls may be made at once, the rest at the mean rate.
 
-        A part of each limit is reserved for each rank (its floor). If half of the limit counts as
-        spent, half of each floor counts as spent, and so on.
+        The past is made up: the calls that are not free count as spent, in the limit and (in
+        proportion) in the floor of each rank (the calls that are reserved for it).
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now
@@ -178,9 +176,8 @@ class WindowLog:
         return self._sent
 
     def try_take(self, now: float, rank: Rank = Rank.CALLER, patience: float = 0.0) -> float:
-        """Returns the seconds until the call may be made. If the wait is at most `patience`, the
-        call is granted, and is charged at the time when it may be made. Otherwise the call is
-        refused."""
+        """Charge a call at the first time when it may be made. If that is more than `patience`
+        seconds away, refuse the call instead. Returns the seconds until that time."""
         self._forget(now)
         wait = self._turn(now, rank) - now
         if wait > patience:
@@ -190,8 +187,8 @@ class WindowLog:
         return wait
 
     def move(self, stamp: float, now: float) -> bool:
-        """Move the charge of a call from `stamp` to `now`, which is later. Returns False if no call
-        is charged at `stamp` any more, or if that charge has left the window."""
+        """Move the charge of a call from `stamp` to `now`, which is later. Returns False if there
+        is no such charge in the window any more."""
         self._forget(now)
         moved = [sent for sent in (self._sent, *self._by_rank.values()) if _remove(sent, stamp)]
         for sent in moved:
@@ -204,15 +201,13 @@ class WindowLog:
             any(_remove(sent, stamp) for sent in self._by_rank.values())
 
     def limit(self, now: float) -> int:
-        """The current limit. A 429 may have lowered it."""
+        """The current limit, which a 429 may have lowered."""
         self._forget(now)
         return self._limit
 
     def refused(self, now: float) -> None:
-        """Lower the limit after a 429, because the calls of the last window were too many. Calls
-        that were granted for a later time are removed, because they were not sent. They have to be
-        granted again under the lower limit. Calls that are only assumed (see `paced`) are not
-        counted."""
+        """Lower the limit after a 429. Calls that were granted for later were not sent, so they are
+        removed: they have to be granted again. Made-up calls (see `paced`) do not count."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
@@ -230,10 +225,9 @@ class WindowLog:
         return max(0, self._limit - len(self._sent))
 
     def share(self, past: Past, parts: int) -> None:
-        """Turn this log into one of `parts` equal parts of the limit in `past`. Together the parts
-        grant the calls that are left of this limit. Whenever `parts` more calls of the limit are
-        free, each part may make one more call. The limit of a part is at least one call, even if
-        there are more parts than calls."""
+        """Turn this log into one of `parts` equal parts of the limit in `past`. Whenever `parts`
+        more calls of this limit are free, each part may make one more. The limit of a part is at
+        least one call."""
         self._full = self._limit = max(1, past.limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
         times = sorted(past.times)
@@ -244,13 +238,12 @@ class WindowLog:
         first = len(times) - past.limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
         # Another replica may know fewer replicas, and spend more of what has become free. So this
-        # replica never spends more than its part, its calls from before the division included.
+        # replica never spends more than its part, including its calls from before the division.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
         self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
 
     def follow(self, other: WindowLog) -> None:
-        """Take the place of the log `other`, which has another limit. From now on the calls of
-        `other` count in this log."""
+        """Take the place of `other`, a log with another limit, and count its calls."""
         self._born = other._born
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
@@ -258,9 +251,9 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time at which a call of the rank may be made.
 
-        When spent calls leave the window, more calls may be reserved for the floors of other ranks:
-        at most one more for each call that left. Therefore, a call that may be made at one time may
-        also be made at each later time. A binary search can find the first such time.
+        When a spent call leaves the window, at most one more call becomes reserved for other ranks.
+        So a call that may be made at one time may be made at each later time, and a binary search
+        finds the first.
         """
         if self._may_go(now, rank):
             return now
@@ -311,19 +304,18 @@ def _remove(stamps: list[float], stamp: float) -> bool:
     return False
 
 
-# A log keeps at most this many timestamps. After an unknown past, all timestamps of a log are
-# written in one step. Redis or the event loop is blocked during this step.
+# A log keeps at most this many timestamps. After an unknown past they are all written in one
+# step, which blocks Redis or the event loop.
 MOST_KEPT: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of a window: at most `limit` calls in any `span` seconds. A window has `parts`
-    stretches.
+    """A part of the window of a high rate: at most `limit` calls in any `span` seconds. A window
+    has `parts` stretches, so that the number of timestamps in memory is bounded.
 
-    All stretches of a window together have at most as many calls as the rate allows. If the limit
-    cannot be divided evenly, the remainder is not used. The spans together are as long as the
-    window and its margin for transit.
+    The spans together are as long as the window and its margin for transit. The limit of a stretch
+    is rounded down, so the stretches never allow more than the rate.
     """
 
     limit: int

@@ -1,10 +1,10 @@
-"""The budget that replicas share in Redis, and the part that a replica may spend without Redis.
+"""The budget that replicas share in Redis, and the share of it that a replica may spend without
+Redis.
 
-One rule holds in all uncertain cases: a call counts as free only if this replica knows that it is
-free. All other calls count as spent. Uncertain cases are: this replica has just started, Redis is
-away or slow, Redis has lost its data, or the clock of Redis was changed. Each replica may spend an
-equal part of the calls that are free by this rule. call_permits decides when a call is paid, and
-from which budget.
+`ports/budget` explains the words (look, part, share, claim, silent, life). One rule holds after a
+start, while Redis is away or slow, and after Redis has lost its data or its clock was set: a call
+counts as free only if this replica knows that it is free. Each replica may spend an equal part of
+these free calls.
 """
 
 from __future__ import annotations
@@ -33,20 +33,18 @@ from gateway.ports import (
 
 # Seconds between two looks at the shared budget.
 LOOK: Final = 0.5
-# The most scopes (names of budgets) that are looked at, and the most scopes in one round trip. If
-# there are more scopes, only the most recently used ones are looked at.
+# The most scopes (names of budgets) that are looked at (the most recently used ones), and the most
+# scopes in one round trip.
 _MOST: Final = 1_000
 _AT_ONCE: Final = 50
-# The most attempts to get an answer. An attempt is repeated if the shared budget has lost its data,
-# or answers late.
+# The most attempts, if the shared budget has lost its data or answers late.
 _TRIES: Final = 3
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A call that this replica made at `at` (monotonic). A new life of the shared budget begins
-    when the shared budget has lost its data. `life` tells in which life the shared budget learned
-    of the call. `life` is 0 if the shared budget does not know the call."""
+    """A call that this replica made at `at` (monotonic). `life` is the life of the shared budget
+    that knows the call, 0 if none does."""
 
     at: float
     charge: Charge
@@ -55,24 +53,28 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Account:
-    """The state of one scope in this replica. `known` is the result of the last look. `asked`
-    counts the calls that this replica has asked for after that look. `share_of` is the value that
-    `asked` had when this replica computed its share. `share_of` is None if there is no share. After
-    the shared budget has lost its data, `earlier` is the last result from before the loss. When
-    that result has been reported, `earlier` is None again."""
+    """The state of one scope in this replica.
+
+    known     the result of the last look
+    earlier   after a loss of the shared budget's data: the last result from before the loss, until
+              it has been reported
+    asked     how many calls this replica has asked for after the last look
+    share_of  the value of `asked` when the share was computed. None: it has to be computed
+    sent      the calls that this replica made lately
+    lives     how many calls in `sent` have each value of `life`. `sent` may be long, and is read
+              only if these counts show that there is something to report
+    """
 
     known: KnownBudget | None = None
     earlier: KnownBudget | None = None
     asked: int = 0
     share_of: int | None = None
     sent: deque[_Sent] = field(default_factory=deque)
-    # For each value of `life`, the number of calls in `sent` with this value. With these counts,
-    # `sent` (long, if many calls are allowed) is read only if there is something to report.
     lives: Counter[int] = field(default_factory=Counter)
 
     @property
     def claim(self) -> int:
-        """How many calls this replica may still make without asking the shared budget."""
+        """What is left of this replica's claim."""
         if self.known is None:
             return 0
         return max(0, self.known.claim - self.asked - self.lives[0])
@@ -85,7 +87,6 @@ class _Account:
         return [each for each in self.sent if each.life != life or not life]
 
     def add(self, sent: _Sent) -> None:
-        """Note a call that was just made."""
         self.sent.append(sent)
         self.lives[sent.life] += 1
 
@@ -94,16 +95,16 @@ class _Account:
         self.lives = Counter(each.life for each in self.sent)
 
     def forget(self, before: float) -> None:
-        """Forget the calls that were made before this time."""
         while self.sent and self.sent[0].at < before:
             self.lives[self.sent.popleft().life] -= 1
 
 
 class Shares:
-    """A Budget for one of several replicas. `replicas` returns how many replicas are alive.
+    """A Budget for one of several replicas: pays from the shared budget, or from this replica's
+    share.
 
-    `scopes` returns scopes that are looked at from the start, so that their spent calls are known
-    when the first request comes.
+    `replicas` returns how many replicas are alive. `scopes` returns scopes that are looked at from
+    the start, so that their spent calls are known when the first request comes.
     """
 
     def __init__(
@@ -142,12 +143,11 @@ class Shares:
                 await self.look(scopes[first : first + _AT_ONCE])
 
     async def look(self, scopes: Sequence[str]) -> None:
-        """Read how many calls of each scope are spent, and tell the shared budget which calls this
-        replica paid from its shares.
+        """Read the state of each scope, and report the calls that this replica paid from its share.
 
         The look is repeated if it was the first one, if the shared budget has lost its data, or if
-        it gave this replica a smaller part than before. The repeated look tells the shared budget
-        that this replica has received the new result, and no longer uses the old one.
+        the part became smaller. The repeated look tells the shared budget that this replica no
+        longer uses the old result.
         """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
@@ -195,8 +195,8 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """As Budget.take."""
-        # After a 429 the gate of this replica is closed. The gate in Redis may be open, because
-        # Redis was away when the 429 came, or has lost its data.
+        # After a 429 the gate in Redis may be open nevertheless: Redis was away when the 429 came,
+        # or has lost its data.
         self._refuse_behind_own_gate(scope)
         try:
             charge = await self._ask(scope, purpose, guessed=guessed, patience=patience)
@@ -245,21 +245,19 @@ class Shares:
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
-        """The calls that were spent from a limit (None if unknown), and the number of replicas that
-        divide the limit. The other replicas need some time to notice that this replica is missing.
-        During this time they spend calls that this replica does not see. The parts of the silent
-        replicas are kept for them. So the limit in the result is the sum of the parts of all
-        replicas that are not silent. These replicas divide it, and this replica is one of them."""
+        """The calls that were spent from the limit of the replicas that are not silent (None:
+        unknown), and the number of these replicas. The parts of the silent replicas are kept for
+        them."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:  # no part yet, as at a start without Redis
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # If there are other replicas, the rest of the limit (see `Past`) counts as spent at
-        # `until`. This rest includes the calls that Redis granted after `known.at`. If these calls
-        # were added to `times`, they would count twice. The same holds for a call that was granted
-        # for a later turn: it may be among `known.ages` already.
+        # No call should count twice. If there are other replicas, the calls that Redis granted
+        # after `known.at` count in the rest of the limit, which is spent at `until` (see `Past`):
+        # by then the other replicas know that this one is silent. A call that was granted for later
+        # may be among `known.ages` already.
         times += [
             each.at
             for each in account.sent
@@ -272,9 +270,8 @@ class Shares:
         return Past(heard * share, times, until, account.claim, own), heard
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Budget.enter. None if the turn came from a share, or if Redis does not confirm the
-        turn. After None the caller has to ask for the call again, because other replicas may not
-        have counted this call."""
+        """As Budget.enter. None if the call was paid from a share, or if Redis does not confirm the
+        charge: other replicas may not have counted this call."""
         self._drop(scope, charge)
         if charge.is_share:
             await self._own.give_back(scope, charge)
@@ -286,8 +283,8 @@ class Shares:
         return None if entered is None else await self._granted(scope, entered)
 
     async def _enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Count the call from this moment on. This step is repeated if the answer was late, because
-        the call has to count in the window in which it is made."""
+        """Count the call from this moment on. If the answer was late, count it again, because the
+        call has to count in the window in which it is made."""
         for _ in range(_TRIES):
             asked = self._clock.monotonic()
             entered = await self._shared.enter(scope, charge)
@@ -332,8 +329,8 @@ class Shares:
             closed = await self._shared.close(scope, retry_after)
         except RedisUnavailable:
             return await self._own.close(scope, retry_after)
-        # The gate of this replica closes for the same time, without jitter of its own. So this
-        # replica may send the probe almost as soon as Redis allows it.
+        # No jitter is added, so that this replica may send the probe almost as soon as Redis allows
+        # it.
         self._own.hold(scope, closed.seconds)
         return closed
 
@@ -353,8 +350,8 @@ class Shares:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """As Budget.view, for the shared budget. `gate_closed_for` is the time until both gates are
-        open: the gate in Redis, and the gate of this replica."""
+        """As Budget.view, for the shared budget. `gate_closed_for` is the time until the gate in
+        Redis and the gate of this replica are both open."""
         shared, own = self._shared.view(scope), self._own.view(scope)
         return replace(shared, gate_closed_for=max(shared.gate_closed_for, own.gate_closed_for))
 
@@ -370,6 +367,5 @@ class Shares:
         return account
 
     def _forget(self, scope: str, account: _Account, now: float) -> None:
-        """Remove the calls that are too old to count in a window."""
         window = self._shared.view(scope).window
         account.forget(now - window - transit(window))
