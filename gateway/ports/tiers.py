@@ -12,14 +12,13 @@ import msgspec
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.vocabulary import Detail, Outcome, StoreVerdict, Tier
 
-# The value of `Held.checked_at` if Redis was not asked about an entry, or does not agree with the
-# entry. As the value of `Held.until` it means that no decision about the entry may be used again.
+# As `Held.checked_at`: Redis was not asked about the entry, or does not agree with it. As
+# `Held.until`: no decision about the entry may be used again.
 NEVER: Final = -math.inf
 
 
 class Count(Protocol):
-    """Counts one answer: its seconds, its age, its client, the caller's `traceparent` if that is
-    valid, and the request (its training's id, and whether it is a HEAD)."""
+    """Counts one answer. `traceparent` is that of the caller, None if it is not valid."""
 
     def __call__(  # noqa: PLR0917 -- names would cost each hit
         self,
@@ -37,8 +36,8 @@ class HitLabels:
     """How answers with the same outcome, tier, detail and status are logged and counted. Thousands
     of answers share one object.
 
-    `status` is that of the entry. `count` counts an answer with that status. `count_not_modified`
-    counts a 304. `is_routine`: only a sample of these answers is logged.
+    `status` is the entry's status. `count` counts an answer with this status, `count_not_modified`
+    a 304. `is_routine`: only a sample of these answers is logged.
     """
 
     __slots__ = (
@@ -64,28 +63,29 @@ class HitLabels:
 
 
 class Held(msgspec.Struct, gc=False):
-    """An entry as L1 holds it, with its head rendered.
+    """An entry as L1 holds it, with its rendered head.
 
-    head        the lines of the header fields; a 304 has only the lines from byte `brief_at` on
-    checked_at  the monotonic time when Redis was last known to agree with the entry
-    is_plain    the entry has a version, and does not depend on the request's fields (`Vary`). While
-                the entry is fresh, each caller of its key may get it
-    is_purged   the entry may only be used for rescue, whatever Redis says or forgets
-    is_verbatim the head has the upstream's own caching fields
-    is_codable  a compressed form is worth its cost; `coded` is the compressed form, which is made
-                when a caller first wants it
-    cost        the bytes that L1 counts for the entry
-    reads       how often the entry was read in L1; `reads_before` counts the reads before its last
-                confirmation
+    head          the lines of the header fields; a 304 has only those from byte `brief_at` on
+    checked_at    when Redis was last known to agree with the entry (monotonic)
+    is_plain      each caller of the key may get the fresh entry: it has a version, and does not
+                  depend on request fields (`Vary`)
+    is_purged     the entry may only be used for rescue, whatever Redis says or forgets
+    is_verbatim   the head has the upstream's own caching fields
+    is_codable    a compressed form is worth its cost
+    coded         the compressed form, made when a caller first wants it
+    cost          the bytes that L1 counts for the entry
+    reads         how often the entry was read in L1
+    reads_before  how many of these reads came before the last confirmation
 
-    The fields from `until` to `born` record a decision that L1 may serve the entry. The decision
-    may be used again until the monotonic time `until` (at most a second after the decision). In
-    addition, `Confirming.edition` must still return this `edition`. The answer is counted with
-    these `labels`, and has the lines `moment` after its head. The age of the entry counts from
-    `born` (monotonic).
+    A decision that L1 may serve the entry is used again, for a second at most:
 
-    The garbage collector ignores these objects, because there are many of them and none is part of
-    a cycle.
+    until    the monotonic time until which it may be used
+    edition  it may be used only as long as `Confirming.edition` returns this object
+    labels   how the answers are counted
+    moment   the lines after the head
+    born     the age of the entry counts from this monotonic time
+
+    The garbage collector ignores these objects: there are many, and none is part of a cycle.
     """
 
     # The fields that each hit reads are together, at the beginning.
@@ -109,7 +109,7 @@ class Held(msgspec.Struct, gc=False):
     reads_before: int = 0
 
     def __post_init__(self) -> None:
-        """Copy the reference to the entry's body into this object, where a hit reads it faster."""
+        """Copy the reference to the entry's body to a place where a hit reads it faster."""
         self.body = self.entry.body
 
     def but(self, **changes: object) -> Held:
@@ -128,19 +128,19 @@ class Held(msgspec.Struct, gc=False):
         self.reads = max(self.reads, before.reads)
 
     def doubt(self) -> None:
-        """From now on the entry is served only after Redis was asked. While Redis cannot be asked,
-        this has no effect: the replica goes on with what it holds (`Confirming.vouches_alone`)."""
+        """From now on, ask Redis before the entry is served. This has no effect while Redis cannot
+        be asked (`Confirming.vouches_alone`)."""
         self.checked_at = self.until = NEVER
 
     def leave_to_rescue(self) -> None:
-        """From now on the entry may only be used for rescue."""
+        """From now on, use the entry only for rescue."""
         self.is_purged = True
         self.doubt()
 
 
 class LocalStore(Protocol):
-    """L1. Its size in bytes has a bound. If L1 is full, the least recently used entry is evicted.
-    No method awaits."""
+    """L1: holds entries up to a number of bytes, and then evicts the least recently used entry. No
+    method awaits."""
 
     def get(self, key: Key) -> Held | None:
         """The entry under the key, which becomes the most recently used."""
@@ -151,18 +151,17 @@ class LocalStore(Protocol):
         ...
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold the entry as the most recently used, in place of the entry that was held under the
-        key. An entry is not held if it alone is larger than the bound of L1."""
+        """Hold the entry as the most recently used, in place of an earlier one under the key. An
+        entry that alone is larger than L1 is not held."""
         ...
 
     def offer(self, key: Key, held: Held) -> bool:
-        """Hold the entry as the least recently used, if there is room and nothing is held under the
-        key. Returns whether the entry is held."""
+        """Hold the entry as the least recently used, if there is room and the key has none. Returns
+        whether the entry is held."""
         ...
 
     def replace(self, key: Key, held: Held) -> None:
-        """Replace the entry that is held under the key. There must be such an entry. This does not
-        count as a use."""
+        """Replace the entry under the key, which must have one. This does not count as a use."""
         ...
 
     def drop(self, key: Key) -> bool:
@@ -174,12 +173,12 @@ class LocalStore(Protocol):
         ...
 
     def keys(self, partition: str | None = None, training_ids: Set[str] | None = None) -> list[Key]:
-        """All keys that are held, or only those with this partition, with one of these training
-        ids, or both. Each call reads every key."""
+        """All keys, or only those with this partition, with one of these training ids, or both.
+        Each call reads every key."""
         ...
 
     def last_used(self, most: int) -> list[Key]:
-        """The keys that were used last, at most `most` of them, the most recent first."""
+        """At most `most` keys that were used last, the most recent first."""
         ...
 
     @property
@@ -195,11 +194,11 @@ class LocalStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The result of a look-up in the shared store. `floor` is None if there never was a floor, or
-    if the floor is lost. In both cases `entry` is None too. With a floor, `entry` is None if there
-    is no body, or if the body may not even be used for rescue.
+    """The result of a look-up in the shared store.
 
-    A response that was fetched at `struck_at` (the shared clock) or before is ruled out.
+    entry      None without a floor or a body, or if the body may not even be used for rescue
+    floor      None if there never was a floor, or if it is lost
+    struck_at  responses that were fetched at this time (the shared clock) or before are ruled out
     """
 
     entry: Entry | None
@@ -209,7 +208,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The verdict on an entry that was offered to the store, and the floor after the verdict (None:
+    """The verdict on an entry that was offered to the store, and the floor after it (None:
     unknown)."""
 
     verdict: StoreVerdict
@@ -218,8 +217,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """How many replicas Redis has, and how many of them have all that was written. Each replica of
-    Redis may become its master."""
+    """How many replicas Redis has, and how many of them have all that was written."""
 
     known: int
     acknowledged: int
@@ -229,10 +227,9 @@ class Copies:
 class Standing:
     """The state of a key without its body.
 
-    `last` reads the last confirmation of the body. It returns None if that confirmation is not
-    known. A call of `last` costs more than reading the floor, and is needed only if the floor was
-    confirmed later than the entry. A response that was fetched at `struck_at` (the shared clock) or
-    before is ruled out.
+    last       reads the last confirmation of the body (None: not known). This costs more than
+               reading the floor, and is needed only if the floor was confirmed later than the entry
+    struck_at  as in `Found`
     """
 
     floor: Floor
@@ -243,7 +240,8 @@ class Standing:
 class SharedStore(Protocol):
     """L2: bodies and version floors that all replicas see.
 
-    Every call raises RedisUnavailable if it gets no answer within the timeout.
+    Every call raises RedisUnavailable if it gets no answer within the timeout. All calls of
+    `lookup` in one turn of the event loop share one round trip, and so do all calls of `confirm`.
     """
 
     @property
@@ -257,19 +255,16 @@ class SharedStore(Protocol):
 
     @property
     def holds_bodies(self) -> bool:
-        """Whether the store has bodies in addition to floors. False for the store of a process
-        without Redis, because such a process has bodies in L1 only."""
+        """Whether the store has bodies in addition to floors. False in a process without Redis."""
         ...
 
     def lookup(self, key: Key) -> Awaitable[Found]:
-        """The body and the floor of a key. All look-ups in one turn of the event loop share one
-        round trip. A store may return a future, so that no key needs a task."""
+        """The body and the floor of a key. May return a future, so that no key needs a task."""
         ...
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The state of each key (None: nothing is known). All such calls in one turn of the event
-        loop share one round trip. Keys whose node cannot be asked are left out. Raises if no node
-        can be asked."""
+        """The state of each key (None: nothing is known). Keys whose node cannot be asked are left
+        out. Raises if no node can be asked."""
         ...
 
     async def begin(self, key: Key) -> Ticket:
@@ -277,8 +272,8 @@ class SharedStore(Protocol):
         ...
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Store an entry for `keep` seconds (> 0), if the floor still has the generation and the
-        epoch of the entry's ticket, and no later version is known."""
+        """Store an entry for `keep` seconds (> 0), if no later version is known, and the floor
+        still has the generation and the epoch of the entry's ticket."""
         ...
 
     async def drop(self, key: Key) -> None:
@@ -288,23 +283,23 @@ class SharedStore(Protocol):
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Invalidate the versions older than `updated_at` (None: all) in every partition. This
-        applies to stored versions, and to versions that fetches in flight will bring. After a
-        `soft` order the stored versions may still be used for rescue."""
+        """Invalidate the versions older than `updated_at` (None: all) in every partition, including
+        those that fetches in flight will bring. After a `soft` order, stored versions may still be
+        used for rescue."""
         ...
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Invalidate all responses that were fetched for a partition until now, and the responses
-        of fetches in flight. This is one step, however much is stored."""
+        """Invalidate all responses of a partition until now, including those of fetches in flight.
+        This is one step, however much is stored."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """For all keys, or for all keys of one partition: raise the generation, forget the
-        versions, and remove the bodies. `soft` keeps the bodies for rescue. Returns the number of
-        keys."""
+        """Raise the generation of all keys (or of all keys of one partition), forget their
+        versions, and remove their bodies. `soft` keeps the bodies for rescue. Returns how many keys
+        there were."""
         ...
 
     async def secure(self, patience: float) -> Copies | None:
-        """Wait until all replicas of Redis have all data that was written before this call. Waits
-        for `patience` seconds at most. None if Redis has no replicas."""
+        """Wait until all replicas of Redis have the data that was written before, for `patience`
+        seconds at most. None if Redis has no replicas."""
         ...
