@@ -1,9 +1,7 @@
 """Breaker, gate and backoff decide when a call may be made after failures. The breaker opens after
-several failures in a row. The gate closes after one 429. The rate window is in `window_log`.
+several failures in a row. The gate closes after one 429.
 
-The functions depend only on their arguments: a state, the time and the jitter. This module reads no
-clock, makes no random number and does not wait. `now` is seconds on a clock that does not run
-backwards. All times that are used with one state come from the same clock.
+`now` is seconds on a clock that does not run backwards, the same clock for all times of a state.
 """
 
 from __future__ import annotations
@@ -13,9 +11,8 @@ from typing import Final
 
 from gateway.core.vocabulary import Circuit
 
-# How long a gate stays closed, in seconds. The time is never shorter than SHORTEST_HOLD or longer
-# than LONGEST_HOLD. If the upstream states no time, the backoff is used, which grows from
-# FIRST_HOLD to LAST_HOLD.
+# How long a gate stays closed, in seconds: between SHORTEST_HOLD and LONGEST_HOLD. If the upstream
+# states no time, it grows from FIRST_HOLD to LAST_HOLD with each refusal.
 SHORTEST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 3600.0
 FIRST_HOLD: Final = 30.0
@@ -28,8 +25,8 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
     """Seconds to wait after the `attempt`-th failure in a row. The wait doubles from `base` to
     `cap`.
 
-    `jitter` in [0, 1) subtracts up to half of the wait. Calls that failed at the same time are thus
-    repeated at different times.
+    `jitter` in [0, 1) subtracts up to half of the wait, so that calls that failed at the same time
+    are repeated at different times.
     """
     doublings = min(max(attempt - 1, 0), _MOST_DOUBLINGS)
     return min(cap, base * 2.0**doublings) * (1.0 - jitter / 2.0)
@@ -37,8 +34,8 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The wait between a failed fetch of a key and the next background refresh of the key:
-    `backoff`, but at least `least` seconds."""
+    """The wait between a failed fetch of a key and the next background refresh of the key, at least
+    `least` seconds (see `backoff`)."""
 
     base: float
     cap: float
@@ -55,8 +52,8 @@ class BreakerRule:
     """`threshold` failures in a row open a breaker, for a time that grows from `base` to `cap`
     seconds, less jitter (see `backoff`).
 
-    `patience` (seconds) is how long one probe may stop all other calls. `patience` is longer than
-    the deadline of any call.
+    `patience` is the seconds for which one probe may stop all other calls. It is longer than the
+    deadline of any call.
     """
 
     threshold: int
@@ -70,8 +67,8 @@ class Breaker:
     """The state of a circuit breaker: closed, open until a time, or half open with one probe (a
     call that tests whether the upstream answers again).
 
-    While the breaker is open, the results of earlier calls change nothing. While it is half open,
-    the result of any call counts as the result of the probe.
+    While the breaker is open, results of earlier calls change nothing. While it is half open, any
+    result counts as that of the probe.
     """
 
     failures: int = 0
@@ -92,10 +89,7 @@ class Breaker:
 
     def try_call(self, rule: BreakerRule, now: float) -> Breaker | None:
         """The next state if a call is made now. None if no call may be made. If a probe is due, the
-        call is the probe.
-
-        If a probe has no result within `rule.patience`, the next call may be another probe.
-        """
+        call is the probe. If a probe has no result within `rule.patience`, another one is due."""
         if self.open_until is None:
             return self
         if now < self.open_until:
@@ -109,8 +103,8 @@ class Breaker:
     def record_failure(self, rule: BreakerRule, now: float, jitter: float) -> Breaker:
         """The state after a call that failed. `jitter` is in [0, 1).
 
-        The count of failures is not reset when the breaker opens. One failed probe is therefore
-        enough to open the breaker again.
+        The count of failures stays when the breaker opens, so one failed probe opens the breaker
+        again.
         """
         if self.circuit is Circuit.OPEN:
             return self
@@ -126,7 +120,7 @@ class Gate:
     """The state after a 429: the gate is open, closed until a time, or closed with one probe under
     way.
 
-    `probe` is the time when the probe under way was allowed. None: no probe is under way.
+    `probe` is the time when the probe under way was allowed (None: no probe is under way).
     """
 
     closed_until: float | None = None
@@ -145,8 +139,8 @@ class Gate:
     def close(self, now: float, retry_after: float | None, jitter: float) -> Gate:
         """The gate after a 429. `retry_after` is in seconds, None if the upstream stated no time.
 
-        Calls that were in flight when the gate closed may also get a 429. If no probe was sent yet,
-        such a 429 does not count as another refusal. It can only make the gate stay closed for
+        A call that was in flight when the gate closed may also get a 429. If no probe was sent yet,
+        such a 429 does not count as another refusal: it can only make the gate stay closed for
         longer.
         """
         straggler = not self.is_open and self.probe is None
@@ -160,33 +154,30 @@ class Gate:
         """The next gate if this call is sent as the probe. None if the gate is open, or if the call
         may not be the probe.
 
-        After this call, no other call may be a probe for `patience` seconds. `patience` is longer
-        than the deadline of any call.
+        For `patience` seconds (longer than the deadline of any call) no other call may be the
+        probe.
         """
         if self.closed_until is None or now < self.closed_until:
             return None
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The next gate if the probe was never sent. `probe` is the time when that probe was
-        allowed. The next call may be the probe. Nothing changes if another probe is under way, or
-        none."""
+        """The next gate if the probe that was allowed at the time `probe` was never sent: the next
+        call may be the probe. Nothing changes if another probe is under way, or none."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:
         """The gate after a response other than 429.
 
-        A response opens the gate if a probe is under way, or if the time `closed_until` has come.
-        Otherwise the response belongs to a call that was sent before the gate closed, and changes
-        nothing.
+        It opens if a probe is under way, or if the time `closed_until` has come. Otherwise the call
+        was sent before the gate closed, and nothing changes.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:
     """Seconds for which a gate stays closed: the time that the upstream stated, otherwise the
-    backoff. Jitter makes it longer, by a tenth at most. The result is between SHORTEST_HOLD and
-    LONGEST_HOLD."""
+    backoff. Jitter adds up to a tenth."""
     if retry_after is None:
         retry_after = backoff(refusals, FIRST_HOLD, LAST_HOLD, 0.0)
     return min(LONGEST_HOLD, max(SHORTEST_HOLD, retry_after) * (1.0 + jitter / 10.0))

@@ -1,8 +1,5 @@
 """The priority of calls if the budget is short: each purpose of a call has a rank, and each rank
-has a part of the limit.
-
-This module has values and arithmetic. `window_log` decides when a call may be made.
-"""
+has a part of the limit."""
 
 from __future__ import annotations
 
@@ -15,8 +12,8 @@ from gateway.core.vocabulary import Purpose
 
 
 class Rank(StrEnum):
-    """The priority of a call. Redis has one log of calls for each rank. lua/budget.lua gets these
-    logs in the order of the ranks in this class."""
+    """The priority of a call. lua/budget.lua gets the logs of the ranks in the order of this
+    class."""
 
     CALLER = "caller"  # a caller waits, and nothing is stored
     VERSION = "version"  # a caller waits for a version that is not stored
@@ -53,13 +50,12 @@ _CALLED_FOR: Final = frozenset(
 
 
 def has_a_caller(purpose: Purpose) -> bool:
-    """Whether a call may wait until the budget allows it. This is so if a caller waits for the
-    response, except for a retry."""
+    """Whether a call may wait until the budget allows it: a caller waits for the response, and the
+    call is no retry."""
     return purpose in _CALLED_FOR
 
 
-# The part of a limit that is reserved for each rank. The sum is below two thirds, so that about a
-# third of the limit is never reserved.
+# The part of a limit that is reserved for each rank. About a third of the limit is never reserved.
 _FLOORS: Final = {
     Rank.CALLER: 0.2,
     Rank.VERSION: 0.1,
@@ -79,8 +75,8 @@ class Portion:
     """The part of one rank in any window: `floor` calls are reserved for the rank, and the rank may
     make at most `ceiling` calls.
 
-    If `always` is true, the floor is reserved at all times. Otherwise it is reserved only if a call
-    of the rank was refused within the last window.
+    If not `always`, the floor is reserved only if a call of the rank was refused in the last
+    window.
     """
 
     floor: int
@@ -92,8 +88,8 @@ Portions = Mapping[Rank, Portion]
 
 
 def portions(limit: int, sweep_share: float) -> Portions:
-    """The part of each rank in a limit. `sweep_share` in (0, 1] is the part of the limit that the
-    sweep may spend at most."""
+    """The part of each rank in a limit. `sweep_share` in (0, 1] is the part that the sweep may
+    spend at most."""
     ceilings = {Rank.SWEEP: sweep_share, Rank.GUESS: _GUESSES}
     return {
         rank: Portion(
@@ -118,11 +114,11 @@ def scaled(full: int, limit: int, sweep_share: float) -> Portions:
 
 
 def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of: Portions) -> int:
-    """The number of calls that a rank has to leave to the other ranks. `spent` has the number of
-    calls of each rank. `wanted` are the ranks with a call that was refused in the last window.
+    """How many calls a rank has to leave to the other ranks. `spent` has the number of calls of
+    each rank. `wanted` are the ranks with a call that was refused in the last window.
 
-    A rank that has spent less than its own floor has to leave only the floors that are always
-    reserved. Otherwise two ranks below their floors would wait for each other.
+    A rank that is below its own floor leaves only the floors that are always reserved. Otherwise
+    two such ranks would wait for each other.
     """
     is_below = spent[rank] < of[rank].floor
     kept_for = {other for other in RANKS if of[other].always}

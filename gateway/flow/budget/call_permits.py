@@ -4,10 +4,9 @@ Paying       how a call is paid for, and which callers wait until they may make 
 Credentials  callers' own credentials: accepted by the upstream, refused lately, or unknown
 Guesses      callers that ask for trainings that do not exist
 
-A caller waits if its turn comes in the first half of the time until its deadline. All other callers
-are told when to come back. A charge is given back only if the call was certainly not sent. Callers
-that guess tokens or ids must leave most calls to other callers. The number of remembered callers is
-bounded. Forgetting a caller costs a few calls, nothing else.
+A caller waits if its turn comes soon enough before its deadline. Otherwise it is told when to come
+back. Callers that guess tokens or ids must leave most calls to others. Only so many callers are
+remembered: forgetting one costs a few calls.
 """
 
 from __future__ import annotations
@@ -28,25 +27,25 @@ from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, Ga
 from gateway.core.vocabulary import AccessRefusal, Purpose
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
-# A caller may wait for its turn during this part of the time until its deadline. The rest of that
-# time is for the call itself.
+# A caller may wait for its turn during this part of the time until its deadline. The rest is for
+# the call itself.
 _PATIENCE: Final = 0.5
 # Seconds between two attempts while the gate's probe is under way, or while the shared budget
 # cannot be asked.
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# The most callers that wait. Each waiting caller has a task and a connection. The number is far
-# higher than the number of callers whose turn can come before their deadline.
+# The most callers that wait. Each has a task and a connection. The number is far higher than the
+# number of callers whose turn can come before their deadline.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
 _MOST_CREDENTIALS: Final = 10_000
 # How many misses of a caller (requests that need a call to the upstream) are remembered, and for
-# how many windows of the caller's budget.
+# how many windows of its budget.
 _REMEMBERED: Final = 20
 _WINDOWS: Final = 10
 # A caller counts as guessing if at least this number of its remembered misses ended in a 404, and
-# if these are at least half of its remembered misses.
+# at least half of them.
 _IN_VAIN: Final = 3
 # A caller also counts as guessing if many of its misses are under way at once: at least _FEW, and
 # at least `limit // _UNDER_WAY`.
@@ -58,8 +57,8 @@ Paid = TypeVar("Paid")
 
 
 class Paying:
-    """Pays for calls from the budget, and lets callers wait for their turn. `replicas` returns the
-    number of replicas that share the turns."""
+    """Pays for calls from the budget, and lets callers wait for their turn. `replicas` returns how
+    many replicas share the turns."""
 
     def __init__(
         self, budget: Budget, clock: Clock, observer: Observer, replicas: Callable[[], int]
@@ -73,8 +72,8 @@ class Paying:
         self._promised: FIFOCache[str, float] = FIFOCache(_MOST_SCOPES)
 
     async def pay(self, scope: str, call: Call) -> Charge:
-        """Pay for one call, and return as soon as the call may be sent. Raises BudgetExhausted or
-        GateClosed. Each of these refusals is counted in the metrics."""
+        """Pay for one call, and return as soon as it may be sent. Raises BudgetExhausted or
+        GateClosed, and counts each of these refusals."""
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
         paid = await self._within(patience, scope, call)
@@ -84,9 +83,9 @@ class Paying:
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """Change the time of a call's charge to now. The call was paid earlier, and was not sent
-        yet. If its charge is no longer valid, pay for the call anew, but do not wait: the call
-        occupies a connection that other calls may need. Raises as `pay`."""
+        """Pay at the moment of sending: the charge of a call that has waited is moved to now. If
+        that charge is no longer valid, pay anew without waiting: the call occupies a connection
+        that others may need. Raises as `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
@@ -94,8 +93,8 @@ class Paying:
         return entered or await self._within(0.0, scope, call)
 
     def gate_closed(self, scope: str) -> None:
-        """End the wait of all callers of this scope, because the upstream answered 429. Each of
-        these callers asks the budget again."""
+        """After a 429, end the wait of all callers of this scope. Each of them asks the budget
+        again."""
         self._queue.wake(scope)
 
     async def _within(self, patience: float, scope: str, call: Call) -> Charge:
@@ -106,8 +105,8 @@ class Paying:
             raise
 
     async def _in_turn(self, scope: str, call: Call, until: float) -> Charge:
-        """Wait for a turn. If the gate is closed or Redis is away, first wait for the gate or for
-        Redis, but not longer than until `until`."""
+        """Wait for a turn, until `until` at the latest. While the gate is closed or Redis is away,
+        wait for that first."""
         while True:
             try:
                 paid = await self._turn(scope, call, until)
@@ -139,8 +138,8 @@ class Paying:
             paid = await self._budget.take(
                 scope, call.purpose, guessed=call.guessed, patience=patience
             )
-            # The wait counts from the moment at which the budget answered. If a turn began earlier
-            # than this, the window of the turn could have one call too many.
+            # The wait counts from the moment when the budget answered. If the turn began earlier,
+            # its window could have one call too many.
             at = self._clock.monotonic() + paid.wait
         except BudgetExhausted:
             freed = self._queue.oust(scope, rank, who) if patience > 0.0 else None
@@ -164,8 +163,8 @@ class Paying:
             raise BudgetExhausted.of(view.limit, view.window, retry_after=_LOOK)
 
     def _told(self, scope: str, withheld: CallWithheld, call: Call) -> CallWithheld:
-        """The error for this caller. Each caller is told a later time than the previous caller, so
-        that not all callers come back for one free call."""
+        """The error for this caller. Each caller is told a later time than the previous one, so
+        that not all come back for one free call."""
         view = self._budget.view(scope)
         is_spent = isinstance(withheld, BudgetExhausted)
         if not is_spent or view.limit is None or not has_a_caller(call.purpose):
@@ -182,9 +181,11 @@ class Paying:
 
 @dataclass(slots=True, eq=False)
 class Place(Generic[Paid]):
-    """A turn at `at` (monotonic) for the caller `who`, with the charge for the call. A caller that
-    is ousted loses the turn to another caller. `ended` is set if the wait ends before the turn
-    comes."""
+    """A turn at `at` (monotonic) for the caller `who`, with the charge for the call.
+
+    `is_ousted`: the caller lost the turn to another caller. `ended` is set if the wait ends before
+    the turn comes.
+    """
 
     scope: str
     rank: Rank
@@ -196,7 +197,7 @@ class Place(Generic[Paid]):
 
 
 class WaitQueue(Generic[Paid]):
-    """The callers of this replica that wait for their turn. Nothing is charged here."""
+    """The callers of this replica that wait for their turn."""
 
     def __init__(self, clock: Clock, most: int = _MOST_WAITING) -> None:
         self._clock = clock
@@ -224,9 +225,9 @@ class WaitQueue(Generic[Paid]):
         return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
-        """Take the last place of the caller that has the most places, and return it for the caller
-        `who`. None if nobody of this scope and rank waits, or if the caller with the most places
-        has at most one place more than `who`. In this way no caller can fill the queue alone."""
+        """Take the last place of the caller with the most places, and return it for the caller
+        `who`, so that no caller can fill the queue alone. Only places of this scope and rank count.
+        None if there are none, or if that caller has at most one place more than `who`."""
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
         if not counts:
@@ -241,8 +242,7 @@ class WaitQueue(Generic[Paid]):
         return last
 
     def wake(self, scope: str) -> None:
-        """End the wait of all callers of this scope. Each of these callers asks the budget
-        again."""
+        """End the wait of all callers of this scope."""
         for place in self._places:
             if place.scope == scope:
                 place.ended.set()
@@ -251,9 +251,8 @@ class WaitQueue(Generic[Paid]):
 class Credentials:
     """Knows which credentials the upstream has accepted, and which ones it has refused lately.
 
-    All credentials that the upstream has not accepted yet share a small budget. After the upstream
-    refused a credential, no call is made with it for REFUSED_FOR seconds. This class knows a
-    credential only by its partition.
+    All credentials that the upstream has not accepted yet share a small budget. For REFUSED_FOR
+    seconds after a refusal, no call is made with the refused credential.
     """
 
     def __init__(self, budget: Budget, clock: Clock, observer: Observer) -> None:
@@ -275,7 +274,7 @@ class Credentials:
         del self._refused[partition]
 
     def judged(self, caller: Caller, status: int, sent_at: float) -> None:
-        """Note the status that the API answered to a call of this caller. The call was sent at
+        """Note the status that the API answered to a call of this caller, which was sent at
         `sent_at` (monotonic)."""
         if not caller.owns_token:
             return
@@ -290,8 +289,7 @@ class Credentials:
             self._accepted[partition] = None
 
     def refuse(self, partition: str) -> None:
-        """Note that the upstream answered 401 to this credential, in this replica or in another
-        one."""
+        """Note that the upstream answered 401 to this credential, in any replica."""
         self._accepted.pop(partition, None)
         self._refused[partition] = self._clock.monotonic()
 
@@ -302,8 +300,7 @@ class Credentials:
         """A context in which the caller's call is made. Raises AccessRefused or BudgetExhausted if
         the call may not be made.
 
-        `known`: a response is stored for the credential, so the upstream has already accepted the
-        credential.
+        `known`: a response is stored for the credential, so the upstream has accepted it before.
         """
         partition = caller.partition
         if known or not caller.owns_token or partition in self._accepted:
@@ -338,16 +335,16 @@ class Credentials:
 
 @dataclass(slots=True)
 class _Misses:
-    """The misses of one caller: when the last ones ended, which of these ended in a 404, and how
-    many other misses are under way."""
+    """The misses of one caller: when each of the last ones ended, and whether in a 404; also how
+    many others are under way."""
 
     ended: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     under_way: int = 0
 
 
 class Guesses:
-    """Finds the callers that guess ids, from the misses of each caller. `rates` has the budgets
-    with a limit of their own, and `usual` is the limit of all others (None: no limit)."""
+    """Finds the callers that guess ids, from the misses of each caller. `usual` is the limit of
+    budgets that have none in `rates` (None: no limit)."""
 
     def __init__(self, clock: Clock, usual: Rate | None, rates: OwnRates) -> None:
         self._clock = clock
@@ -356,8 +353,8 @@ class Guesses:
         self._records: FIFOCache[str, _Misses] = FIFOCache(_MOST_CALLERS)
 
     def is_guesser(self, who: str, scope: str) -> bool:
-        """Whether the next miss of this caller will probably end in a 404, or very many misses of
-        this caller are under way."""
+        """Whether the next miss of this caller will probably end in a 404, or very many of its
+        misses are under way."""
         rate, record = self._rates.of(scope, self._usual), self._records.get(who)
         if rate is None or record is None:
             return False
@@ -380,15 +377,15 @@ class Guesses:
             record.under_way -= 1
 
     def ended(self, who: str, *, in_vain: bool) -> None:
-        """Note that the upstream answered a miss. `in_vain`: the upstream has no such training."""
+        """Note that the upstream answered a miss. `in_vain`: it has no such training."""
         record = self._records.get(who)
         if record is not None:
             record.ended.append((self._clock.monotonic(), in_vain))
 
 
 def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:
-    """Seconds after which the budget is asked again. None if the budget is spent, and the caller
-    has to be turned away."""
+    """Seconds after which the budget is asked again. None: it is spent, and the caller has to be
+    turned away."""
     if isinstance(withheld, BudgetExhausted):
         return _LOOK if withheld.is_passing else None
     return _LOOK if withheld.is_probed else withheld.retry_after
