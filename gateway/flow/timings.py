@@ -1,9 +1,8 @@
 """Notes how long a request waited, and for which part of the work.
 
-Several requests may share a fetch. Each request joins and leaves the fetch at its own time. The
-fetch notes its intervals once. Each request takes the intervals that overlap with its own wait. The
-code that waits is several calls below the code that reads the times. Therefore a context variable
-has the notes of the current task. If a request is traced, each interval is also a span.
+Several requests may share a fetch, and join and leave it at different times. The fetch notes its
+intervals once, and each request takes those that overlap with its own wait. A context variable has
+the notes of the current task. If a request is traced, each interval is also a span.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Final
 from gateway.core.vocabulary import Part
 from gateway.ports import Clock, Span
 
-# If a request waits for another request's work, the span of this wait has this name.
+# The name of the span of a wait for another request's work.
 _FOLLOW: Final = "follow"
 
 
@@ -37,9 +36,8 @@ class Interval:
 class Spent:
     """The intervals of one request, or of one fetch.
 
-    `span` is the span of the request. For a fetch, it is the span of the request that began the
-    fetch. None if that request is not traced. If this fetch waited for a fetch of another replica,
-    `leader` is the `traceparent` of that other fetch.
+    `span` is the span of the request, or of the request that began the fetch (None: not traced).
+    `leader` is the `traceparent` of another replica's fetch for which this fetch waited.
     """
 
     clock: Clock
@@ -69,7 +67,7 @@ class Spent:
         return sums
 
     def share(self, shared: Spent, since: float) -> None:
-        """Add the intervals of a shared fetch. Only the time between `since` and now is added."""
+        """Add the intervals of a shared fetch, but only the time between `since` and now."""
         now = self.clock.monotonic()
         for each in shared.intervals:
             began, ended = max(each.began, since), min(each.ended, now)
@@ -82,7 +80,7 @@ _watched: ContextVar[Spent | None] = ContextVar("spent", default=None)
 
 @contextmanager
 def watched(spent: Spent | None) -> Iterator[None]:
-    """While the block runs, note its waits in `spent`. If `spent` is None, note nothing."""
+    """While the block runs, note its waits in `spent` (None: note nothing)."""
     before = _watched.set(spent)
     try:
         yield
@@ -110,8 +108,8 @@ def sharing(shared: Spent | None) -> Iterator[None]:
 
 @contextmanager
 def on(part: Part) -> Iterator[Span | None]:
-    """Note the time of the block as a wait for this part. Yields the span of the wait, or None if
-    the request is not traced."""
+    """Note the time of the block as a wait for this part. Yields the span of the wait (None: not
+    traced)."""
     spent = _watched.get()
     if spent is None:
         yield None
@@ -127,8 +125,8 @@ def on(part: Part) -> Iterator[Span | None]:
 
 
 def spent_by_beginner(clock: Clock) -> Spent:
-    """New notes for work that begins now, and that may last longer than the current request. The
-    notes have the span of the current request."""
+    """New notes, with the span of the current request, for work that may last longer than this
+    request."""
     mine = _watched.get()
     return Spent(clock, None if mine is None else mine.span)
 
@@ -140,8 +138,8 @@ def leading_span() -> str | None:
 
 
 def followed(traceparent: str | None, span: Span | None) -> None:
-    """Note that this fetch waited for a fetch of another replica. The span of that other fetch has
-    this `traceparent`. `span` is the span of the wait."""
+    """Note that this fetch waited for a fetch of another replica, whose span has this
+    `traceparent`. `span` is the span of the wait."""
     spent = _watched.get()
     if traceparent is None or spent is None:
         return
@@ -152,8 +150,7 @@ def followed(traceparent: str | None, span: Span | None) -> None:
 
 @contextmanager
 def _following(mine: Span, shared: Spent) -> Iterator[None]:
-    """Make a span for the wait for another request's work. Link the new span to the span of that
-    work."""
+    """Make a span for the wait for another request's work, and link it to the span of that work."""
     span = mine.part(_FOLLOW)
     try:
         yield

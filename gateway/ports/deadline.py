@@ -1,9 +1,8 @@
 """Deadlines for answers from outside this process: from Redis, the upstream or a caller.
 
 A timer that fires after a stall of our own loop (a CPU quota, a stopped process, long work) says
-nothing about the other side. The answer may be in the socket, and not read yet. A deadline
-therefore counts only the time in which this process could read. Before the deadline raises, the
-process reads once more.
+nothing about the other side: the answer may be in the socket, not read yet. A deadline therefore
+counts only the time in which this process could read, and reads once more before it raises.
 """
 
 from __future__ import annotations
@@ -12,23 +11,22 @@ import asyncio
 from types import TracebackType
 from typing import Final
 
-# A deadline is divided into about this number of equal steps. A step is not much shorter and not
-# much longer than the bounds below (seconds). Because of these bounds, a short deadline has fewer
-# steps, and a long one has more.
+# A deadline has about this number of equal steps. A short deadline has fewer and a long one has
+# more, because of the bounds below for a step (seconds).
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1
-# Turns of the loop for the last look: one turn to read the sockets, and one turn for each task that
-# passes the answer on (the driver's task, a shared task, and the task that waits).
+# Turns of the loop for the last look: one to read the sockets, and one for each task that passes
+# the answer on (the driver's task, a shared task, and the task that waits).
 _LAST_TURNS: Final = 4
 
 
 class Deadline:
     """`async with Deadline(seconds):` raises TimeoutError when the block takes longer.
 
-    A `Deadline` is like `asyncio.timeout`, but a step that ends late counts as one step, however
-    long the stall was. A stall therefore costs the other side one step at most. The number of steps
-    is fixed, so that stalls cannot postpone the end for ever.
+    It is like `asyncio.timeout`, but consists of a fixed number of steps. A step that ends late
+    counts as one step. So a stall of any length costs the other side one step at most, and stalls
+    cannot postpone the end for ever.
     """
 
     __slots__ = ("_due", "_handle", "_left", "_loop", "_step", "_timeout")
@@ -58,8 +56,7 @@ class Deadline:
         await self._timeout.__aexit__(kind, error, traceback)
 
     def _wait(self) -> None:
-        """Wait for the end of the next step. After the last step, take one last look at the
-        sockets."""
+        """Wait for the end of the next step. After the last one, look at the sockets once more."""
         if self._left == 0:
             self._look(_LAST_TURNS)
             return

@@ -17,21 +17,18 @@ from gateway.ports.tiers import Copies, SharedStore
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message from one replica to the others: entries are outdated, or a gate is closed. The
-    message never has a body.
+    """A message from one replica to the others: entries are outdated, or a gate is closed. It never
+    has a body.
 
-    CHANGED      trainings have changed in one partition: their versions before `updated_at` are
-                 outdated (None: all versions)
+    CHANGED      in one partition, the versions of these trainings before `updated_at` are outdated
     INVALIDATED  in every partition, the versions of these trainings before `updated_at` are invalid
-                 (None: all versions)
     PURGED       all entries are invalid, or only those of `partition` if it is given
-    REFUSED      the upstream refused the credential of `partition`: all entries of the partition
-                 are dropped
+    REFUSED      the upstream refused the credential of `partition`, whose entries are all dropped
     GATE_CLOSED  the gate of `scope` is closed, mostly by a 429: no call may be made before `until`
                  (the shared clock)
 
-    Entries that a `soft` order invalidated may still be used for rescue. `operator` is the name of
-    the operator who gave the order, None if there was no order.
+    `updated_at` None: all versions. Entries that a `soft` order invalidated may still be used for
+    rescue. `operator` is the name of the operator who gave the order (None: no order).
     """
 
     kind: NoticeKind
@@ -46,13 +43,15 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Confirmations:
-    """How many replicas are known, this one included, and how many of them have applied the order.
+    """How far an order has come.
 
-    `copies` are the replicas of Redis, if there are any. If a replica of Redis becomes the master
-    before it has the order, the order is lost. After the purge of a partition, `purged` is the
-    number of its keys. A replica that did not confirm the order may serve entries that are older
-    than the order. It does so until the time `until` (on the shared clock) at the latest, even if
-    the replica is cut off. `until` is None if all replicas have confirmed.
+    known      how many replicas are known, this one included
+    confirmed  how many of them have applied the order
+    copies     the replicas of Redis, if there are any. The order is lost if one of them becomes the
+               master before it has the order
+    purged     after the purge of a partition, the number of its keys
+    until      the time (on the shared clock) until which a replica that did not confirm may serve
+               entries older than the order. None if all have confirmed
     """
 
     known: int
@@ -64,7 +63,7 @@ class Confirmations:
 
 class Bus(Protocol):
     """Carries notices between the replicas. If a notice is lost, a replica learns of the change
-    later."""
+    later. Without other replicas, `counted_until` and `vouched_until` are infinite."""
 
     @property
     def replicas(self) -> int:
@@ -78,16 +77,14 @@ class Bus(Protocol):
 
     @property
     def counted_until(self) -> float:
-        """Until this monotonic time, orders wait for this replica. Infinite if there are no other
-        replicas."""
+        """Until this monotonic time, orders wait for this replica."""
         ...
 
     @property
     def vouched_until(self) -> float:
-        """If this replica did not confirm an order, it may serve entries older than the order until
-        this monotonic time. The result of the order tells this time, or a later one
-        (`Confirmations.until`). After this time the replica has to ask the shared store before it
-        serves an entry. Infinite if there are no other replicas."""
+        """Until this monotonic time, this replica may serve entries older than an order that it did
+        not confirm. After that it has to ask the shared store first. The result of the order tells
+        this time, or a later one (`Confirmations.until`)."""
         ...
 
     async def announce(self, notice: Notice) -> None:
@@ -96,19 +93,19 @@ class Bus(Protocol):
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
         """Send the notice to the other replicas, and wait until each of them has applied it, for
-        `patience` seconds at most. This replica counts as confirmed too, because it applies a
-        notice before it sends the notice. Raises RedisUnavailable."""
+        `patience` seconds at most. This replica counts as confirmed, because it applies a notice
+        before sending it. Raises RedisUnavailable."""
         ...
 
     async def enter(self) -> None:
-        """Register this replica before its first answer, so that orders wait for this replica. Does
-        nothing if Redis is away."""
+        """Register this replica before its first answer, so that orders wait for it. Does nothing
+        if Redis is away."""
         ...
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
-        """Hand each notice of another replica to `apply`. Call `gap` whenever notices may have been
-        missed. `gap` gets a monotonic time. Until this time, this replica may serve entries that
-        are older than a missed order. Runs until cancelled."""
+        """Hand each notice of another replica to `apply`, until cancelled. Whenever notices may
+        have been missed, call `gap` with the monotonic time until which this replica may serve
+        entries older than a missed order."""
         ...
 
 
@@ -120,18 +117,18 @@ class AloneBus:
 
     @property
     def is_connected(self) -> bool:
-        """Always True: nothing can be missed."""
+        """Always True."""
         return True
 
     async def announce(self, notice: Notice) -> None:
-        """Do nothing, because no other replica listens."""
+        """Do nothing."""
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
         """Count this replica only."""
         return Confirmations(known=1, confirmed=1)
 
     async def enter(self) -> None:
-        """Do nothing, because no other replica gives orders."""
+        """Do nothing."""
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
         """Return at once, because no notice ever arrives."""
@@ -141,8 +138,8 @@ class AloneBus:
 class Taken:
     """The ticket of a fetch, and whether this replica `leads` or follows another replica.
 
-    `token` names the leader's fetch: this replica's fetch if it `leads`, otherwise the fetch to
-    follow. `floor` is the floor of the key when the ticket was taken (None: not known).
+    `token` names the leader's fetch. `floor` is the floor of the key when the ticket was taken
+    (None: not known).
     """
 
     ticket: Ticket
@@ -167,11 +164,12 @@ class Lease(Protocol):
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, as SharedStore.begin does, and the lease of the key.
 
-        If another fetch has the lease, this replica normally follows that fetch, and is told how it
-        ended. There is one exception. If the key was invalidated or a later answer was accepted
-        after that fetch began, this replica leads. `unhurried`: no caller waits for the fetch.
-        During the pause after failures (see `release`) such a fetch may follow another one, but not
-        lead. If there is none to follow, the method raises BackedOff.
+        If another fetch has the lease, this replica follows that fetch, and is told how it ended.
+        But if the key was invalidated or a later answer was accepted after that fetch began, this
+        replica leads.
+
+        `unhurried`: no caller waits for the fetch. During the pause after failures (see `release`)
+        such a fetch may follow, but not lead. If there is no fetch to follow, raises BackedOff.
         """
         ...
 
@@ -185,21 +183,19 @@ class Lease(Protocol):
         """End the lease and tell the followers how the fetch ended. Does nothing if the lease is
         lost.
 
-        `pause` says for how long after a failure no replica makes an unhurried fetch of the key
-        (see `take`). The pause grows with each failure in a row. An answer of the upstream ends the
-        pause.
+        `pause` says how long after a failure no replica makes an unhurried fetch of the key (see
+        `take`). It grows with each failure in a row, and ends with an answer of the upstream.
         """
         ...
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Wait for the end of the fetch with that token, for `patience` seconds at most. Returns
-        how the fetch ended, or None if the fetch goes on. If the lease ended because nobody renewed
-        it, the ending is transient."""
+        how it ended (transient if nobody renewed the lease), or None if it goes on."""
         ...
 
 
 class AloneLease:
-    """The lease of a process that has no other replicas. Single-flight in the process is enough."""
+    """The lease of a process that has no other replicas."""
 
     lifetime = math.inf
 
@@ -211,13 +207,13 @@ class AloneLease:
         return Taken(await self._shared.begin(key), "", leads=True, floor=None)
 
     async def renew(self, key: Key, token: str) -> bool:
-        """Always True: this lease cannot be lost."""
+        """Always True."""
         return True
 
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """Do nothing. No replica follows, and this process remembers failures by itself."""
+        """Do nothing: this process remembers failures by itself."""
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Never called, because no other replica leads."""
@@ -226,8 +222,11 @@ class AloneLease:
 
 @dataclass(frozen=True, slots=True)
 class ModeOrder:
-    """An order to serve in a mode. `at` is the time of the order (seconds on the shared clock), and
-    `by` is the name of the operator who gave the order. `at` or `by` is None if it is not known."""
+    """An order to serve in a mode.
+
+    `at` is the time of the order (seconds on the shared clock), and `by` the operator who gave it
+    (None: not known).
+    """
 
     mode: Mode
     at: float | None = None
@@ -250,8 +249,8 @@ class AloneMode:
     """The mode of a process that has no other replicas: `Modes` itself remembers it."""
 
     async def read(self) -> ModeOrder | None:
-        """Always None, because no other replica takes orders."""
+        """Always None."""
         return None
 
     async def write(self, order: ModeOrder) -> None:
-        """Do nothing, because there is no other replica."""
+        """Do nothing."""

@@ -21,10 +21,10 @@ def _unknown() -> None:
 @dataclass(frozen=True, slots=True)
 class Compared:
     """The result of comparing an item of the list with its floor: the verdict, and the floor after
-    the comparison.
+    it.
 
     `is_held`: the store knows a body. `last` returns the latest confirmation of that body, by a
-    single answer or by a page. It returns None if that confirmation is not known.
+    single answer or by a page (None: not known).
     """
 
     verdict: ListVerdict
@@ -40,19 +40,25 @@ class ListStore(Protocol):
     """
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Compare each item with its floor, in one step: while the items are compared, Redis does
-        nothing else (half a millisecond for twenty). An item with the known version renews the
-        entry. From then on the entry's body is kept for `keep` seconds. An item with a later
-        version raises the floor. From then on the stored entry may only be used for rescue. An item
-        is ignored if an answer or an order concerning its training came after the page was asked
-        for."""
+        """Compare each item with its floor.
+
+        - If the item has the known version, the entry's body is kept for `keep` seconds from now.
+        - If it has a later version, the floor rises. The stored entry may then only be used for
+          rescue.
+        - If an answer or an order concerning its training came after the page was asked for, the
+          item is ignored.
+
+        This is one step, in which Redis does nothing else (half a millisecond for twenty items).
+        """
         ...
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """The list has raised the floor of the key to `updated_at`. Lower that floor again, so that
-        the stored entry may be served as before. Returns whether the floor was lowered. The floor
-        is not lowered if a single answer was accepted after the list raised the floor, or if an
-        order asked for `updated_at` or a later version."""
+        """Lower the floor of the key, after the list raised it to `updated_at`. The stored entry
+        may then be served as before. Returns whether the floor was lowered.
+
+        The floor stays if a single answer was accepted after the list raised it, or if an order
+        asked for `updated_at` or a later version.
+        """
         ...
 
 
@@ -72,10 +78,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """The state of a sweep after a page. `distinct` is the number of different trainings that the
-    sweep has met. `absent` are trainings that the last complete sweep met at this place of the
-    list, and that this sweep has not met. Only the first 400 trainings at this place are
-    compared."""
+    """The state of a sweep after a page.
+
+    distinct  how many different trainings the sweep has met
+    absent    trainings that the last complete sweep met at this place of the list, but not this
+              sweep. Only the first 400 at this place are compared
+    """
 
     distinct: int
     absent: tuple[str, ...]
@@ -84,7 +92,8 @@ class Advanced:
 class SweepLease(Protocol):
     """One sweep of a partition for all replicas, and how far it has come.
 
-    Every call raises RedisUnavailable if it gets no answer within the timeout.
+    Every call raises RedisUnavailable if it gets no answer within the timeout. If this replica does
+    not lead any more, `advance`, `note` and `finish` write nothing, and return None or False.
     """
 
     @property
@@ -94,26 +103,23 @@ class SweepLease(Protocol):
         ...
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
-        """Become the leader, stay the leader, or see how far another leader has come. `was_read`:
-        callers of this replica have read from the partition since the last call of this method."""
+        """Become or stay the leader, or see how far another leader has come. `was_read`: callers of
+        this replica have read from the partition since the last call of this method."""
         ...
 
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """Note that a page is done. The page changed the progress from `before` to `progress`.
-        Returns None, and writes nothing, if this replica does not lead any more."""
+        """Note that a page changed the progress from `before` to `progress`."""
         ...
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Note the progress. Returns False, and writes nothing, if this replica does not lead
-        any more."""
+        """Note the progress."""
         ...
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """Note that a sweep has ended. If the sweep was complete, the trainings that it met are the
-        known trainings from now on. Returns False, and writes nothing, if this replica does not
-        lead any more."""
+        """Note that a sweep has ended. If it was `complete`, the known trainings are those that it
+        met."""
         ...
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:

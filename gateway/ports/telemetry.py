@@ -42,8 +42,8 @@ class Observer(Protocol):
         *,
         trace: bytes | None = None,
     ) -> None:
-        """A request to the data plane was answered. `trace` is the id of its trace, None if the
-        trace is not sampled."""
+        """A request to the data plane was answered. `trace` is the id of its trace (None: not
+        sampled)."""
         ...
 
     def client_result(self, client: str, result: str) -> None:
@@ -51,9 +51,9 @@ class Observer(Protocol):
         ...
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function that counts one answer of this kind, as `requested` and `client_result`
-        (`served`) do. The function is faster than these methods, because it has looked up the
-        metric's series in advance. Hits use this function."""
+        """A function that counts answers of this kind, as `requested` and `client_result`
+        (`served`) do. Hits use it, because it is faster: it has looked up the metric's series in
+        advance."""
         ...
 
     def call_started(self, purpose: Purpose) -> None:
@@ -63,8 +63,8 @@ class Observer(Protocol):
     def call_ended(
         self, purpose: Purpose, status: int | None, seconds: float, trace: bytes | None = None
     ) -> None:
-        """A call ended, with a status or without an answer. `trace` is the id of its trace, None if
-        the trace is not sampled."""
+        """A call ended, with a status or without an answer. `trace` is the id of its trace (None:
+        not sampled)."""
         ...
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
@@ -80,8 +80,8 @@ class Observer(Protocol):
         ...
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        """An order changed the mode of all replicas. `operator` is the name of the operator who
-        gave the order, None if the name is not known."""
+        """An order changed the mode of all replicas. `operator` is the one who gave it (None: not
+        known)."""
         ...
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
@@ -93,8 +93,7 @@ class Observer(Protocol):
         ...
 
     def gate_closed(self, scope: str, seconds: float) -> None:
-        """A gate was closed for `seconds`, because the upstream said 429, or said that no call is
-        left."""
+        """A gate was closed for `seconds`: the upstream said 429, or said that no call is left."""
         ...
 
     def gate_opened(self, scope: str) -> None:
@@ -102,7 +101,7 @@ class Observer(Protocol):
         ...
 
     def stored(self, key: Key, verdict: StoreVerdict) -> None:
-        """The store decided about an entry. `verdict` is the decision."""
+        """The store decided about an entry."""
         ...
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
@@ -118,11 +117,11 @@ class Observer(Protocol):
         operator: str | None = None,
     ) -> None:
         """`count` entries became invalid. `training_id` is `*` if they may be of several trainings.
-        `operator` is the name of the operator who gave the order, None if there was no order."""
+        `operator` is the one who gave the order (None: there was no order)."""
         ...
 
     def outdated(self, key: Key) -> None:
-        """Another replica stored a later version than the version in this replica's L1."""
+        """Another replica stored a later version than the one in L1."""
         ...
 
     def fetched(
@@ -132,8 +131,8 @@ class Observer(Protocol):
         status: int,
         verdict: StoreVerdict | NotStoredReason | None,
     ) -> None:
-        """A fetch brought an answer. `verdict` says whether the answer was stored. None: the answer
-        was only passed on."""
+        """A fetch brought an answer. `verdict` says whether it was stored (None: it was only passed
+        on)."""
         ...
 
     def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
@@ -141,8 +140,7 @@ class Observer(Protocol):
         ...
 
     def swept(self, key: Key, found: str) -> None:
-        """The sweep met the training in the upstream's list. `found` is the verdict
-        (ListVerdict)."""
+        """The sweep met the training in the upstream's list. `found` is a ListVerdict."""
         ...
 
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
@@ -156,20 +154,20 @@ class Observer(Protocol):
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
         """Nothing is stored from the list any more, because a training's bytes in the list differ
-        from its bytes in a single answer (`GET /training/{id}`). The `taken_back` trainings that
-        were stored from the list are removed."""
+        from those in a single answer (`GET /training/{id}`). The `taken_back` trainings that were
+        stored from the list are removed."""
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        """The staleness bound is known. After an edit, answers without this edit are served for at
-        most `seconds`. `trainings` is None if there is no sweep."""
+        """After an edit, answers without it are served for at most `seconds` (the staleness bound).
+        `trainings` is None if there is no sweep."""
         ...
 
     def sweep_too_slow(
         self, tenant: str, seconds: float, *, trainings: int, lifetime: float
     ) -> None:
-        """The staleness bound (`seconds`) is longer than the freshness `lifetime`, because the
-        sweep of so many `trainings` takes too long."""
+        """The sweep of so many `trainings` takes too long: the staleness bound (`seconds`) is
+        longer than the freshness `lifetime`."""
         ...
 
     def lagged(self, seconds: float) -> None:
@@ -201,7 +199,7 @@ class Observer(Protocol):
         ...
 
     def redis_moved(self, up: bool, node: str = "") -> None:
-        """Redis came back (`up`) or went away. If Redis has several nodes, only `node` did so."""
+        """Redis came back (`up`) or went away. If it has several nodes, only `node` did so."""
         ...
 
     def envelope_refused(self, why: str) -> None:
@@ -209,8 +207,8 @@ class Observer(Protocol):
         ...
 
     def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
-        """A caller was refused. `request_id` is "" if the request has no id. `by` is the name of an
-        operator, "" if the caller is no known operator."""
+        """A caller was refused. `request_id` is "" if the request has none. `by` is the name of an
+        operator, "" if the caller is none."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
@@ -220,8 +218,8 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AccessLine:
-    """One answered request, for the access log. `parts` has the seconds for which the request
-    waited for each part."""
+    """One answered request, for the access log. `parts` has the seconds for which it waited for
+    each part."""
 
     request_id: str
     method: str
@@ -243,8 +241,8 @@ Attributes = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How a request ended. `route` is the request's path without the id, and `path` is the path
-    with the id. `route` and `path` are None if the gateway has no such path."""
+    """How a request ended. `path` is its path, and `route` the path without the id. Both are None
+    if the gateway has no such path."""
 
     method: str
     route: str | None
@@ -269,7 +267,7 @@ class Span(Protocol):
         ...
 
     def link(self, traceparent: bytes) -> None:
-        """Record that this span waits for work that was begun within another span."""
+        """Note that this span waits for work that began within another span."""
         ...
 
     def note(self, attributes: Attributes) -> None:
@@ -286,8 +284,7 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    """Begins the spans of requests, and sends them. No request waits or fails because of
-    tracing."""
+    """Begins and sends the spans of requests. No request waits or fails because of tracing."""
 
     @property
     def is_on(self) -> bool:
@@ -295,8 +292,8 @@ class Tracer(Protocol):
         ...
 
     def keeps(self, traceparent: bytes | None) -> bool:
-        """Whether the trace of a request is kept. `traceparent` is None if the request has no valid
-        one. In this case chance may decide. To be called once for each request."""
+        """Whether the trace of a request is kept. Without a valid `traceparent` (None), chance may
+        decide. To be called once for each request."""
         ...
 
     def begin(self, traceparent: bytes | None) -> Span:
@@ -308,7 +305,7 @@ class Tracer(Protocol):
         ...
 
     async def close(self, patience: float) -> None:
-        """Send the spans that still wait. Takes `patience` seconds at most."""
+        """Send the spans that still wait, for `patience` seconds at most."""
         ...
 
 
@@ -322,11 +319,11 @@ class NoTracer:
         return False
 
     def begin(self, traceparent: bytes | None) -> Span:
-        """Never called, because no trace is kept."""
+        """Never called."""
         raise NotImplementedError
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """Never called, because no trace is kept."""
+        """Never called."""
 
     async def close(self, patience: float) -> None:
-        """Do nothing: no span waits."""
+        """Do nothing."""

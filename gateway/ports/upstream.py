@@ -14,7 +14,7 @@ from gateway.ports.telemetry import Span
 @dataclass(frozen=True, slots=True)
 class Write:
     """A caller's write. `path` begins after the root of the API, and is sent unchanged. `fields`
-    are the header fields of the caller's request that are passed on."""
+    are the header fields to pass on."""
 
     method: str
     path: str
@@ -26,15 +26,18 @@ class Write:
 class Call:
     """One request to the upstream.
 
-    `deadline` is on the monotonic clock and applies to the whole call. `extra` are request fields
-    to pass on. Validators are sent if they are given. `guessed`: the upstream probably does not
-    have that training. Such a call has the lowest priority. `who` names the caller, so that no
-    caller takes all places in the queue of waiting calls. `offset`: the call does not ask for a
-    training, but for the page of the list that begins with this row. `write`: the call is a write,
-    and is never sent twice. A call whose purpose is `retry` uses a new connection. `span` is the
-    span of the call, if its trace is kept.
-    `before_send` is awaited when the call has its connection, just before it is sent, and again if
-    that connection ended meanwhile. If it raises, the call is not sent.
+    purpose      a `retry` uses a new connection
+    deadline     for the whole call, on the monotonic clock
+    extra        request fields to pass on. Validators (`etag`, `last_modified`) are sent if they
+                 are given
+    guessed      the upstream probably has no such training. The call has the lowest priority
+    who          names the caller, so that no caller takes all places in the queue of waiting calls
+    offset       the call asks for the page of the list that begins with this row, not for a
+                 training
+    write        the call is a write, and is never sent twice
+    span         the span of the call, if its trace is kept
+    before_send  awaited when the call has its connection, just before it is sent. Awaited again if
+                 that connection ended before the call was sent. If it raises, the call is not sent
     """
 
     training_id: str
