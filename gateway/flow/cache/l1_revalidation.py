@@ -1,8 +1,15 @@
-"""Asks Redis at regular intervals to confirm the entries of L1 that are read.
+"""Decides whether L1, the cache in this process, may serve an entry without asking Redis.
 
-The time of the last confirmation is `Held.checked_at`. This replica may miss an order that rules
-out an entry. This module also knows until when the entry may be served in that case. `core` decides
-whether an entry is fresh.
+This module also confirms entries again and again: it asks Redis whether an entry is still valid,
+and reads no body. `Held.checked_at` is the time of the last confirmation.
+
+Words of this module:
+
+counted  orders (to invalidate entries) wait until this replica has applied them
+member   this replica may serve entries without Redis, for a limited time
+due      the entry was read, and Redis will soon be asked about it
+doubted  the entry is served only after Redis was asked (`Held.doubt`)
+gap      a time in which this replica may have missed orders
 """
 
 from __future__ import annotations
@@ -19,32 +26,30 @@ from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
-# Parts of `l1_lifetime`. An entry is due if it is read later than _DUE after its confirmation. Due
-# entries are gathered for _GATHER, and then one question asks about all of them. An entry that is
-# read at even intervals shorter than `l1_lifetime` is confirmed in time: if the intervals are at
-# most _GATHER, a read marks the entry before _DUE + _GATHER. The question follows _GATHER later, so
-# before the end of `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). With longer intervals, the question comes
-# before the next read.
+# Parts of `l1_lifetime`. A read makes an entry due if its confirmation is older than _DUE. _GATHER
+# later, one question asks about all due entries. An entry that is read at least every _GATHER is
+# thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). With longer intervals (shorter than
+# `l1_lifetime`), the question comes before the next read.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
-# Outcomes of fresh entries. An answer with such an outcome starts no refresh.
+# Outcomes of fresh entries. Such an answer starts no refresh.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
-# Keys in one question to Redis. Other tasks get their turn between two questions.
+# Keys in one question to Redis. A question about a hundred keys costs as much as ten about one key.
+# Other tasks run between two questions.
 _BATCH: Final = 100
-# After all of L1 has become unconfirmed, this many keys at most are confirmed without waiting for a
-# read. Each other key is confirmed when it is read.
+# The most keys that `run_catching_up` confirms. Each other key is confirmed when it is read.
 _MOST: Final = 5_000
-# After an absence of Redis, L1 answers for this many seconds as it did during the absence. In this
-# time the bus returns too, and the entries that were read last are confirmed.
+# For this many seconds after the return of Redis, L1 answers as it did without Redis. In this time
+# the bus returns too, and the entries that were read last are confirmed.
 _RETURN: Final = 2.0
 
 
 class Confirming:
-    """Confirms each entry of L1 again and again, as long as callers read the entry. The number of
-    questions to Redis depends on the time and not on the traffic.
+    """Confirms each entry of L1 again and again, as long as callers read it. More traffic does not
+    cause more questions to Redis.
 
-    The time of a confirmation is the moment when the question was sent. The answer of Redis is
-    ignored if the entry was dropped, replaced or doubted after that moment.
+    A confirmation counts from the moment when the question was sent. The answer of Redis is ignored
+    if the entry was dropped, replaced or doubted after that moment.
     """
 
     def __init__(
@@ -71,18 +76,20 @@ class Confirming:
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
         self.missed = MissedOrders(clock)
-        # The time until which L1 may answer without Redis. This time is noted whenever Redis is not
-        # reached.
+        # The time until which L1 may answer without Redis, noted whenever Redis is not reached.
         self._alone_until = NEVER
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
         self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
-        """Whether L1 may serve the entry without asking Redis. In a process without Redis, L1 may
-        serve every entry that is not in doubt. Otherwise L1 may serve the entry in three cases
-        only. The entry was confirmed lately, and orders wait for this replica. Redis is away. Redis
-        came back a moment ago. In the last two cases L1 may serve it for a limited time."""
+        """Whether L1 may serve the entry without asking Redis.
+
+        - In a process without Redis: if the entry is not doubted.
+        - While Redis answers: if the entry was confirmed less than `l1_lifetime` ago, and orders
+          wait for this replica.
+        - While Redis is away, and shortly after its return: for a limited time.
+        """
         if held.is_purged:
             return False
         if not self._shared.reaches(key):
@@ -101,9 +108,8 @@ class Confirming:
 
     def is_counted(self) -> bool:
         """Whether orders wait until this replica has applied them. If so, it has missed no order
-        that all replicas confirmed. In the first seconds after its start, a replica can be sure of
-        this only while notices arrive. Redis may have lost the record of this replica before
-        another replica read the record."""
+        that all replicas confirmed. A new replica must also be connected to the bus: Redis may lose
+        its record before another replica has read it."""
         until = self._bus.counted_until
         if not self._bus.is_connected:
             until = min(until, self._bus.vouched_until)
@@ -117,9 +123,9 @@ class Confirming:
         )
 
     def _return(self, now: float) -> None:
-        """Start to confirm L1, because Redis is back. L1 may serve an entry that is not yet
-        confirmed, for `_RETURN` seconds at most. This is safe, because an order either waits for
-        this replica, or names the time until which this replica may serve older versions."""
+        """Start to confirm L1, because Redis is back. For `_RETURN` seconds at most, L1 may serve
+        entries that are not yet confirmed. This is safe: an order waits for this replica, or its
+        result names the time until which this replica may serve older versions."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
@@ -128,16 +134,14 @@ class Confirming:
         return min(self._grace_until, self.missed.until(entry.confirmed_at))
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether L1 may serve the entry without Redis. The freshness of the entry then decides how
-        it is served. If this replica may have missed orders, L1 may serve the entry only for a
-        limited time."""
+        """Whether this replica may serve the entry without Redis, because it is a member. If it may
+        have missed orders after `entry` was confirmed, the result is True only for a limited time
+        (see `MissedOrders.until`). `entry` None: missed orders do not matter."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
-        """Whether this replica applied each order that all replicas confirmed. While Redis is up,
-        it is enough that orders wait for this replica. Otherwise the replica must be a member. If
-        it may have missed orders since `entry` was confirmed, the result is True only for a limited
-        time (see `MissedOrders.until`)."""
+        """Whether this replica applied each order that all replicas confirmed: it is a member, or
+        Redis is up and orders wait for it. Missed orders limit the time as in `vouches_alone`."""
         now = self._clock.monotonic()
         hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
         return hears and now < self._missed_until(entry)
@@ -149,9 +153,9 @@ class Confirming:
         return math.inf if entry is None else self.missed.until(entry.confirmed_at)
 
     def stands_for(self, key: Key, answer: Answer) -> float:
-        """For how many seconds L1 would give this answer to every request, if the edition (see
-        `edition`) does not change. 0.0 if a request may start a refresh, or if the answer depends
-        on fields of the request (`Vary`)."""
+        """For how many seconds L1 may repeat this answer for every request, if `edition` stays the
+        same. 0.0 if the answer may start a refresh, or depends on fields of the request
+        (`Vary`)."""
         held, now = answer.content, self._clock.now()
         if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
             return 0.0
@@ -161,8 +165,7 @@ class Confirming:
         return min(entry.freshness_lifetime - entry.age(now), self.unasked_for(key, held))
 
     def unasked_for(self, key: Key, held: Held) -> float:
-        """Seconds until Redis has to be asked about the entry, or until a read marks the entry as
-        due."""
+        """Seconds in which a read of the entry neither asks Redis nor makes the entry due."""
         if not self._shared.holds_bodies:
             return math.inf
         now = self._clock.monotonic()
@@ -178,9 +181,9 @@ class Confirming:
         return min(due - unasked, sure_until - now)
 
     def edition(self, key: tuple[str, str]) -> object:
-        """An object that tells whether something has affected many entries since an earlier
-        decision. Then the object is another one. This is so after a gap on the bus, while Redis is
-        away, and after a change of the shared clock."""
+        """An object that is noted with each decision to serve an entry. The decision may be
+        repeated only while `edition` returns the same object. It returns another one after a gap,
+        after a change of the shared clock, and while Redis is away."""
         if self._clock.offset != self._offset:
             self._offset = self._clock.offset
             self.begin_edition()
@@ -190,7 +193,7 @@ class Confirming:
         )
 
     def begin_edition(self) -> None:
-        """Let L1 decide anew about each answer. Earlier decisions are not used again."""
+        """Let L1 decide anew about each entry."""
         self._with_redis, self._without_redis = object(), object()
 
     def _mark(self, key: Key) -> None:
@@ -199,8 +202,8 @@ class Confirming:
             self._any_due.set()
 
     def suspect(self, until: float = math.inf) -> None:
-        """From now on let L1 ask Redis before it serves an entry, because this replica may have
-        missed orders. While Redis cannot be asked, entries older than these orders may be served
+        """Note a gap: this replica may have missed orders. From now on L1 asks Redis before it
+        serves an entry. While Redis cannot be asked, entries older than these orders may be served
         until `until` (monotonic)."""
         self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
@@ -211,7 +214,7 @@ class Confirming:
         """Ask Redis about the entries of these keys in L1, except doubted entries. Returns the keys
         of the entries with which Redis agreed.
 
-        If RedisUnavailable is raised, nothing is changed.
+        Raises RedisUnavailable; nothing is changed then.
         """
         asked_at = self._clock.monotonic()
         asked = {
@@ -235,7 +238,8 @@ class Confirming:
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
         """Renew the entry if Redis agrees with it, otherwise doubt it. Returns whether Redis
-        agrees. Without a floor Redis never agrees: an order may be lost together with the floor."""
+        agrees. `standing` None: Redis has no floor (record of the key's versions), and may have
+        lost an order with it."""
         entry = None if standing is None else _confirmed(held.entry, standing)
         if entry is None:
             held.doubt()
@@ -247,14 +251,14 @@ class Confirming:
         return True
 
     def renew(self, key: Key, floor: Floor, last: Confirmation, asked_at: float) -> None:
-        """Renew the entry in L1, because a page of the list confirmed the version of this floor. A
-        doubted entry is not renewed. The page was requested at `asked_at` (monotonic)."""
+        """Renew the entry in L1 if it is not doubted. A page of the list, which was requested at
+        `asked_at` (monotonic), confirmed the version of this floor."""
         held = self._local.peek(key)
         if held is not None and held.checked_at > NEVER:
             self._settle(key, held, Standing(floor, lambda: last), asked_at)
 
     async def run(self, observer: Observer) -> None:
-        """Confirm due entries until cancelled by the owner."""
+        """Confirm due entries until cancelled."""
         while True:
             await self._any_due.wait()
             await self._clock.sleep(self._gather)
@@ -263,10 +267,8 @@ class Confirming:
             await self._confirm_all(due, observer)
 
     async def run_catching_up(self, observer: Observer) -> None:
-        """Each time all of L1 has become unconfirmed, confirm the entries that were read last. L1
-        becomes unconfirmed by a gap on the bus (orders may have been missed), or by an absence of
-        Redis. Runs until cancelled by the owner. A question about a hundred keys costs as much as
-        ten questions about one key."""
+        """Confirm the entries that were read last, each time all of L1 has become unconfirmed:
+        after a gap on the bus, or after an absence of Redis. Runs until cancelled."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()
@@ -279,7 +281,7 @@ class Confirming:
 
     async def caught_up(self, key: Key) -> bool:
         """Wait until `run_catching_up` has asked Redis about this key, or has given up because
-        Redis failed. Returns False at once if `run_catching_up` will not ask about this key."""
+        Redis failed. Returns False at once if it will not ask about this key."""
         asked = self._catching_up.get(key)
         if asked is None:
             return False
@@ -320,17 +322,20 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 
 
 class MissedOrders:
-    """The gaps in which this replica may have missed orders. A gap ended at `over` (shared clock).
-    `end` (monotonic) is not the end of the gap, but of its effect: until then answers older than
-    the missed orders may be given. All gaps whose `end` has passed are merged into one gap."""
+    """The gaps: times in which this replica may have missed orders. For each gap:
+
+    over  when the gap ended (shared clock)
+    end   the monotonic time until which answers older than the missed orders may be given
+
+    All gaps whose `end` has passed are merged into one.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._gaps: list[tuple[float, float]] = []
 
     def note(self, until: float) -> None:
-        """Note that a gap has ended. Answers older than the missed orders may be given until
-        `until` (monotonic)."""
+        """Note a gap that ends now. `until` is its `end`."""
         now = self._clock.monotonic()
         past = [over for over, end in self._gaps if end <= now]
         gaps = [(max(past), -math.inf)] if past else []
@@ -338,7 +343,6 @@ class MissedOrders:
         self._gaps = [*gaps, (self._clock.now(), until)]
 
     def until(self, confirmed_at: float) -> float:
-        """The time (monotonic) until which an entry may be served without asking Redis, although
-        orders may have been missed. The entry was confirmed at `confirmed_at` (shared clock).
-        Infinite if no order was missed after that confirmation."""
+        """The monotonic time until which an entry may be served without asking Redis. The entry was
+        confirmed at `confirmed_at` (shared clock). Infinite if no order was missed after that."""
         return min((end for over, end in self._gaps if confirmed_at <= over), default=math.inf)

@@ -1,9 +1,11 @@
 """The versions that this replica knows by itself, in addition to those in Redis.
 
-This module has three parts. `Alone` gives the verdict on an answer while Redis is away or has lost
-a floor. `Latest` remembers the latest version of each key that was served. `RefusedVersions` has
-the answers that the store refused for their version a moment ago. Each part remembers a bounded
-number of keys.
+- `Alone` judges an answer while Redis is away, or has lost a floor (the record of a key's
+  versions).
+- `Latest` remembers the latest version of each key that was served.
+- `RefusedVersions` has the answers that the store refused for their version a moment ago.
+
+Each of them remembers a bounded number of keys.
 """
 
 from __future__ import annotations
@@ -23,19 +25,17 @@ _MOST_VERSIONS: Final = 10_000
 _MOST_DOUBTS: Final = 10_000
 # The most seconds for which a refused answer may be served again.
 _LONGEST: Final = 10.0
-# The most bytes of all refused answers together. The size of a refused answer is the bytes of its
-# body, the bytes of its head, and _OVERHEAD.
+# The most bytes of all refused answers together: body, head and _OVERHEAD of each.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _OVERHEAD: Final = 1_000
 
 
 class Alone:
-    """Judges entries without Redis. A new entry is compared with the entry in L1. If L1 holds no
-    entry of the key, the new entry is compared with the latest version that was served.
+    """Judges a new entry without Redis: compares it with the entry in L1 or, if there is none, with
+    the latest version that was served.
 
-    The rule is in core/cache/version_verdict. A `Doubt` records answers that were refused for their
-    version. If enough of these answers agree, they are believed. If their doubt is forgotten, this
-    takes longer.
+    The rule is in core/cache/version_verdict. A `Doubt` counts answers that were refused for their
+    version. If enough of them agree, they are believed. A forgotten doubt only delays this.
     """
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
@@ -45,13 +45,13 @@ class Alone:
         self.latest = Latest()
 
     def known(self, key: Key) -> Entry | None:
-        """The entry in L1. If L1 holds none, the latest version that was served."""
+        """The entry with which a new entry of this key is compared."""
         held = self._local.peek(key)
         return self.latest.of(key) if held is None else held.entry
 
     def refuses(self, key: Key, entry: Entry) -> Stored | None:
         """The refusal of the entry, if this replica knows a later version that Redis does not know.
-        In that case the entry is not offered to Redis. None if the entry is not refused."""
+        None if the entry is not refused."""
         known = self.known(key)
         if known is None or not overrules(known, entry) or self._believes(key, entry, known):
             return None
@@ -76,13 +76,16 @@ class Alone:
         may_hold: bool,
         is_left: bool = False,
     ) -> None:
-        """Note an answer that a request gets although the answer was not stored. After that L1 must
-        not serve an older answer. `floor` is the floor that refused the answer (None: unknown).
+        """Note an answer that a request gets although it was not stored. After that L1 must not
+        serve an older answer. `floor` is the floor that refused the answer (None: unknown).
 
-        If the answer is not later than the entry in L1, nothing changes. L1 holds the answer in two
-        cases, if `may_hold` is True: Redis lost the floor, so only this replica knows the version;
-        or only soft orders ruled out the answer (`is_left`), so it is held for rescue. Otherwise L1
-        drops its older entry, unless the floor allows that entry."""
+        If the answer is later than the entry in L1:
+
+        - L1 holds the answer if `may_hold`, and Redis lost the floor: only this replica knows the
+          version.
+        - L1 holds it for rescue if `may_hold`, and only soft orders ruled it out (`is_left`).
+        - In all other cases L1 drops its older entry, unless the floor allows that entry.
+        """
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
             return
@@ -95,8 +98,7 @@ class Alone:
             self.latest.note(key, held.entry)
 
     def took(self, key: Key, entry: Entry) -> None:
-        """Note that the store accepted the entry. This may end a doubt about answers that were
-        refused earlier."""
+        """Note that the store accepted the entry. This may end a doubt about earlier answers."""
         doubt = self._doubts.get(key)
         if doubt is not None and doubt.is_ended_by(entry):
             del self._doubts[key]
@@ -116,18 +118,17 @@ class Alone:
 
 class Latest:
     """For each key that L1 no longer holds, the latest version that this replica has served. If
-    Redis loses the floor of such a key, Redis may accept an older version. A caller that got the
-    later version must not get that older version.
+    Redis loses the floor of such a key, Redis may accept an older version, which callers must not
+    get.
 
-    The entries have no bodies. If there are too many entries, the entry of the key that was noted
-    the longest time ago is forgotten. After that, callers may get an older version of that
-    training.
+    The entries have no bodies. If there are too many, the entry that was noted the longest time ago
+    is forgotten. After that, callers may get an older version.
     """
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
         self._most = most
-        # This is a dict, because it has a faster `get` than the caches of cachetools, which make
-        # three calls for it. A look-up in Redis calls this `get` if L1 does not hold the key.
+        # A dict, because the `get` of a cachetools cache makes three calls. Each look-up of a key
+        # that L1 does not hold calls `get`.
         self._entries: dict[Key, Entry] = {}
 
     def of(self, key: Key) -> Entry | None:
@@ -168,9 +169,9 @@ class _Refused:
 
 
 class RefusedVersions:
-    """For each key, the last answer that the store refused for its version. To save a call, such an
-    answer may be served again for a short time. A refused answer is neither stored nor used for
-    rescue. Forgetting an answer costs a call."""
+    """For each key, the last answer that the store refused for its version. To save a call, it may
+    be served again for a short time. It is neither stored nor used for rescue (serving a stale
+    response because upstream failed). Forgetting an answer costs a call."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -191,14 +192,13 @@ class RefusedVersions:
             self.forget(oldest)
 
     def judge(self, key: Key, floor: Floor | None) -> None:
-        """Forget the refused answer if `floor` (None: unknown) is not the floor that refused it. In
-        that case an answer or an order has changed the floor, or the floor is lost."""
+        """Forget the refused answer if `floor` (None: unknown) is not the floor that refused it."""
         refused = self._refused.get(key)
         if refused is not None and not _is_same(refused.floor, floor):
             self.forget(key)
 
     def of(self, key: Key) -> Held | None:
-        """The refused answer that may be served again. None if no such answer is remembered."""
+        """The refused answer that may be served again, or None."""
         refused = self._refused.get(key)
         if refused is None or refused.until <= self._clock.monotonic():
             return None
@@ -217,22 +217,22 @@ class RefusedVersions:
 
 
 def overrules(local: Entry, other: Entry) -> bool:
-    """Whether `local` is the later entry, and the two entries have different epochs. In that case
-    `local` was fetched without Redis, or before Redis lost all data."""
+    """Whether `local` is the later entry, and was fetched without Redis or before Redis lost all
+    data. Its epoch (a value that each new floor gets) shows this."""
     return local.epoch != other.epoch and is_passed(other, local)
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
-    """Whether `local` is another and later entry. If so, and if `other` was read from Redis, then
-    Redis does not know `local`. One possible cause: a replica of Redis became the master without
-    the last writes."""
+    """Whether `local` is another entry than `other`, and a later one. If `other` was read from
+    Redis, Redis does not know `local`, for example because a replica of Redis became the master
+    without the last writes."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not supersedes(other, local)
 
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
-    """Whether `other` is certainly an older version than `local`, although `other` has the higher
+    """Whether `other` certainly has an older version than `local`, although it has the higher
     generation. The generation was raised after the fetch of `local` began, for example by an
     order."""
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
@@ -246,7 +246,6 @@ def _as_floor(entry: Entry) -> Floor:
 
 
 def _is_same(before: Floor | None, now: Floor | None) -> bool:
-    """Whether both floors have the same epoch, generation, version and body."""
     if before is None or now is None:
         return False
     return _known(before) == _known(now)

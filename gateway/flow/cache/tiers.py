@@ -1,9 +1,13 @@
-"""Looks up, stores and drops entries in L1 (the memory of this replica) and L2 (Redis). Promotes
-entries, which means that it copies them from L2 to L1. While Redis is away, only L1 is used.
+"""Looks up, stores and drops entries in the two tiers: L1 (memory of this replica) and L2 (Redis).
 
-L1 holds each entry together with its head (the lines of the header fields). If a caller has asked
-for the compressed form of an entry, L1 also holds that form. The rules are in `core`. This module
-applies the rules in the right order, and catches the failures of Redis.
+The rules are in `core`. This module applies them in the right order, and catches the failures of
+Redis. While Redis is away, only L1 is used.
+
+Words of this module:
+
+floor   the record of a key's versions in Redis; it may rule out an entry
+rescue  serving an entry because upstream failed or may not be called
+order   an order to invalidate entries
 """
 
 from __future__ import annotations
@@ -32,9 +36,11 @@ from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stor
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The result of a look-up in both tiers. `held` may have left L1 since the look-up.
-    `below_floor`: `held` may only be used for rescue (while upstream fails or may not be
-    called)."""
+    """The result of a look-up in both tiers.
+
+    held         the entry; it may have left L1 since the look-up
+    below_floor  `held` may only be used for rescue
+    """
 
     held: Held
     tier: Tier
@@ -65,15 +71,14 @@ class Tiers:
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
-        # This function returns how far the sweep of a partition has come, or None if the partition
-        # has no sweep. If there are no sweeps at all, this attribute is None.
+        # Returns how far the sweep of a partition has come (None: the partition has no sweep). The
+        # attribute is None if there are no sweeps at all.
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
-        """The entry that L1 may serve without asking Redis, because the entry was confirmed lately
-        or Redis is away. None if there is no such entry. Also None if the sweeps did not confirm
-        the entry, and it is older than the bound of the sweep (the longest time for which an edit
-        may stay unnoticed). In that case Redis may have a later confirmation."""
+        """The entry that L1 may serve without asking Redis. None if there is none, or if the sweeps
+        did not confirm the entry and it is older than the bound of the sweep (the longest time for
+        which an edit may stay unnoticed). Redis may then have a later confirmation."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -82,7 +87,8 @@ class Tiers:
         return held if self._passed_by(key, held.entry) is None else None
 
     def render(self, entry: Entry, checked_at: float) -> Held:
-        """The entry with its head, which is rendered once for all answers."""
+        """The entry with its head (the lines of its header fields), rendered once for all
+        answers."""
         return Held(
             entry,
             *self._rules.head(entry),
@@ -93,8 +99,8 @@ class Tiers:
         )
 
     def coded(self, key: Key, held: Held) -> Held:
-        """The compressed form of the entry. This form is made when a caller first wants it. If
-        compressing gains nothing, the entry itself is returned."""
+        """The compressed form of the entry, made when it is first wanted. The entry itself if
+        compressing gains nothing."""
         if held.is_codable and held.coded is None:
             body = coded_body(held.entry.body)
             held.is_codable = body is not None
@@ -111,18 +117,17 @@ class Tiers:
         return self._shared.holds_bodies and self._shared.reaches(key)
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
-        """The later one of the entries in both tiers. That entry is put into L1. It is not put
-        there if an order during the look-up ruled out the result of the flight (see
-        flow/singleflight). If Redis agrees with the entry in L1, no body is read."""
+        """The later one of the entries in both tiers. It is put into L1, except if an order came
+        during the look-up (`Course.is_current`). If Redis agrees with the entry in L1, no body is
+        read."""
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """If L1 holds no entry, ask L2. This question is then the whole look-up, and `answered`
-        makes the result from the answer of L2. Returns None if L1 holds an entry, because Redis
-        only has to confirm that entry."""
+        """Ask L2, if L1 holds no entry. This question is then the whole look-up, and `answered`
+        makes the result. None if L1 holds an entry, which Redis only has to confirm."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -131,7 +136,7 @@ class Tiers:
         self, key: Key, flight: Course, asked_at: float, answer: asyncio.Future[Found]
     ) -> Seen | None:
         """The result of a look-up that `question` began. `answer` is the future that `question`
-        returned. It is done, with or without an error."""
+        returned; it is done."""
         try:
             found = answer.result()
         except RedisUnavailable:
@@ -139,23 +144,22 @@ class Tiers:
         return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """The result `seen`. If the sweeps did not confirm its entry, the entry stays fresh no
-        longer than the bound of the sweep."""
+        """The result `seen`. An entry that the sweeps did not confirm stays fresh no longer than
+        the bound of the sweep."""
         if seen is None or self.horizon_of is None:
             return seen
         horizon = self._passed_by(key, seen.held.entry)
         return seen if horizon is None else self._within_bound(key, seen, horizon)
 
     def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
-        """The progress of the sweep, if the sweep did not confirm the entry, and the entry is older
-        than the bound. None in all other cases."""
+        """The progress of the sweep, if the entry is older than the bound and not confirmed by the
+        sweep."""
         horizon = None if self.horizon_of is None else self.horizon_of(key.partition)
         if horizon is None or not horizon.has_passed(entry, self._clock.now()):
             return None
         return horizon
 
     def _within_bound(self, key: Key, seen: Seen, horizon: Horizon) -> Seen:
-        """The result `seen`. Its entry stays fresh no longer than the bound of the sweep."""
         if seen.below_floor:
             return seen
         held = self.render(seen.held.entry.fresh_for(horizon.seconds), seen.held.checked_at)
@@ -184,9 +188,8 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # Some orders do not change the floor. If orders do not wait for this replica, it may miss
-        # such an order. In this case the floor counts as unknown here, and an answer that the floor
-        # refused is forgotten.
+        # If orders do not wait for this replica, it may miss one that does not change the floor. So
+        # the floor counts as unknown here, and an answer that it refused is forgotten.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -210,9 +213,6 @@ class Tiers:
         return seen
 
     def _held_alone(self, key: Key) -> Seen | None:
-        """The entry in L1, for use while Redis cannot be asked. As long as this replica may answer
-        without Redis, the freshness of the entry decides how it is served. After that the entry is
-        served only for rescue."""
         held = self._local.peek(key)
         entry = None if held is None else held.entry
         return self._by_itself(key, held, self.confirming.vouches_alone(entry))
@@ -225,8 +225,8 @@ class Tiers:
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
-        """Put the entry into L1, even if it may only be used for rescue. Redis may lose such an
-        entry. Even after such a loss no older response may be served."""
+        """Put the entry into L1, even if it may only be used for rescue: if Redis loses it, no
+        older response may be served."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
@@ -239,8 +239,7 @@ class Tiers:
         self._local.drop(key)
 
     def _is_struck(self, local: Entry, found: Found) -> bool:
-        """Whether Redis has ruled out the entry in L1 completely: it may not even be used for
-        rescue."""
+        """Whether Redis has ruled out the entry in L1, even for rescue."""
         if local.confirmed_at <= found.struck_at:
             return True
         of_this_life = found.floor is not None and found.floor.epoch == local.epoch
@@ -253,8 +252,7 @@ class Tiers:
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether this replica has heard all orders that came after the entry was confirmed. If
-        orders were missed, also True for as long as the entry may be served nevertheless."""
+        """Whether the entry may be served although orders may have been missed."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -263,19 +261,21 @@ class Tiers:
         return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket of a fetch: the epoch and the generation of the floor before the fetch.
-        Without Redis the ticket has no epoch and the generation 0."""
+        """The ticket of a fetch: values of the floor that are read before the call. Without Redis
+        it has no epoch and the generation 0."""
         try:
             return await self._shared.begin(key)
         except RedisUnavailable:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2, and hold it in L1 if L2 accepts it, or if it may be used for
-        rescue. L2 knows all orders that this replica had heard before the offer, and judges the
-        entry by them. If an order comes during the offer, the entry is not put into L1. A request
-        may get the entry even if L2 refuses it. After such a refusal L1 serves no older entry
-        without asking Redis."""
+        """Offer the entry to L2. Put it into L1 if L2 accepts it, or if it may be used for rescue.
+        If an order comes during the offer, the entry is not put into L1: L2 may have judged it
+        before the order.
+
+        A request may get the entry even if L2 refuses it. After a refusal L1 serves no older entry
+        without asking Redis.
+        """
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -295,8 +295,7 @@ class Tiers:
         self.refused.forget(key)
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
-            # Redis believed the entry, and raised the generation of the floor for that. The entry
-            # gets the new generation.
+            # Redis believed the entry, and raised the generation of the floor for that.
             held.entry = held.entry.but(generation=stored.floor.generation)
         if self.holds_later(key, held.entry):
             return stored
@@ -308,8 +307,8 @@ class Tiers:
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
         """Whether a later entry came into L1 while `entry` was on its way to Redis. An entry in L1
-        with another epoch or generation counts as older. The exception is an entry that was fetched
-        without Redis, or before Redis lost data (see `overrules`)."""
+        with another epoch or generation counts as older, except if it was fetched without Redis, or
+        before Redis lost data (see `overrules`)."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -343,8 +342,7 @@ class Tiers:
 
     def suspect(self, until: float = math.inf) -> None:
         """Let requests ask Redis before L1 serves an entry, because this replica may have missed
-        orders. While Redis cannot be asked, entries older than these orders may be served until
-        `until` (monotonic)."""
+        orders (`until`: see `Confirming.suspect`)."""
         self.refused.forget_where(lambda _: True)
         self.confirming.suspect(until)
 
@@ -359,10 +357,10 @@ class Tiers:
     def give_up_passed(
         self, training_ids: Set[str], updated_at: Instant | None, *, soft: bool = False
     ) -> None:
-        """Drop the entries of these trainings from L1, in every partition. Only versions below
-        `updated_at` are dropped (None: all versions). `soft`: L1 keeps these entries for rescue,
-        except remembered 404s. L1 is searched once for all trainings: with 40,000 entries a search
-        takes milliseconds, and an order may name 1,000 trainings."""
+        """Drop versions below `updated_at` (None: all versions) of these trainings from L1, in
+        every partition. `soft`: L1 keeps them for rescue, except remembered 404s. L1 is searched
+        once for all trainings: with 40,000 entries a search takes milliseconds, and an order may
+        name 1,000 trainings."""
         self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
@@ -375,8 +373,8 @@ class Tiers:
                 self._give_up(key, held.entry)
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
-        """Drop all entries of L1, or those of one partition. `soft`: L1 keeps these entries for
-        rescue. Returns the number of these entries."""
+        """Drop all entries of L1, or those of one partition. `soft`: L1 keeps them for rescue.
+        Returns their number."""
         self.orders += 1
         self._alone.latest.forget_all(partition)
         self.refused.forget_where(lambda key: partition in (None, key.partition))
@@ -395,16 +393,16 @@ class Tiers:
             await self._shared.drop(key)
         self.refused.forget(key)
         self._alone.latest.forget(key)
-        return self._local.drop(key)  # last: a look-up may have promoted it while Redis was asked
+        return self._local.drop(key)  # last: a look-up may have put it back into L1
 
     async def drop_partition(self, partition: str) -> int:
-        """Drop a whole partition from both tiers. Returns how many entries L1 held."""
+        """Drop a partition from both tiers. Returns how many entries L1 held."""
         held = self._local.drop_partition(partition)
         with suppress(RedisUnavailable):
             await self._shared.invalidate_partition(partition)
         self.refused.forget_where(lambda key: key.partition == partition)
         self._alone.latest.forget_all(partition)
-        return held + self._local.drop_partition(partition)  # promoted while Redis was asked
+        return held + self._local.drop_partition(partition)  # put back while Redis was asked
 
 
 def _is_left(entry: Entry, floor: Floor | None) -> bool:
@@ -418,6 +416,6 @@ def _is_left(entry: Entry, floor: Floor | None) -> bool:
 
 
 def _is_refused_for_version(entry: Entry, stored: Stored) -> bool:
-    """Whether the store refused the entry for its version. False if it was refused because a later
-    fetch overtook it."""
+    """Whether the store refused the entry for its version, and not because a later fetch overtook
+    it."""
     return stored.verdict is StoreVerdict.AHEAD or entry.went_back(stored.floor)
