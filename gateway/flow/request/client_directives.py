@@ -1,10 +1,8 @@
 """Answers the requests that have `Cache-Control` directives, if the gateway honours directives.
 
-This module applies the setting `freshness.client_directives`. It decides whether the directives of
-a request refuse a stored response. It also limits calls that are made only because a caller does
-not accept the stored response. Such calls get only a part of the budget (`CallShare`). The calls
-that the module min_version makes get another part. core/http/cache_control reads the directives.
-response_selection answers requests without directives.
+It decides whether the directives refuse a stored response (setting `freshness.client_directives`).
+Calls that are made only because of such a refusal get a part of the budget (`CallShare`). The calls
+of min_version get another part. core/http/cache_control reads the directives.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from gateway.flow.cache.tiers import Seen
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock
 
-# Seconds after a call that a directive caused. In this time no directive causes another call for
+# For this many seconds after a call that a directive caused, no directive causes another call for
 # the key.
 _AGAIN_AFTER: Final = 10.0
 _MOST_KEYS: Final = 10_000
@@ -93,7 +91,7 @@ def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:
 
 class Grants:
     """Decides whether a directive may cause a call. A key gets at most one such call in ten
-    seconds, and only if the share has a call left. Each replica counts only its own calls."""
+    seconds, and only if the share has a call left. Each replica counts its own calls."""
 
     def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
@@ -113,7 +111,7 @@ class Grants:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedCall:
-    """One call that was charged to a share, at `at` on the monotonic clock."""
+    """One call that was charged to a share, at `at` (monotonic)."""
 
     scope: str
     caller: tuple[str, str]
@@ -122,7 +120,7 @@ class SharedCall:
 
 @dataclass(slots=True)
 class _Charged:
-    """The calls of the last window, the oldest first, and the number of calls of each caller."""
+    """The calls of the last window, the oldest first."""
 
     calls: deque[SharedCall] = field(default_factory=deque)
     by_caller: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -131,14 +129,16 @@ class _Charged:
 class CallShare:
     """Limits calls that are made only because a caller does not accept the stored response. The
     share of such calls is a tenth of each budget in any window. Each replica has an equal part of
-    the share, and at least one call. The number of remembered scopes (names of budgets) is bounded.
-    If a scope is forgotten, a few calls beyond its share may be made.
+    the share, and at least one call. If a scope (the name of a budget) is forgotten, because there
+    are too many, a few calls beyond its share may be made.
 
-    To find the limit of one caller, the calls that all other callers have made are subtracted from
-    the share. The caller gets at most half (rounded up) of the rest. The other half is for other
-    callers. If callers cannot be distinguished (`is_divided` False), one caller may spend the whole
-    share. `rates` has the budgets with a limit of their own, and `usual` is the limit of all others
-    (None: no limit). `replicas` returns the number of replicas.
+    The limit of one caller: the calls of all other callers are subtracted from the share, and the
+    caller gets half of the rest (rounded up).
+
+    is_divided  False if callers cannot be distinguished: one caller may spend the whole share
+    rates       the budgets with a limit of their own
+    usual       the limit of all other budgets (None: no limit)
+    replicas    returns the number of replicas
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class CallShare:
         self._charged: FIFOCache[str, _Charged] = FIFOCache(_MOST_SCOPES)
 
     def take(self, caller: Caller) -> SharedCall | None:
-        """Charge one call. Returns None if this caller may not have a call now."""
+        """Charge one call. Returns None if this caller may not have one now."""
         now, rate = self._clock.monotonic(), self._rates.of(caller.scope, self._usual)
         call = SharedCall(caller.scope, (caller.client, caller.partition), now)
         if rate is None:
@@ -173,8 +173,8 @@ class CallShare:
         return call
 
     def give_back(self, call: SharedCall) -> None:
-        """Give back a charged call, because it was not made, or because it brought the version that
-        the caller needs."""
+        """Give back a charged call, because it was not made, or brought the version that the caller
+        needs."""
         charged = self._charged.get(call.scope)
         if charged is not None and call in charged.calls:
             charged.calls.remove(call)
@@ -188,8 +188,8 @@ class CallShare:
         return max(1.0, charged.calls[0].at + rate.window - self._clock.monotonic())
 
     def _current(self, scope: str, since: float) -> _Charged:
-        """The calls that were charged to the scope after `since`. Of all scopes that are known now,
-        this one will be forgotten last."""
+        """The calls that were charged to the scope after `since`. The scope becomes the last to be
+        forgotten."""
         charged = self._charged.get(scope) or _Charged()
         self._charged[scope] = charged
         while charged.calls and charged.calls[0].at <= since:

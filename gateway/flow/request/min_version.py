@@ -1,10 +1,9 @@
 """Requests that name a version (`Training-Min-Updated-At`), and need that version or a later one.
 
-For example, a caller that wrote a training wants to read what it wrote. A caller gets the stored
-response if the version of that response is late enough. Otherwise one fetch is made for all callers
-that need such a version. A header is no proof that the version exists. Therefore the header does
-not change which versions may be served to other callers. The fetches for such headers have a share
-of the budget, and each caller has a part of that share.
+For example, a caller that wrote a training wants to read what it wrote. If the stored version is
+too old, one fetch is made for all callers that need a later version. The header is no proof that
+the version exists. So it does not change which versions other callers may get, and such fetches
+have only a share of the budget. Each caller has a part of that share.
 """
 
 from __future__ import annotations
@@ -34,9 +33,8 @@ from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
-# After a fetch that did not bring the needed version, the caller may not cause another fetch of the
-# key for some time. After one such fetch, this time is _FIRST seconds at most. The time grows with
-# each such fetch in a row, to _LONGEST at most.
+# After a fetch that did not bring the needed version, the caller may cause no fetch of the key for
+# some seconds: _FIRST at most after one such fetch, and _LONGEST at most after several in a row.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -65,8 +63,8 @@ class _Vain:
 class Reaching:
     """Answers all requests, also those that need a version.
 
-    If a response was stored, and the fetch does not bring the version, the fetch is charged to
-    `share`. If no response was stored, the fetch is a miss like any other, and is not charged.
+    A fetch is charged to `share` only if a response was stored, and the fetch did not bring the
+    version.
     """
 
     def __init__(self, serving: Serving, clock: Clock, share: CallShare) -> None:
@@ -105,8 +103,8 @@ class Reaching:
         raise _not_reached(wanted, _entry_of(answer), self._missed(ask))
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of one fetch for all callers. A fetch that began before this request may bring
-        a version that is too old. In that case this request gets the answer of another fetch."""
+        """The answer of one fetch for all callers. If the fetch began before this request, and
+        brings a version that is too old, another fetch is made."""
         earlier = self._serving.fills.under_way(ask.key)
         while True:
             joined = self._serving.fills.under_way(ask.key)
@@ -118,8 +116,8 @@ class Reaching:
             seen = await self._serving.seen(ask)
 
     async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer to a new call upstream. The charge to the share is undone if no call was made,
-        or if the version of the answer is late enough."""
+        """The answer to a new call upstream. The charge is undone if no call was made, or if the
+        version is late enough."""
         charged = self._charge(ask, wanted, seen)
         flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
         try:
@@ -133,8 +131,7 @@ class Reaching:
         return answer
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> Answer | None:
-        """The answer of a fetch under way. None if the fetch was a background refresh that was not
-        allowed to make a call."""
+        """The answer of a fetch under way. None if it was a background refresh that got no call."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
@@ -184,8 +181,7 @@ def _reaches(entry: Entry | None, wanted: Instant) -> bool:
 
 
 def _is_answered(answer: Answer, wanted: Instant) -> bool:
-    """Whether the answer has the version or a later one, or says that this caller cannot get the
-    training."""
+    """Whether the answer is late enough, or says that this caller cannot get the training."""
     entry = _entry_of(answer)
     return entry is None or entry.is_negative or _reaches(entry, wanted)
 

@@ -3,12 +3,9 @@
 peek  never waits: it returns an answer only if L1 may give one at once
 get   may wait: it asks L1, then both tiers, then upstream
 
-Rescue means to serve a stale response because upstream failed or may not be called. This module
-also decides about rescue, except in the mode `frozen`.
-
 For each key there is at most one look-up and one fetch that requests can join. This module decides
-which look-up or fetch a request joins, and how a failure affects the next requests. It also notes
-how each answer was found (for `Cache-Status`).
+which one a request joins, and how a failure affects the next requests. It decides about rescue (a
+stale response is served because upstream failed or may not be called), except in the mode `frozen`.
 """
 
 from __future__ import annotations
@@ -53,8 +50,8 @@ from gateway.ports import NEVER, Clock, Held, Observer
 
 # The most seconds for which a stale answer may be given again without another decision.
 _STANDS: Final = 1.0
-# A stale answer may be given again if the plan is one of these. _REFRESHED is for a key with a
-# refresh that is under way or waits. _LEFT_ALONE is for a key that is left alone after a failure.
+# A stale answer may be given again with one of these plans: _REFRESHED if a refresh is under way or
+# waits, _LEFT_ALONE if the key is left alone (not fetched) after a failure.
 _REFRESHED: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH,)
 _LEFT_ALONE: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH, Plan.WAIT_SOFTLY)
 
@@ -90,17 +87,15 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        # `waits`: returns whether a refresh has to wait, because other refreshes wait or too many
-        # refreshes are under way. `put_off`: is called if no call is free. Adds the refresh to the
-        # queue, and returns whether the refresh is in the queue after that. `is_short`: returns
-        # whether refreshes wait because no call is free.
+        # waits     whether a refresh has to wait, because others wait or too many are under way
+        # put_off   queues a refresh for which no call is free; returns whether it is in the queue
+        # is_short  whether refreshes wait because no call is free
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
 
     def peek(self, ask: Ask) -> Answer | None:
-        """The answer that L1 may give at once. If the answer is stale, a refresh is started or
-        queued."""
+        """The answer that L1 may give at once. If it is stale, a refresh is started or queued."""
         held = self._tiers.peek(ask.key)
         if held is None:
             return None
@@ -112,8 +107,7 @@ class Serving:
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
 
     async def get(self, ask: Ask) -> Answer:
-        """The answer to the request. Waits until there is an answer, and raises an error if nothing
-        can be served."""
+        """The answer to the request. Raises an error if nothing can be served."""
         answer = self.peek(ask)
         if answer is not None:
             return answer
@@ -131,12 +125,10 @@ class Serving:
         return await self.looking_up(key).join()
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
-        """The look-up in both tiers. Requests that come during a look-up share that look-up."""
+        """The look-up in both tiers: the one under way, or a new one."""
         return self.lookups.under_way(key) or self._begin_look_up(key)
 
     def _begin_look_up(self, key: Key) -> Flight[Seen | None]:
-        """Start a look-up. If one question to Redis is the whole look-up, the look-up needs no
-        task."""
         tiers, asked_at = self._tiers, self._clock.monotonic()
         answer = tiers.question(key)
         if answer is None:
@@ -183,8 +175,8 @@ class Serving:
         return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
-        """Start a refresh for the next readers. Returns None, and starts nothing, if the refresh
-        has to wait for its turn. The key must have no fetch under way."""
+        """Start a refresh. Returns None if it has to wait for its turn. The key must have no fetch
+        under way."""
         if self.waits(ask):
             return None
         self.background.begin()
@@ -193,9 +185,9 @@ class Serving:
         return flight
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
-        """The answer of the upstream, from a new fetch or from one that is under way. If the fetch
-        fails, the answer is the stale response, if that may be served. If `keep` is False, the
-        answer is fetched for this caller alone, and is not stored."""
+        """The answer of upstream, from a fetch under way or a new one. If the fetch fails: the
+        stale response, if that may be served. `keep` False: the answer is for this caller alone,
+        and is not stored."""
         stand_in = self.stand_in(ask, seen)
         if stand_in is not None:
             return stand_in
@@ -214,9 +206,8 @@ class Serving:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
                 return await self.from_upstream(ask, seen, keep=keep)  # with a caller's priority
             if seen is None or not self._may_rescue(seen):
-                # The fetch of another replica brought a version that is not believed yet. Other
-                # requests of this flight may get the stored response instead. This request may get
-                # no stored response, so it asks again.
+                # Another replica fetched a version that is not believed yet. There is no stored
+                # response for this request, so it asks again.
                 if isinstance(error, VersionDoubted):
                     return await self.from_upstream(ask, None, keep=keep)
                 return passed_on(error)
@@ -227,8 +218,8 @@ class Serving:
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
-        """The answer while the key is left alone (not fetched) after a failure. None if the key is
-        not left alone, or if nothing may be served without a call."""
+        """The answer while the key is left alone (not fetched) after a failure. None if it is not
+        left alone, or if nothing may be served without a call."""
         failure = self.standing(ask.key)
         if failure is None:
             return None
@@ -238,9 +229,9 @@ class Serving:
         return from_store(stored, failure.outcome, failure.detail)
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
-        """The later one of two answers: the stored response, and an answer of upstream that the
-        store refused a moment ago because of its version. If that version is far in the future, the
-        stored response counts as later. None if no such refused answer is remembered."""
+        """The later one of the stored response and the answer that the store just refused for its
+        version. A version far in the future counts as the earlier one. None if no refused answer is
+        remembered."""
         said = self._tiers.refused.of(ask.key)
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
@@ -250,13 +241,12 @@ class Serving:
         return given_again(said, failure.outcome)
 
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
-        """The flight that is under way, or a new one."""
         purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
         return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
     def _own_flight(self, ask: Ask) -> Flight[Landed]:
-        """A new flight that makes its own call. It is needed if the shared answer does not fit the
-        request's fields, or if the answer will not be stored."""
+        """A new fetch with its own call: the shared one does not fit the request, or nothing may be
+        stored."""
         self.fills.retire(ask.key)
         return self.start(ask, None, Purpose.MISS, alone=True)
 
@@ -314,17 +304,17 @@ class Serving:
     async def _follow(
         self, flight: Flight[Landed], seen: Seen | None, *, collapsed: bool
     ) -> Landed:
-        """Wait for the result. If a stale response may be served instead, wait `soft_wait` at
-        most."""
         softly = seen is not None and self._plan(seen) is Plan.WAIT_SOFTLY
         patience = self._rules.windows.soft_wait if softly else None
         return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
-        """Whether this request may need a later answer than the result. There are three such cases.
-        First, this replica may have missed an order (see `Confirming.hears_orders`). Second, Redis
-        refused the result because of an order that did not reach this flight. Third, this replica
-        has already given callers a later version, which Redis has forgotten."""
+        """Whether this request may need a later answer than the result.
+
+        - This replica may have missed an order (see `Confirming.hears_orders`), or
+        - Redis refused the result because of an order that did not reach this fetch, or
+        - Redis refused the result, and this replica has given callers a later version.
+        """
         if not self.confirming.hears_orders():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
@@ -350,11 +340,11 @@ class Serving:
     async def _later_one(
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
     ) -> Answer | None:
-        """The stored response, if the upstream answered with an older version, or with a version
-        that is far in the future. None if no stored response may be served instead.
+        """The stored response, if upstream answered with an older version or with a version that is
+        far in the future. None if no stored response may be served instead.
 
-        An order may come while this replica fetches a 404. After that order, another replica may
-        have stored a response. The stored response is the answer in that case, if it is fresh.
+        A fresh stored response is also returned if an order came while this replica fetched a 404:
+        another replica may have stored the response after the order.
         """
         stored = await self.seen(ask) or seen
         if stored is None or not self._may_rescue(stored):
@@ -369,9 +359,8 @@ class Serving:
         return Answer(stored.held, outcome, stored.tier, told)
 
     def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up in Redis, if L1 has no entry of the key that may be served at once. None if
-        L1 has such an entry, if there is no Redis, if Redis is away, or if the key is being
-        fetched."""
+        """The look-up in Redis. None if L1 has an entry that may be served at once, if Redis is
+        missing or away, or if the key is being fetched."""
         if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
             return None
         held = self.held(key)
@@ -395,10 +384,9 @@ class Serving:
         return self._rules.may_rescue(seen.held.entry, self._clock.now())
 
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
-        """For how many seconds L1 may repeat the stale answer that `ask` has just got. A repeated
-        answer starts no refresh. Therefore an answer is repeated only if a refresh is under way or
-        queued, or if the key is left alone after a failure. `Confirming.stands_for` does the same
-        for fresh answers."""
+        """For how many seconds L1 may repeat the stale answer that `ask` has just got. A repetition
+        starts no refresh. So a refresh must be under way or queued, or the key must be left alone
+        after a failure."""
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
         if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
@@ -413,26 +401,23 @@ class Serving:
         return stands if self._rules.plan(held.entry, until) in plans else 0.0
 
     def standing(self, key: Key) -> Failure | None:
-        """The failure because of which the key is left alone (not fetched). None if it is not left
-        alone."""
+        """The failure because of which the key is left alone now, or None."""
         return self._backoffs.standing(key)
 
     def has_failed(self, key: Key) -> bool:
-        """Whether the upstream has just failed for this key. False if no call was made (for example
-        because the budget had no call left)."""
+        """Whether upstream has just failed for this key. False if no call was made."""
         failure = self.standing(key)
         return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
 
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
-        """Outdate the look-ups and fetches that are under way for matching keys. No further request
-        joins them, and L1 does not store their results. If Redis knows the order (`known`), the
-        results are still offered to Redis, which judges them. Otherwise the results are not offered
-        to Redis."""
+        """Outdate the look-ups and fetches under way for matching keys (see `Course`). No further
+        request joins them. `known`: Redis knows the order, and may judge the results. Otherwise the
+        results are not offered to Redis."""
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches, known=known)
 
     def retire(self) -> None:
-        """From now on no request joins a look-up or a fetch that is under way at this moment."""
+        """Let no further request join the look-ups and fetches that are under way."""
         self.lookups.retire()
         self.fills.retire()
 
@@ -458,8 +443,8 @@ def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
 
 
 def drops_stored(landed: Landed) -> bool:
-    """Whether the fetch may have removed the stored response. A look-up that is under way could
-    bring the removed response back."""
+    """Whether the fetch may have removed the stored response. A look-up under way could bring it
+    back."""
     return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)
 
 
@@ -471,8 +456,8 @@ def forward_of(ask: Ask, seen: Seen | None) -> Forward:
 
 
 def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
-    """How a fetch of this replica is reported. The words `changed` and `unchanged` are used only if
-    a response was stored before the fetch."""
+    """How a fetch of this replica is reported. `changed` and `unchanged` are used only if a
+    response was stored before the fetch."""
     verdict = None if forward is Forward.URI_MISS else filled.verdict
     return Handling(
         detail=None if verdict is None else _OF_REVALIDATION.get(verdict),
@@ -503,8 +488,7 @@ def from_store(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
 
 
 def from_elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
-    """The answer that another replica fetched. This replica waited for that fetch, or found the
-    answer stored."""
+    """The answer that another replica fetched."""
     held = landed.seen.held
     if landed.awaited:
         handling = Handling(forward=forward, collapsed=True)
@@ -524,8 +508,7 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def given_again(held: Held, outcome: Outcome) -> Answer:
-    """The answer that the store refused for its version a moment ago. `Cache-Status` says that the
-    answer was not stored, and why."""
+    """The answer that the store refused for its version."""
     ahead = held.entry.is_ahead
     reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
@@ -541,6 +524,5 @@ def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def _may_be_overtaken(landed: Filled) -> bool:
-    """Whether an order came while a 404 was fetched. In that case another replica may have stored a
-    later response."""
+    """Whether an order came while a 404 was fetched."""
     return landed.verdict is StoreVerdict.INVALIDATED and landed.held.entry.is_negative
