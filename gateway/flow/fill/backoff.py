@@ -1,7 +1,7 @@
-"""The keys whose last fetch failed, and how long each of them is left alone.
+"""The keys whose last fetch failed, and how long each of them is left alone (not fetched).
 
-This module has the failures that this replica knows. The pauses that all replicas share are in
-Redis, with the leases. The number of keys is bounded. Forgetting a key costs a call.
+These are the failures that this replica knows. The pauses that all replicas share are in Redis,
+with the leases. The number of keys is bounded. Forgetting a key costs a call.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failure of a key, and until when (monotonic) the key is left alone. `attempts` is
-    the number of failures of the key in a row."""
+    """The last failure of a key. The key is left alone until `until` (monotonic). `attempts` counts
+    its failures in a row."""
 
     attempts: int
     until: float
@@ -45,14 +45,13 @@ class Backoffs:
 
     def __init__(self, clock: Clock, believe_after: float) -> None:
         self._clock = clock
-        # The longest pause while a version is doubted. The version may be believed after
-        # `believe_after` seconds. With pauses of at most half that time, a call is made soon after
-        # the version may be believed.
+        # The longest pause while a version is doubted. It is half the time after which the version
+        # may be believed, so that a call is made soon after that time.
         self._cap_of_doubt = min(max(believe_after / 2.0, _BASE), _CAP)
         self._failures: FIFOCache[Key, Failure] = FIFOCache(_MOST)
 
     def standing(self, key: Key) -> Failure | None:
-        """The failure after which the key is left alone now. None if the key is not left alone."""
+        """The failure because of which the key is left alone now, or None."""
         failure = self._failures.get(key)
         if failure is None or failure.until <= self._clock.monotonic():
             return None
@@ -67,15 +66,15 @@ class Backoffs:
         return wait
 
     def heard(self, key: Key, backed_off: BackedOff) -> None:
-        """Note that another replica reported failures of the key, and leave the key alone for the
+        """Note failures of the key that another replica reported, and leave the key alone for the
         reported time."""
         self._failures.pop(key, None)
         wait, word = backed_off.retry_after, (Outcome.STALE_ERROR, Detail.STALE_ERROR)
         self._note(key, backed_off.attempts, wait, *word)
 
     def shared(self, error: Exception) -> Pause | None:
-        """The pause of the key for all replicas. None if no call was made, or if the credential was
-        refused. Such a failure says nothing about the key."""
+        """The pause of the key for all replicas. None if the failure says nothing about the key: no
+        call was made, or the credential was refused."""
         says_nothing = isinstance(error, CallWithheld | AccessRefused)
         return None if says_nothing else self._pause(error)
 

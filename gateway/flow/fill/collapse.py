@@ -1,8 +1,8 @@
 """Lets all replicas share one fetch of a key: one replica leads, and the others follow.
 
-This module decides which replica calls upstream, and what each ending of the leader's fetch means
-to a follower. It does not decide what is stored. The leader has a lease (a record in Redis). If the
-lease is lost, this costs a call, and nothing else.
+The leader has a lease (a record in Redis), and calls upstream. This module decides whether this
+replica leads or follows, and what a follower does when the leader's fetch has ended. A lost lease
+costs a call, and nothing else.
 """
 
 from __future__ import annotations
@@ -28,22 +28,20 @@ from gateway.flow.singleflight import Course
 from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken
 
-# The first and the longest pause between two looks at a lease, in seconds. Usually a message about
-# the end of the fetch comes before the pause is over.
+# The first and the longest pause between two looks at a lease, in seconds. Usually a message that
+# the fetch has ended comes earlier.
 _FIRST_LOOK: Final = 0.25
 _LONGEST_LOOK: Final = 1.0
 _GROWTH: Final = 1.5
 
-# The most elections of a leader. There is a second election if the fetch of the first leader
-# brought nothing.
+# The most elections of a leader: a second one if the fetch of the first leader brought nothing.
 _ELECTIONS: Final = 2
 # After these endings no other leader is elected.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# BELIEVED is left out. A response with this verdict gives the floor a new generation, as an
-# invalidation does. The ending is therefore TOO_OLD.
+# BELIEVED is left out: it gives the floor a new generation, as an invalidation does. The ending is
+# therefore TOO_OLD.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
-# How often a lease is renewed in one lifetime. If one renewal is lost, the next still comes in
-# time.
+# How often a lease is renewed in one lifetime. One renewal may be lost.
 _RENEWALS: Final = 3
 
 
@@ -81,12 +79,11 @@ class Collapsing:
         self.waiters = 0
 
     async def fill(self, want: Want, flight: Course) -> Landed:
-        """Fetch the key here, or wait for the replica that fetches it. Raises UpstreamFailure,
-        CallWithheld, AccessRefused. Raises BackedOff if all replicas back off from the key and no
-        caller waits for the result.
+        """Fetch the key here, or wait for the replica that fetches it. One deadline applies to all
+        steps.
 
-        One deadline applies to all steps together (for example following another replica first, and
-        leading after that).
+        Raises UpstreamFailure, CallWithheld, AccessRefused, and BackedOff if all replicas back off
+        from the key and no caller waits for the result.
         """
         if want.alone:
             return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
@@ -94,8 +91,8 @@ class Collapsing:
         for _ in range(_ELECTIONS):
             with on(Part.LEASE):
                 taken = await self._take(want)
-            # The deadline counts from the first answer of Redis, so that the wait for Redis does
-            # not shorten the time for the call.
+            # Counted from the first answer of Redis: a slow Redis does not shorten the time for the
+            # call.
             deadline = min(deadline, self._clock.monotonic() + self._timeout)
             if taken is None:
                 return await self._ask_alone(want, flight, deadline)
@@ -119,8 +116,6 @@ class Collapsing:
         return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
 
     async def _take(self, want: Want) -> Taken | None:
-        """The lease, or the leader to follow. None while Redis is away, because there are no leases
-        without Redis."""
         try:
             return await self._lease.take(want.key, unhurried=want.purpose is Purpose.REFRESH)
         except RedisUnavailable:
@@ -159,8 +154,7 @@ class Collapsing:
                 holds = await self._lease.renew(key, token)
 
     async def _landed_before(self, want: Want, taken: Taken, flight: Course) -> Elsewhere | None:
-        """A fresh response that was stored after this flight's look-up and before the flight got
-        the lease. None if there is no such response."""
+        """A fresh response that was stored between this flight's look-up and its lease."""
         if taken.floor is None or taken.floor.started <= _known(want):
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -169,10 +163,10 @@ class Collapsing:
         return Elsewhere(seen, awaited=False)
 
     async def _follow(self, want: Want, token: str, deadline: float) -> Ending:
-        """How the leader's fetch ended. Without Redis the ending is unknown, and each replica makes
-        a call of its own.
+        """How the leader's fetch ended. ALONE if Redis goes away: each replica then makes its own
+        call.
 
-        Raises UpstreamTimeout if the leader's fetch has not ended at the deadline.
+        Raises UpstreamTimeout at the deadline.
         """
         callers = 0 if want.purpose is Purpose.REFRESH else 1
         self.waiters += callers
@@ -194,9 +188,8 @@ class Collapsing:
         raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True)
 
     async def _stored_elsewhere(self, ending: Ending, want: Want, flight: Course) -> Seen | None:
-        """The response that the leader stored. None if the look-up does not find it, or if this
-        flight already knows a response with the same or a later confirmation. None, too, if the
-        response is below the floor."""
+        """The response that the leader stored. None if the look-up does not find it, if it is below
+        the floor, or if it was not confirmed later than the response that this flight knows."""
         if ending.kind is not EndingKind.DONE:
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -222,18 +215,16 @@ async def renewing(
 
 
 def _known(want: Want) -> float:
-    """The time when the stored response was last confirmed. 0.0 if the flight knows no stored
-    response."""
+    """When the stored response was last confirmed. 0.0 if the flight knows no stored response."""
     return 0.0 if want.held is None else want.held.entry.confirmed_at
 
 
 def _failure(ending: Ending, want: Want) -> Failed | None:
-    """The error that a follower raises after this ending. It is raised only if no further election
-    brings an answer.
+    """The error that a follower raises after this ending, if no further election brings an answer.
+    A stored response may be served in place of the error.
 
-    None if the ending is ALONE and no response is stored: this replica then makes a call of its
-    own. None, too, if the ending has no error, for example after a 4xx for one caller. If an error
-    is raised, a stored response may be served in its place.
+    None if the ending has no error, for example after a 4xx for one caller. Also None if the ending
+    is ALONE and no response is stored: this replica then makes its own call.
     """
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None
@@ -242,9 +233,12 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
 
 def _ending_of_failure(error: Exception, want: Want) -> Ending:
     """The ending that is told to the followers of a failed fetch. After TRANSIENT a follower may
-    lead a fetch of its own. The ending is TRANSIENT if the budget denied the call of a refresh,
-    because a follower with a waiting caller may still get a call. It is also TRANSIENT if the mode
-    forbids calls, because each replica knows the mode itself."""
+    lead a fetch of its own. The ending is TRANSIENT in two cases:
+
+    - The budget denied the call of a refresh. A follower with a waiting caller may still get a
+      call.
+    - The mode forbids calls. Each replica knows the mode itself.
+    """
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
     if is_unhurried or isinstance(error, Frozen):
         return Ending(EndingKind.TRANSIENT)
@@ -252,7 +246,6 @@ def _ending_of_failure(error: Exception, want: Want) -> Ending:
 
 
 def _ending(landed: Landed) -> Ending:
-    """The ending that is told to the followers if the fetch brought an answer."""
     if isinstance(landed, Elsewhere):
         return Ending(EndingKind.DONE)
     if isinstance(landed, Passed) or landed.verdict is None:

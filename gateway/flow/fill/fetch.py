@@ -1,8 +1,7 @@
 """Loads a key: calls the upstream, judges the answer, and stores the answer.
 
-`Want` says what to fetch. `Filled` or `Passed` is the result. `collapse` handles leaders and
-followers; request/response_selection handles waiting, rescue, and the errors that this module
-raises.
+`Want` says what to fetch. `Filled` or `Passed` is the result. `collapse` decides about leaders and
+followers. request/response_selection handles the errors.
 """
 
 from __future__ import annotations
@@ -66,11 +65,11 @@ _DOUBTED: dict[StoreVerdict | None, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """The fetch that is wanted: its key, its caller and its purpose. `held` is the stored response,
-    if there is one.
+    """The fetch that is wanted.
 
-    `alone`: this replica makes a call even if another replica is already fetching the key.
-    `bypass`: nothing is stored.
+    held    the stored response, if there is one
+    alone   this replica makes a call even if another replica is already fetching the key
+    bypass  nothing is stored
     """
 
     key: Key
@@ -95,14 +94,13 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """An answer of the upstream that is passed on to this caller (for example a 403). Nothing is
-    stored."""
+    """An answer of the upstream for this caller alone (for example a 403). Nothing is stored."""
 
     reply: Reply
 
 
 class Fetcher:
-    """Loads a key from upstream, and stores the answer if the answer passes the checks."""
+    """Loads a key from upstream, and stores the answer if the rules allow it."""
 
     def __init__(
         self,
@@ -131,8 +129,8 @@ class Fetcher:
         """Call the upstream and store its answer. Raises UpstreamFailure, CallWithheld,
         AccessRefused.
 
-        The ticket has to be taken before the fetch. `deadline` is a monotonic time. The call uses
-        the tenant's current token, because the token may have been replaced while the fetch waited.
+        The ticket has to be taken before the call. `deadline` is monotonic. The call uses the
+        tenant's current token, because the token may have been replaced while the fetch waited.
         """
         caller = self._current(want.caller)
         want = replace(want, caller=caller)
@@ -202,8 +200,8 @@ class Fetcher:
                 return None
 
     async def _turned_away(self, want: Want, status: int) -> None:
-        """Drop the responses to which the upstream refused access. After a 401 all responses of the
-        credential are dropped. After a 403 only the response of this training is dropped."""
+        """Drop the responses to which the upstream refused access: after a 401 all responses of the
+        credential, after a 403 the response of this training."""
         if status == 401:
             self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             await self._tiers.drop_partition(want.key.partition)
@@ -234,15 +232,14 @@ class Fetcher:
         elif stored.verdict is StoreVerdict.INVALIDATED and _proved(entry, stored):
             await self._tell(_change(want.key, entry.updated_at))
         elif stored.verdict is StoreVerdict.BELIEVED:
-            # The notice has no version. Other replicas may have stored a version that is later than
-            # the believed one. A notice with the believed version would not outdate that later
-            # version.
+            # The notice has no version: another replica may hold a version that is later than the
+            # believed one, and a notice with the believed version would not outdate it.
             self._observer.invalidated(Cause.UPDATED_AT, want.key.training_id)
             await self._tell(_change(want.key, None))
         return Filled(held, reply.status, stored.verdict, refused)
 
     async def _outdate(self, want: Want, entry: Entry) -> None:
-        """Drop the stored entry if a newer answer came, although that answer itself may not be
+        """Drop the stored entry if the answer is newer, because the answer itself may not be
         stored."""
         known = None if want.held is None else want.held.entry
         if known is None or not supersedes(entry, known):
@@ -261,8 +258,8 @@ class Fetcher:
         await self._tell(_change(key, entry.updated_at))
 
     async def _tell(self, notice: Notice) -> None:
-        """Tell the other replicas. Without Redis, the other replicas learn of the change by their
-        own refreshes."""
+        """Tell the other replicas. Without Redis they learn of the change by their own
+        refreshes."""
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
 
@@ -277,16 +274,14 @@ class Fetcher:
 
 def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReason | None]:
     """The upstream's status, and what became of the answer: the verdict of the store, or the reason
-    why the answer was not stored. The second value is None if the answer concerned only the
-    caller."""
+    why it was not stored. The second value is None if the answer concerned only the caller."""
     if isinstance(fetched, Passed):
         return fetched.reply.status, None
     return fetched.forward_status, fetched.not_stored or fetched.verdict
 
 
 def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
-    """The reason to back off from the key although an answer came. None if there is no such
-    reason."""
+    """The reason to back off from the key although an answer came, or None."""
     vain = fruitless(landed)
     is_doubted = isinstance(vain, VersionDoubted)
     return vain if is_doubted or want.purpose is Purpose.REFRESH else None
@@ -294,7 +289,7 @@ def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
 
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
     """The reason why the answer neither renews, nor replaces, nor removes the stored response. None
-    if the answer does one of these."""
+    if it does one of these."""
     if isinstance(landed, Filled):
         what = _DOUBTED.get(landed.verdict)
         if what is None:
@@ -308,8 +303,7 @@ def fruitless(landed: Filled | Passed) -> UpstreamError | None:
 
 
 def _proved(entry: Entry, stored: Stored) -> bool:
-    """Whether an answer has the latest known version. This is asked if an order ruled out the
-    answer."""
+    """Whether an answer that an order ruled out has the latest known version."""
     floor = stored.floor
     return (
         floor is not None and entry.updated_at is not None and floor.updated_at == entry.updated_at

@@ -1,11 +1,17 @@
-"""Makes one call to the upstream: asks the breaker and the budget, sends the call, and may repeat
-it. A read is tried again if nothing was sent, or if the upstream had already closed the idle
-connection that the read used (RFC 9112, 9.3.1). A write is never tried again.
+"""Makes one call to upstream: asks the breaker and the budget, sends the call, and may repeat it.
 
-The budget is charged before a call is sent. If the call has to wait long for a connection, its
-charge is renewed just before the call is sent. The call counts from that moment. The charge is
-given back only if the call was certainly not sent. Other modules judge the reply, and report their
-verdict to this module. This module tells the budget and the breaker how the call ended.
+A read is tried again if nothing was sent, or if upstream had already closed the idle connection
+that the read used (RFC 9112, 9.3.1). A write is never tried again.
+
+The budget is charged before a call is sent. The charge is renewed if the call has to wait long for
+a connection. It is given back if the call was certainly not sent. Other modules judge the reply,
+and report their verdict here.
+
+Words of this module:
+
+breaker  stops calls after ten failures in a row
+gate     stops calls after a 429, until the time that upstream gave
+probe    the one call that finds out whether upstream answers again
 """
 
 from __future__ import annotations
@@ -144,14 +150,14 @@ class Outbound:
             raise
 
     def _is_late(self, scope: str, paid_at: float) -> bool:
-        """Whether a call that is sent now may belong to a later window than the one it was paid
-        in, because it waited for a connection."""
+        """Whether a call that waited for a connection may be sent in a later window than it was
+        paid in."""
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
     def _enter(self) -> Breaker:
-        """Ask the breaker whether the call may be made. The call may become the probe, which finds
-        out whether the upstream answers again. Raises CircuitOpen."""
+        """Ask the breaker whether the call may be made. The call may become the probe. Raises
+        CircuitOpen."""
         now = self._clock.monotonic()
         entered = self._breaker.try_call(self._rule, now)
         if entered is None:
@@ -163,8 +169,7 @@ class Outbound:
         return entered
 
     def _leave(self, entered: Breaker, before: Breaker) -> None:
-        """Undo `_enter`, because nothing was sent. The next call may be the probe instead of this
-        one."""
+        """Undo `_enter`, because nothing was sent. The next call may be the probe."""
         if self._breaker is entered:
             self._move(before)
 
@@ -199,15 +204,15 @@ class Outbound:
         return closed.seconds
 
     async def _tell(self, scope: str, seconds: float) -> None:
-        """Tell the other replicas that the gate is closed. A replica that does not get this notice
-        finds the gate closed when the replica asks Redis for a call."""
+        """Tell the other replicas. One that misses this finds the gate closed when it asks Redis
+        for a call."""
         notice = Notice(NoticeKind.GATE_CLOSED, scope=scope, until=self._clock.now() + seconds)
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
 
     def gate_closed_elsewhere(self, scope: str, until: float) -> None:
-        """Make no call before `until` (shared clock), because another replica got a 429. The notice
-        has no effect if fewer than SHORTEST_HOLD seconds are left until this time."""
+        """Make no call before `until` (shared clock), because another replica got a 429. Ignored if
+        fewer than SHORTEST_HOLD seconds are left."""
         seconds = until - self._clock.now()
         if seconds < SHORTEST_HOLD:
             return
@@ -216,8 +221,8 @@ class Outbound:
         self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
-        """Open the gate if a probe is under way, or if the gate is due to open. In all other cases
-        the answered call was sent before the gate closed, and the gate stays closed."""
+        """Open the gate if a probe is under way, or if the gate is due to open. Otherwise it stays
+        closed: the answered call was sent before the gate closed."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 
