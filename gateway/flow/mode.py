@@ -15,14 +15,13 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import Mode
 from gateway.ports import Clock, ModeOrder, Observer, SharedMode
 
-# Each replica reads the mode from Redis at this interval (seconds). All replicas therefore follow
-# an order within this time.
+# Each replica reads the mode from Redis at this interval (seconds).
 _LOOK: Final = 1.0
-# `Retry-After` (seconds) in the mode `frozen`. It is a guess: nobody knows when an operator will
+# `Retry-After` (seconds) in the mode `frozen`: a guess, because nobody knows when an operator will
 # end the mode.
 THAW: Final = 30.0
 
-# Each hit compares the mode with this constant, because a look-up of an enum's member is expensive.
+# Each hit compares the mode with this: the look-up of an enum's member is expensive.
 NORMAL: Final = Mode.NORMAL
 
 
@@ -46,7 +45,7 @@ class Modes:
         self._follow(order)
 
     async def look(self) -> None:
-        """Apply the order in Redis. If this replica knows a later order, write this order again:
+        """Apply the order in Redis. If this replica knows a later order, write that order again:
         Redis may have lost it, or another replica may have put back an earlier one. While Redis is
         away, the mode does not change."""
         with suppress(RedisUnavailable):
@@ -70,15 +69,15 @@ class Modes:
 
 
 def _later_than(known: Iterable[ModeOrder | None], now: float) -> float:
-    """The time of a new order, in whole milliseconds. It is later than the times of all known
-    orders, even if the clock of another replica is some milliseconds ahead."""
+    """The time of a new order, in whole milliseconds. It is later than all known orders, even if
+    the clock of another replica is some milliseconds ahead."""
     times = (each.at for each in known if each is not None and each.at is not None)
     return max(round(now, 3), *(round(at + 0.001, 3) for at in times), 0.0)
 
 
 def _is_outdated(ordered: ModeOrder | None, known: ModeOrder) -> bool:
-    """Whether the order in Redis (`ordered`) is missing, or earlier than `known`. If one of the two
-    orders has no time, the order in Redis is followed."""
+    """Whether the order in Redis (`ordered`) is missing, or earlier than `known`. False if one of
+    the two orders has no time."""
     if ordered is None:
         return True
     return ordered.at is not None and known.at is not None and ordered.at < known.at

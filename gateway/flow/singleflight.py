@@ -1,8 +1,7 @@
 """Flights: work that several requests for one key share. The first request starts a flight, and the
 others join. A request that leaves does not end the flight.
 
-This module owns the tasks of all flights. The code that starts a flight decides what the flight
-does.
+This module owns the tasks of all flights.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ Asked = TypeVar("Asked")
 class Course:
     """Whether the result of a flight may be stored, and in which tiers.
 
-    `is_current` becomes False if the key is invalidated during the flight. The result may still
-    answer the requests that already wait for it. But L1 must not hold the result, and no further
-    request joins the flight. An invalidation that Redis does not know also makes `may_store` False.
-    In that case the result must not be offered to Redis either. `orders` counts the invalidations
-    during the flight.
+    is_current  False after an invalidation of the key. Requests that wait already may get the
+                result. No further request joins, and L1 does not hold the result
+    may_store   False after an invalidation that Redis does not know. The result is then not
+                offered to Redis
+    orders      how many invalidations came during the flight
     """
 
     is_current: bool = field(default=True, init=False)
@@ -39,7 +38,7 @@ class Course:
     orders: int = field(default=0, init=False)
 
     def outdate(self, *, known: bool) -> None:
-        """Note that an order ruled out the result. `known`: Redis knows the order too."""
+        """Note that an order ruled out the result. `known`: Redis knows the order."""
         self.is_current = False
         self.may_store &= known
         self.orders += 1
@@ -47,9 +46,12 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
-    """Shared work in progress. `spent` has the waits of the flight, or is None if waits are not
-    noted. `is_unhurried`: no caller waited for the flight when it began. `is_retired`: no further
-    request joins after the current turn of the event loop."""
+    """Shared work in progress.
+
+    spent         the waits of the flight; None if waits are not noted
+    is_unhurried  no caller waited for the flight when it began
+    is_retired    no further request joins after the current turn of the event loop
+    """
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
@@ -59,11 +61,8 @@ class Flight(Course, Generic[Result]):
 
     async def join(self, patience: float | None = None) -> Result:
         """Returns the flight's result, or raises its error. Raises TimeoutError after `patience`
-        seconds.
-
-        The flight goes on if the caller is cancelled, or if `patience` is over. Raises ShuttingDown
-        if the flight itself was cancelled.
-        """
+        seconds, and ShuttingDown if the flight was cancelled. The flight goes on if the caller
+        stops waiting."""
         with sharing(self.spent):
             if patience is None:
                 await self._end()
@@ -75,8 +74,7 @@ class Flight(Course, Generic[Result]):
         return self._task.result()
 
     def when_ended(self, tell: Callable[[], None]) -> None:
-        """Call `tell` when the flight has ended, with or without success. This is for code that has
-        no task in which it could wait."""
+        """Call `tell` when the flight has ended, with or without success."""
         self._task.add_done_callback(lambda _: tell())
 
     def result(self) -> Result | None:
@@ -86,8 +84,8 @@ class Flight(Course, Generic[Result]):
         return self._task.result()
 
     async def _end(self) -> None:
-        """Wait for the end of the flight. `asyncio.wait` would cost three times as much as this
-        code, and each look-up runs this code."""
+        """Wait for the end of the flight. `asyncio.wait` would cost three times as much, for each
+        look-up."""
         if self._task.done():
             return
         ended = asyncio.get_running_loop().create_future()
@@ -104,8 +102,8 @@ class Flight(Course, Generic[Result]):
 
 
 class Flights(Generic[Name, Result]):
-    """The flights under way. For each name there is at most one flight that requests can join. If
-    there is a clock, the flights note their waits."""
+    """The flights under way. For each name there is at most one that requests can join. If there is
+    a clock, the flights note their waits."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
@@ -133,8 +131,8 @@ class Flights(Generic[Name, Result]):
         part: Part,
         finish: Callable[[Flight[Result]], Result],
     ) -> Flight[Result]:
-        """Start a flight without a task. It waits only for `question`, and the wait is noted as
-        `part`. When the question is answered, `finish` makes the result."""
+        """Start a flight without a task. It waits only for `question`. The wait is noted as `part`,
+        and after it `finish` makes the result."""
         flight = self._new(name)
         interval = None if flight.spent is None else flight.spent.begin(part)
         self._own(name, flight, asyncio.get_running_loop().create_future())
@@ -179,9 +177,9 @@ class Flights(Generic[Name, Result]):
             ended.set_result(result)
 
     def linger(self, name: Name, flight: Flight[Result]) -> None:
-        """Let requests still join a flight that has ended, until the next turn of the event loop is
-        over. Does nothing if the flight was outdated or retired, or if another flight of the name
-        is under way."""
+        """Let requests join a flight that has ended, until the next turn of the event loop is over.
+        Does nothing if it was outdated or retired, or if another flight of the name is under
+        way."""
         is_fit = flight.is_current and not flight.is_retired and flight._task.done()
         if is_fit and self._current.setdefault(name, flight) is flight:
             flight.is_retired = True  # it lingers only once
@@ -197,11 +195,8 @@ class Flights(Generic[Name, Result]):
             self.waiters -= 1
 
     def forget(self, name: Name, *, known: bool = False) -> None:
-        """Outdate the flights of this name: no further request joins them, and L1 does not hold
-        their results.
-
-        `known`: Redis knows the order that ruled out the results, and can therefore judge them.
-        """
+        """Outdate the flights of this name (see `Course`). No further request joins them. `known`:
+        Redis knows the order that ruled out the results, and can judge them."""
         self._current.pop(name, None)
         for flight in self._flying.get(name, ()):
             flight.outdate(known=known)
@@ -212,8 +207,8 @@ class Flights(Generic[Name, Result]):
             self.forget(name, known=known)
 
     def retire(self, name: Name | None = None) -> None:
-        """Let no further request join the flights of this name that are under way (None: of all
-        names). The results of these flights may still be stored."""
+        """Let no further request join the flights of this name (None: of all names). Their results
+        may still be stored."""
         for each in list(self._current) if name is None else [name]:
             self._current.pop(each, None)
         for each in list(self._flying) if name is None else [name]:
@@ -236,8 +231,7 @@ class Flights(Generic[Name, Result]):
         make: Callable[[Flight[Result]], Awaitable[Result]],
     ) -> Result:
         try:
-            # The waits are noted for the flight, because the request that began the flight may
-            # leave.
+            # Noted for the flight, because the request that began it may leave.
             with watched(flight.spent):
                 return await make(flight)
         finally:

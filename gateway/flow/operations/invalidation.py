@@ -1,8 +1,8 @@
 """Invalidates entries, in Redis, in this replica, and in the other replicas.
 
 The sequence matters: first Redis and the replicas of Redis, then this replica, then the other
-replicas of the gateway. Once all of these have confirmed, no request finds an older entry, and no
-fetch that began before the order brings an older entry back.
+replicas of the gateway. Once all have confirmed, no request finds an older entry, and no fetch that
+began before the order brings one back.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
-# Seconds in which replicas have to confirm. A replica that does not confirm in this time may serve
-# older entries until `Confirmations.until`.
+# Seconds in which replicas have to confirm. A replica that does not may serve older entries until
+# `Confirmations.until`.
 _PATIENCE: Final = 1.0
 
 # Seconds in which replicas of Redis have to acknowledge. Usually that takes one round trip.
@@ -62,10 +62,11 @@ class Invalidation:
         by: str = LOOPBACK.name,
     ) -> Confirmations:
         """Invalidate versions below `updated_at` (None: all versions) in every partition, in the
-        name of the operator `by`. `soft`: these versions may still be used for rescue.
+        name of the operator `by`. `soft`: these versions may still be used for rescue (while
+        upstream fails or may not be called).
 
-        Raises RedisUnavailable. In that case a part of the order may already be done. The order may
-        be repeated.
+        Raises RedisUnavailable. A part of the order may then be done, and the order may be
+        repeated.
         """
         await asyncio.gather(
             *(self._shared.invalidate(each, updated_at, soft=soft) for each in training_ids)
@@ -77,8 +78,7 @@ class Invalidation:
         """Invalidate all stored versions of the trainings that a write changed. If the answer to
         the write named a new version, later answers with an older version are ruled out too.
 
-        Raises RedisUnavailable. The call may be repeated. If Redis stays away, `written_here` is
-        called instead.
+        Raises RedisUnavailable. Call it again, or `written_here` if Redis stays away.
         """
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         await asyncio.gather(*(self._shared.invalidate(each, None) for each in notice.training_ids))
@@ -96,8 +96,8 @@ class Invalidation:
         """Invalidate all entries, or those of one partition, in the name of the operator `by`.
         `soft`: these entries may still be used for rescue.
 
-        Raises RedisUnavailable. In that case a part of the order may already be done. The order may
-        be repeated.
+        Raises RedisUnavailable. A part of the order may then be done, and the order may be
+        repeated.
         """
         purged = await self._shared.purge(partition, soft=soft)
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)
@@ -116,8 +116,8 @@ class Invalidation:
         *,
         known: bool = True,
     ) -> None:
-        """Apply a notice in this replica. A notice may be applied twice or late without harm.
-        `known`: Redis knows the order. False if Redis was away."""
+        """Apply a notice in this replica. It may be applied twice or late without harm. `known`:
+        Redis knows the order."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)
@@ -138,15 +138,14 @@ class Invalidation:
 
     def gap(self, until: float = math.inf) -> None:
         """Let requests ask Redis before L1 serves an entry, because notices may have been missed.
-        After `until` (monotonic) an entry that L1 has at this moment is served only if Redis agrees
-        with it. The results of fetches under way may still be stored. Redis judges each result by
-        its generation when the result is stored."""
+        While Redis is away, L1 may serve its present entries until `until` (monotonic). The results
+        of fetches under way may still be stored: Redis judges each by its generation."""
         self._serving.retire()
         self._tiers.suspect(until)
 
     def _changed(self, notice: Notice) -> None:
-        """Let the next request ask Redis about the entries that another replica found to be
-        outdated. Such entries may still be used for rescue."""
+        """Let requests ask Redis about entries that another replica found to be outdated. They may
+        still be used for rescue."""
         assert notice.partition is not None, "a change is told with its key"
         for training_id in notice.training_ids:
             key = Key(notice.partition, training_id)

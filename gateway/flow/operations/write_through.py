@@ -1,9 +1,11 @@
-"""Passes each write of a caller to the upstream, once and without changes. Before the caller gets
-the answer, all responses that are outdated by the write are invalidated in all replicas. If Redis
-is away, the other replicas are told as soon as Redis is back, but only if this process still runs.
+"""Passes each write of a caller to the upstream, once and without changes.
+
+Before the caller gets the answer, the responses that the write outdated are invalidated in all
+replicas. If Redis is away, the other replicas are told when Redis is back, if this process still
+runs.
 
 core/cache/write_invalidation says which trainings a write changed. If no answer came, the write may
-have been done nevertheless. In that case the training that the write names is invalidated too.
+have been done nevertheless. The training that the write names is then invalidated.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ _MOST_OWED: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One write of a caller whose access was checked. `training_id` is None if the write creates a
+    """One write of a caller whose access was checked. `training_id` None: the write creates a
     training."""
 
     caller: Caller
@@ -55,8 +57,8 @@ class Order:
 
 
 class Writing:
-    """Passes writes on to the upstream. `timeout` (seconds) is the timeout of a write. Other calls
-    have the same timeout. `base_url` is the URL of the API."""
+    """Passes writes on to the upstream. `timeout` is in seconds. `base_url` is the URL of the
+    API."""
 
     def __init__(
         self,
@@ -115,16 +117,15 @@ class Writing:
         return reply
 
     async def _settled(self, caller: Caller, name: str, reply: Reply) -> None:
-        """Tell budget and breaker that the upstream answered. A 5xx counts as a failure, and is
-        passed on to the caller as well."""
+        """Tell budget and breaker that the upstream answered. A 5xx counts as a failure."""
         if reply.status < 500:
             await self._outbound.answered(caller.scope)
             return
         await self._outbound.failed(caller.scope, name, _failed(reply))
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
-        """Raise an error if the answer concerns the gateway and not the caller. Also raise one if
-        the status is above 599, because such an answer cannot be passed on."""
+        """Raise an error if the answer concerns the gateway and not the caller, or if the status is
+        above 599 and cannot be passed on."""
         if reply.status == 429:
             raise rate_limited(reply, "a write", self._clock.now())
         if reply.status == 401 and not caller.owns_token:
@@ -133,8 +134,8 @@ class Writing:
             raise _failed(reply)
 
     async def _outdate(self, changed: Written) -> None:
-        """Invalidate what the write changed. If an answer of Redis is late, the invalidation is
-        tried again after a pause. If Redis is away for longer, `run` repeats the invalidation."""
+        """Invalidate what the write changed. If an answer of Redis is late, try again after a
+        pause. If Redis is away for longer, `run` repeats the invalidation."""
         if not changed.training_ids:
             return
         for pause in _PAUSES:
