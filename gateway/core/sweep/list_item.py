@@ -1,13 +1,8 @@
 """An item of the list: the version that a page states for one training. This module also compares
-the list with single answers: the answers to calls for one training.
+the list with single answers (answers to calls for one training).
 
-Bytes: items may be stored only after enough items in a row had the same bytes as single answers. An
-item that differs sets the count back to 0. If items may already be stored, one item that differs is
-enough to forbid the storing of items for good. After that the list confirms versions only.
-
-Versions: a claim is the version that an item states. This module decides whether a claim is
-believed, checked by a single call, or ignored because single answers contradicted the claim. The
-number of remembered contradictions has a bound. A forgotten contradiction costs another call.
+If their bytes agree, items may be stored. If their versions disagree, single calls decide which one
+is true.
 """
 
 from __future__ import annotations
@@ -40,10 +35,9 @@ class ListVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The statement of one item of the list. The fields are as in `Entry`.
+    """The statement of one item of the list, with the fields of `Entry`.
 
-    `confirmed_at` is the time when the page was asked for. `digest` is the digest of the item's own
-    bytes.
+    `confirmed_at`: when the page was asked for. `digest`: the digest of the item's own bytes.
     """
 
     training_id: str
@@ -60,8 +54,7 @@ class Listed:
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def confirmation(self, generation: int) -> Confirmation:
-        """The confirmation that this item gives to an entry of that generation. The confirmation
-        has times, but no header fields."""
+        """The confirmation that this item gives to an entry: times, but no header fields."""
         return Confirmation(
             status=_FOUND,
             headers=None,
@@ -76,10 +69,7 @@ class Listed:
 def listed(
     training: Training, reply: Reply, asked_at: float, windows: Windows, jitter: float
 ) -> Listed:
-    """The item of a page that was asked for at `asked_at` (the shared clock).
-
-    As with single answers, freshness counts from the time when the call was sent.
-    """
+    """The item of a page that was asked for at `asked_at` (the shared clock)."""
     return Listed(
         training_id=training.id,
         updated_at=training.updated_at,
@@ -93,7 +83,7 @@ def listed(
 
 # Items in a row that must have the same bytes as single answers.
 ENOUGH: Final = 20
-# Of this number of stored items, one is checked by a single call.
+# One of this number of stored items is checked by a single call.
 CHECK_EVERY: Final = 50
 
 
@@ -101,8 +91,9 @@ CHECK_EVERY: Final = 50
 class Likeness:
     """How far the bytes of items agree with the bytes of single answers.
 
-    `same`: how many items in a row agreed, up to `ENOUGH`. `filled`: how many items were stored.
-    `stopped`: an item differed after the agreement was proven.
+    same     how many items in a row agreed, up to `ENOUGH`
+    filled   how many items were stored
+    stopped  whether an item differed after `ENOUGH` had agreed: no more items are stored
     """
 
     same: int = 0
@@ -115,13 +106,13 @@ class Likeness:
         return self.same >= ENOUGH and not self.stopped
 
     def compared(self, *, same: bool) -> Likeness:
-        """The likeness after one item was compared with the single answer of the same version."""
+        """The likeness after an item was compared with the single answer of the same version."""
         if same:
             return replace(self, same=min(self.same + 1, ENOUGH))
         return replace(self, same=0, stopped=self.stopped or self.is_proven)
 
     def after_filling(self, count: int) -> tuple[Likeness, int]:
-        """The likeness after `count` items were stored, and how many of them have to be checked."""
+        """The likeness after `count` items were stored, and how many of them to check."""
         filled = self.filled + count
         due = filled // CHECK_EVERY - self.filled // CHECK_EVERY
         return replace(self, filled=filled), due
@@ -130,10 +121,11 @@ class Likeness:
 UNPROVEN: Final = Likeness()
 
 
+# The versions that the list states for one training.
 Claims = frozenset[Instant]
 
-# The most trainings with a contradiction that are remembered, and the most claims that are
-# remembered for each of them.
+# The most trainings with a contradiction that are remembered, and the most claims for each of them.
+# A forgotten contradiction costs another call.
 _MOST_TRAININGS: Final = 10_000
 _MOST_CLAIMS: Final = 4
 
@@ -148,8 +140,12 @@ class Belief(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Contradiction:
-    """The claims that single answers contradicted (`wrong`), the version of the last single answer
-    (`answered`), and the number of the last sweep with a wrong claim (`sweep`)."""
+    """The contradiction about one training.
+
+    wrong     the claims that single answers contradicted
+    answered  the version of the last single answer; None: there is no such training
+    sweep     the number of the last sweep with a wrong claim
+    """
 
     wrong: tuple[Instant, ...]
     answered: Instant | None
@@ -169,9 +165,9 @@ class Contradictions:
         return training_id in self._known
 
     def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
-        """Decides about the claims of a page for one training. `sweep` is the number of the page's
-        sweep. After a contradiction, a single call checks each new claim about the training. Other
-        claims are ignored. The list is believed again after a whole sweep without a wrong claim."""
+        """Decide about the claims of a page. After a contradiction, a single call checks each new
+        claim, and other claims are ignored. The list is believed again after a whole sweep without
+        a wrong claim."""
         known = self._known.get(training_id)
         if known is None:
             return Belief.BELIEVED if len(claims) == 1 else Belief.ASKED
@@ -188,9 +184,8 @@ class Contradictions:
     def answered(
         self, training_id: str, claims: Claims, version: Instant | None, sweep: int
     ) -> bool:
-        """Note the single answer that came after the claims of a page. `version` is the version in
-        the answer (None: there is no such training). Returns whether the answer contradicts the
-        claims."""
+        """Note the single answer that came after the claims of a page, and return whether it
+        contradicts them. `version` None: there is no such training."""
         wrong, known = claims - {version}, self._known.get(training_id)
         before = () if known is None else known.wrong
         if wrong or known is not None:

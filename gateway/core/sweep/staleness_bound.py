@@ -1,9 +1,6 @@
 """The staleness bound: how long after an edit a response without the edit may still be served.
 
-`docs/freshness.md` explains the arithmetic. N trainings are ceil(N / 100) pages. The limit is L
-calls in W seconds, and a sweep may spend a part of it (`share`, for example 0.5). Two pages are
-thus at least (W + transit) / (share L) seconds apart (`transit` is a margin, because two calls may
-take different times to arrive). A sweep takes at least the configured interval.
+`docs/freshness.md` explains the arithmetic.
 """
 
 from __future__ import annotations
@@ -24,9 +21,14 @@ _SHORTEST_GAP: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The settings of a sweep: its share of `rate` (None: unlimited) and its interval in seconds
-    (None: half of `lifetime`). A replica that missed a notice uses its L1 for at most `l1_lifetime`
-    seconds before it asks Redis."""
+    """The settings of a sweep. All times are in seconds.
+
+    rate         the limit of calls; None: unlimited
+    share        the part of `rate` that the sweep may spend
+    interval     the wanted time for a whole sweep; None: half of `lifetime`
+    lifetime     the freshness lifetime of responses
+    l1_lifetime  how long a replica may use its L1 without asking Redis
+    """
 
     rate: Rate | None
     share: float
@@ -35,7 +37,7 @@ class Pace:
     l1_lifetime: float
 
     def gap(self, total: int | None) -> float:
-        """Seconds between two pages. With this gap a whole sweep takes its interval."""
+        """Seconds between two pages."""
         return self.interval_of(total) / pages(total)
 
     def interval_of(self, total: int | None) -> float:
@@ -49,8 +51,8 @@ class Pace:
         return Bound(interval, interval / pages(total), CALL, self.l1_lifetime)
 
     def spare(self, total: int | None) -> int:
-        """The number of single calls that one sweep may make: the calls of its share that the pages
-        do not need, but at least one."""
+        """The number of single calls that one sweep may make: the calls that its pages do not need,
+        but at least one."""
         calls = int(self.interval_of(total) / self.shortest_gap)
         return max(1, calls - pages(total))
 
@@ -69,7 +71,7 @@ class Bound:
 
     interval  from one page with the training to the next page with it
     gap       the delay of a page because calls of callers come first
-    call      the call for the page, and the notice to the other replicas
+    call      the call for the page, and the notice (a message) to the other replicas
     notice    after this time a replica that missed the notice asks Redis
     """
 
@@ -86,15 +88,15 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """What whole sweeps have confirmed. `oldest` is the time when the earliest of their pages was
-    asked for. `seconds` is the bound."""
+    """The confirmations of whole sweeps. `oldest`: when the earliest of their pages was asked for.
+    `seconds`: the bound."""
 
     oldest: float
     seconds: float
 
     def has_passed(self, entry: Entry, now: float) -> bool:
-        """Whether the entry is older than the bound and the sweeps did not confirm it. Always false
-        if the entry's freshness lifetime is not longer than the bound."""
+        """Whether the entry is older than the bound, and the sweeps did not confirm it. False for
+        entries whose freshness lifetime is within the bound."""
         # The `Age` is subtracted in `oldest` too.
         confirmed = entry.confirmed_at - entry.initial_age
         if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:
@@ -125,11 +127,10 @@ class Worst:
 
 
 def pages(total: int | None) -> int:
-    """The number of pages for `total` trainings, at least one. Each page costs one call."""
+    """The number of pages for `total` trainings, at least one."""
     return max(1, math.ceil((total or 0) / PAGE_SIZE))
 
 
 def without_sweep(lifetime: float, stale_while_revalidate: float) -> float:
-    """The bound without a sweep. Without a sweep, a stale entry is refreshed only after a request
-    for this entry."""
+    """The bound without a sweep: a stale entry is refreshed only after a request for it."""
     return lifetime + stale_while_revalidate

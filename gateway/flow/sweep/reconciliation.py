@@ -1,9 +1,8 @@
-"""Applies a page of the list: renews stored responses, or marks them as outdated, and tells the
-other replicas.
+"""Applies a page of the list to the stored responses, and tells the other replicas.
 
-This module compares a page with the floors (the lowest versions that may be served), and queues the
-single calls that are needed after that. A single call asks for one training. A single answer is the
-answer to such a call. `sweep` decides when the next page is due.
+Each item is compared with the floor of its training (the lowest version that may be served). Some
+items need a single call: a call for this one training. Its answer is a single answer. `sweep`
+decides when the next page is due.
 """
 
 from __future__ import annotations
@@ -44,24 +43,23 @@ from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.flow.sweep.store_from_list import Filling, Item, batches, give_way
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
-# The most items of a page that are compared in one round trip, and the most that are prepared or
-# applied at once. Requests of callers are answered between two groups, so that a page delays none
-# of them for long. Ten items take about a third of a millisecond.
+# The most items that are compared in one round trip, and the most that are prepared or applied at
+# once. Requests of callers are answered between two groups. Ten items take about a third of a
+# millisecond.
 _COMPARED_AT_ONCE: Final = 20
 _ITEMS_AT_ONCE: Final = 10
 # If this number of single answers in a row contradict the list, the list is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
-# The most claims (later versions that only the list has) that are remembered. A claim is remembered
-# until its single answer comes. If the list is not believed any more, the remembered claims are
-# taken back. A claim that is no longer remembered is taken back only if its single answer refutes
-# it.
+# The most claims that are remembered. A claim is a later version that only the list has so far. If
+# the list is not believed any more, the remembered claims are taken back. A forgotten claim stays
+# until its single answer refutes it.
 _MOST_CLAIMED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A page, and the time when the page was asked for: `asked_at` on the shared clock,
-    `asked_here` in monotonic time."""
+    """A page, and when it was asked for: `asked_at` on the shared clock, `asked_here` in monotonic
+    time."""
 
     caller: Caller
     reply: Reply
@@ -97,10 +95,9 @@ class Findings:
         self._rules = rules
         self._in_a_row = 0  # how many single answers in a row contradicted the list
         self._contradictions = Contradictions()
-        # Later versions that only the list claims so far.
         self._claimed: FIFOCache[Key, Listed] = FIFOCache(_MOST_CLAIMED)
-        # Claims to take back, each with the single answer that refuted it. None: there is no such
-        # answer, but the list is not believed any more.
+        # Claims to take back, each with the single answer that refuted it. None: the list is not
+        # believed any more.
         self._refuted: deque[tuple[Key, Listed, Entry | None]] = deque()
         self._spare = 0  # single calls that this sweep may still make
         self.warms = True  # whether a cold start makes single calls of its own
@@ -116,20 +113,18 @@ class Findings:
         return self._contradictions
 
     async def disbelieve(self) -> None:
-        """Take back all claims of the list that no single answer has confirmed, and set the number
-        of contradictions in a row to 0. Raises RedisUnavailable, as `settle` does."""
+        """Take back all claims of the list that no single answer has confirmed. Raises
+        RedisUnavailable."""
         self._in_a_row = 0
         self._refuted.extend((key, item, None) for key, item in self._claimed.items())
         self._claimed.clear()
         await self.settle()
 
     async def settle(self) -> None:
-        """Take back the claims that single answers refuted, and store these answers. If the claims
-        stayed, each request for such a training would cost a call, because the stored response is
-        below the claimed version.
+        """Take back the claims that single answers refuted, and store these answers. If a claim
+        stayed, each request for its training would cost a call.
 
-        Raises RedisUnavailable. In that case `settle` takes back the other claims when it is called
-        again.
+        Raises RedisUnavailable. The next call of `settle` takes back the rest.
         """
         while self._refuted:
             key, item, entry = self._refuted[0]
@@ -139,12 +134,14 @@ class Findings:
             self._refuted.popleft()
 
     async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
-        """Renew the responses that the page confirms, and store the items that may be stored. If
-        the page has a later version than a response, mark the response as outdated. Returns how far
-        the bytes of the list agree with the bytes of single answers. `progress` is the progress of
-        the sweep before this page. `spare` is the number of single calls that a sweep may make.
+        """Apply a page: renew the responses that it confirms, store the items that may be stored,
+        and mark responses as outdated if the page has a later version. Returns how far the bytes of
+        the list agree with the bytes of single answers.
 
-        Raises RedisUnavailable. A part of the page may be applied even then. It is safe to apply
+        progress  how far the sweep had come before this page
+        spare     the number of single calls that one sweep may make
+
+        Raises RedisUnavailable, perhaps after a part of the page was applied. It is safe to apply
         the page again.
         """
         filling = self._filling
@@ -170,7 +167,6 @@ class Findings:
         return likeness
 
     async def _compare(self, brought: Brought, trainings: list[Training]) -> list[Item]:
-        """Compare these trainings with the floors."""
         partition = brought.caller.partition
         items: list[Listed] = []
         for some in batches(trainings, _ITEMS_AT_ONCE):
@@ -183,8 +179,7 @@ class Findings:
         ]
 
     def _follow(self, brought: Brought, found: Item, sweep: int) -> None:
-        """Renew the response in L1 if its version is confirmed. Ask for the training if its version
-        is doubtful."""
+        """Renew the response in L1, or ask for the training if its version is doubtful."""
         key, verdict, floor = found.key, found.compared.verdict, found.compared.floor
         if verdict is ListVerdict.CONFIRMED and floor is not None:
             last = found.listed.confirmation(floor.generation)
@@ -196,9 +191,9 @@ class Findings:
         self._observer.swept(key, verdict)
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
-        """The items that are believed, one for each training. The list may have two versions of a
-        training, or another version than a single answer. No item of such a training is believed.
-        Instead, a single call for the training may be made."""
+        """The items that are believed, one for each training. If the list has two versions of a
+        training, or contradicted a single answer about it, no item of the training is believed. A
+        single call may be made instead."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -221,16 +216,14 @@ class Findings:
         return self._filling.is_awaiting
 
     async def prepare(self, progress: Progress) -> None:
-        """Prepare for the next page. This is called before the page is asked for."""
+        """Prepare for the next page, before it is asked for."""
         warming = self.warms and not progress.is_warm
         await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
-        """Make single calls for stored trainings that are not on the list any more. The calls go to
-        the trainings that are read most, until the sweep has no calls left. For all other trainings
-        that are missing on the list there is no call. Their responses stay fresh no longer than the
-        bound of the sweep. `absent` has only some of the missing trainings if there are very many
-        (see `SweepLease.advance`)."""
+        """Make single calls for stored trainings that are not on the list any more, while the sweep
+        has calls left. The trainings that are read most come first. Without a call, their responses
+        stay fresh no longer than the bound of the sweep."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
@@ -250,11 +243,9 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors were raised. A replica that gets this notice asks Redis
-        before it serves such a training from L1. If only a version below the floor is stored, the
-        replica asks upstream. While Redis cannot be asked, the replica still serves the version in
-        its L1. A later version that could not be stored from the page is fetched with a single
-        call."""
+        """Tell all replicas that the floors were raised: they ask Redis before they serve these
+        trainings from L1. While Redis is away, they still serve from L1. A later version that could
+        not be stored from the page is fetched with a single call."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)
@@ -271,7 +262,6 @@ class Findings:
                 self._fetch(caller, item, sweep)
 
     def _fetch(self, caller: Caller, item: Listed, sweep: int) -> None:
-        """Make a single call for the later version that the list claims."""
         key = Key(caller.partition, item.training_id)
         self._claimed[key] = item
         then = partial(self._came, key, item, sweep)

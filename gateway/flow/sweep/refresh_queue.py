@@ -1,10 +1,11 @@
-"""The queue of calls that no caller waits for. Each call is for one training, and has one of three
-reasons: the list shows that the stored response is outdated or missing, a claim of the list has to
-be checked, or a reader's refresh could not start at once.
+"""The queue of calls that no caller waits for. Each call is for one training.
 
-This module decides which call is next: the call for the training that is wanted most. If a request
-for the same training comes during the fetch, the request waits for the result of that fetch. The
-answer is stored like the answer of any other fetch.
+A call has one of three reasons:
+- The list shows that the stored response is outdated or missing.
+- Something that the list says has to be checked.
+- A reader's refresh could not start at once.
+
+The call for the training that is wanted most comes first.
 """
 
 from __future__ import annotations
@@ -34,17 +35,17 @@ from gateway.flow.fill.collapse import Landed
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock, LocalStore
 
-# A scope and a rank. Errands of one lane compete for the same calls.
+# A scope (which budget) and a rank (which calls go first). The errands (waiting calls) of one lane
+# compete for the same calls.
 Lane = tuple[str, Rank]
 
-# The most errands that wait. A training that is left out is found again by the next sweep.
+# The most errands. A training that is left out is found again by the next sweep.
 _MOST: Final = 2_000
-# The most refreshes for readers in a lane. With the default limit, refreshes get at most 400
-# calls in five minutes. A refresh that has waited for more than five minutes is of no use. If a
-# refresh was left out, the next reader starts it.
+# The most refreshes for readers in a lane. With the default limit, refreshes get at most 400 calls
+# in five minutes, and after five minutes a refresh is of no use. If a refresh is left out, the next
+# reader starts it.
 _MOST_PUT_OFF: Final = 500
-# Seconds after which the waiting errands are compared again. Comparing 500 errands takes a
-# millisecond.
+# Seconds after which the errands are compared again. Comparing 500 takes a millisecond.
 _COMPARE_EVERY: Final = 0.25
 # The longest pause (seconds) if the budget has no call left.
 _PATIENCE: Final = 5.0
@@ -54,9 +55,8 @@ _PATIENCE: Final = 5.0
 class Errand:
     """One training to fetch. `then` is called with the result, or with None if there is no result.
 
-    `for_readers`: the training was read while its stored response was stale. While a lane has no
-    free call, such an errand is dropped if the response is fresh again, or may no longer be served
-    without asking upstream.
+    `for_readers`: the errand refreshes a stale response that readers got. It may be dropped while
+    no call is free (see `_forget_unasked`).
     """
 
     ask: Ask
@@ -66,8 +66,8 @@ class Errand:
 
     @property
     def refresh(self) -> bool:
-        """Whether the errand is a refresh. If another replica has fetched the training, a refresh
-        is no longer needed."""
+        """Whether the errand is a refresh. If the stored response is fresh, no refresh is
+        needed."""
         return self.purpose is Purpose.REFRESH
 
     @property
@@ -77,8 +77,7 @@ class Errand:
 
 
 class Following:
-    """Runs errands with the calls that the budget leaves for them, as many at once as `background`
-    allows."""
+    """Runs the waiting errands, as many at once as `background` allows."""
 
     def __init__(
         self,
@@ -102,8 +101,8 @@ class Following:
         self._ranked_at = -math.inf
 
     def place(self, key: Key) -> tuple[int, int] | None:
-        """The place of the key in its lane, and the number of errands in the lane. The errand that
-        is wanted most has place 1. None if the key does not wait."""
+        """The place of the key in its lane (1: wanted most), and the number of errands in the lane.
+        None if the key does not wait."""
         errand = self._errands.get(key)
         if errand is None:
             return None
@@ -129,8 +128,7 @@ class Following:
         self._any.set()
 
     def waits(self, ask: Ask) -> bool:
-        """Whether a reader's refresh has to wait, because errands wait in its lane or too many
-        fetches are under way. If so, the refresh is added to the queue."""
+        """Whether a reader's refresh has to wait. If so, it is added to the queue."""
         lane = ask.caller.scope, Rank.REFRESH
         if not self._waiting[lane] and self._background.has_room:
             return False
@@ -139,13 +137,11 @@ class Following:
         return True
 
     def is_short(self, ask: Ask) -> bool:
-        """Whether readers' refreshes wait because no call is free, not because too many fetches are
-        under way."""
+        """Whether readers' refreshes wait for a free call (not for a place in `background`)."""
         return (ask.caller.scope, Rank.REFRESH) in self._short
 
     def put_off(self, ask: Ask) -> bool:
-        """Add a refresh for which no call was free. Returns whether the refresh is in the queue
-        afterwards."""
+        """Add a refresh for which no call was free. Returns False if the queue is full."""
         lane = self._add(ask)
         if self._waiting[lane]:
             self._short.add(lane)
@@ -176,16 +172,15 @@ class Following:
             await self._wait_for_a_call(errand.lane, pause)
 
     async def _begun(self, errand: Errand) -> float:
-        """Run an errand that already has a place in `background`, and free the place afterwards.
-        Returns the result of `_run`."""
+        """Run an errand that has a place in `background`, and free the place."""
         try:
             return await self._run(errand)
         finally:
             self._background.end()
 
     async def _wait_for_a_call(self, lane: Lane, pause: float) -> None:
-        """Wait until a call is free in the lane. During this wait, only the errand that is wanted
-        most asks for a call. If several asked, any of them could get the free call."""
+        """Wait until a call is free in the lane. Only the errand that is wanted most asks for a
+        call: if several asked, any of them could get it."""
         self._closed.add(lane)
         while pause > 0.0:
             await self._clock.sleep(pause)
@@ -200,8 +195,7 @@ class Following:
         self._any.set()
 
     def _next(self) -> Errand | None:
-        """The errand that was wanted most in the last comparison. Lanes in which no call is free
-        are left out."""
+        """The errand that was wanted most in the last comparison."""
         if self._clock.monotonic() - self._ranked_at < _COMPARE_EVERY:
             errand = self._best_ranked()
             if errand is not None:
@@ -229,8 +223,7 @@ class Following:
         return None if errand is None else self._take(errand)
 
     def _worth(self, errand: Errand, now: float) -> tuple[float, int]:
-        """How much callers of this replica want the errand. For readers' refreshes the measure is
-        the expected staleness. For all other errands it is the number of reads per second."""
+        """How much the callers of this replica want the errand."""
         held = self._local.peek(errand.ask.key)
         if held is None:
             return 0.0, 0
@@ -247,8 +240,7 @@ class Following:
 
     def _forget_unasked(self) -> None:
         """Forget refreshes of responses that are fresh again, or that may no longer be served
-        without asking upstream. The credential of a reader is forgotten together with the reader's
-        refresh."""
+        without asking upstream. The credentials of their readers are forgotten too."""
         now = self._clock.now()
         for errand in [each for each in self._errands.values() if each.for_readers]:
             held = self._local.peek(errand.ask.key)
@@ -261,7 +253,7 @@ class Following:
         try:
             landed = await self._fetch(errand)
         except (BackedOff, UpstreamFailure, AccessRefused, ShuttingDown):
-            landed = None  # this was logged; the next sweep or reader asks for the training again
+            landed = None  # this was logged; the next sweep or reader asks again
         except CallWithheld as withheld:
             self.send(errand)
             return min(withheld.retry_after, _PATIENCE)
@@ -269,11 +261,11 @@ class Following:
         return 0.0
 
     async def _fetch(self, errand: Errand) -> Landed | None:
-        """The result of the fetch. None in three cases: a fetch of the key has just failed; the
-        errand is a refresh, and the stored response is fresh; the errand is no refresh, and the
-        last fetch of the key got no call. In the last case the errand does not wait for a free
-        call, because the next sweep may wait for the errand."""
+        """The result of the fetch. None if a fetch of the key has just failed, or if a refresh
+        finds the response fresh."""
         ask, serving = errand.ask, self._serving
+        # An errand that is no refresh ends here also if the last fetch of its key got no call: the
+        # next sweep may wait for the errand.
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None
@@ -300,16 +292,15 @@ def _both(
     return tell
 
 
-# Shorter times (an age, or the time since a change) count as this number of seconds.
+# Seconds. Shorter times count as this number.
 _LEAST: Final = 1.0
 
 
 def expected_staleness(entry: Entry, reads: int, now: float) -> float:
-    """The expected number of reads per second that the entry answers with an outdated response.
+    """How many reads per second the entry probably answers with an outdated response.
 
-    `reads`: how often the entry was read after its last confirmation. The longer ago the training
-    changed, the less often the training is expected to change. An entry without a version counts as
-    changed.
+    `reads`: how often the entry was read after its last confirmation. A training that has not
+    changed for a long time is expected to change seldom.
     """
     return reads_a_second(entry, reads, now) * _has_changed(entry, now)
 
@@ -320,7 +311,7 @@ def reads_a_second(entry: Entry, reads: int, now: float) -> float:
 
 
 def _has_changed(entry: Entry, now: float) -> float:
-    """The probability that the training changed after the last confirmation of the entry."""
+    """The probability that the training changed after the entry's last confirmation."""
     age = max(entry.age(now), _LEAST)
     if entry.updated_at is None:
         return 1.0

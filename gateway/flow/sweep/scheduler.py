@@ -1,7 +1,6 @@
 """The sweeps of all tenants, and the staleness bound that operators see for each tenant.
 
-A sweep begins when its tenant is added, and ends when the tenant is removed. If the tenant gets
-another token, the sweep begins again.
+If a tenant gets another token, its sweep begins again.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from gateway.flow.sweep.sweep import Parts, Sweep
 
 Words = dict[str, object]
 
-# Seconds between two checks. Each check compares the tenants with the sweeps that run, and notes
-# the age of each tenant's oldest confirmation.
+# Seconds between two checks of the tenants, and of the age of their oldest confirmations.
 _LOOK_EVERY: Final = 1.0
 
 
@@ -36,10 +34,13 @@ class _Running:
 
 
 class Sweeps:
-    """The sweeps of this replica. `own_callers` returns the tenants whose token the gateway has.
-    `pace_of` returns how fast a tenant's sweep may make calls. `reads` returns how many requests of
-    a tenant this replica has had. `why_none`: the reason why there are no sweeps, if there are
-    none."""
+    """The sweeps of this replica, one for each tenant.
+
+    own_callers  returns the tenants whose token the gateway has
+    pace_of      returns how fast a tenant's sweep may make calls
+    reads        returns how many requests of a tenant this replica has had
+    why_none     the reason why there are no sweeps; None: there are sweeps
+    """
 
     def __init__(
         self,
@@ -76,26 +77,24 @@ class Sweeps:
                 await self._parts.clock.sleep(_LOOK_EVERY)
 
     def confirmed_age(self) -> float | None:
-        """Age of the oldest confirmation by a list, in seconds. None if no list confirms
-        anything."""
+        """Age of the oldest confirmation by a list, in seconds. None if there is none."""
         ages = [each.sweep.age for each in self._running.values()]
         return max((age for age in ages if age is not None), default=None)
 
     def horizon_of(self, partition: str) -> Horizon | None:
-        """The confirmations that whole sweeps gave to a partition. None if the partition has no
-        sweep, or if this replica knows of no whole sweep."""
+        """The confirmations by whole sweeps of a partition. None if this replica knows of no whole
+        sweep."""
         sweep = self._by_partition.get(partition)
         return None if sweep is None else sweep.horizon
 
     def is_contradicted(self, key: Key) -> bool:
-        """Whether the claims of the list about this training are not believed. Only the replica
-        that leads the sweep knows this."""
+        """Whether the list is not believed about this training. Only the replica that leads the
+        sweep knows."""
         sweep = self._by_partition.get(key.partition)
         return sweep is not None and key.training_id in sweep.contradictions
 
     def are_warming(self) -> bool:
-        """Whether a cold start is still filling the cache of a tenant. Also True if no sweep runs
-        yet."""
+        """Whether a cold start is still filling the cache of a tenant, or no sweep runs yet."""
         if self._why_none is not None:
             return False
         running = [each.sweep for each in self._running.values()]
@@ -114,9 +113,8 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the bound once, as soon as the sweep fulfils it (then `Sweep.bound` is not None). If
-        the bound that the settings allow (`Sweep.allowed`) is longer than the freshness lifetime,
-        log this once too, at once."""
+        """Log the bound once, as soon as the sweep keeps it. Also log once if the settings only
+        allow a bound that is longer than the freshness lifetime."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

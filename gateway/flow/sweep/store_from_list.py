@@ -1,12 +1,12 @@
 """Stores trainings from the list, after enough items had the same bytes as single answers (answers
 to calls for one training).
 
-This module decides which items may be stored. If a check finds a difference, all entries that were
-stored from the list are dropped. An item may be stored only if the names of its members, and their
-order, are the same as in an item that proved equal. An item is stored with a ticket (the generation
-of the floor before the call), like the answer of any other fetch. The ticket was taken before the
-page was asked for: either when the previous sweep met the training, or just before the request for
-this page.
+An item is stored only if both conditions hold:
+- Its members have the same names, in the same order, as the members of an item that proved equal.
+- Its ticket (the generation of the floor, which orders raise) is from before the page was asked
+  for.
+
+If a later check finds a difference, all entries that were stored from the list are dropped.
 """
 
 from __future__ import annotations
@@ -37,15 +37,13 @@ from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLe
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
 T = TypeVar("T")
 
-# How many different sequences of member names are remembered at most. If an item has another
-# sequence, its training is fetched by a single call.
+# The most sequences of member names that are remembered.
 _MOST_NAMES: Final = 100
 # The most checks that wait for their turn.
 _MOST_DUE: Final = 100
-# The most items that are chosen in one turn of the event loop, and the most operations in Redis
-# that are under way at once.
+# The most items that are chosen in one turn of the event loop, or changed in Redis at once.
 _AT_ONCE: Final = 8
-# The most trainings that are looked up in one turn of the event loop, to forget some of them.
+# The most trainings that are looked through in one turn of the event loop, to forget some.
 _FORGOTTEN_AT_ONCE: Final = 500
 # Turns of the event loop between two pieces of a page.
 _TURNS: Final = 3
@@ -62,8 +60,7 @@ class Item:
 
 
 class Filling:
-    """Stores items from the list that `caller` gets. Tickets and the results of comparisons are
-    remembered from one sweep to the next.
+    """Stores items from the list that `caller` gets.
 
     `bodies_here`: only L1 holds bodies, because there is no Redis.
     """
@@ -103,8 +100,8 @@ class Filling:
         self._differed = False
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
-        """Take tickets for trainings that may be on the page that begins at `row`. Only trainings
-        without a floor in the previous sweep need such a ticket."""
+        """Take tickets for trainings that may be on the page that begins at `row`, and that had no
+        floor in the previous sweep."""
         unknown = self._unknown.pop(row, [])
         if likeness.stopped or not (likeness.is_proven or warming):
             return
@@ -113,7 +110,7 @@ class Filling:
             self._tickets[training_id] = ticket
 
     def compare(self, item: Item, likeness: Likeness) -> Likeness:
-        """Compare the item with a single answer of the same version, if one is stored."""
+        """Compare the item with the stored single answer of the same version, if there is one."""
         floor, training_id = item.compared.floor, item.listed.training_id
         if item.compared.verdict is not ListVerdict.CONFIRMED or floor is None:
             return likeness
@@ -155,9 +152,9 @@ class Filling:
     async def fill(
         self, items: list[Item], reply: Reply, asked: tuple[float, float], likeness: Likeness
     ) -> tuple[set[str], Likeness]:
-        """Store the items whose stored responses are outdated or missing. Returns their ids, and
-        the new likeness. `asked` has the time when the page was asked for: on the shared clock, and
-        in monotonic time."""
+        """Store the items whose stored responses are outdated or missing. Returns the ids of the
+        stored items, and the new likeness. `asked`: when the page was asked for (shared clock,
+        monotonic time)."""
         filled: list[Item] = []
         is_in_doubt = self._checking or self._differed  # a check may have ended during this page
         if likeness.is_proven and self._fields is not None and not is_in_doubt:
@@ -166,9 +163,8 @@ class Filling:
                 wanted += filter(self._is_wanted, some)
                 await give_way()
             if wanted:
-                # The ids are noted before the items are stored, because Redis may fail in between.
-                # `settle` has to find the id of each stored item. The id of an item that is refused
-                # does no harm.
+                # The ids are noted first, because Redis may fail in between: `settle` has to find
+                # each stored item. The id of an item that is refused does no harm.
                 ids = [item.listed.training_id for item in wanted]
                 await self._lease.note_filled(self._caller.partition, ids)
             for some in batches(wanted, _AT_ONCE):
@@ -181,8 +177,8 @@ class Filling:
     async def learn(
         self, progress: Progress, items: list[Item], likeness: Likeness, *, warming: bool
     ) -> None:
-        """Remember the floor of each item. The next sweep stores the item with a ticket of that
-        floor. `progress` is the progress of the sweep before this page."""
+        """Remember the floor of each item. The next sweep needs it for the item's ticket.
+        `progress`: how far the sweep had come before this page."""
         row = progress.offset
         self._met.update(item.listed.training_id for item in items)
         if row == 0 and progress.sweeps != self._sweep:  # a page may be applied twice
@@ -199,15 +195,14 @@ class Filling:
             else:
                 self._unknown[row].append(training_id)
         if warming and row == 0 and likeness.same < ENOUGH:
-            # Too few single answers are stored yet. These single calls bring answers that the list
-            # can be compared with.
+            # Too few single answers are stored yet. These calls bring answers to compare with.
             for item in [each for each in items if each.compared.floor is None][:ENOUGH]:
                 ask = Ask(item.key, self._caller)
                 self._awaited += 1
                 self._following.send(Errand(ask, Purpose.WARM, self._came))
 
     async def _forget_the_unmet(self, items: list[Item]) -> None:
-        """Forget trainings that the last sweep did not meet. `items` are the first items of the new
+        """Forget trainings that the last sweep did not meet. `items`: the first items of the new
         sweep."""
         for table in (self._tickets, self._counted):
             for some in batches(list(table), _FORGOTTEN_AT_ONCE):
@@ -218,8 +213,7 @@ class Filling:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether answers to single calls are awaited. The next sweep is compared with these
-        answers."""
+        """Whether single answers are awaited. The next sweep is compared with them."""
         return self._awaited > 0
 
     def _came(self, _: Landed | None) -> None:
@@ -232,8 +226,7 @@ class Filling:
         if item.compared.verdict is ListVerdict.CONFIRMED:
             lacks = self._bodies_here and self._local.peek(item.key) is None
             is_wanted = lacks or not item.compared.is_held
-        # An item is refused here, before any byte is stored, if no proven item had the same member
-        # names in the same order.
+        # Refuse the item before any byte is stored, if no proven item had these member names.
         return is_wanted and names_digest(item.training.body) in self._names
 
     async def _store(self, item: Item, reply: Reply, asked: tuple[float, float]) -> bool:
@@ -247,9 +240,8 @@ class Filling:
         return not stored.verdict.is_refusal
 
     async def deposit(self, key: Key, entry: Entry, asked_at: float) -> Stored:
-        """Store an entry that no caller asked for. In L1 the entry replaces an earlier entry of its
-        key. If L1 has no entry of the key, the new entry is put into L1 only if there is no Redis
-        and L1 has room."""
+        """Store an entry that no caller asked for. L1 takes it in place of an earlier entry of the
+        key, or if there is no Redis and L1 has room."""
         held, heard = self._tiers.render(entry, asked_at), self._tiers.orders
         stored = await self._tiers.offer(key, held)
         if stored.verdict.is_refusal:
@@ -258,16 +250,16 @@ class Filling:
             if self._bodies_here:
                 self._local.offer(key, held)
         elif self._tiers.orders > heard:
-            # An order came during the offer. The order may rule out the new entry, and may allow
-            # the earlier entry for rescue only. Redis is asked before either is served.
+            # An order came during the offer. Redis is asked before the new or the earlier entry is
+            # served.
             self._tiers.doubt(key)
         elif not self._tiers.holds_later(key, entry):
             self._local.replace(key, held)
         return stored
 
     def _entry(self, item: Item, reply: Reply, ticket: Ticket) -> Entry:
-        """The entry of an item, as if the item were the answer to a single call. The entry has
-        those header fields of the page that single answers have too."""
+        """The entry of an item, as if it were a single answer. It has those header fields of the
+        page that single answers have too."""
         names = self._fields or frozenset()
         fields: Headers = tuple(field for field in reply.headers if field[0] in names)
         single = Reply(200, fields, item.training.body)
@@ -275,15 +267,14 @@ class Filling:
         return self._rules.admit(single, item.training, ticket, (), jitter)
 
     def _fields_of(self, item: Item) -> Headers | None:
-        """The header fields of the stored single answer. None if these fields are unknown."""
+        """The header fields of the stored single answer. None if they are unknown."""
         last = item.compared.last()
         if last is not None and last.headers is not None:
             return last.headers
         return held.entry.headers if (held := self._local.peek(item.key)) else None
 
     def _check(self, item: Item) -> None:
-        """Make a single call, and check whether its answer equals the item. Until the answer comes,
-        no items are stored."""
+        """Make a single call to check the item. Until the answer comes, no items are stored."""
         self._checking += 1
         ask, then = Ask(item.key, self._caller), lambda landed: self._told(item, landed)
         self._following.send(Errand(ask, Purpose.VERIFY, then))
@@ -299,12 +290,8 @@ class Filling:
 
 
 async def give_way() -> None:
-    """Let the event loop answer requests of callers before the next piece of a page.
-
-    Requests gather during a piece. The first turn of the loop answers these, and each further turn
-    answers those that came during the turn before. With one turn only, the next piece would begin
-    while requests still wait, and a page would delay them for several pieces.
-    """
+    """Let the event loop answer requests of callers before the next piece of a page. One turn is
+    not enough: requests that come during it would wait for the next piece."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 

@@ -1,8 +1,7 @@
 """The sweep of one partition: one replica reads page after page of the list, at an even pace.
 
-This module decides which replica leads, when the next page is due, and when the sweep pauses. The
-sweep pauses if no caller reads, and after the API refused the list. `reconciliation` applies a
-page.
+This module decides which replica reads the pages (leads), when the next page is due, and when the
+sweep pauses. `reconciliation` applies a page.
 """
 
 from __future__ import annotations
@@ -36,16 +35,13 @@ from gateway.flow.sweep.reconciliation import Brought, Findings
 from gateway.flow.sweep.store_from_list import give_way
 from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
-# Seconds between two looks at the sweep's lease, which decides which replica leads. The sweep looks
-# at the lease even while no page is due.
+# Seconds between two looks at the sweep's lease, which decides which replica leads.
 _LOOK_EVERY: Final = 1.5
-# The most seconds between two pages of a cold start. The budget limits the pace of a cold start.
+# The most seconds between two pages of a cold start. Only the budget limits its pace.
 _HURRY: Final = 0.05
-# Seconds for which the sweep is off after the API refused the list, or after single answers
-# contradicted the list.
+# Seconds for which the sweep is off after the list was refused, or contradicted single answers.
 _OFF_FOR: Final = 3600.0
-# Seconds of backoff after failed calls: _FIRST_PAUSE after the first failure, at most
-# _LONGEST_PAUSE after any further one.
+# Seconds of backoff after failed calls: after the first failure, and at most.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 
@@ -62,11 +58,11 @@ class Parts:
 
 
 class Sweep:
-    """The sweep of one partition, with the token of `caller`. `pace` returns how fast the sweep may
-    make calls. The clients file may change this. `reads` returns how many requests this replica has
-    had from callers of the partition.
+    """The sweep of one partition, with the token of `caller`.
 
-    `warms`: the cold start (the first two sweeps) runs even if no caller reads.
+    pace   returns how fast the sweep may make calls; the clients file may change this
+    reads  returns how many requests of the partition this replica has had
+    warms  whether the cold start (the first two sweeps) runs even if no caller reads
     """
 
     def __init__(
@@ -117,8 +113,8 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start is still filling the cache. False if the list cannot be used, and
-        after two or more failed calls in a row."""
+        """Whether a cold start is still filling the cache. False if the list cannot be used, or
+        after two failed calls in a row."""
         turn = self.turn
         if not self._warms or self._failures > 1:
             return False
@@ -133,9 +129,11 @@ class Sweep:
 
     @property
     def bound(self) -> Bound | None:
-        """The staleness bound that operators see. After the cold start, two sweeps in a row have to
-        see all trainings. Until they have, this is None. It is also None while the sweep pauses,
-        and while the oldest confirmation is older than the bound."""
+        """The staleness bound that operators see. None while one of these is true:
+        - One of the last two sweeps was incomplete, or belonged to the cold start.
+        - The sweep pauses, or Redis is away.
+        - The oldest confirmation is older than the bound.
+        """
         turn, age, allowed = self.turn, self.age, self.allowed
         if turn is None or age is None or allowed is None:
             return None
@@ -178,20 +176,20 @@ class Sweep:
             return _LOOK_EVERY
 
     def _may_go(self, turn: Turn) -> bool:
-        """Whether the next page may be read. The list must be usable. Also, callers must have read
-        lately, or a cold start (`warms`) must still be under way."""
+        """Whether the next page may be read: the list can be used, and either callers have read
+        lately or a cold start is under way."""
         if self._is_off(turn):
             return False
         return turn.is_read or (self._warms and not turn.progress.is_warm)
 
     def _is_off(self, turn: Turn) -> bool:
-        """Whether the sweep is switched off. The progress has the time when the sweep may go on. If
-        that time is more than `_OFF_FOR` seconds ahead, it is ignored, and the sweep is not off."""
+        """Whether the sweep is switched off. An `off_until` more than `_OFF_FOR` seconds ahead is
+        ignored."""
         return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
 
     def _wait(self, turn: Turn) -> float:
-        """Seconds until the next page. The progress has the time of that page. If a whole sweep
-        takes less time than this wait, the time is ignored, and the page is due at once."""
+        """Seconds until the next page. If the wait is longer than a whole sweep takes, it is
+        ignored."""
         if turn.progress.offset == 0 and self._findings.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now
@@ -200,7 +198,7 @@ class Sweep:
     async def _renew(self) -> None:
         while True:
             await self._clock.sleep(_LOOK_EVERY)
-            with suppress(RedisUnavailable):  # Redis may be back in time
+            with suppress(RedisUnavailable):  # Redis may be back before the lease ends
                 await self._lease.take(self._caller.partition, was_read=False)
 
     async def _page(self, turn: Turn) -> float:
@@ -222,7 +220,8 @@ class Sweep:
         if self._findings.is_contradicted:
             why = "single calls get other versions than the list has"
             pause = await self._turn_off(progress, why, turn.now)
-            # This comes last. If Redis fails in `_turn_off`, the next page switches the sweep off.
+            # This comes last, because it ends `is_contradicted`. If Redis fails in `_turn_off`, the
+            # next page switches the sweep off.
             await self._findings.disbelieve()
             return pause
         as_of = turn.now - delta_seconds(reply.header(b"age"))
@@ -230,11 +229,9 @@ class Sweep:
         return await self._go_on(progress, self._paced(after, turn.now), page)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
-        """Set the time when the next page is due: one gap after this page was due. If that time has
-        passed, the next page is due at once. Lost time is not made up for. Otherwise pages would
-        come in a burst after a pause. A sweep with a pause therefore takes longer than usual, and
-        the oldest confirmation may become older than the bound. In that case `bound` is None.
-        During a cold start pages follow each other almost at once."""
+        """Set the time when the next page is due: one gap after this page was due, or at once if
+        that time has passed. If lost time were made up for, pages would come in a burst after a
+        pause."""
         gap = self._pace().gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))
@@ -256,7 +253,7 @@ class Sweep:
         return 0.0
 
     async def _turn_off(self, progress: Progress, why: str, now: float) -> float:
-        """Switch the sweep off. A reason is not logged again while it stays the same."""
+        """Switch the sweep off. The same reason is not logged twice in a row."""
         off = progress.off(why, now + _OFF_FOR)
         await self._lease.note(self._caller.partition, off)
         if progress.off_why != why:
@@ -270,7 +267,7 @@ class Sweep:
             self._look_on(replace(self.turn, progress=progress))
 
     def _look_on(self, turn: Turn | None) -> None:
-        """Note the latest state that this replica knows of the sweep."""
+        """Note the latest state of the sweep that this replica knows."""
         self.turn, self.horizon = turn, None
         allowed, progress = self.allowed, self.progress
         oldest = None if progress is None else progress.oldest
@@ -284,8 +281,7 @@ THE_LIST = "(the list)"
 
 
 class Listing:
-    """Calls the upstream for pages. Breaker, budget and gate apply to these calls as to any other
-    call."""
+    """Asks the upstream for pages. Breaker, budget and gate apply as to any other call."""
 
     def __init__(
         self, outbound: Outbound, clock: Clock, observer: Observer, *, timeout: float
@@ -324,7 +320,7 @@ class Listing:
 
 
 async def _in_pieces(reading: Generator[None, None, Page]) -> Page:
-    """The page that `reading` returns. Requests of callers run in each pause of `reading`."""
+    """The page that `reading` returns. Requests of callers run while `reading` pauses."""
     while True:
         try:
             next(reading)
