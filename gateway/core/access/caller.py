@@ -1,13 +1,12 @@
 """Finds the client, tenant and partition that belong to a caller's credential, or refuses the
 credential.
 
-A partition is the part of the cache that belongs to one credential or tenant. The function
-`partition_of` names the partitions for L1, L2, single-flight, negative entries and the budget. This
-module reads no file. In this module only a `Caller` contains a caller's credential.
+A partition is the part of the cache that belongs to one credential or tenant. Each access mode has
+a class here. In the mode `clients` the gateway knows only the SHA-256 of a caller's key. Entries
+belong to the tenant: if a key or the token for the upstream is replaced, the partition stays the
+same.
 
-In the mode `clients` callers present keys of the gateway, and the gateway has the tokens of the
-upstream. The gateway knows only the SHA-256 of a key. Entries belong to the tenant, so the
-partition stays the same if a key or the upstream token is replaced.
+In this module only a `Caller` contains a caller's credential.
 """
 
 from __future__ import annotations
@@ -33,9 +32,10 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]{1,4096}=*)
 class Caller:
     """A caller whose credential was accepted.
 
-    The gateway sends `token` upstream. `owns_token`: the token is the caller's own. In this case a
-    401 of the upstream concerns the caller and not the gateway. `scope` names the budget that
-    counts the calls. `rate` is the client's own rate limit (None: no limit).
+    scope       the budget that counts the calls
+    token       the token that goes upstream
+    owns_token  whether it is the caller's own; if so, a 401 of the upstream concerns the caller
+    rate        the client's own rate limit; None: no limit
     """
 
     client: str
@@ -51,7 +51,7 @@ def partition_of(*parts: str, secret: str | None = None) -> str:
     """Name a partition: 32 hex digits that do not reveal `parts`.
 
     The length of each part is included, so ("a:b", "c") and ("a", "b:c") have different names. With
-    `secret` the name is an HMAC. Readers of Redis cannot use an HMAC to test a guessed credential.
+    `secret` the name is an HMAC, so readers of Redis cannot test a guessed credential.
     """
     message = b"".join(b"%d:%s" % (len(raw), raw) for raw in (part.encode() for part in parts))
     if secret is None:
@@ -72,7 +72,7 @@ def bearer(fields: Sequence[bytes]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Passthrough:
-    """The mode `passthrough`: the caller's own bearer token goes upstream. Each token has its own
+    """The mode `passthrough`: the caller's own token goes upstream. Each token has its own
     partition."""
 
     base_url: str
@@ -88,24 +88,23 @@ class Passthrough:
         return Caller("passthrough", DEFAULT_TENANT, partition, scope, token, owns_token=True)
 
     def partitions(self) -> Mapping[str, str]:
-        """The partitions that are known in advance, by tenant. There are none, because each
-        credential has a partition of its own."""
+        """The partitions by tenant. None is known in advance."""
         return {}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The `Caller` of each tenant for calls that the gateway makes itself (for the sweep).
-        There are none, because the gateway has no token."""
+        """The `Caller` of each tenant for the gateway's own calls. There are none, because the
+        gateway has no token."""
         return {}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
-        """The client names under which the tenant's requests are counted."""
+        """The names under which the tenant's requests are counted."""
         return ("passthrough",)
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The mode `open`: callers are not checked, and the gateway sends its own token upstream. This
-    mode is for a trusted network."""
+    """The mode `open`, for a trusted network: callers are not checked, and the gateway sends its
+    own token upstream."""
 
     base_url: str
     secret: str | None = field(repr=False)
@@ -113,7 +112,7 @@ class Open:
     owns_tokens: ClassVar[bool] = False
 
     def admit(self, authorization: Sequence[bytes]) -> Caller:
-        """Accept every request. The partition stays the same when the token is replaced."""
+        """Accept every request."""
         partition = self.partitions()[DEFAULT_TENANT]
         return Caller("open", DEFAULT_TENANT, partition, DEFAULT_TENANT, self.token, False)
 
@@ -123,12 +122,11 @@ class Open:
         return {DEFAULT_TENANT: name}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The `Caller` of each tenant for calls that the gateway makes itself: the same one as for
-        requests."""
+        """The `Caller` for the gateway's own calls: the same one as for requests."""
         return {DEFAULT_TENANT: self.admit(())}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
-        """The client names under which the tenant's requests are counted."""
+        """The names under which the tenant's requests are counted."""
         return ("open",)
 
 
@@ -137,10 +135,8 @@ KEY_PREFIX = "gw_"
 
 
 def digest_of(key: str) -> str:
-    """The SHA-256 of a key or of an operator's token, in lower-case hex digits as in the files.
-
-    A plain hash is enough because keys and tokens are random. It would not protect a password.
-    """
+    """The SHA-256 of a key or of an operator's token, in lower-case hex digits as in the files. A
+    plain hash is enough because keys and tokens are random."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -155,7 +151,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client, which may present any of its keys. `rate` None: it has no rate limit of its own."""
+    """A client, which may present any of its keys. `rate` None: no rate limit of its own."""
 
     name: str
     digests: tuple[str, ...] = field(repr=False)
@@ -182,7 +178,7 @@ class Clients:
         tenants: Iterable[Tenant],
         clients: Iterable[Client],
     ) -> Self:
-        """Make the tables. The tenant of each client has to be in `tenants`. Each digest has to be
+        """Make the tables. Each client's tenant has to be in `tenants`, and each digest has to be
         unique."""
         by_name = {tenant.name: tenant for tenant in tenants}
         known = tuple(clients)
@@ -217,8 +213,7 @@ class Clients:
         return self._partitions
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The `Caller` of each tenant for calls that the gateway makes itself. Each has the
-        tenant's token."""
+        """The `Caller` of each tenant for the gateway's own calls."""
         return {
             each.name: Caller(
                 client="",
@@ -236,7 +231,7 @@ class Clients:
         return self._tokens.get(tenant)
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
-        """The client names under which the tenant's requests are counted."""
+        """The names under which the tenant's requests are counted."""
         return tuple(client.name for client in self.clients if client.tenant == tenant)
 
     def rates(self) -> Mapping[str, Rate | None]:

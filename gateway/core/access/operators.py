@@ -1,7 +1,6 @@
 """The operators of the admin plane: their tokens and their rights.
 
-The gateway knows only the SHA-256 of a token. A look-up takes the same time for every token. This
-module reads no file. The known operators may be replaced while the process runs.
+The gateway knows only the SHA-256 of a token. A look-up takes the same time for every token.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from gateway.core.vocabulary import Right
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An operator, who may present any of their tokens. `may` has the rights of the operator."""
+    """An operator, who may present any of their tokens and has the rights in `may`."""
 
     name: str
     digests: tuple[str, ...] = field(repr=False)
@@ -33,8 +32,8 @@ RESERVED: Final = (TOKEN_NAME, LOOPBACK.name, NOBODY.name)
 
 
 class Operators:
-    """All operators with a token. The operator with `admin.token` has all rights. All other
-    operators are in the tokens file."""
+    """All operators with a token: one with `admin.token` and all rights, and those of the tokens
+    file."""
 
     def __init__(self, token: str | None, listed: Iterable[Operator] | None = None) -> None:
         self._own = (
@@ -49,8 +48,7 @@ class Operators:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names under which orders are counted. If no token is needed, the only name is
-        `loopback`."""
+        """The names under which orders are counted: only `loopback` if no token is needed."""
         known = (*self._own, *(self._listed or ()))
         return tuple(each.name for each in known) if self.need_tokens else (LOOPBACK.name,)
 
@@ -59,8 +57,8 @@ class Operators:
         self._listed = tuple(listed)
 
     def with_token(self, token: bytes) -> Operator | None:
-        """The operator with this token, or None if the token is unknown. The token is compared with
-        all digests, each in constant time."""
+        """The operator with this token, or None if the token is unknown. All digests are compared,
+        each in constant time."""
         presented = digest_of(token.decode("ascii", "replace"))
         found = None
         for operator in (*self._own, *(self._listed or ())):

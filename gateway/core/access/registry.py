@@ -1,11 +1,9 @@
 """Remembers accepted callers by their credentials, and enforces the rate limits of clients.
 
-The look-up is synchronous, because hits use it. The table of callers has a bound, and its keys are
-the bytes of credentials. Nothing in this module is printed or logged.
+The keys of the table are the bytes of credentials, so nothing in this module is printed or logged.
 
-GCRA (ITU-T I.371) enforces the rate limit. For each client, GCRA keeps one time: until then, the
-granted requests use up the mean rate. Each granted request moves this time on. This module reads no
-clock.
+GCRA (ITU-T I.371) enforces the rate limit. For each client it keeps one time: until then, the
+granted requests use up the mean rate. Each granted request moves this time on.
 """
 
 from __future__ import annotations
@@ -37,14 +35,13 @@ class Admitted:
 
 
 class Callers:
-    """Accepts callers by the rules in `access`. The rules may be replaced while the process
-    runs."""
+    """Accepts callers by the rules in `access`, which may be replaced while the process runs."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
         # Returns the caller if the current rules have already accepted these bytes of
-        # `Authorization`. Each hit calls this, so it is the method of the dict itself.
+        # `Authorization`. It is the method of the dict itself, because each hit calls it.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 
@@ -63,10 +60,7 @@ class Callers:
 
     def current(self, caller: Caller) -> Caller:
         """The caller with the current token of its tenant. The token may have been replaced while a
-        call waited.
-
-        The token stays if it is the caller's own, or if the tenant does not exist any more.
-        """
+        call waited. If the tenant is gone, the token stays."""
         if caller.owns_token or not isinstance(self._access, Clients):
             return caller
         token = self._access.token_of(caller.tenant)
@@ -90,7 +84,7 @@ class Callers:
         self._known[sent] = admitted
 
     def _allowance_of(self, caller: Caller) -> Allowance | None:
-        """The allowance of the client. All keys of the client share it."""
+        """The allowance of the client, which all its keys share."""
         if caller.rate is None:
             return None
         return self._allowances.setdefault((caller.client, caller.rate), Allowance(caller.rate))
@@ -98,14 +92,13 @@ class Callers:
 
 _SHARE_AT_ONCE: Final = 10
 _ALWAYS_AT_ONCE: Final = 10
-# Seconds. A caller that waited exactly the stated time must not be refused again, although sums of
-# floats are not exact.
+# Seconds. Rounding must not refuse a caller that waited the stated time.
 _TOLERANCE: Final = 1e-6
 
 
 def burst_of(rate: Rate) -> int:
-    """The number of requests that may come at once: a tenth of the limit, or ten if ten is more. It
-    never exceeds the limit."""
+    """The number of requests that may come at once: a tenth of the limit, or ten if that is more,
+    and never more than the limit."""
     return min(rate.limit, max(_ALWAYS_AT_ONCE, rate.limit // _SHARE_AT_ONCE))
 
 

@@ -27,7 +27,7 @@ from gateway.core.vocabulary import FailureReason, InvalidReason
 
 # RFC 9110, 15: a larger status belongs to no class, and counts as a failure of the upstream.
 LAST_STATUS: Final = 599
-# Error texts name this in place of a training id if the call asked for a page of the list.
+# Error texts about a page of the list have this in place of a training id.
 _THE_LIST: Final = "(the list)"
 
 
@@ -49,8 +49,8 @@ class ForCaller:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Any other complete response, if `freshness.source` is `"origin"`. It is passed on unchanged,
-    and is stored if its header fields allow storage."""
+    """Any other complete response, if `freshness.source` is `"origin"`. It is passed on
+    unchanged."""
 
 
 Judged = Training | Confirmed | Gone | ForCaller | Other
@@ -60,8 +60,8 @@ Judged = Training | Confirmed | Gone | ForCaller | Other
 class Question:
     """The parts of a call that decide how its reply is judged.
 
-    `conditional`: the call sent validators. `owns_token`: the call sent the caller's own token. In
-    this case a 401 concerns the caller and not the gateway.
+    conditional  whether the call sent validators
+    owns_token   whether it sent the caller's own token; if so, a 401 concerns the caller
     """
 
     training_id: str
@@ -73,8 +73,8 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
     """Classify a complete reply. Raises UpstreamRateLimited, UpstreamRefused, UpstreamError or
     InvalidPayload.
 
-    A reply may say when to ask again, in seconds or as a date. Such a date is compared with the
-    reply's `Date`. Without a valid `Date` it is compared with `now` (epoch seconds).
+    A reply may give a date when to ask again. The date is compared with the reply's `Date`, or with
+    `now` (epoch seconds) if there is no valid `Date`.
     """
     training_id = question.training_id
     if reply.status == 429:
@@ -100,8 +100,8 @@ def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, P
     """Return the page of the list that a complete reply contains. The generator pauses as
     `read_page` does.
 
-    Raises ListRefused if the gateway may not read the list, or does not know the form of the list.
-    Raises the errors of `judge` for other failures.
+    Raises ListRefused if the gateway may not read the list, or does not know its form. Raises the
+    errors of `judge` for other failures.
     """
     if reply.status == 200 and not reply.is_html:
         return (yield from read_page(reply, offset))
@@ -110,8 +110,7 @@ def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, P
 
 
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
-    """The failure for a 429. `asked` is the part of the error's text that names the requested
-    object."""
+    """The failure for a 429. `asked` names the requested object in the text of the error."""
     return UpstreamRateLimited(f"upstream answered 429 to {asked}", retry_after=hint(reply, now))
 
 

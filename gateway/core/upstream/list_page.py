@@ -1,7 +1,6 @@
 """Parses one page of the list: bytes -> `Page`, or an error with the reason.
 
-This module checks the page, and cuts the exact bytes of each item out of the page. The module
-`training` checks the items. The sweep uses the result.
+The exact bytes of each item are cut out of the page. The module `training` checks them.
 """
 
 from __future__ import annotations
@@ -33,9 +32,10 @@ _flag: Final = Decoder(bool)
 class Page:
     """One page of the list.
 
-    `items` are the valid trainings, with their exact bytes. `rejected` has an error for each row
-    that is not valid. `rows` counts valid and invalid rows. `total` is the number of all trainings,
-    as the page states it.
+    items     the valid trainings, with their exact bytes
+    rejected  an error for each row that is not valid
+    rows      the number of rows, valid or not
+    total     the number of all trainings, as the page states it
     """
 
     items: tuple[Training, ...]
@@ -46,9 +46,8 @@ class Page:
 
 
 def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
-    """Return the page that begins with row `offset`, from a reply with status 200. The generator
-    pauses between its steps, and before each group of rows, so that its user can let other work
-    run.
+    """Return the page that begins with row `offset`, from a reply with status 200. Other work can
+    run when the generator pauses: between its steps, and before each group of rows.
 
     Raises ListRefused for complete JSON that does not have the form of a page. Raises
     InvalidPayload for a body that is cut short or is not JSON, because the next reply may be valid.
@@ -76,7 +75,6 @@ def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
 
 
 def _item(text: bytes) -> Training:
-    """The training of one item. The item is invalid if `is_training_id` is false for its id."""
     training = parse(text, None)
     if not is_training_id(training.id):
         raise InvalidPayload(InvalidReason.WRONG_ID, "an item's id cannot be asked for")
@@ -122,7 +120,7 @@ def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
     """The exact bytes of the items.
 
     Only a comma and white space separate two items. The search for an item begins at the end of the
-    previous item, so the first match is the item itself.
+    previous one, so the first match is the item itself.
     """
     try:
         items = [bytes(item) for item in _array.decode(array)]

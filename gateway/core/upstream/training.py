@@ -1,15 +1,13 @@
 """Parses one training as the upstream sent it: bytes -> `Training`, or `InvalidPayload`.
 
-This module has the hard and the soft rules for a body. A body that breaks a hard rule is refused.
-A body that breaks a soft rule is served. Its difference from the documentation is reported as
-drift. The bytes of a body are never changed.
+A body that breaks a hard rule is refused. A body that breaks a soft rule is served, and its
+difference from the documentation is reported as drift. The bytes of a body are never changed.
 
-JSON parsers differ in some cases (RFC 8259, sections 4, 6, 7 and 8). This module decides these
-cases as follows:
+JSON parsers differ in some cases (RFC 8259, sections 4, 6, 7 and 8). This module decides:
 - If a member's name occurs twice, each occurrence is checked. `id` and `updated_at` must have the
   same value each time. Otherwise two readers of the same bytes could see two trainings.
-- A string with half a surrogate pair is JSON, and the body is served. An example is `\\ud83d`
-  alone, from a text that was cut within an emoji.
+- A string with half a surrogate pair (from a text that was cut within an emoji) is JSON, and the
+  body is served.
 - A byte order mark, NaN, Infinity and control characters in strings are not JSON.
 """
 
@@ -61,8 +59,7 @@ _CHANNELS: Final = frozenset(
     | {"whatsapp", "instagram", "messenger", "api", "web_voice"}
 )
 
-# A body may differ from the documentation in many ways. The log gets at most this number of
-# differences.
+# The log gets at most this number of differences of one body.
 MAX_DRIFT: Final = 32
 _MAX_SHOWN: Final = 64
 
@@ -76,7 +73,7 @@ _Members = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One way in which a training differs from its documentation. The training is served anyway.
+    """One way in which a training that is served differs from its documentation.
 
     `field` is short and printable ASCII, for a log line. It is never used as a metric label,
     because the upstream chooses it.
@@ -99,8 +96,7 @@ class Training:
 
 
 class _Name:
-    """A member's name. No two `_Name` objects are equal, so a dict keeps all members that have the
-    same name."""
+    """A member's name. No two objects are equal, so a dict keeps all members with the same name."""
 
     __slots__ = ("text",)
 
@@ -120,8 +116,7 @@ _strings: Final = Decoder(list[str])
 def parse(body: bytes, expected_id: str | None) -> Training:
     """Check a body by the hard and soft rules. Raises only InvalidPayload.
 
-    If `expected_id` is None, any id is accepted, and the soft rules are left out. This is used for
-    items of the list, whose drift is reported nowhere.
+    `expected_id` None (for items of the list): any id is accepted, and the soft rules are left out.
     """
     members = _read_object(body)
     training_id = _read_id(members, expected_id)
@@ -132,14 +127,14 @@ def parse(body: bytes, expected_id: str | None) -> Training:
 
 
 def is_training_id(text: str) -> bool:
-    """Whether the text can be a training id. `.` and `..` are no ids, because they have a meaning
-    in paths."""
+    """Whether the text can be a training id. `.` and `..` cannot, because they have a meaning in
+    paths."""
     return _ID.fullmatch(text) is not None and text not in (".", "..")
 
 
 def without_surrogates(body: bytes) -> bytes:
     """A copy of the body for the parser. All surrogates are replaced, because msgspec refuses half
-    a surrogate pair. The copy has the same length, and all other bytes keep their positions."""
+    a surrogate pair. All other bytes keep their positions."""
     return _SURROGATE.sub(_REPLACEMENT, body)
 
 
@@ -174,8 +169,7 @@ def _read_object(body: bytes) -> _Members:
 
 
 def _read_id(members: _Members, expected_id: str | None) -> str:
-    """The training's id. The body must have an id, and each occurrence of it must be `expected_id`.
-    `expected_id` None: all occurrences must be equal."""
+    """The training's id. Each occurrence of it must be `expected_id` (None: all must be equal)."""
     found = _texts(members, "id", InvalidReason.WRONG_TYPE)
     if not found:
         raise InvalidPayload(InvalidReason.ID_MISSING, "the body has no id")
@@ -202,8 +196,7 @@ def _read_updated_at(members: _Members) -> tuple[Instant, str]:
 
 
 def _texts(members: _Members, wanted: str, reason: InvalidReason) -> set[str]:
-    """The different values of a member. Raises InvalidPayload(reason) if a value is not a
-    string."""
+    """The different values of a member. Raises InvalidPayload(reason) if one is not a string."""
     values = [value for name, value in members if name == wanted]
     if any(value[0] not in _STRING for value in values):
         raise InvalidPayload(reason, f"{wanted} is not a string")
@@ -219,7 +212,6 @@ def _check_types(members: _Members) -> None:
 
 
 def _holds_strings(array: bytes) -> bool:
-    """Whether each item of an array is a string."""
     try:
         _strings.decode(array)
     except ValidationError:
@@ -228,7 +220,6 @@ def _holds_strings(array: bytes) -> bool:
 
 
 def _drift(members: _Members) -> tuple[Drift, ...]:
-    """The differences from the documentation, each of them once, and at most MAX_DRIFT."""
     names = {name: None for name, _ in members}
     found = [Drift(DriftKind.MISSING_FIELD, name) for name in _FIELDS if name not in names]
     for name, value in members:
@@ -255,7 +246,6 @@ def _unknown_words(name: str, words: list[str], known: frozenset[str]) -> list[s
 
 
 def _is_instant(text: str) -> bool:
-    """Whether the text is a date-time with an offset."""
     try:
         parse_instant(text)
     except ValueError:
@@ -264,5 +254,4 @@ def _is_instant(text: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """The text for a log line: printable ASCII, at most _MAX_SHOWN characters."""
     return ascii(text[:_MAX_SHOWN])[1:-1][:_MAX_SHOWN]
