@@ -1,7 +1,6 @@
 """The demo of `make run`: a simulator, a gateway, a few requests and edits. Ctrl-C ends all of it.
 
-This module has the demo from start to end, the simulator's process, the requests and edits, and
-the figures that are shown. Nothing here is part of a real gateway.
+Nothing here is part of a real gateway.
 """
 
 from __future__ import annotations
@@ -51,8 +50,7 @@ Ctrl-C ends it.
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options of the demo. If a port is None, the usual port is used, or any free port if the
-    usual port is taken."""
+    """The options of the demo. Port None: the usual port, or any free port if that is taken."""
 
     port: int | None = None
     admin_port: int | None = None
@@ -104,7 +102,7 @@ def _company(
 
 
 async def _dismiss(company: list[asyncio.Task[None]]) -> None:
-    """Cancel all tasks. If a task has already failed, its exception is raised here."""
+    """Cancel all tasks. Raises the exception of a task that failed before."""
     for task in company:
         task.cancel()
     for end in await asyncio.gather(*company, return_exceptions=True):
@@ -113,8 +111,8 @@ async def _dismiss(company: list[asyncio.Task[None]]) -> None:
 
 
 def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
-    """The settings, without Redis. The access mode is passthrough, so the printed command shows the
-    token that a caller sends."""
+    """The settings, without Redis. With passthrough, the printed command shows the token that a
+    caller sends."""
     return load(
         None,
         {
@@ -129,7 +127,7 @@ def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
 
 
 def _port(asked: int | None, usual: int, out: TextIO) -> int:
-    """The port `asked` for. If it is None, the `usual` port, or 0 (any) if that port is taken."""
+    """The port `asked` for. None: the `usual` port, or 0 (any) if that is taken."""
     if asked is not None:
         return asked
     with socket.socket() as probe:
@@ -168,8 +166,7 @@ class Upstream:
         self.url = url
 
     async def watch(self) -> None:
-        """Wait until the simulator ends, and raise UpstreamEnded, because the demo still needs
-        it."""
+        """Wait until the simulator ends, and raise UpstreamEnded."""
         exit_code = await self._process.wait()
         raise UpstreamEnded(f"the simulator ended with {exit_code}")
 
@@ -177,9 +174,9 @@ class Upstream:
 @asynccontextmanager
 async def simulator(port: int) -> AsyncIterator[Upstream]:
     """Run a simulator while the block runs. Raises UpstreamEnded if it does not start."""
-    # The simulator ends when its standard input closes. So it also ends if this process is killed.
-    # The simulator has a session of its own, so a terminal's Ctrl-C reaches only this process. This
-    # lets the gateway drain before the simulator ends.
+    # The simulator ends when its standard input closes, so also if this process is killed. It has a
+    # session of its own: a terminal's Ctrl-C reaches only this process, and the gateway can drain
+    # before the simulator ends.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
         *("--port", str(port), "--until-stdin-closes"),
@@ -234,7 +231,7 @@ async def visit(gateway_url: str, random: Random) -> None:
     async with httpx.AsyncClient(
         base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
     ) as client:
-        # New trainings are added one at a time. All of them at once would spend all free calls.
+        # New trainings are added one at a time. All at once would spend all free calls.
         known = 1.0
         while True:
             await asyncio.sleep(random.expovariate(1 / _PAUSE))
@@ -309,8 +306,7 @@ class PlainLines:
 
 
 class LiveLine:
-    """Shows the figures in one line of a terminal. New figures overwrite the old ones. Log lines
-    appear above the figures."""
+    """Shows the figures in one line of a terminal, and log lines above it."""
 
     every = 1.0
 
@@ -319,12 +315,12 @@ class LiveLine:
         self._shown = ""
 
     def show(self, text: str) -> None:
-        """Replace the line. The new line is cut to the terminal's width."""
+        """Replace the line. It is cut to the terminal's width."""
         self._shown = text[: shutil.get_terminal_size().columns - 1]
         self._put("")
 
     def write(self, line: bytes) -> None:
-        """Write a whole log line in the place of the figures, and the figures in the next line."""
+        """Write a whole log line above the figures."""
         self._put(line.decode(errors="replace"))
 
     def clear(self) -> None:

@@ -1,6 +1,5 @@
-"""The trainings of one organisation: their made-up contents, their order, and their `updated_at`.
-Nothing of HTTP is here.
-"""
+"""The trainings of one organisation: their made-up contents, their order, and their
+`updated_at`."""
 
 from __future__ import annotations
 
@@ -31,9 +30,8 @@ class NoSuchTraining(LookupError):
 
 
 class Catalogue:
-    """One organisation's trainings. For each change except a deletion, the catalogue chooses an
-    `updated_at` that is later than all that it chose before. Only `edit` has a parameter for
-    another `updated_at`."""
+    """One organisation's trainings. Each change except a deletion gets an `updated_at` that is
+    later than all earlier ones. Only `edit` has a parameter for another one."""
 
     def __init__(
         self,
@@ -65,8 +63,8 @@ class Catalogue:
             raise NoSuchTraining(training_id) from None
 
     def newest_first(self) -> list[Training]:
-        """All trainings, the latest `created_at` first. An insert moves all other trainings down by
-        a row."""
+        """All trainings, the latest `created_at` first. An insert moves all others down by a
+        row."""
         return list(reversed(self._trainings.values()))
 
     def random_id(self, random: Random) -> str | None:
@@ -76,8 +74,8 @@ class Catalogue:
     def edit(
         self, training_id: str, content: str | None = None, *, at: datetime | None = None
     ) -> Training:
-        """Publish new content. If `content` is `None`, the content is made up. `at` replaces the
-        time of the edit."""
+        """Publish new content. `content` None: it is made up. `at` replaces the time of the
+        edit."""
         training = self.get(training_id)
         body = as_input(training)
         fresh = content if content is not None else self._wording(training, training.versions + 1)
@@ -100,8 +98,7 @@ class Catalogue:
         return self._keep(drafted(self.get(training_id), body, self._stamp()))
 
     def insert(self, body: TrainingInput | None = None, training_id: str | None = None) -> Training:
-        """Add a training with the given id or a new id. If `body` is `None`, the training is made
-        up."""
+        """Add a training with the given id or a new id. `body` None: it is made up."""
         new_id = training_id or self._next_id()
         self._trainings.pop(new_id, None)
         at = self._stamp()
@@ -230,8 +227,8 @@ def _invented_title(random: Random) -> str:
 
 
 def _invented_content(random: Random, mark: str) -> str:
-    """An instruction text of about 1.6 KB. Texts with different marks differ, because a text begins
-    with `mark`."""
+    """An instruction text of about 1.6 KB. It begins with `mark`, so texts with different marks
+    differ."""
     lines = [f"[{mark}] {random.choice(_OPENINGS).format(topic=random.choice(_TOPICS))}."]
     while sum(map(len, lines)) < _LENGTH - len(_STEPS):
         lines.append(f"{len(lines)}. {random.choice(_STEPS)}")

@@ -1,6 +1,5 @@
-"""The orders and reports of `/_control/`, and the client for tests and the demo. The simulator and
-the client share the orders and reports. The client calls only `/_control/`, and never the API.
-"""
+"""The orders and reports of `/_control/`, and the client by which tests and the demo send
+orders."""
 
 from __future__ import annotations
 
@@ -35,8 +34,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class FaultOrder(Order, frozen=True, kw_only=True):
-    """Add a fault. Without `ids` the fault is for all ids, without `on` for all kinds of calls.
-    Without `count` it stays until cleared."""
+    """Add a fault. Without `ids` it is for all ids, without `on` for all kinds of calls, without
+    `count` until cleared."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
@@ -53,8 +52,8 @@ class RevisionOrder(Order, frozen=True, kw_only=True):
 
 
 class EditOrder(Order, frozen=True, kw_only=True):
-    """Publish new content. If `content` is `None`, the content is made up. `updated_at` replaces
-    the time of the edit."""
+    """Publish new content. `content` None: it is made up. `updated_at` replaces the time of the
+    edit."""
 
     id: str
     content: str | None = None
@@ -78,14 +77,13 @@ class InsertOrder(Order, frozen=True, kw_only=True):
 
 
 class EditingOrder(Order, frozen=True, kw_only=True):
-    """Edit a random training each time that `every` seconds have passed (0: never)."""
+    """Edit a random training every `every` seconds (0: never)."""
 
     every: _Seconds
 
 
 class LimitOrder(Order, frozen=True, kw_only=True):
-    """Set another limit. Earlier calls do not count towards it. If `limit` is null, no call is
-    refused."""
+    """Set another limit. Null: no call is refused. Earlier calls do not count towards it."""
 
     limit: _Count | None
     window: Annotated[float, msgspec.Meta(gt=0)] = 60.0
@@ -93,7 +91,7 @@ class LimitOrder(Order, frozen=True, kw_only=True):
 
 
 class LatencyOrder(Order, frozen=True, kw_only=True):
-    """Wait `latency` seconds, and up to `jitter` seconds more, before each answer."""
+    """Wait `latency` to `latency + jitter` seconds before each answer."""
 
     latency: _Seconds
     jitter: _Seconds = 0.0
@@ -149,8 +147,7 @@ _PATIENCE = 30.0
 
 
 class SimulatorClient:
-    """Sends orders to a simulator by HTTP. Raises `httpx.HTTPStatusError` if an order is
-    refused."""
+    """Sends orders to a simulator. Raises `httpx.HTTPStatusError` if an order is refused."""
 
     def __init__(self, base_url: str) -> None:
         self._http = httpx.AsyncClient(
@@ -209,8 +206,7 @@ class SimulatorClient:
         updated_at: datetime | None = None,
         org: str | None = None,
     ) -> Document:
-        """Publish new content, and return the edited training. If `content` is `None`, the content
-        is made up."""
+        """Publish new content, and return the edited training. `content` None: it is made up."""
         order = EditOrder(id=training_id, content=content, updated_at=updated_at, org=org)
         return _document(await self._post("edit", order))
 
@@ -230,7 +226,7 @@ class SimulatorClient:
         return _document(await self._post("insert", order))
 
     async def editing(self, every: float) -> None:
-        """Edit a random training each time that `every` seconds have passed (0: never)."""
+        """Edit a random training every `every` seconds (0: never)."""
         await self._post("editing", EditingOrder(every=every))
 
     async def limit(
@@ -239,13 +235,12 @@ class SimulatorClient:
         window: float = 60.0,
         retry_after: RetryAfter | str = RetryAfter.SECONDS,
     ) -> None:
-        """Set another limit. Earlier calls do not count towards it. If `limit` is `None`, no call
-        is refused."""
+        """Set another limit. `limit` None: no call is refused."""
         order = LimitOrder(limit=limit, window=window, retry_after=RetryAfter(retry_after))
         await self._post("limit", order)
 
     async def latency(self, latency: float, jitter: float = 0.0) -> None:
-        """Wait `latency` seconds, and up to `jitter` seconds more, before each answer."""
+        """Wait `latency` to `latency + jitter` seconds before each answer."""
         await self._post("latency", LatencyOrder(latency=latency, jitter=jitter))
 
     async def answers(
@@ -256,7 +251,7 @@ class SimulatorClient:
         cache_control: str | None = None,
         cookie: bool = True,
     ) -> None:
-        """Set the optional headers of the answers. A field that is left out gets its default."""
+        """Set the optional headers of the answers."""
         order = AnswersOrder(
             etag=ETagForm(etag),
             last_modified=last_modified,
@@ -276,7 +271,7 @@ class SimulatorClient:
         await self._post("keys", KeyOrder(token=token, revoked=True))
 
     async def stats(self) -> Stats:
-        """The counts of calls to the API since the last reset."""
+        """The counts since the last reset."""
         return msgspec.json.decode(await self._get("stats"), type=Stats)
 
     async def reset_stats(self) -> None:
@@ -288,8 +283,8 @@ class SimulatorClient:
         return msgspec.json.decode(await self._get("requests"), type=list[RequestRecord])
 
     async def body(self, training_id: str, *, org: str | None = None) -> bytes:
-        """The body with which the API would answer for this training now. The request is not
-        counted, and meets no fault."""
+        """The body with which the API would answer for this training. The request is not counted,
+        and meets no fault."""
         return await self._get(f"training/{training_id}", {} if org is None else {"org": org})
 
     async def _post(self, path: str, order: Order) -> bytes:

@@ -1,7 +1,6 @@
-"""The faults of the simulator: which calls meet a fault, and how a fault changes an answer's
-status, head or body. The module `wire` has the faults in the sending of an answer (for example a
-connection that is cut). `Call`, a request, is here too.
-"""
+"""The faults of the simulator: which calls meet a fault, and how it changes an answer's status,
+head or body. `Call`, a request, is here too. `wire` has the faults of sending, for example a
+connection that is cut."""
 
 from __future__ import annotations
 
@@ -137,17 +136,20 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault, and the calls that meet it. `None` means all ids, all kinds, or the mode's
-    default."""
+    """One fault, and the calls that meet it. `None`: all ids, all kinds, or the mode's default."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
     on: frozenset[CallKind] | None = None
     delay: float | None = None
-    """Seconds to wait before the answer is made. Some modes use the delay in another way. `late`:
-    before the answer is sent. `dribble`: after each byte. `rate-limited`: this is the
-    `Retry-After`. `hang`: until the connection is closed (by default never). `hang-up`: after the
-    answer, until the connection ends (no `Connection: close` announces the end)."""
+    """Seconds to wait before the answer is made. Some modes use it in another way:
+
+    late          before the answer is sent
+    dribble       after each byte
+    rate-limited  the `Retry-After`
+    hang          until the connection is closed; by default it is never closed
+    hang-up       after the answer, until the connection ends (without a `Connection: close`)
+    """
     size: int | None = None
     """Bytes of a body that is too large."""
 
@@ -177,8 +179,7 @@ class Fault:
 
 
 class FaultBoard:
-    """The faults that are active. If several faults concern a call, the call meets the newest of
-    them."""
+    """The active faults. A call meets the newest fault that concerns it."""
 
     def __init__(self) -> None:
         self._posted: list[_Posted] = []
@@ -186,8 +187,7 @@ class FaultBoard:
 
     @property
     def lifted(self) -> asyncio.Event:
-        """An event that is set when the present faults are cleared. `held` calls wait for this
-        event."""
+        """An event that is set when the present faults are cleared. `held` calls wait for it."""
         return self._lifted
 
     def post(self, fault: Fault, count: int | None = None) -> None:
@@ -287,7 +287,7 @@ def _turned_round(document: Document) -> None:
 
 
 def _rounded(document: Document) -> None:
-    """Add a millisecond, as if the list rounded a time up, and single answers rounded it down."""
+    """Add a millisecond, as if the list rounded times up, and single answers rounded them down."""
     _move(document, timedelta(milliseconds=1))
 
 
@@ -297,8 +297,8 @@ def _move(document: Document, by: timedelta) -> None:
 
 
 def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
-    """Replace a row by a copy of the row before it. The `updated_at` of the copy is one second
-    later. A real list can have such rows if it is sorted while trainings change."""
+    """Replace a row by a copy of the row before it, with an `updated_at` one second later. A real
+    list can have such rows if it is sorted while trainings change."""
     decoded = msgspec.json.decode(bytes(answer.body), type=Document)
     items = decoded["items"]
     assert isinstance(items, list), "a page of the list has its items"
@@ -320,7 +320,7 @@ def _regress(document: Document) -> None:
 
 def _padded(fault: Fault, call: Call, answer: Response) -> Response:
     default = _LIST_SIZE if call.kind is CallKind.LIST else _SINGLE_SIZE
-    # Spaces after the value keep the body valid JSON. Only the size of the body is wrong.
+    # Spaces after the value keep the body valid JSON.
     return _with_body(answer, bytes(answer.body).ljust(fault.size or default))
 
 

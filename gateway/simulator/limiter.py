@@ -1,8 +1,7 @@
 """The upstream's own rate limit: a sliding log of accepted calls for each key.
 
-This module decides whether a call is accepted, how long a refused caller has to wait, and in which
-form a 429 states this time. Tests check the gateway's budget (its own limit for calls) against this
-limit, so the budget and this module share no code.
+Tests check the gateway's budget (its own limit for calls) against this limit, so the budget and
+this module share no code.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Limiter:
         return None
 
     def change(self, limit: int | None, window: float) -> None:
-        """Set another limit. Earlier calls do not count for the new limit."""
+        """Set another limit. Earlier calls do not count towards it."""
         self.limit = limit
         self.window = window
         self._accepted.clear()

@@ -1,7 +1,7 @@
 """Serves a simulator over real HTTP: for a block of code (`running`), or until a signal (`serve`).
 
-This module also has the steps of every call to the API: counting, the limit, faults, latency, and
-the CDN's headers.
+The steps of every call to the API are here too: counting, the limit, faults, latency, and the CDN's
+headers.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ class RunningSimulator:
 def build(config: SimulatorConfig) -> Starlette:
     """The ASGI application. Its `state.world` is the state of the simulator.
 
-    The background edits, and the faults in how an answer is sent, work only with `running` or
-    `serve`.
+    Background edits, and faults in how an answer is sent, work only with `running` or `serve`.
     """
     world = World(config)
 
@@ -202,7 +201,6 @@ class Gate:
 
 
 def _bearer(authorization: str | None) -> str | None:
-    """The token of an `Authorization: Bearer` header."""
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
@@ -253,8 +251,7 @@ class _Server(uvicorn.Server):
 
 
 async def _first(event: Coroutine[object, object, object], serving: asyncio.Task[None]) -> None:
-    """Wait for the event. If `serving` ends before the event, the exception of `serving` is raised
-    here."""
+    """Wait for the event. If `serving` ends first, raise its exception."""
     waiting = asyncio.create_task(event)
     await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -266,8 +263,7 @@ async def _first(event: Coroutine[object, object, object], serving: asyncio.Task
 def _listener(config: SimulatorConfig) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     # asyncio turns off Nagle's algorithm only if the socket names its protocol. With the algorithm,
-    # if an answer's body is written after its head, the body waits 40 ms for the client's delayed
-    # ACK.
+    # a body that is written after its head waits 40 ms for the client's delayed ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -80,8 +80,8 @@ class Training:
 
 
 def written(training: Training, body: TrainingInput, at: datetime) -> Training:
-    """The training after a full write at `at`. If `body.is_draft` is true, the training is an
-    unpublished draft. Otherwise it is published."""
+    """The training after a full write at `at`: an unpublished draft if `body.is_draft`, otherwise
+    published."""
     versions = training.versions + (not body.is_draft)
     return replace(
         training,

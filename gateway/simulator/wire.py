@@ -1,7 +1,6 @@
 """How an answer is sent, correctly or not. This module knows HTTP/1.1, and nothing of trainings.
 
-uvicorn refuses to break HTTP. `TransportProtocol` therefore gives the transport to the faults, and
-the faults write to the transport.
+uvicorn refuses to break HTTP, so the faults write to the transport themselves.
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ class _Reset:
 
 
 class _Late:
-    """The whole answer. It is made when the request comes, and sent later."""
+    """The whole answer, made when the request comes, but sent later."""
 
     def __init__(self, answer: Response, seconds: float) -> None:
         self.status_code = answer.status_code
@@ -138,7 +137,7 @@ class _HangingUp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope, receive, send)
-        # The connection is aborted. If it were closed, uvicorn could still answer the next request.
+        # `abort`, because after `close` uvicorn could still answer the next request.
         asyncio.get_running_loop().call_later(self._seconds, _transport(scope).abort)
 
 
@@ -161,7 +160,7 @@ class _Dribbling:
 
 class _Cut:
     """The framing of the whole body (its length, or chunks), but only half the body. Then the
-    connection ends, so the client can see that the body is cut."""
+    connection ends. The client can see that the body is cut."""
 
     def __init__(self, answer: Response, *, has_length: bool) -> None:
         self.status_code = answer.status_code
@@ -175,8 +174,8 @@ class _Cut:
 
 
 class _Unframed:
-    """Half the body without framing. A body without framing ends with the connection, so this half
-    looks like a whole body."""
+    """Half the body without framing. Then the connection ends. The client cannot see that the body
+    is cut."""
 
     def __init__(self, answer: Response) -> None:
         self.status_code = answer.status_code
@@ -214,8 +213,7 @@ def _transport(scope: Scope) -> asyncio.Transport:
 
 async def _closed(scope: Scope, receive: Receive) -> None:
     _transport(scope).close()
-    # Uvicorn has to notice that the connection is closed. Otherwise it would log an error about an
-    # unfinished answer.
+    # uvicorn has to notice the end. Otherwise it would log an error about an unfinished answer.
     await _departure(receive)
 
 

@@ -1,6 +1,4 @@
-"""The state of one simulator: its configuration, the calls that it received, and its trainings. The
-API reads the trainings, and orders change them.
-"""
+"""The state of one simulator: its configuration, the calls that it received, and its trainings."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ DEMO_ORGANISATION = "demo"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorConfig:
     """The configuration of one simulator. Durations are in seconds. In an optional field, `None` or
-    a duration of 0 turns off the feature of that field."""
+    a duration of 0 turns its feature off."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -81,7 +79,7 @@ class Journal:
 
     @contextmanager
     def flight(self, call: Call, now: float) -> Iterator[None]:
-        """Count the call, and count it as in flight while the block runs. `now` is monotonic."""
+        """Count the call. While the block runs, it also counts as in flight. `now` is monotonic."""
         self._note(call, now)
         self.in_flight += 1
         self._counts.in_flight_max = max(self._counts.in_flight_max, self.in_flight)
@@ -95,11 +93,11 @@ class Journal:
         self._counts.status["none" if status is None else str(status)] += 1
 
     def last_requests(self) -> list[RequestRecord]:
-        """The last thousand requests, oldest first."""
+        """The last thousand calls, oldest first."""
         return list(self._last)
 
     def stats(self, limiter: Limiter) -> Stats:
-        """The counts so far, with the counts of the limiter."""
+        """The counts so far, with those of the limiter."""
         counts = self._counts
         return Stats(
             requests=counts.endpoint.total(),
@@ -115,7 +113,7 @@ class Journal:
         )
 
     def reset(self) -> None:
-        """Begin all counts again. Calls that are in flight still count as in flight."""
+        """Begin all counts again. Calls in flight still count as in flight."""
         self._counts = _Counts(in_flight_max=self.in_flight)
         self._last.clear()
 
@@ -164,8 +162,8 @@ class KeyRing:
 class World:
     """The whole state of one simulator.
 
-    `config` is replaced when an order changes it. For the limit, the keys and the pace of edits,
-    `config` has only the first values. `limiter`, `keys` and `editor` have the current values.
+    `config` is replaced when an order changes it. For the limit, the keys and the pace of edits it
+    has only the first values: `limiter`, `keys` and `editor` have the current ones.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
@@ -182,8 +180,8 @@ class World:
             self.catalogue(organisation)
 
     def catalogue(self, organisation: str | None = None) -> Catalogue:
-        """The trainings of an organisation (`None`: the organisation of the first key). The
-        trainings of an organisation are made when this method is first called for it."""
+        """The trainings of an organisation (`None`: the organisation of the first key). They are
+        made at the first call."""
         name = organisation or self.organisation
         if name not in self._catalogues:
             size, seed = self.config.trainings, self.config.seed
@@ -222,8 +220,7 @@ class Editor:
                 self.edit_one()
 
     def edit_one(self) -> None:
-        """Publish new content of a random training. In one of four cases, change its draft
-        instead."""
+        """Publish new content of a random training, or, in one of four cases, change its draft."""
         random = self._world.random
         catalogue = random.choice(list(self._world.catalogues()))
         training_id = catalogue.random_id(random)
