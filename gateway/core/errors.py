@@ -1,5 +1,5 @@
 """All exceptions of the gateway. The tree says whose matter each of them is: the caller's, the
-operator's, the upstream's, or ours (of the gateway or its settings).
+operator's, the upstream's, or ours (the gateway's).
 
 GatewayError
 ├── AccessRefused           the caller's: its credential was not accepted
@@ -29,9 +29,8 @@ GatewayError
 ├── ShuttingDown            ours
 └── RedisUnavailable        ours: an expected state
 
-Only `flow.request.response_selection` serves a stale response in place of an error. In the mode
-`frozen`, `flow.request.mode_handler` does this instead. Only `web.problems` turns an error into a
-response.
+Only `flow.request` serves a stale response in place of an error. Only `web.problems` turns an error
+into a response.
 """
 
 from __future__ import annotations
@@ -57,13 +56,12 @@ class AccessRefused(GatewayError):
 
 
 class AdminTokenUnset(AccessRefused):
-    """The admin plane needs a token and none is configured. Only metrics, probes and the live page
-    without data are served."""
+    """The admin plane needs a token, and none is configured."""
 
 
 class NotPermitted(AccessRefused):
-    """The operator's token is known and does not allow the request. `needed` None: only a token
-    with all rights allows the request."""
+    """The operator's token is known, but does not allow the request. `needed` None: only a token
+    with all rights allows it."""
 
     def __init__(self, operator: str, may: frozenset[Right], needed: Right | None) -> None:
         super().__init__(AccessRefusal.NOT_PERMITTED)
@@ -73,7 +71,7 @@ class NotPermitted(AccessRefused):
 
 
 class ClientRateLimited(GatewayError):
-    """The client's own rate limit is reached. `retry_after` (seconds, > 0): when the client may ask
+    """The client's own rate limit is reached. `retry_after`: seconds (> 0) until it may ask
     again."""
 
     def __init__(self, retry_after: float) -> None:
@@ -103,10 +101,7 @@ class OnlyIfCached(GatewayError):
 
 class VersionNotReached(GatewayError):
     """The caller wants a version that is later than all known versions. The upstream was asked, or
-    may not be asked for this caller now.
-
-    `retry_after` (seconds, > 0): when the upstream may be asked again.
-    """
+    may not be asked now. `retry_after`: seconds (> 0) until it may be asked again."""
 
     def __init__(self, wanted: str, reached: str | None, *, retry_after: float) -> None:
         latest = reached or "none"
@@ -116,10 +111,10 @@ class VersionNotReached(GatewayError):
 
 
 class UpstreamFailure(GatewayError):
-    """A call was made, and brought no answer that the gateway may serve as current.
+    """A call was made, and brought no answer that may be served as current.
 
-    `retry_after` is in seconds from the failure, None if it is not known. `status` is the status of
-    the response, None if there was no response.
+    retry_after  seconds from the failure (None: not known)
+    status       of the response (None: there was no response)
     """
 
     reason: FailureReason
@@ -134,7 +129,7 @@ class UpstreamFailure(GatewayError):
         self.retry_after = retry_after
 
     def conceal(self, secret: str) -> None:
-        """Remove a secret from the text. An upstream may repeat the sent token in its answer."""
+        """Remove a secret from the text: the upstream may repeat the token in its answer."""
         self.what = self.what.replace(secret, REMOVED)
         self.args = (self.what,)
 
@@ -142,9 +137,9 @@ class UpstreamFailure(GatewayError):
 class UpstreamUnreachable(UpstreamFailure):
     """There was no connection, or the connection broke before a whole response came.
 
-    `sent` is False only if the request was certainly not sent. `was_kept`: the request was sent on
-    a connection that an earlier request had used, and the upstream closed this connection without a
-    response. Perhaps the request never arrived.
+    sent      False only if the request was certainly not sent
+    was_kept  the upstream closed a connection that earlier requests had used; perhaps this request
+              never arrived
     """
 
     def __init__(
@@ -167,8 +162,8 @@ class UpstreamError(UpstreamFailure):
     """A response that does not answer the question (for example a 5xx, a 3xx, a 204, or a CDN's
     page).
 
-    `reply` is the response that the caller gets if no stored response may be used for rescue. None:
-    the caller gets an error response of the gateway.
+    `reply` is for the caller if no stale response may be served. None: the caller gets an error
+    response of the gateway.
     """
 
     reply: Reply | None = None
@@ -186,12 +181,11 @@ class UpstreamError(UpstreamFailure):
 
 
 class VersionDoubted(UpstreamError):
-    """A training whose version is lower than a known version, or is far in the future. The gateway
-    asks again soon."""
+    """A training whose version is lower than a known version, or is far in the future."""
 
 
 class UpstreamRateLimited(UpstreamFailure):
-    """429. The upstream may state when to ask again."""
+    """The upstream answered 429. `retry_after` None: it does not say when to ask again."""
 
     status = 429
 
@@ -208,8 +202,7 @@ class UpstreamRefused(UpstreamFailure):
 
 
 class InvalidPayload(UpstreamFailure):
-    """A body that is no training. Such a body is not stored, and is not served as a success. There
-    is one exception: the rules of cache/rfc9111 may store and pass on such a body."""
+    """A body that is no training. Only the rules of cache/rfc9111 may store it or pass it on."""
 
     def __init__(self, invalid: InvalidReason, what: str) -> None:
         too_large = invalid is InvalidReason.TOO_LARGE
@@ -222,7 +215,8 @@ class ListRefused(GatewayError):
 
 
 class CallWithheld(GatewayError):
-    """The gateway did not make the call. `retry_after` (seconds, > 0): when to ask again."""
+    """The gateway did not make the call. `retry_after`: seconds (> 0) until the caller may ask
+    again."""
 
     def __init__(self, what: str, *, retry_after: float) -> None:
         super().__init__(what)
@@ -232,25 +226,30 @@ class CallWithheld(GatewayError):
 
 class BudgetExhausted(CallWithheld):
     """The gateway's share of the limit is spent, or calls are granted at even intervals and the
-    next call is not due yet. `is_passing`: the cause may end at any moment. Either this replica
-    cannot use the shared budget, or a part of the budget is reserved for another replica that does
-    not report. Perhaps that replica is only slow."""
+    next call is not due yet.
+
+    `is_passing`: a call may be free at any moment. Either this replica cannot use the shared
+    budget, or a part of the budget is reserved for a replica that does not report its calls.
+    """
 
     is_passing = False
 
     @classmethod
     def of(cls, limit: int | None, window: float, *, retry_after: float) -> Self:
-        """The error if no call is free. In any `window` seconds at most `limit` calls are
-        allowed."""
+        """The error of a budget with `limit` calls in any `window` seconds. `limit` None: the text
+        names no limit."""
         most = "" if limit is None else f" (at most {limit} in any {window:g} s)"
         unknown = "calls that the gateway does not know of may count as spent"
         return cls(f"no call is free now{most}; {unknown}", retry_after=retry_after)
 
 
 class GateClosed(CallWithheld):
-    """The gate is closed after a 429 of the upstream, or because Redis lost the record of spent
-    calls. `is_probed`: the gate may open at any moment. Either a probe is under way, or the
-    replicas are reporting their spent calls to Redis."""
+    """The gate, which stops all calls, is closed after a 429 of the upstream, or because Redis lost
+    the record of spent calls.
+
+    `is_probed`: the gate may open at any moment. Either a single call (the probe) tries the
+    upstream, or the replicas are reporting their spent calls to Redis.
+    """
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)
@@ -262,8 +261,7 @@ class CircuitOpen(CallWithheld):
 
 
 class BackedOff(CallWithheld):
-    """Fetches of the key failed `attempts` times in a row, in some replica. The key is not
-    refreshed for now."""
+    """Fetches of the key failed `attempts` times in a row, in some replica."""
 
     def __init__(self, attempts: int, *, retry_after: float) -> None:
         super().__init__("it failed just now and is left alone", retry_after=retry_after)

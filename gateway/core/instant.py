@@ -1,9 +1,8 @@
-"""Instants: points in time, exact to the nanosecond and totally ordered.
+"""Instants: points in time, exact to the nanosecond, and their forms as text. This module has no
+clock.
 
-This module reads and writes date-times as text. It has no clock and no rule about versions. An
-`Instant` is a plain int: the nanoseconds since 1970-01-01T00:00:00Z without leap seconds. Every
-instant is within the years 0001 to 9999 in UTC. An instant is no `datetime`, because a `datetime`
-has only microseconds.
+An `Instant` is a plain int: the nanoseconds since 1970-01-01T00:00:00Z without leap seconds, within
+the years 0001 to 9999 in UTC. A `datetime` has only microseconds.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ _DAY: Final = 86_400
 _EARLIEST: Final = (1 - _EPOCH_DAY) * _DAY * NANOSECONDS
 _LATEST: Final = (date.max.toordinal() + 1 - _EPOCH_DAY) * _DAY * NANOSECONDS - 1
 
-# The wire form of an instant is text for Lua and Redis. Year 9999 needs 21 digits, and the shift
-# makes year 0001 positive. So the form always has the same length, and texts sort by time.
+# The wire form is text for Lua and Redis. Year 9999 needs 21 digits, and the shift makes year 0001
+# positive. So all texts have the same length, and sort by time.
 WIRE_LENGTH: Final = 21
 _WIRE_SHIFT: Final = 10**20
 _MANY_SECONDS: Final = 1e10
@@ -66,9 +65,9 @@ def parse_instant(text: str) -> Instant:
     """Read an RFC 3339 date-time. Raises ValueError for any other text, for a missing offset, and
     for a day that does not exist.
 
-    A fraction has up to 24 digits. Digits after the ninth are cut off. If these digits were an
-    error, the gateway would refuse the whole training. Versions with the same nanosecond are
-    ordered by their fetches. Any time within a leap second counts as the next midnight (UTC).
+    A fraction has up to 24 digits, and those after the ninth are cut off. If they were an error,
+    the gateway would refuse the whole training. Any time within a leap second counts as the next
+    midnight (UTC).
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -114,7 +113,7 @@ def from_seconds(seconds: float) -> Instant:
 
 def are_seconds(*values: float) -> bool:
     """Whether each value can be a time or a duration: finite, not negative, and below 10 billion
-    seconds (the year 2286). Such a value has at most 16 digits in microseconds."""
+    seconds (the year 2286; 16 digits in microseconds)."""
     return all(math.isfinite(value) and 0.0 <= value < _MANY_SECONDS for value in values)
 
 
@@ -136,12 +135,11 @@ def _http_date(seconds: int) -> str:
 
 
 def parse_http_date(text: str) -> float | None:
-    """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), None for any other
-    text. The names of days and months may be in upper or lower case (RFC 9111, 4.2).
+    """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), in upper or lower
+    case (RFC 9111, 4.2). None for any other text.
 
-    The two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule would need a clock: it takes
-    the past century only if the date would be more than 50 years ahead. With that rule `01-Jan-70`,
-    which often means "long ago", would mean 2070.
+    The two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule would need a clock, and would
+    read `01-Jan-70`, which often means "long ago", as 2070.
     """
     bare = text.strip(" \t")
     return _parse_http_date(bare) if len(bare) <= _LONGEST_HTTP_DATE else None
@@ -157,7 +155,7 @@ def _parse_http_date(text: str) -> float | None:
 
 
 def _http_seconds(match: re.Match[str]) -> float | None:
-    """The epoch seconds of the matched parts. None for a day that does not exist."""
+    """None for a day that does not exist."""
     year, month = int(match["year"]), _MONTHS.index(match["month"].title()) + 1
     if len(match["year"]) == 2:
         year += 1900 if year >= 69 else 2000
@@ -169,18 +167,17 @@ def _http_seconds(match: re.Match[str]) -> float | None:
 
 
 def _epoch_seconds(day: date, hour: str, minute: str, second: str) -> int:
-    """Seconds from the epoch to this time of the day in UTC."""
     in_day = int(hour) * 3600 + int(minute) * 60 + int(second)
     return (day.toordinal() - _EPOCH_DAY) * _DAY + in_day
 
 
 def _utc(seconds: int) -> datetime:
-    """The date-time of whole epoch seconds. `fromtimestamp` fails before 1970 on some systems."""
+    """`fromtimestamp` fails before 1970 on some systems."""
     return _EPOCH + timedelta(seconds=seconds)
 
 
 def _within_range(nanoseconds: int) -> Instant:
-    """The instant. ValueError outside the years 0001 to 9999 (for example because of an offset)."""
+    """ValueError outside the years 0001 to 9999 (for example because of an offset)."""
     if not _EARLIEST <= nanoseconds <= _LATEST:
         raise ValueError("beyond the years 0001 to 9999 in UTC")
     return Instant(nanoseconds)

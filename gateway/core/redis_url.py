@@ -1,8 +1,7 @@
-"""Reads the URL of a Redis into an address. This module opens no connection.
+"""Reads the URL of a Redis into an address. The settings read it to check it, the adapter to
+connect.
 
-This module has the schemes, the parameters, and the messages about a wrong URL. A message quotes no
-part of the URL, because any part may contain a password. The settings read a URL to check it. The
-adapter reads the URL to connect.
+A message about a wrong URL quotes no part of it, because any part may contain a password.
 """
 
 from __future__ import annotations
@@ -30,16 +29,14 @@ _TLS: Final = (
     "ssl_cert_reqs",
 )
 _USER: Final = ("username", "password")
-# The gateway decides timeouts, retries and pools, so a URL has no parameters for these. The setting
-# `redis.timeout` applies to all URLs.
+# The gateway decides timeouts, retries and pools, so a URL has no parameters for these.
 _NAMED: Final = (*_USER, "client_name")
 _ALWAYS: Final = ("db", *_NAMED)
 _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 _OF_SEVERAL: Final = ("ssl", *_OF_SENTINELS)
 _YES_OR_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
-# RFC 3986, appendix B. `urlsplit` is not used, because it refuses brackets if there are several
-# hosts.
+# RFC 3986, appendix B. `urlsplit` refuses brackets if there are several hosts.
 _URL: Final = re.compile(r"([A-Za-z+]+)://([^/?#]*)([^?#]*)\??([^#]*)#?(.*)")
 _HOST: Final = re.compile(
     r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?))"
@@ -53,8 +50,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class SentinelGroup:
-    """The Sentinels of one master: their hosts and ports, the master's name, and the options for
-    connections to the Sentinels."""
+    """The Sentinels of one master. `options` are for connections to the Sentinels."""
 
     sentinels: tuple[Place, ...]
     master: str
@@ -65,9 +61,10 @@ class SentinelGroup:
 class Address:
     """The address of a Redis, with the options of the driver.
 
-    `options` are the options of each connection. `tls` are the options for certificates (None:
-    without TLS). `watched` has the sentinels that know which host is the master. `seeds` are nodes
-    of a cluster. Each of these nodes knows all other nodes.
+    options  of each connection
+    tls      the options for certificates (None: without TLS)
+    watched  the sentinels that know which host is the master
+    seeds    nodes of a cluster, each of which knows all other nodes
     """
 
     scheme: str
@@ -78,8 +75,8 @@ class Address:
 
 
 def read_address(url: str) -> Address:
-    """The address of a URL. Raises ValueError with the reason if the URL is wrong. The error has no
-    text if `url` is no URL of a Redis."""
+    """The address of a URL. Raises ValueError with the reason if the URL is wrong, and without a
+    text if it is no URL of a Redis."""
     parts = _split(url)
     query = _query(parts)
     tls = parts.scheme == "rediss" or _yes_or_no(query, "ssl", False)
@@ -99,8 +96,7 @@ def read_address(url: str) -> Address:
 
 
 def masked(url: str) -> str:
-    """The URL for logs, without user, password and parameters. `read_address` has to accept
-    `url`."""
+    """The URL for logs, without user, password and parameters. `read_address` has to accept it."""
     parts = _split(url)
     user, query = "***@" if "@" in parts.netloc else "", "?***" if parts.query else ""
     return f"{parts.scheme}://{user}{_location(parts)}{parts.path}{query}"
@@ -142,8 +138,8 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
     known = (*_ALWAYS, *_TLS, *_OF_SEVERAL)
     for place, (name, value) in enumerate(query.items(), start=1):
         if name not in known:
-            # The message has the parameter's position and not its name. The name may be a part of a
-            # password that was not percent-encoded.
+            # The position, and not the name: it may be a part of a password that was not
+            # percent-encoded.
             raise ValueError(f"its parameter {place} is none of {', '.join(known)}")
         if not value:
             raise ValueError(f"{name} is empty")
@@ -157,8 +153,8 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
 
 
 def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str, int | None]:
-    """The name of the master and the number of the database. The name is empty without sentinels.
-    The number is None for a cluster, and for a URL without a number."""
+    """The name of the master ("" without sentinels), and the number of the database (None for a
+    cluster, and if the URL has no number)."""
     master, path = "", parts.path.removeprefix("/")
     if parts.scheme == SENTINEL:
         master, _, path = path.partition("/")
@@ -175,8 +171,7 @@ def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str
 
 
 def _options(parts: SplitResult, query: dict[str, str], db: int | None) -> dict[str, str | int]:
-    """The driver's options for the user, the password, the client's name and the database. A user
-    and password before the host take precedence over parameters."""
+    """A user and password before the host take precedence over parameters."""
     given = parts.netloc.rpartition("@")[0].partition(":")[::2]
     options: dict[str, str | int] = {name: query[name] for name in _NAMED if name in query}
     options |= {name: unquote(text) for name, text in zip(_USER, given, strict=True) if text}
@@ -218,7 +213,7 @@ def _host(text: str, usual_port: int) -> Place:
 
 
 def _is_six(text: str | None) -> bool:
-    """Whether the text in brackets is an IPv6 address. True if there is no text in brackets."""
+    """Whether the text in brackets is an IPv6 address. True without brackets."""
     try:
         return text is None or bool(IPv6Address(text))
     except ValueError:

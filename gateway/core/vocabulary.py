@@ -1,6 +1,6 @@
 """The closed sets of words that Cache-Status, metric labels, log fields and /explain share.
 
-A word means the same wherever it is shown. This module decides nothing.
+A word means the same wherever it is shown.
 """
 
 from __future__ import annotations

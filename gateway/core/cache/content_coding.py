@@ -1,8 +1,5 @@
-"""The compressed form of an entry: the requests that get this form, the entries that have one, and
-the header fields of the form.
-
-RFC 9110, 8.4 and 12.5.3. The compressed form is a representation with its own strong entity tag.
-"""
+"""The compressed form of an entry: which requests get it, which entries have one, and its header
+fields (RFC 9110, 8.4 and 12.5.3)."""
 
 from __future__ import annotations
 
@@ -15,8 +12,8 @@ from gateway.core.http.cache_control import directives_of, joined
 from gateway.core.http.fields import Headers, first
 from gateway.core.http.memoized import memoized
 
-# Compression does not pay for a response that fits into one packet. Other requests wait while a
-# body is compressed, so large bodies are compressed at the fast level: 8 ms for a mebibyte.
+# A response that fits into one packet gains nothing. Other requests wait while a body is
+# compressed, so large bodies get the fast level: 8 ms for a mebibyte.
 _LEAST: Final = 1_400
 _LARGE: Final = 65_536
 _WELL, _FAST = 6, 1
@@ -46,8 +43,8 @@ def takes_gzip(accept_encoding: bytes | None) -> bool:
 
 
 def is_worth_coding(entry: Entry) -> bool:
-    """Whether the entry has a compressed form. It has one if it is a 200, its body is a long text
-    without a content coding, and `no-transform` (RFC 9111, 5.2.2.6) is absent."""
+    """Whether the entry has a compressed form: it is a 200, its body is a long text without a
+    content coding, and `no-transform` (RFC 9111, 5.2.2.6) is absent."""
     if len(entry.body) < _LEAST or entry.status != 200:
         return False
     if first(entry.headers, b"content-encoding") is not None:
@@ -58,23 +55,22 @@ def is_worth_coding(entry: Entry) -> bool:
 
 
 def coded_body(body: bytes) -> bytes | None:
-    """The compressed body. Equal bodies give equal bytes. None if the compression saves 10 % or
-    less."""
+    """The compressed body, equal for equal bodies. None if compression saves 10 % or less."""
     level = _WELL if len(body) < _LARGE else _FAST
     coded = gzip.compress(body, level, mtime=0)
     return coded if len(coded) < len(body) * _GAIN else None
 
 
 def coded_entry(entry: Entry, coded: bytes) -> Entry:
-    """The entry in its compressed form. Its header fields are for the comparison with
-    preconditions. A response gets the fields of `coded_fields`."""
+    """The entry in its compressed form. Its header fields are only for preconditions. A response
+    has those of `coded_fields`."""
     tag = (b"etag", tag_of(entry))
     headers = (*(pair for pair in entry.headers if pair[0] != b"etag"), tag)
     return entry.but(body=coded, headers=headers)
 
 
 def coded_fields(fields: Headers, entry: Entry, length: int) -> Headers:
-    """The fields of the compressed form, made from the fields of the uncompressed form."""
+    """The fields of the compressed form, made from those of the uncompressed form."""
     changed = {
         b"content-length": b"%d" % length,
         b"etag": tag_of(entry),

@@ -1,8 +1,7 @@
-"""A stored response: its parts, its times, and whether a floor (the record of a key's versions)
-rules it out. version_verdict finds the later of two entries.
+"""A stored response, and whether a floor (the record of a key's versions) rules it out.
 
-Times are seconds on the clock that the replicas share: the clock of Redis, or of the process if
-there is no Redis. An entry never changes. A renewal makes a new entry.
+Times are seconds on the clock that all replicas share. An entry never changes. A renewal makes a
+new entry.
 """
 
 from __future__ import annotations
@@ -15,21 +14,18 @@ import msgspec
 from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, from_seconds
 
-# Each replica measures the difference between the shared clock and its own clock. The measurements
-# differ, so an entry of another replica may seem to come from the near future. If an entry is more
-# than this number of seconds ahead, its age is unknown.
+# Replicas measure the shared clock with small errors. If an entry seems to be more than this many
+# seconds in the future, its age is unknown.
 CLOCK_TOLERANCE = 1.0
 
-# The upstream's clock may be this many seconds ahead of the shared clock. A version that is further
-# ahead is a mistake. If such a version were accepted, the gateway would refuse all correct
-# versions.
+# The upstream's clock may be this many seconds ahead. A version that is further ahead is a mistake:
+# after it, the gateway would refuse all correct versions.
 VERSION_TOLERANCE = 300.0
 
-# Each floor has a number, its generation. An order that names no version raises the generation. A
-# hard order adds 1. After a hard order, entries of earlier fetches may not even be used for rescue.
-# A soft order adds SOFT, so the two kinds are counted separately. When a version is forgotten, or a
-# refused version is believed, a new era begins at the next multiple of ERA. A new era has no orders
-# yet.
+# Each floor has a number, its generation. An order to invalidate that names no version raises it: a
+# hard order by 1, a soft order by SOFT. After a hard order, earlier entries may not even be used
+# for rescue (served stale because the upstream fails). If a version is forgotten, or a refused
+# version is believed, a new era begins at the next multiple of ERA, without orders.
 SOFT = 1_000_000
 ERA = 1_000 * SOFT
 
@@ -45,9 +41,8 @@ def next_era(generation: int) -> int:
 
 
 def leaves_nothing(before: int, now: int) -> bool:
-    """Whether a hard order came between the two generations. If so, an entry of the generation
-    `before` may not be used for rescue. If the eras differ, only the hard orders of the later era
-    count."""
+    """Whether a hard order came between the two generations. If so, an entry of `before` may not be
+    used for rescue. If the eras differ, only hard orders of the later era count."""
     if now <= before:
         return False
     orders = now % SOFT
@@ -63,11 +58,8 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The values that a fetch reads before its call, and needs when it stores the answer.
-
-    `epoch` and `generation` are read from the floor. `started` is the time when the floor was read,
-    on the shared clock.
-    """
+    """The values that a fetch reads from the floor before its call, and needs to store the answer.
+    `started` is the time of this reading."""
 
     epoch: str
     generation: int
@@ -76,11 +68,11 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The record of a key's versions. It may exist without a stored body.
+    """The record of a key's versions. Without a floor, nothing is known about the versions.
 
-    `updated_at` None: the key has had no version yet. If there is no floor at all, nothing is known
-    about the versions of the key. `started`: an answer counts as later than the accepted answers
-    only if its fetch began at this time or afterwards (0.0: no bound).
+    updated_at  the latest known version (None: the key has had no version yet)
+    started     an answer counts as later than the accepted ones only if its fetch began at this
+                time or afterwards (0.0: no bound)
     """
 
     epoch: str
@@ -92,11 +84,8 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """The values of an answer that confirmed a stored body, without the body. The fields mean the
-    same as in `Entry`.
-
-    `headers` None: the entry keeps its header fields.
-    """
+    """The fields of an answer that confirmed a stored body, named as in `Entry`. `headers` None:
+    the entry keeps its header fields."""
 
     status: int
     headers: Headers | None
@@ -108,7 +97,7 @@ class Confirmation:
 
     @classmethod
     def of(cls, entry: Entry) -> Confirmation:
-        """The confirmation by the answer that made the entry or last renewed it."""
+        """The answer that made the entry or last renewed it."""
         return cls(
             status=entry.status,
             headers=entry.headers,
@@ -123,18 +112,18 @@ class Confirmation:
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """An answer of the upstream that passed all checks, in the form that callers get.
 
-    headers     the end-to-end fields with lower-case names, and the upstream's validators
-    body        the received bytes, unchanged
-    updated_at  None for a negative entry (404 or 410), and for any other answer that is stored
-                with `freshness.source = "origin"` and is no training
+    headers       the end-to-end fields with lower-case names, and the upstream's validators
+    body          the received bytes, unchanged
+    updated_at    None for a negative entry (404 or 410), and for any other answer that is no
+                  training (stored only with `freshness.source = "origin"`)
     confirmed_at  when the last call that confirmed the answer was sent
-    initial_age   the age at the time `confirmed_at` in seconds, from the upstream's header fields
-    generation  the generation of the floor when the fetch began; if the floor has a higher
-                generation, the entry is not served as fresh
-    epoch       the epoch of the floor when the fetch began; each new floor has a new epoch
-    selecting   the request fields that `Vary` of the answer names, normalised (RFC 9111, 4.1)
+    initial_age   the age in seconds at `confirmed_at`, from the upstream's header fields
+    generation    of the floor when the fetch began; the entry is not served as fresh if the floor
+                  has a higher one now
+    epoch         of the floor when the fetch began; each new floor has a new epoch
+    selecting     the request fields that the answer's `Vary` names, normalised (RFC 9111, 4.1)
 
-    The garbage collector ignores entries: there are many, and no entry can be part of a cycle.
+    The garbage collector ignores entries: there are many, and none can be part of a cycle.
     """
 
     status: int
@@ -168,8 +157,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def is_from_the_future(self, now: float) -> bool:
-        """Whether a clock was set back after the entry was confirmed. The age of the entry is then
-        unknown."""
+        """Whether the entry was confirmed after `now`, because a clock was set back. Its age is
+        then unknown."""
         return now - self.confirmed_at < -CLOCK_TOLERANCE
 
     def age(self, now: float) -> float:
@@ -184,13 +173,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return since + self.initial_age < self.freshness_lifetime
 
     def fresh_for(self, seconds: float) -> Entry:
-        """The same entry, fresh for `seconds` at most."""
+        """The same entry, with a freshness lifetime of `seconds` at most."""
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether the upstream itself went back to an older version. In this case the entry has an
-        older version than the floor, although the entry's fetch began at `floor.started` or
-        later."""
+        """Whether the upstream itself went back: the entry's version is below the floor's, although
+        its fetch began at `floor.started` or later."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
         return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
@@ -198,8 +186,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     def is_below(self, floor: Floor) -> bool:
         """Whether the floor rules the entry out: the epochs differ, or the entry has a lower
         generation or version. An entry without a version is ruled out if its fetch began before
-        `floor.started`.
-        """
+        `floor.started`."""
         passed = self.epoch != floor.epoch or self.generation < floor.generation
         if passed:
             return True
@@ -208,16 +195,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return floor.updated_at is not None and self.updated_at < floor.updated_at
 
     def confirmed_by(self, floor: Floor, last: Confirmation | None) -> Entry | None:
-        """This entry, or a renewed copy, if the floor confirms this entry. None: the body must be
-        read from Redis.
+        """This entry, or a renewed copy, if the floor confirms it. None: the body must be read from
+        Redis.
 
-        `last` is the last answer with the body that the floor knows by its digest (None: not
-        known). If `last` is later than this entry and has the same body, the copy has the times and
-        header fields of `last`.
+        `last` (None: not known) is the last answer with the body of the floor. If it is later than
+        this entry, the copy has its times and header fields.
 
-        Bodies are equal if their digests are equal. The version and the status are compared too,
-        because different kinds of answers may have equal bytes. An entry with selecting fields is
-        not renewed, because the later answer may belong to a request with other fields.
+        Equal digests are not enough, because different kinds of answers may have equal bytes. An
+        entry with selecting fields is not renewed, because `last` may answer a request with other
+        fields.
         """
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
         same_version = self.updated_at is None or self.updated_at == floor.updated_at

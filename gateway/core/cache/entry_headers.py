@@ -1,8 +1,7 @@
 """Makes the header fields of an entry's responses, and checks the preconditions of requests.
 
-These are pure functions of bytes and entries. The head of an entry has a line for each field, and
-is made once. gateway/web adds the fields that differ between responses (`Age`, `Cache-Status`,
-`X-Request-ID`).
+The head of an entry has a line for each field, and is made once. gateway/web adds the fields that
+differ between responses (`Age`, `Cache-Status`, `X-Request-ID`).
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from gateway.core.cache.entry import Entry
 from gateway.core.http.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 
-# An entry may come from Redis with any fields. Fields that frame a message, and fields that the
-# gateway writes itself, are left out.
+# An entry from Redis may have any fields. These are left out: they frame a message, or the gateway
+# writes them itself.
 _NEVER_THEIRS = REPLACED_BY_US | HOP_BY_HOP
 # Commas inside the quotes belong to the tag (RFC 9110, 8.8.3). List elements may be empty (5.6.1).
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
@@ -25,15 +24,17 @@ _LAST_MODIFIED_MARGIN = 60.0
 
 
 def etag_of(entry: Entry) -> bytes:
-    """The upstream's ETag, or a strong ETag that the gateway makes from the body."""
+    """The upstream's ETag, or a strong one that the gateway makes from the body."""
     return first(entry.headers, b"etag") or b'"%s"' % entry.digest.encode("ascii")
 
 
 def last_modified_of(entry: Entry) -> bytes | None:
-    """The upstream's `Last-Modified`. If the upstream sent none, `updated_at` is used, but only if
-    it is at least a minute before `Date`. Otherwise the training may be edited again within the
-    same second. Its value would then stay the same, and cause a wrong 304. None for an entry
-    without `updated_at`."""
+    """The upstream's `Last-Modified`, otherwise `updated_at`. None for an entry without
+    `updated_at`.
+
+    `updated_at` is not used within a minute of `Date`. The training may be edited again within the
+    same second: `Last-Modified` would not change, and cause a wrong 304.
+    """
     if entry.updated_at is None:
         return None
     theirs = first(entry.headers, b"last-modified")
@@ -46,8 +47,8 @@ def last_modified_of(entry: Entry) -> bytes | None:
 
 
 def stored_fields(entry: Entry, *, vary: bool) -> Headers:
-    """The fields of the entry's responses, without the fields that gateway/web adds. The status is
-    200, 404 or 410. `vary`: the response depends on the caller."""
+    """The fields of the entry's responses (200, 404 or 410), without those that gateway/web adds.
+    `vary`: the response depends on the caller."""
     fields = [pair for pair in entry.headers if pair[0] not in _NEVER_THEIRS]
     if first(fields, b"content-type") is None:
         fields.append((b"content-type", b"application/json"))
@@ -85,8 +86,8 @@ class Conditions:
 
 
 def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
-    """Whether the response is a 304 (RFC 9110, 13.2.2). If-None-Match is `*` or a list of entity
-    tags, which are compared weakly. If-None-Match takes precedence over If-Modified-Since."""
+    """Whether the response is a 304 (RFC 9110, 13.2.2). If-None-Match takes precedence over
+    If-Modified-Since. Its entity tags are compared weakly."""
     if conditions.if_none_match is not None:
         return _matches(conditions.if_none_match, etag_of(entry))
     if conditions.if_modified_since is None:
@@ -113,9 +114,8 @@ def _date(value: bytes | None) -> float | None:
 
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
-    """The header lines of the entry, and the offset of the lines that a 304 has as well. If the
-    entry has an `ETag`, the line of the `ETag` begins at this offset. `vary` as in
-    `stored_fields`."""
+    """The header lines of the entry, and the offset of the lines that a 304 has as well. If there
+    is an `ETag`, it comes first at this offset. `vary` as in `stored_fields`."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 
@@ -125,8 +125,8 @@ def head_of_fields(fields: Headers, entry: Entry) -> tuple[bytes, int]:
 
 
 def coded_head(head: bytes, entry: Entry, length: int) -> tuple[bytes, int]:
-    """Like `head_of`, for the compressed form of the entry. `head` is the head of the uncompressed
-    form. `length` is the number of bytes of the compressed body."""
+    """Like `head_of`, for the compressed form, whose body has `length` bytes. `head` is the head of
+    the uncompressed form."""
     return _arranged(coded_fields(from_lines(head), entry, length))
 
 

@@ -1,8 +1,7 @@
 """The result of a fetch by one replica (the leader), in the form that the waiting replicas (the
 followers) get.
 
-A result has no body and no credential. If an entry was stored, followers read the entry from the
-cache. If the fetch failed, followers get the kind of failure, texts of the gateway, and numbers.
+A result has no body and no credential. Followers read a stored entry from the cache.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _LONGEST: Final = 200
 
 
 class ErrorKind(StrEnum):
-    """The kind of a failure. Each kind is one class of core/errors that a follower raises again."""
+    """The kind of a failure: the class of core/errors that a follower raises again."""
 
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
@@ -51,11 +50,11 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of a leader's fetch. After a failure this object has the values with which a follower
-    raises the error again.
+    """The end of a leader's fetch. After a failure it has the values with which a follower raises
+    the error again.
 
-    `retry_after` is in seconds from the end of the fetch. `trace` is the leader's span as a
-    `traceparent` (None: the leader's fetch has no trace).
+    retry_after  seconds from the end of the fetch
+    trace        the leader's span as a `traceparent` (None: no trace)
     """
 
     kind: EndingKind
@@ -70,11 +69,11 @@ class Ending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the upstream's answer was more than a failure (see `EndingKind`)."""
+        """Whether the upstream answered, and did not fail (see `EndingKind`)."""
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:
-        """The leader's failure as an error for the follower to raise. None without a failure."""
+        """The error for the follower to raise. None if the fetch did not fail."""
         wait = self.retry_after or 1.0
         match self.fault:
             case None:
@@ -121,9 +120,8 @@ class Ending:
 def ending_of(error: Exception) -> Ending:
     """The ending that followers get if the leader's fetch raised this error.
 
-    If the leader's own connection failed, a follower's call may succeed. After an error that is not
-    in core/errors, a follower's call may succeed too. All other errors would repeat in the
-    followers.
+    It is TRANSIENT if a follower's own call may succeed: the leader's own connection failed, or the
+    error is not in core/errors.
     """
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if isinstance(error, CallWithheld):
@@ -137,7 +135,7 @@ def ending_of(error: Exception) -> Ending:
     return Ending(
         EndingKind.TRANSIENT if _is_its_own(error) else EndingKind.GAVE_UP,
         fault,
-        # The text of an InvalidPayload may quote the body. Followers get only the reason.
+        # The text of an InvalidPayload may quote the body.
         str(invalid) if isinstance(error, InvalidPayload) else error.what[:_LONGEST],
         error.reason,
         invalid,
@@ -148,8 +146,8 @@ def ending_of(error: Exception) -> Ending:
 
 
 def _is_its_own(failure: UpstreamFailure) -> bool:
-    """Whether the leader's own connection failed: there was no connection, or a timeout other than
-    the one for the answer."""
+    """Whether the leader's own connection failed. A timeout of the answer itself is no such
+    failure."""
     if isinstance(failure, UpstreamTimeout):
         return failure.reason is not FailureReason.READ_TIMEOUT
     return isinstance(failure, UpstreamUnreachable)

@@ -1,9 +1,8 @@
-"""Decides whether a stored response may be served, whether an answer may be stored, and whether a
-stale response may be served because the upstream failed.
+"""Decides whether an answer may be stored, whether a stored response may be served, and whether a
+stale one may be served because the upstream failed.
 
-The rules are functions of values and `now`. The flow gets the rules as one object of type `Rules`.
-The setting `freshness.source` chooses the object. `ByPolicy` uses the settings. `ByOrigin` in
-rfc9111 uses the upstream's header fields.
+The flow uses these rules through the interface `Rules`. `ByPolicy` follows the settings. `ByOrigin`
+in rfc9111 follows the upstream's header fields.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from gateway.core.upstream.classification import Judged, Question, judge
 from gateway.core.upstream.training import Training, digest
 from gateway.core.vocabulary import NotStoredReason
 
-# A 304 does not change these fields of the stored response. If a wrong validator were stored with
-# the stored body, later 304s would confirm this body again and again.
+# A 304 does not change these stored fields. If a wrong validator were stored, later 304s would
+# confirm the stored body again and again.
 _TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})
 _MARGIN_OF_EXPIRY = 60.0
 JITTER = 0.1
@@ -41,10 +40,8 @@ class Plan(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Settings of section `freshness`. Durations are in seconds.
-
-    Both stale windows begin at the end of the freshness lifetime (RFC 5861).
-    """
+    """The settings of the section `freshness`, with durations in seconds. Both stale windows begin
+    at the end of the freshness lifetime (RFC 5861)."""
 
     lifetime: float = 30.0
     stale_while_revalidate: float = 300.0
@@ -56,14 +53,14 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How many seconds Redis keeps a body. Redis removes a body at least a minute after the
-        last moment at which these windows allow its use."""
+        """How many seconds Redis keeps a body: at least a minute longer than it may be used."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 
 
 def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = False) -> Plan:
-    """How a request uses the entry. An entry below the floor may only be used for rescue."""
+    """How a request uses the entry. An entry below the version floor (the record of the known
+    versions) may only be used for rescue."""
     if below_floor or entry.is_from_the_future(now):
         return Plan.FETCH
     if entry.is_fresh(now):
@@ -87,19 +84,18 @@ def may_rescue(entry: Entry, now: float, windows: Windows) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The best stored entry. `below_floor`: the version floor of the training rules the entry out
-    (see `Floor`), so the entry may only be used for rescue."""
+    """The best stored entry. `below_floor`: the version floor rules it out."""
 
     entry: Entry
     below_floor: bool
 
 
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
-    """The later of the entries in L1 and L2. If the floor rules out one entry, the other entry is
-    used.
+    """The later of the entries in L1 and L2 that the floor does not rule out. If it rules out both,
+    the later of both.
 
-    If the floor is unknown, both entries count as below the floor. The lost floor may have recorded
-    an order that ruled them out.
+    If the floor is unknown, both entries count as below it: the lost floor may have recorded an
+    order that ruled them out.
     """
     held = [entry for entry in (local, found) if entry is not None]
     allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
@@ -112,10 +108,10 @@ def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> 
 def admit(
     reply: Reply, training: Training | None, ticket: Ticket, windows: Windows, jitter: float
 ) -> Entry:
-    """The entry of a reply that passed `judge`. `training` is None if the reply has no training.
+    """The entry of a reply that passed `judge`. `training` is None if the reply has none.
 
-    Freshness begins when the call was sent, because the upstream answered after that time. `jitter`
-    in [0, 1) shortens the lifetime by a tenth at most.
+    Freshness begins when the call was sent, because the upstream answered later. `jitter` in [0, 1)
+    shortens the lifetime by a tenth at most.
     """
     lifetime = windows.lifetime if training is not None else windows.negative_lifetime
     return Entry(
@@ -135,7 +131,7 @@ def admit(
 
 
 def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: float) -> Entry:
-    """The entry after a 304. Its body, version, validators and content type stay. The other header
+    """The entry after a 304. Its body, version, validators and content type stay. Other header
     fields are updated (RFC 9111, 3.2)."""
     fresh = tuple(pair for pair in end_to_end(reply.headers) if pair[0] not in _TELL_OF_THE_BODY)
     updated = {key for key, _ in fresh}
@@ -159,8 +155,8 @@ def date_of(reply: Reply, asked_at: float) -> str:
 
 
 def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None:
-    """The reason NO_STORE if the upstream sent `no-store` and the setting `freshness.no_store` is
-    `respect`. Otherwise None."""
+    """NO_STORE if the upstream sent `no-store` and the setting `freshness.no_store` is `respect`.
+    Otherwise None."""
     if not windows.respect_no_store:
         return None
     for key, value in headers:
@@ -177,7 +173,7 @@ class Rules(Protocol):
 
     @property
     def windows(self) -> Windows:
-        """The windows of entries for which the upstream states no windows."""
+        """The windows of entries for which the upstream states none."""
         ...
 
     @property
@@ -190,7 +186,7 @@ class Rules(Protocol):
         ...
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """The reason why the entry of a reply may not be stored. None if it may be stored."""
+        """Why the entry of a reply may not be stored. None if it may be stored."""
         ...
 
     def admit(
@@ -206,15 +202,15 @@ class Rules(Protocol):
         ...
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """How a request uses the entry."""
+        """Like the function `plan`."""
         ...
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """Whether the entry may be served because the upstream failed or may not be called."""
+        """Like the function `may_rescue`."""
         ...
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """Whether this entry is the response to a request with these fields (`Vary`)."""
+        """Whether the entry is the response to a request with the fields `sent` (`Vary`)."""
         ...
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
@@ -222,7 +218,7 @@ class Rules(Protocol):
         ...
 
     def passing(self, reply: Reply) -> Reply:
-        """The form in which a reply is passed on if it is not stored."""
+        """The form in which a reply is passed on without being stored."""
         ...
 
 
@@ -239,7 +235,7 @@ class ByPolicy:
         return judge(reply, question, now)
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """The reason NO_STORE, or None. All other directives of the upstream are ignored."""
+        """NO_STORE, or None. All other directives of the upstream are ignored."""
         return why_not_stored(reply.headers, self.windows)
 
     def admit(

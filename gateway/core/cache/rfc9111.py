@@ -1,13 +1,12 @@
-"""The rules of `freshness.source = "origin"`: RFC 9111, 5861 and 9213, applied to the upstream's
-header fields. The settings apply if the upstream states nothing.
+"""The rules of `freshness.source = "origin"`: the upstream's header fields decide (RFC 9111, 5861,
+9213). The settings apply if the upstream states nothing.
 
-The first functions read the fields of a reply: whether the reply may be stored, how long it is
-fresh, and how long it may be used when it is stale. Their argument `is_shared` says whether several
-callers share a part of the cache (a partition). `ByOrigin` applies these functions.
+The first functions read a reply: whether it may be stored, how long it is fresh, and how long it
+may be used when it is stale. `is_shared` says whether several callers use one partition (a part of
+the cache).
 
-The last functions select an entry by request fields (`Vary`: RFC 9110, 12.5.5; RFC 9111, 4.1). The
-response can only depend on fields that are sent to the upstream, so only the sent fields are
-compared.
+The last functions select an entry by the request fields that `Vary` names (RFC 9110, 12.5.5; RFC
+9111, 4.1). They compare only fields that are sent to the upstream.
 """
 
 from __future__ import annotations
@@ -35,29 +34,26 @@ from gateway.core.upstream.classification import (
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import NotStoredReason
 
-# RFC 9110, 15.1: the statuses that are heuristically cacheable. 206 is left out, because the
-# gateway never asks for a part of a response.
+# RFC 9110, 15.1: the heuristically cacheable statuses, without 206 (a part of a response).
 _HEURISTIC: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 # The statuses whose caching rules the gateway knows, for must-understand (RFC 9111, 5.2.2.3).
 _UNDERSTOOD: Final = _HEURISTIC | {201, 202, 302, 303, 307, 400, 402, 406, 409, 500, 502, 503, 504}
 # Never stored: a part of a response, an answer to a condition, and answers for a single caller.
 _NEVER: Final = frozenset({206, 304, 401, 403, 407, 429})
-# RFC 9111, 4.2.2: the heuristic lifetime is a tenth of the time since the last change, at most one
-# day.
+# RFC 9111, 4.2.2: a tenth of the time since the last change, at most one day.
 _PART_OF_AGE: Final = 0.1
 _LONGEST_GUESS: Final = 86_400.0
 
 
 def said(headers: Headers, *, is_shared: bool) -> Directives:
-    """The directives that apply. In a shared cache the directives of `CDN-Cache-Control` (a
-    targeted field, RFC 9213) apply, if there are any. Otherwise the directives of `Cache-Control`
-    apply."""
+    """The directives that apply: in a shared cache those of `CDN-Cache-Control` (RFC 9213), if
+    there are any. Otherwise those of `Cache-Control`."""
     for_cdns = _for_cdns(headers, is_shared=is_shared)
     return directives_of(_all(headers, b"cache-control")) if for_cdns is None else for_cdns
 
 
 def why_not_stored(status: int, headers: Headers, *, is_shared: bool) -> NotStoredReason | None:
-    """The reason why a response must not be stored (RFC 9111, 3). None if it may be stored."""
+    """Why a response must not be stored (RFC 9111, 3). None if it may be stored."""
     directives = said(headers, is_shared=is_shared)
     if status in _NEVER:
         return NotStoredReason.STATUS
@@ -77,8 +73,8 @@ def why_not_stored(status: int, headers: Headers, *, is_shared: bool) -> NotStor
 
 
 def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> float | None:
-    """The freshness lifetime that the response states, in seconds (RFC 9111, 4.2.1), or None.
-    `Expires` is compared with `Date`, or with `received` if `Date` is missing or invalid."""
+    """The freshness lifetime in seconds that the response states (RFC 9111, 4.2.1), or None.
+    Without a valid `Date`, `Expires` is compared with `received`."""
     directives = said(headers, is_shared=is_shared)
     if b"no-cache" in directives:
         return 0.0
@@ -97,8 +93,8 @@ def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> 
 def guessed_lifetime(
     status: int, headers: Headers, received: float, *, is_shared: bool
 ) -> float | None:
-    """The heuristic freshness lifetime in seconds, for a response that states no lifetime (RFC
-    9111, 4.2.2). None without `Last-Modified`, or if a heuristic is not allowed."""
+    """The heuristic lifetime in seconds of a response that states none (RFC 9111, 4.2.2). None
+    without `Last-Modified`, or if a heuristic is not allowed."""
     changed = _moment(first(headers, b"last-modified"))
     public = b"public" in said(headers, is_shared=is_shared)
     if changed is None or not (public or status in _HEURISTIC):
@@ -108,23 +104,21 @@ def guessed_lifetime(
 
 
 def initial_age(headers: Headers, sent: float) -> float:
-    """The estimated age of the response at the time `sent`, when the request was sent (RFC 9111,
-    4.2.3)."""
+    """The estimated age at the time `sent`, when the request was sent (RFC 9111, 4.2.3)."""
     apparent = floor(sent - date_of(headers, sent))
     return max(float(apparent), delta_seconds(first(headers, b"age")), 0.0)
 
 
 def date_of(headers: Headers, otherwise: float) -> float:
-    """The `Date` of the response in epoch seconds (RFC 9110, 6.6.1). Returns `otherwise` if `Date`
-    is missing or invalid."""
+    """The `Date` of the response in epoch seconds (RFC 9110, 6.6.1). `otherwise` if it is missing
+    or invalid."""
     made = _moment(first(headers, b"date"))
     return otherwise if made is None else made
 
 
 def windows_for(headers: Headers, windows: Windows, *, is_shared: bool) -> Windows:
-    """The windows of a response. A stale window that the response states (RFC 5861) replaces the
-    configured window. Both stale windows are 0 if the response states that it may not be used when
-    it is stale (RFC 9111, 4.2.4)."""
+    """The windows of a response. A stale window that it states (RFC 5861) replaces the configured
+    one. Both stale windows are 0 if it must not be used when it is stale (RFC 9111, 4.2.4)."""
     fields = (_all(headers, b"cache-control"), _all(headers, b"cdn-cache-control"))
     return _windows(*fields, windows, is_shared)
 
@@ -167,8 +161,7 @@ _OF_THE_MESSAGE: Final = frozenset(
     b"age alt-svc cache-status content-length date set-cookie training-updated-at "
     b"x-request-id".split()
 )
-# RFC 9111, 3.2: fields that describe the coding or range of the stored body. A 304 does not update
-# them.
+# RFC 9111, 3.2: a 304 does not update these fields of the stored body.
 _OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-range"})
 _SAYS_OF_CACHING: Final = frozenset({b"cache-control", b"expires"})
 _BODILESS: Final = frozenset({204, 304})
@@ -176,8 +169,8 @@ _BODILESS: Final = frozenset({204, 304})
 
 @dataclass(frozen=True, slots=True)
 class ByOrigin:
-    """The rules that follow the upstream's header fields. `vary`: responses depend on the caller.
-    `is_shared`: several callers use one partition."""
+    """The rules that follow the upstream's header fields. `vary`: responses depend on the
+    caller."""
 
     windows: Windows
     vary: bool
@@ -185,13 +178,16 @@ class ByOrigin:
     is_verbatim: ClassVar[bool] = True
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Like `ByPolicy`, but a complete response that `ByPolicy` refuses (an error, an HTML page,
-        a body that is no training) may be passed on to the caller.
+        """Like `ByPolicy`, but other complete responses may be passed on to the caller: an error,
+        an HTML page, or a body that is no training.
 
-        A 5xx or an HTML page with a freshness lifetime is always passed on. Without a lifetime,
-        such a reply is passed on only if no stored response may be used for rescue. Four replies
-        always raise an error: a 429, a 304 to a call without validators, a 401 that refuses the
-        gateway's own token, and a reply whose status is larger than 599.
+        A 5xx or an HTML page without a freshness lifetime is passed on only if no stored response
+        may be used for rescue. These replies always raise an error:
+
+        - a 429
+        - a 304 to a call without validators
+        - a 401 that refuses the gateway's own token
+        - a reply whose status is larger than 599
         """
         try:
             judged = judge(reply, question, now)
@@ -212,8 +208,8 @@ class ByOrigin:
         return bool(self._lifetime(reply.status, reply.headers, now))
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """The reason why RFC 9111, 3 forbids to store the response, or None. Also, a response
-        without a version is not stored if its lifetime is 0."""
+        """Why the response must not be stored (RFC 9111, 3), or None. A response without a version
+        is not stored either if its lifetime is 0."""
         if entry.updated_at is None and entry.freshness_lifetime <= 0.0:
             return NotStoredReason.STATUS
         return why_not_stored(entry.status, entry.headers, is_shared=self.is_shared)
@@ -221,9 +217,9 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply. The entry has the lifetime that the reply states, otherwise the
-        heuristic lifetime. If there is neither, a training, a 404 or a 410 gets the lifetime of the
-        settings. Any other response gets the lifetime 0."""
+        """The entry of a reply. Its lifetime is what the reply states, otherwise the heuristic
+        lifetime. If there is neither, a training, a 404 or a 410 has the lifetime of the settings,
+        and any other response 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         has_ours = training is not None or entry.is_negative
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
@@ -239,8 +235,7 @@ class ByOrigin:
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry after a 304. The fields of the 304 replace the stored fields (RFC 9111,
-        3.2)."""
+        """The entry after a 304. Fields of the 304 replace stored fields (RFC 9111, 3.2)."""
         fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _OF_THE_BODY)
         updated = {name for name, _ in fresh}
         headers = tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh
@@ -261,23 +256,23 @@ class ByOrigin:
         return guessed_lifetime(status, headers, received, is_shared=self.is_shared)
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """Like `ByPolicy`, with the stale windows of the entry."""
+        """Like `ByPolicy`, with the entry's stale windows."""
         return plan(entry, now, self._windows(entry), below_floor=below_floor)
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """Like `ByPolicy`, with the stale windows of the entry."""
+        """Like `ByPolicy`, with the entry's stale windows."""
         return may_rescue(entry, now, self._windows(entry))
 
     def _windows(self, entry: Entry) -> Windows:
         return windows_for(entry.headers, self.windows, is_shared=self.is_shared)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """Whether the fields `sent` match the entry's selecting fields (RFC 9111, 4.1)."""
+        """Calls the function `selects`."""
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """The header lines with the upstream's caching fields. If the upstream sent no caching
-        fields, `Cache-Control` states the entry's lifetime."""
+        """The header lines with the upstream's caching fields. Without such fields, `Cache-Control`
+        states the entry's lifetime."""
         return head_of_fields(self._fields(entry), entry)
 
     def _fields(self, entry: Entry) -> Headers:
@@ -301,20 +296,19 @@ class ByOrigin:
         return tuple(fields)
 
     def passing(self, reply: Reply) -> Reply:
-        """The reply as it is passed on to the caller (see the function `verbatim`)."""
+        """Calls the function `verbatim`."""
         return verbatim(reply)
 
 
 def verbatim(reply: Reply) -> Reply:
-    """The reply with the upstream's caching fields. Cookies, fields that concern one connection,
-    and fields that the gateway writes itself are removed."""
+    """The reply with the upstream's caching fields, but without cookies, fields of one connection,
+    and fields that the gateway writes itself."""
     return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
 
 
 def _kept(headers: Headers) -> Headers:
-    """All fields except those that concern one connection or one message. The excepted fields are
-    removed before an entry is stored. They are removed again before a response is sent, because an
-    entry from Redis may have any fields."""
+    """All fields except those of one connection or one message. Entries are filtered again before
+    they are sent, because an entry from Redis may have any fields."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 
@@ -337,19 +331,18 @@ def varies_on(headers: Headers) -> frozenset[bytes] | None:
 
 
 def selecting_fields(headers: Headers, sent: Headers) -> Headers:
-    """The request fields that the response's `Vary` names, normalised. A field that the request
-    does not have is included too."""
+    """The request fields that the response's `Vary` names, normalised. Fields that the request does
+    not have are included."""
     return tuple((name, _presented(name, sent)) for name in sorted(varies_on(headers) or ()))
 
 
 def selects(selecting: Headers, sent: Headers) -> bool:
-    """Whether a request with the fields `sent` has the same selecting fields."""
+    """Whether a request with the fields `sent` has the same selecting fields (RFC 9111, 4.1)."""
     return all(_presented(name, sent) == value for name, value in selecting)
 
 
 def _presented(name: bytes, sent: Headers) -> bytes:
-    """The field as one value, normalised as RFC 9111, 4.1 allows. An empty field and an absent
-    field give different values."""
+    """The field as one value, normalised (RFC 9111, 4.1). An empty and an absent field differ."""
     values = [value for key, value in sent if key == name]
     if not values:
         return _ABSENT

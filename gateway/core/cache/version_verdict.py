@@ -1,15 +1,13 @@
 """Finds the later of two answers, and compares the version of an answer with the known versions of
 its training.
 
-store.lua has the same rule in Lua. A process without Redis uses this module for its ledger. A
-replica with Redis uses this module while Redis is away, or if Redis lost a version. Such a replica
-knows only the entry in its L1, or the version that it served last.
+store.lua has the same rule. This module is used without Redis, while Redis is away, or if Redis
+lost a version.
 
-The module also has the doubt: a record of answers that were refused for their version. The record
-tells when these answers are believed. Refused answers have two causes. After a restore from a
-backup, the upstream goes back to older versions. With a wrong clock, it writes dates that are far
-ahead. The gateway does not believe such an answer at once, but must not refuse a training's answers
-for ever.
+The module also has the doubt: a record of answers that were refused for their version. The upstream
+may go back to older versions (after a restore from a backup), or write dates far in the future
+(with a wrong clock). The gateway does not believe the first such answer. It does believe enough
+answers that agree.
 """
 
 from __future__ import annotations
@@ -25,8 +23,7 @@ from gateway.core.vocabulary import StoreVerdict
 
 def supersedes(entry: Entry, other: Entry) -> bool:
     """Whether the entry may replace `other`: it has a later version, or the same version and a
-    fetch that is not earlier. If either entry has no version, only the fetches are compared.
-    """
+    fetch that is not earlier. If either has no version, only the fetches are compared."""
     if entry.updated_at is None or other.updated_at is None:
         return entry.confirmed_at >= other.confirmed_at
     if entry.updated_at != other.updated_at:
@@ -46,13 +43,13 @@ class Last(Enum):
 class Known:
     """The known versions of a training.
 
-    updated_at  the version below which no answer is accepted (None: no such version)
-    raised_from the stored version, if the list or a soft order named a later version
-    digest      the digest of the last accepted answer, "" if it is not known
-    started     an answer counts as later than the accepted answers only if its fetch began at
-                this time (seconds) or afterwards
-    doubt       the doubt about answers that were refused for their version (None: no doubt)
-    trusts_next whether the next answer is accepted, even if its version is far ahead
+    updated_at   the version below which no answer is accepted (None: no such version)
+    raised_from  the stored version, if the list or a soft order named a later one
+    digest       of the last accepted answer ("": not known)
+    started      an answer counts as later than the accepted ones only if its fetch began at this
+                 time (seconds) or afterwards
+    doubt        about answers that were refused for their version (None: no doubt)
+    trusts_next  whether the next answer is accepted even if its version is far ahead
     """
 
     updated_at: Instant | None = None
@@ -65,17 +62,14 @@ class Known:
 
     @classmethod
     def of(cls, entry: Entry | None, doubt: Doubt | None) -> Self:
-        """The versions that are known from an entry alone. `entry` None: no version is known."""
+        """The versions that are known from an entry alone (None: no version)."""
         if entry is None:
             return cls(doubt=doubt)
         return cls(entry.updated_at, _kind(entry), entry.digest, entry.confirmed_at, doubt)
 
     def verdict(self, entry: Entry) -> StoreVerdict:
-        """Whether the entry is accepted, and whether it changes the stored response.
-
-        A negative entry has no version. Negative entries and other answers are therefore ordered by
-        their fetches.
-        """
+        """Whether the entry is accepted, and whether it changes the stored response. A negative
+        entry has no version, so the times of the fetches decide."""
         is_later = entry.confirmed_at >= self.started
         if entry.updated_at is None:
             return self._verdict_on_negative(is_later)
@@ -112,8 +106,8 @@ class Known:
             self.doubt = None
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Record an answer that was refused. Returns whether the refused answers are now believed,
-        because enough of them agreed over at least `believe_after` seconds."""
+        """Record a refused answer. Returns whether the refused answers are now believed: enough of
+        them agreed over at least `believe_after` seconds."""
         behind = before(entry.updated_at, self.updated_at)
         ahead = entry.is_ahead and not behind
         if entry.updated_at is None or not (behind or ahead) or entry.confirmed_at < self.started:
@@ -132,19 +126,15 @@ def _kind(entry: Entry) -> Last:
     return Last.NEGATIVE if entry.updated_at is None else Last.VERSION
 
 
-# At least this number of answers has to agree, even if `believe_after` is very short. One answer
-# may be a passing fault, and a second answer may repeat the fault.
+# At least this number of answers has to agree, even if `believe_after` is very short: a passing
+# fault may cause two wrong answers.
 ENOUGH: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The version and body of the last refused answer, and how many refused answers in a row agree
-    (see `after`).
-
-    `first` and `last` are the times when the fetches of the first and the last of these answers
-    began.
-    """
+    """The last refused answer, and how many refused answers in a row agree. `first` and `last` are
+    the times when the fetches of the first and the last of these began."""
 
     updated_at: Instant
     digest: str
@@ -156,9 +146,8 @@ class Doubt:
         """The doubt after another refused answer. `known` is the latest known version.
 
         An answer agrees if it has the version and the bytes of the doubt. It also agrees if its
-        version is later than that of the doubt, and both are on the same side of `known`. In that
-        case the training may have been edited after the previous answer. An answer changes the
-        doubt only if its fetch began after `last`.
+        version is later, but on the same side of `known` (the training may have been edited). An
+        answer whose fetch began at `last` or earlier changes nothing.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:

@@ -1,10 +1,8 @@
-"""Parses cache directives: `Cache-Control` of requests and responses, and targeted fields (such as
-`CDN-Cache-Control`).
+"""Parses cache directives: `Cache-Control` of requests and responses, and targeted fields such as
+`CDN-Cache-Control`.
 
-Malformed `Cache-Control` is read as far as possible. cache/rfc9111 applies the upstream's
-directives. A caller's directives say which stored responses the caller accepts (RFC 9111, 5.2.1).
-The flow decides whether a caller's directives apply. `only-if-cached` always applies. `Pragma` is
-ignored (5.4).
+Malformed `Cache-Control` is read as far as possible. `Pragma` is ignored (RFC 9111, 5.4). The flow
+decides whether a caller's directives apply. `only-if-cached` always applies.
 """
 
 from __future__ import annotations
@@ -23,8 +21,8 @@ LARGEST_DELTA: Final = 2**31
 
 Directives = Mapping[bytes, bytes | None]
 
-# RFC 9111, 5.2: a directive is a token. It may have an argument, which is a token or a quoted
-# string. Any other text is skipped up to the next comma outside of quotes.
+# RFC 9111, 5.2: a directive is a token, and may have an argument (a token or a quoted string).
+# Other text is skipped up to the next comma outside of quotes.
 _DIRECTIVE = re.compile(
     rb"[ \t]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
     rb"(?:=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<token>[^\s,\"]*)))?[ \t]*"
@@ -32,8 +30,8 @@ _DIRECTIVE = re.compile(
 # Text up to a comma outside of quotes, or up to a quote that is never closed.
 _TO_COMMA = re.compile(rb"(?:[^,\"]++|\"(?:[^\"\\]|\\.)*+\")*+")
 
-# A targeted field is a dictionary (RFC 8941, 3.2). `_VALUE` matches the types of value that a
-# directive may have. One fault makes the whole field invalid (RFC 9213, 2.1).
+# A targeted field is a dictionary (RFC 8941, 3.2). One fault makes the whole field invalid (RFC
+# 9213, 2.1).
 _VALUE: Final = (
     rb"(?:-?[0-9]{1,12}\.[0-9]{1,3}|-?[0-9]{1,15}|\"(?:[ !#-\[\]-~]|\\[\"\\])*\"|\?[01]"
     rb"|[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*)"
@@ -50,8 +48,8 @@ _INTEGER = re.compile(rb"[0-9]+")
 
 @memoized(1_024)
 def directives_of(value: bytes) -> Directives:
-    """The directives by lower-case name, each with its argument or None. If a directive is
-    repeated, the first one counts (RFC 9111, 4.2.1)."""
+    """The directives by lower-case name, each with its argument or None. The first directive of a
+    name counts (RFC 9111, 4.2.1)."""
     found: dict[bytes, bytes | None] = {}
     for match in map(_DIRECTIVE.fullmatch, _elements(value)):
         if match is not None:
@@ -61,8 +59,8 @@ def directives_of(value: bytes) -> Directives:
 
 
 def _elements(value: bytes) -> list[bytes]:
-    """Split the value at commas outside of quotes, in linear time. If a quote is never closed, no
-    quote behind it is closed either, so this function looks for an end only once."""
+    """Split the value at commas outside of quotes, in linear time: behind a quote that is never
+    closed, no quote is closed, so the end of a quote is searched in vain only once."""
     found: list[bytes] = []
     start = 0
     while (match := _TO_COMMA.match(value, start)) is not None:
@@ -82,8 +80,8 @@ def joined(values: Iterable[bytes]) -> bytes:
 
 @memoized(1_024)
 def targeted(value: bytes) -> Directives | None:
-    """The directives of a targeted field. None if the field is empty or has a fault, because RFC
-    9213, 2.1 says to ignore such fields."""
+    """The directives of a targeted field. None if the field is empty or has a fault, because such
+    fields are ignored (RFC 9213, 2.1)."""
     found: dict[bytes, bytes | None] = {}
     position = 0
     value = value.strip(b" ")
@@ -101,8 +99,8 @@ def targeted(value: bytes) -> Directives | None:
 
 
 def seconds(directives: Directives, name: bytes) -> float | None:
-    """The seconds that a directive states, or None without the directive. 0 if its argument is
-    invalid, because RFC 9111, 4.2.1 recommends that such a response counts as stale."""
+    """The seconds that a directive states, or None without the directive. An invalid argument
+    counts as 0, so the response is stale (RFC 9111, 4.2.1)."""
     if name not in directives:
         return None
     argument = directives[name] or b""
@@ -113,10 +111,8 @@ def seconds(directives: Directives, name: bytes) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class RequestDirectives:
-    """The directives of one request. None: the directive is absent.
-
-    `max_stale` is infinite if any staleness is accepted.
-    """
+    """The directives of one request (None: absent). `max_stale` is infinite if any staleness is
+    accepted."""
 
     no_cache: bool = False
     no_store: bool = False
@@ -127,10 +123,8 @@ class RequestDirectives:
 
 @memoized(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
-    """The directives of the field. None if the field has no directive that `RequestDirectives` has.
-    An invalid argument counts as 0. With 0, `max-age` is as strict as possible, and `max-stale`
-    allows no staleness.
-    """
+    """The directives of the field. None if it has none of those in `RequestDirectives`. An invalid
+    argument counts as 0: the strictest `max-age`, and a `max-stale` that allows no staleness."""
     if cache_control is None:
         return None
     found = directives_of(cache_control)

@@ -1,8 +1,5 @@
-"""Reads header fields (RFC 9110), and selects the fields that may be stored and passed on. `Reply`
-is a complete response of the upstream that was not judged yet.
-
-These are pure functions of bytes. cache/entry_headers makes the fields of an entry.
-"""
+"""Reads header fields (RFC 9110), and selects those that may be stored and passed on. `Reply` is a
+complete response of the upstream that was not judged yet."""
 
 from __future__ import annotations
 
@@ -15,18 +12,18 @@ from gateway.core.http.cache_control import LARGEST_DELTA
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# Fields that the gateway writes itself, or that are only true of the upstream's own message. If the
-# upstream sends one of them, `end_to_end` drops it, except `ETag` and `Last-Modified`.
+# Fields that the gateway writes itself, or that are only true of the upstream's own message.
+# `end_to_end` drops them, except `ETag` and `Last-Modified`.
 REPLACED_BY_US = frozenset(
     b"age cache-control cache-status content-encoding content-length date etag expires "
     b"last-modified pragma set-cookie training-updated-at vary x-request-id alt-svc".split()
 )
-# Fields of one connection. They are not passed on.
+# Fields of one connection, which are not passed on.
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authentication-info proxy-authorization "
     b"proxy-connection te trailer transfer-encoding upgrade".split()
 )
-# Fields that are passed on, and have the same values in many answers (see `shared`).
+# Fields that have the same values in many answers (see `shared`).
 ALIKE = frozenset(
     b"access-control-allow-origin content-security-policy content-type referrer-policy server "
     b"strict-transport-security x-content-type-options x-frame-options".split()
@@ -44,20 +41,19 @@ def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 
 
 def as_text(headers: Headers) -> dict[str, str]:
-    """The values by name, as text. If a name is repeated, the first field counts."""
+    """The values by name, as text. The first field of a name counts."""
     return {key.decode("latin-1"): value.decode("latin-1") for key, value in reversed(headers)}
 
 
 def delta_seconds(value: bytes | None) -> float:
-    """The seconds of an `Age`, 0 if the field is absent or invalid. In a list the first value
-    counts (RFC 9111, 5.1)."""
+    """The seconds of an `Age`, 0 if it is absent or invalid. In a list the first value counts (RFC
+    9111, 5.1)."""
     digits = (value or b"").partition(b",")[0].strip()
     return float(min(int(digits[:20]), LARGEST_DELTA)) if digits.isdigit() else 0.0
 
 
 def is_sound(value: bytes) -> bool:
-    """Whether a value can be passed on: it has no control characters except tabs (RFC 9110,
-    5.5)."""
+    """Whether a value can be passed on: no control characters except tabs (RFC 9110, 5.5)."""
     return _CONTROL.search(value) is None
 
 
@@ -76,8 +72,8 @@ def are_sound(headers: Headers) -> bool:
 
 
 def without_hops(headers: Headers) -> Headers:
-    """All fields except hop-by-hop fields, fields that `Connection` names (RFC 9110, 7.6.1), and
-    invalid fields. `Set-Cookie` stays."""
+    """All valid fields, except hop-by-hop fields and those that `Connection` names (RFC 9110,
+    7.6.1). `Set-Cookie` stays."""
     listed = b",".join(value for key, value in headers if key == b"connection")
     dropped = HOP_BY_HOP | {name.strip().lower() for name in listed.split(b",")}
     return tuple(
@@ -88,16 +84,15 @@ def without_hops(headers: Headers) -> Headers:
 
 
 def end_to_end(headers: Headers) -> Headers:
-    """The fields that may be stored and passed on: the end-to-end fields without REPLACED_BY_US.
-    Validators are kept."""
+    """The fields that may be stored and passed on: those of `without_hops` that are not in
+    REPLACED_BY_US, and the validators."""
     dropped = REPLACED_BY_US - {b"etag", b"last-modified"}
     return shared(tuple(pair for pair in without_hops(headers) if pair[0] not in dropped))
 
 
 def shared(headers: Headers) -> Headers:
-    """The same fields, made of objects that thousands of entries share. This saves memory. All
-    names are shared. The values of the fields in ALIKE are shared too, because they are equal in
-    all responses of the upstream."""
+    """The same fields, but thousands of entries share the objects. This saves memory. All names are
+    shared, and the values of the fields in ALIKE."""
     return tuple(
         [
             _shared_field(pair) if pair[0] in ALIKE else (_shared_name(pair[0]), pair[1])
@@ -119,10 +114,7 @@ def _shared_field(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A complete response of the upstream, or of a proxy in front of it. Names are in lower case.
-    The body is not larger than the adapter allows.
-
-    `is_verbatim`: the reply is passed on with its own caching fields.
-    """
+    `is_verbatim`: it is passed on with its own caching fields."""
 
     status: int
     headers: Headers

@@ -1,7 +1,4 @@
-"""Reads from responses how many seconds to wait before the upstream may be asked again.
-
-This module only reads. `budget/breaker` decides when a call may be made.
-"""
+"""Reads from responses how many seconds to wait before the upstream may be asked again."""
 
 from __future__ import annotations
 
@@ -16,18 +13,15 @@ _QUOTED: Final = re.compile(r'"[^"]*"')
 _PARAMETER: Final = re.compile(r"(?<![a-z])([a-z]+) *= *([0-9]{1,15})(?![0-9])")
 _RESET_HEADERS: Final = ("ratelimit", "x-ratelimit")
 
-# A reset of this size or more is no number of seconds to wait. It is a date: seconds since 1970
-# (1e9 is in 2001), or milliseconds since 1970 (1e11 is in 1973).
+# A reset of this size or more is a date: seconds since 1970 (1e9 is in 2001), or milliseconds since
+# 1970 (1e11 is in 1973).
 _EPOCH_SECONDS: Final = 1e9
 _EPOCH_MILLISECONDS: Final = 1e11
 
 
 def parse_retry_after(value: str | None, date_now: float) -> float | None:
     """The seconds of a Retry-After in either form (RFC 9110, 10.2.3), never negative. None if the
-    field is absent or invalid.
-
-    `date_now` (epoch seconds) is subtracted from an HTTP-date.
-    """
+    field is absent or invalid. `date_now` (epoch seconds) is subtracted from an HTTP-date."""
     if value is None:
         return None
     seconds = _decimal(value)
@@ -41,9 +35,12 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds until the upstream may be asked again, or None if no field says so.
 
     `headers` by lower-case name, `now` in epoch seconds. The first of these fields counts:
-    Retry-After, RateLimit (the structured field and the drafts before it), RateLimit-*,
-    X-RateLimit-*. Retry-After always counts. The other fields count only if they state that no call
-    remains. A date is compared with the Date of the response, because clocks differ.
+
+    - Retry-After
+    - if no call remains: RateLimit (the structured field and its earlier drafts), RateLimit-*,
+      X-RateLimit-*
+
+    A date is compared with the Date of the response, because clocks differ.
     """
     date = parse_http_date(headers.get("date", ""))
     clock = now if date is None else date
@@ -69,8 +66,7 @@ def _exhausted_policy(value: str) -> float | None:
 
 
 def _until_reset(value: str, clock: float) -> float | None:
-    """Seconds until a reset, which is given in seconds from now, epoch seconds or epoch
-    milliseconds."""
+    """Seconds until a reset in seconds from now, epoch seconds or epoch milliseconds."""
     reset = _decimal(value)
     if reset is None:
         return None
@@ -82,6 +78,5 @@ def _until_reset(value: str, clock: float) -> float | None:
 
 
 def _decimal(value: str) -> float | None:
-    """The number in the text, or None if the text is no number."""
     bare = value.strip(" \t")
     return float(bare) if _DECIMAL.fullmatch(bare) else None
