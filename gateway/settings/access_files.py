@@ -2,13 +2,11 @@
 tokens file (the operators, and what each of them may do).
 
 The first part of this module reads both files again while the gateway runs. The second part reads
-the rows of both files. The last two parts read the clients file and the tokens file. No message
-shows a key, a digest, a token, or an invalid name. An operator may have written a key in the place
-of a name.
+their rows. No message shows a key, a digest, a token, or an invalid name, because an operator may
+have written a key in the place of a name.
 
-When a file changes, a separate process parses it. The gateway can end that process. `tomllib` takes
-minutes for some texts of a few kilobytes (a dotted key with many parts). A thread that parses
-cannot be stopped, and takes time from the event loop.
+A separate process parses a changed file. For some texts of a few kilobytes `tomllib` takes minutes
+(a dotted key with many parts). The gateway can end a process, but not a thread.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_te
 from gateway.settings.schema import Section, judge
 from gateway.settings.types import RATE, Fault, Kind, SettingsFault, Token, kind_of
 
-# The most characters in a file. This is enough for about 6,000 clients.
+# Characters: enough for about 6,000 clients.
 _LARGEST = 1024 * 1024
 _LONGEST_LINE = 16 * 1024
 # Seconds. On an idle machine a file of the largest size takes 0.2 s.
@@ -39,22 +37,20 @@ _PATIENCE = 10.0
 
 G = TypeVar("G")
 Secret = str | Unreadable
-# Reads a file that contains a secret. The tables name this file. A relative path is relative to the
-# folder of the file that has the tables.
+# Reads a file of a secret that the tables name. A relative path starts at the folder of the file
+# that has the tables.
 Read = Callable[[object], Secret]
-# Makes the content from the tables, and from the files of secrets that they name. Raises
-# SettingsFault.
+# Makes the content from the tables, and from their files of secrets. Raises SettingsFault.
 Parse = Callable[[Mapping[str, object], Read], G]
 
 
 class RereadFile(Generic[G]):
     """The file that `setting` names, and the files of secrets that this file names. In messages,
-    `wanted` is the word for the rows of the file (for example `clients`).
+    `wanted` is the word for its rows (for example `clients`).
 
-    Each look reads all files whole, and compares them with the previous look. A look needs no
-    events or times of the file system. So it works with the links that Kubernetes replaces, and on
-    network drives. The text is parsed only if something changed, because parsing starts a process.
-    Two such processes a second would use a good part of a core.
+    Each look reads all files whole, and compares them with the previous look. So it also works with
+    the links that Kubernetes replaces, and on network drives. Only a changed text is parsed,
+    because each parse starts a process: two a second would use a good part of a core.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -115,10 +111,9 @@ class RereadFile(Generic[G]):
         return SettingsFault((Fault(self._setting, f"names a file that {problem}", wanted),))
 
 
-# The process writes the tables. If the text is not valid, it writes the reason. A date becomes
-# null, because no setting is a date. After 0.2 s of CPU the process gives way to requests. A text
-# that takes less CPU is parsed without giving way. If such a short parse gave way too, a revoked
-# key would be accepted for seconds longer on a busy machine.
+# It writes the tables, or the reason why the text is not valid. A date becomes null, because no
+# setting is a date. After 0.2 s of CPU the process gives way to requests. If it gave way at once, a
+# revoked key would be accepted for seconds longer on a busy machine.
 _CHILD = """
 import json, os, signal, sys, tomllib
 signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
@@ -140,8 +135,8 @@ _PLACE = re.compile(r" \(at [a-z0-9 ,]+\)")
 def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
     """The tables of the text.
 
-    Raises Unreadable if the text is not valid, or if parsing takes more than `seconds`. The message
-    of Unreadable fits behind the words "a file that", and quotes nothing of the text.
+    Raises Unreadable if the text is not valid, or if parsing takes more than `seconds`. Its message
+    fits behind "a file that", and quotes nothing of the text.
     """
     try:
         child = subprocess.run(
@@ -167,7 +162,7 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
 
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-# Names are shown in every log line. So a key or a digest is not accepted as a name.
+# Names are shown in every log line, so a key or a digest is not accepted.
 _NAME = re.compile(rf"(?!{KEY_PREFIX}|{_DIGEST.pattern}$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
 _LONGEST_SHOWN = 24
 
@@ -191,7 +186,7 @@ def _digests(value: object) -> tuple[str, ...]:
     return digests
 
 
-# These kinds are marked as secret, so that no message shows the text that was written.
+# Marked as secret: no message shows the text that was written.
 Name = Annotated[
     str, Kind("a name", "1 to 64 characters from A-Z a-z 0-9 . _ -, no key", name_of, secret=True)
 ]
@@ -207,9 +202,11 @@ Digests = Annotated[
 
 
 class Row(Section):
-    """One row, with a name that is unique in its table. `needed` are the fields that it must have.
-    `beside` are the names of further fields, which are read and taken out before the row is
-    judged."""
+    """One row, with a name that is unique in its table.
+
+    needed  the fields that it must have
+    beside  further fields, which are read and taken out before the row is judged
+    """
 
     name: Name = ""
     needed: ClassVar[tuple[str, ...]] = ("name",)
@@ -233,7 +230,7 @@ class Rows:
         self.faults.append(Fault(f"{self.setting}: {place}", problem, wanted))
 
     def refuse_unknown(self, tables: Table, kinds: tuple[str, ...]) -> None:
-        """Note a fault for each table that is not of these kinds."""
+        """Note a fault for each table of another kind."""
         for name in tables.keys() - set(kinds):
             wanted = " and ".join(f"[[{kind}]]" for kind in kinds)
             self.refuse(_shown(name), "is not known here", wanted)
@@ -248,9 +245,8 @@ class Rows:
     def of(
         self, tables: Table, kind: str, form: type[R], prepare: Prepare | None = None
     ) -> Iterator[tuple[str, R]]:
-        """The rows of one kind, with their valid fields. Each row comes with its place in the file
-        (`clients[1]` is the first). Before a row is judged, `prepare` reads the fields that
-        `beside` names."""
+        """The rows of one kind, each with its place in the file (`clients[1]` is the first) and its
+        valid fields. Before a row is judged, `prepare` reads the fields that `beside` names."""
         rows = tables.get(kind, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             self.refuse(kind, "is not a list of tables", f"[[{kind}]]")
@@ -317,8 +313,7 @@ class _ClientRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class ClientsGiven:
-    """The content of the clients file. Two contents are equal if and only if all tenants, their
-    tokens, and all clients are equal."""
+    """The content of the clients file. Contents with different tokens are not equal."""
 
     tenants: tuple[Tenant, ...]
     clients: tuple[Client, ...]
@@ -328,10 +323,8 @@ Look = ClientsGiven | SettingsFault
 
 
 def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
-    """Read the clients file. `usual` is the budget of a tenant without `rate_limit`.
-
-    Raises SettingsFault with all that is wrong, each with its place in the file.
-    """
+    """Read the clients file. `usual` is the budget of a tenant without `rate_limit`. Raises
+    SettingsFault with all that is wrong."""
     return clients_file(path, usual).given()
 
 
@@ -341,7 +334,7 @@ def clients_file(path: Path, usual: Rate | None) -> RereadFile[ClientsGiven]:
 
 
 def _parse_clients(usual: Rate | None, tables: Table, read: Read) -> ClientsGiven:
-    """The content of the tables. Raises SettingsFault with all faults."""
+    """Raises SettingsFault with all faults."""
     rows = Rows(_CLIENTS_FILE)
     tenants = dict(rows.of(tables, "tenants", _TenantRow, partial(_read_token, rows, read)))
     clients = dict(rows.of(tables, "clients", _ClientRow))
@@ -396,8 +389,7 @@ class _TokenRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class TokensGiven:
-    """The content of the tokens file. Two contents are equal if and only if all operators are
-    equal."""
+    """The content of the tokens file."""
 
     operators: tuple[Operator, ...]
 
@@ -408,7 +400,6 @@ def tokens_file(path: Path) -> RereadFile[TokensGiven]:
 
 
 def _parse_tokens(tables: Table, _read: Read) -> TokensGiven:
-    """The content of the tables. Raises SettingsFault with all faults."""
     rows = Rows(_TOKENS_FILE)
     tokens = dict(rows.of(tables, "tokens", _TokenRow))
     rows.refuse_unknown(tables, ("tokens",))

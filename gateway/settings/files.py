@@ -1,8 +1,7 @@
-"""Reads the files that settings name: texts, secrets and certificates. Other modules parse the
-texts.
+"""Reads the files that settings name: texts, secrets and certificates.
 
-By mistake, an operator may give the secret itself in place of its path. So the messages of this
-module show a value only if it is certainly a path.
+An operator may give the secret itself in place of its path, by mistake. So messages show a value
+only if it is certainly a path.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ def read_text(
     path: Path, most: int | None = None, newline: str | None = None, *, again: bool = False
 ) -> str:
     """The text of the file, if it has at most `most` characters. `newline`: see `open`. `again`:
-    the file is read many times. Such a file must not be a pipe. A read from a pipe waits for a
-    writer, which may never come.
+    the file is read many times, and must not be a pipe: a read would wait for a writer, perhaps for
+    ever.
 
     Raises Unreadable, with words that fit behind "a file that", such as "is not UTF-8".
     """
@@ -74,8 +73,8 @@ def is_readable(path: Path) -> bool:
 
 
 def unusable(cert: Path, key: Path) -> str | None:
-    """Why a certificate and its key (PEM files) cannot be used for TLS. None if they can be used.
-    Also None if a file cannot be read, because that fault is reported elsewhere."""
+    """Why a certificate and its key (PEM files) cannot be used for TLS. None if they can be used,
+    or if a file cannot be read (another check reports this)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # Without this, OpenSSL would ask for a passphrase on the terminal.
@@ -91,8 +90,7 @@ def unusable(cert: Path, key: Path) -> str | None:
 
 
 def unusable_authorities(authorities: Path) -> str | None:
-    """Why a PEM file of certificates cannot be used to check the certificate of a server. None if
-    it can be used."""
+    """Why a PEM file of certificates cannot be used to check a server. None if it can be used."""
     try:
         ssl.create_default_context(cafile=authorities)
     except OSError as error:  # also ssl.SSLError

@@ -1,8 +1,7 @@
 """Makes `Settings` from the values that the operator gave, or reports all faults at once.
 
-Settings come from a file, from the environment, and from the files of secrets. The environment
-replaces values of the file. All values are first gathered by full name ("section.name"). Then the
-schema checks the values.
+Values come from a file, from the environment (which replaces values of the file), and from files of
+secrets. They are gathered by full name ("section.name"). Then the schema checks them.
 """
 
 from __future__ import annotations
@@ -41,8 +40,7 @@ class _Given:
 
     values: dict[str, object] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    # False if a part could not be read. In that case nothing is reported as missing or
-    # contradictory.
+    # False if a part could not be read: nothing is then reported as missing or contradictory.
     complete: bool = True
 
     def refuse(self, name: str, problem: str, wanted: str) -> None:
@@ -70,12 +68,11 @@ def load_admin(
     config: Path | None, environ: Mapping[str, str] = os.environ, *, is_here: bool = True
 ) -> tuple[AdminSettings, list[Fault]]:
     """The settings of the admin plane, and their faults. A default replaces an invalid value.
-    `is_here` is false for a gateway at another address. In that case all environment variables are
-    ignored except those for the admin token.
 
-    Faults of other settings are left out, unless the file of settings could not be read. The files
-    of clients and tokens are not read. Such a file may have got a fault after the gateway started,
-    and the gateway still uses the version without the fault.
+    `is_here` is false for a gateway at another address: of the environment, only the variables for
+    the admin token are used. Faults of other settings are left out if the file of settings could be
+    read. The files of clients and tokens are not read: if one has a fault now, the gateway still
+    uses its earlier content.
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))
@@ -90,10 +87,9 @@ def load_admin(
 
 def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
     """Pairs of names: a variable that has one underscore where two are needed, and the variable
-    that was probably meant.
+    that was probably meant. The first has no effect.
 
-    These variables do not set anything. A variable with a value such as `tcp://…` is left out,
-    because Kubernetes sets such variables for a service.
+    A variable with a value such as `tcp://…` is left out, because Kubernetes sets such variables.
     """
     known = {_variable(name, "_"): _variable(name) for name in _KNOWN}
     return tuple(
@@ -109,8 +105,7 @@ def opentelemetry(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
 
 
 def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
-    """All values that the operator gave. A value in the environment replaces the value in the file.
-    Secrets are read from their files."""
+    """All values that the operator gave, with secrets read from their files."""
     given = _Given()
     named = environ.get("GATEWAY_CONFIG")
     path = config or (Path(named) if named else None)
@@ -129,8 +124,11 @@ def _level(
 ) -> dict[str, tuple[str, object, Path | None]]:
     """The settings that one source gives. Each has its full name (`admin.token`, or
     `admin.token_file` for a secret in a file), its value, and the folder where relative paths
-    start. `found` has three items for each setting: the spelling in the source (for example
-    `GATEWAY_ADMIN__TOKEN`), the full name, and the value."""
+    start.
+
+    `found` has three items for each setting: its spelling in the source (for example
+    `GATEWAY_ADMIN__TOKEN`), its full name, and its value.
+    """
     level: dict[str, tuple[str, object, Path | None]] = {}
     twice = set()
     for written, name, value in found:
@@ -204,7 +202,7 @@ def _meant(near: Iterable[str]) -> str:
 
 
 def _choice(name: str) -> str:
-    """The settings of the section that is named, or all sections if there is no such section."""
+    """The settings of the named section, or all sections if there is no such section."""
     section, _, _ = name.partition(".")
     names = SECTIONS[section].model_fields if section in SECTIONS else SECTIONS
     return f"one of {', '.join(names)}"
@@ -223,8 +221,8 @@ def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
 
 
 def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """The faults in the clients file. Empty if no clients file is used, or if `faults` has a fault
-    of the file's path."""
+    """The faults in the clients file. Empty if it is not used, or if `faults` has a fault of its
+    path."""
     path = settings.access.clients_file if settings.access.mode is AccessMode.CLIENTS else None
     if path is None or any(fault.name == "access.clients_file" for fault in faults):
         return ()
@@ -233,8 +231,7 @@ def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault,
 
 
 def _of_the_tokens(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """The faults in the tokens file. Empty if there is no tokens file, or if `faults` has a fault
-    of the file's path."""
+    """Like `_of_the_clients`, for the tokens file."""
     path = settings.admin.tokens_file
     if path is None or any(fault.name == "admin.tokens_file" for fault in faults):
         return ()

@@ -1,8 +1,8 @@
 """Parsers make values from texts that an operator wrote. Formatters make texts for people.
 
-A parser takes any object, and raises `ValueError` if it cannot parse the object. The error has a
-text only if a message such as "is not a duration" does not say enough. The text never repeats a
-value that may be a secret.
+A parser takes any object, and raises `ValueError` if it cannot parse it. The error has a text only
+if "is not a duration" (or the like) does not say enough. This text never repeats a value that may
+be a secret.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pydantic import SecretStr
 from gateway.core.budget.window_log import Rate
 from gateway.core.redis_url import masked, read_address
 
-# Seconds and bytes by unit. The unit "" is for numbers without a unit.
+# Seconds and bytes by unit ("": no unit).
 _SECONDS = {"": Decimal(1), "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60),
             "h": Decimal(3600), "d": Decimal(86400)}  # fmt: skip
 _BYTES = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3,
           "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}  # fmt: skip
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|s|m|h|d|)")
 _SIZE = re.compile(r"([0-9]{1,18})(B|kB|KB|MB|GB|KiB|MiB|GiB|)")
-# A hundred years: more than any use needs, and still exact in milliseconds for Redis.
+# A hundred years: still exact in milliseconds for Redis.
 LONGEST_DURATION = 100 * 365 * 86400
 
 _WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
@@ -72,8 +72,7 @@ def parse_interval(value: object) -> float | str:
 
 def format_duration(seconds: float | str) -> str:
     """The text in the largest unit (h, m, s, ms) that gives a whole number, otherwise in seconds.
-    `parse_duration` turns the text back into exactly these seconds. The word "auto" stays as it
-    is."""
+    `parse_duration` turns it back into exactly these seconds. "auto" stays."""
     if isinstance(seconds, str):
         return seconds
     amount = Decimal(repr(seconds))
@@ -93,8 +92,8 @@ def parse_size(value: object) -> int:
 
 
 def format_size(size: int) -> str:
-    """The text in the largest unit (GiB, MiB, KiB) that gives a whole number, otherwise the bytes.
-    `parse_size` turns the text back into exactly these bytes."""
+    """The text in the largest unit (GiB, MiB, KiB) that gives a whole number, otherwise the
+    bytes."""
     return _shortest(size, _BYTES, "GiB MiB KiB") or str(size)
 
 
@@ -127,7 +126,7 @@ def parse_host(value: object) -> str:
 
 
 def parse_path(value: object) -> Path:
-    """A path. `schema.contradictions` checks whether there is such a file."""
+    """A path. `schema.contradictions` checks that the file exists."""
     if isinstance(value, Path):
         return value
     if not isinstance(value, str) or not value or "\0" in value:
@@ -182,20 +181,19 @@ def _address(value: object, credentials: str) -> str:
 
 
 def parse_redis_url(value: object) -> SecretStr:
-    """The address of a Redis, kept as a secret because it may hold a password."""
+    """The address of a Redis, as a secret because it may have a password."""
     secret = parse_token(value)
     read_address(secret.get_secret_value())
     return secret
 
 
 def mask_url(secret: SecretStr | None) -> str | None:
-    """A URL that `parse_redis_url` accepted, without its user, password and query, for logs."""
+    """The URL for logs, without its user, password and query."""
     return None if secret is None else masked(secret.get_secret_value())
 
 
 def parse_header_names(value: object) -> tuple[str, ...]:
-    """Names of request headers in lower case. No name comes twice, and no name is in
-    NEVER_FORWARDED."""
+    """Names of request headers in lower case, each once, and none of NEVER_FORWARDED."""
     if not isinstance(value, list | tuple):
         raise ValueError
     names = tuple(_header_name(name, place) for place, name in enumerate(value, start=1))
@@ -205,8 +203,7 @@ def parse_header_names(value: object) -> tuple[str, ...]:
 
 
 def _header_name(value: object, place: int) -> str:
-    # The message has the place of the entry. It does not quote the text, which may be
-    # "Authorization: Bearer …".
+    # The message does not quote the text, which may be "Authorization: Bearer …".
     if not isinstance(value, str) or not _HEADER_NAME.fullmatch(value):
         raise ValueError(f"entry {place} is not the name of a header")
     name = value.lower()
@@ -228,7 +225,7 @@ def _amount(
 
 
 def _shortest(amount: int | Decimal, units: Mapping[str, int | Decimal], shown: str) -> str | None:
-    """The amount in the first of these units in which it is a whole number."""
+    """The amount in the first of these units that gives a whole number, or None."""
     for unit in shown.split():
         if amount % units[unit] == 0:
             return f"{int(amount / units[unit])}{unit}"

@@ -1,9 +1,7 @@
 """Every setting with its type and default, and the check for settings that contradict each other.
-`config/gateway.toml` says what each setting does.
 
-A new setting needs one line here. It also needs one line in `config/gateway.toml`, with a comment
-above it that says the effect of the setting. `make chart` copies the setting into the chart. Tables
-for the loader and for messages are made from the sections.
+`config/gateway.toml` says what each setting does. A new setting needs a line here, and a line with
+a comment there. `make chart` copies it into the chart.
 """
 
 from __future__ import annotations
@@ -198,7 +196,7 @@ def setting_of(name: str) -> str:
 
 
 def effective(settings: Settings) -> dict[str, types.Printable]:
-    """Every setting by its full name, in the form of the file. None: it is unset. Secrets are
+    """Every setting by its full name, in the form of the file (None: unset), with secrets
     masked."""
     return {
         f"{section}.{name}": KINDS[f"{section}.{name}"].show(value)
@@ -217,9 +215,8 @@ S = TypeVar("S", bound=Section)
 
 
 def judge(table: type[S], values: Mapping[str, object], place: str) -> tuple[S, list[Fault]]:
-    """The table with the valid values, and a fault for each value that is not valid. The name of a
-    fault is `place` and the field. All names of `values` have to be fields of the table. The
-    default of a field replaces a value that is not valid."""
+    """The table with the valid values, and a fault for each invalid value, named after `place` and
+    the field. A default replaces an invalid value. All names of `values` have to be fields."""
     try:
         return table.model_validate(values), []
     except ValidationError as error:
@@ -238,7 +235,6 @@ def judge(table: type[S], values: Mapping[str, object], place: str) -> tuple[S, 
 
 
 def _as_json(value: object) -> str:
-    """The value as JSON on one line, shortened if it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
@@ -256,8 +252,8 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
     """The faults of settings that contradict each other, and of files that are not there. A setting
     in `faulty` is not reported again.
 
-    `given` has the names of the settings that the operator gave. The values alone do not show which
-    settings were given. For example, an operator may give the default.
+    `given` has the names of the settings that the operator gave. Values do not show this, because a
+    given value may be the default.
     """
     for about, fault in (*_of_access(settings, given), *_of_the_rest(settings, given)):
         if not set(about.split()) & set(faulty):
@@ -336,15 +332,14 @@ def _plane(section: str, plane: ServerSettings | AdminSettings, faulty: Names) -
 
 
 def _authorities(name: str, path: Path | None) -> Iterator[Fault]:
-    """The fault of a file with certificates of authorities, if it has one."""
     yield from _file(name, path)
     if path is not None and is_readable(path) and (why := unusable_authorities(path)):
         yield Fault(name, why, "a PEM file of certificates")
 
 
 def _files_of_redis(url: SecretStr | None) -> Iterator[Fault]:
-    """A fault for each unreadable file that the URL names. The path of the file is not shown,
-    because no part of the URL may be shown."""
+    """A fault for each unreadable file that the URL names. It shows no path, because no part of the
+    URL may be shown."""
     tls = None if url is None else read_address(url.get_secret_value()).tls
     for name in FILES:
         if tls and name in tls and not is_readable(Path(str(tls[name]))):

@@ -1,9 +1,8 @@
 """The types of settings: how each is read from a text, and how messages and the start log show it.
 Also `Fault`: what is wrong with a setting, on one line and without secrets.
 
-Each type here is an annotated type for `schema.py`. pydantic checks the type. The `Kind` in the
-annotation has the parser, and the words for faults and for the start log. An enum of words needs no
-`Kind`, because `kind_of` makes one for it.
+pydantic checks the type. The `Kind` in the annotation has the parser and the words. An enum needs
+no `Kind`, because `kind_of` makes one.
 """
 
 from __future__ import annotations
@@ -38,8 +37,7 @@ def show_plain(value: object) -> Printable:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a setting of this kind is named in messages, what it accepts, and how it is read and
-    shown."""
+    """How messages name a setting of this kind, what it accepts, and how it is read and shown."""
 
     noun: str
     wanted: str
@@ -239,13 +237,12 @@ class Fault:
 
     def __str__(self) -> str:
         line = f"{self.name}: {self.problem} (wanted: {self.wanted})"
-        # Names and paths come from outside. They may have line breaks and control characters.
+        # Names and paths come from outside, and may have line breaks and control characters.
         return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 class SettingsFault(Exception):
-    """All faults of the settings. The operator has to correct them. `load` sorts the faults in the
-    order of the schema."""
+    """All faults of the settings, which the operator has to correct."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
