@@ -244,7 +244,7 @@ class BudgetExhausted(CallWithheld):
 
 
 class GateClosed(CallWithheld):
-    """The gate, which stops all calls, is closed after a 429 of the upstream, or because Redis lost
+    """The gate is closed, so no calls are made: after a 429 of the upstream, or because Redis lost
     the record of spent calls.
 
     `is_probed`: the gate may open at any moment. Either a single call (the probe) tries the

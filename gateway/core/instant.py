@@ -2,7 +2,7 @@
 clock.
 
 An `Instant` is a plain int: the nanoseconds since 1970-01-01T00:00:00Z without leap seconds, within
-the years 0001 to 9999 in UTC. A `datetime` has only microseconds.
+the years 0001 to 9999 in UTC. It is no `datetime`, which has only microseconds.
 """
 
 from __future__ import annotations

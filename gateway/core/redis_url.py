@@ -1,4 +1,4 @@
-"""Reads the URL of a Redis into an address. The settings read it to check it, the adapter to
+"""Reads the URL of a Redis into an address. The settings do this to check the URL, the adapter to
 connect.
 
 A message about a wrong URL quotes no part of it, because any part may contain a password.
@@ -96,7 +96,8 @@ def read_address(url: str) -> Address:
 
 
 def masked(url: str) -> str:
-    """The URL for logs, without user, password and parameters. `read_address` has to accept it."""
+    """The URL for logs, without user, password and parameters. `read_address` has to accept
+    `url`."""
     parts = _split(url)
     user, query = "***@" if "@" in parts.netloc else "", "?***" if parts.query else ""
     return f"{parts.scheme}://{user}{_location(parts)}{parts.path}{query}"

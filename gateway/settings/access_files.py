@@ -111,9 +111,9 @@ class RereadFile(Generic[G]):
         return SettingsFault((Fault(self._setting, f"names a file that {problem}", wanted),))
 
 
-# It writes the tables, or the reason why the text is not valid. A date becomes null, because no
-# setting is a date. After 0.2 s of CPU the process gives way to requests. If it gave way at once, a
-# revoked key would be accepted for seconds longer on a busy machine.
+# The process writes the tables, or the reason why the text is not valid. A date becomes null,
+# because no setting is a date. After 0.2 s of CPU the process gives way to requests. If it gave way
+# at once, a revoked key would be accepted for seconds longer on a busy machine.
 _CHILD = """
 import json, os, signal, sys, tomllib
 signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
@@ -313,7 +313,7 @@ class _ClientRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class ClientsGiven:
-    """The content of the clients file. Contents with different tokens are not equal."""
+    """The content of the clients file. Contents with different upstream tokens are not equal."""
 
     tenants: tuple[Tenant, ...]
     clients: tuple[Client, ...]

@@ -24,11 +24,12 @@ class Unreadable(Exception):
 def read_text(
     path: Path, most: int | None = None, newline: str | None = None, *, again: bool = False
 ) -> str:
-    """The text of the file, if it has at most `most` characters. `newline`: see `open`. `again`:
-    the file is read many times, and must not be a pipe: a read would wait for a writer, perhaps for
-    ever.
+    """The text of the file. Raises Unreadable, with words that fit behind "a file that", such as
+    "is not UTF-8".
 
-    Raises Unreadable, with words that fit behind "a file that", such as "is not UTF-8".
+    most     the most characters that the file may have (None: no bound)
+    newline  see `open`
+    again    the file is read many times, and must not be a pipe: a read would wait for a writer
     """
     try:
         if again and path.is_fifo():

@@ -69,10 +69,10 @@ def load_admin(
 ) -> tuple[AdminSettings, list[Fault]]:
     """The settings of the admin plane, and their faults. A default replaces an invalid value.
 
-    `is_here` is false for a gateway at another address: of the environment, only the variables for
-    the admin token are used. Faults of other settings are left out if the file of settings could be
-    read. The files of clients and tokens are not read: if one has a fault now, the gateway still
-    uses its earlier content.
+    `is_here` False: the gateway is at another address, so only the environment variables for the
+    admin token are used. Faults of other settings are left out if the file of settings could be
+    read. The files of clients and tokens are not read: if one has a fault now, a running gateway
+    still uses its earlier content.
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))
@@ -86,8 +86,8 @@ def load_admin(
 
 
 def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
-    """Pairs of names: a variable that has one underscore where two are needed, and the variable
-    that was probably meant. The first has no effect.
+    """Variables without effect, because they have one underscore where two are needed. Each comes
+    with the variable that was probably meant.
 
     A variable with a value such as `tcp://…` is left out, because Kubernetes sets such variables.
     """

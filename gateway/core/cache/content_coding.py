@@ -12,8 +12,8 @@ from gateway.core.http.cache_control import directives_of, joined
 from gateway.core.http.fields import Headers, first
 from gateway.core.http.memoized import memoized
 
-# A response that fits into one packet gains nothing. Other requests wait while a body is
-# compressed, so large bodies get the fast level: 8 ms for a mebibyte.
+# A response that fits into one packet gains nothing from compression. Other requests wait while a
+# body is compressed, so large bodies get the fast level: 8 ms for a mebibyte.
 _LEAST: Final = 1_400
 _LARGE: Final = 65_536
 _WELL, _FAST = 6, 1
@@ -62,8 +62,8 @@ def coded_body(body: bytes) -> bytes | None:
 
 
 def coded_entry(entry: Entry, coded: bytes) -> Entry:
-    """The entry in its compressed form. Its header fields are only for preconditions. A response
-    has those of `coded_fields`."""
+    """The entry in its compressed form. Its header fields are only compared with preconditions. A
+    response has those of `coded_fields`."""
     tag = (b"etag", tag_of(entry))
     headers = (*(pair for pair in entry.headers if pair[0] != b"etag"), tag)
     return entry.but(body=coded, headers=headers)

@@ -1,7 +1,7 @@
 """A stored response, and whether a floor (the record of a key's versions) rules it out.
 
-Times are seconds on the clock that all replicas share. An entry never changes. A renewal makes a
-new entry.
+Times are seconds on the clock that all replicas share (of Redis, if there is one). An entry never
+changes. A renewal makes a new entry.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import msgspec
 from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, from_seconds
 
-# Replicas measure the shared clock with small errors. If an entry seems to be more than this many
-# seconds in the future, its age is unknown.
+# Replicas measure the shared clock with small errors. If an entry seems to be confirmed more than
+# this many seconds in the future, its age is unknown.
 CLOCK_TOLERANCE = 1.0
 
 # The upstream's clock may be this many seconds ahead. A version that is further ahead is a mistake:
@@ -23,9 +23,10 @@ CLOCK_TOLERANCE = 1.0
 VERSION_TOLERANCE = 300.0
 
 # Each floor has a number, its generation. An order to invalidate that names no version raises it: a
-# hard order by 1, a soft order by SOFT. After a hard order, earlier entries may not even be used
-# for rescue (served stale because the upstream fails). If a version is forgotten, or a refused
-# version is believed, a new era begins at the next multiple of ERA, without orders.
+# hard order by 1, a soft order by SOFT (so the two kinds are counted separately). After a hard
+# order, earlier entries may not even be used for rescue (served stale because the upstream fails).
+# If a version is forgotten, or a refused version is believed, a new era begins at the next multiple
+# of ERA, without orders.
 SOFT = 1_000_000
 ERA = 1_000 * SOFT
 
@@ -41,8 +42,9 @@ def next_era(generation: int) -> int:
 
 
 def leaves_nothing(before: int, now: int) -> bool:
-    """Whether a hard order came between the two generations. If so, an entry of `before` may not be
-    used for rescue. If the eras differ, only hard orders of the later era count."""
+    """Whether a hard order came between the two generations. If so, an entry of the generation
+    `before` may not be used for rescue. If the eras differ, only hard orders of the later era
+    count."""
     if now <= before:
         return False
     orders = now % SOFT
@@ -177,8 +179,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether the upstream itself went back: the entry's version is below the floor's, although
-        its fetch began at `floor.started` or later."""
+        """Whether the upstream itself went back to an older version: the entry's version is below
+        the floor's, although its fetch began at `floor.started` or later."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
         return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
@@ -198,12 +200,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         """This entry, or a renewed copy, if the floor confirms it. None: the body must be read from
         Redis.
 
-        `last` (None: not known) is the last answer with the body of the floor. If it is later than
-        this entry, the copy has its times and header fields.
+        `last` (None: not known) is the last answer with the digest of the floor. If it is later
+        than this entry, the copy has its times and header fields.
 
-        Equal digests are not enough, because different kinds of answers may have equal bytes. An
-        entry with selecting fields is not renewed, because `last` may answer a request with other
-        fields.
+        Version and status have to be equal too, because different kinds of answers may have equal
+        bytes. An entry with selecting fields is not renewed, because `last` may answer a request
+        with other fields.
         """
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
         same_version = self.updated_at is None or self.updated_at == floor.updated_at

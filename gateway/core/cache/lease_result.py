@@ -1,7 +1,7 @@
 """The result of a fetch by one replica (the leader), in the form that the waiting replicas (the
 followers) get.
 
-A result has no body and no credential. Followers read a stored entry from the cache.
+A result has no body and no credential. If an entry was stored, followers read it from the cache.
 """
 
 from __future__ import annotations

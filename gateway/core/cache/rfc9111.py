@@ -235,7 +235,7 @@ class ByOrigin:
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry after a 304. Fields of the 304 replace stored fields (RFC 9111, 3.2)."""
+        """The entry after a 304, whose fields replace the stored ones (RFC 9111, 3.2)."""
         fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _OF_THE_BODY)
         updated = {name for name, _ in fresh}
         headers = tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh

@@ -6,8 +6,7 @@ lost a version.
 
 The module also has the doubt: a record of answers that were refused for their version. The upstream
 may go back to older versions (after a restore from a backup), or write dates far in the future
-(with a wrong clock). The gateway does not believe the first such answer. It does believe enough
-answers that agree.
+(with a wrong clock). The gateway believes such answers after enough of them agree.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class Known:
 
     @classmethod
     def of(cls, entry: Entry | None, doubt: Doubt | None) -> Self:
-        """The versions that are known from an entry alone (None: no version)."""
+        """The versions that are known from an entry alone. `entry` None: no version is known."""
         if entry is None:
             return cls(doubt=doubt)
         return cls(entry.updated_at, _kind(entry), entry.digest, entry.confirmed_at, doubt)
@@ -133,8 +132,8 @@ ENOUGH: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The last refused answer, and how many refused answers in a row agree. `first` and `last` are
-    the times when the fetches of the first and the last of these began."""
+    """The last refused answer, and how many refused answers in a row agree. `first` and `last`:
+    when the fetch of the first and of the last of these answers began."""
 
     updated_at: Instant
     digest: str
@@ -146,8 +145,8 @@ class Doubt:
         """The doubt after another refused answer. `known` is the latest known version.
 
         An answer agrees if it has the version and the bytes of the doubt. It also agrees if its
-        version is later, but on the same side of `known` (the training may have been edited). An
-        answer whose fetch began at `last` or earlier changes nothing.
+        version is later (the training may have been edited), and both versions are on the same side
+        of `known`. An answer whose fetch began at `last` or earlier changes nothing.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:

@@ -85,7 +85,7 @@ def without_hops(headers: Headers) -> Headers:
 
 def end_to_end(headers: Headers) -> Headers:
     """The fields that may be stored and passed on: those of `without_hops` that are not in
-    REPLACED_BY_US, and the validators."""
+    REPLACED_BY_US, and the validators (`ETag`, `Last-Modified`)."""
     dropped = REPLACED_BY_US - {b"etag", b"last-modified"}
     return shared(tuple(pair for pair in without_hops(headers) if pair[0] not in dropped))
 
