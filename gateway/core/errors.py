@@ -100,8 +100,8 @@ class OnlyIfCached(GatewayError):
 
 
 class VersionNotReached(GatewayError):
-    """The caller wants a version that is later than all known versions. The upstream was asked, or
-    may not be asked now. `retry_after`: seconds (> 0) until it may be asked again."""
+    """The caller wants a version that is later than all known versions. `retry_after`: seconds (>
+    0) until the upstream may be asked."""
 
     def __init__(self, wanted: str, reached: str | None, *, retry_after: float) -> None:
         latest = reached or "none"
@@ -194,7 +194,7 @@ class UpstreamRateLimited(UpstreamFailure):
 
 
 class UpstreamRefused(UpstreamFailure):
-    """The upstream refused the gateway's own token. The operator has to correct it."""
+    """The upstream refused the gateway's own token."""
 
     def __init__(self, what: str, *, status: int) -> None:
         super().__init__(what, FailureReason.REFUSED)
@@ -245,11 +245,8 @@ class BudgetExhausted(CallWithheld):
 
 class GateClosed(CallWithheld):
     """The gate is closed, so no calls are made: after a 429 of the upstream, or because Redis lost
-    the record of spent calls.
-
-    `is_probed`: the gate may open at any moment. Either a single call (the probe) tries the
-    upstream, or the replicas are reporting their spent calls to Redis.
-    """
+    the record of spent calls. `is_probed`: a call tries the upstream, or the replicas are reporting
+    their calls, so the gate may open at any moment."""
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)
@@ -257,7 +254,7 @@ class GateClosed(CallWithheld):
 
 
 class CircuitOpen(CallWithheld):
-    """The breaker is open, because the upstream failed too often in a row."""
+    """The breaker is open: the upstream failed too often in a row."""
 
 
 class BackedOff(CallWithheld):

@@ -1,9 +1,8 @@
 """The clients file (the callers that are accepted, and the upstream's token of each tenant) and the
 tokens file (the operators, and what each of them may do).
 
-The first part of this module reads both files again while the gateway runs. The second part reads
-their rows. No message shows a key, a digest, a token, or an invalid name, because an operator may
-have written a key in the place of a name.
+Both are read again while the gateway runs. No message shows a key, a digest, a token, or an invalid
+name, because an operator may have written a key in the place of a name.
 
 A separate process parses a changed file. For some texts of a few kilobytes `tomllib` takes minutes
 (a dotted key with many parts). The gateway can end a process, but not a thread.
@@ -48,9 +47,9 @@ class RereadFile(Generic[G]):
     """The file that `setting` names, and the files of secrets that this file names. In messages,
     `wanted` is the word for its rows (for example `clients`).
 
-    Each look reads all files whole, and compares them with the previous look. So it also works with
-    the links that Kubernetes replaces, and on network drives. Only a changed text is parsed,
-    because each parse starts a process: two a second would use a good part of a core.
+    Each look reads all files whole. So it also works with the links that Kubernetes replaces, and
+    on network drives. Only a changed text is parsed, because each parse starts a process: two a
+    second would use a good part of a core.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -78,7 +77,7 @@ class RereadFile(Generic[G]):
         return self._found
 
     def given(self) -> G:
-        """The content of the file. Raises SettingsFault with all faults, each with its place."""
+        """The content of the file. Raises SettingsFault with all faults."""
         look = self.look()
         if isinstance(look, SettingsFault):
             raise look

@@ -1,7 +1,7 @@
 """Reads the files that settings name: texts, secrets and certificates.
 
-An operator may give the secret itself in place of its path, by mistake. So messages show a value
-only if it is certainly a path.
+Messages show a value only if it is certainly a path, because an operator may give the secret itself
+by mistake.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def is_readable(path: Path) -> bool:
 
 
 def unusable(cert: Path, key: Path) -> str | None:
-    """Why a certificate and its key (PEM files) cannot be used for TLS. None if they can be used,
-    or if a file cannot be read (another check reports this)."""
+    """Why a certificate and its key (PEM files) cannot be used for TLS. None if they can, or if a
+    file cannot be read (another check reports this)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # Without this, OpenSSL would ask for a passphrase on the terminal.
@@ -91,7 +91,7 @@ def unusable(cert: Path, key: Path) -> str | None:
 
 
 def unusable_authorities(authorities: Path) -> str | None:
-    """Why a PEM file of certificates cannot be used to check a server. None if it can be used."""
+    """Why a PEM file of certificates cannot be used to check a server. None if it can."""
     try:
         ssl.create_default_context(cafile=authorities)
     except OSError as error:  # also ssl.SSLError

@@ -1,8 +1,8 @@
 """The types of settings: how each is read from a text, and how messages and the start log show it.
 Also `Fault`: what is wrong with a setting, on one line and without secrets.
 
-pydantic checks the type. The `Kind` in the annotation has the parser and the words. An enum needs
-no `Kind`, because `kind_of` makes one.
+pydantic checks the type. The `Kind` in the annotation has the parser and the words. `kind_of` makes
+one for an enum.
 """
 
 from __future__ import annotations

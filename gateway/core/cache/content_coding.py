@@ -62,8 +62,8 @@ def coded_body(body: bytes) -> bytes | None:
 
 
 def coded_entry(entry: Entry, coded: bytes) -> Entry:
-    """The entry in its compressed form. Its header fields are only compared with preconditions. A
-    response has those of `coded_fields`."""
+    """The compressed form for the comparison with preconditions. A response has the fields of
+    `coded_fields`."""
     tag = (b"etag", tag_of(entry))
     headers = (*(pair for pair in entry.headers if pair[0] != b"etag"), tag)
     return entry.but(body=coded, headers=headers)

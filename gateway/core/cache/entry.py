@@ -61,7 +61,7 @@ class Key(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """The values that a fetch reads from the floor before its call, and needs to store the answer.
-    `started` is the time of this reading."""
+    `started`: when they were read."""
 
     epoch: str
     generation: int
@@ -112,20 +112,20 @@ class Confirmation:
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """An answer of the upstream that passed all checks, in the form that callers get.
+    """An answer of the upstream that passed all checks.
 
-    headers       the end-to-end fields with lower-case names, and the upstream's validators
+    headers       the end-to-end fields with lower-case names
     body          the received bytes, unchanged
     updated_at    None for a negative entry (404 or 410), and for any other answer that is no
                   training (stored only with `freshness.source = "origin"`)
     confirmed_at  when the last call that confirmed the answer was sent
     initial_age   the age in seconds at `confirmed_at`, from the upstream's header fields
-    generation    of the floor when the fetch began; the entry is not served as fresh if the floor
-                  has a higher one now
+    generation    of the floor when the fetch began; if the floor has a higher one now, the entry
+                  is not served as fresh
     epoch         of the floor when the fetch began; each new floor has a new epoch
     selecting     the request fields that the answer's `Vary` names, normalised (RFC 9111, 4.1)
 
-    The garbage collector ignores entries: there are many, and none can be part of a cycle.
+    `gc=False` makes the garbage collector ignore entries: none can be part of a cycle.
     """
 
     status: int
@@ -143,7 +143,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     selecting: Headers = ()
 
     def but(self, **changes: object) -> Entry:
-        """A copy of the entry with these fields changed."""
+        """A copy with these fields changed."""
         return msgspec.structs.replace(self, **changes)
 
     @property
@@ -159,8 +159,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def is_from_the_future(self, now: float) -> bool:
-        """Whether the entry was confirmed after `now`, because a clock was set back. Its age is
-        then unknown."""
+        """Whether a clock was set back after the entry was confirmed. Its age is then unknown."""
         return now - self.confirmed_at < -CLOCK_TOLERANCE
 
     def age(self, now: float) -> float:
@@ -179,16 +178,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether the upstream itself went back to an older version: the entry's version is below
-        the floor's, although its fetch began at `floor.started` or later."""
+        """Whether the upstream itself went back to a version below the floor's: the entry's fetch
+        began at `floor.started` or later."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
         return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
 
     def is_below(self, floor: Floor) -> bool:
-        """Whether the floor rules the entry out: the epochs differ, or the entry has a lower
-        generation or version. An entry without a version is ruled out if its fetch began before
-        `floor.started`."""
+        """Whether the floor rules the entry out: the epochs differ, the entry has a lower
+        generation or version, or it has no version and its fetch began before `floor.started`."""
         passed = self.epoch != floor.epoch or self.generation < floor.generation
         if passed:
             return True

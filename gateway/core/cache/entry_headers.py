@@ -1,7 +1,7 @@
 """Makes the header fields of an entry's responses, and checks the preconditions of requests.
 
-The head of an entry has a line for each field, and is made once. gateway/web adds the fields that
-differ between responses (`Age`, `Cache-Status`, `X-Request-ID`).
+The head of an entry is made once. gateway/web adds the fields that differ between responses (`Age`,
+`Cache-Status`, `X-Request-ID`).
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ def etag_of(entry: Entry) -> bytes:
 
 
 def last_modified_of(entry: Entry) -> bytes | None:
-    """The upstream's `Last-Modified`, otherwise `updated_at`. None for an entry without
-    `updated_at`.
+    """The upstream's `Last-Modified`, or else `updated_at`. None for an entry without `updated_at`.
 
-    `updated_at` is not used within a minute of `Date`. The training may be edited again within the
-    same second: `Last-Modified` would not change, and cause a wrong 304.
+    A training may be edited twice in a second without a new `Last-Modified`, and that would cause a
+    wrong 304. So `updated_at` is not used within a minute of `Date`.
     """
     if entry.updated_at is None:
         return None
@@ -86,8 +85,8 @@ class Conditions:
 
 
 def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
-    """Whether the response is a 304 (RFC 9110, 13.2.2). If-None-Match takes precedence over
-    If-Modified-Since. Its entity tags are compared weakly."""
+    """Whether the response is a 304 (RFC 9110, 13.2.2): If-None-Match takes precedence, and
+    compares weakly."""
     if conditions.if_none_match is not None:
         return _matches(conditions.if_none_match, etag_of(entry))
     if conditions.if_modified_since is None:
@@ -114,8 +113,8 @@ def _date(value: bytes | None) -> float | None:
 
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
-    """The header lines of the entry, and the offset of the lines that a 304 has as well. If there
-    is an `ETag`, it comes first at this offset. `vary` as in `stored_fields`."""
+    """The header lines of the entry, and the offset of those that a 304 has as well, with the
+    `ETag` first. `vary` as in `stored_fields`."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 
@@ -125,8 +124,8 @@ def head_of_fields(fields: Headers, entry: Entry) -> tuple[bytes, int]:
 
 
 def coded_head(head: bytes, entry: Entry, length: int) -> tuple[bytes, int]:
-    """Like `head_of`, for the compressed form, whose body has `length` bytes. `head` is the head of
-    the uncompressed form."""
+    """Like `head_of`, for a compressed form of `length` bytes. `head` is that of the uncompressed
+    form."""
     return _arranged(coded_fields(from_lines(head), entry, length))
 
 

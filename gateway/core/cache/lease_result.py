@@ -50,8 +50,7 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of a leader's fetch. After a failure it has the values with which a follower raises
-    the error again.
+    """The end of a leader's fetch, with all values that a follower needs to raise its error again.
 
     retry_after  seconds from the end of the fetch
     trace        the leader's span as a `traceparent` (None: no trace)

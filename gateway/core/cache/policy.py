@@ -1,8 +1,8 @@
 """Decides whether an answer may be stored, whether a stored response may be served, and whether a
 stale one may be served because the upstream failed.
 
-The flow uses these rules through the interface `Rules`. `ByPolicy` follows the settings. `ByOrigin`
-in rfc9111 follows the upstream's header fields.
+The flow uses these rules through the interface `Rules`. In `ByPolicy` the settings decide, in
+`ByOrigin` (module rfc9111) the upstream's header fields.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Plan(Enum):
 @dataclass(frozen=True, slots=True)
 class Windows:
     """The settings of the section `freshness`, with durations in seconds. Both stale windows begin
-    at the end of the freshness lifetime (RFC 5861)."""
+    when the freshness lifetime ends (RFC 5861)."""
 
     lifetime: float = 30.0
     stale_while_revalidate: float = 300.0
@@ -59,8 +59,8 @@ class Windows:
 
 
 def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = False) -> Plan:
-    """How a request uses the entry. An entry below the version floor (the record of the known
-    versions) may only be used for rescue."""
+    """How a request uses the entry. `below_floor`: the record of the known versions rules it out,
+    so it may only be used for rescue."""
     if below_floor or entry.is_from_the_future(now):
         return Plan.FETCH
     if entry.is_fresh(now):
@@ -84,7 +84,7 @@ def may_rescue(entry: Entry, now: float, windows: Windows) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The best stored entry. `below_floor`: the version floor rules it out."""
+    """The best stored entry. `below_floor` as in `plan`."""
 
     entry: Entry
     below_floor: bool
@@ -94,8 +94,7 @@ def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> 
     """The later of the entries in L1 and L2 that the floor does not rule out. If it rules out both,
     the later of both.
 
-    If the floor is unknown, both entries count as below it: the lost floor may have recorded an
-    order that ruled them out.
+    A lost floor may have recorded an order against them, so an unknown floor (None) rules out both.
     """
     held = [entry for entry in (local, found) if entry is not None]
     allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
@@ -108,9 +107,9 @@ def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> 
 def admit(
     reply: Reply, training: Training | None, ticket: Ticket, windows: Windows, jitter: float
 ) -> Entry:
-    """The entry of a reply that passed `judge`. `training` is None if the reply has none.
+    """The entry of a reply that passed `judge`. `training` None: it has none.
 
-    Freshness begins when the call was sent, because the upstream answered later. `jitter` in [0, 1)
+    Freshness begins when the call was sent, before the upstream answered. `jitter` in [0, 1)
     shortens the lifetime by a tenth at most.
     """
     lifetime = windows.lifetime if training is not None else windows.negative_lifetime
@@ -186,7 +185,7 @@ class Rules(Protocol):
         ...
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """Why the entry of a reply may not be stored. None if it may be stored."""
+        """Why the entry of a reply may not be stored. None if it may."""
         ...
 
     def admit(
@@ -235,7 +234,7 @@ class ByPolicy:
         return judge(reply, question, now)
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """NO_STORE, or None. All other directives of the upstream are ignored."""
+        """NO_STORE, or None. All other directives are ignored."""
         return why_not_stored(reply.headers, self.windows)
 
     def admit(

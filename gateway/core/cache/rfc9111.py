@@ -1,12 +1,10 @@
 """The rules of `freshness.source = "origin"`: the upstream's header fields decide (RFC 9111, 5861,
 9213). The settings apply if the upstream states nothing.
 
-The first functions read a reply: whether it may be stored, how long it is fresh, and how long it
-may be used when it is stale. `is_shared` says whether several callers use one partition (a part of
-the cache).
-
-The last functions select an entry by the request fields that `Vary` names (RFC 9110, 12.5.5; RFC
-9111, 4.1). They compare only fields that are sent to the upstream.
+The first functions read a reply: may it be stored, how long is it fresh, and how long may it be
+used when it is stale? `is_shared` says whether several callers use one partition (a part of the
+cache). The last functions compare the request fields that `Vary` names (RFC 9110, 12.5.5; RFC 9111,
+4.1).
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ from gateway.core.vocabulary import NotStoredReason
 _HEURISTIC: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 # The statuses whose caching rules the gateway knows, for must-understand (RFC 9111, 5.2.2.3).
 _UNDERSTOOD: Final = _HEURISTIC | {201, 202, 302, 303, 307, 400, 402, 406, 409, 500, 502, 503, 504}
-# Never stored: a part of a response, an answer to a condition, and answers for a single caller.
+# Never stored: parts, answers to conditions, and answers for a single caller.
 _NEVER: Final = frozenset({206, 304, 401, 403, 407, 429})
 # RFC 9111, 4.2.2: a tenth of the time since the last change, at most one day.
 _PART_OF_AGE: Final = 0.1
@@ -46,14 +44,14 @@ _LONGEST_GUESS: Final = 86_400.0
 
 
 def said(headers: Headers, *, is_shared: bool) -> Directives:
-    """The directives that apply: in a shared cache those of `CDN-Cache-Control` (RFC 9213), if
-    there are any. Otherwise those of `Cache-Control`."""
+    """The directives that apply: in a shared cache those of `CDN-Cache-Control` (RFC 9213) if there
+    are any, otherwise those of `Cache-Control`."""
     for_cdns = _for_cdns(headers, is_shared=is_shared)
     return directives_of(_all(headers, b"cache-control")) if for_cdns is None else for_cdns
 
 
 def why_not_stored(status: int, headers: Headers, *, is_shared: bool) -> NotStoredReason | None:
-    """Why a response must not be stored (RFC 9111, 3). None if it may be stored."""
+    """Why a response must not be stored (RFC 9111, 3). None if it may."""
     directives = said(headers, is_shared=is_shared)
     if status in _NEVER:
         return NotStoredReason.STATUS
@@ -73,8 +71,8 @@ def why_not_stored(status: int, headers: Headers, *, is_shared: bool) -> NotStor
 
 
 def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> float | None:
-    """The freshness lifetime in seconds that the response states (RFC 9111, 4.2.1), or None.
-    Without a valid `Date`, `Expires` is compared with `received`."""
+    """The lifetime in seconds that the response states (RFC 9111, 4.2.1), or None. Without a valid
+    `Date`, `Expires` is compared with `received`."""
     directives = said(headers, is_shared=is_shared)
     if b"no-cache" in directives:
         return 0.0
@@ -93,8 +91,8 @@ def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> 
 def guessed_lifetime(
     status: int, headers: Headers, received: float, *, is_shared: bool
 ) -> float | None:
-    """The heuristic lifetime in seconds of a response that states none (RFC 9111, 4.2.2). None
-    without `Last-Modified`, or if a heuristic is not allowed."""
+    """The heuristic lifetime in seconds of a response that states none (RFC 9111, 4.2.2). None if
+    there is no `Last-Modified`, or if no heuristic is allowed."""
     changed = _moment(first(headers, b"last-modified"))
     public = b"public" in said(headers, is_shared=is_shared)
     if changed is None or not (public or status in _HEURISTIC):
@@ -110,8 +108,7 @@ def initial_age(headers: Headers, sent: float) -> float:
 
 
 def date_of(headers: Headers, otherwise: float) -> float:
-    """The `Date` of the response in epoch seconds (RFC 9110, 6.6.1). `otherwise` if it is missing
-    or invalid."""
+    """The `Date` in epoch seconds (RFC 9110, 6.6.1), or `otherwise` if it is missing or invalid."""
     made = _moment(first(headers, b"date"))
     return otherwise if made is None else made
 
@@ -156,7 +153,7 @@ def _moment(value: bytes | None) -> float | None:
     return None if value is None else parse_http_date(value.decode("latin-1"))
 
 
-# Fields that the gateway writes for each response, or that concern one message only.
+# Fields that the gateway writes itself, or that concern one message only.
 _OF_THE_MESSAGE: Final = frozenset(
     b"age alt-svc cache-status content-length date set-cookie training-updated-at "
     b"x-request-id".split()
@@ -178,8 +175,8 @@ class ByOrigin:
     is_verbatim: ClassVar[bool] = True
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Like `ByPolicy`, but other complete responses may be passed on to the caller: an error,
-        an HTML page, or a body that is no training.
+        """Like `ByPolicy`, but an error, an HTML page, or a body that is no training may be passed
+        on to the caller.
 
         A 5xx or an HTML page without a freshness lifetime is passed on only if no stored response
         may be used for rescue. These replies always raise an error:
@@ -208,8 +205,8 @@ class ByOrigin:
         return bool(self._lifetime(reply.status, reply.headers, now))
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """Why the response must not be stored (RFC 9111, 3), or None. A response without a version
-        is not stored either if its lifetime is 0."""
+        """Why the response must not be stored (RFC 9111, 3), or None. A response with neither a
+        version nor a lifetime is not stored either."""
         if entry.updated_at is None and entry.freshness_lifetime <= 0.0:
             return NotStoredReason.STATUS
         return why_not_stored(entry.status, entry.headers, is_shared=self.is_shared)
@@ -217,9 +214,9 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply. Its lifetime is what the reply states, otherwise the heuristic
+        """The entry of a reply, with the lifetime that the reply states, or else the heuristic
         lifetime. If there is neither, a training, a 404 or a 410 has the lifetime of the settings,
-        and any other response 0."""
+        any other response 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         has_ours = training is not None or entry.is_negative
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
@@ -271,8 +268,8 @@ class ByOrigin:
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """The header lines with the upstream's caching fields. Without such fields, `Cache-Control`
-        states the entry's lifetime."""
+        """The header lines, with the upstream's caching fields or else a `Cache-Control` of the
+        entry's lifetime."""
         return head_of_fields(self._fields(entry), entry)
 
     def _fields(self, entry: Entry) -> Headers:
@@ -301,14 +298,14 @@ class ByOrigin:
 
 
 def verbatim(reply: Reply) -> Reply:
-    """The reply with the upstream's caching fields, but without cookies, fields of one connection,
-    and fields that the gateway writes itself."""
+    """The reply without cookies, fields of one connection, and fields that the gateway writes
+    itself. The upstream's caching fields stay."""
     return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
 
 
 def _kept(headers: Headers) -> Headers:
-    """All fields except those of one connection or one message. Entries are filtered again before
-    they are sent, because an entry from Redis may have any fields."""
+    """All fields except those of one connection or one message. Called again before a response is
+    sent, because an entry from Redis may have any fields."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 
@@ -331,8 +328,8 @@ def varies_on(headers: Headers) -> frozenset[bytes] | None:
 
 
 def selecting_fields(headers: Headers, sent: Headers) -> Headers:
-    """The request fields that the response's `Vary` names, normalised. Fields that the request does
-    not have are included."""
+    """The request fields that `Vary` names, normalised, with those that the request does not
+    have."""
     return tuple((name, _presented(name, sent)) for name in sorted(varies_on(headers) or ()))
 
 

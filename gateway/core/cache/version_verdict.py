@@ -1,12 +1,12 @@
-"""Finds the later of two answers, and compares the version of an answer with the known versions of
-its training.
+"""Finds the later of two answers, and compares an answer's version with the known versions of its
+training.
 
 store.lua has the same rule. This module is used without Redis, while Redis is away, or if Redis
 lost a version.
 
-The module also has the doubt: a record of answers that were refused for their version. The upstream
-may go back to older versions (after a restore from a backup), or write dates far in the future
-(with a wrong clock). The gateway believes such answers after enough of them agree.
+The module also has the doubt: the record of answers that were refused for their version. The
+upstream may go back to older versions (after a restore from a backup), or write dates far in the
+future (with a wrong clock). The gateway believes such answers after enough of them agree.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ class Known:
     updated_at   the version below which no answer is accepted (None: no such version)
     raised_from  the stored version, if the list or a soft order named a later one
     digest       of the last accepted answer ("": not known)
-    started      an answer counts as later than the accepted ones only if its fetch began at this
-                 time (seconds) or afterwards
+    started      as in `entry.Floor`, in seconds
     doubt        about answers that were refused for their version (None: no doubt)
     trusts_next  whether the next answer is accepted even if its version is far ahead
     """
@@ -68,7 +67,7 @@ class Known:
 
     def verdict(self, entry: Entry) -> StoreVerdict:
         """Whether the entry is accepted, and whether it changes the stored response. A negative
-        entry has no version, so the times of the fetches decide."""
+        entry has no version: the times of the fetches decide."""
         is_later = entry.confirmed_at >= self.started
         if entry.updated_at is None:
             return self._verdict_on_negative(is_later)
@@ -105,7 +104,7 @@ class Known:
             self.doubt = None
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Record a refused answer. Returns whether the refused answers are now believed: enough of
+        """Record a refused answer. Returns whether the refused answers are believed now: enough of
         them agreed over at least `believe_after` seconds."""
         behind = before(entry.updated_at, self.updated_at)
         ahead = entry.is_ahead and not behind

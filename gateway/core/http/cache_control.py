@@ -2,7 +2,7 @@
 `CDN-Cache-Control`.
 
 Malformed `Cache-Control` is read as far as possible. `Pragma` is ignored (RFC 9111, 5.4). The flow
-decides whether a caller's directives apply. `only-if-cached` always applies.
+decides which directives of a caller apply.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def directives_of(value: bytes) -> Directives:
 
 def _elements(value: bytes) -> list[bytes]:
     """Split the value at commas outside of quotes, in linear time: behind a quote that is never
-    closed, no quote is closed, so the end of a quote is searched in vain only once."""
+    closed, no further end of a quote is searched."""
     found: list[bytes] = []
     start = 0
     while (match := _TO_COMMA.match(value, start)) is not None:
@@ -80,8 +80,7 @@ def joined(values: Iterable[bytes]) -> bytes:
 
 @memoized(1_024)
 def targeted(value: bytes) -> Directives | None:
-    """The directives of a targeted field. None if the field is empty or has a fault, because such
-    fields are ignored (RFC 9213, 2.1)."""
+    """The directives of a targeted field. None if it is empty or has a fault (RFC 9213, 2.1)."""
     found: dict[bytes, bytes | None] = {}
     position = 0
     value = value.strip(b" ")
@@ -99,8 +98,8 @@ def targeted(value: bytes) -> Directives | None:
 
 
 def seconds(directives: Directives, name: bytes) -> float | None:
-    """The seconds that a directive states, or None without the directive. An invalid argument
-    counts as 0, so the response is stale (RFC 9111, 4.2.1)."""
+    """The seconds that a directive states, None without the directive. An invalid argument counts
+    as 0, so the response is stale (RFC 9111, 4.2.1)."""
     if name not in directives:
         return None
     argument = directives[name] or b""

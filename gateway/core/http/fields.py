@@ -91,8 +91,8 @@ def end_to_end(headers: Headers) -> Headers:
 
 
 def shared(headers: Headers) -> Headers:
-    """The same fields, but thousands of entries share the objects. This saves memory. All names are
-    shared, and the values of the fields in ALIKE."""
+    """The same fields, as objects that thousands of entries share to save memory: all names, and
+    the values of the fields in ALIKE."""
     return tuple(
         [
             _shared_field(pair) if pair[0] in ALIKE else (_shared_name(pair[0]), pair[1])
