@@ -1,5 +1,5 @@
 """All exceptions of the gateway. The tree says whose matter each of them is: the caller's, the
-operator's, the upstream's, or ours (the gateway's).
+operator's, the upstream's, or ours (of the gateway or its settings).
 
 GatewayError
 ├── AccessRefused           the caller's: its credential was not accepted

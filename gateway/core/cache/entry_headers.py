@@ -85,8 +85,8 @@ class Conditions:
 
 
 def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
-    """Whether the response is a 304 (RFC 9110, 13.2.2): If-None-Match takes precedence, and
-    compares weakly."""
+    """Whether the response is a 304 (RFC 9110, 13.2.2). If-None-Match takes precedence over
+    If-Modified-Since, and its tags are compared weakly."""
     if conditions.if_none_match is not None:
         return _matches(conditions.if_none_match, etag_of(entry))
     if conditions.if_modified_since is None:

@@ -36,7 +36,7 @@ from gateway.core.vocabulary import NotStoredReason
 _HEURISTIC: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 # The statuses whose caching rules the gateway knows, for must-understand (RFC 9111, 5.2.2.3).
 _UNDERSTOOD: Final = _HEURISTIC | {201, 202, 302, 303, 307, 400, 402, 406, 409, 500, 502, 503, 504}
-# Never stored: parts, answers to conditions, and answers for a single caller.
+# Never stored: parts of responses, answers to conditions, and answers for a single caller.
 _NEVER: Final = frozenset({206, 304, 401, 403, 407, 429})
 # RFC 9111, 4.2.2: a tenth of the time since the last change, at most one day.
 _PART_OF_AGE: Final = 0.1
