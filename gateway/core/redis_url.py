@@ -139,7 +139,7 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
     known = (*_ALWAYS, *_TLS, *_OF_SEVERAL)
     for place, (name, value) in enumerate(query.items(), start=1):
         if name not in known:
-            # The position, and not the name: it may be a part of a password that was not
+            # The position, because the name may be a part of a password that was not
             # percent-encoded.
             raise ValueError(f"its parameter {place} is none of {', '.join(known)}")
         if not value:

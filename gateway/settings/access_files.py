@@ -48,8 +48,8 @@ class RereadFile(Generic[G]):
     `wanted` is the word for its rows (for example `clients`).
 
     Each look reads all files whole. So it also works with the links that Kubernetes replaces, and
-    on network drives. Only a changed text is parsed, because each parse starts a process: two a
-    second would use a good part of a core.
+    on network drives. The text is parsed only after a change, because each parse starts a process:
+    two a second would use a good part of a core.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:

@@ -53,7 +53,8 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How many seconds Redis keeps a body: at least a minute longer than it may be used."""
+        """How many seconds Redis keeps a body: at least a minute longer than these windows allow
+        its use."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 

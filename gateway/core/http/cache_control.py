@@ -2,7 +2,7 @@
 `CDN-Cache-Control`.
 
 Malformed `Cache-Control` is read as far as possible. `Pragma` is ignored (RFC 9111, 5.4). The flow
-decides which directives of a caller apply.
+decides which directives of a caller apply, but `only-if-cached` always does.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def directives_of(value: bytes) -> Directives:
 
 def _elements(value: bytes) -> list[bytes]:
     """Split the value at commas outside of quotes, in linear time: behind a quote that is never
-    closed, no further end of a quote is searched."""
+    closed, no further end of a quote is searched for."""
     found: list[bytes] = []
     start = 0
     while (match := _TO_COMMA.match(value, start)) is not None:
