@@ -60,8 +60,8 @@ class Windows:
 
 
 def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = False) -> Plan:
-    """How a request uses the entry. `below_floor`: the record of the known versions rules it out,
-    so it may only be used for rescue."""
+    """How a request uses the entry. `below_floor`: the floor (the record of the known versions)
+    rules it out, so it may only be used for rescue."""
     if below_floor or entry.is_from_the_future(now):
         return Plan.FETCH
     if entry.is_fresh(now):
