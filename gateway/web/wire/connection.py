@@ -1,10 +1,8 @@
-"""A uvicorn protocol for the connections of callers and operators. It refuses large requests and
+"""A uvicorn protocol for the connections of callers and operators: it refuses large requests and
 closes slow connections.
 
-`request_head` checks heads. The applications of the two planes (one port for callers, one for
-operators) decide what a request means. The server calls `look` once a second for each connection.
-Therefore no request needs a timer of its own. `look` also counts the bytes that the caller has not
-read yet.
+Heads are checked in `request_head`. No request has a timer of its own. Instead, the server calls
+`look` once a second for each connection.
 """
 
 from __future__ import annotations
@@ -46,12 +44,12 @@ from gateway.web.wire.request_head import (
 
 
 def backlog_of(transport: asyncio.Transport) -> int:
-    """The number of bytes that the caller has not read. 0 if all these bytes fit into the system's
+    """The number of bytes that the caller has not read. 0 if all of them fit into the system's
     buffer.
 
-    If that buffer is full, the bytes in the buffer are counted too. The system accepts more bytes
-    only after the caller has read a good part of the buffer. If the bytes in the buffer were not
-    counted, a slow reader would look like a caller that reads nothing.
+    If that buffer is full, its bytes are counted too. Otherwise a slow reader would look like a
+    caller that reads nothing: the system takes more bytes only after a good part of the buffer was
+    read.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
@@ -67,10 +65,10 @@ def _held_by_system(transport: asyncio.Transport) -> int:
 
 # The most pipelined requests that may wait on one connection.
 _DEEPEST: Final = 64
-# The most bytes on the wire for one byte of a body. A chunk that has only one byte takes six bytes.
+# The most bytes on the wire for one byte of a body: a chunk with one byte takes six.
 _FRAMING: Final = 6
-# The turns of the event loop between the idle timeout and the close. A request that is still unread
-# is read in these turns.
+# The turns of the event loop between the idle timeout and the close. A request that has come, but
+# is unread, is read in these turns.
 _LAST_TURNS: Final = 2
 _END: Final = b"\r\n\r\n"
 
@@ -81,8 +79,8 @@ _logger = logging.getLogger(__name__)
 class Terms:
     """The values that all connections of a plane share.
 
-    `refused` counts and logs a refusal, with the request id if there is one. If `draining` is set,
-    each connection is closed after its next response.
+    refused   counts and logs a refusal, with its request id (empty if there is none)
+    draining  once set, each connection is closed after its next response
     """
 
     limits: Limits
@@ -93,20 +91,20 @@ class Terms:
 
 
 class Wire(HttpToolsProtocol):
-    """One connection. `under(terms)` returns the class for uvicorn's parameter `http=`."""
+    """One connection."""
 
     terms: Terms
 
     @classmethod
     def under(cls, terms: Terms) -> type[Self]:
-        """This class for the connections of one plane."""
+        """The class of one plane's connections, for uvicorn's parameter `http=`."""
         return type(cls.__name__, (cls,), {"terms": terms})
 
     # ---- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection. If there are more connections than the bound, answer 503. If there
-        are far more, close without an answer."""
+        """Accept the connection. Above the bound, answer 503; far above it, close without an
+        answer."""
         self._stage = Stage.REST
         self._raw = 0  # bytes received since the end of the last message
         self._owed_body = 0  # bytes of a body that `_feed` still has to read
@@ -130,8 +128,8 @@ class Wire(HttpToolsProtocol):
             self._refuse(no_room())
 
     def data_received(self, data: bytes) -> None:
-        """Give the bytes to the parser. If the bytes end within a message, the rest of the message
-        has to come before a deadline."""
+        """Give the bytes to the parser. The rest of an unfinished message has to come before a
+        deadline."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -167,16 +165,16 @@ class Wire(HttpToolsProtocol):
             self._give_up()
 
     def excuse(self, seconds: float) -> None:
-        """Add `seconds` to the deadlines, because this process did not run for that time. Bytes
-        that callers sent during that time are still unread."""
+        """Move the deadlines by `seconds`: this process did not run for so long, and what callers
+        sent may still be unread."""
         self._unread_since += seconds
         self._outlet.excuse(seconds)
         if self._owed_since is not None:
             self._owed_since += seconds
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the application that the caller has gone. uvicorn tells only the last request. That
-        request may still wait while an earlier request is being answered."""
+        """Tell the application that the caller has gone. uvicorn tells only the last request, which
+        may still wait behind the one that is being answered."""
         super().connection_lost(exc)
         if self._started is not None:
             self._started.disconnected = True
@@ -193,8 +191,8 @@ class Wire(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, turns - 1)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Note that the caller sends no more bytes. The result True keeps the connection open until
-        its requests are answered. A connection with TLS is closed at once."""
+        """Note that the caller sends no more bytes. Returns True to keep the connection open until
+        its requests are answered. With TLS it is closed at once."""
         self._outlet.peer_has_ended = True
         in_body = self._stage is Stage.BODY and self._is_answering()
         if not self._deaf and (in_body or self._stage is Stage.HEAD):
@@ -231,8 +229,8 @@ class Wire(HttpToolsProtocol):
         return self.is_idle and self._owed_since is not None
 
     def _feed(self, data: bytes) -> None:
-        """Feed the parser. `Upgrade` is ignored, as RFC 9110, 7.8 allows. The parser stops behind a
-        head with `Upgrade` and does not read the body, so this method reads the body."""
+        """Feed the parser. `Upgrade` is ignored (RFC 9110, 7.8). The parser stops behind a head
+        with `Upgrade`, so this method reads the body of that request."""
         while data:
             if self._owed_body:
                 data = self._take_body(data)
@@ -245,7 +243,6 @@ class Wire(HttpToolsProtocol):
                 return
 
     def _take_body(self, data: bytes) -> bytes:
-        """Take the owed bytes as the body, and return the bytes behind the body."""
         body = data[: self._owed_body]
         self._owed_body -= len(body)
         self.on_body(body)
@@ -266,8 +263,6 @@ class Wire(HttpToolsProtocol):
             self._refuse(long_body(limits) if in_body else large_head(limits))
 
     def _give_up(self) -> None:
-        """Refuse a head, or close the connection, because the rest of a message did not come in
-        time."""
         if self._stage is Stage.HEAD:
             self._refuse(slow_head(self.terms.limits))
         elif not self._is_answering():
@@ -307,8 +302,7 @@ class Wire(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the whole request has come. Does nothing while `_feed` still has to read the
-        body."""
+        """Note that the whole request has come, if `_feed` has no body to read."""
         if self._owed_body:
             return
         super().on_message_complete()
@@ -316,8 +310,8 @@ class Wire(HttpToolsProtocol):
         self._owed_since = None
 
     def on_response_complete(self) -> None:
-        """Go on with the next request. If the connection was closed with this response, read and
-        drop the bytes that still come."""
+        """Go on with the next request. If this response closed the connection, read and drop what
+        still comes."""
         if not self._outlet.is_closed:
             super().on_response_complete()
             return
@@ -331,8 +325,8 @@ class Wire(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """If the connection drains, only the last waiting request closes the connection. In this
-        way all waiting requests are answered."""
+        """While the connection drains, only the last waiting request closes it, so that all are
+        answered."""
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
             self.cycle.keep_alive = False
@@ -352,23 +346,22 @@ class Wire(HttpToolsProtocol):
         return fault_of(self.parser.get_http_version(), self.url, self.headers, limits)
 
     def _has_known_end(self) -> bool:
-        """Whether the end of a request is known although the parser does not read the body. False
-        for `CONNECT`, and for a body with a transfer coding."""
         is_connect = self.parser.get_method() == b"CONNECT"
         return not is_connect and first(self.headers, b"transfer-encoding") is None
 
     def _is_answering(self) -> bool:
-        """Whether the response to the last request is not complete yet."""
         last: RequestResponseCycle | None = self.cycle
         return last is not None and not last.response_complete
 
     # ---- refusals
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Parse no more bytes, and send the refusal. A refusal must not overtake responses to
-        earlier requests. If such responses are awaited, they are sent, and the connection is closed
-        without the refusal. If a body is refused and its request has no response yet, the refusal
-        is the response to this request."""
+        """Parse no more bytes, and send the refusal.
+
+        It must not overtake responses to earlier requests. If such responses are awaited, the
+        connection is closed after them, without the refusal. If the last request's body is refused
+        before its response has begun, the refusal is the response.
+        """
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)
         self._deaf = True
@@ -383,8 +376,6 @@ class Wire(HttpToolsProtocol):
         self._part(refusal, request_id)
 
     def _request_id(self) -> str:
-        """The caller's own request id if `X-Request-ID` has come and is valid, otherwise a new
-        id."""
         fields: Fields = self.headers if self._stage is Stage.HEAD else []
         if self._stage is Stage.BODY:
             fields = list(self.scope["headers"])
@@ -392,9 +383,8 @@ class Wire(HttpToolsProtocol):
         return self.terms.new_id() if given is None else given.decode("ascii")
 
     def _part(self, refusal: Refusal, request_id: str) -> None:
-        """Send the refusal, and close the connection after the caller had time to read the refusal.
-        Closing at once, while bytes are unread, would reset the connection, and could destroy the
-        response."""
+        """Send the refusal, and close after the caller had time to read it. A close while bytes are
+        unread would reset the connection, which could destroy the response."""
         date = to_http_date(from_seconds(self.terms.clock.now()))
         self.transport.write(refusal.written(request_id, date))
         self._outlet.linger()
@@ -414,7 +404,7 @@ class _Refused(Exception):
 
 
 class _NoTrailers(list[tuple[bytes, bytes]]):
-    """Replaces the list of fields when the head is complete. It drops all further fields."""
+    """Replaces the list of fields when the head is complete, and drops all further fields."""
 
     def append(self, field: tuple[bytes, bytes]) -> None:
         """Drop the field."""

@@ -1,10 +1,9 @@
 """Remembers the parsed fields of request heads, so that equal bytes are parsed only once.
 
-A block is a head without its method and target. Blocks of one client differ in a few values that
-change with each request: a trace, a request id, an entity tag. If such values are valid, they are
-cut out of the block. The rest of the block is looked up in a table. A block that is equal to the
-last block of its connection needs no look-up. Decisions are not remembered: the caller and the
-entry are looked up for each request.
+A block is a head without its method and target. It may have values that change with each request: a
+trace, a request id, an entity tag. If they are valid, they are cut out, and the rest of the block
+is looked up in a table. Only the fields are remembered: the caller and the entry are looked up for
+each request.
 """
 
 from __future__ import annotations
@@ -27,10 +26,11 @@ ID_IS: Final = 2
 class Form:
     """A block and its parsed fields (`said`).
 
-    A head of this form ends with `tail`. In this class `tail` is the whole block, and `takes` has
-    nothing more to check. In Holed `tail` is the part after the last value that was cut out, and
-    `takes` checks the rest. `length` is the number of bytes of the block. `cuts` describes the
-    places where values were cut out.
+    A head has this form if it ends with `tail` and `takes` accepts it. In this class `tail` is the
+    whole block. In Holed it is the part after the last value that was cut out.
+
+    length  bytes of the block
+    cuts    where values were cut out
     """
 
     __slots__ = ("cuts", "length", "said", "tail")
@@ -45,8 +45,8 @@ class Form:
 
 
 class Holed(Form):
-    """A form from which a trace, a request id, or both are cut out. The form belongs to one
-    connection, because `said` has the values of the last head that `takes` accepted."""
+    """A form from which a trace, a request id, or both are cut out. It belongs to one connection:
+    `said` has the values of the last head that `takes` accepted."""
 
     __slots__ = ("_between", "_between_at", "_id_at", "_start", "_start_at", "_trace_at")
 
@@ -69,8 +69,8 @@ class Holed(Form):
         self._id_at = self._at(*spans[ID_IS]) if ID_IS in spans else None
 
     def takes(self, head: bytes) -> bool:
-        """Whether the head differs from the last head only in the values that were cut out. If so,
-        `said` has the values of this head afterwards."""
+        """Whether the head differs from the form only in the cut values. If so, `said` gets the
+        values of this head."""
         if head[self._start_at] != self._start or head[self._between_at] != self._between:
             return False
         said = self.said
@@ -87,20 +87,20 @@ class Holed(Form):
         return True
 
     def _at(self, start: int, end: int) -> slice[int, int, None]:
-        """The slice of a head for the bytes `start` to `end` of its block. Slices count from the
-        end of the head."""
+        """The slice of a head for the bytes `start` to `end` of its block. It counts from the end
+        of the head, because targets differ in length."""
         return slice(start - self.length, end - self.length)
 
 
-# The most blocks in a table, and the most bytes of a block. Each of the two tables has 16 MiB of
-# blocks at most. Each caller has a block of its own.
+# The most blocks in a table, and the most bytes of a block: 16 MiB for each of the two tables. Each
+# caller has a block of its own.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 # The bytes of a request line with the longest id.
 _LINE: Final = 160
 
-# The header lines whose values may be cut out. The pattern begins with the line break that ends the
-# previous line. A value that does not match stays in the block.
+# The header lines whose values may be cut out, each from the line break before it. A value that
+# does not match stays in the block.
 _HOLES: Final = re.compile(
     rb"\r\n(?:(?i:traceparent): (%b)|(?i:x-request-id): (%b)"
     rb'|(?i:if-none-match): ((?:W/)?"[!#-~]*"))(?=\r\n)' % (TRACE, REQUEST_ID)
@@ -114,20 +114,18 @@ T = TypeVar("T")
 
 class Blocks:
     """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards.
-    Usually a block is put into a table without the values that were cut out. If an entity tag is
-    the only such value, the whole block is put into another table too, because its caller will send
-    the same tag again.
 
-    A block is put into a table when the block comes for the second time. Heads that never repeat
-    therefore take no room. A full table is cleared. Blocks that come often are soon in the table
-    again.
+    One table has blocks without the cut values. The other has whole blocks: those from which
+    nothing can be cut, and those with only an entity tag, which the caller will send again.
+
+    A block enters a table when it comes for the second time: heads that never repeat take no room.
+    A full table is cleared.
     """
 
     def __init__(
         self, forwarded: frozenset[bytes], max_head: int, max_fields: int, most: int = _MOST
     ) -> None:
-        """`forwarded`, `max_head` and `max_fields` have the same values as for heads that are
-        parsed."""
+        """`forwarded`, `max_head` and `max_fields` are the same as for heads that are parsed."""
         self._most = most
         self._longest = min(_LONGEST, max_head - _LINE)
         self._most_fields = max_fields
@@ -138,16 +136,18 @@ class Blocks:
         self.known = self._known.get
 
     def find(self, block: bytes, before: Form | None = None) -> Form | None:
-        """The form of a block that `known` does not have. None if the rest of the block, without
-        the cut values, is not known either. `before` is the last form of the same connection. If
-        the block and `before` have cuts at the same places, the next head probably has such cuts
-        too, and the new form is a `Holed`."""
+        """The form of a block that `known` does not have. None if the block without the cut values
+        is not known either.
+
+        `before` is the last form of the connection. If it has cuts at the same places, the next
+        head probably has them too, and the result is a `Holed`.
+        """
         if len(block) > self._longest:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # The last piece has to contain the empty line that ends the head. If the piece is shorter
-        # than these four bytes, a value was cut out of bytes that follow the head.
+        # The last piece has to contain the empty line that ends the head. If it is shorter, a value
+        # was cut out of bytes that follow the head.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()
@@ -172,8 +172,7 @@ class Blocks:
         return form
 
     def meet(self, block: bytes, said: PlainHead, fields: list[tuple[bytes, bytes]]) -> None:
-        """Note a block that was parsed. `said` is the result of parsing, `fields` are the fields of
-        the block."""
+        """Note a block that was parsed, with its result `said` and its fields."""
         if len(block) > self._longest or not _is_whole(block):
             return
         names = [name for name, _ in fields]
@@ -200,12 +199,11 @@ class Blocks:
 
 
 def _is_whole(block: bytes) -> bool:
-    """Whether the block ends with its first empty line. If bytes followed that line, they could
-    look like the head of another request."""
+    """Whether nothing follows the first empty line. Bytes behind it could look like the head of
+    another request."""
     return block.find(_END) == len(block) - len(_END)
 
 
 def _spans_of(block: bytes) -> dict[int, tuple[int, int]]:
-    """The positions of the values that are cut out, by group."""
     holes = ((hole, hole.lastindex) for hole in _HOLES.finditer(block))
     return {group: hole.span(group) for hole, group in holes if group is not None}

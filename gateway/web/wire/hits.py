@@ -1,14 +1,11 @@
 """Answers plain requests (see `hot_path.plain`) from L1 or from Redis, without a request object.
 
-All other requests go to `data/app`.
+A request that gets no answer here goes to `data/app`, as all other requests do. It was neither
+counted nor charged, and the result of its look-up in Redis is kept for `data/app`.
 
-The look-up, the decision, the rendering and the counting use the same code as `data/app`. Only the
-task, the scope and the response object are left out. The decision that L1 may answer, and the
-header lines of the answer, are reused for a second at most (`Held.until`). The caller and the held
-entry are looked up for each request. If this module gives no answer, nothing was changed, and the
-request goes to `data/app`. If Redis was asked before that, `data/app` finds the answer of Redis. If
-the tracer keeps the trace of a hit, the hit makes one span. For all other hits, tracing costs
-almost nothing.
+The decision and the counting use the same code as `data/app`. The decision that L1 may answer, and
+the header lines, are reused for a second at most (`Held.until`). The caller and the entry are
+looked up for each request.
 """
 
 from __future__ import annotations
@@ -38,16 +35,20 @@ from gateway.web.wire.request_head import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
-# Lines are replaced this number of seconds before they are outdated, because sums of times are not
-# exact.
+# Header lines are replaced this number of seconds early, because sums of times are not exact.
 _MARGIN = 1e-6
 _logger = logging.getLogger(__name__)
 
 
 class Hits:
-    """Answers requests from L1. `counting` is `Observer.counting`, or with tracing the result of
-    `traced` for `Observer.counting`. If `heeds_directives` is true, requests with cache directives
-    go to `data/app`. `modes` has the current mode. The other parameters are as for DataPlane."""
+    """Answers requests from L1.
+
+    counting          `Observer.counting`, with tracing wrapped by `traced`
+    heeds_directives  whether requests with cache directives go to `data/app`
+    modes             has the current mode
+
+    The other parameters are as for DataPlane.
+    """
 
     def __init__(
         self,
@@ -94,10 +95,8 @@ class Hits:
         return said.request_id or self._new_id()
 
     def answer(self, said: PlainHead, training_id: str, *, is_head: bool = False) -> bytes | None:
-        """The whole response. None if L1 has no answer, or if the answer would be an error.
-
-        The id needs no check, because L1 has only entries with a valid id.
-        """
+        """The whole response. None if L1 has no answer, or if the answer would be an error. The id
+        needs no check: every id in L1 is valid."""
         if self._modes.current is not NORMAL:
             return None
         began = self._monotonic()
@@ -160,7 +159,7 @@ class Hits:
 
     def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> HitLabels | None:
         """Decide whether L1 may serve the held entry, and make the lines that further hits use.
-        None if L1 may not serve the entry."""
+        None if it may not."""
         answer = self._peek(ask)
         if answer is None or answer.content is not held:
             return None
@@ -196,8 +195,11 @@ class Hits:
         is_head: bool,
         parts: Mapping[Part, float] | None = None,
     ) -> None:
-        """Write a line with this weight to the access log. `of` has the head, the training's id,
-        the request id and the client. `measured` has the seconds and the age."""
+        """Write a line with this weight to the access log.
+
+        of        the head, the training's id, the request id and the client
+        measured  the seconds that the answer took, and the age of the entry
+        """
         said, training_id, request_id, client = of
         seconds, age = measured
         line = AccessLine(
@@ -218,8 +220,8 @@ class Hits:
 
 
 def charged(allowance: Allowance, now: float) -> bytes:
-    """Take one request from the client's allowance. Returns the fields about the client's rate
-    limit."""
+    """Take one request from the client's allowance (what its rate limit still allows). Returns the
+    fields about the rate limit."""
     allowance.take(now)
     return to_lines(rate_limit_fields(allowance, now))
 
@@ -235,8 +237,7 @@ class LookUp:
 
 
 class LookUps:
-    """Begins look-ups in Redis for requests to which `Hits` gave no answer. When a look-up has
-    ended, the request is answered."""
+    """Looks up in Redis what `Hits` could not answer, and makes the answers."""
 
     def __init__(self, serving: Serving, hits: Hits, clock: Clock) -> None:
         self._serving = serving
@@ -244,7 +245,7 @@ class LookUps:
         self._clock = clock
 
     def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
-        """Begin a look-up. Returns None if the request has to go to `data/app`."""
+        """Begin a look-up. None if the request has to go to `data/app`."""
         if not self._hits.is_open or not is_training_id(training_id):
             return None
         began = self._clock.monotonic()
@@ -262,8 +263,8 @@ class LookUps:
         return None if flight is None else LookUp(said, ask, began, flight)
 
     def answer(self, look_up: LookUp) -> bytes | None:
-        """The whole response after the look-up. None if the look-up found nothing that may be
-        served. The caller is checked again, because its access may have changed."""
+        """The whole response after the look-up. None if nothing was found that may be served. The
+        caller is checked again, because its access may have changed."""
         said, ask = look_up.said, look_up.ask
         try:
             admitted, now = self._hits.admit(said), self._clock.monotonic()
@@ -275,8 +276,7 @@ class LookUps:
             if answer is None or not isinstance(answer.content, Held):
                 return None
             start, lines, body = self._written(look_up, answer, answer.content)
-            # The request is charged only now. If `_written` fails, `data/app` answers the request
-            # and charges it.
+            # The request is charged last. If `_written` fails, `data/app` answers and charges it.
             fields = b"" if admitted.allowance is None else charged(admitted.allowance, now)
             return b"".join((start, lines, fields, b"\r\n", body))
         except AccessRefused:
@@ -291,8 +291,6 @@ class LookUps:
         self._serving.lookups.linger(look_up.ask.key, look_up.flight)
 
     def _written(self, look_up: LookUp, answer: Answer, held: Held) -> tuple[bytes, bytes, bytes]:
-        """The status line, the fields and the body of the response, without the fields about the
-        client's rate limit."""
         said, ask, hits = look_up.said, look_up.ask, self._hits
         if said.takes_gzip:
             answer = answer._replace(content=self._serving.coded(ask.key, held))
@@ -311,8 +309,8 @@ class LookUps:
         return STATUS_LINE[status], rendered.lines, rendered.body
 
     def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
-        """How long the request waited for each part. If the request joined a look-up that was
-        already under way, the time before the request came is left out."""
+        """How long the request waited for each part. If it joined a look-up that was under way,
+        only its own wait counts."""
         mine, shared = Spent(self._clock), look_up.flight.spent
         if shared is not None:
             mine.share(shared, look_up.began)
@@ -320,7 +318,6 @@ class LookUps:
 
 
 def _may_ask(admitted: Admitted, now: float) -> bool:
-    """Whether the client's rate limit allows another request."""
     return admitted.allowance is None or admitted.allowance.remaining(now) >= 1
 
 
@@ -328,7 +325,8 @@ Counting = Callable[[Outcome, Tier, int], Count]
 
 
 def traced(counting: Counting, tracer: Tracer) -> Counting:
-    """A `counting` that also tells `tracer` of each hit whose trace is kept."""
+    """A `counting` that also tells `tracer` of each hit whose trace is kept: such a hit makes one
+    span."""
     keeps = tracer.keeps
 
     def of_sort(outcome: Outcome, tier: Tier, status: int) -> Count:
@@ -354,15 +352,15 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
 
 
 class UntracedLookUps:
-    """Look-ups for requests whose trace is not kept. Requests whose trace is kept go to `data/app`,
-    which makes spans for the parts of a request (for example a look-up in Redis)."""
+    """Look-ups for requests whose trace is not kept. All others go to `data/app`, which makes a
+    span for each part of a request."""
 
     def __init__(self, lookups: LookUps, tracer: Tracer) -> None:
         self.answer, self.linger = lookups.answer, lookups.linger
         self._begin, self._keeps = lookups.begin, tracer.keeps
 
     def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
-        """As `LookUps.begin`. None if the trace is kept."""
+        """As `LookUps.begin`, but None if the trace is kept."""
         if said.traceparent is not None and self._keeps(said.traceparent):
             return None
         return self._begin(said, training_id)

@@ -1,10 +1,8 @@
 """The hot path: it answers hits without a request object, and usually without parsing.
 
-A connection compares the bytes that arrive with the heads of earlier requests (`head_cache`).
-`hits` answers a known head, from L1 or after a look-up in Redis. An unknown head is parsed. After
-that, `hits` may answer this head from L1. All other requests go to Starlette, as they would without
-this module. The responses of one turn of the event loop are written together at the end of the
-turn.
+A connection compares the bytes that arrive with the heads of earlier requests (`head_cache`). If
+they are equal to one, `hits` answers from L1, or after a look-up in Redis. If not, the head is
+parsed, and `hits` may answer from L1. All other requests go to Starlette.
 """
 
 from __future__ import annotations
@@ -30,19 +28,18 @@ from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 
 # The most bytes that may wait to be written: some hundreds of usual responses.
 _MOST: Final = 262_144
-# After a turn with only one response, requests probably come one by one. The next responses, up to
-# this number, do not wait for the end of their turn. Waiting would cost one more system call, and
-# gain nothing.
+# After a turn of the event loop with only one response, requests probably come one by one. The next
+# responses, up to this number, are written at once: a wait would cost a system call and gain
+# nothing.
 _ALONE: Final = 31
 
 _logger = logging.getLogger(__name__)
 
 
-# Batching the writes of one turn saves 4 % of the CPU of a hit, because the processor stays at one
-# kind of work.
 class Outbox:
-    """Batches the writes of all connections of one plane. Code that writes to a connection in
-    another way, or closes it, calls `flush` first, so that responses keep their order."""
+    """Gathers the responses of one plane's connections, and writes them at the end of a turn of the
+    event loop, which saves 4 % of the CPU of a hit. Code that writes to a connection directly, or
+    closes it, calls `flush` first: responses keep their order."""
 
     def __init__(self) -> None:
         # Two lists, because pairs would let the garbage collector run more often.
@@ -63,9 +60,8 @@ class Outbox:
             self._have_it_ended()
 
     def flush(self) -> None:
-        """Write all waiting responses now, except those of closed connections. Most of them belong
-        to other connections than that of the calling code. An error is therefore logged, and never
-        raised."""
+        """Write all waiting responses now. Most belong to other connections than the calling
+        code's, so an error is logged and never raised."""
         if not self._answers:
             return
         transports, answers = self._transports, self._answers
@@ -112,7 +108,7 @@ class Parsing(Wire):
         super().connection_made(transport)
 
     def look(self, now: float) -> None:
-        """Close the connection if it was idle for too long after a hit, because hits set no
+        """As Wire does. Also close the connection if it was idle too long after a hit: hits set no
         timer."""
         if self._has_served:
             self._has_served, self._idle_since = False, now
@@ -122,8 +118,7 @@ class Parsing(Wire):
         super().look(now)
 
     def excuse(self, seconds: float) -> None:
-        """As Wire does. The idle deadline moves too, because a request that came during the stall
-        may still be unread."""
+        """As Wire does, also for the idle deadline."""
         super().excuse(seconds)
         if self._idle_since is not None:
             self._idle_since += seconds
@@ -131,14 +126,14 @@ class Parsing(Wire):
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        """Begin a message. A scope is made later, if one is needed."""
+        """Begin a message, without the scope that uvicorn would make."""
         self.url, self.headers = b"", []
         self._stage, self._begun = Stage.HEAD, True
         self._asked, self._is_answered = None, False
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add the field to the head. `Expect` is checked later, if a request is made."""
+        """Add the field to the head. `Expect` is checked only if a request is made."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -175,8 +170,7 @@ class Parsing(Wire):
         )
 
     def _make_scope(self) -> None:
-        """Begin the message as uvicorn's class does. That class clears the parsed head, so this
-        method restores the head."""
+        """Begin the message as uvicorn does. That clears the parsed head, so put it back."""
         url, fields = self.url, self.headers
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
@@ -184,8 +178,8 @@ class Parsing(Wire):
             HttpToolsProtocol.on_header(self, name, value)
 
     def _is_quiet(self) -> bool:
-        """Whether a response can be written at once: no other response is awaited, the connection
-        accepts bytes, and it stays open."""
+        """Whether a response can be written at once: no other response is awaited, the caller
+        reads, and the connection stays open."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             return False
@@ -215,8 +209,7 @@ class _Awaited:
 
 
 class HotPath(Parsing):
-    """One connection of the data plane. `beside(hits, lookups, terms)` returns the class for
-    uvicorn's parameter `http=`."""
+    """One connection of the data plane."""
 
     lookups: LookUps | UntracedLookUps
     blocks: Blocks
@@ -224,7 +217,7 @@ class HotPath(Parsing):
 
     @classmethod
     def beside(cls, hits: Hits, lookups: LookUps | UntracedLookUps, terms: Terms) -> type[Self]:
-        """This class for the connections of one plane."""
+        """The class of one plane's connections, for uvicorn's parameter `http=`."""
         limits = terms.limits
         blocks = Blocks(hits.forwarded, limits.max_head, limits.max_fields)
         parts = {"hits": hits, "lookups": lookups, "blocks": blocks, "outbox": Outbox()}
@@ -262,8 +255,8 @@ class HotPath(Parsing):
         super().connection_lost(exc)
 
     def drain(self) -> None:
-        """As Wire does. After this call each head becomes a request, and the last response closes
-        the connection."""
+        """As Wire does, after the waiting hits are written. From now on each head becomes a
+        request."""
         self._at_ease = False
         self.outbox.flush()
         super().drain()
@@ -279,8 +272,8 @@ class HotPath(Parsing):
         return super().eof_received()
 
     def _recognise(self, head: bytes) -> Form | None:
-        """The form of a head whose block is known, otherwise None. The form becomes the
-        connection's last form."""
+        """The form of a head, None if its block (all but method and target) is not known. A form
+        found is the connection's last form from now on."""
         block = head[head.find(_VERSION, _ID_AT) :]
         form = self.blocks.known(block) or self.blocks.find(block, self._form)
         if form is not None:
@@ -290,8 +283,7 @@ class HotPath(Parsing):
     # ---- look-ups in Redis
 
     def _look_up(self, said: PlainHead, training_id: str, head: bytes) -> bool:
-        """Begin a look-up. Returns whether a look-up began. If so, the connection reads nothing
-        until the head is answered."""
+        """Begin a look-up, and read nothing until it has ended. Returns whether it began."""
         look_up = self.lookups.begin(said, training_id)
         if look_up is None:
             return False
@@ -323,8 +315,7 @@ class HotPath(Parsing):
         self._read_on(awaited)
 
     def _hand_on(self, awaited: _Awaited) -> None:
-        """Make a request for Starlette from the head, because the look-up gave no answer. The
-        request finds the result of the look-up."""
+        """Make a request for Starlette, which finds the result of the look-up."""
         self._awaited, self._stage = None, _REST
         self._parse(awaited.head)
         self.lookups.linger(awaited.look_up)
@@ -358,8 +349,8 @@ class HotPath(Parsing):
             self.blocks.meet(block, asked.said, self._fields)
 
     def _hand_in(self, answer: bytes) -> None:
-        """Write the response at the end of this turn of the event loop, or at once if many bytes
-        wait. A write may call `pause_writing`, which sets `_at_ease` to False."""
+        """Put the response into the outbox. That may write at once, and so call `pause_writing`,
+        which sets `_at_ease` to False."""
         at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
         if at_ease:
@@ -397,10 +388,12 @@ def plain(
     *,
     heeds_directives: bool,
 ) -> Asked | None:
-    """The plain request of an HTTP/1.1 head, None if the head is not plain. A plain head is a valid
-    GET or HEAD of one training, without a body and without repeated fields. A plain head does not
-    ask for the connection to be closed. If cache directives are honoured, a plain head has no
-    directive except `only-if-cached`."""
+    """The plain request of an HTTP/1.1 head, None if the head is not plain.
+
+    A plain head is a valid GET or HEAD of one training, without a body, a repeated field or
+    `Connection: close`. If cache directives are honoured, the only one that it may have is
+    `only-if-cached`.
+    """
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
         return None
@@ -420,7 +413,7 @@ def plain(
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
 ) -> Headers | None:
-    """As `extra_of`, but None if the head has no field to send upstream, or only a valid
+    """As `extra_of`, but None if a call sends nothing of the head upstream, or only its
     `traceparent`."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)

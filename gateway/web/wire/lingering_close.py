@@ -1,9 +1,9 @@
 """Closes a connection so that the last response arrives.
 
-If a socket is closed while bytes of the peer are unread or on their way, the system answers these
-bytes with a reset. The reset may destroy a response that the peer has not read yet (RFC 9112, 9.6).
-The gateway therefore closes its own direction first, and reads until the peer closes the other
-direction. The module `connection` drops the bytes that it reads after the gateway's close.
+If a socket is closed while bytes of the peer are unread or on their way, the system resets the
+connection. The reset may destroy a response that the peer has not read yet (RFC 9112, 9.6). So the
+gateway first closes only its own direction, and drops what it reads until the peer closes the
+other.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-# The seconds that the peer has for reading the last response before the connection is aborted.
+# Seconds that the peer has for reading the last response. The connection is aborted after them.
 _LINGER: Final = 2.0
 
 
 class LingeringClose(asyncio.Transport):
-    """The transport that uvicorn's request cycle uses. The method `close` does not destroy the
-    response.
+    """The transport that uvicorn's request cycle uses. Its `close` does not destroy the response.
 
-    `time` returns the loop's time. `peer_has_ended` tells whether the peer has closed its own
-    direction.
+    time            returns the loop's time
+    peer_has_ended  whether the peer has closed its own direction
     """
 
     __slots__ = ("_closed_at", "_time", "_transport", "peer_has_ended")
@@ -48,19 +47,15 @@ class LingeringClose(asyncio.Transport):
         self._transport.write(data)
 
     def close(self) -> None:
-        """Close the gateway's direction, or the whole connection if the peer has closed its own
-        direction.
-
-        With TLS, asyncio can only close both directions. It sends `close_notify`, and waits for the
-        peer's `close_notify`.
-        """
+        """Close the gateway's direction, or the whole connection if the peer has closed its own.
+        With TLS, asyncio can only close both: it sends `close_notify`, and waits for the peer's."""
         self.linger()
         if self.peer_has_ended or not self._transport.can_write_eof():
             self._transport.close()
 
     def linger(self) -> None:
-        """Stop writing, and close the gateway's direction if that is possible. The other direction
-        is left to the peer, which may still be sending."""
+        """Stop writing, and close the gateway's direction if that is possible. The peer may go on
+        sending."""
         if self._closed_at is None:
             self._closed_at = self._time()
             if self._transport.can_write_eof() and not self._transport.is_closing():
@@ -76,8 +71,8 @@ class LingeringClose(asyncio.Transport):
             self._closed_at += seconds
 
     def is_reset(self) -> bool:
-        """Whether the connection was reset after the peer had closed its direction. The socket is
-        asked, because nothing is read any more."""
+        """Whether the connection was reset after the peer had closed its direction. Asks the
+        socket, because nothing is read any more."""
         if not self.peer_has_ended or self._transport.is_closing():
             return False
         connection = self._transport.get_extra_info("socket")

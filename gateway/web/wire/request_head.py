@@ -1,10 +1,8 @@
-"""Checks request heads, refuses invalid heads, and reads the fields of valid heads.
+"""Checks request heads, refuses invalid ones, and reads the fields of valid ones.
 
-The hot path and Starlette use the same rules.
-
-The parser refuses heads that break the grammar. This module checks the heads that pass. Its checks
-depend only on bytes, never on a caller or an entry. Connections are in `connection`. `hot_path`
-says which heads are plain (simple enough for the hot path).
+The parser has already refused heads that break the grammar. The checks depend only on bytes, never
+on a caller or an entry. The hot path and Starlette use the same rules. `hot_path` says which heads
+are plain (simple enough for the hot path).
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ class Refusal:
     problem: ProblemAnswer
 
     def written(self, request_id: str, date: str) -> bytes:
-        """The whole response. The connection is closed after it."""
+        """The whole response, after which the connection is closed."""
         body = self.problem.body(request_id)
         lines = [STATUS_LINE[self.problem.status]]
         for name, value in self.problem.headers(request_id, date, len(body)):
@@ -99,8 +97,7 @@ def is_host(value: bytes) -> bool:
 
 def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
     """The path of a target in absolute form, and the fields with the target's authority as `Host`
-    (RFC 9112, 3.2.2). The rules for `Host` then apply to the authority. Any other target is
-    returned unchanged."""
+    (RFC 9112, 3.2.2). Any other target is returned unchanged."""
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         return target, fields
@@ -109,7 +106,7 @@ def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
 
 
 def size_of(target: bytes, fields: Fields) -> int:
-    """How many bytes a head has on the wire. A few bytes of the request line are an estimate."""
+    """About how many bytes a head has on the wire."""
     return len(target) + sum(len(name) + len(value) + 4 for name, value in fields) + _LINE
 
 
@@ -144,7 +141,7 @@ def no_room() -> Refusal:
     return Refusal(AccessRefusal.TOO_MANY_CONNECTIONS, answer)
 
 
-# The form of a request id that the gateway accepts. A request id changes with each request.
+# The form of a request id that the gateway accepts.
 REQUEST_ID: Final = rb"[A-Za-z0-9._~:+/=@-]{1,128}"
 
 _REQUEST_ID = re.compile(REQUEST_ID)
@@ -153,9 +150,8 @@ _REQUEST_ID = re.compile(REQUEST_ID)
 class PlainHead:
     """The fields of a plain head. A value is None if its field is absent or not valid.
 
-    `sent` is the value of `Authorization`, empty if the field is absent. `extra` has the caller's
-    fields that a call to the API sends. If `extra` is None, such a call sends only the trace, if
-    there is one.
+    sent   the value of `Authorization`, empty if the field is absent
+    extra  the caller's fields that a call to the API sends. None: only the trace, if there is one
     """
 
     __slots__ = (
@@ -176,7 +172,7 @@ class PlainHead:
 
     @property
     def trace_id(self) -> str | None:
-        """The id of the caller's trace, which is read only when it is needed."""
+        """The id of the caller's trace."""
         return trace_id_of(self.traceparent)
 
     def ask(self, caller: Caller, training_id: str) -> Ask:
@@ -187,7 +183,7 @@ class PlainHead:
         return Ask(Key(caller.partition, training_id), caller, self.only_if_cached, extra)
 
     def take_trace(self, traceparent: bytes) -> None:
-        """Set a valid `traceparent`. After this, a call sends no other field of the caller
+        """Set a valid `traceparent`. From now on a call sends no other field of the caller
         upstream."""
         self.traceparent, self.extra = traceparent, None
 
@@ -224,8 +220,8 @@ def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes])
 
 
 def _is_fit(name: bytes, value: bytes) -> bool:
-    """Whether a field can be passed on. An invalid field would make the call fail for all callers
-    that wait for the call."""
+    """Whether a field can be passed on. An invalid one would make the call fail for all callers
+    that wait for it."""
     if name == b"traceparent":
         return TRACEPARENT.fullmatch(value.strip()) is not None
     return is_sound(value)
