@@ -1,8 +1,8 @@
 """Renders an answer as status, header lines and body, for the hot path and for Starlette.
 
-The lines of the fields that never change are made once, when an entry is stored (`Held.head`). This
-module adds the fields that change: `Age`, `Cache-Status` and `X-Request-ID`. `Age` and
-`Cache-Status` have whole seconds, so that many hits can use the same lines.
+Lines that never change are made once, when an entry is stored (`Held.head`). This module adds
+`Age`, `Cache-Status` and `X-Request-ID`. The first two have whole seconds, so that many hits can
+use the same lines.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float
 def stored(
     held: Held, handling: Handling, conditions: Conditions, now: float
 ) -> tuple[int, bytes, bytes, bytes, float]:
-    """The parts of a response from an entry: status, stored lines, changing lines, body, age.
-    `render` joins the lines."""
+    """The parts of a response from an entry: status, stored lines, changing lines, body, age."""
     entry = held.entry
     moment, _ = moment_of(entry, handling, now)
     lines = held.head
@@ -75,8 +74,8 @@ def stored(
 
 
 def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, float]:
-    """The changing lines (`Age`, `Cache-Status`), and for how many seconds they can be reused (0.0:
-    not at all)."""
+    """The changing lines (`Age`, `Cache-Status`), and the seconds for which they can be reused
+    (0.0: not at all)."""
     age, lifetime = entry.age(now), entry.freshness_lifetime
     if handling.forward is not None or handling.detail is None or handling.outdated:
         return _of_a_fetch(handling, age, lifetime), 0.0
@@ -87,7 +86,7 @@ def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, floa
 
 def is_current(tag: bytes | None, since: bytes | None, held: Held) -> bool:
     """Whether a request with these preconditions gets a 304 in place of a 200. The usual case is
-    tried first: a single tag that is equal to the entry's tag."""
+    tried first: a single tag that is equal to the entry's."""
     if tag is not None and has_etag(held.head, held.brief_at, tag):
         return True
     return is_not_modified(Conditions(tag, since), held.entry)
@@ -102,14 +101,13 @@ def _of_a_fetch(handling: Handling, age: float, lifetime: float) -> bytes:
 
 @lru_cache(_MOMENTS)
 def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
-    """The changing lines of a hit, made once for all entries with the same age and remaining
-    lifetime."""
+    """The changing lines of all hits with the same age and remaining lifetime."""
     return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(Handling(detail), ttl))
 
 
 def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
     """The entry's lines with this `Cache-Control` in place of all fields about freshness. A 304 has
-    all fields about freshness too, so they are in the lines from `brief_at` on."""
+    these fields too, so they are in the lines from `brief_at` on."""
     fields = from_lines(held.head[held.brief_at :])
     brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), control)
     return held.head[: held.brief_at] + to_lines(brief)

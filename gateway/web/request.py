@@ -1,9 +1,8 @@
-"""Reads requests for both planes: ids, names of partitions, and bodies.
+"""Reads requests for both planes: ids, names of partitions, and bodies, within bounds of size and
+time.
 
-Bodies have bounds for size and time. This module also has `Exchange` (one request while it is
-answered), the interface of the access log, and the fields about the client's own rate limit.
-
-This module decides nothing. The planes decide which paths exist, and which callers may use them.
+This module also has `Exchange` (one request while it is answered), the interface of the access log,
+and the fields about the client's own rate limit. The planes decide which paths exist.
 `admin/orders` parses the bodies of orders.
 """
 
@@ -41,10 +40,8 @@ _PARTITION = re.compile(PARTITION)
 
 
 def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
-    """The id in the undecoded path. None if the path is not that of a training.
-
-    Raises BadId if the id in the path is not valid.
-    """
+    """The id in the undecoded path. None if the path is not that of a training. Raises BadId if the
+    id is not valid."""
     if not raw_path.startswith(prefix):
         return None
     raw = raw_path[len(prefix) :]
@@ -58,8 +55,7 @@ def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
 
 
 def raw_path(scope: Scope) -> bytes:
-    """The undecoded path. If the ASGI server left the undecoded path out, the decoded path is
-    encoded."""
+    """The undecoded path. If the ASGI server left it out, the decoded path is encoded."""
     raw = scope.get("raw_path")
     if isinstance(raw, bytes):
         return raw
@@ -76,8 +72,8 @@ _PATIENCE: Final = 10.0
 
 
 async def read_body(request: Request, most: int, patience: float = _PATIENCE) -> bytes:
-    """The whole body. Raises TooLarge if the body has more than `most` bytes, and BadRequest if the
-    body is not complete within `patience` seconds."""
+    """The whole body. Raises TooLarge beyond `most` bytes, and BadRequest if the body is not
+    complete within `patience` seconds."""
     try:
         async with Deadline(patience):
             return await _gathered(request, most)
@@ -101,9 +97,9 @@ async def _gathered(request: Request, most: int) -> bytes:
 class AccessLog(Protocol):
     """The access log. It has a line for some of the answered requests.
 
-    `unlogged` is a list with one number. While the number is above 0, a routine answer that took at
-    most `brief` seconds gets no line. For such an answer it is enough to reduce the number by 1,
-    without calling `weigh`.
+    While the one number in `unlogged` is above 0, a routine answer that took at most `brief`
+    seconds gets no line. For such an answer it is enough to reduce the number by 1, without
+    `weigh`.
     """
 
     unlogged: list[float]
@@ -116,8 +112,8 @@ class AccessLog(Protocol):
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The weight (log level) of an answer's line, None if the answer gets no line. `put` takes
-        the weight. This method is to be called once for each answer."""
+        """The weight (log level) of an answer's line, for `put`. None if it gets no line. Call it
+        once for each answer."""
         ...
 
     def put(self, line: AccessLine, weight: int) -> None:
@@ -129,9 +125,10 @@ class AccessLog(Protocol):
 class Exchange:
     """One request while it is answered.
 
-    `began` is monotonic. `fields` are added to the response. `spent` records how long the request
-    waits for each part (for example for the upstream). `path` is the path of the training, and
-    `route` is the same path without the id.
+    began   monotonic
+    fields  added to the response
+    spent   how long the request waits for each part (for example for the upstream)
+    path    the path of the training; `route` is the same path without the id
     """
 
     request_id: str
@@ -146,8 +143,7 @@ class Exchange:
     fields: Headers = ()
 
     def name(self, training_id: str | None, path: str) -> None:
-        """Set the training that the request is about, and its path. If `training_id` is None, the
-        request is about the collection."""
+        """Set the training that the request is about (None: the collection), and its path."""
         self.training_id, self.path, self.route = training_id, path, path
         if training_id is not None:
             self.route = TRAINING_ROUTE + path.removeprefix(f"/training/{training_id}")
@@ -164,7 +160,7 @@ class Exchange:
 
     @property
     def parts(self) -> Mapping[Part, float] | None:
-        """The seconds that the request waited for each part. None if the request did not wait."""
+        """The seconds that the request waited for each part. None if it did not wait."""
         return self.spent.seconds() or None
 
 

@@ -1,7 +1,7 @@
 """The admin plane: metrics, probes, status, explain, orders and the live page, as an application.
 
-This module reads requests and makes responses. `Operations` reads the state and carries out orders.
-`guard` decides which operator may send which request.
+`Operations` reads the state and carries out orders. `guard` decides which operator may send which
+request.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _NO_SUCH_ROUTE = ProblemAnswer(
 
 
 class Operations(Protocol):
-    """The views and orders that the admin plane offers. Methods without `async` return at once."""
+    """The views and orders that the admin plane offers."""
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
-        """The metrics as a body in pieces, and the body's content type. `accept` (the field
-        `Accept`) decides the type."""
+        """The metrics as a body in pieces, and its content type, which `accept` (the field
+        `Accept`) decides."""
         ...
 
     def is_ready(self) -> bool:
@@ -60,36 +60,38 @@ class Operations(Protocol):
         ...
 
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
-        """The state of a training in each tier. Raises BadRequest if `partition` is None and the
-        training is stored in several partitions. The error has the names of these partitions."""
+        """The state of a training in each tier. If `partition` is None and several partitions have
+        the training, raises BadRequest with their names."""
         ...
 
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
         """Invalidate versions below `updated_at` (None: all versions) in all replicas. `by` is the
-        operator. `soft` leaves the versions for rescue (they may be served while the API fails). If
-        RedisUnavailable is raised, a part of the order may have been done."""
+        operator.
+
+        `soft` leaves the versions for rescue (they may be served while the API fails). If
+        RedisUnavailable is raised, a part of the order may have been done.
+        """
         ...
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
-        """Invalidate all entries, or those of one partition, in all replicas. `soft` leaves the
-        entries for rescue (they may be served while the API fails). If RedisUnavailable is raised,
-        a part of the order may have been done."""
+        """Invalidate all entries, or those of one partition, in all replicas. The rest is as for
+        `invalidate`."""
         ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
-        """Set the mode of all replicas. The mode applies within a second. Raises
-        RedisUnavailable."""
+        """Set the mode of all replicas, within a second. Raises RedisUnavailable."""
         ...
 
 
 class AdminPlane:
-    """Answers operators.
+    """Answers operators. Raises FileNotFoundError if the live page was not packaged.
 
-    `host` is the address on which the plane listens. `operators` has the operators with a token.
-    `max_body` is the largest body of an order in bytes. `new_id` makes a request id. Raises
-    FileNotFoundError if the live page was not packaged.
+    host       the address on which the plane listens
+    operators  the operators with a token
+    max_body   the largest body of an order in bytes
+    new_id     makes a request id
     """
 
     def __init__(
@@ -196,15 +198,13 @@ def _told(confirmations: Confirmations) -> Response:
 
 
 def _json(words: object, status: int = 200) -> Response:
-    # Values that JSON cannot express are shown as text. If such values were left out, operators
-    # would miss them.
+    # Values that JSON cannot express are shown as text instead of being left out.
     body = msgspec.json.encode(words, enc_hook=str)
     return Response(body, status, media_type="application/json")
 
 
-# The files of the live page, and the documents to which the page links. None of these files
-# contains data of the gateway. Paths are absolute here. The page itself uses relative paths, so
-# that a proxy may serve the page below a prefix.
+# The files of the live page, and the documents to which it links. None contains data of the
+# gateway. The page itself uses relative paths, so that a proxy may serve it below a prefix.
 _UPLOT: Final = "uplot-1.6.32"
 
 # Path, file below `static`, type.
@@ -214,8 +214,7 @@ FILES: Final = (
     *((f"/{name}.js", f"{name}.js", "text/javascript") for name in (
         "page", "words", "stream", "plots", "events", "explain",
     )),
-    # These paths are the same as in the repository, so that the links in the documents work in both
-    # places.
+    # These paths are as in the repository, so that the links in the documents work in both places.
     ("/dashboards/RUNBOOK.md", "documents/runbook.html", "text/html"),
     ("/docs/glossary.md", "documents/glossary.html", "text/html"),
     ("/uplot.css", f"{_UPLOT}/uPlot.min.css", "text/css"),
@@ -238,7 +237,7 @@ def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 STREAM_KIND: Final = "application/x-ndjson"
-# The most pages that may be open at the same time. Each page costs one rendering a second.
+# The most pages that may be open at the same time. Each costs one rendering a second.
 MOST_WATCHERS: Final = 32
 
 _FULL: Final = ProblemAnswer(
@@ -253,8 +252,8 @@ class Watched(Protocol):
     """The source of the events and figures of the live page."""
 
     def tell(self, place: Place) -> tuple[dict[str, object], Place]:
-        """The events and figures after `place`, and the next place. The place (0, 0) is before the
-        first event."""
+        """The events and figures after `place`, and the next place. (0, 0) is before the first
+        event."""
         ...
 
     async def pause(self) -> bool:
@@ -276,8 +275,7 @@ class Stream:
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:
             return problem_response(request.scope, _FULL)
-        # Without this field, an nginx in front of the gateway would send lines only when its buffer
-        # is full.
+        # Without this field, an nginx in front would send lines only when its buffer is full.
         unbuffered = {"x-accel-buffering": "no"}
         return StreamingResponse(self._lines(), media_type=STREAM_KIND, headers=unbuffered)
 

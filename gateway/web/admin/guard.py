@@ -1,7 +1,6 @@
 """The access rules of the admin plane: the function `admit`, and the middleware that calls it.
 
-All HTTP requests pass through the middleware, so that a new route is guarded from the beginning.
-`app` answers the requests.
+All HTTP requests pass the middleware, so that a new route is guarded from the beginning.
 """
 
 from __future__ import annotations
@@ -56,8 +55,11 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The values on which the rules depend. `host` is the address on which the plane listens.
-    `shell` has the paths of the live page's files, which contain no data."""
+    """The values on which the rules depend.
+
+    host   the address on which the plane listens
+    shell  the paths of the live page's files, which contain no data
+    """
 
     host: str
     operators: Operators
@@ -74,7 +76,7 @@ class Visit:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the method is GET or HEAD, which change nothing."""
+        """Whether the method changes nothing."""
         return self.method in _READING
 
     def fields(self, name: bytes) -> list[bytes]:
@@ -85,10 +87,11 @@ class Visit:
 def admit(guard: Guard, visit: Visit) -> Operator:
     """The operator of a request. Raises AccessRefused or BadRequest if the request is refused.
 
-    Metrics and probes never need a token. If no token is configured and the plane listens on
-    loopback, no other request needs a token either, but each has to pass `_on_this_machine`. In any
-    other configuration, the files of the live page need no token, and every other request needs a
-    token with the right for that request.
+    - Metrics and probes never need a token.
+    - If no token is configured and the plane listens on loopback, the other requests need no token
+      either, but have to pass `_on_this_machine`.
+    - Otherwise the files of the live page need no token, and all other requests need one with the
+      right for the request.
     """
     if visit.is_reading and visit.path in PROBES:
         return NOBODY
@@ -106,7 +109,7 @@ def admit(guard: Guard, visit: Visit) -> Operator:
 
 
 def _needed(visit: Visit) -> Right | None:
-    """The right that a request needs. None: the request needs all rights."""
+    """The right that a request needs. None: all rights."""
     if visit.is_reading:
         return Right.READ
     return _ORDERS.get(visit.path) if visit.method == "POST" else None
@@ -120,22 +123,24 @@ def is_loopback(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return False
-    # Versions of Python disagree about IPv4-mapped IPv6 addresses. Here such an address is not
-    # loopback.
+    # Versions of Python disagree about IPv4-mapped IPv6 addresses. Here they are not loopback.
     return address == IPv6Address("::1") or (
         isinstance(address, IPv4Address) and address.is_loopback
     )
 
 
 def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
-    """The reason to refuse a request without a token. None: the request is accepted.
+    """The reason to refuse a request without a token, or None.
 
     The operator's browser may show a page of another site. Such a page must neither read nor change
-    anything. A page whose name resolves to 127.0.0.1 (DNS rebinding) could read. Its requests are
-    refused, because they have the page's name in `Host`. Any page could send a form, so a change
-    has to be JSON. Browsers send JSON only after a preflight, and the gateway answers no preflight.
-    Some browsers send JSON without a preflight. But they say in `Sec-Fetch-Site` whether the page
-    is of another site (Fetch Metadata, 2.4), and such a change is refused.
+    anything.
+
+    - A page whose name resolves to 127.0.0.1 (DNS rebinding) could read. It is refused because its
+      own name is in `Host`.
+    - Any page could send a form, so a change has to be JSON. Browsers send JSON only after a
+      preflight, which the gateway does not answer.
+    - A browser that sends JSON without a preflight says in `Sec-Fetch-Site` whether the page is of
+      another site (Fetch Metadata, 2.4). If so, the change is refused.
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")
@@ -178,18 +183,13 @@ def _by_token(operators: Operators, fields: Sequence[bytes]) -> Operator:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """The request id and the date of one response."""
-
     request_id: str
     date: str
 
 
 class Door:
-    """ASGI middleware around the admin plane. It checks requests and adds fields to all responses.
-
-    The middleware also turns exceptions into problem responses, so that problem responses have
-    these fields too.
-    """
+    """ASGI middleware around the admin plane. It checks requests, turns exceptions into problem
+    responses, and adds fields to all responses."""
 
     def __init__(
         self,

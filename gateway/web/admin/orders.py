@@ -1,8 +1,8 @@
 """The JSON bodies of operators' orders, and the receipts that operators get.
 
-Bodies are checked strictly: an unknown name or a wrong type is refused. An order that is understood
-only in part could do more than the operator meant. `null` is refused too. A script that found no
-value may write `null`, which must not mean "everything".
+An unknown name or a wrong type is refused: an order that is understood only in part could do more
+than the operator meant. `null` is refused too: a script that found no value may write it, and it
+must not mean "everything".
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _NOTHING_THERE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class InvalidateOrder:
-    """Invalidate these trainings in every partition: their versions below `updated_at` (None: all
-    versions). `soft` leaves the versions for rescue (use while the API fails)."""
+    """Invalidate these trainings in every partition: their versions below `updated_at` (None: all).
+    `soft` leaves the versions for rescue (use while the API fails)."""
 
     training_ids: tuple[str, ...]
     updated_at: Instant | None
@@ -42,8 +42,7 @@ class InvalidateOrder:
 
 @dataclass(frozen=True, slots=True)
 class PurgeOrder:
-    """Invalidate all entries, or those of one partition. `soft` leaves the entries for rescue (use
-    while the API fails)."""
+    """Invalidate all entries, or those of one partition. `soft` is as for InvalidateOrder."""
 
     partition: str | None
     soft: bool
@@ -141,7 +140,7 @@ def mode_order(body: bytes) -> Mode:
 
 
 def receipt_of(confirmations: Confirmations) -> Receipt:
-    """The receipt: the counts, and the consequences if a replica did not confirm."""
+    """The receipt, with the consequences if a replica did not confirm."""
     copies = confirmations.copies
     until = confirmations.until
     receipt = Receipt(
@@ -152,14 +151,13 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
     if receipt.is_complete:
         is_empty = confirmations.purged == 0
         return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
-    # Entries that a failover brings back may be fresh for `freshness.lifetime`. This time is
-    # usually longer than `l1.lifetime`, after which a replica asks Redis again.
+    # A failover may bring entries back, which may be fresh for `freshness.lifetime`. A replica asks
+    # Redis again after `l1.lifetime`, which is usually shorter.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
     return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))
 
 
 def _detail(receipt: Receipt) -> str:
-    """The text of a receipt that is not complete."""
     replicas, redis = receipt.replicas, receipt.redis
     parts = []
     if replicas.confirmed < replicas.known:

@@ -1,7 +1,6 @@
 """The data plane: the training routes and the probes, as a Starlette application.
 
-This module reads requests and makes responses. gateway/flow decides which response is served.
-`problems` has the responses for errors.
+gateway/flow decides which response is served. `problems` has the responses for errors.
 """
 
 from __future__ import annotations
@@ -45,9 +44,11 @@ Endpoint = Callable[[Request, Exchange], Awaitable[Response]]
 class DataPlane:
     """Answers callers.
 
-    If `directive_handler` is None, directives of callers are ignored, except `only-if-cached`. If
-    `writing` is None, callers may not write. `max_body` is the largest body of a write in bytes.
-    `new_id` makes a request id. `ready` tells whether load balancers should send traffic.
+    directive_handler  None: directives of callers are ignored, except `only-if-cached`
+    writing            None: callers may not write
+    max_body           the largest body of a write in bytes
+    new_id             makes a request id
+    ready              whether load balancers should send traffic
     """
 
     def __init__(
@@ -102,8 +103,7 @@ class DataPlane:
         return _Shortened(self._training, routes, self._unrouted)
 
     def short_ways(self) -> tuple[Hits, LookUps | UntracedLookUps]:
-        """The parts that answer from L1 and from Redis without a request object. Like this plane,
-        these parts ask `Serving`."""
+        """The parts that answer from L1 and from Redis without a request object."""
         counting, is_traced = self._observer.counting, self._tracer.is_on
         hits = Hits(
             self._serving,
@@ -178,8 +178,8 @@ class DataPlane:
 
 
 class _Shortened(Starlette):
-    """The application. It answers reads of trainings without Starlette's middleware and routing.
-    Together, middleware and routing would cause a sixth of the cost of a hit in Redis."""
+    """The application. It answers reads of trainings without Starlette's middleware and routing,
+    which would be a sixth of the cost of a hit in Redis."""
 
     def __init__(
         self,

@@ -1,8 +1,5 @@
-"""The steps that the endpoints for trainings share.
-
-The steps are: checking the caller, answering, counting and logging. The endpoints decide what the
-answer is. Hits that `wire/hits` answers do not come here.
-"""
+"""The steps that the endpoints for trainings share: checking the caller, answering, counting and
+logging. Hits that `wire/hits` answers do not come here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Writes of callers: the routes of writes, and the parts of a write that are sent upstream.
+"""Writes of callers: their routes, and what of a write is sent upstream.
 
-The setting `server.writes` allows writes. `flow/operations/write_through` passes writes on, and
-invalidates the trainings that the writes changed.
+The setting `server.writes` allows writes. `flow/operations/write_through` passes them on, and
+invalidates the trainings that they changed.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ _COLLECTION: Final = b"/training"
 _OF_A_TRAINING: Final = frozenset({"DELETE", "PUT"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 _READ_ONLY: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
-# The fields that are passed on: fields about the body of a write, preconditions, and fields about
-# the write itself.
+# The fields that are passed on: about the body, about the write itself, and preconditions.
 _HANDED_ON: Final = frozenset(
     b"content-type content-encoding content-language if-match if-none-match if-modified-since "
     b"if-unmodified-since idempotency-key prefer".split()
@@ -92,8 +91,8 @@ class Writes:
 
 def _is_of_another_site(request: Request) -> bool:
     """Whether a browser says that a page of another site sent the request (Fetch Metadata, 2.4; RFC
-    6454, 7). If such requests were accepted in the mode `open`, a form on any page could write with
-    the gateway's token."""
+    6454, 7). In the mode `open` a form on any page could otherwise write with the gateway's
+    token."""
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
@@ -101,14 +100,13 @@ def _is_of_another_site(request: Request) -> bool:
 
 
 def _is_of_a_page(request: Request) -> bool:
-    """Whether a browser sent the request for a page. With DNS rebinding a page of another site has
-    the same `Origin` and `Host` as a page of this site. In the mode `open` the page of the other
-    site would need no credential to write."""
+    """Whether a browser sent the request for a page. With DNS rebinding, a page of another site has
+    the same `Origin` and `Host` as one of this site. In the mode `open` it would need no credential
+    to write."""
     return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
 def _handed_on(request: Request, forwarded: frozenset[bytes]) -> Headers:
-    """The caller's fields that are sent upstream."""
     own = [pair for pair in request.headers.raw if pair[0] in _HANDED_ON and is_sound(pair[1])]
     return (*own, *extra_of(request.headers.raw, forwarded))
 
@@ -125,11 +123,10 @@ def target_of(method: str, path: bytes) -> Target | None:
 
 
 def _below(path: bytes) -> Target | None:
-    """The target if the path is below the path of a training (for example `/training/{id}/draft`),
-    otherwise None. The API decides which of these paths exist.
+    """The target if the path is below that of a training, for example `/training/{id}/draft`.
 
-    Each name in the path has to have the form of an id, so that no path leads to another part of
-    the API.
+    The API decides which of these paths exist. Each name in the path has to have the form of an id,
+    so that no path leads to another part of the API.
     """
     first, _, rest = path.removeprefix(TRAININGS).partition(b"/")
     if not rest or not path.startswith(TRAININGS):
