@@ -1,10 +1,9 @@
 """Spans over OTLP, by OpenTelemetry's SDK, which the extra `otlp` installs.
 
-This module has the names and attributes of spans, the rule for which traces are kept, and the bound
-on the spans that wait. The names and attributes follow OpenTelemetry's semantic conventions for
-HTTP. A thread of the SDK sends the spans. The SDK reads most `OTEL_…` variables itself. This module
-reads the size of the queue and the variables of the sampler. The gateway has a sampler of its own.
-Each hit asks this sampler, so the sampler has to be fast.
+Names and attributes of spans follow OpenTelemetry's semantic conventions for HTTP. A thread of the
+SDK sends the spans. The SDK reads most `OTEL_…` variables itself. This module reads the size of the
+queue, and the variables of the sampler (the rule for which traces are kept). The sampler is the
+gateway's own: each hit asks it, so it has to be fast.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ from gateway.core.http.traceparent import SAMPLED
 from gateway.core.vocabulary import Part, SpanFate
 from gateway.ports import Attributes, Clock, Deadline, Served
 
-# The methods that the semantic conventions for HTTP know. Any other method is a text that a caller
-# made up, so no span is named after it.
+# The methods that the semantic conventions know. A caller may send any other text as a method, so
+# no span is named after it.
 _METHODS: Final = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 )
@@ -53,7 +52,7 @@ Told = Callable[[SpanFate, int, str], None]
 def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
     """The rule that decides which traces are kept, from OTEL_TRACES_SAMPLER and its _ARG.
 
-    By default a trace is kept only if the caller has sampled it. A trace for each request would
+    By default a trace is kept only if the caller has sampled it: a trace for each request would
     cost as much CPU as several hits. Raises ValueError.
     """
     name = variables.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_off"
@@ -75,12 +74,11 @@ def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
 
 
 class OtlpTracer:
-    """A Tracer that sends to the collector at `endpoint`. The tracer must be made in the event
-    loop.
+    """A Tracer that sends to the collector at `endpoint`. It must be made in the event loop. Raises
+    ValueError if a variable has a wrong value.
 
-    `variables` are the environment variables of OpenTelemetry. `told` is called in the loop with
-    the fate of some spans, the number of these spans, and the reason. Raises ValueError if a
-    variable has a wrong value.
+    told       called in the loop with the fate of some spans, their number, and the reason
+    variables  the environment variables of OpenTelemetry
     """
 
     is_on = True
@@ -103,7 +101,7 @@ class OtlpTracer:
         most = int(variables.get("OTEL_BSP_MAX_QUEUE_SIZE") or _QUEUE)
         self._waiting = _Waiting(_Sending(url, told), most, told)
         named = {"service.name": "training-gateway", "service.version": version}
-        # The values of OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES replace those in `named`.
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES replace the values in `named`.
         resource = Resource.create(named).merge(OTELResourceDetector().detect())
         self._provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
         self._provider.add_span_processor(self._waiting)
@@ -119,8 +117,8 @@ class OtlpTracer:
         span.serve(served)
 
     async def close(self, patience: float) -> None:
-        """Send the spans that wait, for `patience` seconds at most. Spans that still wait after
-        this time are counted as dropped."""
+        """Send the spans that wait. Those that still wait after `patience` seconds count as
+        dropped."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def shut() -> None:
@@ -158,14 +156,12 @@ class OtlpSpan:
         self.traceparent = b"00-%032x-%016x-%02x" % ids
 
     def part(self, name: str) -> OtlpSpan:
-        """Begin a span within this one. The new span is of kind CLIENT if it is a call to the
-        upstream."""
+        """Begin a span within this one, of kind CLIENT if it is a call to the upstream."""
         kind = SpanKind.CLIENT if name == Part.UPSTREAM else SpanKind.INTERNAL
         return OtlpSpan(self._tracer, name, kind, set_span_in_context(self._span, Context()))
 
     def link(self, traceparent: bytes) -> None:
-        """Record that this span waits for the work of another span: add a link to the span in
-        `traceparent`."""
+        """Record that this span waits for the work of the span in `traceparent`."""
         self._span.add_link(_context(traceparent))
 
     def note(self, attributes: Attributes) -> None:
@@ -173,8 +169,8 @@ class OtlpSpan:
         self._span.set_attributes(attributes)
 
     def serve(self, served: Served) -> None:
-        """End the span of a request. First set its name and its attributes, as the semantic
-        conventions for HTTP servers require. Some attributes are the gateway's own."""
+        """End the span of a request, with the name and attributes that the semantic conventions
+        require, and some of the gateway's own."""
         known = served.method in _METHODS
         told = {
             "http.request.method": served.method if known else "_OTHER",
@@ -210,7 +206,6 @@ class _Waiting(SpanProcessor):
         self._taken = 0
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Add the span, or drop it if there is no room."""
         if self._taken - self._sending.done >= self._most:
             self._told(SpanFate.DROPPED, 1, "too many spans wait")
             return
@@ -260,7 +255,6 @@ class _Session(requests.Session):
     ended = "nothing was sent"
 
     def request(self, *arguments: Any, **named: Any) -> requests.Response:
-        """Send a request, and note how it ended."""
         try:
             response = super().request(*arguments, **named)
         except Exception as error:
@@ -271,7 +265,6 @@ class _Session(requests.Session):
 
 
 def _around(traceparent: bytes | None) -> Context:
-    """The context of a request's span: the caller's span, or nothing."""
     if traceparent is None:
         return Context()
     return set_span_in_context(NonRecordingSpan(_context(traceparent)), Context())

@@ -15,21 +15,20 @@ from gateway.adapters.telemetry.log_lines import Lines, scrub
 from gateway.core.vocabulary import Detail, Outcome
 from gateway.ports import AccessLine
 
-# Outcomes that are normal, or that the caller caused. They are frequent, and are sampled. Stale
-# answers in the mode `frozen` are sampled too, because an operator ordered that mode.
+# Outcomes that are normal, or that the caller caused. They are frequent, so only a few get a line.
+# Stale answers in the mode `frozen` get few lines too: an operator ordered that mode.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
-# The most lines a second about rescued answers. A rescued answer is a stale answer that is sent
-# because the API failed or was not called. While the API fails, every hit can be a rescued answer.
-# A line costs ten times as much as a hit. Rescued answers beyond this number are sampled.
+# The most lines a second about rescued answers (stale ones, sent because the API failed or was not
+# called). Every hit may be one while the API fails, and a line costs ten times as much as a hit.
+# Beyond this number they are sampled.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
 
 class AccessLog:
-    """Logs errors, slow answers, answers that needed a call to the upstream, and ten rescued
-    answers a second. Samples all other answers: logs only a few of them. Answers with which the
-    upstream refused a caller are sampled too.
+    """Logs errors, slow answers, answers that needed a call to the upstream (unless it refused the
+    caller), and ten rescued answers a second. All other answers are sampled: only a few get a line.
 
     monotonic returns seconds, for the limit of rescued answers
     level   the lowest level of the lines that are written, a word such as `info`
@@ -37,8 +36,7 @@ class AccessLog:
             all get `debug`)
     slow    seconds beyond which an answer is slow
 
-    While `unlogged[0]` is above 0, a sampled answer that took at most `brief` seconds gets no line.
-    In this case a hit only reduces `unlogged[0]` by 1, and does not call `weigh`.
+    `unlogged` and `brief` are explained in `web/request`.
     """
 
     def __init__(
@@ -62,8 +60,8 @@ class AccessLog:
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The level of the line about an answer with these values, None if the answer gets no line.
-        To be called once for each answer, and before the line is made."""
+        """The level of the line about an answer, None for no line. Call it once for each answer,
+        before the line is made."""
         # The 504 of `only-if-cached` is a refusal too.
         is_fine = (status < 500 or outcome is Outcome.REJECTED) and seconds <= self._slow
         if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):

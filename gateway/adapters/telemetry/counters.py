@@ -1,10 +1,10 @@
 """The counts of this process, as plain numbers. `metrics` has the names of the metrics.
 
-The keys of a table are label values. Every combination that can occur is in its table from the
-start, at 0. The keys of clients, operators and spans are added later. The table `_CAN_END` says
-which outcomes of a request can occur. An outcome that is not in this table is counted too, if it
-occurs. Each hit changes several counts. Therefore each count is only a dictionary entry or a list
-item, which is fast to change.
+The keys of a table are label values. Every combination that can occur is there from the start, at
+0. The keys of clients, operators and spans are added later.
+
+Each hit changes several counts. So a count is only a dictionary entry or a list item, which is fast
+to change.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ STALE = (Outcome.STALE_REFRESHING, Outcome.STALE_ERROR, Outcome.STALE_SHIELDED)
 _SERVED = "served"
 CLIENT_RESULTS = (_SERVED, "limited", "refused")
 ORDERS = (Right.INVALIDATE, Right.PURGE, Right.MODE)
-# Clients are named in a file that the operator writes. The bound protects memory from a mistake in
-# this file.
+# Operators name clients in a file. The bound protects memory from a mistake in this file.
 _MOST_CLIENTS = 10_000
 OTHER_CLIENTS = "other"
 
@@ -100,10 +99,10 @@ Tally = defaultdict[K, int]
 
 
 class Histogram:
-    """Counts values by size: bucket n counts the values up to bound n and above bound n - 1.
+    """Counts values by size: bucket n counts the values up to bound n and above bound n - 1. The
+    last bucket counts the values above all bounds.
 
-    The last bucket counts the values above all bounds. `exemplars` has, for each bucket, the last
-    value that came with a trace, and the id of that trace.
+    `exemplars` has, for each bucket, the last value with a trace, and the id of that trace.
     """
 
     __slots__ = ("bounds", "buckets", "exemplars", "total")
@@ -115,8 +114,7 @@ class Histogram:
         self.exemplars: dict[int, tuple[bytes, float]] = {}
 
     def observe(self, value: float, trace: bytes | None = None) -> None:
-        """Count one value. A value below 0, or NaN, counts as 0, so that the sum never
-        decreases."""
+        """Count one value. A value below 0, or NaN, counts as 0: the sum never decreases."""
         if not value > 0.0:
             value = 0.0
         at = bisect_left(self.bounds, value)
@@ -142,13 +140,11 @@ def _per_purpose(bounds: tuple[float, ...]) -> dict[Purpose, Histogram]:
 
 @dataclass(slots=True)
 class Counters:
-    """All numbers of this process that only grow. Also the calls in flight, the time of the last
-    success, and the greatest `Age` (seconds) of a stale answer since the last
-    `take_oldest_stale`."""
+    """All numbers of this process that only grow, and a few that do not: the calls in flight, the
+    time of the last success, and the greatest `Age` (seconds) of a stale answer."""
 
-    # Hits are counted in `_hits`. Each function that `counting` returns has a reference to one list
-    # of `_hits`, so that a hit looks up no key. The property `requests` adds these counts to
-    # `_requests`.
+    # Each function that `counting` returns has one list of `_hits`, so that a hit looks up no key.
+    # The property `requests` adds these counts to `_requests`.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
@@ -218,7 +214,7 @@ class Counters:
     ) -> None:
         """Count one request that was answered. A `status` outside 200–599 counts as `5xx`.
 
-        The two calls of `Histogram.observe` are written out here, because a call costs time.
+        `Histogram.observe` is written out here, because a call costs time.
         """
         self._requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
         times = self.request_seconds[outcome]
@@ -235,11 +231,10 @@ class Counters:
                 self._note_stale(age)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function to call for each hit with this outcome, tier and status. It counts the hit in
-        all tables, also in the table of clients.
+        """A function that counts one hit with this outcome, tier and status.
 
-        The function has the same effect as `count_request` and `count_client`, but is faster.
-        `counting` looks up the tables once for all these hits.
+        It has the same effect as `count_request` and `count_client`, but is faster: the tables are
+        looked up once for all these hits.
         """
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age
@@ -281,8 +276,8 @@ class Counters:
         return count_stale if outcome in STALE else count
 
     def take_oldest_stale(self) -> float | None:
-        """The greatest age (seconds) of a stale answer since the last call of this method; None if
-        there was no stale answer."""
+        """The greatest age (seconds) of a stale answer since the last call of this method. None if
+        there was none."""
         oldest, self.oldest_stale = self.oldest_stale, None
         return oldest
 
@@ -291,8 +286,7 @@ class Counters:
             self.oldest_stale = age
 
     def count_client(self, client: str, result: str) -> None:
-        """Count a client's request. The client's first request also adds the client's other
-        results, each with the count 0."""
+        """Count a client's request. All other results of a new client are added at 0."""
         try:
             self._clients[client, result] += 1
         except KeyError:
@@ -312,12 +306,12 @@ class Counters:
             self.orders.setdefault((order, operator), 0)
 
     def know_spans(self) -> None:
-        """Add all results of spans at 0. Called if this process sends spans."""
+        """Add all results of spans at 0. Called only if this process sends spans."""
         self.spans.update(dict.fromkeys(SpanFate, 0))
 
     def _meet(self, client: str) -> str:
-        """The name under which the client is counted (`other` if there are too many clients). Adds
-        all results of that name at 0."""
+        """The name under which the client is counted: `other` if there are too many clients. Adds
+        all its results at 0."""
         if (client, _SERVED) in self._clients:
             return client
         name = client if len(self._clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS

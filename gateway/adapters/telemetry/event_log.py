@@ -1,10 +1,8 @@
 """Logs events without credentials, limits the number of lines, and remembers the last events.
 
-The `Journal` remembers the last events of each training, for /explain. The trainings, the events of
-each training, and the bytes are bounded. The journal has fetches, orders and sweeps, but no hits.
-
-The counts for the metrics are in the module `counters`. `Events` and `Trail` never raise, because a
-request must not fail if an event cannot be logged.
+The `Journal` has the last events of each training, for /explain: fetches, orders and sweeps, but no
+hits. `Events` and `Trail` never raise, because a request must not fail if an event cannot be
+logged.
 """
 
 from __future__ import annotations
@@ -23,18 +21,16 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
-# For each name of an event, at most this many events are remembered. Frequent events therefore do
-# not displace others.
+# The most events of one name that are remembered. So frequent events do not displace others.
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
-# The most windows (see `_Window`) that are kept. Each event and key has one. A key is a reason, or
-# a name such as a tenant's. The bound protects memory.
+# The most windows (`_Window`) that are kept. The bound protects memory.
 _MOST_REASONS = 1_000
 
 
 class Log(Protocol):
-    """Receives events with their fields. structlog's bound logger is such a log."""
+    """Receives events with their fields, as structlog's bound logger does."""
 
     def log(self, level: int, event: str, **fields: object) -> object:
         """Write the event, if lines of this level are written."""
@@ -43,8 +39,11 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event that was not suppressed, with a level above debug. `time` is in seconds since the
-    Unix epoch. `number` is the number of such events so far, this one included."""
+    """An event that was not suppressed, with a level above debug.
+
+    number  which such event of this process it is, from 1
+    time    seconds since the Unix epoch
+    """
 
     number: int
     time: float
@@ -54,8 +53,8 @@ class Happening:
 
 @dataclass(slots=True)
 class _Window:
-    """How many lines of one event and key were written, and how many were suppressed, since `start`
-    (monotonic)."""
+    """The lines of one event and key since `start` (monotonic): how many were written, how many
+    not."""
 
     start: float
     lines: int = 0
@@ -63,8 +62,7 @@ class _Window:
 
 
 class Events:
-    """Logs events, and limits the number of lines of each event. The names of events have the form
-    `area.happened`."""
+    """Logs events, and limits the lines of each. Names of events have the form `area.happened`."""
 
     def __init__(self, clock: Clock, log: Log) -> None:
         self._clock = clock
@@ -84,11 +82,10 @@ class Events:
         every: float = _WINDOW,
         **fields: object,
     ) -> None:
-        """Log an event. In `every` seconds (1 by default), at most `per_second` lines with this
-        event and `key` are written. The key is the field `reason` by default.
+        """Log an event, but at most `per_second` lines of this event and `key` in `every` seconds.
 
-        If lines were suppressed, the next line with this event and key has the number of suppressed
-        lines in the field `suppressed`.
+        The key is the field `reason` by default. If lines were suppressed, the next line of this
+        event and key says how many, in the field `suppressed`.
         """
         with suppress(Exception):
             name = (event, key or str(fields.get("reason", "")))
@@ -109,8 +106,7 @@ class Events:
         return sorted(found, key=lambda each: each.number, reverse=True)
 
     def _admit(self, key: tuple[str, str], per_second: int, every: float) -> int | None:
-        """The number of suppressed lines to report with this line. None if this line is suppressed
-        too."""
+        """How many suppressed lines to report with this line. None: this line is suppressed too."""
         now = self._clock.monotonic()
         window = self._windows.get(key)
         suppressed = 0
@@ -143,7 +139,7 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 # The id for events that concern all trainings, for example a purge.
 EVERYBODY: Final = "*"
 
-# Bytes that Python's objects take for a `_Page` and for a `Noted`, without the texts in them.
+# Bytes that a `_Page` and a `Noted` take without the texts in them.
 _PAGE: Final = 1_100
 _EVENT: Final = 620
 # Bytes that a training takes with its first event, if the texts are short.
@@ -153,9 +149,7 @@ _FIRST: Final = _PAGE + _EVENT + 200
 @dataclass(slots=True)
 class Noted:
     """An event, and how often it happened in a row. Times are seconds since the Unix epoch.
-
-    `partition` is None for an event that concerns all partitions.
-    """
+    `partition` is None if the event concerns all partitions."""
 
     event: str
     partition: str | None
@@ -184,8 +178,8 @@ class _Page:
 
 
 class Journal:
-    """Remembers the last events of each training. If there are too many trainings or bytes, the
-    training that had no event for the longest time is forgotten first."""
+    """Remembers the last events of each training, within bounds. Beyond them it forgets the
+    training that had no event for the longest time."""
 
     def __init__(
         self, clock: Clock, *, most_ids: int = MOST_IDS, most_bytes: int = MOST_BYTES
@@ -211,10 +205,11 @@ class Journal:
         is_routine: bool = False,
         **fields: object,
     ) -> None:
-        """Remember an event. If it repeats the training's last event, count that event once more.
+        """Remember an event. If it repeats the training's last event, that event is only counted
+        once more.
 
-        An event that `is_routine` (for example each sweep) happens to all trainings. It does not
-        count when the journal looks for the training that had no event for the longest time.
+        An event that `is_routine` (for example each sweep) happens to all trainings, so it does not
+        protect its training from being forgotten.
         """
         now = self._clock.now()
         page = self._page(training_id)
@@ -234,8 +229,9 @@ class Journal:
 
     def of(self, training_id: str, partition: str | None = None) -> list[Noted]:
         """The last events of the training, and those that concern all trainings, the newest first.
-        With `partition`, only the events of that partition and those that concern all
-        partitions."""
+
+        With `partition`, only those of that partition, and those that concern all partitions.
+        """
         found = [
             noted
             for name in dict.fromkeys((training_id, EVERYBODY))
@@ -295,9 +291,8 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # If the journal is full and has no event of this training yet, an event of this training
-        # pushes out all events of another training. A sweep must not cause that, because it meets
-        # every training again and again.
+        # A sweep meets every training again and again. In a full journal, each new training makes
+        # it forget another one. So a sweep adds none there.
         if self.journal.knows_or_has_room(key.training_id):
             self.note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
 
@@ -310,7 +305,7 @@ class Trail:
         is_routine: bool = False,
         **fields: object,
     ) -> None:
-        """Remember an event of a training. The id `*` means all trainings. `is_routine`: see
+        """Remember an event of a training. The id `*` means all trainings. For `is_routine` see
         `Journal.note`."""
         with suppress(Exception):
             self.journal.note(training_id, event, partition, is_routine=is_routine, **fields)

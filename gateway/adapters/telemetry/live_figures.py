@@ -1,10 +1,7 @@
-"""Figures for the live page and /status.
+"""Figures for the live page and /status: those since the start, those of the last minute, and rows.
 
-There are figures since the start, and figures of the last minute. There are also rows. A row has
-the figures of two seconds, and the rows of the last 15 minutes are kept.
-
-The number of rows is bounded. Making a row takes a tenth of a millisecond. Requests do no work for
-the rows.
+A row has the figures of two seconds. The rows of the last 15 minutes are kept. Making a row takes a
+tenth of a millisecond, and requests do no work for it.
 """
 
 from __future__ import annotations
@@ -36,9 +33,8 @@ HITS = (
 
 
 def figures(counters: Counters) -> dict[str, float | int]:
-    """The figures since the start of this replica. Some names have a dot, for example
-    `requests.fresh`. Such a figure is a part or a quantile of the figure that is named before the
-    dot."""
+    """The figures since the start of this replica. A name with a dot, such as `requests.fresh`, is
+    a part or a quantile of the figure before the dot."""
     outcomes = by_outcome(counters)
     calls = {
         purpose: sum(histogram.buckets) for purpose, histogram in counters.call_seconds.items()
@@ -75,8 +71,7 @@ def by_outcome(counters: Counters) -> dict[Outcome, int]:
 
 
 def hit_rate(outcomes: Mapping[Outcome, int]) -> float:
-    """The share of hits among the requests that were not rejected; 0.0 if there were no such
-    requests."""
+    """The share of hits among the requests that were not rejected. 0.0 if there were none."""
     asked = sum(count for outcome, count in outcomes.items() if outcome is not Outcome.REJECTED)
     return sum(outcomes[outcome] for outcome in HITS) / asked if asked else 0.0
 
@@ -85,8 +80,8 @@ def quantile(histograms: Sequence[Histogram], share: float) -> float:
     """The value that a `share` of all observations does not exceed, in the unit of the histograms.
     0.0 if there are no observations.
 
-    There is at least one histogram, and all have the same bounds. Within a bucket the value is
-    interpolated linearly, as in Prometheus. A value above the last bound counts as that bound.
+    All histograms (at least one) have the same bounds. Within a bucket the value is interpolated
+    linearly, as in Prometheus. A value above the last bound counts as that bound.
     """
     bounds = histograms[0].bounds
     counts = [sum(h.buckets[at] for h in histograms) for at in range(len(bounds) + 1)]
@@ -96,12 +91,10 @@ def quantile(histograms: Sequence[Histogram], share: float) -> float:
 def quantile_of(
     bounds: Sequence[float], counts: Sequence[int], share: float, most: float = math.inf
 ) -> float:
-    """As `quantile`, for the buckets of one histogram. The last bucket has the observations above
-    all bounds.
+    """As `quantile`, for the buckets of one histogram. The last bucket is above all bounds.
 
-    `most` is a value that no observation should exceed. If it lies in the bucket of the result, the
-    result does not exceed it. It has no effect on a result in a bucket that begins at or above
-    `most`.
+    `most` is a value that no observation exceeds. A result whose bucket contains `most` does not
+    exceed it.
     """
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):
@@ -166,9 +159,11 @@ class Totals:
 
 
 class History:
-    """Takes a row of figures every two seconds, and keeps the rows of the last 15 minutes. `read`
-    returns the gauges, None if they cannot be read. A response older than `lifetime` seconds is
-    stale. `lifetime` is infinite if each entry has a lifetime of its own."""
+    """Takes a row of figures every two seconds, and keeps the rows of the last 15 minutes.
+
+    read      returns the gauges, None if they cannot be read
+    lifetime  age in seconds beyond which a response is stale (infinite: each has its own)
+    """
 
     def __init__(
         self,
@@ -207,8 +202,8 @@ class History:
         return _totals(self._counters).since(self._totals[0])
 
     def oldest_stale(self) -> float | None:
-        """The age of the oldest stale answer of the last minute, in seconds. None if there was no
-        stale answer."""
+        """The age in seconds of the oldest stale answer of the last minute. None if there was
+        none."""
         ages = (*self._oldest_stale, self._counters.oldest_stale)
         return max((age for age in ages if age is not None), default=None)
 
@@ -217,8 +212,8 @@ class History:
         return max(self._lifetime, self.oldest_stale() or 0.0)
 
     def after(self, taken: int) -> dict[str, list[float | None]]:
-        """The rows after the first `taken` rows, as far as they are still in memory. The result has
-        a list for each column."""
+        """The rows after the first `taken` rows, as far as they are kept: a list for each
+        column."""
         count = min(max(self.taken - taken, 0), len(self._rows))
         rows = list(self._rows)[len(self._rows) - count :]
         return {name: [row[at] for row in rows] for at, name in enumerate(NAMES)}
@@ -237,8 +232,8 @@ class History:
         )
 
     def _budget(self) -> tuple[float | None, float | None]:
-        """The calls a minute that all tenants together may make, and the calls that are free now.
-        Both are None if a tenant has no limit, or if the gauges cannot be read."""
+        """The calls a minute that all tenants together may make, and those that are free now. Both
+        None if a tenant has no limit, or if the gauges cannot be read."""
         readings = self._read()
         views = () if readings is None else tuple(readings.budgets.values())
         limits = [view.limit * _MINUTE / view.window for view in views if view.limit is not None]

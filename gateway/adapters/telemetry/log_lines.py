@@ -1,13 +1,11 @@
-"""The log. It writes the gateway's events (which come through structlog), the access log, and the
-messages of libraries as lines of one form: JSON for machines, or text for people.
+"""The log: events of the gateway (through structlog), the access log and messages of libraries, as
+lines of one form: JSON for machines, or text for people.
 
-Each line is buffered, and a thread writes it. So no other code waits for the reader of the log. The
-buffer is bounded. Lines that do not fit, or that cannot be written, are lost and counted, and no
-error is raised.
+No other code waits for the reader of the log. Lines that do not fit into the bounded buffer, or
+that cannot be written, are lost and counted.
 
 A value may come from any caller. In both forms a value cannot end its line, begin another line, or
-move the cursor of a terminal. The names of events are in the code where the events happen. Only two
-events have their names here.
+move the cursor of a terminal.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ logger = structlog.get_logger("gateway")
 # Below this level the HTTP libraries log headers, which contain credentials.
 _LIBRARIES_FROM = logging.WARNING
 _STANDARD_OUTPUT = 1
-# At its end the process waits at most this many seconds for its last lines to be written.
+# Seconds that the process waits at its end for its last lines to be written.
 _LAST_LINES = 1.0
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
@@ -45,8 +43,11 @@ _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) -> Lines:
     """Send all that is logged in this process to `sink` as lines.
 
-    `form` is `json` or `console`, `level` is a word such as `info`, and `now` returns seconds since
-    the Unix epoch. Returns the `Lines`, which `AccessLog` needs because it does not use structlog.
+    form   `json` or `console`
+    level  a word such as `info`
+    now    returns seconds since the Unix epoch
+
+    Returns the `Lines`, which `AccessLog` needs because it does not use structlog.
     """
     lines = Lines(form, now, sink)
     structlog.configure(
@@ -66,8 +67,8 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
 def configure_standard_output(
     form: str, level: str, *, now: Callable[[], float], on_lost: Callable[[], None]
 ) -> Lines:
-    """As `configure`, with standard output as the sink. No code waits for the reader of the output,
-    so lines may be lost. `on_lost` is called for each lost line, in any thread."""
+    """As `configure`, with standard output as the sink. `on_lost` is called for each lost line, in
+    any thread."""
     writer = standard_output()
     lines = configure(form, level, now=now, sink=writer)
     writer.report(partial(_lost_line, lines), on_lost)
@@ -77,7 +78,7 @@ def configure_standard_output(
 @cache
 def standard_output() -> LineWriter:
     """The only writer of this process. It writes its last lines when the process ends."""
-    # If the process was started without standard output, descriptor 1 may belong to a connection.
+    # Without standard output, descriptor 1 may belong to a connection.
     descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else _STANDARD_OUTPUT
     writer = LineWriter(descriptor)
     atexit.register(writer.flush, _LAST_LINES)
@@ -89,7 +90,7 @@ def _lost_line(lines: Lines, count: int) -> bytes:
 
 
 class _Out:
-    """Receives finished records from structlog. The methods of all levels do the same."""
+    """Receives finished records from structlog."""
 
     def __init__(self, lines: Lines) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = lines.write
@@ -154,7 +155,7 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 class Sink(Protocol):
-    """The place to which lines are written: a `LineWriter`, or any unbuffered file."""
+    """A place for lines: a `LineWriter`, or any unbuffered file."""
 
     def write(self, line: bytes, /) -> object:
         """Take the whole line."""
@@ -199,8 +200,8 @@ def conceal(text: str) -> str:
 
 
 def render_json(record: Record) -> bytes:
-    """One JSON object, in ASCII, because some readers take U+2028 and similar characters for the
-    end of a line."""
+    """One JSON object, in ASCII: some readers take U+2028 and similar characters for the end of a
+    line."""
     with suppress(UnicodeEncodeError):  # a lone surrogate; json.dumps below escapes it
         line = _encoder.encode(record)
         if line.isascii() and b"\x7f" not in line:
@@ -232,8 +233,7 @@ def _printable(row: str) -> str:
 
 # The most bytes that may wait to be written.
 _MOST: Final = 4 * 2**20
-# A pipe does not divide a write of at most this many bytes, even if several processes write to the
-# pipe.
+# A pipe does not divide a write of at most this many bytes, even if several processes write to it.
 _PIECE: Final = select.PIPE_BUF
 
 
@@ -245,9 +245,7 @@ def _count_nothing() -> None: ...
 
 
 class LineWriter:
-    """A sink whose `write` never waits for the descriptor.
-
-    Each line is buffered, and a thread writes it. The thread is started for the first line.
+    """A sink whose `write` never waits for the descriptor: a thread writes the lines.
 
     After a line was dropped, all further lines are dropped until the buffer is empty. Lines that
     cannot be written (a closed pipe, a full disk) are lost too. As soon as lines can be written
@@ -259,8 +257,8 @@ class LineWriter:
         self._most = most
         self._lost_line: Callable[[int], bytes] = _say_nothing
         self._on_lost: Callable[[], None] = _count_nothing
-        # Python may run a finalizer in a thread that has locked this condition, and the finalizer
-        # may write a log line. For this reason a thread can lock the condition twice.
+        # The thread that has locked a condition may lock it again (Python's default). A finalizer
+        # may run in that thread, and may write a log line.
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._size = 0
@@ -270,8 +268,8 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def report(self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]) -> None:
-        """Set the two functions for lost lines. `lost_line` makes the line that says how many lines
-        were lost. `on_lost` is called for each lost line, in any thread."""
+        """Set the two functions for lost lines. `lost_line` makes the line that says how many were
+        lost. `on_lost` is called for each one, in any thread."""
         with self._changed:
             self._lost_line, self._on_lost = lost_line, on_lost
 
@@ -309,7 +307,7 @@ class LineWriter:
 
     def _take(self) -> tuple[list[bytes], int]:
         """The next lines to write, and how many lost lines to report before them (0 while further
-        lines are dropped). Waits until there is a line to write or a line was dropped."""
+        lines are dropped). Waits until a line is buffered or dropped."""
         with self._changed:
             if not self._lines and not self._is_dropping:
                 self._is_idle = True
@@ -334,7 +332,7 @@ class LineWriter:
 
 
 def _put(descriptor: int, block: bytes) -> bool:
-    """Write the whole block, however long that takes. Returns False if it cannot be written."""
+    """Write the whole block, however long that takes. False if it cannot be written."""
     rest = memoryview(block)
     try:
         while rest:

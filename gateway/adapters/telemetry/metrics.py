@@ -1,7 +1,6 @@
 """The name, the help text, the labels and the source of each metric.
 
-The collector reads the sources when Prometheus asks for the metrics (a scrape). Nothing is counted
-here.
+Nothing is counted here. The sources are read when Prometheus asks for the metrics (a scrape).
 """
 
 from __future__ import annotations
@@ -172,8 +171,7 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
 )
 
 
-# `list` copies a table of counts in one step. So it would do no harm if a scrape ran in another
-# thread while the event loop counts.
+# `list` copies a table of counts in one step, in case a scrape runs in another thread.
 def _rows(counts: Mapping[T, int]) -> list[Row]:
     return [(labels, count) for labels, count in list(counts.items())]
 
@@ -191,8 +189,7 @@ class GaugeReadings:
     """The state of this replica now. A value that this replica does not have is None, and has no
     series.
 
-    budgets          the keys are the names of tenants. If they were partitions, there could be a
-                     series for each credential, because a credential may have its own partition.
+    budgets          by tenant. By partition there could be a series for each credential.
     loop_lag         seconds, see `LoopLag`
     sweep_confirmed  age (seconds) of the oldest confirmation of an entry by the API's list
     """
@@ -213,7 +210,6 @@ class GaugeReadings:
     mode: Mode = Mode.NORMAL
 
 
-# A gauge whose value is None has no series.
 GAUGES: Table[GaugeReadings] = (
     (
         "gateway_upstream_circuit_state",
@@ -333,8 +329,7 @@ Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 class CountersCollector(Collector):
-    """Hands the numbers to prometheus-client. If `readings` returns None, the metrics of `GAUGES`
-    are left out."""
+    """Hands the numbers to prometheus-client. If `readings` returns None, `GAUGES` are left out."""
 
     def __init__(
         self, counters: Counters, version: str, readings: Callable[[], GaugeReadings | None]
@@ -344,8 +339,7 @@ class CountersCollector(Collector):
         self._readings = readings
 
     def collect(self) -> Iterator[Metric]:
-        """One family (a metric with all its series) for each metric that can be read. If a value is
-        None, its family has no series."""
+        """One family (a metric with all its series) for each metric that can be read."""
         yield InfoMetricFamily("gateway_build", "What runs here.", {"version": self._version})
         yield from _families(CounterMetricFamily, COUNTS, self._counters)
         yield from self._timings()
@@ -363,8 +357,7 @@ class CountersCollector(Collector):
 
 
 def registry_of(collector: CountersCollector) -> CollectorRegistry:
-    """A registry with the gateway's metrics and those of the process. The registry is not the
-    library's global one."""
+    """A registry of its own with the gateway's metrics and those of the process."""
     registry = CollectorRegistry()
     registry.register(collector)
     ProcessCollector(registry=registry)
@@ -375,7 +368,11 @@ def registry_of(collector: CountersCollector) -> CollectorRegistry:
 
 def encode(registry: CollectorRegistry, accept: str) -> tuple[Iterator[bytes], str]:
     """The body of a scrape, and its content type: OpenMetrics if `accept` asks for it, otherwise
-    text. Each family is a piece of the body, so that requests can run between two pieces."""
+    text.
+
+    Each family (a metric with all its series) is a piece, so that requests can run between two
+    pieces.
+    """
     encoder, content_type = choose_encoder(accept)
     return _pieces(registry, encoder), content_type
 
@@ -408,8 +405,8 @@ def _families(
 
 
 def _buckets(histogram: Histogram) -> list[Bucket]:
-    """The cumulative counts by upper bound. A bucket may have an exemplar (its last value that
-    belongs to a trace). Only the OpenMetrics form of a scrape shows exemplars."""
+    """The cumulative counts by upper bound. An exemplar is a bucket's last value with a trace. Only
+    OpenMetrics shows it."""
     bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
     exemplars = dict(histogram.exemplars)
     counts = accumulate(histogram.buckets)
@@ -420,6 +417,5 @@ def _buckets(histogram: Histogram) -> list[Bucket]:
 
 
 def _exemplar(trace: bytes, seconds: float) -> Exemplar:
-    """An exemplar without a time. The scraper takes the time at which it first sees the
-    exemplar."""
+    """An exemplar without a time: the scraper takes the time at which it first sees it."""
     return Exemplar({"trace_id": trace.decode("ascii")}, seconds)

@@ -1,7 +1,6 @@
 """The Observer: its methods change counts, log events, and note events in the journal.
 
-`metrics` has the names of the numbers. This module has the names and levels of the events that it
-logs.
+The names and levels of the events are here, the names of the numbers in `metrics`.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# The most lines a second for one event, if its lines differ (for example by the training).
+# The most lines a second for one event whose lines differ (for example by the training).
 _BURST = 20
 # The most faults of a file that one log line names.
 _MOST_FAULTS = 20
@@ -149,7 +148,7 @@ class Telemetry(Trail):
         self.events.emit(INFO, "access.refused", reason=reason, **known)
 
     def clients_known(self, names: Iterable[str]) -> None:
-        """These clients are known. Their series exist from now on."""
+        """Create the series of these clients."""
         for name in names:
             self.counters.know_client(name)
 
@@ -169,7 +168,7 @@ class Telemetry(Trail):
     # ---- operators
 
     def operators_known(self, names: Iterable[str]) -> None:
-        """These operators are known. Their series exist from now on."""
+        """Create the series of these operators."""
         for name in names:
             self.counters.know_operator(name)
 
@@ -183,8 +182,8 @@ class Telemetry(Trail):
         self.events.emit(ERROR, "tokens.refused", per_second=_BURST, count=len(faults), faults=told)
 
     def ordered(self, order: Right, operator: str, **told: Any) -> None:
-        """An order was carried out. `told` has the parameters of the order, and how many replicas
-        confirmed it."""
+        """An order was carried out. `told` has its parameters, and how many replicas confirmed
+        it."""
         self.counters.count_order(order, operator)
         self.events.emit(
             INFO, "order.done", per_second=_BURST, order=order, operator=operator, **told
@@ -217,7 +216,7 @@ class Telemetry(Trail):
         self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        # Each change of the mode was ordered by an operator, so no line should be suppressed.
+        # An operator ordered each change of the mode, so no line should be suppressed.
         ordered = _by(operator)
         self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode, **ordered)
         self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
@@ -264,7 +263,7 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
-        # If a version is far in the future, a person has to correct it. No other event reports it.
+        # A person has to correct a version that is far in the future. No other event reports it.
         level = WARNING if reason is NotStoredReason.FUTURE_VERSION else DEBUG
         self.events.emit(
             level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
@@ -301,8 +300,8 @@ class Telemetry(Trail):
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1
-        # During an outage, operations fail several times a second. `redis.away` and `redis.back`
-        # log the outage.
+        # In an outage operations fail several times a second. `redis.away` and `redis.back` log the
+        # outage.
         self.events.emit(
             WARNING, "redis.failed", key=operation, every=_SELDOM, operation=operation, why=why
         )
@@ -326,8 +325,8 @@ class Telemetry(Trail):
         )
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """If `seconds` is None, the settings switch the sweep off, which is no fault. Otherwise the
-        sweep does not use the list of the API for this many seconds. The cause may be a fault."""
+        """If `seconds` is None, the settings switch the sweep off. Otherwise the sweep does not use
+        the API's list for so many seconds, perhaps because of a fault."""
         tenant = tenant or _ALL
         if seconds is None:
             self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
@@ -370,7 +369,7 @@ class Telemetry(Trail):
     # ---- traces
 
     def spans_known(self) -> None:
-        """Traces are sent. The series of spans exist from now on."""
+        """Create the series of spans, because traces are sent."""
         self.counters.know_spans()
 
     def spans_ended(self, result: SpanFate, count: int, why: str) -> None:
@@ -381,7 +380,7 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "tracing.spans-lost", every=_SELDOM, **told)
 
     def read(self) -> GaugeReadings | None:
-        """The gauges now, or None if they cannot be read. A scrape without gauges is better than no
+        """The gauges now. None if they cannot be read: a scrape without gauges is better than no
         scrape."""
         if self.gauges is None:
             return None
@@ -392,5 +391,4 @@ class Telemetry(Trail):
 
 
 def _by(operator: str | None) -> dict[str, Any]:
-    """The field with the operator, if there was an order."""
     return {} if operator is None else {"operator": operator}
