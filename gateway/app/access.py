@@ -1,9 +1,5 @@
 """Builds the parts that know the callers and the operators, from the settings, the clients file and
-the tokens file. If a file changes while the gateway runs, these parts get the new content.
-
-`gateway.settings` reads the files. This module is in `app`, because only `app` reads the clock and
-replaces parts that run.
-"""
+the tokens file. If a file changes while the gateway runs, these parts get the new content."""
 
 from __future__ import annotations
 
@@ -37,8 +33,11 @@ from gateway.settings import (
 
 @dataclass(slots=True)
 class Admission:
-    """The parts that depend on the clients file. `started` is the content of the file when the
-    process started, None if there is no clients file."""
+    """The parts that depend on the clients file.
+
+    started   the content of the file at the start, None if there is no clients file
+    reloaded  whether its last version is used, None if there is no clients file
+    """
 
     callers: Callers
     rates: OwnRates
@@ -53,8 +52,8 @@ class Admission:
 
 
 def admission_of(settings: Settings) -> Admission:
-    """The admission at the start. Raises SettingsFault if the clients file was changed after the
-    settings were checked, and has a fault now."""
+    """The admission at the start. Raises SettingsFault if the clients file got a fault after the
+    settings were checked."""
     path = _clients_file(settings)
     if path is None:
         return Admission(Callers(_access_of(settings)), OwnRates())
@@ -88,9 +87,8 @@ def _text(secret: SecretStr | None) -> str | None:
 def clients_watch(
     settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[ClientsGiven] | None:
-    """The watch that reads the clients file again when the file changes. If a new version has
-    faults, it is not used, and `reloaded` becomes False. Returns None if there is no
-    clients file."""
+    """The watch that reads the clients file again when it changes, None if there is no such file. A
+    new version with faults is not used, and sets `reloaded` to False."""
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
     path = _clients_file(settings)
@@ -115,8 +113,7 @@ def clients_watch(
 
 @dataclass(slots=True)
 class OperatorAccess:
-    """The operators. `started` is the content of the tokens file when the process started, None if
-    there is no tokens file."""
+    """The operators. `started` and `reloaded` are as in Admission, for the tokens file."""
 
     operators: Operators
     started: TokensGiven | None = None
@@ -124,8 +121,8 @@ class OperatorAccess:
 
 
 def operator_access_of(settings: Settings) -> OperatorAccess:
-    """The operators at the start. Raises SettingsFault if the tokens file was changed after the
-    settings were checked, and has a fault now."""
+    """The operators at the start. Raises SettingsFault if the tokens file got a fault after the
+    settings were checked."""
     admin = settings.admin
     token = None if admin.token is None else admin.token.get_secret_value()
     if admin.tokens_file is None:
@@ -137,9 +134,7 @@ def operator_access_of(settings: Settings) -> OperatorAccess:
 def tokens_watch(
     settings: Settings, access: OperatorAccess, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[TokensGiven] | None:
-    """The watch that reads the tokens file again when the file changes. If a new version has
-    faults, it is not used, and `reloaded` becomes False. Returns None if there is no
-    tokens file."""
+    """As `clients_watch`, for the tokens file."""
     telemetry.operators_known(access.operators.names)
     path = settings.admin.tokens_file
     if path is None or access.started is None:
@@ -165,12 +160,11 @@ G = TypeVar("G")
 
 
 class FileWatch(Generic[G]):
-    """Gives the content of the file to `take` when the content changes. If the new content has
-    faults, only `refuse` is called, with the faults. `started` is the content when the process
-    started.
+    """Gives the content of the file to `take` when it changes, or its faults to `refuse`. `started`
+    is the content when the process started.
 
-    A change is used only if two looks in a row find the same content. A half-written file is
-    therefore not used.
+    A change is used only if two looks in a row find the same content, so that no half-written file
+    is used.
     """
 
     def __init__(

@@ -1,6 +1,4 @@
-"""The real clock, random numbers, and ids of requests. `LoopLag` measures how late the event loop
-wakes a task that sleeps. `flow` and the adapters get the clock as a parameter.
-"""
+"""The real clock, random numbers, ids of requests, and the measured lag of the event loop."""
 
 from __future__ import annotations
 
@@ -15,11 +13,11 @@ from gateway.ports import Clock
 
 
 class SystemClock:
-    """The clock of this process. This clock follows Redis' clock, if there is a Redis.
+    """The clock of this process. It follows Redis' clock, if there is a Redis.
 
-    `now` is the monotonic clock plus an offset. So a change of the machine's clock makes no entry
-    younger or older. `learn` may change the offset. `wall` is the machine's clock, which is read
-    once; tests pass a wrong one.
+    `now` is the monotonic clock plus an offset, which `learn` may change. So a change of the
+    machine's clock makes no entry younger or older. `wall` is the machine's clock, read once; tests
+    pass a wrong one.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
@@ -29,7 +27,7 @@ class SystemClock:
         """Seconds since the Unix epoch on the shared clock."""
         return time.monotonic() + self.offset
 
-    # Seconds for durations. This is Python's own function, because each hit calls it several times.
+    # Seconds for durations. Python's own function, because each hit calls it several times.
     monotonic = staticmethod(time.monotonic)
 
     def jitter(self) -> float:
@@ -41,11 +39,8 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def learn(self, redis_seconds: float, round_trip: float) -> None:
-        """Note Redis' time, which was read within the last `round_trip` seconds.
-
-        If Redis' time differs from `now` by `round_trip` or less, the offset stays the same,
-        because the difference may come from the round trip alone.
-        """
+        """Note Redis' time, which was read within the last `round_trip` seconds. A difference from
+        `now` of `round_trip` or less is ignored: it may come from the round trip alone."""
         sample = redis_seconds + round_trip / 2.0 - time.monotonic()
         if abs(sample - self.offset) > round_trip:
             self.offset = sample
@@ -56,8 +51,8 @@ _DIGITS = 32
 
 
 def ids() -> Iterator[bytes]:
-    """Endless random ids of 128 bits, as hex digits. The operating system is asked for many ids at
-    once, because asking for each one would make hits slower."""
+    """Endless random ids of 128 bits, as hex digits. Many are taken from the operating system at
+    once, because one at a time would make hits slower."""
     while True:
         digits = token_hex(_AT_ONCE * _DIGITS // 2).encode("ascii")
         for start in range(0, len(digits), _DIGITS):
@@ -70,9 +65,7 @@ _SAMPLES = 60
 
 class LoopLag:
     """Measures the delay of the event loop, while `watch` runs. `worst` is the longest delay in the
-    last 15 seconds. Scrapes are rare, and the last delay alone would not show a stall between two
-    scrapes.
-    """
+    last 15 seconds, because a scrape would rarely meet a stall."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -81,8 +81,8 @@ from gateway.settings import (
 )
 
 _LEASE = 3.0
-# The size of the smallest entries (bytes). `l1.max_bytes` divided by this size is the number of
-# version floors that the ledger keeps. The ledger is the shared store of a process without Redis.
+# The size of the smallest entries in bytes. `l1.max_bytes` divided by it is the number of version
+# floors that the ledger (the shared store of a process without Redis) keeps.
 _SMALLEST_ENTRY = 1_500
 _FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
@@ -178,7 +178,6 @@ def _watches(
     admission: Admission,
     operators: OperatorAccess,
 ) -> tuple[FileWatch[ClientsGiven] | FileWatch[TokensGiven], ...]:
-    """The watches that read the clients file and the tokens file again while the process runs."""
     clients = clients_watch(settings, admission, clock, telemetry)
     tokens = tokens_watch(settings, operators, clock, telemetry)
     return tuple(watch for watch in (clients, tokens) if watch is not None)
@@ -205,9 +204,9 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:
-    """The rules for entries: those of the settings, or those of the upstream's headers. HTTP has
-    different rules for private and for shared caches. With the upstream's headers, the cache counts
-    as private if each caller has a partition of its own."""
+    """The rules for entries: those of the settings, or those of the upstream's header fields. The
+    latter differ for private and for shared caches. This cache is private if each caller has its
+    own partition."""
     access, windows = admission.callers.access, windows_of(settings)
     vary = not isinstance(access, Open)
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -254,8 +253,8 @@ def _shared(
 
 
 def floors_for(max_bytes: int) -> int:
-    """How many version floors a process without Redis keeps if its L1 has `max_bytes`. The floors
-    need additional memory: about a third of `max_bytes`."""
+    """How many version floors a process without Redis keeps if its L1 has `max_bytes`. They need
+    about a third of `max_bytes` in addition."""
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
 
@@ -270,8 +269,8 @@ def _together(
     redis: Connection | None,
     shared: SharedStore,
 ) -> tuple[Lease, Bus]:
-    """The lease and the bus. Both use the same name for this replica, because the results of leases
-    arrive on the bus."""
+    """The lease and the bus. Both name this replica alike: the results of leases arrive on the
+    bus."""
     if redis is None or not isinstance(shared, RedisStore):
         return AloneLease(shared), AloneBus()
     replica, endings, prefix = _new_epoch(), Endings(), settings.redis.prefix
@@ -299,15 +298,13 @@ def _together(
 
 
 def _has_partition_invalidations(settings: Settings) -> bool:
-    """Whether a refused token invalidates the partition of the token. This is so if callers send
-    their own tokens."""
+    """Whether a refused token invalidates its partition: only if callers send their own tokens."""
     return settings.access.mode is AccessMode.PASSTHROUGH
 
 
 def _alone(settings: Settings) -> float:
-    """The number of seconds for which a replica that has lost Redis may serve its stored entries
-    without a call to the upstream. The time begins when the other replicas no longer count the
-    replica as alive (see Membership)."""
+    """Seconds for which a replica that has lost Redis may serve its entries without a call to the
+    upstream. They begin when the other replicas no longer count it as alive (see Membership)."""
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
 

@@ -1,7 +1,7 @@
 """Findings: what is wrong, whose fault it is, and what to do, in sentences.
 
-Findings follow from the figures of the last minute and the present gauges. They tell a person
-about one process. The alerts of `dashboards/` notify people, and use figures of longer times.
+They follow from the figures of the last minute and the present gauges, and tell a person about one
+process. The alerts of `dashboards/` notify people, from figures of longer times.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.vocabulary import Circuit, FailureReason, Mode
 from gateway.ports import Clock
 
-# Share of a minute's requests that may fail before the level is `bad`: ten times the share that the
-# objective allows.
+# Share of a minute's requests that may fail before the level is `bad`: ten times what the objective
+# allows.
 _BEARABLE: Final = 0.01
 # Seconds by which the event loop may be late before requests become slow.
 _SLUGGISH: Final = 0.25
-# If more than this share of a minute's calls bring an invalid body (no training), there is a
-# finding.
+# Share of a minute's calls that may bring an invalid body (no training) before there is a finding.
 _STRANGE: Final = 0.05
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
@@ -57,11 +56,12 @@ _ANY_REMEDY: Final = "See the API's status page. Stored responses are served mea
 class Finding:
     """One finding: what is wrong (or that nothing is wrong), and what to do.
 
-    `level` is `good`, `watch` or `bad`. `whose` is `us`, `upstream`, `redis` or `nobody`. `says`
-    says what is wrong, and `do` says what to do about it. `runbook` is the section of the runbook
-    about this finding. `runbook_url` is the address of this section. If `admin.docs_url` is not
-    set, the address is relative to the admin plane. `since` is in seconds since the Unix epoch,
-    None if it is not known or does not matter.
+    level        `good`, `watch` or `bad`
+    whose        `us`, `upstream`, `redis` or `nobody`
+    says, do     what is wrong, and what to do about it
+    runbook      the section of the runbook
+    runbook_url  its address, relative to the admin plane if `admin.docs_url` is not set
+    since        seconds since the Unix epoch, None if not known or if it does not matter
     """
 
     level: str
@@ -74,8 +74,8 @@ class Finding:
 
 
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
-    """The findings, at least one. The worst is first. In the mode `frozen`, however, the finding
-    about the mode is first."""
+    """The findings, at least one, the worst first. In the mode `frozen` the finding about the mode
+    is first."""
     found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
     found += [*_of_redis(now)]
     asked = sum(minute.requests.values())
@@ -88,7 +88,6 @@ def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
 
 
 def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
-    """The finding that callers get errors, with the likely cause."""
     share = f"{100 * minute.errors / asked:.0f} %" if minute.errors < asked else "All"
     says = f"{share} of the requests of the last minute failed"
     if not causes:
@@ -100,8 +99,8 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
 
 
 def _frozen(minute: Totals, asked: int) -> Finding:
-    """The finding in the mode `frozen`. Its level is lower than `bad`. By ordering the mode, the
-    operator accepted that requests fail if their training is not stored."""
+    """The finding in the mode `frozen`. It is not `bad`: by ordering the mode, the operator
+    accepted that requests fail if their training is not stored."""
     says = _FROZEN
     if minute.errors:
         says += f"; {minute.errors} of {_times(asked, 'request')} failed in the last minute"
@@ -181,8 +180,8 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # If a call for one training gets a body that is refused, the call counts as failed too. The
-    # finding about failed calls (above) includes it, so it is subtracted here.
+    # A call for one training that gets a refused body counts as failed too. The finding above
+    # includes it, so it is subtracted here.
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(
@@ -249,21 +248,21 @@ def _times(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
-# If a finding comes back after at most this many seconds, it is still the same finding. So a
-# failure that happens again and again is one finding.
+# A finding that comes back after at most this many seconds is still the same finding.
 _SAME: Final = 20.0
 
-# The runbook's path below the address of the documents. The admin plane serves the runbook at the
-# same path.
+# The runbook's path below the address of the documents, and on the admin plane.
 _RUNBOOK: Final = "dashboards/RUNBOOK.md"
 
 _Topic = tuple[str, str | None]
 
 
 class Findings:
-    """Judges the figures every two seconds. Two findings are the same if they have the same section
-    of the runbook and the same `whose`. `docs_url` is the address of the documents (None: the
-    gateway serves them)."""
+    """Judges the figures every two seconds. `docs_url` is the address of the documents (None: the
+    gateway serves them).
+
+    Two findings are the same if they have the same section of the runbook and the same `whose`.
+    """
 
     def __init__(
         self,
@@ -286,8 +285,8 @@ class Findings:
             await self._clock.sleep(EVERY)
 
     def now(self) -> list[Finding]:
-        """The findings as `judge` orders them, each with the time when it began and the address of
-        its section."""
+        """The findings in the order of `judge`, each with the time when it began and its runbook
+        section's address."""
         found = judge(self._history.minute(), self._readings())
         moment = self._clock.monotonic()
         for topic in [each for each, (_, last) in self._seen.items() if moment - last > _SAME]:
@@ -295,7 +294,6 @@ class Findings:
         return [self._since(self._linked(each), moment) for each in found]
 
     def _linked(self, finding: Finding) -> Finding:
-        """The finding with the address of its section. The anchor is the name in lower case."""
         if finding.runbook is None:
             return finding
         return replace(finding, runbook_url=f"{self._runbook}#{finding.runbook.lower()}")

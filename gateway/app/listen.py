@@ -25,22 +25,21 @@ from gateway.web.wire.connection import Wire
 
 # Files that the process may have open besides its callers' connections.
 _OTHER_FILES = 256
-# The most connections that may wait to be accepted. The system may allow fewer. When a replica goes
-# away, all its callers connect to the other replicas at once. A caller whose first packet is
-# dropped tries again after one second, and then after three.
+# The most connections that may wait to be accepted (the system may allow fewer). When a replica
+# goes away, all its callers connect to the others at once. If a caller's first packet is dropped,
+# it tries again only after one second, and then after three.
 _BACKLOG = 4_096
 # uvicorn calls `Server.on_tick` ten times a second.
 _TICKS = 10
 _TICK = 0.1
-# When the plane ends, an idle connection stays open for half a second. A connection that had no
-# request yet stays open for two seconds. If these connections were closed at once, requests that
-# are on their way would be lost.
+# At the end of the plane an idle connection stays open for half a second, and one that had no
+# request yet for two seconds. Otherwise requests that are on their way would be lost.
 _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
 
-# A port is closed after a round of `_ROUND` seconds in which no connection came. It is closed after
-# `_ROUNDS` rounds in any case.
+# A port is closed after a round of `_ROUND` seconds without a new connection, or after `_ROUNDS`
+# rounds.
 _ROUND = 0.005
 _ROUNDS = 20
 
@@ -64,10 +63,11 @@ class Addresses:
 
 
 class Server(uvicorn.Server):
-    """The server of one plane. The process decides when the server ends.
+    """The server of one plane. The process decides when it ends.
 
-    `answering` is set once the server accepts connections. `door` is the class of these
-    connections. `looked_at` is the loop's time when the server last checked its connections.
+    answering  set once the server accepts connections
+    looked_at  the loop's time of the last check of the connections
+    door       the class of the connections
     """
 
     def __init__(self, config: uvicorn.Config, door: type[Wire]) -> None:
@@ -80,8 +80,8 @@ class Server(uvicorn.Server):
         self._made: WeakSet[Wire] = WeakSet()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections, and set `answering`. This replaces the method of uvicorn, which would
-        allow a minute for a TLS handshake."""
+        """Accept connections, and set `answering`. uvicorn's own method would allow a minute for a
+        TLS handshake."""
         loop = asyncio.get_running_loop()
         for each in sockets or []:
             server = await loop.create_server(
@@ -103,8 +103,7 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def drain(self) -> None:
-        """From now on close each connection with its next response. The response announces the
-        close."""
+        """From now on close each connection with its next response, which announces the close."""
         self._door.terms.draining.set()
         for connection in self._connections():
             connection.drain()
@@ -127,9 +126,8 @@ class Server(uvicorn.Server):
             await asyncio.gather(*beside, return_exceptions=True)
 
     def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
-        """Accept the connections that still wait in the queue of the system, and listen no more. If
-        the port were closed first, the system would reset these connections. Returns a task for
-        each connection."""
+        """Listen no more, but accept the connections that the system has queued: closing the port
+        would reset them. Returns a task for each of them."""
         copies = [each.dup() for each in sockets]  # these still listen
         for server in self.servers:
             server.close()
@@ -146,8 +144,8 @@ class Server(uvicorn.Server):
 
     @property
     def _handshake_timeout(self) -> float | None:
-        """The seconds that a TLS handshake may take. A request head may take the same time. If
-        there is no TLS, asyncio requires None."""
+        """Seconds for a TLS handshake, as many as for a request head. asyncio requires None if
+        there is no TLS."""
         return None if self.config.ssl is None else self._door.terms.limits.head_timeout
 
     def _connection(self) -> Wire:
@@ -156,8 +154,8 @@ class Server(uvicorn.Server):
         return made
 
     async def _last_call(self, taken: list[asyncio.Task[None]]) -> None:
-        """Wait for requests that are on their way. The method counts steps instead of time, because
-        requests that come while the event loop stalls are read only in the next step."""
+        """Wait for requests that are on their way. Steps are counted instead of time: what comes
+        while the event loop stalls is read only in the next step."""
         for step in range(_STEPS_WHEN_NEW):
             if all(each.done() for each in taken) and not self._may_be_asked(step):
                 return
@@ -171,14 +169,14 @@ class Server(uvicorn.Server):
         return any(each.is_new or (is_early and each.is_idle) for each in open_ones)
 
     async def _look_on(self) -> None:
-        """Do the work of `on_tick`, because uvicorn does not call `on_tick` during the shutdown."""
+        """Do the work of `on_tick`, which uvicorn does not call during the shutdown."""
         while True:
             await asyncio.sleep(_TICKS * _TICK)
             self._look(asyncio.get_running_loop().time())
 
     def _look(self, now: float) -> None:
         """Check each connection. If this check is late, the deadlines of callers move by the delay,
-        because the server read nothing during the delay."""
+        because nothing was read during it."""
         late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
         for connection in self._connections():
             try:
@@ -194,19 +192,19 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Install no handlers of signals here. A signal has to end both servers, so `run` handles
-        signals."""
+        """Handle no signals here: a signal has to end both servers, so `run` handles it."""
         yield
 
 
 def last_accepted(listener: socket.socket) -> list[socket.socket]:
-    """The connections that wait to be accepted. Closes the listener when no more connections come.
+    """The connections that wait to be accepted. Closes the listener when no more come.
 
-    When a listener is closed, the system resets the connections whose handshake is not complete.
-    The last packet of a handshake may be late if the cores are busy, so this function waits for it.
-    The wait blocks the event loop on purpose. If the loop ran, it would send responses. In a drain,
-    each response closes its connection. The callers would connect again at once, to the port that
-    is about to close.
+    A close resets the connections whose handshake is not complete. The last packet of a handshake
+    may be late if the cores are busy, so this function waits for it.
+
+    The wait blocks the event loop on purpose. If the loop ran, it would send responses, and in a
+    drain each response closes its connection. The callers would connect again at once, to the port
+    that is about to close.
     """
     with listener:
         accepted = _waiting(listener)
@@ -259,8 +257,8 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
 
 
 def files_for(connections: int) -> int:
-    """Raise the limit of open files, so that this process can have this number of `connections`.
-    Returns the number that it can really have, which may be lower."""
+    """Raise the limit of open files for this number of `connections`. Returns how many the process
+    can really have, which may be fewer."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -277,8 +275,8 @@ def server_of(
     ends_in: float,
     idle_timeout: float,
 ) -> Server:
-    """A server for an application. `door` is the class of its connections. The end of the server
-    takes `ends_in` seconds at most."""
+    """A server for an application. Its end takes `ends_in` seconds at most. `door` is the class of
+    its connections."""
     config = uvicorn.Config(
         app,
         http=door,

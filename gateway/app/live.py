@@ -1,8 +1,7 @@
-"""The data of the live page's stream. The first message has all rows and events, and each later
-message has only the new ones. Every message has the present state.
+"""The data of the live page's stream. Its first message has all rows and events, each later one
+only what is new. Every message has the present state.
 
-A watcher is an open live page. For each watcher, the values of all parts are gathered once a
-second. `health_findings` judges these values.
+Once a second, the values of all parts are gathered for each watcher (an open live page).
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ from gateway.ports import BudgetView
 from gateway.settings import Settings
 
 Words = dict[str, object]
-# How far a watcher has got: the number of rows of the history, and the number of events, at its
-# last message.
+# How far a watcher has got: the number of rows, and of events, at its last message.
 Place = tuple[int, int]
 
 _EVERY: Final = 1.0
@@ -62,8 +60,7 @@ class Live:
         return not self._ended.is_set()
 
     def tell(self, place: Place) -> tuple[Words, Place]:
-        """The data that is new after `place`, and the new place. (0, 0) is the place before
-        everything."""
+        """The data that is new after `place`, and the new place. (0, 0) is before everything."""
         history, events = self._house.history, self._house.telemetry.events
         words: Words = {
             "now": self._now(),
@@ -75,7 +72,6 @@ class Live:
         return words, (history.taken, events.number)
 
     def _about(self) -> Words:
-        """The values that do not change while the process runs."""
         freshness = self._settings.freshness
         return {
             "version": gateway.__version__,
@@ -114,8 +110,7 @@ class Live:
 
 
 def _words_of(minute: Totals, history: History) -> Words:
-    """The figures of the last minute. A share, a time or an age is None if the minute has no
-    request to compute it from."""
+    """The figures of the last minute. A share, a time or an age is None if no request gave one."""
     asked = sum(minute.requests.values())
     answered = asked - minute.requests[Outcome.REJECTED]
     return {

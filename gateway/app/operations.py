@@ -24,10 +24,9 @@ from gateway.settings import AccessMode, Printable, RateScope, Settings, SweepWa
 
 Words = dict[str, object]
 
-# The most partitions that a message names. If each credential has a partition of its own, there can
-# be thousands of partitions.
+# The most partitions that a message names. Each credential may have one.
 _NAMED = 20
-# After the start, readiness may wait until the cache is filled, for this many seconds at most.
+# Seconds that readiness may wait for the cache to be filled after the start.
 _WARMING = 30.0
 _NOT_HERE = (
     "on the first request: this replica holds it in no partition (each credential or tenant has "
@@ -37,9 +36,11 @@ _NOT_HERE = (
 
 @dataclass(slots=True)
 class Life:
-    """The state of the process between start and stop. `is_warm`: readiness no longer waits for the
-    cache to be filled. `ended` is set when the data plane has ended. Until that moment the live
-    page is served."""
+    """The state of the process between start and stop.
+
+    is_warm  readiness no longer waits for the cache to be filled
+    ended    set when the data plane has ended; the live page is served until then
+    """
 
     started: float
     ready: bool = False
@@ -49,7 +50,8 @@ class Life:
 
 
 class Operations:
-    """Answers the questions of operators, and carries out their orders."""
+    """Answers the questions of operators, and carries out their orders. `web/admin/app` says what
+    each method promises."""
 
     def __init__(self, house: House, settings: Settings, life: Life) -> None:
         self._house = house
@@ -62,13 +64,12 @@ class Operations:
         self.watched = live(started=life.started, ended=life.ended)
 
     def is_ready(self) -> bool:
-        """Whether load balancers should send requests. Waits for nothing."""
+        """Whether load balancers should send requests."""
         return self._life.ready and not self._life.draining and not self._warms_first()
 
     def _warms_first(self) -> bool:
-        """Whether readiness still waits for the cold start, which fills the cache from the list.
-        This wait does not begin a second time: a failure of Redis or of the API does not make a
-        ready replica unready."""
+        """Whether readiness still waits for the cold start, which fills the cache from the list. It
+        waits only once: a failure of Redis or of the API does not make a ready replica unready."""
         if self._settings.sweep.warm is not SweepWarm.BEFORE_READY or self._life.is_warm:
             return False
         up = self._house.clock.monotonic() - self._life.started
@@ -140,7 +141,6 @@ class Operations:
         }
 
     def _mode_order(self) -> Words | None:
-        """When the current mode was ordered, and by which operator. None before the first order."""
         order = self._house.modes.ordered
         if order is None:
             return None
@@ -151,8 +151,7 @@ class Operations:
         return effective(self._settings)
 
     async def explain(self, training_id: str, partition: str | None) -> Words:
-        """The state of a training in each tier. Raises BadRequest if several partitions hold the
-        training and `partition` is None."""
+        """The state of a training in each tier."""
         now: Words = {"time": _instant(self._house.clock.now())}
         held_in = self._house.explainer.partitions(training_id)
         if partition is None and len(held_in) > 1:
@@ -170,9 +169,8 @@ class Operations:
         return now | words | self._whose(chosen) | self._trail(training_id, chosen)
 
     def _trail(self, training_id: str, partition: str | None) -> Words:
-        """The last events of the training, the newest first, and the budgets that calls for the
-        training may use. If a sweep reads the tenant's list, the result has the staleness bound
-        too."""
+        """The last events of the training, the newest first, and the budgets that calls for it may
+        use. Also the staleness bound, if a sweep reads the tenant's list."""
         noted = self._house.telemetry.journal.of(training_id, partition)
         whose = {} if partition is None else self._whose(partition)
         budgets = {
@@ -187,8 +185,7 @@ class Operations:
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
-        """Invalidate the versions before `updated_at` (None: all) in all replicas. Raises
-        RedisUnavailable."""
+        """Invalidate the versions before `updated_at` (None: all) in all replicas."""
         telling: Words = {"ids": len(training_ids), "first": training_ids[0], "soft": soft}
         if updated_at is not None:
             telling["updated_at"] = to_rfc3339(updated_at)
@@ -199,8 +196,7 @@ class Operations:
         return done
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
-        """Invalidate all entries, or those of one partition, in all replicas. Raises
-        RedisUnavailable."""
+        """Invalidate all entries, or those of one partition, in all replicas."""
         telling: Words = {"soft": soft}
         if partition is not None:
             telling["partition"] = partition
@@ -210,14 +206,13 @@ class Operations:
         return done
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
-        """Set the mode of all replicas. Raises RedisUnavailable."""
+        """Set the mode of all replicas."""
         with self._telling(Right.MODE, by, {"mode": mode}):
             await self._house.modes.order(mode, by)
 
     @contextmanager
     def _telling(self, order: Right, by: str, telling: Words) -> Iterator[None]:
-        """Log and count an order that was carried out. If Redis fails, log that the order
-        failed."""
+        """Log and count an order that was carried out, or log that it failed because of Redis."""
         telemetry = self._house.telemetry
         try:
             yield
@@ -227,9 +222,8 @@ class Operations:
         telemetry.ordered(order, by, **telling)
 
     def _freshness(self) -> Words:
-        """The staleness bound that applies without a sweep, and the state of each tenant's sweep.
-        Also the age of the oldest stale answer in the last minute, None if there was no stale
-        answer."""
+        """The staleness bound without a sweep, the state of each tenant's sweep, and the age of the
+        oldest stale answer in the last minute (None if there was none)."""
         sweeps, oldest = self._house.sweeping.sweeps, self._house.history.oldest_stale()
         return {
             "without_sweep_seconds": sweeps.bound_without(),
@@ -238,7 +232,6 @@ class Operations:
         }
 
     def _named(self, partitions: list[str]) -> str:
-        """The first partitions as a text, each with its tenant if that is known."""
         named = []
         for each in partitions[:_NAMED]:
             tenant = self._whose(each).get("tenant")
@@ -247,15 +240,14 @@ class Operations:
         return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
     def _whose(self, partition: str) -> Words:
-        """The tenant of the partition, and the names of the tenant's clients. Empty if the tenant
-        is not known."""
+        """The tenant of the partition, and its clients. Empty if the tenant is not known."""
         access = self._house.admission.callers.access
         tenants = [name for name, theirs in access.partitions().items() if theirs == partition]
         return {"tenant": tenants[0], "clients": access.clients_of(tenants[0])} if tenants else {}
 
     def _budgets(self) -> dict[str, BudgetView]:
-        """The budgets by tenant. Empty if each credential has its own budget. Such a budget has no
-        name that may be shown, and there may be any number of such budgets."""
+        """The budgets by tenant. Empty if each credential has one: their number is unbounded, and
+        they have no name that may be shown."""
         settings = self._settings
         is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
         if is_passthrough and settings.upstream.rate_scope is RateScope.CREDENTIAL:
@@ -264,7 +256,6 @@ class Operations:
 
 
 def _told(noted: Noted) -> Words:
-    """An event of a training. If it was repeated, also how often and since when."""
     repeated: Words = {"times": noted.times, "since": _instant(noted.first)}
     return {
         "time": _instant(noted.last),
@@ -285,12 +276,11 @@ def _confirmed(confirmations: Confirmations) -> Words:
 
 
 def _instant(seconds: float) -> str:
-    """The time to the millisecond, as in the log."""
     at = from_seconds(seconds)
     return to_rfc3339(Instant(at - at % 1_000_000))
 
 
 def _split(figures: Mapping[str, float | int], name: str) -> Mapping[str, float | int]:
-    """The figures whose names begin with `name` and a dot. The keys are the rest of the names."""
+    """The figures whose names begin with `name` and a dot, by the rest of their names."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): n for key, n in figures.items() if key.startswith(prefix)}

@@ -1,5 +1,5 @@
-"""Runs the process until it has drained. This module has the sockets, tasks and signals of the
-process, and the order in which they end."""
+"""Runs the process until it has drained: its sockets, tasks and signals, and the order in which
+they end."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ from gateway.web.wire.hot_path import HotPath
 from gateway.web.wire.request_head import Limits
 
 _LAST_SECONDS = 1.0
-# Seconds that orders in flight may take when the process stops. An order may take long. For
-# example, if Redis has lost the list of replicas, an order waits until the replicas have registered
-# again.
+# Seconds that orders in flight may take when the process stops. For example, if Redis has lost the
+# list of replicas, an order waits until they have registered again.
 _LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
 # Seconds for sending the spans that still wait.
@@ -50,12 +49,12 @@ async def serve(
     log_to: Sink | None = None,
     misspelt: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain. Raises StartFault.
+    """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain. Raises StartFault. A second
+    signal ends the process at once.
 
-    A second signal ends the process at once. `started` is called with the addresses as soon as both
-    planes listen. `log_to` receives the log instead of standard output. `misspelt` has environment
-    variables that are ignored, each with the name that was meant. A warning in the log names these
-    variables.
+    started   called with the addresses as soon as both planes listen
+    log_to    receives the log instead of standard output
+    misspelt  ignored environment variables, each with the name that was meant; a warning names them
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())
@@ -63,7 +62,7 @@ async def serve(
     access_log = _logging(settings, house, form, log_to)
     operations = Operations(house, settings, life)
     servers = _servers(settings, house, operations, access_log)
-    # Work that blocks the event loop for long is done before the sockets listen.
+    # This blocks the event loop for long, so it is done before the sockets listen.
     _freeze_garbage_collector()
     data, admin = _listening(settings, *servers)
     addresses = Addresses(data.url, admin.url)
@@ -115,7 +114,6 @@ class Plane:
 def _servers(
     settings: Settings, house: House, operations: Operations, access_log: AccessLog
 ) -> tuple[Server, Server]:
-    """The servers of both planes, still without sockets."""
     server, admin = settings.server, settings.admin
     data_plane = DataPlane(
         house.serving,
@@ -161,9 +159,9 @@ def _listening(
     settings: Settings, data_server: Server, admin_server: Server
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
-    # The admin port is opened first. If it is taken, this process ends. Callers that had
-    # connected to it by then would lose their connections. With `server.reuse_port` they could have
-    # connected even while another process serves the port for callers.
+    # The admin port is opened first: if it is taken, this process ends. Callers connect as soon as
+    # their port is open (with `server.reuse_port` even while another process serves it), and would
+    # lose their connections.
     admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
@@ -194,7 +192,6 @@ def _terms(settings: Settings, house: House, plane: ServerSettings | AdminSettin
 
 
 def _log_form(settings: Settings) -> LogFormat:
-    """The form that `log.format` says. By default `console` on a terminal, otherwise `json`."""
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     return settings.log.format or (LogFormat.CONSOLE if is_terminal else LogFormat.JSON)
 
@@ -211,8 +208,7 @@ def _logging(settings: Settings, house: House, form: LogFormat, sink: Sink | Non
 
 @contextlib.contextmanager
 def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
-    """A task that ends when the process has to stop. If `stop` is given, the task ends when `stop`
-    is set. Otherwise it ends at a signal."""
+    """A task that ends when `stop` is set, or if `stop` is None, at a signal."""
     told = asyncio.Event() if stop is None else stop
     with set_by_signals(told) if stop is None else contextlib.nullcontext():
         waiting = asyncio.ensure_future(told.wait())
@@ -224,7 +220,6 @@ def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
 
 @contextlib.asynccontextmanager
 async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
-    """Runs the tasks of all parts. At the end, cancels them and closes the connections."""
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(house.lag.watch()),
@@ -233,9 +228,8 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
             *(group.create_task(watch.run()) for watch in house.watches),
         ]
         if house.redis is not None:
-            # The first requests wait until Redis has answered. Otherwise these requests would fetch
-            # trainings that Redis has stored, and would have no lease. If Redis is away, the
-            # requests wait until the process has noticed that.
+            # The first requests wait until Redis has answered, or is known to be away. Otherwise
+            # they would fetch trainings that Redis has stored, and would have no lease.
             await house.redis.first_word(_FIRST_WORD)
             await house.bus.enter()
             tasks.append(group.create_task(house.redis.run()))
@@ -254,8 +248,8 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
         finally:
             for task in tasks:
                 task.cancel()
-            # The bus ends this replica's membership, and needs the connection to Redis for this. So
-            # the connection is closed only after the tasks have ended.
+            # The bus ends this replica's membership over the connection to Redis. So the connection
+            # is closed only after the tasks have ended.
             await asyncio.gather(*tasks, return_exceptions=True)
             await house.upstream.close()
             if house.redis is not None:
@@ -265,7 +259,7 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Runs both planes. When the block has ended for any reason, both planes have ended too."""
+    """Runs both planes. When the block has ended for any reason, both have ended too."""
     async with asyncio.TaskGroup() as group:
         ends = [group.create_task(plane.serve()) for plane in planes]
         try:
@@ -278,16 +272,14 @@ async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
 
 
 def _allow_connections(connections: int) -> None:
-    """Let the process open enough files for this number of `connections`. Log a warning if the
-    system allows fewer."""
     room = files_for(connections)
     if room < connections:
         logger.warning("gateway.few-files", max_connections=connections, room=room)
 
 
 def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
-    """Log a warning if there is no token and the host is not loopback. In this case the admin port
-    answers only metrics, probes, and the files of the page."""
+    """Log a warning if there is no token and the host is not loopback: the admin port then answers
+    only metrics, probes, and the files of the page."""
     if (admin.token or admin.tokens_file) is None and not is_loopback(admin.host):
         logger.warning(
             "admin.token-missing",
@@ -299,29 +291,28 @@ def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
 
 
 def _freeze_garbage_collector() -> None:
-    """Exclude all objects that exist now from garbage collection. They live as long as the
+    """Exclude all objects that exist now from garbage collection: they live as long as the
     process."""
     gc.collect()
     gc.freeze()
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# For this number of seconds after the first signal, further signals are ignored, because they may
-# have the same cause. For example, `timeout` signals its child and then the child's group, and a
-# shell repeats the terminal's SIGHUP.
+# Further signals are ignored for this number of seconds after the first one. They may have the same
+# cause: `timeout` signals its child and then the child's group, and a shell repeats the terminal's
+# SIGHUP.
 _SAME_SIGNAL = 0.02
 
 
 @contextlib.contextmanager
 def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first of the signals in `_ENDING`. `_SAME_SIGNAL` seconds later, each of
-    these signals gets the system's default action. From that moment, a further signal ends the
-    process, whatever the event loop does.
+    """Set `stop` at the first of the signals in `_ENDING`. `_SAME_SIGNAL` seconds later these
+    signals get the system's default action, so the next one ends the process, whatever the event
+    loop does.
 
-    In the first process of a container the default action has no effect: the kernel drops the
-    signal. So this process gets an action that ends it as soon as Python code runs.
-
-    If SIGHUP was ignored at the start (`nohup`), it stays ignored.
+    In the first process of a container the kernel drops a signal with the default action. So this
+    process gets an action that ends it as soon as Python code runs. SIGHUP stays ignored if it was
+    ignored at the start (`nohup`).
     """
     loop = asyncio.get_running_loop()
     signals = [each for each in _ENDING if not _is_ignored_hangup(each)]
@@ -378,8 +369,7 @@ async def check(settings: Settings) -> tuple[str, ...]:
 
 
 def untried(settings: Settings) -> str:
-    """The facts that `check` leaves out. To check them, it would have to make calls that count
-    against the limit."""
+    """The facts that `check` leaves out: to check them needs calls that count against the limit."""
     tokens = {
         AccessMode.PASSTHROUGH: "callers' tokens",
         AccessMode.CLIENTS: "the tenants' tokens",

@@ -1,5 +1,5 @@
-"""Builds the sweeps, which read the API's list of trainings again and again. The settings say for
-which tenants, at which pace, and with which adapters."""
+"""Builds the sweeps, which read the API's list of trainings again and again: for which tenants, at
+which pace, and with which adapters."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from gateway.flow.sweep.sweep import Listing, Parts
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 
-# A tenant's sweep pauses if no client of the tenant has sent a request for this number of seconds.
+# Seconds without a request of a tenant's clients after which the tenant's sweep pauses.
 PAUSE_AFTER: Final = 300.0
-# Lifetime of the lease in seconds. If a leader (the replica that sweeps) is killed, its lease ends
-# after this time at the latest. The next replica that asks for the lease becomes the leader.
+# Lifetime of the lease in seconds. If the leader (the replica that sweeps) is killed, another
+# replica leads after this time at the latest.
 _LEAD: Final = 5.0
 
 
@@ -161,8 +161,7 @@ def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
 
 
 def _reads(counters: Counters, admission: Admission, tenant: str) -> int:
-    """How many requests the tenant's clients have sent to this replica, as the counters say.
-    Clients that are counted as `other` may belong to any tenant, so their requests count for every
-    tenant."""
+    """How many requests the tenant's clients have sent to this replica. Clients that are counted as
+    `other` may belong to any tenant, so their requests count for every tenant."""
     names = {*admission.callers.access.clients_of(tenant), OTHER_CLIENTS}
     return sum(count for (client, _), count in list(counters.clients.items()) if client in names)

@@ -1,6 +1,5 @@
 """Builds the parts between a request and the upstream, from the settings: the budget, the HTTP
-client, the handler of callers' cache directives, and writes.
-"""
+client, the handler of callers' cache directives, and writes."""
 
 from __future__ import annotations
 
@@ -57,8 +56,8 @@ def outward(
     bus: Bus,
     modes: Modes,
 ) -> Outward:
-    """Put the parts of `Outward` together. `admission` knows the tenants and their rates. `bus`
-    knows the number of replicas."""
+    """Put the parts of `Outward` together. `admission` knows the tenants and their rates, `bus` the
+    number of replicas."""
     rates = admission.rates
     own = _local_budget(settings, clock, rates)
     shared = _redis_budget(settings, clock, redis, rates)
@@ -83,8 +82,8 @@ def outward(
 def call_share_of(
     settings: Settings, clock: SystemClock, *, rates: OwnRates, bus: Bus
 ) -> CallShare:
-    """The limit for calls that are made only because a caller wants a newer response. It is a share
-    of each budget. `rates` has the rates of tenants. `bus` knows the number of replicas."""
+    """The share of each budget for calls that are made only because a caller wants a newer
+    response. `rates` has the rates of tenants, `bus` knows the number of replicas."""
     mode, scope = settings.access.mode, settings.upstream.rate_scope
     is_one = mode is AccessMode.OPEN or (
         mode is not AccessMode.CLIENTS and scope is RateScope.CREDENTIAL
@@ -167,8 +166,8 @@ def _rate(settings: Settings) -> tuple[int | None, float]:
 
 
 def _probe_patience(settings: Settings) -> float:
-    """The seconds that a probe may take. A probe is a call that finds out whether the API answers
-    again. The time is longer than any call takes, so two probes are never under way at once."""
+    """Seconds that a probe (a call that finds out whether the API answers again) may take. No call
+    takes as long, so two probes are never under way at once."""
     return settings.upstream.timeout * 2.0
 
 
