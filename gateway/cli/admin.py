@@ -1,6 +1,5 @@
-"""Calls the admin plane (the port for operators) of a running gateway. This module has the options
-that the commands share. It sends the request of a command, and writes an error message if there is
-no usable answer. The commands decide what to ask for.
+"""Calls the admin plane (the port for operators) of a running gateway: the options that the
+commands share, the request, and an error message if there is no usable answer.
 
 It also writes times, durations and sizes as people do: `05:12:07 UTC (4 min ago)`, `3 h 12 min`.
 """
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from gateway.settings import AdminSettings
 
 
-# Seconds to wait for a response. An order waits for Redis and for the other replicas, and a purge
-# may take long.
+# Seconds to wait for a response. An order waits for Redis and the other replicas; a purge may take
+# long.
 _PATIENCE = 10.0
 _PATIENCE_WITH_ORDERS = 60.0
 # The title in the OpenAPI description of the data plane.
@@ -42,7 +41,7 @@ _STATUS = {"time", "findings", "mode_order"}
 
 def _sendable(_context: click.Context, _option: click.Parameter, said: str | None) -> str | None:
     """The token, if it has a valid form. Otherwise raises BadParameter, whose message shows no part
-    of the token."""
+    of it."""
     from gateway.settings.parsers import parse_token
 
     if said is not None:
@@ -76,8 +75,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 def plane_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which gateway it asks. The command gets an `Admin` as
-    `plane`."""
+    """Give a command the options that say which gateway it asks. It gets an `Admin` as `plane`."""
 
     @wraps(command)
     def with_plane(
@@ -89,10 +87,12 @@ def plane_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
-    """The admin plane that the options name. For missing options the settings decide: the file in
-    GATEWAY_CONFIG and the environment, as for a gateway that starts here. If `--admin` is a URL, it
-    may be the address of another gateway. That gateway gets a token from the environment, but no
-    token from the file in GATEWAY_CONFIG."""
+    """The admin plane that the options name.
+
+    For missing options the settings decide: the file in GATEWAY_CONFIG and the environment, as for
+    a gateway that starts here. If `--admin` is a URL, it may be another gateway: no token from that
+    file is sent to it.
+    """
     from gateway.settings import load_admin
 
     tls = None if ca is None else _trusting("--ca", ca)
@@ -107,7 +107,7 @@ def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
             admin = _own_address(here)
             if tls is None and here.tls_cert is not None:
                 tls = _trusting("admin.tls_cert", here.tls_cert)
-                # It is the certificate of this one gateway. It need not have the name 127.0.0.1.
+                # The certificate of this gateway need not have the name 127.0.0.1.
                 tls.check_hostname = False
                 tls.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
         if token is None and here.token is not None:
@@ -116,7 +116,6 @@ def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
 
 
 def _own_address(here: AdminSettings) -> str:
-    """The URL at which a gateway with these settings serves operators on this machine."""
     host = HERE.get(here.host, here.host)
     scheme = "http" if here.tls_cert is None else "https"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{here.port}"
@@ -141,8 +140,8 @@ class Admin:
     """The admin plane at an address, with the token that it needs, if any. `tls` replaces the
     default context, which trusts the public authorities.
 
-    `get` and `order` write a line to standard error and exit with status 1 in three cases: there is
-    no response, the response is an error, or it is not the JSON of a gateway.
+    `get` and `order` write a line to standard error and exit with status 1 if there is no response,
+    or if it is an error or not the JSON of a gateway.
     """
 
     url: str
@@ -159,8 +158,8 @@ class Admin:
         return self._ask("GET", path, query=query, patience=_PATIENCE)
 
     def status(self) -> tuple[httpx.Response, Mapping[str, Any]]:
-        """The response to a GET of /status, and its members. Exits if one of the members that the
-        commands read is missing."""
+        """The response to a GET of /status, and its members. Exits if a member that the commands
+        read is missing."""
         answer = self.get("/status", {})
         try:
             words = answer.json()
@@ -214,7 +213,6 @@ class Admin:
         return self._judged(answer)
 
     def _is_for_callers(self) -> bool:
-        """Whether this port is a gateway's port for callers, and not its port for operators."""
         import httpx
 
         try:
@@ -230,7 +228,6 @@ class Admin:
         return bool(title == _TITLE_FOR_CALLERS)
 
     def _is_the_callers_port(self) -> NoReturn:
-        """Exit, because this is the port for callers."""
         complain(
             [
                 f"{self.address}: is the port for callers; operators have another port "
@@ -290,8 +287,8 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: float, now: float) -> str:
-    """The time `at` (seconds since the Unix epoch) as a time of day, and how long before `now` it
-    is. The date is added if `at` and `now` are on different days."""
+    """The time `at` (seconds since the Unix epoch), and how long before `now` it is. The date is
+    added if `at` and `now` are on different days."""
     then, today = (datetime.fromtimestamp(each, UTC) for each in (at, now))
     form = "%H:%M:%S UTC" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S UTC"
     ago = now - at

@@ -67,7 +67,7 @@ def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool
 
 
 def in_short(words: Mapping[str, Any]) -> str:
-    """Two sentences: what is stored, in the first tier that has an entry, and what the next request
+    """Two sentences: what the first tier with an entry has stored, and what the next request
     gets."""
     held = words.get("l1") or words.get("l2")
     if not isinstance(held, dict):
@@ -82,8 +82,8 @@ def in_short(words: Mapping[str, Any]) -> str:
 
 
 def readable(words: Mapping[str, object], now: float, indent: str = "") -> Iterator[str]:
-    """A JSON object as indented lines with aligned names. Times are written with their distance
-    from `now` (seconds since the Unix epoch). Null is written as a dash."""
+    """A JSON object as indented lines with aligned names. Times get their distance from `now`
+    (seconds since the Unix epoch), null is a dash."""
     width = max(map(len, words), default=0)
     for name, value in words.items():
         if isinstance(value, dict) and value:
@@ -97,7 +97,6 @@ def readable(words: Mapping[str, object], now: float, indent: str = "") -> Itera
 
 
 def _item(value: object, now: float) -> str:
-    """An item of a list. An event becomes its time, its name, and its other fields."""
     if not isinstance(value, dict) or not {"time", "event"} <= value.keys():
         return _plain(value, now)
     others = {name: each for name, each in value.items() if name not in ("time", "event")}
@@ -114,8 +113,7 @@ def _plain(value: object, now: float) -> str:
 
 
 def _said(name: str, value: object, now: float) -> str:
-    """A value as text. If the name implies a unit, the text has this unit. The exact text of a
-    version is kept."""
+    """A value as text, with the unit that its name implies. The exact text of a version is kept."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if name in _DURATIONS or name.endswith("_seconds"):
             return duration(value)

@@ -93,8 +93,7 @@ def check(config: Path | None) -> None:
     click.echo("settings: ok")
     for variable, meant in misspelt():
         click.echo(f"{variable}: is ignored (did you mean {meant}?)", err=True)
-    # The faults are printed below. The log would repeat them in another form, so its lines go
-    # nowhere.
+    # The faults are printed below, so the lines of the log go nowhere.
     configure("json", "error", now=time.time, sink=io.BytesIO())
     if faults := run(check_connections(settings)):
         complain(faults, FAILED)
@@ -128,8 +127,8 @@ def complain(faults: Iterable[str], exit_code: int) -> NoReturn:
 
 
 def _end_by_signals() -> None:
-    """Let SIGTERM, SIGINT and SIGHUP end this process if it is the first one of a container. For
-    such a process the kernel ignores a signal that has no handler."""
+    """Let signals end the first process of a container. For it the kernel ignores a signal without
+    a handler."""
     if os.getpid() != 1:
         return
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -187,8 +187,8 @@ def _serve(config: SimulatorConfig) -> None:
 
 
 def _end_with_stdin() -> None:
-    """End this process when its parent process has ended, for whatever reason. When the parent
-    ends, the system closes the parent's end of the pipe."""
+    """End this process when its parent process has ended, for whatever reason: then the system
+    closes the parent's end of the pipe."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)
