@@ -36,7 +36,7 @@ class Admission:
     """The parts that depend on the clients file.
 
     started   the content of the file at the start, None if there is no clients file
-    reloaded  whether its last version is used, None if there is no clients file
+    reloaded  whether the last version of the file is used, None if there is no clients file
     """
 
     callers: Callers
@@ -46,7 +46,8 @@ class Admission:
 
     @property
     def tenants(self) -> tuple[str, ...]:
-        """The tenants that have a budget. Callers with their own tokens are one tenant."""
+        """The tenants. Callers with their own tokens are one tenant, even if each token has a
+        budget of its own."""
         access = self.callers.access
         return tuple(access.partitions()) or ("default",)
 
@@ -87,8 +88,9 @@ def _text(secret: SecretStr | None) -> str | None:
 def clients_watch(
     settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[ClientsGiven] | None:
-    """The watch that reads the clients file again when it changes, None if there is no such file. A
-    new version with faults is not used, and sets `reloaded` to False."""
+    """The watch that applies changes of the clients file. None if there is no such file. A new
+    version with faults is not used, and sets `reloaded` to False. The telemetry gets the names of
+    the clients now and after each change."""
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
     path = _clients_file(settings)
@@ -134,7 +136,7 @@ def operator_access_of(settings: Settings) -> OperatorAccess:
 def tokens_watch(
     settings: Settings, access: OperatorAccess, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[TokensGiven] | None:
-    """As `clients_watch`, for the tokens file."""
+    """As `clients_watch`, for the tokens file and the operators."""
     telemetry.operators_known(access.operators.names)
     path = settings.admin.tokens_file
     if path is None or access.started is None:
@@ -163,8 +165,8 @@ class FileWatch(Generic[G]):
     """Gives the content of the file to `take` when it changes, or its faults to `refuse`. `started`
     is the content when the process started.
 
-    A change is used only if two looks in a row find the same content, so that no half-written file
-    is used.
+    A change is used only if two looks in a row find the same content. So a half-written file is
+    used only if its writer pauses for longer than the time between two looks.
     """
 
     def __init__(

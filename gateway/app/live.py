@@ -1,5 +1,5 @@
-"""The data of the live page's stream. Its first message has all rows and events, each later one
-only what is new. Every message has the present state.
+"""The data of the live page's stream. Its first message has all rows and events, each later message
+only the new ones. Every message has the present state.
 
 Once a second, the values of all parts are gathered for each watcher (an open live page).
 """
@@ -110,7 +110,8 @@ class Live:
 
 
 def _words_of(minute: Totals, history: History) -> Words:
-    """The figures of the last minute. A share, a time or an age is None if no request gave one."""
+    """The figures of the last minute. A share, a latency or an age is None if there was no request
+    from which it could be computed."""
     asked = sum(minute.requests.values())
     answered = asked - minute.requests[Outcome.REJECTED]
     return {

@@ -26,18 +26,20 @@ class Write:
 class Call:
     """One request to the upstream.
 
-    purpose      a `retry` uses a new connection
+    purpose      why the call is made. A `retry` uses a new connection
     deadline     for the whole call, on the monotonic clock
-    extra        request fields to pass on. Validators (`etag`, `last_modified`) are sent if they
-                 are given
-    guessed      the upstream probably has no such training. The call has the lowest priority
+    etag         the validators `etag` and `last_modified` are sent if they are given
+    extra        request fields to pass on
+    guessed      whether the upstream probably has no such training. If so, a call with the purpose
+                 `miss` has the lowest priority
     who          names the caller, so that no caller takes all places in the queue of waiting calls
     offset       the call asks for the page of the list that begins with this row, not for a
                  training
     write        the call is a write, and is never sent twice
     span         the span of the call, if its trace is kept
-    before_send  awaited when the call has its connection, just before it is sent. Awaited again if
-                 that connection ended before the call was sent. If it raises, the call is not sent
+    before_send  awaited when the call has its connection, just before the call is sent. Awaited
+                 again if the call then needs another connection. If `before_send` raises, the call
+                 is not sent
     """
 
     training_id: str
@@ -64,6 +66,6 @@ class Upstream(Protocol):
         """Send the call once and read the whole answer, whatever its status is.
 
         Raises UpstreamUnreachable or UpstreamTimeout. Raises InvalidPayload if the body is too
-        large or cut short.
+        large, is cut short, or cannot be decoded.
         """
         ...

@@ -48,8 +48,8 @@ class RereadFile(Generic[G]):
     `wanted` is the word for its rows (for example `clients`).
 
     Each look reads all files whole. So it also works with the links that Kubernetes replaces, and
-    on network drives. The text is parsed only after a change, because each parse starts a process:
-    two a second would use a good part of a core.
+    on network drives. The text is parsed only after a change, because each parse starts a process,
+    and two processes a second would use a good part of a core.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -62,8 +62,8 @@ class RereadFile(Generic[G]):
         self._found: G | SettingsFault | None = None
 
     def look(self) -> G | SettingsFault:
-        """The content of the file, or its faults. While the file is readable and does not change,
-        each call returns the same object."""
+        """The content of the file, or its faults. While the file is readable, and neither the file
+        nor its secrets change, each call returns the same object."""
         try:
             text = read_text(self._path, _LARGEST, again=True)
         except Unreadable as why:
@@ -111,8 +111,9 @@ class RereadFile(Generic[G]):
 
 
 # The process writes the tables, or the reason why the text is not valid. A date becomes null,
-# because no setting is a date. After 0.2 s of CPU the process gives way to requests. If it gave way
-# at once, a revoked key would be accepted for seconds longer on a busy machine.
+# because no setting is a date. After 0.2 s of CPU time the process lowers its own priority, so that
+# requests come first. If it did so from the beginning, a busy machine would accept a revoked key
+# for seconds longer.
 _CHILD = """
 import json, os, signal, sys, tomllib
 signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
@@ -134,8 +135,8 @@ _PLACE = re.compile(r" \(at [a-z0-9 ,]+\)")
 def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
     """The tables of the text.
 
-    Raises Unreadable if the text is not valid, or if parsing takes more than `seconds`. Its message
-    fits behind "a file that", and quotes nothing of the text.
+    Raises Unreadable if the text is not valid, or if parsing takes more than `seconds`. The error's
+    message fits behind "a file that", and quotes nothing of the text.
     """
     try:
         child = subprocess.run(
@@ -161,7 +162,7 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
 
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-# Names are shown in every log line, so a key or a digest is not accepted.
+# Names are shown in log lines, so a text that looks like a key or a digest is not accepted.
 _NAME = re.compile(rf"(?!{KEY_PREFIX}|{_DIGEST.pattern}$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
 _LONGEST_SHOWN = 24
 
@@ -185,7 +186,7 @@ def _digests(value: object) -> tuple[str, ...]:
     return digests
 
 
-# Marked as secret: no message shows the text that was written.
+# `Name` and `Digests` are marked as secret, so no message shows the text that was written.
 Name = Annotated[
     str, Kind("a name", "1 to 64 characters from A-Z a-z 0-9 . _ -, no key", name_of, secret=True)
 ]
@@ -235,7 +236,7 @@ class Rows:
             self.refuse(_shown(name), "is not known here", wanted)
 
     def refuse_repeated(self, place: str, digests: tuple[str, ...]) -> None:
-        """Note a fault for each digest that is in the file already."""
+        """Note a fault for each digest that already occurs earlier in the file."""
         for digest in digests:
             if digest in self._digests:
                 self.refuse(place, "has a key that stands in the file already", "each key once")
@@ -312,7 +313,8 @@ class _ClientRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class ClientsGiven:
-    """The content of the clients file. Contents with different upstream tokens are not equal."""
+    """The content of the clients file. Two contents are equal only if their upstream tokens are
+    equal too, so that a new token counts as a change."""
 
     tenants: tuple[Tenant, ...]
     clients: tuple[Client, ...]

@@ -26,7 +26,8 @@ _BYTES = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3,
           "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}  # fmt: skip
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|s|m|h|d|)")
 _SIZE = re.compile(r"([0-9]{1,18})(B|kB|KB|MB|GB|KiB|MiB|GiB|)")
-# A hundred years: still exact in milliseconds for Redis.
+# A hundred years. The scripts in Redis calculate with floats, and a float still holds so many
+# milliseconds exactly.
 LONGEST_DURATION = 100 * 365 * 86400
 
 _WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}

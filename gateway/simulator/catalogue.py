@@ -30,8 +30,9 @@ class NoSuchTraining(LookupError):
 
 
 class Catalogue:
-    """One organisation's trainings. Each change except a deletion gets an `updated_at` that is
-    later than all earlier ones. Only `edit` has a parameter for another one."""
+    """One organisation's trainings. Each change except a deletion sets `updated_at` to the present
+    time, or to a millisecond after the time that the last change set, if that is later. Only `edit`
+    can set any other time, by its parameter `at`."""
 
     def __init__(
         self,
@@ -74,8 +75,8 @@ class Catalogue:
     def edit(
         self, training_id: str, content: str | None = None, *, at: datetime | None = None
     ) -> Training:
-        """Publish new content. `content` None: it is made up. `at` replaces the time of the
-        edit."""
+        """Publish new content. `content` None: the content is made up. `at` replaces the time of
+        the edit."""
         training = self.get(training_id)
         body = as_input(training)
         fresh = content if content is not None else self._wording(training, training.versions + 1)
@@ -98,7 +99,8 @@ class Catalogue:
         return self._keep(drafted(self.get(training_id), body, self._stamp()))
 
     def insert(self, body: TrainingInput | None = None, training_id: str | None = None) -> Training:
-        """Add a training with the given id or a new id. `body` None: it is made up."""
+        """Add a training with the given id or a new id. A training that already has the given id is
+        replaced. `body` None: the body is made up."""
         new_id = training_id or self._next_id()
         self._trainings.pop(new_id, None)
         at = self._stamp()

@@ -1,6 +1,6 @@
 """How an answer is sent, correctly or not. This module knows HTTP/1.1, and nothing of trainings.
 
-uvicorn refuses to break HTTP, so the faults write to the transport themselves.
+uvicorn refuses to break HTTP, so some faults close the transport of the connection, or write to it.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ class RedisMode:
     """SharedMode on Redis. One key has the mode. Another key has the mode again, the time of the
     order, and the name of the operator.
 
-    Earlier releases write only the first key. If the two modes differ, the second key is therefore
-    ignored.
+    Earlier releases write only the first key. If the two modes differ, the last order may come from
+    such a release, so the second key is ignored.
     """
 
     def __init__(self, connection: Connection, prefix: str) -> None:
@@ -34,8 +34,8 @@ class RedisMode:
         self._beside = f"{Names(prefix).prefix}:{{mode}}:o"
 
     async def read(self) -> ModeOrder | None:
-        """The last order. None if there was no order, or if the value of the first key is no
-        mode."""
+        """The last order. None if the first key is missing, or if its value is no mode. Raises
+        RedisUnavailable."""
 
         async def command(client: driver.Redis) -> ModeOrder | None:
             mode = _MODES.get(await _text(client, self._name))

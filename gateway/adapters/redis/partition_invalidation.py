@@ -3,13 +3,15 @@
 The share exists before the first fetch of its partition. Each entry is stored with the share that
 was read when its fetch began. An invalidation replaces the share. A look-up reads the share
 together with the entries, and does not return entries with another share. So nothing has to be
-searched. If the share is lost, a different one is made: an invalidation may be lost with it.
+searched. If Redis loses the share, a different share is made, because Redis may have lost an
+invalidation together with the share.
 
-In a cluster the node of each entry has a copy of the share, so that a partition does not depend on
-one node. The copies need not be equal.
+In a cluster each region (group of slots) has a copy of the share, so that a partition does not
+depend on one node. The copies may differ, because an entry is compared only with the copy of its
+own region.
 
-A fetch may use a share that a look-up has just read. If the share was replaced in between, the
-response of the fetch is ruled out, and is fetched again.
+A fetch may use a share that a look-up has just read. If the share is replaced after that look-up,
+no later look-up finds the response of the fetch, and the training is fetched again.
 """
 
 from __future__ import annotations
@@ -34,14 +36,14 @@ _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
 _READ_FOR: Final = 1.0  # seconds for which a fetch may use a share that was read
-_KEPT_FOR: Final = 10.0  # the most seconds for which a share's expiry is not renewed again
+_KEPT_FOR: Final = 10.0  # seconds at most until a share's expiry may be renewed again
 _MOST: Final = 4_096  # the most shares that are remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
     """The share of a partition, as a look-up read it together with an entry. `share` is None if it
-    is lost. `struck_at`: when the partition was last invalidated."""
+    is lost. `struck_at`: when the partition was last invalidated (-inf: not known)."""
 
     share: str | None
     struck_at: float
@@ -132,7 +134,7 @@ class PartitionInvalidations:
 
     def name(self, key: Key) -> str:
         """The name of the share for this key. In a cluster, it is the name of the copy in the same
-        region (group of slots) as the key's floor."""
+        region as the key's floor."""
         return self._name(key.partition, self._connection.region(self._names.floor(key)))
 
     def _name(self, partition: str, region: str | None) -> str:
@@ -153,7 +155,7 @@ def read_invalidated_at(record: bytes | None) -> float:
 
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
-    """The result of a look-up, without a body that was fetched at `struck_at` or before."""
+    """The result of a look-up, without a body that was last confirmed at `struck_at` or before."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:

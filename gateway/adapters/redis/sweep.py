@@ -39,7 +39,8 @@ _decoder = msgspec.json.Decoder(Progress)
 
 
 class RedisSweepLease:
-    """The lease of the sweeps, for one replica. Also has their progress, and the ids that they met.
+    """The lease of the sweeps, as one replica uses it. The class also stores how far the sweeps
+    have come, and which ids they met.
 
     entropy       makes the token that marks this replica as the leader
     pause_after   for how many seconds a partition counts as read after a caller has read from it
@@ -175,7 +176,7 @@ def encode_progress(progress: Progress) -> bytes:
 
 
 def decode_progress(data: bytes) -> Progress:
-    """The progress that Redis stored. If the bytes cannot be read, that of a new sweep."""
+    """The progress that Redis stored. If the bytes cannot be read, the progress of a new sweep."""
     if not data.startswith(_SCHEMA):
         return Progress()
     try:
@@ -212,7 +213,7 @@ class RedisLists:
         """Compare the items with the floors, in one round trip for each node. See `compare` in
         sweep.lua.
 
-        The times in the arguments are on the clock of the node that has the training.
+        The script compares times on the clock of the node that has the training.
         """
         keeps = (max(1, int(min(keep, self._longest_keep) * 1000)), self._floor_keep)
         keys = [Key(partition, item.training_id) for item in items]

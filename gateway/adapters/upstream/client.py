@@ -4,8 +4,9 @@ This module keeps a call within its deadline and the bound on connections, and d
 fields are passed on. It must not judge an answer, try twice, or ask the budget: `flow` does these
 things.
 
-It uses the requests and responses of httpx, but not its client, which sends cookies again, reads
-the environment, and raises on a redirect whose `Location` it cannot parse.
+It uses the requests and responses of httpx, but not its client, because that client sends the
+upstream's cookies back, reads the environment, and raises on a redirect whose `Location` it cannot
+parse.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _NOT_PASSED_UP = HOP_BY_HOP | {
 
 _TRACEPARENT = b"traceparent"
 
-# A caller may make its write conditional.
+# A write may have the caller's own conditions, so these two fields are passed on with it.
 _NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 
 
@@ -193,8 +194,8 @@ class HttpxUpstream:
             except (httpx.TransportError, OSError) as error:
                 raise exchange.failure(error) from error
             finally:
-                # Otherwise the two would refer to each other until the garbage collector runs. Its
-                # run stops the event loop for milliseconds.
+                # Otherwise request and exchange would refer to each other until the garbage
+                # collector runs, which stops the event loop for milliseconds.
                 del request.extensions["exchange"]
         body = b"".join([part async for part in response.aiter_raw()])
         coding = response.headers.get("content-encoding", "identity").strip().lower()

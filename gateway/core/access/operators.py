@@ -1,6 +1,6 @@
 """The operators of the admin plane: their tokens and their rights.
 
-The gateway knows only the SHA-256 of a token. A look-up takes the same time for every token.
+This module keeps only the SHA-256 of each token.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ _CHANNELS: Final = frozenset(
     | {"whatsapp", "instagram", "messenger", "api", "web_voice"}
 )
 
-# The log gets at most this number of differences of one body.
+# At most this number of differences of one body are reported.
 MAX_DRIFT: Final = 32
 _MAX_SHOWN: Final = 64
 
@@ -116,7 +116,8 @@ _strings: Final = Decoder(list[str])
 def parse(body: bytes, expected_id: str | None) -> Training:
     """Check a body by the hard and soft rules. Raises only InvalidPayload.
 
-    `expected_id` None (for items of the list): any id is accepted, and the soft rules are left out.
+    `expected_id` None (for items of the list): any id is accepted, and the soft rules are not
+    checked.
     """
     members = _read_object(body)
     training_id = _read_id(members, expected_id)

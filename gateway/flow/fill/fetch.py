@@ -232,15 +232,15 @@ class Fetcher:
         elif stored.verdict is StoreVerdict.INVALIDATED and _proved(entry, stored):
             await self._tell(_change(want.key, entry.updated_at))
         elif stored.verdict is StoreVerdict.BELIEVED:
-            # The notice has no version: another replica may hold a version that is later than the
-            # believed one, and a notice with the believed version would not outdate it.
+            # The notice has no version, because another replica may hold a later version than the
+            # believed one. A notice with the believed version would not outdate that later version.
             self._observer.invalidated(Cause.UPDATED_AT, want.key.training_id)
             await self._tell(_change(want.key, None))
         return Filled(held, reply.status, stored.verdict, refused)
 
     async def _outdate(self, want: Want, entry: Entry) -> None:
-        """Drop the stored entry if the answer is newer, because the answer itself may not be
-        stored."""
+        """Drop the stored entry if the answer, which may not be stored itself, supersedes it.
+        Otherwise later requests would still get the entry."""
         known = None if want.held is None else want.held.entry
         if known is None or not supersedes(entry, known):
             return
@@ -281,15 +281,18 @@ def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReas
 
 
 def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
-    """The reason to back off from the key although an answer came, or None."""
+    """The reason to back off from the key although an answer came. An answer that the store refused
+    as older or as far in the future is always a reason, another fruitless answer only after a
+    refresh. None if there is no reason."""
     vain = fruitless(landed)
     is_doubted = isinstance(vain, VersionDoubted)
     return vain if is_doubted or want.purpose is Purpose.REFRESH else None
 
 
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
-    """The reason why the answer neither renews, nor replaces, nor removes the stored response. None
-    if it does one of these."""
+    """The error that describes a fruitless answer. An answer is fruitless if the store refused it
+    as older or as far in the future, or if it is for this caller alone, and not a 401 or 403 (which
+    remove stored responses). None for any other answer."""
     if isinstance(landed, Filled):
         what = _DOUBTED.get(landed.verdict)
         if what is None:

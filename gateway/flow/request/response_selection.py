@@ -185,9 +185,9 @@ class Serving:
         return flight
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
-        """The answer of upstream, from a fetch under way or a new one. If the fetch fails: the
-        stale response, if that may be served. `keep` False: the answer is for this caller alone,
-        and is not stored."""
+        """The answer of upstream, from a fetch under way or a new one. If the fetch fails, the
+        answer is the stale response, if that may be served. `keep` False: a new fetch is made for
+        this request, and its result is not stored."""
         stand_in = self.stand_in(ask, seen)
         if stand_in is not None:
             return stand_in
@@ -206,8 +206,8 @@ class Serving:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
                 return await self.from_upstream(ask, seen, keep=keep)  # with a caller's priority
             if seen is None or not self._may_rescue(seen):
-                # Another replica fetched a version that is not believed yet. There is no stored
-                # response for this request, so it asks again.
+                # Another replica fetched a version that is not believed yet. No stored response may
+                # be served to this request, so the request asks again.
                 if isinstance(error, VersionDoubted):
                     return await self.from_upstream(ask, None, keep=keep)
                 return passed_on(error)
@@ -245,16 +245,17 @@ class Serving:
         return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
     def _own_flight(self, ask: Ask) -> Flight[Landed]:
-        """A new fetch with its own call: the shared one does not fit the request, or nothing may be
-        stored."""
+        """A new fetch with its own call, because the result of the shared fetch does not fit the
+        request, or because nothing may be stored."""
         self.fills.retire(ask.key)
         return self.start(ask, None, Purpose.MISS, alone=True)
 
     def start(
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
     ) -> Flight[Landed]:
-        """Start a fetch, for this request alone (`alone`) or for all requests that join it. The key
-        must have no fetch under way."""
+        """Start a fetch, which other requests may join. `alone`: this replica makes a call even if
+        another replica is already fetching the key. No joinable fetch of the key may be under
+        way."""
         held = seen.held if seen else None
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
@@ -343,8 +344,8 @@ class Serving:
         """The stored response, if upstream answered with an older version or with a version that is
         far in the future. None if no stored response may be served instead.
 
-        A fresh stored response is also returned if an order came while this replica fetched a 404:
-        another replica may have stored the response after the order.
+        A fresh stored response is also returned if an order came while this replica fetched a 404,
+        because another replica may have stored the response after the order.
         """
         stored = await self.seen(ask) or seen
         if stored is None or not self._may_rescue(stored):
@@ -443,8 +444,8 @@ def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
 
 
 def drops_stored(landed: Landed) -> bool:
-    """Whether the fetch may have removed the stored response. A look-up under way could bring it
-    back."""
+    """Whether the fetch may have removed the stored response. A look-up that is under way could
+    then bring the removed response back."""
     return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)
 
 
@@ -456,8 +457,8 @@ def forward_of(ask: Ask, seen: Seen | None) -> Forward:
 
 
 def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
-    """How a fetch of this replica is reported. `changed` and `unchanged` are used only if a
-    response was stored before the fetch."""
+    """How a fetch of this replica is reported in Cache-Status. `changed` and `unchanged` are used
+    only if a response was stored before the fetch."""
     verdict = None if forward is Forward.URI_MISS else filled.verdict
     return Handling(
         detail=None if verdict is None else _OF_REVALIDATION.get(verdict),

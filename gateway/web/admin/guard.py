@@ -135,12 +135,12 @@ def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
     The operator's browser may show a page of another site. Such a page must neither read nor change
     anything.
 
-    - A page whose name resolves to 127.0.0.1 (DNS rebinding) could read. It is refused because its
-      own name is in `Host`.
+    - A page whose name resolves to 127.0.0.1 (DNS rebinding) could read answers. Its requests are
+      refused because `Host` has the name of the page.
     - Any page could send a form, so a change has to be JSON. Browsers send JSON only after a
-      preflight, which the gateway does not answer.
-    - A browser that sends JSON without a preflight says in `Sec-Fetch-Site` whether the page is of
-      another site (Fetch Metadata, 2.4). If so, the change is refused.
+      preflight, which the gateway refuses.
+    - The protection does not depend on the preflight alone: a change is also refused if
+      `Sec-Fetch-Site` (Fetch Metadata, 2.4) says that a page of another origin asks for it.
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")

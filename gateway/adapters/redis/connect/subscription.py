@@ -34,7 +34,7 @@ class Way(Protocol):
     @property
     def master(self) -> Place | None:
         """The address of the master. It changes when another server becomes the master. None if
-        there is only one server, or if the master is not known."""
+        there are no sentinels, or if they have named no master yet."""
         ...
 
     def connection(self) -> Any:
@@ -47,7 +47,8 @@ class Subscription:
 
     Connecting and subscribing may take `patience` seconds together. After a silence of `patience`
     seconds a PING is sent, which must be answered within `patience` seconds. The connection also
-    counts as lost if another master is known, even if the former one still answers.
+    counts as lost if `route` names another master than at the start, even if the former master
+    still answers.
     """
 
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
@@ -106,7 +107,8 @@ class Subscription:
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """Turns the driver's errors into SubscriptionLost, also those of a server that is not Redis."""
+    """Turns timeouts and the driver's errors into SubscriptionLost, also the errors that arise
+    because the server is not Redis."""
     try:
         yield
     except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
