@@ -16,9 +16,9 @@ from gateway.core.vocabulary import Circuit, FailureReason, Mode
 from gateway.ports import Clock
 
 # Share of a minute's requests that may fail before the level is `bad`: ten times what the objective
-# allows.
+# for availability (99.9 %) allows.
 _BEARABLE: Final = 0.01
-# Seconds by which the event loop may be late before requests become slow.
+# Seconds by which the event loop may be late before there is a finding.
 _SLUGGISH: Final = 0.25
 # Share of a minute's calls that may bring an invalid body (no training) before there is a finding.
 _STRANGE: Final = 0.05
@@ -61,7 +61,7 @@ class Finding:
     says, do     what is wrong, and what to do about it
     runbook      the section of the runbook
     runbook_url  its address, relative to the admin plane if `admin.docs_url` is not set
-    since        seconds since the Unix epoch, None if not known or if it does not matter
+    since        seconds since the Unix epoch; None for the level `good`, and in results of `judge`
     """
 
     level: str
@@ -180,8 +180,8 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # A call for one training that gets a refused body counts as failed too. The finding above
-    # includes it, so it is subtracted here.
+    # A call for one training that brings a rejected body also counts as a failed call. The finding
+    # above is about failed calls, so these bodies are subtracted here.
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(

@@ -1,5 +1,5 @@
-"""Reads the URL of a Redis into an address. The settings do this to check the URL, the adapter to
-connect.
+"""Reads the URL of a Redis into an address. The settings read the URL to check it, and the adapter
+reads it to connect.
 
 A message about a wrong URL quotes no part of it, because any part may contain a password.
 """
@@ -36,7 +36,8 @@ _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 _OF_SEVERAL: Final = ("ssl", *_OF_SENTINELS)
 _YES_OR_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
-# RFC 3986, appendix B. `urlsplit` refuses brackets if there are several hosts.
+# RFC 3986, appendix B. This pattern replaces `urlsplit`, which refuses brackets if there are
+# several hosts.
 _URL: Final = re.compile(r"([A-Za-z+]+)://([^/?#]*)([^?#]*)\??([^#]*)#?(.*)")
 _HOST: Final = re.compile(
     r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?))"

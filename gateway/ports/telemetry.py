@@ -121,7 +121,7 @@ class Observer(Protocol):
         ...
 
     def outdated(self, key: Key) -> None:
-        """Another replica stored a later version than the one in L1."""
+        """Another replica has learned of a later version than the one in L1."""
         ...
 
     def fetched(
@@ -144,7 +144,7 @@ class Observer(Protocol):
         ...
 
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
-        """A sweep ended. `complete`: the pages of the list agreed with each other."""
+        """A sweep ended. `complete`: the sweep met all trainings. `trainings`: how many it met."""
         ...
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
@@ -159,8 +159,8 @@ class Observer(Protocol):
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        """After an edit, answers without it are served for at most `seconds` (the staleness bound).
-        `trainings` is None if there is no sweep."""
+        """After an edit, answers without the edit are served for at most `seconds` (the staleness
+        bound). `trainings` is None if there is no sweep."""
         ...
 
     def sweep_too_slow(
@@ -191,7 +191,7 @@ class Observer(Protocol):
         ...
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
-        """Redis did not answer, or its answer made no sense."""
+        """Redis did not answer, answered with an error, or sent an answer that made no sense."""
         ...
 
     def bus_failed(self, why: str) -> None:
@@ -199,7 +199,8 @@ class Observer(Protocol):
         ...
 
     def redis_moved(self, up: bool, node: str = "") -> None:
-        """Redis came back (`up`) or went away. If it has several nodes, only `node` did so."""
+        """Redis came back (`up`) or went away. If Redis has several nodes, this is about `node`
+        only."""
         ...
 
     def envelope_refused(self, why: str) -> None:
@@ -208,7 +209,7 @@ class Observer(Protocol):
 
     def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
         """A caller was refused. `request_id` is "" if the request has none. `by` is the name of an
-        operator, "" if the caller is none."""
+        operator, "" if the caller is no operator."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
@@ -218,8 +219,8 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AccessLine:
-    """One answered request, for the access log. `parts` has the seconds for which it waited for
-    each part."""
+    """One answered request, for the access log. `parts` has the seconds for which the request
+    waited for each part (for example for the upstream)."""
 
     request_id: str
     method: str
@@ -293,7 +294,7 @@ class Tracer(Protocol):
 
     def keeps(self, traceparent: bytes | None) -> bool:
         """Whether the trace of a request is kept. Without a valid `traceparent` (None), chance may
-        decide. To be called once for each request."""
+        decide, so call this at most once for such a request."""
         ...
 
     def begin(self, traceparent: bytes | None) -> Span:

@@ -136,7 +136,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault, and the calls that meet it. `None`: all ids, all kinds, or the mode's default."""
+    """One fault, and the calls that meet it. If `ids` is `None`, all ids meet it; if `on` is
+    `None`, all kinds of calls. If `delay` or `size` is `None`, the mode's default is used."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None

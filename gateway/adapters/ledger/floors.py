@@ -40,7 +40,7 @@ class Orders:
             self.bound = Instant(max(updated_at, self.bound or updated_at))
 
     def add_soft(self, updated_at: int | None) -> None:
-        """Add a soft order."""
+        """Add a soft order for versions below `updated_at` (None: nothing has to be noted)."""
         if updated_at is not None:
             self.soft_bound = Instant(max(updated_at, self.soft_bound or updated_at))
 
@@ -56,8 +56,8 @@ class Ledger:
     L1).
 
     There are at most `max_floors` floors. The least recently used floor is forgotten first. If a
-    fetch began with a forgotten floor, its answer is refused. `entropy` makes the epoch of each
-    floor. `believe_after` (seconds): see core/cache/version_verdict.py.
+    floor is forgotten during a fetch of its key, the answer of this fetch is refused. `entropy`
+    makes the epoch of each floor. `believe_after` (seconds): see core/cache/version_verdict.py.
     """
 
     is_up: Final = True  # an attribute and not a property, because each hit reads it
@@ -78,7 +78,7 @@ class Ledger:
         self._partition_invalidations: LRUCache[str, float] = LRUCache(max_floors)
 
     def reaches(self, _key: Key) -> bool:
-        """Always True: there is no other node."""
+        """Always True, because the ledger is in this process."""
         return True
 
     @property
@@ -149,8 +149,8 @@ class Ledger:
         """Invalidate versions below `updated_at` (None: all versions) in every partition; `soft`
         leaves them for rescue.
 
-        A key without a floor has no entry. Its next floor begins with the lowest version that the
-        orders accept.
+        For a key without a floor nothing is changed now. Its next floor begins with the lowest
+        version that the orders accept.
         """
         now = self._clock.now()
         records = [self._floors[key] for key in self._floors.keys_of(training_id)]
@@ -182,8 +182,9 @@ class Ledger:
 
 
 class _Floors(LRUCache[Key, "Record"]):
-    """At most `most` floors, with an index of the keys of each training. A search of 100,000 floors
-    takes 5 ms, and an order may name 1,000 trainings."""
+    """At most `most` floors, with an index of the keys of each training. Without the index, an
+    order for 1,000 trainings would search all floors 1,000 times; one search of 100,000 floors
+    takes 5 ms."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -266,7 +267,8 @@ class Record(Known):
         self.generation = next_era(self.generation)
 
     def raise_to(self, bound: Instant, now: float) -> None:
-        """Rule out versions below the bound, and negative answers to calls from before `now`."""
+        """Rule out versions below the bound, and negative answers of fetches that began before
+        `now`."""
         if before(self.raised_from or self.updated_at, bound):
             self.updated_at = max(bound, self.updated_at or bound)
             self.last, self.digest, self.raised_from = Last.NONE, "", None

@@ -18,8 +18,8 @@ _GLOB = re.compile(r"([*?\[\]\\^-])")
 class Names:
     """The keys of one gateway in Redis.
 
-    In a cluster, the part in braces decides which node has the key. All keys of one script call
-    have the same part in braces.
+    In a cluster, the part in braces (the hash tag) decides which node has the key, so all keys of
+    one script call have the same hash tag there.
     """
 
     prefix: str
@@ -57,8 +57,8 @@ class Names:
         return f"{self.prefix}:{{{training_id}}}:i"
 
     def mark(self, tag: str) -> str:
-        """A key on the node of the hash tag. It is written to learn which replicas of Redis have
-        all writes."""
+        """A key on the node that has the keys with this hash tag. It is written to learn which
+        replicas of Redis have all writes."""
         return f"{self.prefix}:{{{tag}}}:mark"
 
     def floors(self, partition: str | None) -> str:
@@ -83,7 +83,7 @@ class AccountNames:
         self._prefix = Names(prefix).prefix
 
     def log(self, scope: str) -> str:
-        """The key of the log, which has the times of all calls."""
+        """The key of the log, which has the times of the calls of all ranks."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:w"
 
     def all(self, scope: str) -> tuple[str, ...]:

@@ -15,25 +15,27 @@ from gateway.adapters.telemetry.log_lines import Lines, scrub
 from gateway.core.vocabulary import Detail, Outcome
 from gateway.ports import AccessLine
 
-# Outcomes that are normal, or that the caller caused. They are frequent, so only a few get a line.
-# Stale answers in the mode `frozen` get few lines too: an operator ordered that mode.
+# Outcomes that are normal, or that the caller caused. Such answers are frequent, so only a few of
+# them get a line. The same holds for stale answers in the mode `frozen`, because an operator
+# ordered that mode.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
 # The most lines a second about rescued answers (stale ones, sent because the API failed or was not
-# called). Every hit may be one while the API fails, and a line costs ten times as much as a hit.
-# Beyond this number they are sampled.
+# called). While the API fails, every hit may be a rescued answer, and a line costs ten times as
+# much as a hit. Beyond this number rescued answers are sampled.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
 
 class AccessLog:
-    """Logs errors, slow answers, answers that needed a call to the upstream (unless it refused the
-    caller), and ten rescued answers a second. All other answers are sampled: only a few get a line.
+    """Logs errors, slow answers, answers that needed a call to the upstream (unless the upstream
+    refused the caller), and ten rescued answers a second. All other answers are sampled: only a few
+    get a line.
 
     monotonic returns seconds, for the limit of rescued answers
     level   the lowest level of the lines that are written, a word such as `info`
-    every   one of so many sampled answers gets a line of level `info`, the others get `debug` (0:
-            all get `debug`)
+    every   of this number of sampled answers, one gets a line of level `info`, and the others get
+            `debug` (0: all get `debug`)
     slow    seconds beyond which an answer is slow
 
     `unlogged` and `brief` are explained in `web/request`.
@@ -60,9 +62,9 @@ class AccessLog:
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The level of the line about an answer, None for no line. Call it once for each answer,
-        before the line is made."""
-        # The 504 of `only-if-cached` is a refusal too.
+        """The level of the line about an answer, None for no line. Call this method at most once
+        for an answer, because each call counts as an answer of its own."""
+        # The 504 for `only-if-cached` has the outcome REJECTED. It is no error.
         is_fine = (status < 500 or outcome is Outcome.REJECTED) and seconds <= self._slow
         if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):
             if self.unlogged[0] > 0:

@@ -15,10 +15,10 @@ class Rank(StrEnum):
     """The priority of a call. lua/budget.lua gets the logs of the ranks in the order of this
     class."""
 
-    CALLER = "caller"  # a caller waits, and nothing is stored
+    CALLER = "caller"  # a caller waits, and nothing is stored; or a caller writes
     VERSION = "version"  # a caller waits for a version that is not stored
     REVALIDATION = "revalidation"  # a caller waits, and the stored response may be used for rescue
-    REFRESH = "refresh"  # the caller has already received the stored response
+    REFRESH = "refresh"  # no caller waits: usually the caller has the stored response already
     SWEEP = "sweep"  # no caller waits for a call of the sweep
     GUESS = "guess"  # a caller waits for a training that probably does not exist
 
@@ -50,8 +50,8 @@ _CALLED_FOR: Final = frozenset(
 
 
 def has_a_caller(purpose: Purpose) -> bool:
-    """Whether a call may wait until the budget allows it: a caller waits for the response, and the
-    call is no retry."""
+    """Whether a call may wait until the budget allows it. It may, if a caller waits for the
+    response and the call is no retry."""
     return purpose in _CALLED_FOR
 
 

@@ -1,8 +1,8 @@
 """Finds the later of two answers, and compares an answer's version with the known versions of its
 training.
 
-store.lua has the same rule. This module is used without Redis, while Redis is away, or if Redis
-lost a version.
+Redis compares versions by the same rule, in store.lua. `Known` is used without Redis, while Redis
+is away, or if Redis lost a version.
 
 The module also has the doubt: the record of answers that were refused for their version. The
 upstream may go back to older versions (after a restore from a backup), or write dates far in the
@@ -109,7 +109,7 @@ class Known:
         behind = before(entry.updated_at, self.updated_at)
         ahead = entry.is_ahead and not behind
         if entry.updated_at is None or not (behind or ahead) or entry.confirmed_at < self.started:
-            return False  # refused, but not for its version: a later fetch was accepted
+            return False  # not counted, because its fetch began before `started`
         doubt = doubt_of(entry) if self.doubt is None else self.doubt.after(entry, self.updated_at)
         self.doubt, self.trusts_next = doubt, False
         return doubt.is_believed(believe_after)
@@ -124,8 +124,8 @@ def _kind(entry: Entry) -> Last:
     return Last.NEGATIVE if entry.updated_at is None else Last.VERSION
 
 
-# At least this number of answers has to agree, even if `believe_after` is very short: a passing
-# fault may cause two wrong answers.
+# At least this number of answers has to agree, even if `believe_after` is very short, because a
+# passing fault may cause two wrong answers.
 ENOUGH: Final = 3
 
 
@@ -143,9 +143,10 @@ class Doubt:
     def after(self, entry: Entry, known: Instant | None) -> Doubt:
         """The doubt after another refused answer. `known` is the latest known version.
 
-        An answer agrees if it has the version and the bytes of the doubt. It also agrees if its
-        version is later (the training may have been edited), and both versions are on the same side
-        of `known`. An answer whose fetch began at `last` or earlier changes nothing.
+        An answer agrees if it has the same version and bytes as the last refused answer. It also
+        agrees if its version is later (the training may have been edited), and both versions are on
+        the same side of `known`. With an answer that does not agree, a new doubt begins. An answer
+        whose fetch began at `last` or earlier changes nothing.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:

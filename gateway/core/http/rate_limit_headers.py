@@ -34,13 +34,15 @@ def parse_retry_after(value: str | None, date_now: float) -> float | None:
 def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds until the upstream may be asked again, or None if no field says so.
 
-    `headers` by lower-case name, `now` in epoch seconds. The first of these fields counts:
+    `headers` by lower-case name, `now` in epoch seconds. The first of these fields that states a
+    time counts:
 
     - Retry-After
     - if no call remains: RateLimit (the structured field and its earlier drafts), RateLimit-*,
       X-RateLimit-*
 
-    A date is compared with the Date of the response, because clocks differ.
+    A date is compared with the `Date` of the response, because clocks differ, or with `now` if
+    there is no valid `Date`.
     """
     date = parse_http_date(headers.get("date", ""))
     clock = now if date is None else date

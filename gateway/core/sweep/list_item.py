@@ -1,8 +1,8 @@
 """An item of the list: the version that a page states for one training. This module also compares
 the list with single answers (answers to calls for one training).
 
-If their bytes agree, items may be stored. If their versions disagree, single calls decide which one
-is true.
+If the bytes of items and single answers agree, items may be stored. If the versions disagree, a
+single call decides which version is true.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _FOUND: Final = 200
 class ListVerdict(StrEnum):
     """The result of comparing an item of the list with the known versions of its training."""
 
-    UNKNOWN = "unknown"  # no answer is known, and the item does not raise the floor
+    UNKNOWN = "unknown"  # no answer and no lower version are known: the floor stays
     CONFIRMED = "confirmed"  # the known version: the entry is renewed
     NEWER = "newer"  # a later version, or a version after a negative entry: the floor is raised
     DOUBTFUL = "doubtful"  # an older version, or one far ahead: a single call decides
-    CONTRADICTED = "contradicted"  # single answers contradicted the list; a single call may decide
+    CONTRADICTED = "contradicted"  # by single answers or the list itself; a single call may decide
     PASSED = "passed"  # an answer or an order came after the page was asked for
 
 
@@ -81,9 +81,9 @@ def listed(
     )
 
 
-# Items in a row that must have the same bytes as single answers.
+# Items are stored only after this number of items in a row had the same bytes as single answers.
 ENOUGH: Final = 20
-# One of this number of stored items is checked by a single call.
+# A single call checks one stored item out of this number.
 CHECK_EVERY: Final = 50
 
 
@@ -121,7 +121,7 @@ class Likeness:
 UNPROVEN: Final = Likeness()
 
 
-# The versions that the list states for one training.
+# The versions that one page states for one training: several if the page has it in several rows.
 Claims = frozenset[Instant]
 
 # The most trainings with a contradiction that are remembered, and the most claims for each of them.
@@ -165,9 +165,10 @@ class Contradictions:
         return training_id in self._known
 
     def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
-        """Decide about the claims of a page. After a contradiction, a single call checks each new
-        claim, and other claims are ignored. The list is believed again after a whole sweep without
-        a wrong claim."""
+        """Decide about the claims of a page. Before a contradiction, the claim is believed if there
+        is only one. A single call decides between several claims. After a contradiction, a single
+        call checks each new claim, and other claims are ignored. The list is believed again after a
+        whole sweep without a wrong claim."""
         known = self._known.get(training_id)
         if known is None:
             return Belief.BELIEVED if len(claims) == 1 else Belief.ASKED

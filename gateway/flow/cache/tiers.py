@@ -76,9 +76,9 @@ class Tiers:
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
-        """The entry that L1 may serve without asking Redis. None if there is none, or if the sweeps
-        did not confirm the entry and it is older than the bound of the sweep (the longest time for
-        which an edit may stay unnoticed). Redis may then have a later confirmation."""
+        """The entry that L1 may serve without asking Redis, or None. The bound of the sweep is the
+        longest time for which an edit may stay unnoticed. If an entry is older than this bound, and
+        the sweeps did not confirm it, Redis has to be asked for a later confirmation."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -126,8 +126,9 @@ class Tiers:
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Ask L2, if L1 holds no entry. This question is then the whole look-up, and `answered`
-        makes the result. None if L1 holds an entry, which Redis only has to confirm."""
+        """Ask L2, if L1 holds no entry. The whole look-up is this one question, and `answered`
+        makes the result. None if L1 holds an entry, because Redis then only has to confirm this
+        entry."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -188,8 +189,8 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # If orders do not wait for this replica, it may miss one that does not change the floor. So
-        # the floor counts as unknown here, and an answer that it refused is forgotten.
+        # If orders do not wait for this replica, it may miss an order that does not change the
+        # floor. So the floor counts as unknown here, and the last refused answer is forgotten.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -225,8 +226,8 @@ class Tiers:
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
-        """Put the entry into L1, even if it may only be used for rescue: if Redis loses it, no
-        older response may be served."""
+        """Put the entry into L1, even if it may only be used for rescue. If Redis then loses its
+        copy, the entry in L1 shows that older responses are outdated."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
@@ -261,20 +262,20 @@ class Tiers:
         return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket of a fetch: values of the floor that are read before the call. Without Redis
-        it has no epoch and the generation 0."""
+        """The ticket of a fetch: values of the floor that are read before the call. While Redis is
+        away, the ticket has no epoch, and the generation 0."""
         try:
             return await self._shared.begin(key)
         except RedisUnavailable:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2. Put it into L1 if L2 accepts it, or if it may be used for rescue.
-        If an order comes during the offer, the entry is not put into L1: L2 may have judged it
-        before the order.
+        """Offer the entry to L2. Put it into L1 if L2 accepts it, if only soft orders ruled it out,
+        or if L2 lost the floor. If an order comes during the offer, the entry is not put into L1,
+        because L2 may have judged it before the order.
 
-        A request may get the entry even if L2 refuses it. After a refusal L1 serves no older entry
-        without asking Redis.
+        A request may get the entry even if L2 refuses it. After a refusal, L1 asks Redis before it
+        serves an older entry.
         """
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
@@ -307,8 +308,8 @@ class Tiers:
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
         """Whether a later entry came into L1 while `entry` was on its way to Redis. An entry in L1
-        with another epoch or generation counts as older, except if it was fetched without Redis, or
-        before Redis lost data (see `overrules`)."""
+        with another epoch or generation counts as older, except if it has a later version that was
+        fetched without Redis, or before Redis lost data (see `overrules`)."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -347,7 +348,8 @@ class Tiers:
         self.confirming.suspect(until)
 
     def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
-        """Whether L1 holds a version below `updated_at` (None: any version)."""
+        """Whether L1 holds an entry with a version below `updated_at` (None: any entry), or without
+        a version."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -359,8 +361,8 @@ class Tiers:
     ) -> None:
         """Drop versions below `updated_at` (None: all versions) of these trainings from L1, in
         every partition. `soft`: L1 keeps them for rescue, except remembered 404s. L1 is searched
-        once for all trainings: with 40,000 entries a search takes milliseconds, and an order may
-        name 1,000 trainings."""
+        once for all trainings, because a search of 40,000 entries takes milliseconds, and an order
+        may name 1,000 trainings."""
         self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):

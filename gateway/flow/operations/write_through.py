@@ -37,8 +37,9 @@ from gateway.ports import Call, Clock, Write
 
 _COLLECTION = "-"
 
-# The pauses (seconds) between the attempts to invalidate what a write changed. If an answer is
-# late, it usually takes 150 ms to find out whether Redis is away.
+# The pauses (seconds) between the attempts to invalidate what a write changed. If an answer of
+# Redis is late, this replica usually knows after 150 ms whether Redis is away. The pauses together
+# are longer.
 _PAUSES: Final = (0.05, 0.1, 0.1)
 # While Redis is away, the attempt is repeated after this pause (seconds).
 _AGAIN: Final = 1.0
@@ -171,7 +172,7 @@ def _failed(reply: Reply) -> UpstreamError:
 
 
 def _may_have_happened(failure: UpstreamFailure) -> bool:
-    """Whether the upstream may have done the write: it was sent, and no whole answer came back."""
+    """Whether the upstream may have done the write: it was sent, and no usable answer came back."""
     if isinstance(failure, UpstreamTimeout | UpstreamUnreachable):
         return failure.sent
     return not isinstance(failure, UpstreamRateLimited | UpstreamRefused)

@@ -1,4 +1,4 @@
-"""Writes of callers: their routes, and what of a write is sent upstream.
+"""Writes of callers: which paths take a write, and which parts of a write are sent upstream.
 
 The setting `server.writes` allows writes. `flow/operations/write_through` passes them on, and
 invalidates the trainings that they changed.
@@ -90,9 +90,9 @@ class Writes:
 
 
 def _is_of_another_site(request: Request) -> bool:
-    """Whether a browser says that a page of another site sent the request (Fetch Metadata, 2.4; RFC
-    6454, 7). In the mode `open` a form on any page could otherwise write with the gateway's
-    token."""
+    """Whether a browser says that a page of another site (also of another host or port of this
+    site) sent the request (Fetch Metadata, 2.4; RFC 6454, 7). In the mode `open` a form on any page
+    could otherwise write with the gateway's token."""
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
@@ -101,8 +101,8 @@ def _is_of_another_site(request: Request) -> bool:
 
 def _is_of_a_page(request: Request) -> bool:
     """Whether a browser sent the request for a page. With DNS rebinding, a page of another site has
-    the same `Origin` and `Host` as one of this site. In the mode `open` it would need no credential
-    to write."""
+    the same `Origin` and `Host` as one of this site. In the mode `open` the page of the other site
+    would need no credential to write."""
     return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 

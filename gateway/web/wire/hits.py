@@ -1,7 +1,8 @@
 """Answers plain requests (see `hot_path.plain`) from L1 or from Redis, without a request object.
 
-A request that gets no answer here goes to `data/app`, as all other requests do. It was neither
-counted nor charged, and the result of its look-up in Redis is kept for `data/app`.
+A request that gets no answer here goes to `data/app`, as all other requests do. `data/app` counts
+and charges it, because this module did neither. If it was looked up in Redis, the result is kept
+for `data/app`.
 
 The decision and the counting use the same code as `data/app`. The decision that L1 may answer, and
 the header lines, are reused for a second at most (`Held.until`). The caller and the entry are
@@ -43,7 +44,7 @@ _logger = logging.getLogger(__name__)
 class Hits:
     """Answers requests from L1.
 
-    counting          `Observer.counting`, with tracing wrapped by `traced`
+    counting          `Observer.counting`; if traces are sent, wrapped by `traced`
     heeds_directives  whether requests with cache directives go to `data/app`
     modes             has the current mode
 
@@ -263,7 +264,7 @@ class LookUps:
         return None if flight is None else LookUp(said, ask, began, flight)
 
     def answer(self, look_up: LookUp) -> bytes | None:
-        """The whole response after the look-up. None if nothing was found that may be served. The
+        """The whole response after the look-up. None if the request has to go to `data/app`. The
         caller is checked again, because its access may have changed."""
         said, ask = look_up.said, look_up.ask
         try:
@@ -352,15 +353,15 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
 
 
 class UntracedLookUps:
-    """Look-ups for requests whose trace is not kept. All others go to `data/app`, which makes a
-    span for each part of a request."""
+    """Look-ups, except for requests with a `traceparent` whose trace is kept. These requests go to
+    `data/app`, which makes a span for each part of a request."""
 
     def __init__(self, lookups: LookUps, tracer: Tracer) -> None:
         self.answer, self.linger = lookups.answer, lookups.linger
         self._begin, self._keeps = lookups.begin, tracer.keeps
 
     def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
-        """As `LookUps.begin`, but None if the trace is kept."""
+        """As `LookUps.begin`, but None if there is a `traceparent` and its trace is kept."""
         if said.traceparent is not None and self._keeps(said.traceparent):
             return None
         return self._begin(said, training_id)

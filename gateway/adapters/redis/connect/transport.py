@@ -31,7 +31,7 @@ _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 # The driver gets no timeouts, because callers have one Deadline for connecting, writing and reading
 # together. If a command is cancelled, its connection is closed, so that a late reply is dropped.
-# With RESP2 and without `driver_info`, a new connection costs no round trip beyond AUTH.
+# RESP2 and no `driver_info` save the round trips of a new connection for HELLO and CLIENT SETINFO.
 _OURS: dict[str, Any] = {
     "socket_timeout": None,
     "socket_connect_timeout": None,
@@ -213,6 +213,7 @@ def _sentinels(watched: SentinelGroup, tls: dict[str, Any] | None, patience: flo
     return Sentinels(clients, watched.master, patience)
 
 
+# Texts of the driver, for example:
 # "Error 111 connecting to 127.0.0.1:6379. Connect call failed ('127.0.0.1', 6379)."
 # "Error Multiple exceptions: [Errno 111] … connecting to localhost:6379."
 _CONNECTING = re.compile(r"(?:Error |\[Errno )(\d+)\b.*? ?connecting to (\S+?)\.?(?:\s|$)", re.S)
@@ -222,8 +223,9 @@ def why(fault: Exception) -> str:
     """The reason as text for an operator. If a connection failed, the text has the address and the
     message of the operating system.
 
-    Only the texts of OSError and of the driver's ConnectionError are used (errors about credentials
-    too). The text of another error may quote the command that was sent, with its data.
+    Only the texts of OSError and of the driver's ConnectionError are used. (The driver's errors
+    about credentials are ConnectionErrors too.) The text of another error may quote the command
+    that was sent, with its data.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
