@@ -65,9 +65,9 @@ def parse_instant(text: str) -> Instant:
     """Read an RFC 3339 date-time. Raises ValueError for any other text, for a missing offset, and
     for a day that does not exist.
 
-    A fraction has up to 24 digits, and those after the ninth are cut off. If they were an error,
-    the gateway would refuse the whole training. Any time within a leap second counts as the next
-    midnight (UTC).
+    A fraction may have up to 24 digits. The digits after the ninth are cut off, because an error
+    would make the gateway refuse the whole training. Any time within a leap second counts as the
+    next midnight (UTC).
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -113,7 +113,7 @@ def from_seconds(seconds: float) -> Instant:
 
 def are_seconds(*values: float) -> bool:
     """Whether each value can be a time or a duration: finite, not negative, and below 10 billion
-    seconds (the year 2286; 16 digits in microseconds)."""
+    seconds. A time then lies before the year 2287, and has at most 16 digits in microseconds."""
     return all(math.isfinite(value) and 0.0 <= value < _MANY_SECONDS for value in values)
 
 
@@ -138,8 +138,9 @@ def parse_http_date(text: str) -> float | None:
     """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), in upper or lower
     case (RFC 9111, 4.2). None for any other text.
 
-    The two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule would need a clock, and would
-    read `01-Jan-70`, which often means "long ago", as 2070.
+    The two-digit years 69 to 99 mean 1969 to 1999, as in POSIX. The RFC's rule is not used, because
+    it needs a clock. By the RFC's rule the year 70 would mean 2070, but servers often send
+    `01-Jan-70` for "long ago".
     """
     bare = text.strip(" \t")
     return _parse_http_date(bare) if len(bare) <= _LONGEST_HTTP_DATE else None
@@ -172,7 +173,8 @@ def _epoch_seconds(day: date, hour: str, minute: str, second: str) -> int:
 
 
 def _utc(seconds: int) -> datetime:
-    """`fromtimestamp` fails before 1970 on some systems."""
+    """The time in UTC. `datetime.fromtimestamp` is not used, because it fails before 1970 on some
+    systems."""
     return _EPOCH + timedelta(seconds=seconds)
 
 

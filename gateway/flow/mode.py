@@ -21,7 +21,7 @@ _LOOK: Final = 1.0
 # end the mode.
 THAW: Final = 30.0
 
-# Each hit compares the mode with this: the look-up of an enum's member is expensive.
+# Each hit compares the mode with this constant, because looking up a member of an enum is slow.
 NORMAL: Final = Mode.NORMAL
 
 
@@ -38,16 +38,17 @@ class Modes:
 
     async def order(self, mode: Mode, by: str = LOOPBACK.name) -> None:
         """Set the mode of all replicas, in the name of the operator `by`. If RedisUnavailable is
-        raised, the mode is unchanged."""
+        raised, this replica's mode is unchanged. But if only Redis' answer was lost, Redis may have
+        the order, and all replicas then follow it."""
         known = (await self._shared.read(), self.ordered)
         order = ModeOrder(mode, _later_than(known, self._clock.now()), by)
         await self._shared.write(order)
         self._follow(order)
 
     async def look(self) -> None:
-        """Apply the order in Redis. If this replica knows a later order, write that order again:
-        Redis may have lost it, or another replica may have put back an earlier one. While Redis is
-        away, the mode does not change."""
+        """Apply the order in Redis. If this replica knows a later order, write the later order
+        again, because Redis may have lost it, or another replica may have replaced it by an earlier
+        order. While Redis is away, the mode does not change."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()
             if self.ordered is not None and _is_outdated(ordered, self.ordered):
@@ -69,8 +70,8 @@ class Modes:
 
 
 def _later_than(known: Iterable[ModeOrder | None], now: float) -> float:
-    """The time of a new order, in whole milliseconds. It is later than all known orders, even if
-    the clock of another replica is some milliseconds ahead."""
+    """The time of a new order, in seconds, rounded to milliseconds. It is later than the times of
+    all known orders, even if a known order came from a replica whose clock is ahead."""
     times = (each.at for each in known if each is not None and each.at is not None)
     return max(round(now, 3), *(round(at + 0.001, 3) for at in times), 0.0)
 

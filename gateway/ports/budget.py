@@ -12,8 +12,8 @@ share   the part, scaled to the current limit (a 429 lowers the limit)
 claim   those calls of its share that a replica may make at once when it loses Redis
 silent  a silent replica has not looked for `SharedBudget.silence` seconds. It may have lost Redis,
         and may be spending its share
-life    the time from one loss of the shared budget's data to the next loss. Each life has a number,
-        which tells a replica whether the shared budget still knows the calls that it granted
+life    the time from one loss of the shared budget's data to the next loss. Each life has a number.
+        If the number has changed, the shared budget has forgotten the calls that it granted before
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A gate after a 429: the seconds until it may reopen. `is_longer` is False if the call was
-    sent before the gate closed, and its 429 adds less than SHORTEST_HOLD seconds."""
+    """A gate after a 429: the seconds until it may reopen. `is_longer` is False if the gate was
+    closed already, no probe was under way, and this 429 makes the gate stay closed for less than
+    SHORTEST_HOLD seconds more."""
 
     seconds: float
     is_longer: bool
@@ -77,8 +78,9 @@ class Charging(Protocol):
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge whose call was certainly not sent. To be called once. If the call was the
-        probe (the one call that tests a closed gate), the next call becomes the probe."""
+        """Undo a charge whose call was certainly not sent. Each charge may be undone only once. If
+        the call was the probe (the one call that tests a closed gate), the next call becomes the
+        probe."""
         ...
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
@@ -103,11 +105,11 @@ class Budget(Charging, Protocol):
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """Charge one call, which may be sent after `Charge.wait` seconds (at most `patience`).
-        Raises GateClosed, or BudgetExhausted with the time when to try again.
+        Raises GateClosed or BudgetExhausted, with the seconds until another try makes sense.
 
         `purpose` decides the priority of the call (`core.budget.priority`). `guessed`: the upstream
-        probably has no such training. When a closed gate is due to reopen, the first call is the
-        probe.
+        probably has no training with the wanted id. When a closed gate is due to reopen, the first
+        call is the probe.
         """
         ...
 
@@ -127,7 +129,8 @@ class KnownBudget:
     silent    how many of these replicas are silent, or have not reported their calls after a loss
               of data. Their parts are kept for them
     limit     the current limit
-    claim     each call that the replica asks Redis for after `at` uses up one call of it
+    claim     the claim at the time `at`. Each call for which the replica asks Redis after `at` uses
+              up one call of the claim
     part      0 for a new replica, or if the parts of the others are the whole limit. While Redis is
               away, such a replica pays like one that started without Redis (see
               `OwnBudget.stand_in`)
@@ -155,10 +158,10 @@ class Looking:
     """One replica's look at a scope.
 
     known    the state that the replica saw last
-    claim    what is left of its claim
+    claim    how many calls of its claim are left
     untold   the ages of the calls that it paid from its share, and did not report yet
-    earlier  after a loss of data: the state that the replica saw last before the loss. It also has
-             calls of other replicas. They are reported too, because those replicas may have ended
+    earlier  after a loss of data: the state that the replica saw last before the loss. The calls of
+             other replicas in this state are reported too, because those replicas may have ended
     made     after a loss of data: the age and the charge of each own call that the shared budget
              knew
     """
@@ -209,7 +212,8 @@ class OwnBudget(Budget, Protocol):
     """The budget in the memory of this replica."""
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on, pay for calls from one of `replicas` equal parts of a limit. `past` has that
-        limit, and the calls that were spent from it (monotonic times). None: the scope's whole
-        limit is divided, and the earlier calls are unknown, as after a start."""
+        """From now on, divide a limit into `replicas` equal parts, and pay for calls from one part.
+        `past` has the limit, and the calls that were spent from it (monotonic times). If `past` is
+        None, the limit is that of the scope, and the earlier calls are unknown, as after a
+        start."""
         ...

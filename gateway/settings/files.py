@@ -29,7 +29,8 @@ def read_text(
 
     most     the most characters that the file may have (None: no bound)
     newline  see `open`
-    again    the file is read many times, and must not be a pipe: a read would wait for a writer
+    again    the file is read many times. It must not be a pipe, because a read would then wait for
+             a writer
     """
     try:
         if again and path.is_fifo():
@@ -101,8 +102,9 @@ def unusable_authorities(authorities: Path) -> str | None:
 
 
 def _tried(path: str, folder: Path | None) -> str:
-    """The place where the gateway looked for the file, as the end of a message. "" if `path` may be
-    a secret. A name in an existing folder is no secret."""
+    """The end of a message: where the gateway looked for the file. If `path` is only a name, it may
+    be a secret, so the text has only the folder. A path into an existing folder is no secret. For
+    any other path the text is ""."""
     tried = (folder or Path()).joinpath(path).absolute()
     named = Path(path).parent
     if named == Path():

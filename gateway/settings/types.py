@@ -1,8 +1,9 @@
 """The types of settings: how each is read from a text, and how messages and the start log show it.
-Also `Fault`: what is wrong with a setting, on one line and without secrets.
+Also `Fault`: what is wrong with a setting, on one line. The code that makes a `Fault` leaves out
+secrets.
 
-pydantic checks the type. The `Kind` in the annotation has the parser and the words. `kind_of` makes
-one for an enum.
+pydantic checks the type. Each type except the enums is annotated with a `Kind`, which has the
+parser, and the words for messages. For an enum, `kind_of` makes the `Kind`.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class ClientDirectives(StrEnum):
 
 
 class SweepEnabled(StrEnum):
-    """Whether entries are confirmed before they are requested."""
+    """Whether the gateway sweeps the list of trainings. `auto`: if the gateway holds the token."""
 
     TRUE = "true"
     FALSE = "false"

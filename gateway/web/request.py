@@ -97,8 +97,8 @@ async def _gathered(request: Request, most: int) -> bytes:
 class AccessLog(Protocol):
     """The access log. It has a line for some of the answered requests.
 
-    While the one number in `unlogged` is above 0, a routine answer that took at most `brief`
-    seconds gets no line. For such an answer it is enough to reduce the number by 1, without
+    `unlogged` contains one number. While it is above 0, a routine answer that took at most `brief`
+    seconds gets no line. For such an answer, lowering the number by 1 takes the place of a call of
     `weigh`.
     """
 
@@ -112,8 +112,8 @@ class AccessLog(Protocol):
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The weight (log level) of an answer's line, for `put`. None if it gets no line. Call it
-        once for each answer."""
+        """The weight (log level) of an answer's line, for `put`. None if the answer gets no line.
+        For each answer, call `weigh` once, or lower `unlogged`."""
         ...
 
     def put(self, line: AccessLine, weight: int) -> None:

@@ -95,8 +95,8 @@ class Requests:
 class Missing:
     """The replicas that did not confirm an order.
 
-    members    their names; empty if a name is not known
-    until      the monotonic time until which they may serve older entries
+    members    their names; empty (all replicas) if a name is not known
+    until      the monotonic time until which they may serve entries older than the order
     sent       the notice with which the order was last sent
     """
 
@@ -108,9 +108,10 @@ class Missing:
 class Unconfirmed:
     """The orders of this replica that another replica did not confirm.
 
-    They are sent again if Redis loses its count of the notices. Otherwise this might happen: A
-    replica is cut off, and misses an order. Redis loses the count, and begins again at 0. The
-    replica comes back, reads 0, and believes that it has missed nothing.
+    These orders are sent again if Redis loses its count of the notices. Without this, a replica
+    could miss an order for ever. For example, the replica is cut off, and misses the order. Then
+    Redis loses the count, and begins again at 0. The replica comes back, reads 0, and believes that
+    it has missed nothing.
     """
 
     def __init__(self) -> None:
@@ -126,9 +127,9 @@ class Unconfirmed:
             self._forget(next(iter(self._orders)))
 
     def lost(self, life: int, number: int, now: float) -> list[tuple[Notice, Missing]]:
-        """The orders that Redis has lost, if their time is not over. `life` and `number` are what
-        Redis has now: a number that changes when Redis loses the members, and the number of the
-        last notice."""
+        """The orders that Redis has lost, and whose time `Missing.until` has not come yet. `number`
+        is the number of the last notice that Redis knows now. `life` is Redis' present life
+        (another number after Redis has lost the members)."""
         for order in [each for each, missing in self._orders.items() if missing.until <= now]:
             self._forget(order)
         return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
@@ -149,8 +150,8 @@ Gap = Callable[[float], None]
 # Seconds between two attempts to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# If Redis loses the members, an order waits until all of them are known again. It waits at most
-# this many times.
+# If Redis loses the members, an order waits until all members are known again. Redis may lose them
+# again during the wait, but an order waits at most this many times.
 _TRIES: Final = 2
 # The limit of what `Unconfirmed` remembers: the number of orders plus the number of their ids.
 _MOST_UNCONFIRMED: Final = 100_000
@@ -266,8 +267,9 @@ class RedisBus:
                 await self._membership.leave()
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
-        """The other replicas. If Redis has just lost the members, first wait until the replicas
-        have added those that they remember, and send the notice again."""
+        """The other replicas. If Redis has just lost the members, wait until the replicas have
+        added the members that they remember, and then send the notice again. If some may still be
+        missing in the end, the result has one more replica, without a name."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -282,7 +284,8 @@ class RedisBus:
         return await self._membership.tell(self._channel, message)
 
     async def _send_heartbeats(self, gap: Gap) -> None:
-        """Send heartbeats, even while no notices arrive, so that orders count this replica."""
+        """Send heartbeats until cancelled, also while the subscription is lost, because orders wait
+        only for replicas that send heartbeats."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
@@ -382,19 +385,21 @@ class RedisBus:
         self._whole_at, self._life, self._limit = at, membership.life, membership.vouched_until
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """Report a gap, with a time. Until this time, this replica may serve the entries that it
-        had in the gap.
+        """Report a gap, with the time until which this replica may serve the entries that it had in
+        the gap.
 
-        The time is infinite if no notice was missed. Otherwise it is the limit: the `vouched_until`
-        of the last moment at which this replica had heard all notices. The result of a missed order
-        names the limit too, or a later time.
+        The time is infinite if no notice was missed. Otherwise the time is `_limit`, the value that
+        `vouched_until` had when this replica last knew that it had heard all notices. The result of
+        a missed order names this limit too, or a later time.
 
         `number` is the number of the last notice, and `heard` is the last number that this replica
-        heard. If both are equal, no notice was missed. If Redis lost the members, the numbers begin
-        again at 0, and 0 says nothing about notices before the loss. Before the limit, 0 still
-        counts as "no notice was missed". Until the limit, a missed order does no harm. After the
-        limit it does none either, because a lost order is sent again (see `Unconfirmed`). If this
-        was before `number` was read, `number` is not 0. Otherwise this replica receives the order.
+        heard. If both are equal, no notice was missed. But if Redis lost the members, the numbers
+        begin again at 0, and 0 says nothing about notices before the loss. If 0 is read before the
+        limit, it still counts as "no notice was missed", although an order may have been missed.
+        Until the limit, the missed order does no harm, because its result names the limit. After
+        the limit it does none either, because its sender sends a lost order again (see
+        `Unconfirmed`). If the order was sent again before `number` was read, `number` is not 0. If
+        it is sent again later, this replica receives it.
         """
         is_known, until = self._whole_at > -math.inf, self._limit
         if self._membership.life == self._life:

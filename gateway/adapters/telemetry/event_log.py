@@ -25,7 +25,8 @@ DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logg
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
-# The most windows (`_Window`) that are kept. The bound protects memory.
+# The most windows (`_Window`) that are kept. At this number all windows are dropped, to protect
+# memory. Their counts of suppressed lines are lost.
 _MOST_REASONS = 1_000
 
 
@@ -41,7 +42,7 @@ class Log(Protocol):
 class Happening:
     """An event that was not suppressed, with a level above debug.
 
-    number  which such event of this process it is, from 1
+    number  the running number of the event in this process, from 1
     time    seconds since the Unix epoch
     """
 
@@ -53,8 +54,8 @@ class Happening:
 
 @dataclass(slots=True)
 class _Window:
-    """The lines of one event and key since `start` (monotonic): how many were written, how many
-    not."""
+    """How many lines of one event and key were written since `start` (monotonic), and how many were
+    suppressed."""
 
     start: float
     lines: int = 0
@@ -97,7 +98,8 @@ class Events:
             self._write(level, event, {name: scrub(value) for name, value in fields.items()})
 
     def recent(self) -> list[Happening]:
-        """The last 50 events above the level debug, the newest first."""
+        """The last 50 of the remembered events, the newest first. At most 20 events of each name
+        are remembered."""
         return self.after(0)[:_TOLD]
 
     def after(self, number: int) -> list[Happening]:
@@ -178,8 +180,9 @@ class _Page:
 
 
 class Journal:
-    """Remembers the last events of each training, within bounds. Beyond them it forgets the
-    training that had no event for the longest time."""
+    """Remembers the last events of each training, within bounds. When a bound is exceeded, it
+    forgets the training that had no event for the longest time. Routine events do not count for
+    this (see `note`)."""
 
     def __init__(
         self, clock: Clock, *, most_ids: int = MOST_IDS, most_bytes: int = MOST_BYTES
@@ -208,8 +211,8 @@ class Journal:
         """Remember an event. If it repeats the training's last event, that event is only counted
         once more.
 
-        An event that `is_routine` (for example each sweep) happens to all trainings, so it does not
-        protect its training from being forgotten.
+        Routine events (`is_routine`), for example those of a sweep, happen to all trainings again
+        and again. So they do not count when the journal chooses which training it forgets.
         """
         now = self._clock.now()
         page = self._page(training_id)
@@ -291,8 +294,8 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # A sweep meets every training again and again. In a full journal, each new training makes
-        # it forget another one. So a sweep adds none there.
+        # A sweep meets every training again and again. In a full journal, each new training would
+        # displace another one. So a sweep adds no training to a full journal.
         if self.journal.knows_or_has_room(key.training_id):
             self.note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
 

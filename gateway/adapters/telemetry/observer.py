@@ -1,6 +1,6 @@
 """The Observer: its methods change counts, log events, and note events in the journal.
 
-The names and levels of the events are here, the names of the numbers in `metrics`.
+The names and levels of the logged events are here. The names of the metrics are in `metrics`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Telemetry(Trail):
 
     def scrape(self, accept: str = "") -> tuple[Iterator[bytes], str]:
         """The answer to a scrape: its body in pieces, and the content type that `accept` asks for.
-        All pieces together take milliseconds of CPU."""
+        Requests can run between two pieces, because all pieces together take milliseconds of
+        CPU."""
         return encode(self._registry, accept)
 
     def snapshot(self) -> dict[str, float | int]:
@@ -223,7 +224,7 @@ class Telemetry(Trail):
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self.counters.denied[purpose] += 1
-        # Calls of the sweep wait for their turn as a matter of course.
+        # It is normal that the budget denies calls of the sweep.
         level = DEBUG if purpose in _NOBODYS else WARNING
         self.events.emit(
             level, "budget.denied", key=purpose, purpose=purpose, retry_after=retry_after
@@ -263,7 +264,8 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
-        # A person has to correct a version that is far in the future. No other event reports it.
+        # A version that is far in the future gets a warning, because a person has to correct it,
+        # and because no other event reports it.
         level = WARNING if reason is NotStoredReason.FUTURE_VERSION else DEBUG
         self.events.emit(
             level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id

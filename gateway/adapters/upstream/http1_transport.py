@@ -33,7 +33,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
     """Sends requests to the origin `url`. A request carries its Exchange as the extension
     `exchange`.
 
-    connect_timeout  seconds for the TCP connection, and as many again for TLS
+    connect_timeout  seconds for DNS and the TCP connection, and as many again for TLS
     kept             the most idle connections that stay open
     kept_seconds     for how long each of them stays open
 
@@ -110,8 +110,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
 
     async def connect(self, exchange: Exchange) -> Connection:
         """A new connection, with TLS if the origin is https. If the caller is cancelled, the
-        attempt still goes on to its end, and the new connection is closed. If the attempt were
-        cancelled too, the event loop would lose its socket."""
+        attempt still goes on to its end, because the event loop would lose the socket of a
+        cancelled attempt. The new connection is then closed."""
         connecting = asyncio.create_task(self._connect(exchange))
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
@@ -184,7 +184,8 @@ def _message(request: httpx.Request) -> bytes:
 
 
 class Phase(IntEnum):
-    """How far a request and its response have come. From SENT on, bytes may have been sent."""
+    """How far a request and its response have come. In the phase SENT, bytes of the request may
+    have been sent."""
 
     QUEUED = 0
     CONNECTING = 1

@@ -43,8 +43,9 @@ def takes_gzip(accept_encoding: bytes | None) -> bool:
 
 
 def is_worth_coding(entry: Entry) -> bool:
-    """Whether the entry has a compressed form: it is a 200, its body is a long text without a
-    content coding, and `no-transform` (RFC 9111, 5.2.2.6) is absent."""
+    """Whether the entry may have a compressed form: it is a 200, its body is a long text without a
+    content coding, and `no-transform` (RFC 9111, 5.2.2.6) is absent. It has none if `coded_body`
+    then returns None."""
     if len(entry.body) < _LEAST or entry.status != 200:
         return False
     if first(entry.headers, b"content-encoding") is not None:
@@ -62,8 +63,8 @@ def coded_body(body: bytes) -> bytes | None:
 
 
 def coded_entry(entry: Entry, coded: bytes) -> Entry:
-    """The compressed form for the comparison with preconditions. A response has the fields of
-    `coded_fields`."""
+    """The compressed form as an entry. Preconditions of requests are compared with the fields of
+    this entry, but a response gets the fields that `coded_fields` makes."""
     tag = (b"etag", tag_of(entry))
     headers = (*(pair for pair in entry.headers if pair[0] != b"etag"), tag)
     return entry.but(body=coded, headers=headers)

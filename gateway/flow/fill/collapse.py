@@ -34,12 +34,14 @@ _FIRST_LOOK: Final = 0.25
 _LONGEST_LOOK: Final = 1.0
 _GROWTH: Final = 1.5
 
-# The most elections of a leader: a second one if the fetch of the first leader brought nothing.
+# The most elections of a leader. A second election follows if the fetch of the first leader brought
+# this replica no response.
 _ELECTIONS: Final = 2
 # After these endings no other leader is elected.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# BELIEVED is left out: it gives the floor a new generation, as an invalidation does. The ending is
-# therefore TOO_OLD.
+# The verdicts after which followers look up the stored answer. BELIEVED is not among them, because
+# a believed version gives the floor a new generation, as an invalidation does. The ending is then
+# TOO_OLD.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
 # How often a lease is renewed in one lifetime. One renewal may be lost.
 _RENEWALS: Final = 3
@@ -82,8 +84,8 @@ class Collapsing:
         """Fetch the key here, or wait for the replica that fetches it. One deadline applies to all
         steps.
 
-        Raises UpstreamFailure, CallWithheld, AccessRefused, and BackedOff if all replicas back off
-        from the key and no caller waits for the result.
+        Raises UpstreamFailure, CallWithheld or AccessRefused. Raises BackedOff if all replicas back
+        off from the key, and no caller waits for the result.
         """
         if want.alone:
             return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
@@ -91,8 +93,8 @@ class Collapsing:
         for _ in range(_ELECTIONS):
             with on(Part.LEASE):
                 taken = await self._take(want)
-            # Counted from the first answer of Redis: a slow Redis does not shorten the time for the
-            # call.
+            # The deadline counts from the first answer of Redis, so that a slow Redis does not
+            # shorten the time for the call.
             deadline = min(deadline, self._clock.monotonic() + self._timeout)
             if taken is None:
                 return await self._ask_alone(want, flight, deadline)
@@ -220,11 +222,11 @@ def _known(want: Want) -> float:
 
 
 def _failure(ending: Ending, want: Want) -> Failed | None:
-    """The error that a follower raises after this ending, if no further election brings an answer.
-    A stored response may be served in place of the error.
+    """The error of the leader's fetch, for a follower. It is raised unless a further election
+    brings a response. The caller may then get a stored response for rescue in place of the error.
 
     None if the ending has no error, for example after a 4xx for one caller. Also None if the ending
-    is ALONE and no response is stored: this replica then makes its own call.
+    is ALONE and no response is stored, because this replica then makes its own call.
     """
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None
@@ -233,7 +235,7 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
 
 def _ending_of_failure(error: Exception, want: Want) -> Ending:
     """The ending that is told to the followers of a failed fetch. After TRANSIENT a follower may
-    lead a fetch of its own. The ending is TRANSIENT in two cases:
+    lead a fetch of its own. Besides the cases of `ending_of`, the ending is TRANSIENT in two cases:
 
     - The budget denied the call of a refresh. A follower with a waiting caller may still get a
       call.

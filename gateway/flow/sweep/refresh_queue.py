@@ -66,8 +66,8 @@ class Errand:
 
     @property
     def refresh(self) -> bool:
-        """Whether the errand is a refresh. If the stored response is fresh, no refresh is
-        needed."""
+        """Whether the errand is a refresh. A refresh ends without a call if the stored response is
+        fresh."""
         return self.purpose is Purpose.REFRESH
 
     @property
@@ -112,7 +112,8 @@ class Following:
         return 1 + sum(self._worth(each, now) > own for each in rivals), len(rivals)
 
     def send(self, errand: Errand) -> None:
-        """Let the errand wait for its turn. Two errands for one training become one fetch."""
+        """Let the errand wait for its turn. Two errands for one training become one fetch. If the
+        queue is full, the errand ends without a result."""
         before = self._errands.get(errand.ask.key)
         if before is None and len(self._errands) >= _MOST:
             errand.then(None)
@@ -137,7 +138,8 @@ class Following:
         return True
 
     def is_short(self, ask: Ask) -> bool:
-        """Whether readers' refreshes wait for a free call (not for a place in `background`)."""
+        """Whether readers' refreshes wait because no call was free, not only because `background`
+        has no place."""
         return (ask.caller.scope, Rank.REFRESH) in self._short
 
     def put_off(self, ask: Ask) -> bool:
@@ -179,8 +181,8 @@ class Following:
             self._background.end()
 
     async def _wait_for_a_call(self, lane: Lane, pause: float) -> None:
-        """Wait until a call is free in the lane. Only the errand that is wanted most asks for a
-        call: if several asked, any of them could get it."""
+        """Wait until a call is free in the lane. Meanwhile only the errand that is wanted most asks
+        for a call. Otherwise an errand that is wanted less could get the call."""
         self._closed.add(lane)
         while pause > 0.0:
             await self._clock.sleep(pause)
@@ -195,7 +197,7 @@ class Following:
         self._any.set()
 
     def _next(self) -> Errand | None:
-        """The errand that was wanted most in the last comparison."""
+        """The errand that was wanted most when the errands were last compared."""
         if self._clock.monotonic() - self._ranked_at < _COMPARE_EVERY:
             errand = self._best_ranked()
             if errand is not None:
@@ -239,8 +241,9 @@ class Following:
         return errand
 
     def _forget_unasked(self) -> None:
-        """Forget refreshes of responses that are fresh again, or that may no longer be served
-        without asking upstream. The credentials of their readers are forgotten too."""
+        """Forget readers' refreshes of responses that are fresh again, that are no longer in L1, or
+        that may no longer be served without asking upstream. This also forgets the readers'
+        credentials, which the errands contain."""
         now = self._clock.now()
         for errand in [each for each in self._errands.values() if each.for_readers]:
             held = self._local.peek(errand.ask.key)
@@ -264,8 +267,8 @@ class Following:
         """The result of the fetch. None if a fetch of the key has just failed, or if a refresh
         finds the response fresh."""
         ask, serving = errand.ask, self._serving
-        # An errand that is no refresh ends here also if the last fetch of its key got no call: the
-        # next sweep may wait for the errand.
+        # If the last fetch of the key got no call, a refresh is tried again. Any other errand then
+        # ends here, because the next sweep may wait for its end.
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None
@@ -297,7 +300,7 @@ _LEAST: Final = 1.0
 
 
 def expected_staleness(entry: Entry, reads: int, now: float) -> float:
-    """How many reads per second the entry probably answers with an outdated response.
+    """How many reads per second probably get an outdated response from this entry.
 
     `reads`: how often the entry was read after its last confirmation. A training that has not
     changed for a long time is expected to change seldom.

@@ -45,8 +45,8 @@ class Form:
 
 
 class Holed(Form):
-    """A form from which a trace, a request id, or both are cut out. It belongs to one connection:
-    `said` has the values of the last head that `takes` accepted."""
+    """A form from which a trace, a request id, or both are cut out. It belongs to one connection,
+    because `said` has the values of the last head that `takes` accepted."""
 
     __slots__ = ("_between", "_between_at", "_id_at", "_start", "_start_at", "_trace_at")
 
@@ -93,14 +93,14 @@ class Holed(Form):
 
 
 # The most blocks in a table, and the most bytes of a block: 16 MiB for each of the two tables. Each
-# caller has a block of its own.
+# caller needs at least one block, because the block contains the credential.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 # The bytes of a request line with the longest id.
 _LINE: Final = 160
 
-# The header lines whose values may be cut out, each from the line break before it. A value that
-# does not match stays in the block.
+# The header lines that may be cut out, each with the line break before it. A line whose value does
+# not match stays in the block.
 _HOLES: Final = re.compile(
     rb"\r\n(?:(?i:traceparent): (%b)|(?i:x-request-id): (%b)"
     rb'|(?i:if-none-match): ((?:W/)?"[!#-~]*"))(?=\r\n)' % (TRACE, REQUEST_ID)
@@ -146,8 +146,8 @@ class Blocks:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # The last piece has to contain the empty line that ends the head. If it is shorter, a value
-        # was cut out of bytes that follow the head.
+        # The last piece has to contain the empty line that ends the head. If the piece is shorter
+        # than the empty line, something was cut out of the bytes that follow the head.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()

@@ -1,8 +1,9 @@
 """The skew of a node in a cluster: how far its clock is ahead of the clock that replicas share.
 
-A time in Redis is on the clock of the node that stores it, and is compared there. When a time is
-read, the skew is subtracted. When the time is written again, the skew is added. The skew may be
-known only roughly, but the addition must exactly undo the subtraction.
+A time in Redis is on the clock of the node that stores it. When a time is read, the skew is
+subtracted. When the time is written again, the skew is added. The skew may be known only roughly.
+But the addition must exactly undo the subtraction, because the node compares the time with its own
+times.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ _UNWRITABLE_WORDS: Final = ("MISCONF ", "NOREPLICAS ")
 
 # After this many deadlines in a row without an answer, a node counts as away.
 _SILENCES: Final = 3
-# After a deadline without an answer, looks follow. For this many seconds, other operations wait for
-# the looks. A healthy Redis answers within that time.
+# After a deadline without an answer, looks follow. For this many seconds after that deadline, other
+# operations wait for the looks. A healthy Redis answers a look within this time.
 _DOUBT: Final = 0.01
 # The expiry (ms) of the key that a look tries to write.
 _WRITTEN_KEEP: Final = 1_000
@@ -50,10 +50,11 @@ _WRITTEN_KEEP: Final = 1_000
 class Node:
     """One Redis, and whether it is away.
 
-    The breaker opens if a connection is refused or lost, or if Redis refuses writes. After one late
-    answer, the node is only in doubt, and looks follow. During the doubt, operations wait for a
-    moment (`_DOUBT`), and then fail. After three deadlines in a row without an answer, the breaker
-    opens. A look that is answered closes the breaker.
+    The breaker opens if a connection is refused or lost, if a reply cannot be read, or if Redis
+    refuses writes. After one late answer, the node is only in doubt, and looks follow. Operations
+    that begin during the doubt wait for the looks. If no answer comes within a moment (`_DOUBT`),
+    these operations fail. After three deadlines in a row without an answer, the breaker opens. A
+    look that is answered closes the breaker.
 
     timeout    seconds for a whole operation
     on_time    gets the clock of the node and the length of the round trip (both in seconds)
@@ -65,8 +66,9 @@ class Node:
     # A key with this hash tag (a text in braces) is on this node. None if the node has no slot.
     tag: str | None = None
 
-    # Further commands of a look, and errors that are not failures, but redirections.
+    # Further commands of a look.
     questions: ClassVar[tuple[str, ...]] = ()
+    # Errors that redirect to another node. They are no failures of this node.
     redirections: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(
@@ -138,8 +140,9 @@ class Node:
         beside: Sequence[RedisOperation] = (),
     ) -> T:
         """Run the command, even if the node is away, and return its result. Raises
-        RedisUnavailable; a redirection is raised as the error of the driver. `beside` has the other
-        operations that share this command. Observers are told of each."""
+        RedisUnavailable; a redirection is raised as the error of the driver. `asked_to_wait`
+        (seconds) is added to the timeout if the command lets Redis wait. `beside` has the other
+        operations that share this command, because observers are told of each operation."""
         if self._doubt is not None and not await self._is_cleared(self._doubt):
             raise RedisUnavailable(operation, self._named("its last answer is late"))
         seconds = self._timeout + asked_to_wait
@@ -185,7 +188,7 @@ class Node:
         """The error for a failed operation. Also notes what the failure says about the node:
 
         - The answer is late: the node is in doubt.
-        - Only this command was refused, and no look sent it: nothing.
+        - Redis refused only this command, and the command is no look: the node is as before.
         - Anything else, for example Redis refuses all writes: the node is away.
         """
         unwritable = _is_unwritable(fault)
@@ -223,7 +226,8 @@ class Node:
         self._move(False)
 
     async def _is_cleared(self, doubt: asyncio.Task[None]) -> bool:
-        """Wait a moment (`_DOUBT`) for an answer. Returns whether one came, and the node is up."""
+        """Wait a moment (`_DOUBT`) for the end of the doubt. Returns True if the doubt has ended,
+        and the node is up."""
         left = self._doubted_at + _DOUBT - self._clock.monotonic()
         with suppress(TimeoutError):
             async with Deadline(left):
@@ -246,8 +250,9 @@ class Node:
             pipe.execute_command("TIME")
             tag = self.tag
             if tag is not None:
-                # A Redis at its `maxmemory` still answers reads and PING, but refuses this command.
-                # Nothing is written or replicated: `xx` needs a key that exists, and this does not.
+                # A Redis at its `maxmemory` still answers reads and PING, but refuses this SET. The
+                # SET writes and replicates nothing, because with `xx` it needs a key that exists,
+                # and this key never exists.
                 pipe.set(f"{self._prefix}:{{{tag}}}:written", b"", px=_WRITTEN_KEEP, xx=True)
             for question in self.questions:
                 pipe.execute_command(question)
@@ -290,7 +295,8 @@ class Single(Node):
 
     layout: Final = 0
 
-    # None: a record that has a copy in each region of a cluster has only one copy here.
+    # In a cluster, some records have a copy in each region. Here they have one copy, without a
+    # region (None).
     regions: Final[tuple[str | None, ...]] = (None,)
 
     def region(self, _name: str) -> str | None:
@@ -335,8 +341,8 @@ class Single(Node):
     def judge(self, answers: Sequence[Any]) -> None:
         """Raises ReadOnlyError if the server is a replica, because its data may be outdated."""
         (role,) = answers
-        # If the user may not ask for the role, this is an error. A refused write then shows that
-        # the server is a replica.
+        # If Redis' user may not ask for the role, `role` is an error, and is ignored. A replica is
+        # then found out when it refuses a write.
         if not isinstance(role, Exception) and role[0] != b"master":
             raise ReadOnlyError
 
