@@ -40,7 +40,7 @@ class SystemClock:
 
     def learn(self, redis_seconds: float, round_trip: float) -> None:
         """Note Redis' time, which was read within the last `round_trip` seconds. A difference from
-        `now` of `round_trip` or less is ignored: it may come from the round trip alone."""
+        `now` of `round_trip` or less is ignored, because it may come from the round trip alone."""
         sample = redis_seconds + round_trip / 2.0 - time.monotonic()
         if abs(sample - self.offset) > round_trip:
             self.offset = sample
@@ -65,7 +65,8 @@ _SAMPLES = 60
 
 class LoopLag:
     """Measures the delay of the event loop, while `watch` runs. `worst` is the longest delay in the
-    last 15 seconds, because a scrape would rarely meet a stall."""
+    last 15 seconds. The last delay alone would not be enough, because a scrape rarely comes just
+    after a stall."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,5 +1,5 @@
-"""Builds the sweeps, which read the API's list of trainings again and again: for which tenants, at
-which pace, and with which adapters."""
+"""Builds the sweeps, which read the API's list of trainings again and again. This module decides
+which tenants have a sweep, the pace of each sweep, and its adapters."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled
 
 # Seconds without a request of a tenant's clients after which the tenant's sweep pauses.
 PAUSE_AFTER: Final = 300.0
-# Lifetime of the lease in seconds. If the leader (the replica that sweeps) is killed, another
-# replica leads after this time at the latest.
+# Lifetime of the lease in seconds. If the leader (the replica that sweeps) is killed, the lease
+# ends after this time at the latest. Another replica then leads as soon as it looks at the lease,
+# within two seconds.
 _LEAD: Final = 5.0
 
 

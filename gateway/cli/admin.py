@@ -1,7 +1,8 @@
-"""Calls the admin plane (the port for operators) of a running gateway: the options that the
-commands share, the request, and an error message if there is no usable answer.
+"""Calls the admin plane (the port for operators) of a running gateway.
 
-It also writes times, durations and sizes as people do: `05:12:07 UTC (4 min ago)`, `3 h 12 min`.
+This module has the options that the commands share. It sends the request, and prints an error
+message if there is no usable answer. It also writes times, durations and sizes as people do:
+`05:12:07 UTC (4 min ago)`, `3 h 12 min`.
 """
 
 # ruff: noqa: PLC0415 -- heavy imports wait until a command runs
@@ -75,7 +76,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 def plane_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which gateway it asks. It gets an `Admin` as `plane`."""
+    """Give a command the options that say which gateway it asks. The command gets an `Admin` as
+    `plane`."""
 
     @wraps(command)
     def with_plane(
@@ -90,8 +92,8 @@ def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
     """The admin plane that the options name.
 
     For missing options the settings decide: the file in GATEWAY_CONFIG and the environment, as for
-    a gateway that starts here. If `--admin` is a URL, it may be another gateway: no token from that
-    file is sent to it.
+    a gateway that starts here. If `--admin` is a URL, it may name another gateway. So no token from
+    the settings file is sent there.
     """
     from gateway.settings import load_admin
 
@@ -141,7 +143,7 @@ class Admin:
     default context, which trusts the public authorities.
 
     `get` and `order` write a line to standard error and exit with status 1 if there is no response,
-    or if it is an error or not the JSON of a gateway.
+    or if the response is an error or is not JSON.
     """
 
     url: str

@@ -19,7 +19,8 @@ from gateway.ports import Held
 class Ask:
     """One request for a training. The caller is known, and the training's id is valid.
 
-    `directives` None: no cache directives apply. `at_least` None: any version may be served.
+    `directives` None: no cache directives apply, except `only_if_cached`. `at_least` None: any
+    version may be served.
     """
 
     key: Key

@@ -53,8 +53,8 @@ class RedisStore:
 
     longest_keep   seconds for which a body is kept at most. A floor or an event is kept twice as
                    long, so that it outlives the bodies that it ruled out
-    longest_fetch  seconds from `begin` to `store` at most. A floor without a stored body is kept
-                   twice as long, so that requests for many unknown ids take little memory
+    longest_fetch  seconds from `begin` to `store` at most. `begin` keeps a new floor for twice this
+                   time, so that fetches that store nothing take little memory
     entropy        makes the epoch of a new floor: 16 hex digits, never those of a lost floor
     believe_after  seconds; see core/cache/version_verdict.py
 
@@ -154,7 +154,9 @@ class RedisStore:
         The entry is then offered again, with that generation.
         """
         stored = await self._offer(key, entry, keep)
-        with suppress(RedisUnavailable):  # harmless: without its share the entry is not found
+        # If this fails, the record of the partition's share may expire before the entry. That is
+        # harmless, because no look-up then finds the entry.
+        with suppress(RedisUnavailable):
             share = entry.epoch[EPOCH_LENGTH:]
             await self.partition_invalidations.keep(key, share, RedisOperation.STORE)
         if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:

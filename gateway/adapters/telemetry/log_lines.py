@@ -1,8 +1,8 @@
 """The log: events of the gateway (through structlog), the access log and messages of libraries, as
 lines of one form: JSON for machines, or text for people.
 
-No other code waits for the reader of the log. Lines that do not fit into the bounded buffer, or
-that cannot be written, are lost and counted.
+A thread writes the lines, so other code does not wait if the reader of the log is slow. Lines that
+do not fit into the bounded buffer, or that cannot be written, are lost and counted.
 
 A value may come from any caller. In both forms a value cannot end its line, begin another line, or
 move the cursor of a terminal.
@@ -195,13 +195,13 @@ def scrub(value: object) -> object:
 
 
 def conceal(text: str) -> str:
-    """The text with everything removed that looks like a credential."""
+    """The text without bearer tokens, and without the names and passwords in URLs."""
     return _SECRETS.sub("[removed]", text)
 
 
 def render_json(record: Record) -> bytes:
-    """One JSON object, in ASCII: some readers take U+2028 and similar characters for the end of a
-    line."""
+    """One JSON object, in ASCII because some readers take U+2028 and similar characters for the end
+    of a line."""
     with suppress(UnicodeEncodeError):  # a lone surrogate; json.dumps below escapes it
         line = _encoder.encode(record)
         if line.isascii() and b"\x7f" not in line:
@@ -248,8 +248,8 @@ class LineWriter:
     """A sink whose `write` never waits for the descriptor: a thread writes the lines.
 
     After a line was dropped, all further lines are dropped until the buffer is empty. Lines that
-    cannot be written (a closed pipe, a full disk) are lost too. As soon as lines can be written
-    again, one line says how many were lost.
+    cannot be written (a closed pipe, a full disk) are lost too. Before the next lines that can be
+    written, one line says how many were lost.
     """
 
     def __init__(self, descriptor: int, *, most: int = _MOST) -> None:
@@ -269,7 +269,7 @@ class LineWriter:
 
     def report(self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]) -> None:
         """Set the two functions for lost lines. `lost_line` makes the line that says how many were
-        lost. `on_lost` is called for each one, in any thread."""
+        lost. `on_lost` is called for each lost line, in any thread."""
         with self._changed:
             self._lost_line, self._on_lost = lost_line, on_lost
 

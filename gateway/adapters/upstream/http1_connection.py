@@ -50,9 +50,9 @@ class _Part(Enum):
 class Incoming:
     """A response that is being read.
 
-    When `end` is done, `status`, `fields` (as they came) and `body` are complete. If there is no
-    response, the exception of `end` says why. If `is_last` is true, the connection must not carry
-    another request.
+    When `end` is done without an exception, `status`, `fields` (as they came) and `body` are
+    complete. Otherwise the exception of `end` says why there is no complete response. If `is_last`
+    is true, the connection must not carry another request.
     """
 
     def __init__(self, max_body: int) -> None:
@@ -146,8 +146,8 @@ class Incoming:
         self.status, self._part = status, _Part.BODY
         self._is_chunked = bool(coding)
         self._ends_with_connection = not framing
-        # A 204 has no body (RFC 9110, 15.3.5). If its fields announce a body, the body may come
-        # later.
+        # A 204 has no body (RFC 9110, 15.3.5). If its fields announce a body all the same, the
+        # upstream may still send one. So the connection must not carry another request.
         self._may_be_followed = status == 204 and framing not in ([], [_EMPTY])
         # A 304 may state the length of a body that it does not have (RFC 9110, 8.6).
         if status not in _WITHOUT_BODY:

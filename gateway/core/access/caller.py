@@ -6,7 +6,8 @@ a class here. In the mode `clients` the gateway knows only the SHA-256 of a call
 belong to the tenant: if a key or the token for the upstream is replaced, the partition stays the
 same.
 
-In this module only a `Caller` contains a caller's credential.
+Of the objects that this module makes, only a `Caller` may contain a caller's credential, as its
+`token`.
 """
 
 from __future__ import annotations
@@ -235,5 +236,5 @@ class Clients:
         return tuple(client.name for client in self.clients if client.tenant == tenant)
 
     def rates(self) -> Mapping[str, Rate | None]:
-        """The budget of each tenant."""
+        """The rate of each tenant's budget. None: unlimited."""
         return {tenant.name: tenant.rate for tenant in self.tenants}

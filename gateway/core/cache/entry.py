@@ -18,15 +18,15 @@ from gateway.core.instant import Instant, from_seconds
 # this many seconds in the future, its age is unknown.
 CLOCK_TOLERANCE = 1.0
 
-# The upstream's clock may be this many seconds ahead. A version that is further ahead is a mistake:
-# after it, the gateway would refuse all correct versions.
+# The upstream's clock may be this many seconds ahead. A version that is further ahead is a mistake.
+# After such a version, the gateway would refuse all correct ones.
 VERSION_TOLERANCE = 300.0
 
 # Each floor has a number, its generation. An order to invalidate that names no version raises it: a
 # hard order by 1, a soft order by SOFT (so the two kinds are counted separately). After a hard
 # order, earlier entries may not even be used for rescue (served stale because the upstream fails).
-# If a version is forgotten, or a refused version is believed, a new era begins at the next multiple
-# of ERA, without orders.
+# If a purge makes the gateway forget a version, or a refused version is believed, a new era
+# begins: the generation rises to the next multiple of ERA, and the counts of orders are 0 again.
 SOFT = 1_000_000
 ERA = 1_000 * SOFT
 
@@ -60,7 +60,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The values that a fetch reads from the floor before its call, and needs to store the answer.
+    """The epoch and generation of the floor before a call. A fetch needs them to store the answer.
     `started`: when they were read."""
 
     epoch: str
@@ -72,9 +72,11 @@ class Ticket:
 class Floor:
     """The record of a key's versions. Without a floor, nothing is known about the versions.
 
-    updated_at  the latest known version (None: the key has had no version yet)
-    started     an answer counts as later than the accepted ones only if its fetch began at this
-                time or afterwards (0.0: no bound)
+    epoch       a random text that each new floor gets. In the mode `passthrough`, a value of the
+                partition follows, which a 401 changes
+    updated_at  the latest known version (None: not known, or forgotten)
+    started     when the fetch of the last accepted answer began, or when a later order raised
+                `updated_at` (0.0: neither)
     """
 
     epoch: str
@@ -122,7 +124,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     initial_age   the age in seconds at `confirmed_at`, from the upstream's header fields
     generation    of the floor when the fetch began; if the floor has a higher one now, the entry
                   is not served as fresh
-    epoch         of the floor when the fetch began; each new floor has a new epoch
+    epoch         of the floor when the fetch began; a new floor, or a 401, brings a new epoch
     selecting     the request fields that the answer's `Vary` names, normalised (RFC 9111, 4.1)
 
     `gc=False` makes the garbage collector ignore entries: none can be part of a cycle.
@@ -178,8 +180,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether the upstream itself went back to a version below the floor's: the entry's fetch
-        began at `floor.started` or later."""
+        """Whether the entry has a version below the floor's although its fetch began at
+        `floor.started` or later. If so, the upstream itself went back."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
         return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
@@ -195,15 +197,16 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return floor.updated_at is not None and self.updated_at < floor.updated_at
 
     def confirmed_by(self, floor: Floor, last: Confirmation | None) -> Entry | None:
-        """This entry, or a renewed copy, if the floor confirms it. None: the body must be read from
-        Redis.
+        """This entry, or a renewed copy, if the floor confirms the entry. Otherwise None, and the
+        body must be read from Redis.
 
-        `last` (None: not known) is the last answer with the digest of the floor. If it is later
-        than this entry, the copy has its times and header fields.
+        `last` (None: not known) is the last answer with the digest of the floor. If `last` is later
+        than this entry, the copy has the times and header fields of `last`. Without a `last` of its
+        generation, the entry is confirmed only if its fetch began at `floor.started` or later.
 
-        Version and status have to be equal too, because different kinds of answers may have equal
-        bytes. An entry with selecting fields is not renewed, because `last` may answer a request
-        with other fields.
+        Epochs, generations, digests and versions have to be equal. A copy also needs equal
+        statuses, because different kinds of answers may have equal bytes. An entry with selecting
+        fields is not copied, because `last` may answer a request with other fields.
         """
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
         same_version = self.updated_at is None or self.updated_at == floor.updated_at

@@ -32,7 +32,7 @@ def last_modified_of(entry: Entry) -> bytes | None:
     """The upstream's `Last-Modified`, or else `updated_at`. None for an entry without `updated_at`.
 
     A training may be edited twice in a second without a new `Last-Modified`, and that would cause a
-    wrong 304. So `updated_at` is not used within a minute of `Date`.
+    wrong 304. So `updated_at` is used only if it is at least a minute earlier than `Date`.
     """
     if entry.updated_at is None:
         return None
@@ -113,8 +113,8 @@ def _date(value: bytes | None) -> float | None:
 
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
-    """The header lines of the entry, and the offset of those that a 304 has as well, with the
-    `ETag` first. `vary` as in `stored_fields`."""
+    """The header lines of the entry's responses, and an offset. The lines from this offset on are
+    those that a 304 has as well, the `ETag` first. `vary` as in `stored_fields`."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 

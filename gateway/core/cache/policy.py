@@ -22,8 +22,8 @@ from gateway.core.upstream.classification import Judged, Question, judge
 from gateway.core.upstream.training import Training, digest
 from gateway.core.vocabulary import NotStoredReason
 
-# A 304 does not change these stored fields. If a wrong validator were stored, later 304s would
-# confirm the stored body again and again.
+# A 304 does not change these stored fields. If a 304 brought a wrong validator and the gateway
+# stored it, later 304s would confirm a body to which this validator does not belong.
 _TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})
 _MARGIN_OF_EXPIRY = 60.0
 JITTER = 0.1
@@ -108,7 +108,7 @@ def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> 
 def admit(
     reply: Reply, training: Training | None, ticket: Ticket, windows: Windows, jitter: float
 ) -> Entry:
-    """The entry of a reply that passed `judge`. `training` None: it has none.
+    """The entry of a reply that passed `judge`. `training` None: the reply has no training.
 
     Freshness begins when the call was sent, before the upstream answered. `jitter` in [0, 1)
     shortens the lifetime by a tenth at most.

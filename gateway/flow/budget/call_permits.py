@@ -5,8 +5,8 @@ Credentials  callers' own credentials: accepted by the upstream, refused lately,
 Guesses      callers that ask for trainings that do not exist
 
 A caller waits if its turn comes soon enough before its deadline. Otherwise it is told when to come
-back. Callers that guess tokens or ids must leave most calls to others. Only so many callers are
-remembered: forgetting one costs a few calls.
+back. Callers that guess tokens or ids must leave most calls to others. Each table of callers has a
+bounded size. If a caller is forgotten, this costs a few calls at most.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from gateway.ports import Budget, Call, Charge, Clock, Observer
 # A caller may wait for its turn during this part of the time until its deadline. The rest is for
 # the call itself.
 _PATIENCE: Final = 0.5
-# Seconds between two attempts while the gate's probe is under way, or while the shared budget
-# cannot be asked.
+# Seconds between two attempts while a call may be free at any moment (`GateClosed.is_probed`,
+# `BudgetExhausted.is_passing`).
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# The most callers that wait. Each has a task and a connection. The number is far higher than the
-# number of callers whose turn can come before their deadline.
+# The most callers that wait. Each has a task and a connection. With usual limits the number is far
+# higher than the number of callers whose turn can come before their deadline.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -44,8 +44,8 @@ _MOST_CREDENTIALS: Final = 10_000
 # how many windows of its budget.
 _REMEMBERED: Final = 20
 _WINDOWS: Final = 10
-# A caller counts as guessing if at least this number of its remembered misses ended in a 404, and
-# at least half of them.
+# A caller counts as guessing if at least this number of its remembered misses ended in a 404 or
+# 410, and at least half of them.
 _IN_VAIN: Final = 3
 # A caller also counts as guessing if many of its misses are under way at once: at least _FEW, and
 # at least `limit // _UNDER_WAY`.
@@ -83,9 +83,9 @@ class Paying:
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """Pay at the moment of sending: the charge of a call that has waited is moved to now. If
-        that charge is no longer valid, pay anew without waiting: the call occupies a connection
-        that others may need. Raises as `pay`."""
+        """Move the charge of a call that has waited for a connection to now, the moment of sending.
+        If that charge is no longer valid, pay again. This does not wait for a turn, because the
+        call occupies a connection that others may need. Raises as `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
@@ -105,8 +105,8 @@ class Paying:
             raise
 
     async def _in_turn(self, scope: str, call: Call, until: float) -> Charge:
-        """Wait for a turn, until `until` at the latest. While the gate is closed or Redis is away,
-        wait for that first."""
+        """Pay for the call, and wait for its turn, until `until` at the latest. If the gate is
+        closed, or a call may be free at any moment, ask the budget again after a pause."""
         while True:
             try:
                 paid = await self._turn(scope, call, until)
@@ -138,8 +138,8 @@ class Paying:
             paid = await self._budget.take(
                 scope, call.purpose, guessed=call.guessed, patience=patience
             )
-            # The wait counts from the moment when the budget answered. If the turn began earlier,
-            # its window could have one call too many.
+            # The wait counts from now, because the budget has just answered. If it counted from the
+            # question, the call could be sent too early, and a window could get one call too many.
             at = self._clock.monotonic() + paid.wait
         except BudgetExhausted:
             freed = self._queue.oust(scope, rank, who) if patience > 0.0 else None
@@ -163,8 +163,9 @@ class Paying:
             raise BudgetExhausted.of(view.limit, view.window, retry_after=_LOOK)
 
     def _told(self, scope: str, withheld: CallWithheld, call: Call) -> CallWithheld:
-        """The error for this caller. Each caller is told a later time than the previous one, so
-        that not all come back for one free call."""
+        """The error for this caller. If the budget is spent, each caller is told a later time than
+        the caller before, up to about two windows ahead. Otherwise all would come back for the same
+        free call."""
         view = self._budget.view(scope)
         is_spent = isinstance(withheld, BudgetExhausted)
         if not is_spent or view.limit is None or not has_a_caller(call.purpose):
@@ -226,7 +227,7 @@ class WaitQueue(Generic[Paid]):
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
         """Take the last place of the caller with the most places, and return it for the caller
-        `who`, so that no caller can fill the queue alone. Only places of this scope and rank count.
+        `who`, so that one caller does not get all turns. Only places of this scope and rank count.
         None if there are none, or if that caller has at most one place more than `who`."""
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
@@ -297,8 +298,8 @@ class Credentials:
     async def vouched(
         self, caller: Caller, purpose: Purpose, *, known: bool
     ) -> AsyncIterator[None]:
-        """A context in which the caller's call is made. Raises AccessRefused or BudgetExhausted if
-        the call may not be made.
+        """A context in which the caller's call is made. Raises AccessRefused or CallWithheld if the
+        call may not be made.
 
         `known`: a response is stored for the credential, so the upstream has accepted it before.
         """
@@ -335,8 +336,8 @@ class Credentials:
 
 @dataclass(slots=True)
 class _Misses:
-    """The misses of one caller: when each of the last ones ended, and whether in a 404; also how
-    many others are under way."""
+    """The misses of one caller. `ended`: when each of the last misses ended, and whether it ended
+    in a 404 or 410. `under_way`: how many other misses are under way."""
 
     ended: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     under_way: int = 0
@@ -353,8 +354,8 @@ class Guesses:
         self._records: FIFOCache[str, _Misses] = FIFOCache(_MOST_CALLERS)
 
     def is_guesser(self, who: str, scope: str) -> bool:
-        """Whether the next miss of this caller will probably end in a 404, or very many of its
-        misses are under way."""
+        """Whether the next miss of this caller will probably end in a 404 or 410, or very many of
+        its misses are under way."""
         rate, record = self._rates.of(scope, self._usual), self._records.get(who)
         if rate is None or record is None:
             return False

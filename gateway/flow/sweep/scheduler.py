@@ -1,6 +1,6 @@
 """The sweeps of all tenants, and the staleness bound that operators see for each tenant.
 
-If a tenant gets another token, its sweep begins again.
+If a tenant gets another token, a new `Sweep` with this token continues at the stored progress.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class Sweeps:
         return max((age for age in ages if age is not None), default=None)
 
     def horizon_of(self, partition: str) -> Horizon | None:
-        """The confirmations by whole sweeps of a partition. None if this replica knows of no whole
-        sweep."""
+        """When whole sweeps confirmed the trainings of a partition, and the bound. None if this
+        replica knows of no whole sweep."""
         sweep = self._by_partition.get(partition)
         return None if sweep is None else sweep.horizon
 

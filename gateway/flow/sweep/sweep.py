@@ -188,8 +188,8 @@ class Sweep:
         return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
 
     def _wait(self, turn: Turn) -> float:
-        """Seconds until the next page. If the wait is longer than a whole sweep takes, it is
-        ignored."""
+        """Seconds until the next page. A wait that is longer than a whole sweep takes counts as 0,
+        because then the clock or the pace has changed."""
         if turn.progress.offset == 0 and self._findings.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now

@@ -2,8 +2,8 @@
 
 If a socket is closed while bytes of the peer are unread or on their way, the system resets the
 connection. The reset may destroy a response that the peer has not read yet (RFC 9112, 9.6). So the
-gateway first closes only its own direction, and drops what it reads until the peer closes the
-other.
+gateway first closes only its own direction. Then it drops what it reads, until the peer closes its
+direction too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class LingeringClose(asyncio.Transport):
 
     @property
     def is_closed(self) -> bool:
-        """Whether the gateway has stopped writing."""
+        """Whether `close` or `linger` was called."""
         return self._closed_at is not None
 
     def is_closing(self) -> bool:
@@ -54,15 +54,15 @@ class LingeringClose(asyncio.Transport):
             self._transport.close()
 
     def linger(self) -> None:
-        """Stop writing, and close the gateway's direction if that is possible. The peer may go on
-        sending."""
+        """Close the gateway's direction if that is possible (not with TLS), and begin to count the
+        peer's time. The peer may go on sending."""
         if self._closed_at is None:
             self._closed_at = self._time()
             if self._transport.can_write_eof() and not self._transport.is_closing():
                 self._transport.write_eof()
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the peer has not closed the connection in time."""
+        """Whether the peer's time to close the connection is over."""
         return self._closed_at is not None and now - self._closed_at >= _LINGER
 
     def excuse(self, seconds: float) -> None:

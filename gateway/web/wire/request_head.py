@@ -1,8 +1,8 @@
 """Checks request heads, refuses invalid ones, and reads the fields of valid ones.
 
 The parser has already refused heads that break the grammar. The checks depend only on bytes, never
-on a caller or an entry. The hot path and Starlette use the same rules. `hot_path` says which heads
-are plain (simple enough for the hot path).
+on a caller or an entry. The same rules apply to requests of the hot path and to those that
+Starlette handles. `hot_path` says which heads are plain (simple enough for the hot path).
 """
 
 from __future__ import annotations
