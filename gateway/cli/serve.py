@@ -127,8 +127,8 @@ def complain(faults: Iterable[str], exit_code: int) -> NoReturn:
 
 
 def _end_by_signals() -> None:
-    """Let signals end the first process of a container. For it the kernel ignores a signal without
-    a handler."""
+    """Let signals end the first process of a container. The kernel ignores a signal to this process
+    if the process has no handler for the signal."""
     if os.getpid() != 1:
         return
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

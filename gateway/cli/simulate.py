@@ -1,4 +1,4 @@
-"""`gateway simulate` starts a simulated upstream, `gateway demo` also a gateway in front of it."""
+"""The commands `gateway simulate` (a simulated upstream) and `gateway demo` (also a gateway)."""
 
 # ruff: noqa: PLC0415 -- heavy imports wait until the command runs
 
@@ -187,8 +187,8 @@ def _serve(config: SimulatorConfig) -> None:
 
 
 def _end_with_stdin() -> None:
-    """End this process when its parent process has ended, for whatever reason: then the system
-    closes the parent's end of the pipe."""
+    """End this process when standard input is closed. If standard input is a pipe from the parent
+    process, the system closes it when the parent ends, for whatever reason."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)

@@ -90,7 +90,7 @@ class StoreVerdict(StrEnum):
     """The decision of a store about an entry."""
 
     FIRST = "first"  # no version was known
-    CHANGED = "changed"  # a later version, another body, or a negative entry begins or ends
+    CHANGED = "changed"  # a later version, another body, or a change to or from a negative entry
     UNCHANGED = "unchanged"  # same version and body, or negative again: the stored entry is renewed
     BELIEVED = "believed"  # enough refused answers agree now, so this one is accepted
     OLDER = "older"  # refused: a later version or a later fetch is known
@@ -128,7 +128,7 @@ class DriftKind(StrEnum):
 
 
 class FailureReason(StrEnum):
-    """Why a call to the upstream brought no answer of the API."""
+    """Why a call to the upstream brought no usable answer."""
 
     CONNECT = "connect"
     CONNECT_TIMEOUT = "connect-timeout"
@@ -274,7 +274,7 @@ class Problem(StrEnum):
 class Part(StrEnum):
     """The parts of the time for which a request waits."""
 
-    LOOKUP = "lookup"  # the look-up in both tiers, which requests for the same key share
+    LOOKUP = "lookup"  # the look-up in both tiers; requests for the same key share one look-up
     LEASE = "lease"  # the wait for the lease, or for the fetch of another replica
     BUDGET = "budget"  # the wait until the call may be made
     UPSTREAM = "upstream"

@@ -30,8 +30,8 @@ _LONGEST_SHOWN = 60
 
 
 class Section(BaseModel):
-    """A section of settings. It is immutable, converts no types, and refuses unknown names. The
-    `Kind` of each field parses its value."""
+    """A section of settings. It is immutable, and refuses unknown names. The `Kind` of each field
+    parses its value; pydantic itself converts no types."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -215,8 +215,9 @@ S = TypeVar("S", bound=Section)
 
 
 def judge(table: type[S], values: Mapping[str, object], place: str) -> tuple[S, list[Fault]]:
-    """The table with the valid values, and a fault for each invalid value, named after `place` and
-    the field. A default replaces an invalid value. All names of `values` have to be fields."""
+    """The table with the valid values, and a fault for each invalid value. A default replaces an
+    invalid value. A fault has the name of its field, after `place` and a dot. All names of `values`
+    have to be fields."""
     try:
         return table.model_validate(values), []
     except ValidationError as error:
@@ -249,11 +250,11 @@ _CHOICE = (
 
 
 def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[Fault]:
-    """The faults of settings that contradict each other, and of files that are not there. A setting
-    in `faulty` is not reported again.
+    """The faults of settings that contradict each other, and of files that cannot be used. A
+    setting in `faulty` is not reported again.
 
-    `given` has the names of the settings that the operator gave. Values do not show this, because a
-    given value may be the default.
+    `given` has the names of the settings that the operator gave. The values do not show which
+    settings were given, because a given value may be equal to the default.
     """
     for about, fault in (*_of_access(settings, given), *_of_the_rest(settings, given)):
         if not set(about.split()) & set(faulty):
@@ -338,8 +339,8 @@ def _authorities(name: str, path: Path | None) -> Iterator[Fault]:
 
 
 def _files_of_redis(url: SecretStr | None) -> Iterator[Fault]:
-    """A fault for each unreadable file that the URL names. It shows no path, because no part of the
-    URL may be shown."""
+    """A fault for each unreadable file that the URL names. The fault shows no path, because no part
+    of the URL may be shown."""
     tls = None if url is None else read_address(url.get_secret_value()).tls
     for name in FILES:
         if tls and name in tls and not is_readable(Path(str(tls[name]))):

@@ -2,9 +2,9 @@
 followers) are told how it ended.
 
 The rules are in lua/lease.lua. An ending (how a fetch ended) arrives on the channel of this
-replica, to which the bus listens. If it is missed, the replica reads it from Redis. An ending may
-arrive before the reply that says which fetch to follow. The last endings are therefore kept, even
-if no caller waits for them yet. Nothing that arrives is trusted.
+replica, to which the bus listens. If the ending is missed, the replica reads it from Redis. An
+ending may arrive before the reply that says which fetch to follow. The last endings are therefore
+kept, even if no caller waits for them yet. Each message is checked before it is used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from gateway.core.http.traceparent import TRACEPARENT
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
 
-# Goes up when the format changes. An ending with another schema counts as `EndingKind.TRANSIENT`.
+# This number goes up when the format changes. An ending with another schema is ignored on the
+# channel. If it is read from Redis, it counts as `EndingKind.TRANSIENT`.
 SCHEMA: Final = 1
 
 _HEARD_LATELY: Final = 1_000
@@ -137,7 +138,7 @@ _REMEMBERED: Final = 600_000
 class RedisLease:
     """The leases of one replica.
 
-    endings        the bus puts into it the endings that arrive
+    endings        gets from the bus the endings that arrive
     replica        the name of this replica on the bus
     longest_fetch  see RedisStore
     entropy        makes tokens, and the epochs of new floors
@@ -177,8 +178,8 @@ class RedisLease:
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, and either lead or follow the fetch. While the key backs off
-        after failures, an `unhurried` call may only follow. If there is no fetch to follow, it
-        raises BackedOff."""
+        after failures, an `unhurried` call may only follow. Such a call raises BackedOff if there
+        is no fetch to follow."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep

@@ -6,8 +6,8 @@ serve its entries for `span` seconds after its last heartbeat that others have r
 such a replica as unconfirmed.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica adds the members
-that it read last. A member that nobody has read yet is lost. So a replica counts itself as a member
-only by a heartbeat that the others have surely read.
+that it read last. A member that nobody has read yet is lost. Therefore a replica relies on a
+heartbeat for its membership only when the others have surely read this heartbeat.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ class Remembered:
     def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
         """Note the members that were read at `now`. Returns them and the lost ones.
 
-        If `life` has changed, Redis lost the members that were known until now. A lost member stays
-        lost until `members` has it with the remembered time or a later one. An earlier time comes
-        from a replica that read the list before this replica did. In the same life, a missing
-        member has left, or its time is over.
+        If `life` has changed, Redis lost the members that were known until now. A member counts as
+        lost until its time is over, or until `members` has it with the remembered time or a later
+        time. An earlier time in `members` shows that another replica added the member from an older
+        list. If `life` has not changed, a missing member is not lost: it has left, or its time is
+        over.
         """
         if self.life not in (None, life):
             self.lost |= self.members
@@ -68,9 +69,9 @@ class Sent:
     number: int
 
     def is_lost(self, life: int, number: int) -> bool:
-        """Whether Redis has lost the notice. `life` and `number` (of the last notice) are what
-        Redis has now. The number is too low if the master died, and its successor did not have the
-        notice."""
+        """Whether Redis has lost the notice. `life` is the life that Redis has now, and `number` is
+        the number of the last notice that Redis knows now. That number is too low, for example, if
+        the master died, and its successor did not have the notice."""
         return self.life != life or self.number > number
 
 
@@ -80,9 +81,9 @@ class Others:
 
     seconds    for how long each replica may serve the entries that it had at its last heartbeat
     alive      the replicas for which an order waits
-    unsettled  for how many seconds more some replicas may be missing here, because Redis lost the
-               members (0 or less: none is missing)
-    sent       the notice
+    unsettled  the seconds until no replica is missing here any more. While it is above 0, some
+               may be missing, because Redis has just lost the members, or is new
+    sent       the number of that notice
     """
 
     seconds: dict[str, float]
@@ -100,8 +101,8 @@ class Membership:
 
     heartbeat  the seconds between two heartbeats
     alone      for how many seconds a replica may serve its entries after it stopped being alive
-    settle     after Redis lost the members: the most seconds until each replica that is alive has
-               added the members that it remembers
+    settle     if Redis loses the members, each replica that is alive adds the members that it
+               remembers; after this many seconds at most, all of them have done so
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class Membership:
         self._beat = Script.load("membership", "beat")
         self._tell = Script.load("membership", "tell")
         self.alive = 1
-        self.life = 0  # another number after Redis lost the members
+        self.life = 0  # changes when Redis loses the members
         # When the heartbeats of this life were sent: the last one that the others have surely read
         # (if there is one), and all later ones.
         self._beats: deque[float] = deque()
@@ -173,8 +174,8 @@ class Membership:
         return number, was_off
 
     def _vouch(self, sent: float) -> None:
-        """Set `vouched_until` by the last heartbeat that the others have surely read. The one at
-        `sent` does not count yet: Redis may lose it before they read it."""
+        """Set `vouched_until` by the last heartbeat that the others have surely read. The heartbeat
+        at `sent` does not count yet, because Redis may lose it before the others read it."""
         self._beats.append(sent)
         was_read = sent - self._until_read
         while len(self._beats) > 1 and self._beats[1] <= was_read:
@@ -240,7 +241,8 @@ def _named(members: Sequence[bytes]) -> frozenset[str]:
 
 
 def _members(told: Sequence[bytes]) -> dict[str, float]:
-    """The seconds of each name. In `told` each name is followed by its microseconds."""
+    """For each name its time in seconds. In `told`, each name is followed by its time in
+    microseconds."""
     names = (name.decode("utf-8", "replace") for name in told[::2])
     seconds = (int(each) / 1_000_000 for each in told[1::2])
     return {name: left for name, left in zip(names, seconds, strict=True) if is_replica(name)}

@@ -39,7 +39,8 @@ _FLOOR = re.compile(
 )
 # If the floor was raised above the stored version, the stored version comes after the fixed part.
 _RAISED = re.compile(rb"\x03(\d{21})")
-# Lua may add one to a serial. The sum must have 16 digits, and be exact as a number in Lua.
+# A serial begins with 8 at most, because Lua may add one to it. The sum must have 16 digits, and be
+# exact as a number in Lua.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
 
 
@@ -180,8 +181,8 @@ def read_floor(record: bytes) -> Floor | None:
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     """The floor in the record after `event` is applied, by the rule of `absorb` in floor.lua.
 
-    None (unknown) if the record or the event is lost, because it may have ruled out a response that
-    is still stored.
+    None (unknown) if the record or the event is lost, because the lost one may have ruled out a
+    response that is still stored.
     """
     match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     happened = None if event is None else _EVENT.fullmatch(event)
@@ -284,8 +285,8 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last event, -inf if there is none. If the floor or the share is lost, each
-    response that was stored before this time may be ruled out."""
+    """The time of the last event, -inf if it is not known. If the floor or the share is lost, a
+    response that was confirmed before this time may be one that the event ruled out."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 

@@ -94,10 +94,10 @@ class Past:
 
     limit  how many calls these replicas may make in a window
     times  the time of each known call, including calls that are granted for later
-    until  the time until which the other replicas may have spent the rest of the limit. The rest
-           counts as spent at `until`, except for the claims. None: only the known calls were spent
-    claim  how many calls of the rest each replica may still make
-    own    the calls of this replica, which count completely in its own part
+    until  the last time at which other replicas may have made the other calls of the limit. These
+           calls count as spent at this time, except for the claims. None: there were no others
+    claim  how many of these other calls each replica may still make
+    own    the times of this replica's calls; each is one call of this replica's own part
     """
 
     limit: int
@@ -157,8 +157,9 @@ class WindowLog:
     ) -> WindowLog:
         """A log for an unknown past: `free` calls may be made at once, the rest at the mean rate.
 
-        The past is made up: the calls that are not free count as spent, in the limit and (in
-        proportion) in the floor of each rank (the calls that are reserved for it).
+        The past is made up: all calls of the limit that are not free count as spent, at even
+        intervals. Some of them also count as calls of a rank, in proportion to the rank's floor
+        (the calls that are reserved for it).
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now
@@ -207,7 +208,8 @@ class WindowLog:
 
     def refused(self, now: float) -> None:
         """Lower the limit after a 429. Calls that were granted for later were not sent, so they are
-        removed: they have to be granted again. Made-up calls (see `paced`) do not count."""
+        removed, and have to be granted again. Made-up calls (see `paced`) do not count as calls of
+        the last window."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
@@ -225,9 +227,9 @@ class WindowLog:
         return max(0, self._limit - len(self._sent))
 
     def share(self, past: Past, parts: int) -> None:
-        """Turn this log into one of `parts` equal parts of the limit in `past`. Whenever `parts`
-        more calls of this limit are free, each part may make one more. The limit of a part is at
-        least one call."""
+        """Turn this log into one of `parts` equal parts of the limit in `past`. When `parts` more
+        calls of this limit have become free, each part may make one more call. The limit of a part
+        is at least one call."""
         self._full = self._limit = max(1, past.limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
         times = sorted(past.times)
@@ -237,8 +239,9 @@ class WindowLog:
         # The k-th call of this part is free when k × `parts` calls of the limit are free.
         first = len(times) - past.limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
-        # Another replica may know fewer replicas, and spend more of what has become free. So this
-        # replica never spends more than its part, including its calls from before the division.
+        # Another replica may know fewer replicas, and then it takes more of the calls that have
+        # become free. So this replica must not make more calls than its part in any window. Its
+        # calls from before the division count too.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
         self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
 
@@ -304,8 +307,8 @@ def _remove(stamps: list[float], stamp: float) -> bool:
     return False
 
 
-# A log keeps at most this many timestamps. After an unknown past they are all written in one
-# step, which blocks Redis or the event loop.
+# A log keeps at most this many timestamps. After an unknown past, all of them are written in one
+# step, and this step blocks Redis or the event loop.
 MOST_KEPT: Final = 2_000
 
 

@@ -23,14 +23,14 @@ _OWN_ID: Final = re.compile(rb'"id"\s*:\s*"(%b)"' % ID.encode())
 @dataclass(frozen=True, slots=True)
 class Written:
     """The trainings whose stored responses are outdated after a write. `versions` has the new
-    versions that the answer states."""
+    version that the answer's body states, if it states one."""
 
     training_ids: tuple[str, ...]
     versions: tuple[tuple[str, Instant], ...] = ()
 
 
 def is_success(reply: Reply) -> bool:
-    """Whether the write may have changed something: a non-error answer (RFC 9111, 4.4)."""
+    """Whether the answer is no error. If so, stored responses are outdated (RFC 9111, 4.4)."""
     return 200 <= reply.status < 400
 
 
@@ -72,7 +72,8 @@ def _resolved(base: str, value: bytes) -> str:
 
 
 def _told(reply: Reply) -> tuple[str, Instant] | None:
-    """The id and the version of the training in the body. None if the body is no training."""
+    """The id and the version of the training in the body. None if the body is no training, or if
+    the id is not in its first 4,096 bytes."""
     for match in _OWN_ID.finditer(reply.body[:4_096]):
         training_id = match[1].decode("ascii")
         try:

@@ -1,5 +1,5 @@
 """Reads header fields (RFC 9110), and selects those that may be stored and passed on. `Reply` is a
-complete response of the upstream that was not judged yet."""
+complete response of the upstream."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def end_to_end(headers: Headers) -> Headers:
 
 
 def shared(headers: Headers) -> Headers:
-    """The same fields, as objects that thousands of entries share to save memory: all names, and
-    the values of the fields in ALIKE."""
+    """The same fields, made of shared objects to save memory. Thousands of entries use the same
+    object for a name, and also for a value if its field is in ALIKE."""
     return tuple(
         [
             _shared_field(pair) if pair[0] in ALIKE else (_shared_name(pair[0]), pair[1])
@@ -114,7 +114,7 @@ def _shared_field(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A complete response of the upstream, or of a proxy in front of it. Names are in lower case.
-    `is_verbatim`: it is passed on with its own caching fields."""
+    `is_verbatim`: the response is passed on with the caching fields that it came with."""
 
     status: int
     headers: Headers
@@ -127,7 +127,8 @@ class Reply:
 
     @property
     def is_html(self) -> bool:
-        """Whether the body is an HTML page, by its type or first bytes. The API sends no HTML."""
+        """Whether the body counts as an HTML page: by its type, or because it begins with `<`. The
+        API sends no HTML."""
         kind = (self.header(b"content-type") or b"").lower()
         if kind.startswith((b"text/html", b"application/xhtml")):
             return True

@@ -88,8 +88,8 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """The confirmations of whole sweeps. `oldest`: when the earliest of their pages was asked for.
-    `seconds`: the bound."""
+    """How far back the confirmations by the sweeps go. `oldest`: the time of the oldest
+    confirmation that still counts (see `Progress.oldest`). `seconds`: the staleness bound."""
 
     oldest: float
     seconds: float
@@ -97,7 +97,7 @@ class Horizon:
     def has_passed(self, entry: Entry, now: float) -> bool:
         """Whether the entry is older than the bound, and the sweeps did not confirm it. False for
         entries whose freshness lifetime is within the bound."""
-        # The `Age` is subtracted in `oldest` too.
+        # The `Age` is subtracted, because it was subtracted from the times in `oldest` too.
         confirmed = entry.confirmed_at - entry.initial_age
         if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:
             return False
@@ -132,5 +132,6 @@ def pages(total: int | None) -> int:
 
 
 def without_sweep(lifetime: float, stale_while_revalidate: float) -> float:
-    """The bound without a sweep: a stale entry is refreshed only after a request for it."""
+    """The bound without a sweep. Only a request causes the refresh of a stale entry, and this
+    request may still get the stale entry."""
     return lifetime + stale_while_revalidate

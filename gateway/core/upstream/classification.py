@@ -43,14 +43,13 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class ForCaller:
-    """A 4xx other than 404 and 410, with an error of the API. It is passed on unchanged, because
-    only the caller can act on it."""
+    """A 4xx with an error of the API, but no 404, 410 or 429, and no 401 to the gateway's own
+    token. It is passed on unchanged, because only the caller can act on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Any other complete response, if `freshness.source` is `"origin"`. It is passed on
-    unchanged."""
+    """A response that is no training, and is passed on because `freshness.source` is `"origin"`."""
 
 
 Judged = Training | Confirmed | Gone | ForCaller | Other
@@ -73,8 +72,8 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
     """Classify a complete reply. Raises UpstreamRateLimited, UpstreamRefused, UpstreamError or
     InvalidPayload.
 
-    A reply may give a date when to ask again. The date is compared with the reply's `Date`, or with
-    `now` (epoch seconds) if there is no valid `Date`.
+    If the reply says at which date the upstream may be asked again, the time until then is counted
+    from the reply's `Date`, or from `now` (epoch seconds) if there is no valid `Date`.
     """
     training_id = question.training_id
     if reply.status == 429:
@@ -100,8 +99,9 @@ def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, P
     """Return the page of the list that a complete reply contains. The generator pauses as
     `read_page` does.
 
-    Raises ListRefused if the gateway may not read the list, or does not know its form. Raises the
-    errors of `judge` for other failures.
+    Raises ListRefused if the gateway may not read the list, if it does not know the form of the
+    page, or if the page has other rows than those that were asked for. Raises the errors of `judge`
+    for other failures.
     """
     if reply.status == 200 and not reply.is_html:
         return (yield from read_page(reply, offset))

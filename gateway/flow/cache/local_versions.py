@@ -2,8 +2,8 @@
 
 - `Alone` judges an answer while Redis is away, or has lost a floor (the record of a key's
   versions).
-- `Latest` remembers the latest version of each key that was served.
-- `RefusedVersions` has the answers that the store refused for their version a moment ago.
+- `Latest` remembers the latest version that was served, for keys that L1 no longer holds.
+- `RefusedVersions` has the answers that the store refused a moment ago because of their version.
 
 Each of them remembers a bounded number of keys.
 """
@@ -81,9 +81,10 @@ class Alone:
 
         If the answer is later than the entry in L1:
 
-        - L1 holds the answer if `may_hold`, and Redis lost the floor: only this replica knows the
-          version.
-        - L1 holds it for rescue if `may_hold`, and only soft orders ruled it out (`is_left`).
+        - If `may_hold`, and Redis lost the floor, L1 holds the answer, because only this replica
+          knows its version.
+        - If `may_hold`, and only soft orders ruled the answer out (`is_left`), L1 holds the answer
+          for rescue.
         - In all other cases L1 drops its older entry, unless the floor allows that entry.
         """
         known = self._local.peek(key)
@@ -171,7 +172,8 @@ class _Refused:
 class RefusedVersions:
     """For each key, the last answer that the store refused for its version. To save a call, it may
     be served again for a short time. It is neither stored nor used for rescue (serving a stale
-    response because upstream failed). Forgetting an answer costs a call."""
+    response because the upstream failed). If an answer is forgotten, the next request for its key
+    may need a call."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -217,24 +219,25 @@ class RefusedVersions:
 
 
 def overrules(local: Entry, other: Entry) -> bool:
-    """Whether `local` is the later entry, and was fetched without Redis or before Redis lost all
-    data. Its epoch (a value that each new floor gets) shows this."""
+    """Whether `local` is the later entry, although it has another epoch (a value that each new
+    floor gets). This happens if `local` was fetched without Redis, or before Redis lost the
+    floor."""
     return local.epoch != other.epoch and is_passed(other, local)
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
-    """Whether `local` is another entry than `other`, and a later one. If `other` was read from
-    Redis, Redis does not know `local`, for example because a replica of Redis became the master
-    without the last writes."""
+    """Whether `local` is another entry than `other`, and a later one. If so, and if `other` came
+    from Redis, Redis does not know `local`. This happens, for example, if a replica of Redis became
+    the master without the last writes."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not supersedes(other, local)
 
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
-    """Whether `other` certainly has an older version than `local`, although it has the higher
-    generation. The generation was raised after the fetch of `local` began, for example by an
-    order."""
+    """Whether `other` certainly has an older version than `local`, although `other` has the higher
+    generation. An order, for example, may have raised the generation after the fetch of `local`
+    began."""
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
     return era(other.generation) == era(local.generation) and not supersedes(other, local)

@@ -1,8 +1,9 @@
 """Answers the requests that have `Cache-Control` directives, if the gateway honours directives.
 
-It decides whether the directives refuse a stored response (setting `freshness.client_directives`).
-Calls that are made only because of such a refusal get a part of the budget (`CallShare`). The calls
-of min_version get another part. core/http/cache_control reads the directives.
+The setting `freshness.client_directives` says whether the gateway honours them. This module decides
+whether the directives refuse a stored response. Calls that are made only because of such a refusal
+get a part of the budget (`CallShare`). The calls of min_version get another part.
+core/http/cache_control reads the directives.
 """
 
 from __future__ import annotations
@@ -132,8 +133,8 @@ class CallShare:
     the share, and at least one call. If a scope (the name of a budget) is forgotten, because there
     are too many, a few calls beyond its share may be made.
 
-    The limit of one caller: the calls of all other callers are subtracted from the share, and the
-    caller gets half of the rest (rounded up).
+    The limit of one caller: the calls of all other callers are subtracted from this replica's part
+    of the share, and the caller gets half of the rest (rounded up).
 
     is_divided  False if callers cannot be distinguished: one caller may spend the whole share
     rates       the budgets with a limit of their own

@@ -39,7 +39,7 @@ from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)
 
-# Errors that the caller caused, for example by a condition that its request sets (see core/errors).
+# Errors that the caller caused, for example by a condition in its request (see core/errors).
 _OF_THE_CALLER = (AccessRefused, BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
 
 
@@ -113,7 +113,7 @@ class Desk:
         return _response(rendered, exchange)
 
     def problem(self, exchange: Exchange, problem: ProblemAnswer, outcome: Outcome) -> Response:
-        """Count and log a problem of the gateway, and return it for Starlette."""
+        """Count and log a problem response, and return it for Starlette."""
         body = problem.body(exchange.request_id)
         date = to_http_date(from_seconds(self._clock.now()))
         headers = problem.headers(exchange.request_id, date, len(body))

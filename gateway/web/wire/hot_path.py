@@ -39,7 +39,7 @@ _logger = logging.getLogger(__name__)
 class Outbox:
     """Gathers the responses of one plane's connections, and writes them at the end of a turn of the
     event loop, which saves 4 % of the CPU of a hit. Code that writes to a connection directly, or
-    closes it, calls `flush` first: responses keep their order."""
+    closes it, calls `flush` first, so that the responses keep their order."""
 
     def __init__(self) -> None:
         # Two lists, because pairs would let the garbage collector run more often.
@@ -108,8 +108,8 @@ class Parsing(Wire):
         super().connection_made(transport)
 
     def look(self, now: float) -> None:
-        """As Wire does. Also close the connection if it was idle too long after a hit: hits set no
-        timer."""
+        """As Wire does. Also close the connection if it was idle too long after a hit, because a
+        hit sets no timer."""
         if self._has_served:
             self._has_served, self._idle_since = False, now
         elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
@@ -227,11 +227,12 @@ class HotPath(Parsing):
         """As Parsing does."""
         self._awaited: _Awaited | None = None
         self._form: Form | None = None  # the form of the last head that was recognised
-        self._at_ease = False  # True: only hits came since `_is_quiet` was found true
+        self._at_ease = False  # True: `_is_quiet` was true, and only hits came since
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer a head whose fields are known. Parse any other bytes."""
+        """Answer a head whose fields are known. Parse other bytes, or keep them while a look-up
+        runs."""
         if data.startswith(_GET) and (self._at_ease or (self._stage is _REST and self._is_quiet())):
             form = self._form
             if form is None or not data.endswith(form.tail) or (form.cuts and not form.takes(data)):
@@ -272,8 +273,8 @@ class HotPath(Parsing):
         return super().eof_received()
 
     def _recognise(self, head: bytes) -> Form | None:
-        """The form of a head, None if its block (all but method and target) is not known. A form
-        found is the connection's last form from now on."""
+        """The form of a head, None if its block (all but method and target) is not known. If a form
+        is found, it becomes the connection's `_form`."""
         block = head[head.find(_VERSION, _ID_AT) :]
         form = self.blocks.known(block) or self.blocks.find(block, self._form)
         if form is not None:
@@ -337,7 +338,7 @@ class HotPath(Parsing):
             self._remember(data)
 
     def _remember(self, data: bytes) -> None:
-        """Remember the block if the bytes were exactly one plain head of a known caller."""
+        """Remember the block if the bytes were exactly one plain `GET` of a known caller."""
         asked = self._asked
         if asked is None or self._begun_here != 1 or self._stage is not _REST:
             return
@@ -349,8 +350,8 @@ class HotPath(Parsing):
             self.blocks.meet(block, asked.said, self._fields)
 
     def _hand_in(self, answer: bytes) -> None:
-        """Put the response into the outbox. That may write at once, and so call `pause_writing`,
-        which sets `_at_ease` to False."""
+        """Put the response into the outbox. `_at_ease` is read first, because the outbox may write
+        at once, and then `pause_writing` may set `_at_ease` to False."""
         at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
         if at_ease:
@@ -390,9 +391,9 @@ def plain(
 ) -> Asked | None:
     """The plain request of an HTTP/1.1 head, None if the head is not plain.
 
-    A plain head is a valid GET or HEAD of one training, without a body, a repeated field or
-    `Connection: close`. If cache directives are honoured, the only one that it may have is
-    `only-if-cached`.
+    A plain head is a valid GET or HEAD of one training, without a repeated field, a field in
+    `_ODD`, or a `Connection` other than `keep-alive`. If cache directives are honoured, the only
+    one that it may have is `only-if-cached`.
     """
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
@@ -413,8 +414,8 @@ def plain(
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
 ) -> Headers | None:
-    """As `extra_of`, but None if a call sends nothing of the head upstream, or only its
-    `traceparent`."""
+    """The fields of the head that a call to the API sends, as `extra_of` finds them. None if the
+    head has no such field, or only a valid `traceparent`."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)
     traceparent = by_name.get(b"traceparent")

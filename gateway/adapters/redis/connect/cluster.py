@@ -26,8 +26,8 @@ from gateway.ports import Clock, Observer
 
 SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
 
-# The slots are divided into regions, each with this many slots. A node holds long runs of slots, so
-# few regions have two holders.
+# The slots are divided into regions, each with this many slots. A node usually holds long runs of
+# slots, so most regions lie on one node.
 _REGION: Final = 256
 
 # The holder of each slot; None if no node holds it.
@@ -40,8 +40,8 @@ def slot_of(name: str) -> int:
 
 
 def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
-    """The holder of each slot, from a reply to CLUSTER SLOTS. A node without a host in the reply is
-    on the host of `asked`. Raises ValueError."""
+    """The holder of each slot, from a reply to CLUSTER SLOTS. If the reply has no host for a node,
+    the node is on the host of `asked`. Raises ValueError."""
     holders: Holders = [None] * SLOTS
     for first, last, master, *_ in reply:
         if not 0 <= first <= last < SLOTS:
@@ -54,7 +54,8 @@ def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
 
 @cache
 def tag_of(first: int, last: int) -> str:
-    """A hash tag whose slot is one of those from `first` to `last`: the smallest such number."""
+    """A hash tag whose slot is one of those from `first` to `last`. The text of the tag is a
+    number, the smallest possible one."""
     return next(str(n) for n in itertools.count() if first <= slot_of(f"{{{n}}}") <= last)
 
 
@@ -86,7 +87,7 @@ def tag_held(place: Place, holders: Holders) -> str | None:
 
 
 def _last(holders: Holders, first: int) -> int:
-    """The last of the slots that follow `first` on the same node without a gap."""
+    """The last slot of the run that begins at `first`. All slots of a run are on one node."""
     run = itertools.takewhile(lambda slot: holders[slot] == holders[first], range(first, SLOTS))
     return max(run)
 
@@ -102,7 +103,8 @@ class OnTheMove(RedisUnavailable):
 
 
 class Member(Node):
-    """One node of the cluster. A node also counts as away while it says that the cluster is down.
+    """One node of the cluster. A node counts as away in the cases of `Node`, and also while it says
+    that the cluster is down.
 
     `holders` is the map of slots that the node sent last. A map with a higher `epoch` is later.
     """
@@ -120,8 +122,8 @@ class Member(Node):
         self._said: Any = None
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Take the map of the node, if it says that the cluster is up. A node that was cut off says
-        that the cluster is down, and its map is old."""
+        """Take the map that the node sent, if the node says that the cluster is up. A node that was
+        cut off says that the cluster is down, and may have an old map."""
         for refused in answers:
             if isinstance(refused, Exception):
                 raise refused
@@ -155,15 +157,17 @@ def asking(command: Command[T]) -> Command[T]:
     return asked
 
 
-# The slot of the keys that all replicas write. The clock of its node is the shared clock.
+# The slot of the records about all replicas (see membership.py). The clock of the node with this
+# slot is the shared clock.
 _SHARED_SLOT: Final = slot_of("{bus}")
 
-_HOPS: Final = 5  # how often a command is sent at most, because of redirections and TRYAGAIN
+# A command is sent this many times at most. It is sent again after a redirection or TRYAGAIN.
+_HOPS: Final = 5
 _PAUSE: Final = 0.005  # seconds to wait after TRYAGAIN
 
 
 class Cluster:
-    """All nodes of a cluster. The nodes in the URL are asked for the other nodes."""
+    """All nodes of a cluster. At first only those in the URL are known. They name the others."""
 
     def __init__(
         self,
@@ -234,7 +238,7 @@ class Cluster:
         beside: Sequence[RedisOperation] = (),
     ) -> T:
         """Run the command on the node that holds the key `at`, and return its result. Raises
-        RedisUnavailable, at once if that node is away or if no node holds the slot."""
+        RedisUnavailable. No command is sent if that node is away, or if no node holds the slot."""
         slot, asked = slot_of(at), command
         member = self.holder(slot)
         if member is None or not member.is_up:
@@ -258,12 +262,12 @@ class Cluster:
         return any(member.is_away for member in self._masters or self._members.values())
 
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
-        """Do nothing, because it is unknown which node sent this reply. In a cluster, only looks
-        (see node_availability.py) read clocks."""
+        """Ignore the time in this reply, because it is unknown which node sent the reply. In a
+        cluster, only looks (see node_availability.py) read clocks."""
 
     async def check(self) -> bool:
         """Look at all known nodes. If the map has changed, look at all nodes of the new map too.
-        Returns whether all nodes are up."""
+        Returns whether all nodes are up, and all slots have a node."""
         await _all_at_once(member.check() for member in tuple(self._members.values()))
         if await self._learn():
             # The node of the shared clock comes first: the other clocks are compared with it.
@@ -274,8 +278,8 @@ class Cluster:
         return self.is_up
 
     async def reach(self) -> None:
-        """Ask each node once for an answer. Raises RedisUnavailable with the reason of each node
-        that does not answer."""
+        """Ask each node once whether it answers. Raises RedisUnavailable with the reason of each
+        node that does not answer, or if some slots have no node."""
         await self.check()
         asked = self._masters or tuple(self._members.values())
         answers = await asyncio.gather(*(each.reach() for each in asked), return_exceptions=True)
@@ -330,8 +334,8 @@ class Cluster:
         return holder
 
     def _named(self, redirection: AskError, asked: Member) -> Member:
-        """The node that a redirection names. Without a host, it is at another port of the host that
-        answered."""
+        """The node that a redirection names. If the redirection has no host, the node is on the
+        host of `asked`, at the port of the redirection."""
         host = asked.place[0] if redirection.host in ("", "?") else redirection.host
         return self._member((host, redirection.port))
 
@@ -353,7 +357,8 @@ class Cluster:
         return True
 
     async def _forget(self, masters: dict[Place, Any]) -> None:
-        """Close the nodes that hold no slot, except those that the URL names."""
+        """Forget the nodes that hold no slot, except those that the URL names, and close their
+        connections."""
         gone = self._members.keys() - masters.keys() - set(self._route.seeds)
         self._skews = {place: self._skews.get(place, 0.0) for place in masters}
         await _all_at_once(self._members.pop(place).close() for place in gone)
