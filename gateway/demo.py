@@ -50,7 +50,8 @@ Ctrl-C ends it.
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options of the demo. Port None: the usual port, or any free port if that is taken."""
+    """The options of the demo. A port of None stands for the usual port, or for any free port if
+    the usual port is taken."""
 
     port: int | None = None
     admin_port: int | None = None
@@ -111,8 +112,8 @@ async def _dismiss(company: list[asyncio.Task[None]]) -> None:
 
 
 def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
-    """The settings, without Redis. With passthrough, the printed command shows the token that a
-    caller sends."""
+    """The settings, without Redis. The access mode is passthrough, so that the printed command
+    shows how a caller sends a token."""
     return load(
         None,
         {
@@ -127,7 +128,8 @@ def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
 
 
 def _port(asked: int | None, usual: int, out: TextIO) -> int:
-    """The port `asked` for. None: the `usual` port, or 0 (any) if that is taken."""
+    """Return `asked`. If it is None, return the `usual` port, or 0 (any free port) if the usual
+    port is taken."""
     if asked is not None:
         return asked
     with socket.socket() as probe:
@@ -174,9 +176,9 @@ class Upstream:
 @asynccontextmanager
 async def simulator(port: int) -> AsyncIterator[Upstream]:
     """Run a simulator while the block runs. Raises UpstreamEnded if it does not start."""
-    # The simulator ends when its standard input closes, so also if this process is killed. It has a
-    # session of its own: a terminal's Ctrl-C reaches only this process, and the gateway can drain
-    # before the simulator ends.
+    # The simulator ends when its standard input closes. So it also ends if this process is killed.
+    # It has a session of its own, so that a terminal's Ctrl-C reaches only this process. Then the
+    # gateway can drain before the simulator ends.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
         *("--port", str(port), "--until-stdin-closes"),
@@ -212,7 +214,8 @@ async def _end_process(process: Process) -> None:
 
 
 TOKEN = "demo-token"
-# The first training is left for the printed command, which shows a miss and then a hit.
+# The first training is not among these, because the printed command has to show a miss and then a
+# hit.
 POPULAR = tuple(f"trn_{number:06d}" for number in range(2, 18))
 _WEIGHTS = tuple(1.0 / rank for rank in range(1, len(POPULAR) + 1))
 _SELDOM = range(100, 1001)
@@ -231,7 +234,8 @@ async def visit(gateway_url: str, random: Random) -> None:
     async with httpx.AsyncClient(
         base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
     ) as client:
-        # New trainings are added one at a time. All at once would spend all free calls.
+        # New trainings are added one at a time. If all were added at once, their misses would spend
+        # all free calls.
         known = 1.0
         while True:
             await asyncio.sleep(random.expovariate(1 / _PAUSE))
@@ -289,7 +293,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class PlainLines:
-    """Shows the figures as a new line every ten seconds, for a file or between log lines."""
+    """Shows the figures in a new line every ten seconds, for a file or between log lines."""
 
     every = 10.0
 
@@ -315,7 +319,7 @@ class LiveLine:
         self._shown = ""
 
     def show(self, text: str) -> None:
-        """Replace the line. It is cut to the terminal's width."""
+        """Replace the line. The text is cut to the terminal's width."""
         self._shown = text[: shutil.get_terminal_size().columns - 1]
         self._put("")
 

@@ -16,8 +16,8 @@ from gateway.core.http.fields import ALIKE
 from gateway.ports import Held
 
 # The overhead in bytes of an entry, of a header field and of a compressed form, without their texts
-# and bodies. The overhead is a row of the table, Python objects, and rounding by the allocator. The
-# figures were measured as the growth of a process with 50,000 entries.
+# and bodies. The overhead comes from a row of the table, Python objects, and rounding by the
+# allocator. The figures were measured as the growth of a process with 50,000 entries.
 _EACH = 970
 _EACH_FIELD = 115
 _EACH_CODED = 1_000
@@ -48,8 +48,9 @@ class MemoryStore:
         # The keys are plain tuples of texts, so that the garbage collector does not have to visit
         # them.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # `peek` finds the entry under a key. A call of `peek` does not count as a use of the entry.
-        # Each hit calls `peek`.
+        # `peek` finds the entry under a key, as each hit does. A call of `peek` does not count as a
+        # use of the entry, but a call of `get` does. While an entry has hits, `get` is called about
+        # once a second or more often, to decide anew whether L1 may serve the entry.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0
@@ -63,8 +64,8 @@ class MemoryStore:
         return held
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold the entry as the most recently used. It replaces the entry that the key already has.
-        An entry that is larger than `max_bytes` is not held."""
+        """Hold the entry as the most recently used. An earlier entry of the key is dropped. An
+        entry that is larger than `max_bytes` is not held."""
         before = self._items.pop(key, None)
         if before is not None:
             self._size -= before.cost

@@ -24,7 +24,7 @@ from gateway.settings import AccessMode, Printable, RateScope, Settings, SweepWa
 
 Words = dict[str, object]
 
-# The most partitions that a message names. Each credential may have one.
+# The most partitions that a message names. There may be many more, one for each credential.
 _NAMED = 20
 # Seconds that readiness may wait for the cache to be filled after the start.
 _WARMING = 30.0
@@ -50,8 +50,8 @@ class Life:
 
 
 class Operations:
-    """Answers the questions of operators, and carries out their orders. `web/admin/app` says what
-    each method promises."""
+    """Answers the questions of operators, and carries out their orders. The Protocol of the same
+    name in `web/admin/app` says what each method promises."""
 
     def __init__(self, house: House, settings: Settings, life: Life) -> None:
         self._house = house
@@ -68,8 +68,8 @@ class Operations:
         return self._life.ready and not self._life.draining and not self._warms_first()
 
     def _warms_first(self) -> bool:
-        """Whether readiness still waits for the cold start, which fills the cache from the list. It
-        waits only once: a failure of Redis or of the API does not make a ready replica unready."""
+        """Whether readiness still waits for the cold start, which fills the cache from the list.
+        When this wait is over, it never begins again, even if Redis or the API fails later."""
         if self._settings.sweep.warm is not SweepWarm.BEFORE_READY or self._life.is_warm:
             return False
         up = self._house.clock.monotonic() - self._life.started
@@ -151,7 +151,7 @@ class Operations:
         return effective(self._settings)
 
     async def explain(self, training_id: str, partition: str | None) -> Words:
-        """The state of a training in each tier."""
+        """The state of a training in each tier, its last events, and the budgets for its calls."""
         now: Words = {"time": _instant(self._house.clock.now())}
         held_in = self._house.explainer.partitions(training_id)
         if partition is None and len(held_in) > 1:
@@ -246,8 +246,8 @@ class Operations:
         return {"tenant": tenants[0], "clients": access.clients_of(tenants[0])} if tenants else {}
 
     def _budgets(self) -> dict[str, BudgetView]:
-        """The budgets by tenant. Empty if each credential has one: their number is unbounded, and
-        they have no name that may be shown."""
+        """The budgets by tenant. Empty if each credential has a budget of its own, because the
+        number of credentials is unbounded, and a credential has no name that may be shown."""
         settings = self._settings
         is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
         if is_passthrough and settings.upstream.rate_scope is RateScope.CREDENTIAL:

@@ -21,7 +21,7 @@ def _unknown() -> None:
 @dataclass(frozen=True, slots=True)
 class Compared:
     """The result of comparing an item of the list with its floor: the verdict, and the floor after
-    it.
+    the comparison.
 
     `is_held`: the store knows a body. `last` returns the latest confirmation of that body, by a
     single answer or by a page (None: not known).
@@ -43,12 +43,13 @@ class ListStore(Protocol):
         """Compare each item with its floor.
 
         - If the item has the known version, the entry's body is kept for `keep` seconds from now.
-        - If it has a later version, the floor rises. The stored entry may then only be used for
-          rescue.
-        - If an answer or an order concerning its training came after the page was asked for, the
-          item is ignored.
+        - If the item has a later version, the floor rises. The stored entry may then only be used
+          for rescue.
+        - If an order about its training came after the page was asked for, the item is ignored. It
+          is also ignored if a call for its training began after that, and brought an answer.
 
-        This is one step, in which Redis does nothing else (half a millisecond for twenty items).
+        This is one step, in which Redis does nothing else (half a millisecond for twenty items). In
+        a cluster, each item is a step of its own.
         """
         ...
 
@@ -56,8 +57,8 @@ class ListStore(Protocol):
         """Lower the floor of the key, after the list raised it to `updated_at`. The stored entry
         may then be served as before. Returns whether the floor was lowered.
 
-        The floor stays if a single answer was accepted after the list raised it, or if an order
-        asked for `updated_at` or a later version.
+        The floor stays if a single answer was accepted after the list raised the floor, if an order
+        named `updated_at` or a later version, or if Redis may have lost an order.
         """
         ...
 
@@ -81,8 +82,8 @@ class Advanced:
     """The state of a sweep after a page.
 
     distinct  how many different trainings the sweep has met
-    absent    trainings that the last complete sweep met at this place of the list, but not this
-              sweep. Only the first 400 at this place are compared
+    absent    trainings that the last complete sweep met at this place of the list, and that this
+              sweep has not met. Only the first 400 trainings at this place are looked at
     """
 
     distinct: int
@@ -118,8 +119,8 @@ class SweepLease(Protocol):
         ...
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """Note that a sweep has ended. If it was `complete`, the known trainings are those that it
-        met."""
+        """Note that a sweep has ended. If the sweep was `complete`, the trainings that it met
+        become the known trainings."""
         ...
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
@@ -127,8 +128,8 @@ class SweepLease(Protocol):
         ...
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that were stored from the list, and those that were refused then. Trainings
-        that Redis lost are missing."""
+        """The trainings that `note_filled` has noted, as far as Redis still knows them. Some of
+        them may not have been stored."""
         ...
 
     async def forget_filled(self, partition: str) -> None:

@@ -34,8 +34,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class FaultOrder(Order, frozen=True, kw_only=True):
-    """Add a fault. Without `ids` it is for all ids, without `on` for all kinds of calls, without
-    `count` until cleared."""
+    """Add a fault. Without `ids` it concerns all ids, and without `on` all kinds of calls. Without
+    `count` it lasts until it is cleared."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
@@ -52,8 +52,8 @@ class RevisionOrder(Order, frozen=True, kw_only=True):
 
 
 class EditOrder(Order, frozen=True, kw_only=True):
-    """Publish new content. `content` None: it is made up. `updated_at` replaces the time of the
-    edit."""
+    """Publish new content. `content` None: the content is made up. `updated_at` None: the time of
+    the edit."""
 
     id: str
     content: str | None = None
@@ -83,7 +83,8 @@ class EditingOrder(Order, frozen=True, kw_only=True):
 
 
 class LimitOrder(Order, frozen=True, kw_only=True):
-    """Set another limit. Null: no call is refused. Earlier calls do not count towards it."""
+    """Set another limit. If `limit` is null, no call is refused. Earlier calls do not count towards
+    the new limit."""
 
     limit: _Count | None
     window: Annotated[float, msgspec.Meta(gt=0)] = 60.0
@@ -107,7 +108,7 @@ class AnswersOrder(Order, frozen=True, kw_only=True):
 
 
 class KeyOrder(Order, frozen=True, kw_only=True):
-    """Accept a key for an organisation, or revoke it."""
+    """Accept a key for an organisation, or revoke the key."""
 
     token: str
     org: str | None = None
@@ -191,7 +192,7 @@ class SimulatorClient:
         await self._post("fault", order)
 
     async def clear_faults(self) -> None:
-        """End all faults, and answer the `held` calls."""
+        """End all faults, and answer the calls that the fault `held` keeps waiting."""
         (await self._http.delete("fault")).raise_for_status()
 
     async def revision(self, name: Revision | str) -> None:
@@ -206,7 +207,8 @@ class SimulatorClient:
         updated_at: datetime | None = None,
         org: str | None = None,
     ) -> Document:
-        """Publish new content, and return the edited training. `content` None: it is made up."""
+        """Publish new content, and return the edited training. `content` None: the content is made
+        up."""
         order = EditOrder(id=training_id, content=content, updated_at=updated_at, org=org)
         return _document(await self._post("edit", order))
 

@@ -138,8 +138,8 @@ def status_of(problem: Problem) -> int:
 
 
 def problem_of(error: GatewayError) -> ProblemAnswer:
-    """The problem response for an error. It is sent if no stored response may be served in its
-    place."""
+    """The problem response for an error. The problem response is sent only if no stored response
+    may be served in its place."""
     if isinstance(error, UpstreamFailure):
         return _upstream(error)
     if isinstance(error, CallWithheld):

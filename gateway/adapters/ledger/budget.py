@@ -30,20 +30,21 @@ class _Account:
 class LocalBudget:
     """The budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
 
-    A call counts for the window and a margin, because calls need different times to reach the
-    upstream. So this process alone never exceeds the limit.
+    A call counts as spent for the length of the window and a margin, because calls need different
+    times to reach the upstream. So this process alone never exceeds the limit.
 
     start_paced     whether the calls before the start of the process count as unknown (see below)
     probe_patience  for how many seconds other calls are refused while a gate's probe has no answer
     max_scopes      with more scopes, the least recently used one is forgotten, and begins anew
-    rates           the scopes with a rate of their own. If one changes, earlier calls still count
+    rates           scopes with a rate of their own. If a rate changes, earlier calls still count
     sweep_share     in (0, 1]: the largest part of a limit that the sweep may use
 
-    If `start_paced`, a tenth of the limit may be spent at once after the start, and the rest at the
-    mean rate until a window has passed. After an earlier process that spent its limit evenly, at
-    most that tenth is too much. After one that spent its whole limit in its last moment, a window
-    may have nearly twice as many calls as the limit allows. The calls of this process are spread
-    evenly, so the first 429 stops the rest of them.
+    If `start_paced`, a tenth of the limit of a stretch (one call at least) may be spent at once
+    after the start, and the rest at the mean rate until the stretch has passed. An earlier process
+    may have spent its whole limit. If it spent the limit evenly, a window has at most a tenth too
+    many calls. If it spent the limit in its last moment, a window may have nearly twice as many
+    calls as the limit allows. The calls of this process are spread evenly, so the first 429 stops
+    the rest of them. The scope NEWCOMERS has no such pace.
     """
 
     def __init__(
@@ -70,7 +71,8 @@ class LocalBudget:
     async def take(
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
-        """As Budget.take. The stamp is the time on the monotonic clock."""
+        """As Budget.take. The stamp of the charge is the monotonic time at which the call may be
+        sent."""
         account, now = self._account_behind_open_gate(scope), self._clock.monotonic()
         if not account.gate.is_open:
             patience = 0.0  # a probe does not wait
@@ -83,8 +85,9 @@ class LocalBudget:
         return Charge(now + wait, wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. A charge is not valid any more if a 429 removed it, or if the gate is
-        due to reopen and the call is not the probe."""
+        """As Charging.enter. A charge is no longer valid if it has left the log (a 429 removes the
+        charges of calls that wait), or if the gate is due to reopen and the call is not the
+        probe."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:
@@ -100,15 +103,17 @@ class LocalBudget:
         return Charge(now, charge.wait)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge whose call was certainly not sent. To be called once for each charge."""
+        """Undo a charge whose call was certainly not sent. A charge must not be undone twice,
+        because the second time could undo another charge with the same stamp."""
         account = self._account(scope)
         if account.log is not None:
             account.log.give_back(charge.stamp)
         account.gate = account.gate.take_back(charge.stamp)
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """Close the gate after a 429. Lowers the limit too, unless the refused call was sent before
-        the gate closed."""
+        """Close the gate after a 429. If the gate was open or a probe was under way, the limit is
+        lowered too. Otherwise the refused call was sent before the gate closed, and the limit
+        stays."""
         account, now = self._account(scope), self._clock.monotonic()
         before = account.gate
         is_straggler = not before.is_open and before.probe is None
@@ -124,16 +129,16 @@ class LocalBudget:
         account.gate = account.gate.close(self._clock.monotonic(), seconds, jitter=0.0)
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429, which may open the gate. Returns whether it opened the
-        gate."""
+        """Note an answer that is no 429. Such an answer may open the gate. Returns whether the gate
+        was opened."""
         account = self._account(scope)
         before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
         return account.gate.is_open and not before.is_open
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
         """From now on spend only one of `replicas` equal parts of a limit. `past` has the limit,
-        and the calls that were spent from it. If it is None, the limit is that of the scope, and
-        earlier calls are unknown, as after a start."""
+        and the calls that were spent from it. If `past` is None, the limit of the scope is divided,
+        and earlier calls are unknown, as after a start."""
         account = self._account(scope)
         log = account.log = self._new_log(scope, account.rate)
         if log is not None:
@@ -183,7 +188,8 @@ class LocalBudget:
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
         # The budget of newcomers (credentials that the upstream has not accepted yet) needs no
-        # pace: each of their calls is also charged to its own scope, which is paced.
+        # pace, because each call of a newcomer is also charged to the scope of its caller, which is
+        # paced.
         if not self._start_paced or scope == NEWCOMERS:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()

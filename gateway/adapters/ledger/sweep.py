@@ -32,8 +32,8 @@ class LedgerLists:
         return [self._compared(Key(partition, item.training_id), item) for item in items]
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """Forget the version `updated_at`, if only the list claimed it. Returns whether it was
-        forgotten."""
+        """Forget the version `updated_at`, if only the list claimed it, and no order named it or a
+        later version. Returns whether the version was forgotten."""
         record = self._ledger.record(key)
         if record is None or record.raised_from is None or record.updated_at != updated_at:
             return False
@@ -115,7 +115,7 @@ class LedgerSweepLease:
         self._boards: dict[str, _Board] = {}
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
-        """Lead, because no other replica can."""
+        """Always lead, because there is no other replica."""
         board, now = self._board(partition), self._clock.now()
         if was_read:
             board.read_at = now
@@ -153,7 +153,7 @@ class LedgerSweepLease:
         self._board(partition).filled.update(training_ids)
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that were noted."""
+        """The trainings that `note_filled` has noted."""
         return sorted(self._board(partition).filled)
 
     async def forget_filled(self, partition: str) -> None:
@@ -168,11 +168,12 @@ class LedgerSweepLease:
 
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
-    """The trainings in a range of rows that the last complete sweep met, but this sweep did not.
+    """The trainings that the last complete sweep met in a range of rows, and that this sweep has
+    not met.
 
     The range goes from the lowest to the highest row that these `ids` had in that complete sweep.
-    On the `first` page it begins with the list, on the `last` page it ends with the list. Only its
-    first 400 trainings are looked at.
+    For the `first` page the range begins at the beginning of the list, and for the `last` page it
+    ends at the end of the list. Only the first 400 trainings of the range are looked at.
     """
     known = board.known or {}
     rows = [known[each] for each in ids if each in known]

@@ -50,7 +50,8 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of a leader's fetch, with all values that a follower needs to raise its error again.
+    """The end of a leader's fetch, with all values that a follower needs to raise the leader's
+    error.
 
     retry_after  seconds from the end of the fetch
     trace        the leader's span as a `traceparent` (None: no trace)
@@ -68,7 +69,7 @@ class Ending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the upstream answered, and did not fail (see `EndingKind`)."""
+        """Whether the leader's fetch brought an answer. The answer need not have been stored."""
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:
@@ -119,8 +120,8 @@ class Ending:
 def ending_of(error: Exception) -> Ending:
     """The ending that followers get if the leader's fetch raised this error.
 
-    It is TRANSIENT if a follower's own call may succeed: the leader's own connection failed, or the
-    error is not in core/errors.
+    The ending is TRANSIENT if a follower's own call may succeed, because the leader's own
+    connection failed, or because the error is no UpstreamFailure, CallWithheld or AccessRefused.
     """
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if isinstance(error, CallWithheld):
@@ -134,7 +135,7 @@ def ending_of(error: Exception) -> Ending:
     return Ending(
         EndingKind.TRANSIENT if _is_its_own(error) else EndingKind.GAVE_UP,
         fault,
-        # The text of an InvalidPayload may quote the body.
+        # Followers do not get the text of an InvalidPayload, because it may quote the body.
         str(invalid) if isinstance(error, InvalidPayload) else error.what[:_LONGEST],
         error.reason,
         invalid,

@@ -1,5 +1,5 @@
 """The rules of `freshness.source = "origin"`: the upstream's header fields decide (RFC 9111, 5861,
-9213). The settings apply if the upstream states nothing.
+9213). The settings apply only where these fields say nothing, and allow no estimate.
 
 The first functions read a reply: may it be stored, how long is it fresh, and how long may it be
 used when it is stale? `is_shared` says whether several callers use one partition (a part of the
@@ -44,14 +44,14 @@ _LONGEST_GUESS: Final = 86_400.0
 
 
 def said(headers: Headers, *, is_shared: bool) -> Directives:
-    """The directives that apply: in a shared cache those of `CDN-Cache-Control` (RFC 9213) if there
-    are any, otherwise those of `Cache-Control`."""
+    """The directives that apply. In a shared cache these are the directives of `CDN-Cache-Control`
+    (RFC 9213), if this field is present and valid. Otherwise they are those of `Cache-Control`."""
     for_cdns = _for_cdns(headers, is_shared=is_shared)
     return directives_of(_all(headers, b"cache-control")) if for_cdns is None else for_cdns
 
 
 def why_not_stored(status: int, headers: Headers, *, is_shared: bool) -> NotStoredReason | None:
-    """Why a response must not be stored (RFC 9111, 3). None if it may."""
+    """Why a response must not be stored (RFC 9111, 3). None if it may be stored."""
     directives = said(headers, is_shared=is_shared)
     if status in _NEVER:
         return NotStoredReason.STATUS
@@ -114,8 +114,9 @@ def date_of(headers: Headers, otherwise: float) -> float:
 
 
 def windows_for(headers: Headers, windows: Windows, *, is_shared: bool) -> Windows:
-    """The windows of a response. A stale window that it states (RFC 5861) replaces the configured
-    one. Both stale windows are 0 if it must not be used when it is stale (RFC 9111, 4.2.4)."""
+    """The windows of a response. A stale window that the response states (RFC 5861) replaces the
+    configured one. Both stale windows are 0 if the response forbids its use when it is stale (RFC
+    9111, 4.2.4)."""
     fields = (_all(headers, b"cache-control"), _all(headers, b"cdn-cache-control"))
     return _windows(*fields, windows, is_shared)
 
@@ -175,15 +176,15 @@ class ByOrigin:
     is_verbatim: ClassVar[bool] = True
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Like `ByPolicy`, but an error, an HTML page, or a body that is no training may be passed
-        on to the caller.
+        """Like `ByPolicy`, but most replies that `ByPolicy` refuses are passed on to the caller,
+        for example errors, HTML pages, and bodies that are no training.
 
         A 5xx or an HTML page without a freshness lifetime is passed on only if no stored response
         may be used for rescue. These replies always raise an error:
 
         - a 429
         - a 304 to a call without validators
-        - a 401 that refuses the gateway's own token
+        - a 401 to the gateway's own token, if its body is an error of the API
         - a reply whose status is larger than 599
         """
         try:
@@ -215,8 +216,8 @@ class ByOrigin:
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
         """The entry of a reply, with the lifetime that the reply states, or else the heuristic
-        lifetime. If there is neither, a training, a 404 or a 410 has the lifetime of the settings,
-        any other response 0."""
+        lifetime. If there is neither, a training, a 404 or a 410 has the lifetime of the settings.
+        Any other response then has the lifetime 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         has_ours = training is not None or entry.is_negative
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
@@ -232,7 +233,8 @@ class ByOrigin:
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry after a 304, whose fields replace the stored ones (RFC 9111, 3.2)."""
+        """The entry after a 304. A field of the 304 replaces the stored field of the same name (RFC
+        9111, 3.2)."""
         fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _OF_THE_BODY)
         updated = {name for name, _ in fresh}
         headers = tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh
@@ -268,8 +270,8 @@ class ByOrigin:
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """The header lines, with the upstream's caching fields or else a `Cache-Control` of the
-        entry's lifetime."""
+        """The header lines, with the upstream's caching fields. If there are none, a
+        `Cache-Control` states the entry's lifetime."""
         return head_of_fields(self._fields(entry), entry)
 
     def _fields(self, entry: Entry) -> Headers:
@@ -299,7 +301,7 @@ class ByOrigin:
 
 def verbatim(reply: Reply) -> Reply:
     """The reply without cookies, fields of one connection, and fields that the gateway writes
-    itself. The upstream's caching fields stay."""
+    itself. The upstream's caching fields stay, also `Date` and `Age`."""
     return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
 
 
@@ -328,18 +330,20 @@ def varies_on(headers: Headers) -> frozenset[bytes] | None:
 
 
 def selecting_fields(headers: Headers, sent: Headers) -> Headers:
-    """The request fields that `Vary` names, normalised, with those that the request does not
-    have."""
+    """The request fields that `Vary` names, normalised. A field that the request does not have is
+    listed with the value `_ABSENT`."""
     return tuple((name, _presented(name, sent)) for name in sorted(varies_on(headers) or ()))
 
 
 def selects(selecting: Headers, sent: Headers) -> bool:
-    """Whether a request with the fields `sent` has the same selecting fields (RFC 9111, 4.1)."""
+    """Whether a request with the fields `sent` has the same values in the selecting fields (RFC
+    9111, 4.1)."""
     return all(_presented(name, sent) == value for name, value in selecting)
 
 
 def _presented(name: bytes, sent: Headers) -> bytes:
-    """The field as one value, normalised (RFC 9111, 4.1). An empty and an absent field differ."""
+    """The field as one value, normalised (RFC 9111, 4.1). The value of an empty field is not
+    `_ABSENT`."""
     values = [value for key, value in sent if key == name]
     if not values:
         return _ABSENT

@@ -5,10 +5,10 @@ and reads no body. `Held.checked_at` is the time of the last confirmation.
 
 Words of this module:
 
-counted  orders (to invalidate entries) wait until this replica has applied them
-member   this replica may serve entries without Redis, for a limited time
+counted  this replica is counted if orders (to invalidate entries) wait until it has applied them
+member   this replica is a member if it may serve entries without Redis, for a limited time
 due      the entry was read, and Redis will soon be asked about it
-doubted  the entry is served only after Redis was asked (`Held.doubt`)
+doubted  the entry is served only after Redis was asked (`Held.doubt`), except while Redis is away
 gap      a time in which this replica may have missed orders
 """
 
@@ -28,8 +28,8 @@ from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedS
 
 # Parts of `l1_lifetime`. A read makes an entry due if its confirmation is older than _DUE. _GATHER
 # later, one question asks about all due entries. An entry that is read at least every _GATHER is
-# thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). With longer intervals (shorter than
-# `l1_lifetime`), the question comes before the next read.
+# thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). If the reads are further apart, the
+# question that a read causes comes before the next read.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # Outcomes of fresh entries. Such an answer starts no refresh.
@@ -40,13 +40,13 @@ _BATCH: Final = 100
 # The most keys that `run_catching_up` confirms. Each other key is confirmed when it is read.
 _MOST: Final = 5_000
 # For this many seconds after the return of Redis, L1 answers as it did without Redis. In this time
-# the bus returns too, and the entries that were read last are confirmed.
+# the bus connects again too, and the entries that were read last are confirmed.
 _RETURN: Final = 2.0
 
 
 class Confirming:
-    """Confirms each entry of L1 again and again, as long as callers read it. More traffic does not
-    cause more questions to Redis.
+    """Confirms each entry of L1 again and again, as long as callers read it. More reads of an entry
+    do not cause more questions to Redis.
 
     A confirmation counts from the moment when the question was sent. The answer of Redis is ignored
     if the entry was dropped, replaced or doubted after that moment.
@@ -76,7 +76,8 @@ class Confirming:
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
         self.missed = MissedOrders(clock)
-        # The time until which L1 may answer without Redis, noted whenever Redis is not reached.
+        # The time until which L1 may answer without Redis. It is noted whenever Redis is not
+        # reached.
         self._alone_until = NEVER
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
@@ -85,9 +86,11 @@ class Confirming:
     def vouches(self, key: Key, held: Held) -> bool:
         """Whether L1 may serve the entry without asking Redis.
 
+        The result is False if the entry may only be used for rescue. L1 may serve other entries:
+
         - In a process without Redis: if the entry is not doubted.
-        - While Redis answers: if the entry was confirmed less than `l1_lifetime` ago, and orders
-          wait for this replica.
+        - While Redis answers: if the entry was confirmed less than `l1_lifetime` ago and after the
+          last gap, and orders wait for this replica.
         - While Redis is away, and shortly after its return: for a limited time.
         """
         if held.is_purged:
@@ -108,8 +111,8 @@ class Confirming:
 
     def is_counted(self) -> bool:
         """Whether orders wait until this replica has applied them. If so, it has missed no order
-        that all replicas confirmed. A new replica must also be connected to the bus: Redis may lose
-        its record before another replica has read it."""
+        that all replicas confirmed. A new replica must also be connected to the bus, because Redis
+        may lose the record of the new replica before another replica has read this record."""
         until = self._bus.counted_until
         if not self._bus.is_connected:
             until = min(until, self._bus.vouched_until)
@@ -124,8 +127,9 @@ class Confirming:
 
     def _return(self, now: float) -> None:
         """Start to confirm L1, because Redis is back. For `_RETURN` seconds at most, L1 may serve
-        entries that are not yet confirmed. This is safe: an order waits for this replica, or its
-        result names the time until which this replica may serve older versions."""
+        entries that are not yet confirmed. This is safe, because an order waits for this replica,
+        or the result of the order names the time until which this replica may serve older
+        versions."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
@@ -140,8 +144,9 @@ class Confirming:
         return self._clock.monotonic() < self._alone_with(entry)
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
-        """Whether this replica applied each order that all replicas confirmed: it is a member, or
-        Redis is up and orders wait for it. Missed orders limit the time as in `vouches_alone`."""
+        """Whether this replica applied each order that all replicas confirmed. This is sure if the
+        replica is a member, or if Redis is up and orders wait for the replica. Missed orders limit
+        the time as in `vouches_alone`."""
         now = self._clock.monotonic()
         hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
         return hears and now < self._missed_until(entry)
@@ -175,8 +180,8 @@ class Confirming:
             return self._graced_until(held.entry) - now
         unasked = now - held.checked_at
         due = self._due_after if unasked < self._due_after else self._lifetime
-        # A new replica is not a member yet: it may rely on its record only while notices arrive, so
-        # each hit has to check that they do.
+        # A new replica is not a member yet. Its hits may repeat no decision, because each hit has
+        # to check that notices arrive (see `is_counted`).
         sure_until = min(self._bus.counted_until, self._bus.vouched_until)
         return min(due - unasked, sure_until - now)
 
@@ -202,9 +207,9 @@ class Confirming:
             self._any_due.set()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Note a gap: this replica may have missed orders. From now on L1 asks Redis before it
-        serves an entry. While Redis cannot be asked, entries older than these orders may be served
-        until `until` (monotonic)."""
+        """Note a gap: this replica may have missed orders. Before L1 serves an entry that was
+        confirmed earlier than now, Redis is asked about the entry. While Redis cannot be asked,
+        entries older than the missed orders may be served until `until` (monotonic)."""
         self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
         self.begin_edition()
@@ -212,7 +217,7 @@ class Confirming:
 
     async def confirm(self, keys: Iterable[Key]) -> set[Key]:
         """Ask Redis about the entries of these keys in L1, except doubted entries. Returns the keys
-        of the entries with which Redis agreed.
+        of those entries that Redis confirmed.
 
         Raises RedisUnavailable; nothing is changed then.
         """
@@ -238,8 +243,8 @@ class Confirming:
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
         """Renew the entry if Redis agrees with it, otherwise doubt it. Returns whether Redis
-        agrees. `standing` None: Redis has no floor (record of the key's versions), and may have
-        lost an order with it."""
+        agrees. If `standing` is None, Redis has no floor (record of the key's versions). Together
+        with the floor, Redis may have lost an order."""
         entry = None if standing is None else _confirmed(held.entry, standing)
         if entry is None:
             held.doubt()
@@ -251,8 +256,9 @@ class Confirming:
         return True
 
     def renew(self, key: Key, floor: Floor, last: Confirmation, asked_at: float) -> None:
-        """Renew the entry in L1 if it is not doubted. A page of the list, which was requested at
-        `asked_at` (monotonic), confirmed the version of this floor."""
+        """Renew the entry in L1, because a page of the list confirmed the version of this floor.
+        The page was requested at `asked_at` (monotonic). An entry with another version is doubted,
+        and a doubted entry is not renewed."""
         held = self._local.peek(key)
         if held is not None and held.checked_at > NEVER:
             self._settle(key, held, Standing(floor, lambda: last), asked_at)
@@ -267,8 +273,8 @@ class Confirming:
             await self._confirm_all(due, observer)
 
     async def run_catching_up(self, observer: Observer) -> None:
-        """Confirm the entries that were read last, each time all of L1 has become unconfirmed:
-        after a gap on the bus, or after an absence of Redis. Runs until cancelled."""
+        """Whenever all of L1 has become unconfirmed (after a gap on the bus, or after an absence of
+        Redis), confirm the entries that were read last. Runs until cancelled."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()
@@ -281,7 +287,7 @@ class Confirming:
 
     async def caught_up(self, key: Key) -> bool:
         """Wait until `run_catching_up` has asked Redis about this key, or has given up because
-        Redis failed. Returns False at once if it will not ask about this key."""
+        Redis failed. Returns False at once if `run_catching_up` will not ask about this key."""
         asked = self._catching_up.get(key)
         if asked is None:
             return False
@@ -344,5 +350,6 @@ class MissedOrders:
 
     def until(self, confirmed_at: float) -> float:
         """The monotonic time until which an entry may be served without asking Redis. The entry was
-        confirmed at `confirmed_at` (shared clock). Infinite if no order was missed after that."""
+        confirmed at `confirmed_at` (shared clock). Infinite if no gap ended at that time or
+        later."""
         return min((end for over, end in self._gaps if confirmed_at <= over), default=math.inf)

@@ -150,8 +150,8 @@ class Outbound:
             raise
 
     def _is_late(self, scope: str, paid_at: float) -> bool:
-        """Whether a call that waited for a connection may be sent in a later window than it was
-        paid in."""
+        """Whether the call has waited for a connection for more than a quarter of the margin for
+        transit. If so, its charge could leave the window too early."""
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
@@ -169,7 +169,8 @@ class Outbound:
         return entered
 
     def _leave(self, entered: Breaker, before: Breaker) -> None:
-        """Undo `_enter`, because nothing was sent. The next call may be the probe."""
+        """Undo `_enter`, because the call said nothing about the upstream. If it was the probe, the
+        next call may be the probe. Does nothing if the breaker has changed since."""
         if self._breaker is entered:
             self._move(before)
 
@@ -204,15 +205,15 @@ class Outbound:
         return closed.seconds
 
     async def _tell(self, scope: str, seconds: float) -> None:
-        """Tell the other replicas. One that misses this finds the gate closed when it asks Redis
-        for a call."""
+        """Tell the other replicas that the gate is closed. A replica that misses the notice finds
+        the gate closed when it asks Redis for a call."""
         notice = Notice(NoticeKind.GATE_CLOSED, scope=scope, until=self._clock.now() + seconds)
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
 
     def gate_closed_elsewhere(self, scope: str, until: float) -> None:
-        """Make no call before `until` (shared clock), because another replica got a 429. Ignored if
-        fewer than SHORTEST_HOLD seconds are left."""
+        """Make no call before `until` (shared clock), because another replica got a 429. The notice
+        is ignored if fewer than SHORTEST_HOLD seconds are left."""
         seconds = until - self._clock.now()
         if seconds < SHORTEST_HOLD:
             return
@@ -221,8 +222,8 @@ class Outbound:
         self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
-        """Open the gate if a probe is under way, or if the gate is due to open. Otherwise it stays
-        closed: the answered call was sent before the gate closed."""
+        """Open the gate if a probe is under way, or if the gate is due to open. Otherwise a closed
+        gate stays closed, because the answered call was sent before the gate closed."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 

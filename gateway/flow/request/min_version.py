@@ -2,8 +2,8 @@
 
 For example, a caller that wrote a training wants to read what it wrote. If the stored version is
 too old, one fetch is made for all callers that need a later version. The header is no proof that
-the version exists. So it does not change which versions other callers may get, and such fetches
-have only a share of the budget. Each caller has a part of that share.
+the version exists. So the header does not change which versions other callers may get, and fetches
+for such requests have only a share of the budget. Each caller has a part of that share.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
 # After a fetch that did not bring the needed version, the caller may cause no fetch of the key for
-# some seconds: _FIRST at most after one such fetch, and _LONGEST at most after several in a row.
+# some seconds: for at most _FIRST after one such fetch, and for at most _LONGEST after several such
+# fetches in a row.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -63,8 +64,8 @@ class _Vain:
 class Reaching:
     """Answers all requests, also those that need a version.
 
-    A fetch is charged to `share` only if a response was stored, and the fetch did not bring the
-    version.
+    A fetch is charged to `share` only if a response was already stored before it. If the fetch
+    brings the version, the charge is undone.
     """
 
     def __init__(self, serving: Serving, clock: Clock, share: CallShare) -> None:
@@ -103,8 +104,8 @@ class Reaching:
         raise _not_reached(wanted, _entry_of(answer), self._missed(ask))
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of one fetch for all callers. If the fetch began before this request, and
-        brings a version that is too old, another fetch is made."""
+        """The answer of a fetch that all callers share. If that fetch began before this request,
+        and brings a version that is too old, another fetch is made."""
         earlier = self._serving.fills.under_way(ask.key)
         while True:
             joined = self._serving.fills.under_way(ask.key)
@@ -117,7 +118,7 @@ class Reaching:
 
     async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
         """The answer to a new call upstream. The charge is undone if no call was made, or if the
-        version is late enough."""
+        answer has the needed version or a later one."""
         charged = self._charge(ask, wanted, seen)
         flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
         try:
@@ -131,7 +132,8 @@ class Reaching:
         return answer
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> Answer | None:
-        """The answer of a fetch under way. None if it was a background refresh that got no call."""
+        """The answer of a fetch under way. None if the fetch was a background refresh that got no
+        call."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):

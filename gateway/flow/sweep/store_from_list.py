@@ -2,9 +2,9 @@
 to calls for one training).
 
 An item is stored only if both conditions hold:
-- Its members have the same names, in the same order, as the members of an item that proved equal.
-- Its ticket (the generation of the floor, which orders raise) is from before the page was asked
-  for.
+- Its JSON members have the same names, in the same order, as those of an item that proved equal.
+- Its ticket was read before the page was asked for. A ticket has the generation of the floor, which
+  an order may raise.
 
 If a later check finds a difference, all entries that were stored from the list are dropped.
 """
@@ -100,8 +100,8 @@ class Filling:
         self._differed = False
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
-        """Take tickets for trainings that may be on the page that begins at `row`, and that had no
-        floor in the previous sweep."""
+        """Take tickets for the trainings that the previous sweep met on the page that begins at
+        `row`, and that had no floor then. They are probably on this page again."""
         unknown = self._unknown.pop(row, [])
         if likeness.stopped or not (likeness.is_proven or warming):
             return
@@ -134,7 +134,8 @@ class Filling:
         return likeness.compared(same=same)
 
     async def settle(self, likeness: Likeness) -> Likeness:
-        """Drop all that was stored from the list, if a check found a difference."""
+        """If a check found a difference, drop all that was stored from the list, and fetch it
+        again."""
         if not self._differed:
             return likeness
         self._differed = False
@@ -163,8 +164,9 @@ class Filling:
                 wanted += filter(self._is_wanted, some)
                 await give_way()
             if wanted:
-                # The ids are noted first, because Redis may fail in between: `settle` has to find
-                # each stored item. The id of an item that is refused does no harm.
+                # The ids are noted before the items are stored, because `settle` has to find each
+                # stored item, even if Redis fails in between. The id of an item that is refused
+                # does no harm.
                 ids = [item.listed.training_id for item in wanted]
                 await self._lease.note_filled(self._caller.partition, ids)
             for some in batches(wanted, _AT_ONCE):
@@ -177,7 +179,7 @@ class Filling:
     async def learn(
         self, progress: Progress, items: list[Item], likeness: Likeness, *, warming: bool
     ) -> None:
-        """Remember the floor of each item. The next sweep needs it for the item's ticket.
+        """Remember the floor of each item, because the next sweep needs it for the item's ticket.
         `progress`: how far the sweep had come before this page."""
         row = progress.offset
         self._met.update(item.listed.training_id for item in items)
@@ -213,7 +215,8 @@ class Filling:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether single answers are awaited. The next sweep is compared with them."""
+        """Whether single answers are awaited with which the items of the next sweep will be
+        compared."""
         return self._awaited > 0
 
     def _came(self, _: Landed | None) -> None:
@@ -240,8 +243,8 @@ class Filling:
         return not stored.verdict.is_refusal
 
     async def deposit(self, key: Key, entry: Entry, asked_at: float) -> Stored:
-        """Store an entry that no caller asked for. L1 takes it in place of an earlier entry of the
-        key, or if there is no Redis and L1 has room."""
+        """Store an entry that no caller asked for. L1 takes the entry only if L1 already has an
+        earlier entry of the key, or if there is no Redis and L1 has room."""
         held, heard = self._tiers.render(entry, asked_at), self._tiers.orders
         stored = await self._tiers.offer(key, held)
         if stored.verdict.is_refusal:

@@ -1,7 +1,7 @@
 """The connection to Redis (one node or a cluster), and the task that watches whether Redis answers.
 
 This module runs scripts, and reads keys together. node_availability.py decides whether a node
-counts as away. cluster.py decides which node holds a key.
+counts as away. A *look* asks a node whether it answers. cluster.py decides which node holds a key.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.ports import Clock, Deadline, Observer
 
 T = TypeVar("T")
 
-# Seconds between two looks until Redis has answered for the first time.
+# Seconds between two looks before Redis has answered for the first time.
 _BETWEEN_FIRST_LOOKS: Final = 0.01
 
 _RUN_AT_ONCE: Final = 50  # the most scripts in one round trip, so that the reply comes in time
@@ -42,8 +42,8 @@ class Connection:
     """Connects to Redis, and knows whether Redis is away.
 
     While a node is away (see node_availability.py), each call for one of its keys fails at once,
-    until the node has answered the watch (`run`). Keys with the same text in braces are on the same
-    node.
+    until the node has answered the watch (`run`). Keys with the same hash tag (a text in braces)
+    are on the same node.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Connection:
         """Raises ValueError for a bad URL.
 
         timeout       seconds for a whole operation
-        on_time       gets the shared clock and the length of the round trip (both in seconds)
-        prefix        a look tries to write a key that begins with it
+        on_time       gets the shared clock's time and the length of the round trip (in seconds)
+        prefix        a look tries to write a key that begins with this text
         look_every    seconds between two looks of the watch
         """
         route = Route(url, timeout)
@@ -100,9 +100,10 @@ class Connection:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """A hash tag for each region (part of the slots). A record that is read together with every
-        key has a copy in each region (for example the share of a partition). Without a cluster, the
-        only item is None: there is one copy."""
+        """A hash tag for each region (part of the slots). Some records are needed at each look-up,
+        whatever the key (for example the share record of a partition). Such a record has a copy in
+        each region, so that usually the node of the key has a copy too. Without a cluster there is
+        one copy, and the only item is None."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
@@ -139,14 +140,15 @@ class Connection:
             await self._clock.sleep(self._look_every if up else self._look_every_while_away)
 
     async def first_word(self, patience: float) -> None:
-        """Wait until Redis is up or known to be away, for `patience` seconds at most."""
+        """Wait until Redis is up, or is known to be away. The wait ends after `patience` seconds at
+        most."""
         with suppress(TimeoutError):
             async with Deadline(patience):
                 while not await self.check() and not self._nodes.is_away:
                     await self._clock.sleep(_BETWEEN_FIRST_LOOKS)
 
     async def reach(self) -> None:
-        """Ask once for an answer; raises RedisUnavailable with the reason."""
+        """Ask once whether Redis answers. If not, raise RedisUnavailable with the reason."""
         await self._nodes.reach()
 
     async def check(self) -> bool:
@@ -182,9 +184,9 @@ class Connection:
         arguments: Sequence[str | bytes | int],
         read: Callable[[list[Any]], T],
     ) -> T:
-        """Run a script, and return the result of `read` for its reply (without Redis' time, with
-        which the reply begins). Scripts of one turn of the event loop share a round trip for each
-        node."""
+        """Run a script, and return the result of `read` for its reply. The reply begins with Redis'
+        time, but `read` gets only the rest. Scripts of one turn of the event loop share a round
+        trip for each node."""
         run = ScriptRun(operation, script, keys, arguments)
         if run.is_large or not self.serves(run.at):
             return await self._run_alone(run, read)
@@ -200,8 +202,9 @@ class Connection:
     async def _run_alone(
         self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
     ) -> T:
-        """As `run_script`, in a separate round trip. `said` is the error from a shared round trip.
-        Only if it is a redirection, the script runs again."""
+        """As `run_script`, in a separate round trip. `said` is the error that the script got in a
+        shared round trip. If this error is a redirection, the script runs again. Any other error is
+        raised as RedisUnavailable."""
         faults = [] if said is None else [said]
 
         async def command(client: driver.Redis) -> T:
@@ -240,8 +243,8 @@ class Connection:
         calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]],
         read: Callable[[list[Any]], T],
     ) -> list[T]:
-        """Run the script once for each (keys, arguments), in one round trip for each node. Returns
-        the result of `read` for each reply."""
+        """Run the script once for each pair of keys and arguments in `calls`, in one round trip for
+        each node. Returns the result of `read` for each reply."""
         found: dict[int, T] = {}
 
         async def run_at(some: Sequence[int]) -> None:
@@ -265,7 +268,8 @@ class Connection:
         return [found[number] for number in range(len(calls))]
 
     async def read(self, operation: RedisOperation, names: Sequence[str]) -> list[Any]:
-        """The values of these keys: one round trip for each node, one command for each slot."""
+        """The values of these keys. Each node is asked in one round trip, with one command for each
+        slot."""
         if isinstance(self._nodes, Single):
             return await self.execute(operation, lambda client: client.mget(names))
         found: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError
 from gateway.core.vocabulary import RedisOperation
 
 _LUA = Path(__file__).parents[1] / "lua"
-# The beginning of the line above each script of a file; the name of the script follows.
+# In a file of `lua/`, a line above each script has this text and then the name of the script.
 _SECTION: Final = "-- script: "
 
 # A run with a longer argument of type `bytes` has a round trip of its own, so that no other run
@@ -53,7 +53,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScriptRun:
-    """One run of a script. Two runs are never equal."""
+    """One run of a script. Two runs are never equal, because each run gets a reply of its own."""
 
     operation: RedisOperation
     script: Script
@@ -78,8 +78,8 @@ class ScriptRun:
 async def run_together(client: Any, runs: Sequence[ScriptRun]) -> list[Any]:
     """The reply to each run, in one round trip (two if Redis does not remember all scripts).
 
-    If a run fails, its error takes the place of the reply. If there is only one run, its error is
-    raised.
+    If one of several runs fails, its error takes the place of its reply. If there is only one run,
+    its error is raised instead.
     """
     if len(runs) == 1:
         return [await runs[0].run(client)]
