@@ -26,14 +26,15 @@ from gateway.web.wire.connection import Wire
 # Files that the process may have open besides its callers' connections.
 _OTHER_FILES = 256
 # The most connections that may wait to be accepted (the system may allow fewer). When a replica
-# goes away, all its callers connect to the others at once. If a caller's first packet is dropped,
-# it tries again only after one second, and then after three.
+# goes away, all its callers connect to the others at once. A caller whose first packet is dropped
+# tries again only after one second, and then after three.
 _BACKLOG = 4_096
 # uvicorn calls `Server.on_tick` ten times a second.
 _TICKS = 10
 _TICK = 0.1
-# At the end of the plane an idle connection stays open for half a second, and one that had no
-# request yet for two seconds. Otherwise requests that are on their way would be lost.
+# At the end of the plane an idle connection stays open for half a second. A new connection, without
+# any request yet, stays open for two seconds. Otherwise requests that are on their way would be
+# lost.
 _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
@@ -63,7 +64,7 @@ class Addresses:
 
 
 class Server(uvicorn.Server):
-    """The server of one plane. The process decides when it ends.
+    """The server of one plane. No signal ends it: `run` decides when it ends.
 
     answering  set once the server accepts connections
     looked_at  the loop's time of the last check of the connections
@@ -103,13 +104,14 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def drain(self) -> None:
-        """From now on close each connection with its next response, which announces the close."""
+        """From now on close each connection with the next response that begins. The response
+        announces the close."""
         self._door.terms.draining.set()
         for connection in self._connections():
             connection.drain()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections, answer the requests that came, and close."""
+        """Accept only the connections that are queued already, answer the requests, and close."""
         self.drain()
         loop = asyncio.get_running_loop()
         began, beside = loop.time(), [loop.create_task(self._look_on())]
@@ -126,8 +128,8 @@ class Server(uvicorn.Server):
             await asyncio.gather(*beside, return_exceptions=True)
 
     def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
-        """Listen no more, but accept the connections that the system has queued: closing the port
-        would reset them. Returns a task for each of them."""
+        """Listen no more, but accept the connections that the system has queued, because closing
+        the port would reset them. Returns a task for each of these connections."""
         copies = [each.dup() for each in sockets]  # these still listen
         for server in self.servers:
             server.close()
@@ -154,8 +156,8 @@ class Server(uvicorn.Server):
         return made
 
     async def _last_call(self, taken: list[asyncio.Task[None]]) -> None:
-        """Wait for requests that are on their way. Steps are counted instead of time: what comes
-        while the event loop stalls is read only in the next step."""
+        """Wait for requests that are on their way. Steps are counted instead of time, because bytes
+        that come while the event loop stalls are read only in the next step."""
         for step in range(_STEPS_WHEN_NEW):
             if all(each.done() for each in taken) and not self._may_be_asked(step):
                 return
@@ -257,8 +259,8 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
 
 
 def files_for(connections: int) -> int:
-    """Raise the limit of open files for this number of `connections`. Returns how many the process
-    can really have, which may be fewer."""
+    """Raise the limit of open files for this number of `connections`. Returns how many connections
+    the process can really have, which may be fewer."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

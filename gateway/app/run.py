@@ -1,5 +1,5 @@
-"""Runs the process until it has drained: its sockets, tasks and signals, and the order in which
-they end."""
+"""Runs the process until it has drained. This module has the sockets, tasks and signals of the
+process, and the order in which they end."""
 
 from __future__ import annotations
 
@@ -49,12 +49,14 @@ async def serve(
     log_to: Sink | None = None,
     misspelt: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain. Raises StartFault. A second
-    signal ends the process at once.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then drain. A second signal ends the process at once.
+    Raises StartFault, and SettingsFault if a file became invalid.
 
     started   called with the addresses as soon as both planes listen
+    stop      if given, the process drains when this is set, and signals are not handled
     log_to    receives the log instead of standard output
-    misspelt  ignored environment variables, each with the name that was meant; a warning names them
+    misspelt  ignored environment variables, each with the name that was meant. A warning is logged
+              for each
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())
@@ -106,7 +108,8 @@ class Plane:
         await self.server.serve(sockets=[self.listener])
 
     async def end(self, served: asyncio.Task[None], patience: float) -> None:
-        """Accept no more requests, and finish those in flight, for `patience` seconds at most."""
+        """Tell the server to end (see `Server.shutdown`), and wait `patience` seconds at most until
+        it has ended."""
         self.server.should_exit = True
         await asyncio.wait({served}, timeout=patience)
 
@@ -159,9 +162,9 @@ def _listening(
     settings: Settings, data_server: Server, admin_server: Server
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
-    # The admin port is opened first: if it is taken, this process ends. Callers connect as soon as
-    # their port is open (with `server.reuse_port` even while another process serves it), and would
-    # lose their connections.
+    # The admin port is opened first, because this process ends if that port is taken. Callers
+    # connect as soon as the data port is open (with `server.reuse_port` even while another process
+    # serves it). If the data port were opened first, they would lose their connections at this end.
     admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
@@ -208,7 +211,7 @@ def _logging(settings: Settings, house: House, form: LogFormat, sink: Sink | Non
 
 @contextlib.contextmanager
 def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
-    """A task that ends when `stop` is set, or if `stop` is None, at a signal."""
+    """A task that ends when `stop` is set. If `stop` is None, the task ends at a signal."""
     told = asyncio.Event() if stop is None else stop
     with set_by_signals(told) if stop is None else contextlib.nullcontext():
         waiting = asyncio.ensure_future(told.wait())
@@ -278,7 +281,7 @@ def _allow_connections(connections: int) -> None:
 
 
 def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
-    """Log a warning if there is no token and the host is not loopback: the admin port then answers
+    """Log a warning if there is no token and the host is not loopback. The admin port then answers
     only metrics, probes, and the files of the page."""
     if (admin.token or admin.tokens_file) is None and not is_loopback(admin.host):
         logger.warning(
@@ -310,9 +313,9 @@ def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
     signals get the system's default action, so the next one ends the process, whatever the event
     loop does.
 
-    In the first process of a container the kernel drops a signal with the default action. So this
-    process gets an action that ends it as soon as Python code runs. SIGHUP stays ignored if it was
-    ignored at the start (`nohup`).
+    If this process is the first one of a container, the kernel drops signals that have the default
+    action. So the signals get another action, which ends the process as soon as Python code runs.
+    SIGHUP stays ignored if it was ignored at the start (`nohup`).
     """
     loop = asyncio.get_running_loop()
     signals = [each for each in _ENDING if not _is_ignored_hangup(each)]
@@ -369,7 +372,8 @@ async def check(settings: Settings) -> tuple[str, ...]:
 
 
 def untried(settings: Settings) -> str:
-    """The facts that `check` leaves out: to check them needs calls that count against the limit."""
+    """The facts that `check` leaves out, because only calls that count against the limit show
+    them."""
     tokens = {
         AccessMode.PASSTHROUGH: "callers' tokens",
         AccessMode.CLIENTS: "the tenants' tokens",

@@ -89,8 +89,8 @@ def purge(
 
 
 def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
-    """Print how many replicas confirmed. If some did not, print what this means, and exit with
-    3."""
+    """Print how many replicas confirmed, and the detail of the receipt. Exit with 3 if a replica,
+    of the gateway or of Redis, did not confirm."""
     import msgspec  # noqa: PLC0415 -- a help text does not need it
 
     from gateway.web.admin.orders import Receipt  # noqa: PLC0415

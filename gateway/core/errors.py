@@ -21,16 +21,16 @@ GatewayError
 │   └── InvalidPayload
 ├── ListRefused             the upstream's: it refuses the list, or sends an unknown form
 ├── CallWithheld            ours: the call was not made (a stale response may be served)
-│   ├── BackedOff           a refresh of the key failed a moment ago, in some replica
+│   ├── BackedOff           fetches of the key failed a moment ago, in some replica
 │   ├── BudgetExhausted
 │   ├── CircuitOpen
 │   ├── Frozen
 │   └── GateClosed
 ├── ShuttingDown            ours
-└── RedisUnavailable        ours: an expected state
+└── RedisUnavailable        ours: Redis may be away at any time
 
-Only `flow.request` serves a stale response in place of an error. Only `web.problems` turns an error
-into a response.
+Only `flow.request` serves a stale response in place of an error, or passes on the upstream's own
+error. Only `web.problems` turns an error into a response of the gateway.
 """
 
 from __future__ import annotations
@@ -92,11 +92,11 @@ class BadId(BadRequest):
 
 
 class TooLarge(BadRequest):
-    """The request's body is larger than the gateway reads."""
+    """The request's body is larger than the gateway accepts."""
 
 
 class OnlyIfCached(GatewayError):
-    """`Cache-Control: only-if-cached`, and nothing usable is stored."""
+    """The request has `Cache-Control: only-if-cached`, and nothing usable is stored."""
 
 
 class VersionNotReached(GatewayError):
@@ -111,10 +111,10 @@ class VersionNotReached(GatewayError):
 
 
 class UpstreamFailure(GatewayError):
-    """A call was made, and brought no answer that may be served as current.
+    """A call brought no answer that may be served as current, or could not even be sent.
 
-    retry_after  seconds from the failure (None: not known)
-    status       of the response (None: there was no response)
+    retry_after  seconds from the failure until the upstream may be asked again (None: not known)
+    status       of the response (None: there was no response, or its body is no training)
     """
 
     reason: FailureReason
@@ -211,7 +211,8 @@ class InvalidPayload(UpstreamFailure):
 
 
 class ListRefused(GatewayError):
-    """The gateway may not read the list, or cannot parse it. Asking again soon would not help."""
+    """The gateway may not read the list, or does not know its form. Asking again soon would not
+    help."""
 
 
 class CallWithheld(GatewayError):
@@ -254,7 +255,7 @@ class GateClosed(CallWithheld):
 
 
 class CircuitOpen(CallWithheld):
-    """The breaker is open: the upstream failed too often in a row."""
+    """The breaker allows no call, because the upstream failed too often in a row."""
 
 
 class BackedOff(CallWithheld):

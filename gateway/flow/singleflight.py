@@ -31,6 +31,8 @@ class Course:
     may_store   False after an invalidation that Redis does not know. The result is then not
                 offered to Redis
     orders      how many invalidations came during the flight
+
+    For a request with `no-store`, `is_current` and `may_store` are False from the beginning.
     """
 
     is_current: bool = field(default=True, init=False)
@@ -50,14 +52,14 @@ class Flight(Course, Generic[Result]):
 
     spent         the waits of the flight; None if waits are not noted
     is_unhurried  no caller waited for the flight when it began
-    is_retired    no further request joins after the current turn of the event loop
+    is_retired    `linger` has no effect any more
     """
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
     is_retired: bool = field(default=False, init=False)
 
-    _task: asyncio.Future[Result] = field(init=False)  # mostly a task
+    _task: asyncio.Future[Result] = field(init=False)  # a task, except after `start_behind`
 
     async def join(self, patience: float | None = None) -> Result:
         """Returns the flight's result, or raises its error. Raises TimeoutError after `patience`
@@ -131,8 +133,8 @@ class Flights(Generic[Name, Result]):
         part: Part,
         finish: Callable[[Flight[Result]], Result],
     ) -> Flight[Result]:
-        """Start a flight without a task. It waits only for `question`. The wait is noted as `part`,
-        and after it `finish` makes the result."""
+        """Start a flight without a task. It waits only for `question`. The wait is noted as `part`.
+        Then `finish` makes the result."""
         flight = self._new(name)
         interval = None if flight.spent is None else flight.spent.begin(part)
         self._own(name, flight, asyncio.get_running_loop().create_future())
@@ -166,7 +168,7 @@ class Flights(Generic[Name, Result]):
         if question.cancelled():
             ended.cancel()
             return
-        if ended.done():  # the flight was cancelled: asyncio must not report the question's error
+        if ended.done():  # cancelled; without this, asyncio would log an error of the question
             question.exception()
             return
         try:
@@ -178,8 +180,8 @@ class Flights(Generic[Name, Result]):
 
     def linger(self, name: Name, flight: Flight[Result]) -> None:
         """Let requests join a flight that has ended, until the next turn of the event loop is over.
-        Does nothing if it was outdated or retired, or if another flight of the name is under
-        way."""
+        Does nothing if the flight was outdated or retired, or if another flight of the name is
+        under way."""
         is_fit = flight.is_current and not flight.is_retired and flight._task.done()
         if is_fit and self._current.setdefault(name, flight) is flight:
             flight.is_retired = True  # it lingers only once
@@ -231,7 +233,7 @@ class Flights(Generic[Name, Result]):
         make: Callable[[Flight[Result]], Awaitable[Result]],
     ) -> Result:
         try:
-            # Noted for the flight, because the request that began it may leave.
+            # The waits are noted for the flight, because the request that began it may leave.
             with watched(flight.spent):
                 return await make(flight)
         finally:

@@ -49,8 +49,8 @@ class _Given:
 
 
 def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings from the file `config` (None: the file in GATEWAY_CONFIG) and the environment.
-    Raises SettingsFault."""
+    """The settings from the file `config` (None: the file that GATEWAY_CONFIG names) and the
+    environment. Raises SettingsFault."""
     given = _gather(config, environ)
     settings, unsound = _judge(given.values)
     faults = [*given.faults, *unsound]
@@ -221,8 +221,8 @@ def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
 
 
 def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """The faults in the clients file. Empty if it is not used, or if `faults` has a fault of its
-    path."""
+    """The faults in the clients file. Empty if no clients file is used, or if `faults` has a fault
+    of the path."""
     path = settings.access.clients_file if settings.access.mode is AccessMode.CLIENTS else None
     if path is None or any(fault.name == "access.clients_file" for fault in faults):
         return ()

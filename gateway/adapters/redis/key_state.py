@@ -1,14 +1,15 @@
-"""Reads the records of one key in Redis: the state of the key, or the result of a look-up.
+"""Reads the records of one key in Redis, and makes two parts of them: page and answer.
 
-Bytes in and out, no I/O. The record of a version floor has three parts:
+Bytes in and out, no I/O. Reading gives the state of the key, or the result of a look-up. The record
+of a version floor has three parts:
 
 floor     always there; of fixed length
 page      times from a page of the list that confirmed the body after the answer; of fixed length
 answer    status, header fields and times of the last answer that confirmed the body
 
 Lua copies the answer without reading it. When it drops the digest of the body, it drops page and
-answer too. If the floor was raised above the version of the stored body, this version replaces
-both (see `_RAISED` in records.py).
+answer too. If a soft order or the list raised the floor above the version of the stored body, the
+version of the body takes the place of both parts (see `_RAISED` in records.py).
 
 An *event* is the record of the last orders about the training. The *share* is a record of the
 partition (see partition_invalidation.py).
@@ -45,7 +46,8 @@ from gateway.ports import Found, Standing
 SCHEMA = 1
 
 # The most bytes of the answer, because a floor lives long and is read often. If more are needed,
-# the answer is left out. A replica whose entry in L1 is older then has to read the body from Redis.
+# the answer is left out. A replica whose entry in L1 was confirmed before the answer then has to
+# read the body from Redis.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
@@ -145,9 +147,10 @@ def read_found(
 def _is_lost(entry: Entry, known: Floor) -> bool:
     """True if the entry must not be used at all, not even for rescue:
 
-    - It has another epoch, so the records say nothing about it.
-    - A hard order without a version came after its generation.
-    - A hard order came with a version above its own. The floor then has a version, but no digest.
+    - The entry has another epoch, so the records say nothing about it.
+    - A hard order without a version came after the entry's fetch began.
+    - The floor has a later version and no digest, because a hard order named this version, or a
+      refused answer proved that this version exists.
     """
     if entry.epoch != known.epoch:
         return True
@@ -162,7 +165,7 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
 
 
 def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
-    """The entry, with the times of its last confirmation by an answer or by a page of the list."""
+    """The entry as its last confirmation (an answer, or a page of the list) renews it."""
     if entry.confirmed_at >= known.started or entry.is_below(known):
         return entry
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry

@@ -1,7 +1,8 @@
 """The counts of this process, as plain numbers. `metrics` has the names of the metrics.
 
 The keys of a table are label values. Every combination that can occur is there from the start, at
-0. The keys of clients, operators and spans are added later.
+0, except a few of `freshness.source = "origin"`. These, and the keys of clients, operators and
+spans, are added later.
 
 Each hit changes several counts. So a count is only a dictionary entry or a list item, which is fast
 to change.
@@ -51,7 +52,7 @@ _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
     (Outcome.REVALIDATED, _FETCHED, _ANSWER),
     # L2: another replica made the call and stored the response there.
     (Outcome.COLLAPSED, (Tier.L2, *_FETCHED), _ANSWER),
-    # Writes, and requests in the mode `bypass`, get the API's response whatever it is.
+    # A write, or a request in the mode `bypass`, may get any status of the API.
     (Outcome.BYPASSED, _FETCHED, STATUS_CLASSES),
     # The API refused this caller.
     (Outcome.REJECTED, _FETCHED, ("4xx",)),
@@ -99,8 +100,8 @@ Tally = defaultdict[K, int]
 
 
 class Histogram:
-    """Counts values by size: bucket n counts the values up to bound n and above bound n - 1. The
-    last bucket counts the values above all bounds.
+    """Counts values by size. Bucket n counts the values above bound n - 1, up to bound n. The last
+    bucket counts the values above all bounds.
 
     `exemplars` has, for each bucket, the last value with a trace, and the id of that trace.
     """
@@ -114,7 +115,8 @@ class Histogram:
         self.exemplars: dict[int, tuple[bytes, float]] = {}
 
     def observe(self, value: float, trace: bytes | None = None) -> None:
-        """Count one value. A value below 0, or NaN, counts as 0: the sum never decreases."""
+        """Count one value. A value below 0, or NaN, counts as 0, because the sum must never
+        decrease."""
         if not value > 0.0:
             value = 0.0
         at = bisect_left(self.bounds, value)
@@ -143,8 +145,8 @@ class Counters:
     """All numbers of this process that only grow, and a few that do not: the calls in flight, the
     time of the last success, and the greatest `Age` (seconds) of a stale answer."""
 
-    # Each function that `counting` returns has one list of `_hits`, so that a hit looks up no key.
-    # The property `requests` adds these counts to `_requests`.
+    # Each function that `counting` returns has one list of `_hits`, so that a hit need not look it
+    # up. The property `requests` adds these counts to `_requests`.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
@@ -214,7 +216,7 @@ class Counters:
     ) -> None:
         """Count one request that was answered. A `status` outside 200–599 counts as `5xx`.
 
-        `Histogram.observe` is written out here, because a call costs time.
+        The code of `Histogram.observe` is repeated here, because a call of a method costs time.
         """
         self._requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
         times = self.request_seconds[outcome]
@@ -231,10 +233,10 @@ class Counters:
                 self._note_stale(age)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function that counts one hit with this outcome, tier and status.
+        """A function that counts a hit with this outcome, tier and status each time it is called.
 
-        It has the same effect as `count_request` and `count_client`, but is faster: the tables are
-        looked up once for all these hits.
+        It has the same effect as `count_request` and `count_client`. It is faster, because the
+        counts of the outcome are looked up only here, and not for each hit.
         """
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age

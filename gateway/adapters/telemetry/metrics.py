@@ -189,9 +189,10 @@ class GaugeReadings:
     """The state of this replica now. A value that this replica does not have is None, and has no
     series.
 
-    budgets          by tenant. By partition there could be a series for each credential.
+    budgets          by tenant. Empty if each credential has a budget, because there would be too
+                     many series
     loop_lag         seconds, see `LoopLag`
-    sweep_confirmed  age (seconds) of the oldest confirmation of an entry by the API's list
+    sweep_confirmed  seconds since the sweep confirmed the entry that it confirmed least recently
     """
 
     ready: bool
@@ -357,7 +358,7 @@ class CountersCollector(Collector):
 
 
 def registry_of(collector: CountersCollector) -> CollectorRegistry:
-    """A registry of its own with the gateway's metrics and those of the process."""
+    """A new registry with the gateway's metrics and those of the process."""
     registry = CollectorRegistry()
     registry.register(collector)
     ProcessCollector(registry=registry)
@@ -417,5 +418,5 @@ def _buckets(histogram: Histogram) -> list[Bucket]:
 
 
 def _exemplar(trace: bytes, seconds: float) -> Exemplar:
-    """An exemplar without a time: the scraper takes the time at which it first sees it."""
+    """An exemplar without a time. The scraper uses the time at which it first sees the exemplar."""
     return Exemplar({"trace_id": trace.decode("ascii")}, seconds)

@@ -2,8 +2,9 @@
 
 The keys of the table are the bytes of credentials, so nothing in this module is printed or logged.
 
-GCRA (ITU-T I.371) enforces the rate limit. For each client it keeps one time: until then, the
-granted requests use up the mean rate. Each granted request moves this time on.
+GCRA (ITU-T I.371) enforces the rate limit. It keeps one time for each client. Each granted request
+moves this time on by `window / limit` seconds (counted from the present, if the time has passed). A
+request is refused if the time is too far in the future.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ class Callers:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
-        # Returns the caller if the current rules have already accepted these bytes of
-        # `Authorization`. It is the method of the dict itself, because each hit calls it.
+        # Returns the `Admitted` for these bytes of `Authorization`. None if the current rules
+        # have not accepted them before. It is the method of the dict itself, because each hit calls
+        # it.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 
@@ -92,7 +94,7 @@ class Callers:
 
 _SHARE_AT_ONCE: Final = 10
 _ALWAYS_AT_ONCE: Final = 10
-# Seconds. Rounding must not refuse a caller that waited the stated time.
+# Seconds. With this tolerance no rounding error refuses a caller that waited the stated time.
 _TOLERANCE: Final = 1e-6
 
 

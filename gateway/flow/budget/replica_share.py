@@ -1,10 +1,10 @@
 """The budget that replicas share in Redis, and the share of it that a replica may spend without
 Redis.
 
-`ports/budget` explains the words (look, part, share, claim, silent, life). One rule holds after a
-start, while Redis is away or slow, and after Redis has lost its data or its clock was set: a call
-counts as free only if this replica knows that it is free. Each replica may spend an equal part of
-these free calls.
+`ports/budget` explains the words (look, part, share, claim, silent, life). One rule holds while
+Redis is away or slow, and after Redis has lost its data or its clock was set: a call counts as free
+only if this replica knows that it is free. Each replica may spend an equal part of these free
+calls. Only a replica that knows nothing yet spends as after a start (see `OwnBudget.stand_in`).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _TRIES: Final = 3
 
 @dataclass(slots=True)
 class _Sent:
-    """A call that this replica made at `at` (monotonic). `life` is the life of the shared budget
-    that knows the call, 0 if none does."""
+    """A call that this replica made at `at` (monotonic). The shared budget knows the call in the
+    life with the number `life`. 0: the shared budget does not know the call."""
 
     at: float
     charge: Charge
@@ -61,8 +61,8 @@ class _Account:
     asked     how many calls this replica has asked for after the last look
     share_of  the value of `asked` when the share was computed. None: it has to be computed
     sent      the calls that this replica made lately
-    lives     how many calls in `sent` have each value of `life`. `sent` may be long, and is read
-              only if these counts show that there is something to report
+    lives     how many calls in `sent` have each value of `life`. `sent` may be long, so `untold`
+              reads it only if these counts show that there is something to report
     """
 
     known: KnownBudget | None = None
@@ -80,7 +80,7 @@ class _Account:
         return max(0, self.known.claim - self.asked - self.lives[0])
 
     def untold(self) -> list[_Sent]:
-        """The calls that the shared budget does not know."""
+        """The calls that the shared budget does not know in its present life."""
         life = 0 if self.known is None else self.known.life
         if life and self.lives[life] == len(self.sent):
             return []
@@ -144,6 +144,7 @@ class Shares:
 
     async def look(self, scopes: Sequence[str]) -> None:
         """Read the state of each scope, and report the calls that this replica paid from its share.
+        After a loss of data, also report the earlier calls that this replica knows.
 
         The look is repeated if it was the first one, if the shared budget has lost its data, or if
         the part became smaller. The repeated look tells the shared budget that this replica no
@@ -195,8 +196,8 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """As Budget.take."""
-        # After a 429 the gate in Redis may be open nevertheless: Redis was away when the 429 came,
-        # or has lost its data.
+        # This replica's own gate comes first. After a 429 the gate in Redis may be open
+        # nevertheless, because Redis was away when the 429 came, or has lost its data since.
         self._refuse_behind_own_gate(scope)
         try:
             charge = await self._ask(scope, purpose, guessed=guessed, patience=patience)
@@ -245,19 +246,20 @@ class Shares:
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
-        """The calls that were spent from the limit of the replicas that are not silent (None:
-        unknown), and the number of these replicas. The parts of the silent replicas are kept for
-        them."""
+        """The limit that this replica divides with others, with the calls that were spent from it,
+        and how many replicas divide it. Silent replicas are left out, because their parts are kept
+        for them. If this replica has no part yet, limit and calls are None (unknown), and all
+        replicas count."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:  # no part yet, as at a start without Redis
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # No call should count twice. If there are other replicas, the calls that Redis granted
-        # after `known.at` count in the rest of the limit, which is spent at `until` (see `Past`):
-        # by then the other replicas know that this one is silent. A call that was granted for later
-        # may be among `known.ages` already.
+        # Own calls that the shared budget does not know are added. If there are other replicas, the
+        # calls that Redis granted after `known.at` are not added: they count in the rest of the
+        # limit, which counts as spent at `until` (see `Past`), when the others know that this
+        # replica is silent. A single replica has no such rest, so these calls are added.
         times += [
             each.at
             for each in account.sent
@@ -271,7 +273,8 @@ class Shares:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Budget.enter. None if the call was paid from a share, or if Redis does not confirm the
-        charge: other replicas may not have counted this call."""
+        charge. In both cases the call needs another charge, because perhaps the other replicas do
+        not count the call."""
         self._drop(scope, charge)
         if charge.is_share:
             await self._own.give_back(scope, charge)
@@ -283,8 +286,8 @@ class Shares:
         return None if entered is None else await self._granted(scope, entered)
 
     async def _enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Count the call from this moment on. If the answer was late, count it again, because the
-        call has to count in the window in which it is made."""
+        """Move the charge of the call to this moment. If the answer was late, move the charge
+        again, because the call has to count in the window in which it is made."""
         for _ in range(_TRIES):
             asked = self._clock.monotonic()
             entered = await self._shared.enter(scope, charge)
@@ -316,7 +319,8 @@ class Shares:
             await self._shared.give_back(scope, charge)
 
     def _drop(self, scope: str, charge: Charge) -> None:
-        """Forget a call that was not sent under this charge."""
+        """Forget the call with this charge, because the call was not sent. It may get another
+        charge."""
         account = self._account(scope)
         kept = deque(each for each in account.sent if each.charge.stamp != charge.stamp)
         if len(kept) < len(account.sent):

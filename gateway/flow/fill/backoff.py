@@ -1,7 +1,8 @@
 """The keys whose last fetch failed, and how long each of them is left alone (not fetched).
 
 These are the failures that this replica knows. The pauses that all replicas share are in Redis,
-with the leases. The number of keys is bounded. Forgetting a key costs a call.
+with the leases. If nothing stored may be served, a request of a caller fetches the key
+nevertheless. The number of keys is bounded. If a key is forgotten, it may be fetched too early.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ class Backoffs:
 
     def __init__(self, clock: Clock, believe_after: float) -> None:
         self._clock = clock
-        # The longest pause while a version is doubted. It is half the time after which the version
-        # may be believed, so that a call is made soon after that time.
+        # The longest pause while a version is doubted. It is half the time after which the
+        # version may be believed (but between _BASE and _CAP), so that a call is made soon after
+        # that time.
         self._cap_of_doubt = min(max(believe_after / 2.0, _BASE), _CAP)
         self._failures: FIFOCache[Key, Failure] = FIFOCache(_MOST)
 
@@ -92,8 +94,8 @@ class Backoffs:
 
 
 def is_news(error: Exception) -> bool:
-    """Whether the error is logged for each refresh. A refused token makes all refreshes fail, and
-    is logged once."""
+    """Whether each refresh that fails with this error is logged. A refused token makes all
+    refreshes fail, so only the refusal of the token is logged, once a minute."""
     return not isinstance(error, UpstreamRefused)
 
 

@@ -1,8 +1,8 @@
 """Invalidates entries, in Redis, in this replica, and in the other replicas.
 
 The sequence matters: first Redis and the replicas of Redis, then this replica, then the other
-replicas of the gateway. Once all have confirmed, no request finds an older entry, and no fetch that
-began before the order brings one back.
+replicas of the gateway. Once all have confirmed, no request gets an older entry as the current one,
+and no fetch that began before the order brings an older entry back.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
-# Seconds in which replicas have to confirm. A replica that does not may serve older entries until
-# `Confirmations.until`.
+# Seconds in which replicas have to confirm. A replica without a confirmation may serve older
+# entries until `Confirmations.until`.
 _PATIENCE: Final = 1.0
 
 # Seconds in which replicas of Redis have to acknowledge. Usually that takes one round trip.
@@ -65,8 +65,8 @@ class Invalidation:
         name of the operator `by`. `soft`: these versions may still be used for rescue (while
         upstream fails or may not be called).
 
-        Raises RedisUnavailable. A part of the order may then be done, and the order may be
-        repeated.
+        Raises RedisUnavailable. A part of the order may then be done. It is safe to repeat the
+        order.
         """
         await asyncio.gather(
             *(self._shared.invalidate(each, updated_at, soft=soft) for each in training_ids)
@@ -78,7 +78,8 @@ class Invalidation:
         """Invalidate all stored versions of the trainings that a write changed. If the answer to
         the write named a new version, later answers with an older version are ruled out too.
 
-        Raises RedisUnavailable. Call it again, or `written_here` if Redis stays away.
+        Raises RedisUnavailable. The caller then calls this method again, or calls `written_here` if
+        Redis stays away.
         """
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         await asyncio.gather(*(self._shared.invalidate(each, None) for each in notice.training_ids))
@@ -96,8 +97,8 @@ class Invalidation:
         """Invalidate all entries, or those of one partition, in the name of the operator `by`.
         `soft`: these entries may still be used for rescue.
 
-        Raises RedisUnavailable. A part of the order may then be done, and the order may be
-        repeated.
+        Raises RedisUnavailable. A part of the order may then be done. It is safe to repeat the
+        order.
         """
         purged = await self._shared.purge(partition, soft=soft)
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)
@@ -116,7 +117,7 @@ class Invalidation:
         *,
         known: bool = True,
     ) -> None:
-        """Apply a notice in this replica. It may be applied twice or late without harm. `known`:
+        """Apply a notice in this replica. To apply a notice twice or late does no harm. `known`:
         Redis knows the order."""
         match notice.kind:
             case NoticeKind.CHANGED:
@@ -139,13 +140,14 @@ class Invalidation:
     def gap(self, until: float = math.inf) -> None:
         """Let requests ask Redis before L1 serves an entry, because notices may have been missed.
         While Redis is away, L1 may serve its present entries until `until` (monotonic). The results
-        of fetches under way may still be stored: Redis judges each by its generation."""
+        of fetches under way may still be stored, because Redis judges each result by its
+        generation."""
         self._serving.retire()
         self._tiers.suspect(until)
 
     def _changed(self, notice: Notice) -> None:
-        """Let requests ask Redis about entries that another replica found to be outdated. They may
-        still be used for rescue."""
+        """Let requests ask Redis about entries that another replica found to be outdated. These
+        entries may still be used for rescue."""
         assert notice.partition is not None, "a change is told with its key"
         for training_id in notice.training_ids:
             key = Key(notice.partition, training_id)

@@ -51,7 +51,7 @@ class Operations(Protocol):
         ...
 
     def status(self) -> dict[str, object]:
-        """The main figures, which can be written as JSON."""
+        """The response of /status, as values that can be written as JSON."""
         ...
 
     @property
@@ -81,7 +81,7 @@ class Operations(Protocol):
         ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
-        """Set the mode of all replicas, within a second. Raises RedisUnavailable."""
+        """Set the mode of all replicas, which follow within a second. Raises RedisUnavailable."""
         ...
 
 
@@ -198,13 +198,13 @@ def _told(confirmations: Confirmations) -> Response:
 
 
 def _json(words: object, status: int = 200) -> Response:
-    # Values that JSON cannot express are shown as text instead of being left out.
+    # Values of other types than those of JSON are shown as text. Otherwise `encode` would raise.
     body = msgspec.json.encode(words, enc_hook=str)
     return Response(body, status, media_type="application/json")
 
 
-# The files of the live page, and the documents to which it links. None contains data of the
-# gateway. The page itself uses relative paths, so that a proxy may serve it below a prefix.
+# The files of the live page, and the documents to which it links. None of these files contains data
+# of the gateway. The page itself uses relative paths, so that a proxy may serve it below a prefix.
 _UPLOT: Final = "uplot-1.6.32"
 
 # Path, file below `static`, type.
@@ -285,7 +285,7 @@ class Stream:
         try:
             while goes_on:
                 words, place = self._watched.tell(place)
-                # Values that JSON cannot express are shown as text, as in `_json`.
+                # Values of other types than those of JSON are shown as text, as in `_json`.
                 yield msgspec.json.encode(words, enc_hook=str) + b"\n"
                 goes_on = await self._watched.pause()
         finally:

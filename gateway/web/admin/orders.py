@@ -1,8 +1,8 @@
 """The JSON bodies of operators' orders, and the receipts that operators get.
 
 An unknown name or a wrong type is refused: an order that is understood only in part could do more
-than the operator meant. `null` is refused too: a script that found no value may write it, and it
-must not mean "everything".
+than the operator meant. `null` is refused too, because a script that found no value may write
+`null`, which must not mean "everything".
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `redis` is present if Redis has replicas. `bounded_by` names the setting that limits for how
     long an older response may still be served. `bounded_by` and `detail` are present if a replica
-    of the gateway or of Redis has not confirmed. `detail` is also present if a purge found nothing.
-    `until` (a date-time) is present if a replica of the gateway has not confirmed. After `until`,
-    that replica serves no response that the order ruled out.
+    of the gateway or of Redis has not confirmed. `detail` is also present if the purge of a
+    partition found nothing. `until` (a date-time) is present if a replica of the gateway has not
+    confirmed. After `until`, that replica serves no response that the order ruled out.
     """
 
     replicas: Replicas
@@ -151,8 +151,9 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
     if receipt.is_complete:
         is_empty = confirmations.purged == 0
         return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
-    # A failover may bring entries back, which may be fresh for `freshness.lifetime`. A replica asks
-    # Redis again after `l1.lifetime`, which is usually shorter.
+    # If a failover of Redis can undo the order, it may bring entries back that stay fresh for
+    # `freshness.lifetime`. Otherwise only the L1 of a replica may have older entries, and the
+    # replica asks Redis again after `l1.lifetime`, which is usually shorter.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
     return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))
 
