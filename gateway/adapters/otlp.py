@@ -37,7 +37,7 @@ from gateway.core.vocabulary import Part, SpanFate
 from gateway.ports import Attributes, Clock, Deadline, Served
 
 # The methods that the semantic conventions know. A caller may send any other text as a method, so
-# no span is named after it.
+# no span is named after such a text.
 _METHODS: Final = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 )
@@ -52,8 +52,8 @@ Told = Callable[[SpanFate, int, str], None]
 def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
     """The rule that decides which traces are kept, from OTEL_TRACES_SAMPLER and its _ARG.
 
-    By default a trace is kept only if the caller has sampled it: a trace for each request would
-    cost as much CPU as several hits. Raises ValueError.
+    By default a trace is kept only if the caller has sampled it, because a trace for each request
+    would cost as much CPU as several hits. Raises ValueError.
     """
     name = variables.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_off"
     by_parent, root = name.startswith("parentbased_"), name.removeprefix("parentbased_")
@@ -250,7 +250,8 @@ class _Sending(SpanExporter):
 
 
 class _Session(requests.Session):
-    """`ended` says how the last request ended, without any text from the request or response."""
+    """A session that notes in `ended` how its last request ended. No text of the request or the
+    response is noted."""
 
     ended = "nothing was sent"
 

@@ -81,8 +81,9 @@ from gateway.settings import (
 )
 
 _LEASE = 3.0
-# The size of the smallest entries in bytes. `l1.max_bytes` divided by it is the number of version
-# floors that the ledger (the shared store of a process without Redis) keeps.
+# The size of the smallest entries in bytes. `l1.max_bytes` divided by this size is the number of
+# version floors that the ledger (the shared store of a process without Redis) keeps, within the two
+# bounds below.
 _SMALLEST_ENTRY = 1_500
 _FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
@@ -120,7 +121,8 @@ class House:
 
 
 def compose(settings: Settings) -> House:
-    """Put the parts together. Raises StartFault. Raises SettingsFault if a file became invalid."""
+    """Put the parts together. Raises StartFault. Raises SettingsFault if the clients file or the
+    tokens file got a fault after the settings were checked."""
     admission, operators = admission_of(settings), operator_access_of(settings)
     telemetry = Telemetry(gateway.__version__, clock := SystemClock())
     rules = rules_of(settings, admission)
@@ -205,8 +207,8 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:
     """The rules for entries: those of the settings, or those of the upstream's header fields. The
-    latter differ for private and for shared caches. This cache is private if each caller has its
-    own partition."""
+    upstream's header fields mean different things to a private and to a shared cache. This cache is
+    private if each caller has its own partition."""
     access, windows = admission.callers.access, windows_of(settings)
     vary = not isinstance(access, Open)
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -253,8 +255,9 @@ def _shared(
 
 
 def floors_for(max_bytes: int) -> int:
-    """How many version floors a process without Redis keeps if its L1 has `max_bytes`. They need
-    about a third of `max_bytes` in addition."""
+    """How many version floors a process without Redis keeps if its L1 has `max_bytes`. In addition
+    to L1, these floors need memory: about a third of `max_bytes`, if their number is within the
+    bounds."""
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
 
@@ -269,8 +272,8 @@ def _together(
     redis: Connection | None,
     shared: SharedStore,
 ) -> tuple[Lease, Bus]:
-    """The lease and the bus. Both name this replica alike: the results of leases arrive on the
-    bus."""
+    """The lease and the bus. Both use the same name for this replica, because the bus listens to
+    the channel with this name, and the results of other replicas' leases arrive there."""
     if redis is None or not isinstance(shared, RedisStore):
         return AloneLease(shared), AloneBus()
     replica, endings, prefix = _new_epoch(), Endings(), settings.redis.prefix
@@ -281,7 +284,8 @@ def _together(
         replica=replica,
         longest_fetch=_longest_fetch(settings),
         entropy=_new_epoch,
-        # If a replica dies during a fetch, the others still have time for a call of their own.
+        # If a replica dies during a fetch, its lease ends early enough that the other replicas
+        # still have time for a call of their own.
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
         partition_invalidations=shared.partition_invalidations,
     )
@@ -303,8 +307,9 @@ def _has_partition_invalidations(settings: Settings) -> bool:
 
 
 def _alone(settings: Settings) -> float:
-    """Seconds for which a replica that has lost Redis may serve its entries without a call to the
-    upstream. They begin when the other replicas no longer count it as alive (see Membership)."""
+    """Seconds for which a replica that cannot reach Redis may serve its entries without asking the
+    upstream first. These seconds begin when this replica no longer counts as alive (see
+    Membership)."""
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
 

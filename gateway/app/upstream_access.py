@@ -1,5 +1,5 @@
 """Builds the parts between a request and the upstream, from the settings: the budget, the HTTP
-client, the handler of callers' cache directives, and writes."""
+client, the handler of callers' cache directives, and the part that passes on writes."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def outward(
     bus: Bus,
     modes: Modes,
 ) -> Outward:
-    """Put the parts of `Outward` together. `admission` knows the tenants and their rates, `bus` the
-    number of replicas."""
+    """Put the parts of `Outward` together. `admission` knows the tenants and their rates. `bus`
+    knows the number of replicas."""
     rates = admission.rates
     own = _local_budget(settings, clock, rates)
     shared = _redis_budget(settings, clock, redis, rates)
@@ -166,8 +166,9 @@ def _rate(settings: Settings) -> tuple[int | None, float]:
 
 
 def _probe_patience(settings: Settings) -> float:
-    """Seconds that a probe (a call that finds out whether the API answers again) may take. No call
-    takes as long, so two probes are never under way at once."""
+    """Seconds for which no other call is made while a probe (a call that finds out whether the API
+    answers again) has no answer. Each call ends sooner, so two probes are never under way at
+    once."""
     return settings.upstream.timeout * 2.0
 
 

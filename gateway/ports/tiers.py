@@ -18,7 +18,7 @@ NEVER: Final = -math.inf
 
 
 class Count(Protocol):
-    """Counts one answer. `traceparent` is that of the caller, None if it is not valid."""
+    """Counts one answer. `traceparent` is the caller's field (None: absent or not valid)."""
 
     def __call__(  # noqa: PLR0917 -- names would cost each hit
         self,
@@ -36,8 +36,8 @@ class HitLabels:
     """How answers with the same outcome, tier, detail and status are logged and counted. Thousands
     of answers share one object.
 
-    `status` is the entry's status. `count` counts an answer with this status, `count_not_modified`
-    a 304. `is_routine`: only a sample of these answers is logged.
+    `status` is the entry's status. `count` counts an answer with this status. `count_not_modified`
+    counts an answer with 304. `is_routine`: only a sample of these answers is logged.
     """
 
     __slots__ = (
@@ -67,8 +67,8 @@ class Held(msgspec.Struct, gc=False):
 
     head          the lines of the header fields; a 304 has only those from byte `brief_at` on
     checked_at    when Redis was last known to agree with the entry (monotonic)
-    is_plain      each caller of the key may get the fresh entry: it has a version, and does not
-                  depend on request fields (`Vary`)
+    is_plain      while the entry is fresh, all requests for the key may get it: the entry has a
+                  version, and does not depend on request fields (`Vary`)
     is_purged     the entry may only be used for rescue, whatever Redis says or forgets
     is_verbatim   the head has the upstream's own caching fields
     is_codable    a compressed form is worth its cost
@@ -85,7 +85,8 @@ class Held(msgspec.Struct, gc=False):
     moment   the lines after the head
     born     the age of the entry counts from this monotonic time
 
-    The garbage collector ignores these objects: there are many, and none is part of a cycle.
+    The garbage collector ignores these objects, because there are many, and none is part of a
+    cycle.
     """
 
     # The fields that each hit reads are together, at the beginning.
@@ -156,8 +157,8 @@ class LocalStore(Protocol):
         ...
 
     def offer(self, key: Key, held: Held) -> bool:
-        """Hold the entry as the least recently used, if there is room and the key has none. Returns
-        whether the entry is held."""
+        """Hold the entry as the least recently used, if there is room and L1 has no entry under the
+        key. Returns whether the entry is held."""
         ...
 
     def replace(self, key: Key, held: Held) -> None:
@@ -225,7 +226,7 @@ class Copies:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The state of a key without its body.
+    """The state of a key, without the stored body.
 
     last       reads the last confirmation of the body (None: not known). This costs more than
                reading the floor, and is needed only if the floor was confirmed later than the entry
@@ -289,8 +290,8 @@ class SharedStore(Protocol):
         ...
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Invalidate all responses of a partition until now, including those of fetches in flight.
-        This is one step, however much is stored."""
+        """Invalidate all responses of a partition that were fetched until now, and those that
+        fetches in flight will bring. This is one step, however much is stored."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:

@@ -80,8 +80,8 @@ class Training:
 
 
 def written(training: Training, body: TrainingInput, at: datetime) -> Training:
-    """The training after a full write at `at`: an unpublished draft if `body.is_draft`, otherwise
-    published."""
+    """The training after a full write at the time `at`. It is an unpublished draft if
+    `body.is_draft`, otherwise it is published."""
     versions = training.versions + (not body.is_draft)
     return replace(
         training,

@@ -22,8 +22,8 @@ DEMO_ORGANISATION = "demo"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorConfig:
-    """The configuration of one simulator. Durations are in seconds. In an optional field, `None` or
-    a duration of 0 turns its feature off."""
+    """The configuration of one simulator. Durations are in seconds. `None` turns the feature of a
+    field off, and so does 0 for `latency`, `jitter` and `edit_every`."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -180,8 +180,8 @@ class World:
             self.catalogue(organisation)
 
     def catalogue(self, organisation: str | None = None) -> Catalogue:
-        """The trainings of an organisation (`None`: the organisation of the first key). They are
-        made at the first call."""
+        """The trainings of an organisation (`None`: the organisation of the first key). The first
+        call for an organisation makes its trainings."""
         name = organisation or self.organisation
         if name not in self._catalogues:
             size, seed = self.config.trainings, self.config.seed

@@ -1,8 +1,8 @@
 """Renders an answer as status, header lines and body, for the hot path and for Starlette.
 
-Lines that never change are made once, when an entry is stored (`Held.head`). This module adds
-`Age`, `Cache-Status` and `X-Request-ID`. The first two have whole seconds, so that many hits can
-use the same lines.
+Lines that never change are made once for each entry (`Held.head`). This module adds `Age`,
+`Cache-Status` and `X-Request-ID`. `Age` and `Cache-Status` count whole seconds, so that many hits
+can use the same lines.
 """
 
 from __future__ import annotations

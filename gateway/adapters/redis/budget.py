@@ -25,13 +25,13 @@ from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Lookin
 # How long Redis keeps an idle budget (ms).
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-# A replica reports to Redis twice a second (`look`). After `_SILENCE` seconds without a report, it
-# may spend its part of the limit without asking Redis. A call counts for one *stretch* (a part of
-# the window, with a limit of its own). `_GONE` seconds and one stretch after its last report, the
-# replica is forgotten.
+# A replica reports to Redis twice a second (`look`). If a replica has not reported for `_SILENCE`
+# seconds, it is allowed to spend its part of the limit without asking Redis. If it has not reported
+# for `_GONE` seconds and one stretch (see `RedisBudget`), it is forgotten.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
-# If Redis' clock differs by more than these seconds from the expected time, it was set.
+# If Redis' clock differs from the expected time by more than these seconds, and the round trips do
+# not explain the difference, the clock was set.
 _STEADY: Final = 0.25
 # The most ages of calls in a reply. If there are more calls, each age stands for several calls.
 _MOST_TOLD: Final = MOST_KEPT
@@ -77,12 +77,13 @@ def seconds(micros: bytes) -> float:
 class RedisBudget:
     """Allows all replicas together at most `limit` calls in any `window` seconds.
 
-    A call counts for the window and a margin (`transit` in core/budget/window_log). If the earlier
-    calls are unknown, a tenth of the limit may be sent at once. The rest is sent at the mean rate
-    until a window has passed.
+    A call counts for one *stretch*: the window and a margin, or a part of both if the limit is high
+    (`Stretch` in core/budget/window_log). If no replica knows the earlier calls, only a tenth of
+    the limit may be used at once, and further calls are granted at the mean rate until a stretch
+    has passed.
 
     limit            None: any number of calls
-    start_paced      False: unknown earlier calls count as none
+    start_paced      False: if no replica knows earlier calls, they count as none
     probe_patience   seconds for which other calls are refused while a gate's probe has no answer
     rates            the scopes that have a rate of their own
     sweep_share      the largest part of a limit that the sweep may use, in (0, 1]
@@ -180,7 +181,7 @@ class RedisBudget:
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
         """As SharedBudget.look. If Redis' clock was set to another time, Redis is told to forget
-        the budget."""
+        which calls were made."""
         found = await self._ask_all(asked, [0] * len(asked))
         wrong = [
             known.life
@@ -211,8 +212,8 @@ class RedisBudget:
         free = max(1, limit // 10) if self._is_paced(look.scope) else limit
         seen = (0, 0, 0, 0)
         if known is not None:
-            # Replicas that have probably ended (`absent`) are left out. If Redis loses its data
-            # again, no replica waits for their reports.
+            # Replicas that have probably ended (`absent`) are left out, so that no replica waits
+            # for their reports if Redis loses its data again.
             seen = (known.life, known.stamp, known.replicas - known.absent, known.part)
         ages, stamps = _reported(look)
         return (
@@ -253,9 +254,10 @@ class RedisBudget:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """Begin the turn of a call that has waited. Its charge counts from now on. Raises
-        GateClosed. Returns None if the call needs another charge:
+        GateClosed if the gate was closed during the wait. In three cases the call needs another
+        charge, and the result is None:
 
-        - The charge is lost, or a 429 undid it.
+        - The charge is lost or too old, or a 429 undid it.
         - The room for the call is now kept for other replicas.
         - The gate is due to reopen, and the call is not the probe.
         """
@@ -273,13 +275,14 @@ class RedisBudget:
         return Charge(stamp, charge.wait) if stamp > 0.0 else None
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge whose call was certainly not sent. To be called once."""
+        """Undo a charge whose call was certainly not sent. Must not be called twice for one charge,
+        because a later charge may have the same stamp."""
         await self._end_probe(scope, f"{charge.stamp:.0f}")
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """Close the gate after a 429. If the gate was open, or a probe was under way, this also
-        lowers the limit. Otherwise the refused call was sent before the gate closed, and says
-        nothing new."""
+        """Close the gate after a 429. If the gate was open, or a probe was under way, the limit is
+        lowered too. Otherwise the refused call was sent before the gate closed. Its 429 does not
+        lower the limit, and can only make the gate stay closed for longer."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
@@ -313,7 +316,7 @@ class RedisBudget:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """The budget according to the last reply; full until the first one."""
+        """The budget according to the last reply. Before the first reply it counts as full."""
         seen, rate = self._last(scope), self._rates.of(scope, self._usual)
         closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
         if rate is None:
@@ -331,8 +334,9 @@ class RedisBudget:
         return stretch.limit, micros(stretch.span), stretch.parts
 
     def _is_paced(self, scope: str) -> bool:
-        # Newcomers are credentials that the upstream has not accepted yet. Each call of a newcomer
-        # is also charged to the scope of its credential, which is paced.
+        # Newcomers are credentials that the upstream has not accepted yet. Their common scope needs
+        # no pace, because each of their calls is also charged to the scope of the credential, which
+        # is paced.
         return self._start_paced and scope != NEWCOMERS
 
     def _shown(self, scope: str) -> tuple[int | None, float]:

@@ -17,12 +17,12 @@ from gateway.core.instant import Instant, from_wire, to_wire
 from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
-# Goes up when the format changes. All releases use the same channel. A notice with another schema
-# is refused, and counts as missed.
+# This number goes up when the format changes. All releases use the same channel. A notice with
+# another schema is refused, and counts as missed.
 SCHEMA: Final = 1
 
-# The most trainings in one notice, and the most bytes of a message: enough for that many ids of the
-# greatest length.
+# The most trainings in one notice, and the most bytes of a message. A message of `LONGEST` bytes
+# can have `MOST_IDS` ids of the greatest length.
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
@@ -119,8 +119,9 @@ def is_replica(name: str) -> bool:
 def encode_notice(
     notice: Notice, sender: str, request: int | None, only: frozenset[str] = frozenset()
 ) -> bytes:
-    """The notice without its number, for the replicas in `only` (for all if there are none, or too
-    many). Raises ValueError if a receiver would refuse the notice."""
+    """The notice without its number, for the replicas in `only`. If `only` is empty or has too
+    many, the notice is for all replicas. Raises ValueError if a receiver would refuse the
+    notice."""
     written = _encoder.encode(
         _Notice(
             schema=SCHEMA,
@@ -173,7 +174,7 @@ def decode_acknowledgement(data: bytes) -> Acknowledgement:
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """Read the schema first, because the other fields depend on it."""
+    """Decode the message. The schema is read first, because the other fields depend on it."""
     try:
         is_ours = _schemas.decode(data).schema == SCHEMA
         if is_ours:
@@ -191,7 +192,8 @@ def _instant(text: str | None) -> Instant | None:
 
 
 def _makes_sense(notice: Notice) -> bool:
-    """Whether the notice has exactly the fields of its kind (see ports.Notice)."""
+    """Whether the notice has the fields that its kind needs, and none that its kind cannot have
+    (see ports.Notice)."""
     is_of_gate = {notice.scope is not None, notice.until is not None}
     if is_of_gate != {notice.kind is NoticeKind.GATE_CLOSED}:
         return False
@@ -214,7 +216,7 @@ def _makes_sense(notice: Notice) -> bool:
 
 
 class Holes:
-    """Finds missed notices: compares the numbers that arrived with Redis' count."""
+    """Finds missed notices (holes), by comparing the numbers that arrived with Redis' count."""
 
     def __init__(self) -> None:
         self._heard = 0
@@ -234,7 +236,7 @@ class Holes:
         return number > self._heard + 1
 
     def hear(self, number: int) -> None:
-        """Note that this notice was applied."""
+        """Note that this notice was applied, or did not have to be applied here."""
         self._heard = max(self._heard, number)
 
     def catch_up(self, told: int, heard_before: int) -> bool:

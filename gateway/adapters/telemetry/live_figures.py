@@ -1,4 +1,4 @@
-"""Figures for the live page and /status: those since the start, those of the last minute, and rows.
+"""Figures for the live page and /status: since the start, of the last minute, and in rows.
 
 A row has the figures of two seconds. The rows of the last 15 minutes are kept. Making a row takes a
 tenth of a millisecond, and requests do no work for it.
@@ -93,8 +93,8 @@ def quantile_of(
 ) -> float:
     """As `quantile`, for the buckets of one histogram. The last bucket is above all bounds.
 
-    `most` is a value that no observation exceeds. A result whose bucket contains `most` does not
-    exceed it.
+    `most` is a value that no observation exceeds. If `most` lies within the bucket of the result,
+    the bucket is treated as if it ended at `most`.
     """
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):
@@ -162,7 +162,7 @@ class History:
     """Takes a row of figures every two seconds, and keeps the rows of the last 15 minutes.
 
     read      returns the gauges, None if they cannot be read
-    lifetime  age in seconds beyond which a response is stale (infinite: each has its own)
+    lifetime  age in seconds beyond which a response is stale (infinite: each response has another)
     """
 
     def __init__(
@@ -212,8 +212,8 @@ class History:
         return max(self._lifetime, self.oldest_stale() or 0.0)
 
     def after(self, taken: int) -> dict[str, list[float | None]]:
-        """The rows after the first `taken` rows, as far as they are kept: a list for each
-        column."""
+        """The rows after the first `taken` rows, as far as they are kept. The result has a list for
+        each column."""
         count = min(max(self.taken - taken, 0), len(self._rows))
         rows = list(self._rows)[len(self._rows) - count :]
         return {name: [row[at] for row in rows] for at, name in enumerate(NAMES)}

@@ -1,7 +1,8 @@
 """Breaker, gate and backoff decide when a call may be made after failures. The breaker opens after
 several failures in a row. The gate closes after one 429.
 
-`now` is seconds on a clock that does not run backwards, the same clock for all times of a state.
+`now` is a time in seconds, on a clock that does not run backwards. All times of a state are on the
+same clock.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 from gateway.core.vocabulary import Circuit
 
 # How long a gate stays closed, in seconds: between SHORTEST_HOLD and LONGEST_HOLD. If the upstream
-# states no time, it grows from FIRST_HOLD to LAST_HOLD with each refusal.
+# does not state how long, the time grows from FIRST_HOLD to LAST_HOLD with each refusal.
 SHORTEST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 3600.0
 FIRST_HOLD: Final = 30.0
@@ -34,8 +35,8 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The wait between a failed fetch of a key and the next background refresh of the key, at least
-    `least` seconds (see `backoff`)."""
+    """The wait between a failed fetch of a key and the next background refresh of the key. The wait
+    is at least `least` seconds. For the other fields see `backoff`."""
 
     base: float
     cap: float
@@ -49,11 +50,11 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class BreakerRule:
-    """`threshold` failures in a row open a breaker, for a time that grows from `base` to `cap`
-    seconds, less jitter (see `backoff`).
+    """`threshold` failures in a row open a breaker. The time for which the breaker stays open grows
+    from `base` to `cap` seconds, and jitter shortens this time (see `backoff`).
 
-    `patience` is the seconds for which one probe may stop all other calls. It is longer than the
-    deadline of any call.
+    For `patience` seconds one probe may stop all other calls. This is longer than any call may
+    take.
     """
 
     threshold: int
@@ -163,7 +164,7 @@ class Gate:
 
     def take_back(self, probe: float) -> Gate:
         """The next gate if the probe that was allowed at the time `probe` was never sent: the next
-        call may be the probe. Nothing changes if another probe is under way, or none."""
+        call may be the probe. Nothing changes if no probe or another probe is under way."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:

@@ -1,8 +1,8 @@
 """Parses cache directives: `Cache-Control` of requests and responses, and targeted fields such as
 `CDN-Cache-Control`.
 
-Malformed `Cache-Control` is read as far as possible. `Pragma` is ignored (RFC 9111, 5.4). The flow
-decides which directives of a caller apply, but `only-if-cached` always does.
+Malformed `Cache-Control` is read as far as possible. `Pragma` is ignored (RFC 9111, 5.4). A
+caller's `only-if-cached` always applies. The flow decides which other directives of a caller apply.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ def directives_of(value: bytes) -> Directives:
 
 
 def _elements(value: bytes) -> list[bytes]:
-    """Split the value at commas outside of quotes, in linear time: behind a quote that is never
-    closed, no further end of a quote is searched for."""
+    """Split the value at commas outside of quotes. If a quote is never closed, the rest is split at
+    each comma behind that quote. This takes linear time, because the end of such a quote is
+    searched for only once."""
     found: list[bytes] = []
     start = 0
     while (match := _TO_COMMA.match(value, start)) is not None:
@@ -123,7 +124,8 @@ class RequestDirectives:
 @memoized(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
     """The directives of the field. None if it has none of those in `RequestDirectives`. An invalid
-    argument counts as 0: the strictest `max-age`, and a `max-stale` that allows no staleness."""
+    argument counts as 0. With 0, `max-age` is strictest, `max-stale` allows no staleness, and
+    `min-fresh` demands only a fresh response."""
     if cache_control is None:
         return None
     found = directives_of(cache_control)

@@ -11,9 +11,9 @@ from gateway.core.vocabulary import Detail, Forward, NotStoredReason
 class Handling:
     """How the cache handled a request, in the terms of Cache-Status (RFC 9211).
 
-    `forward` None: a hit. `forward_status` is the status of the upstream's response, or None.
-    `outdated`: the stored response was invalidated, and is used for rescue. Such a response counts
-    as stale even within its freshness lifetime.
+    `forward` None: a hit. `forward_status` is the status of the upstream's response (None: there
+    was no response). `outdated`: the stored response was invalidated, and is used for rescue. Such
+    a response counts as stale even within its freshness lifetime.
     """
 
     detail: Detail | None = None
@@ -25,13 +25,14 @@ class Handling:
     outdated: bool = False
 
 
-# The handling of hits. Each hit needs one of these values, so all values are made in advance.
+# The handling of hits, by detail, for stored responses that are not outdated. The values are made
+# in advance, because many hits share them.
 HITS = {detail: Handling(detail) for detail in Detail}
 
 
 def cache_status(handling: Handling, ttl: float | None) -> bytes:
-    """The field's value. `ttl` is in seconds, and negative for a stale response. None: no `ttl` is
-    written."""
+    """The field's value. `ttl` is in seconds, and negative for a stale response. If it is None, the
+    value has no `ttl`."""
     parts = ["gateway"]
     if handling.forward is None:
         parts.append("hit")

@@ -49,8 +49,9 @@ def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
     """Return the page that begins with row `offset`, from a reply with status 200. Other work can
     run when the generator pauses: between its steps, and before each group of rows.
 
-    Raises ListRefused for complete JSON that does not have the form of a page. Raises
-    InvalidPayload for a body that is cut short or is not JSON, because the next reply may be valid.
+    Raises ListRefused for complete JSON that does not have the form of a page, or is not the page
+    that was asked for. Raises InvalidPayload for a body that is cut short, is not JSON, or is
+    nested too deeply, because the next reply may be valid.
     """
     copy = without_surrogates(reply.body)
     yield
@@ -82,7 +83,7 @@ def _item(text: bytes) -> Training:
 
 
 def _read(copy: bytes) -> dict[str, Raw]:
-    """The members of the page's JSON object. `copy` is the body without surrogates."""
+    """The members of the page's JSON object. In `copy` all surrogates of the body are replaced."""
     try:
         copy.decode()
         members = _members.decode(copy)
@@ -117,10 +118,11 @@ def _has_more(members: dict[str, Raw]) -> bool:
 
 
 def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
-    """The exact bytes of the items.
+    """The exact bytes of the items. Each item is found in `copy`, and cut out of `original` at the
+    same position, because a replaced surrogate keeps its length.
 
-    Only a comma and white space separate two items. The search for an item begins at the end of the
-    previous one, so the first match is the item itself.
+    The search for each item in `copy` begins where the previous item ended. The first match is the
+    item itself, because only a comma and white space separate two items.
     """
     try:
         items = [bytes(item) for item in _array.decode(array)]

@@ -51,8 +51,8 @@ _ITEMS_AT_ONCE: Final = 10
 # If this number of single answers in a row contradict the list, the list is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
 # The most claims that are remembered. A claim is a later version that only the list has so far. If
-# the list is not believed any more, the remembered claims are taken back. A forgotten claim stays
-# until its single answer refutes it.
+# the list is not believed any more, the remembered claims are taken back. If a claim is forgotten,
+# the floor stays at the claimed version until the training's single answer refutes the claim.
 _MOST_CLAIMED: Final = 10_000
 
 
@@ -96,11 +96,11 @@ class Findings:
         self._in_a_row = 0  # how many single answers in a row contradicted the list
         self._contradictions = Contradictions()
         self._claimed: FIFOCache[Key, Listed] = FIFOCache(_MOST_CLAIMED)
-        # Claims to take back, each with the single answer that refuted it. None: the list is not
-        # believed any more.
+        # Claims to take back, each with the single answer that refuted it. The answer is None for
+        # claims that are taken back because the list is not believed any more.
         self._refuted: deque[tuple[Key, Listed, Entry | None]] = deque()
-        self._spare = 0  # single calls that this sweep may still make
-        self.warms = True  # whether a cold start makes single calls of its own
+        self._spare = 0  # trainings that this sweep may still check with single calls
+        self.warms = True  # whether an empty cache is filled from the list (`sweep.warm`)
 
     @property
     def is_contradicted(self) -> bool:
@@ -121,8 +121,8 @@ class Findings:
         await self.settle()
 
     async def settle(self) -> None:
-        """Take back the claims that single answers refuted, and store these answers. If a claim
-        stayed, each request for its training would cost a call.
+        """Take back the claims that single answers refuted, and store these answers. A refuted
+        claim must not stay, because each request for its training would cost a call.
 
         Raises RedisUnavailable. The next call of `settle` takes back the rest.
         """
@@ -139,7 +139,7 @@ class Findings:
         the list agree with the bytes of single answers.
 
         progress  how far the sweep had come before this page
-        spare     the number of single calls that one sweep may make
+        spare     how many doubtful or missing trainings one sweep may check with single calls
 
         Raises RedisUnavailable, perhaps after a part of the page was applied. It is safe to apply
         the page again.
@@ -179,7 +179,8 @@ class Findings:
         ]
 
     def _follow(self, brought: Brought, found: Item, sweep: int) -> None:
-        """Renew the response in L1, or ask for the training if its version is doubtful."""
+        """Renew the response in L1 if the item confirms it. Ask for the training if the item's
+        version is doubtful."""
         key, verdict, floor = found.key, found.compared.verdict, found.compared.floor
         if verdict is ListVerdict.CONFIRMED and floor is not None:
             last = found.listed.confirmation(floor.generation)
@@ -191,9 +192,10 @@ class Findings:
         self._observer.swept(key, verdict)
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
-        """The items that are believed, one for each training. If the list has two versions of a
-        training, or contradicted a single answer about it, no item of the training is believed. A
-        single call may be made instead."""
+        """The items that are believed, one for each training. If the page has two versions of a
+        training, no item of this training is believed, and a single call may be made instead. The
+        same holds after a single answer contradicted the list about this training, until a whole
+        sweep has no wrong version of it."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -222,8 +224,9 @@ class Findings:
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
         """Make single calls for stored trainings that are not on the list any more, while the sweep
-        has calls left. The trainings that are read most come first. Without a call, their responses
-        stay fresh no longer than the bound of the sweep."""
+        has calls left. The trainings that are read most come first. If no call is left for a
+        training, its response may stay fresh, but not for longer than the staleness bound of the
+        sweep."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])

@@ -1,4 +1,4 @@
-"""The data plane: the training routes and the probes, as a Starlette application.
+"""The data plane as a Starlette application: trainings, `/livez`, `/readyz` and `/openapi.json`.
 
 gateway/flow decides which response is served. `problems` has the responses for errors.
 """
@@ -48,7 +48,7 @@ class DataPlane:
     writing            None: callers may not write
     max_body           the largest body of a write in bytes
     new_id             makes a request id
-    ready              whether load balancers should send traffic
+    ready              returns whether load balancers should send traffic
     """
 
     def __init__(

@@ -44,11 +44,11 @@ from gateway.web.wire.request_head import (
 
 
 def backlog_of(transport: asyncio.Transport) -> int:
-    """The number of bytes that the caller has not read. 0 if all of them fit into the system's
-    buffer.
+    """The number of bytes that the caller has not read. 0 if all of these bytes fit into the
+    system's buffer.
 
-    If that buffer is full, its bytes are counted too. Otherwise a slow reader would look like a
-    caller that reads nothing: the system takes more bytes only after a good part of the buffer was
+    If that buffer is full, its bytes are counted too. They show that a slow caller reads at all,
+    because the system takes more bytes from this process only after a good part of the buffer was
     read.
     """
     unsent = transport.get_write_buffer_size()
@@ -103,8 +103,8 @@ class Wire(HttpToolsProtocol):
     # ---- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection. Above the bound, answer 503; far above it, close without an
-        answer."""
+        """Accept the connection. If there are too many connections, answer 503. If there are far
+        too many, close without an answer."""
         self._stage = Stage.REST
         self._raw = 0  # bytes received since the end of the last message
         self._owed_body = 0  # bytes of a body that `_feed` still has to read
@@ -128,8 +128,9 @@ class Wire(HttpToolsProtocol):
             self._refuse(no_room())
 
     def data_received(self, data: bytes) -> None:
-        """Give the bytes to the parser. The rest of an unfinished message has to come before a
-        deadline."""
+        """Give the bytes to the parser. The rest of an unfinished head has to come before a
+        deadline, which `look` checks. So has the rest of a body, if its request is answered
+        already."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -173,8 +174,9 @@ class Wire(HttpToolsProtocol):
             self._owed_since += seconds
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the application that the caller has gone. uvicorn tells only the last request, which
-        may still wait behind the one that is being answered."""
+        """Tell the application that the caller has gone. uvicorn tells only the handler of the
+        newest request. That request may still wait for its turn, so this method also tells the
+        handler of the request that is being answered."""
         super().connection_lost(exc)
         if self._started is not None:
             self._started.disconnected = True
@@ -192,7 +194,7 @@ class Wire(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Note that the caller sends no more bytes. Returns True to keep the connection open until
-        its requests are answered. With TLS it is closed at once."""
+        its requests are answered. A connection with TLS is closed at once."""
         self._outlet.peer_has_ended = True
         in_body = self._stage is Stage.BODY and self._is_answering()
         if not self._deaf and (in_body or self._stage is Stage.HEAD):
@@ -204,13 +206,16 @@ class Wire(HttpToolsProtocol):
         return self.transport.can_write_eof()
 
     def drain(self) -> None:
-        """Answer the requests that have come, and close the connection with the last response."""
+        """Answer the requests that have come, and close the connection with the last response to
+        them. If that response has begun, or no response is awaited, the connection is closed with
+        the response to the next request."""
         self._is_draining = True
         if self._is_answering() and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """As `drain`, but close at once if no response is awaited."""
+        """As `drain`, but close an idle connection at once. A response that has begun also closes
+        the connection when it ends."""
         self.drain()
         if self._is_answering():
             self.cycle.keep_alive = False
@@ -219,13 +224,15 @@ class Wire(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether the connection is open and no request is under way."""
+        """Whether the connection is open, no head is being read, and all requests are answered. The
+        rest of the last request's body may still be awaited."""
         at_rest = self._stage in (Stage.REST, Stage.BODY)
         return at_rest and not (self._deaf or self._is_answering() or self.transport.is_closing())
 
     @property
     def is_new(self) -> bool:
-        """Whether the connection is idle and has had no request yet."""
+        """Whether the connection is idle, and bytes are due: those of the first request, of a
+        request after an empty line, or of a body whose request is answered already."""
         return self.is_idle and self._owed_since is not None
 
     def _feed(self, data: bytes) -> None:
@@ -302,7 +309,8 @@ class Wire(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the whole request has come, if `_feed` has no body to read."""
+        """Note that the whole request has come. Does nothing while `_feed` still has to read its
+        body."""
         if self._owed_body:
             return
         super().on_message_complete()
@@ -325,8 +333,8 @@ class Wire(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """While the connection drains, only the last waiting request closes it, so that all are
-        answered."""
+        """While the connection drains, only the last waiting request closes it, so that all waiting
+        requests are answered."""
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
             self.cycle.keep_alive = False
@@ -358,9 +366,9 @@ class Wire(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Parse no more bytes, and send the refusal.
 
-        It must not overtake responses to earlier requests. If such responses are awaited, the
-        connection is closed after them, without the refusal. If the last request's body is refused
-        before its response has begun, the refusal is the response.
+        The refusal must not overtake responses to earlier requests. If such responses are awaited,
+        the connection is closed after them, without the refusal. If the body of the only awaited
+        request is refused before its response has begun, the refusal is the response.
         """
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)
@@ -396,7 +404,7 @@ class Stage(Enum):
     REST = auto()  # between two messages
     HEAD = auto()
     BODY = auto()
-    AWAITED = auto()  # no part: the last message waits for a look-up, and further bytes wait too
+    AWAITED = auto()  # nothing is parsed: a request waits for a look-up in Redis
 
 
 class _Refused(Exception):
