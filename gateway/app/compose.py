@@ -121,8 +121,7 @@ class House:
 
 
 def compose(settings: Settings) -> House:
-    """Put the parts together. Raises StartFault. Raises SettingsFault if the clients file or the
-    tokens file got a fault after the settings were checked."""
+    """Put the parts together. Raises StartFault, and SettingsFault if a file became invalid."""
     admission, operators = admission_of(settings), operator_access_of(settings)
     telemetry = Telemetry(gateway.__version__, clock := SystemClock())
     rules = rules_of(settings, admission)

@@ -49,14 +49,12 @@ async def serve(
     log_to: Sink | None = None,
     misspelt: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP, then drain. A second signal ends the process at once.
-    Raises StartFault, and SettingsFault if a file became invalid.
+    """Serve until SIGTERM, SIGINT or SIGHUP (or, if given, `stop` alone), then drain. A second
+    signal ends the process at once. Raises StartFault, and SettingsFault if a file became invalid.
 
     started   called with the addresses as soon as both planes listen
-    stop      if given, the process drains when this is set, and signals are not handled
     log_to    receives the log instead of standard output
-    misspelt  ignored environment variables, each with the name that was meant. A warning is logged
-              for each
+    misspelt  ignored environment variables, each with the name that was meant, for a warning
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())
