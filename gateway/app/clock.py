@@ -27,7 +27,8 @@ class SystemClock:
         """Seconds since the Unix epoch on the shared clock."""
         return time.monotonic() + self.offset
 
-    # Seconds for durations. Python's own function, because each hit calls it several times.
+    # Measures durations, in seconds. It is Python's own function, because each hit calls it several
+    # times.
     monotonic = staticmethod(time.monotonic)
 
     def jitter(self) -> float:
@@ -39,8 +40,9 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def learn(self, redis_seconds: float, round_trip: float) -> None:
-        """Note Redis' time, which was read within the last `round_trip` seconds. A difference from
-        `now` of `round_trip` or less is ignored, because it may come from the round trip alone."""
+        """Note Redis' time, which was read within the last `round_trip` seconds. If Redis' time
+        differs from `now` by `round_trip` or less, the difference is ignored, because the round
+        trip alone may cause it."""
         sample = redis_seconds + round_trip / 2.0 - time.monotonic()
         if abs(sample - self.offset) > round_trip:
             self.offset = sample

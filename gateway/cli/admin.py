@@ -91,9 +91,9 @@ def plane_options(command: Callable[..., None]) -> Callable[..., None]:
 def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
     """The admin plane that the options name.
 
-    For missing options the settings decide: the file in GATEWAY_CONFIG and the environment, as for
-    a gateway that starts here. If `--admin` is a URL, it may name another gateway. So no token from
-    the settings file is sent there.
+    The settings replace missing options. They are read as for a gateway that starts here: from the
+    file that GATEWAY_CONFIG names, and from the environment. If `--admin` is a URL, it may name
+    another gateway. So a token from the settings file is not sent to this URL.
     """
     from gateway.settings import load_admin
 

@@ -77,10 +77,10 @@ class Held(msgspec.Struct, gc=False):
     reads         how often the entry was read in L1
     reads_before  how many of these reads came before the last confirmation
 
-    A decision that L1 may serve the entry is used again, for a second at most:
+    A decision that L1 may serve the entry is used again, for a second at most. Its fields:
 
-    until    the monotonic time until which it may be used
-    edition  it may be used only as long as `Confirming.edition` returns this object
+    until    the monotonic time until which the decision may be used
+    edition  the decision may be used only as long as `Confirming.edition` returns this object
     labels   how the answers are counted
     moment   the lines after the head
     born     the age of the entry counts from this monotonic time
@@ -197,9 +197,11 @@ class LocalStore(Protocol):
 class Found:
     """The result of a look-up in the shared store.
 
-    entry      None without a floor or a body, or if the body may not even be used for rescue
+    entry      None if the floor or the body is missing, or if the body may not even be used for
+               rescue
     floor      None if there never was a floor, or if it is lost
-    struck_at  responses that were fetched at this time (the shared clock) or before are ruled out
+    struck_at  responses that were last confirmed at this time (the shared clock) or before are
+               ruled out
     """
 
     entry: Entry | None

@@ -136,8 +136,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault, and the calls that meet it. If `ids` is `None`, all ids meet it; if `on` is
-    `None`, all kinds of calls. If `delay` or `size` is `None`, the mode's default is used."""
+    """One fault, and the calls that meet it. If `ids` is `None`, calls for all ids meet it. If `on`
+    is `None`, all kinds of calls meet it. If `delay` or `size` is `None`, the mode's default is
+    used."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
@@ -149,7 +150,7 @@ class Fault:
     dribble       after each byte
     rate-limited  the `Retry-After`
     hang          until the connection is closed; by default it is never closed
-    hang-up       after the answer, until the connection ends (without a `Connection: close`)
+    hang-up       after the answer, until the connection ends. The answer has no `Connection: close`
     """
     size: int | None = None
     """Bytes of a body that is too large."""
@@ -298,8 +299,9 @@ def _move(document: Document, by: timedelta) -> None:
 
 
 def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
-    """Replace a row by a copy of the row before it, with an `updated_at` one second later. A real
-    list can have such rows if it is sorted while trainings change."""
+    """Replace the row after each spoilt training by a copy of this training's row, with an
+    `updated_at` one second later. A real list can have such rows if it is sorted while trainings
+    change."""
     decoded = msgspec.json.decode(bytes(answer.body), type=Document)
     items = decoded["items"]
     assert isinstance(items, list), "a page of the list has its items"

@@ -1,4 +1,4 @@
-"""The upstream's own rate limit: a sliding log of accepted calls for each key.
+"""The upstream's own rate limit: a sliding log of accepted calls for each key (token of a call).
 
 Tests check the gateway's budget (its own limit for calls) against this limit, so the budget and
 this module share no code.

@@ -33,8 +33,8 @@ from gateway.core.http.traceparent import TRACEPARENT
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
 
-# This number goes up when the format changes. An ending with another schema is ignored on the
-# channel. If it is read from Redis, it counts as `EndingKind.TRANSIENT`.
+# This number goes up when the format changes. An ending with another schema is ignored if it
+# arrives on the channel. If it is read from Redis, it counts as `EndingKind.TRANSIENT`.
 SCHEMA: Final = 1
 
 _HEARD_LATELY: Final = 1_000
@@ -128,8 +128,8 @@ class Endings:
         return self._heard.get(token)
 
 
-# How long (ms) an ending and the list of followers are kept. A follower asks again before this time
-# has passed.
+# How long (ms) an ending and the list of followers are kept. A follower asks Redis again before
+# this time has passed.
 _KEEP: Final = 3_000
 # How long (ms) failures are remembered after their backoff has ended.
 _REMEMBERED: Final = 600_000
@@ -138,7 +138,7 @@ _REMEMBERED: Final = 600_000
 class RedisLease:
     """The leases of one replica.
 
-    endings        gets from the bus the endings that arrive
+    endings        the object to which the bus gives the endings that arrive
     replica        the name of this replica on the bus
     longest_fetch  see RedisStore
     entropy        makes tokens, and the epochs of new floors
@@ -178,8 +178,8 @@ class RedisLease:
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, and either lead or follow the fetch. While the key backs off
-        after failures, an `unhurried` call may only follow. Such a call raises BackedOff if there
-        is no fetch to follow."""
+        after failures, an `unhurried` call (no caller waits for its fetch) may only follow. Such a
+        call raises BackedOff if there is no fetch to follow."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep

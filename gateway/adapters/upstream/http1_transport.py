@@ -67,8 +67,9 @@ class Http1Transport(httpx.AsyncBaseTransport):
         """The whole response. Raises one of these errors:
 
         - httpx.LocalProtocolError: the request is not valid HTTP. Nothing was sent.
-        - The error of `before_send`. Nothing was sent.
-        - Another httpx.TransportError (for example ConnectTimeout), or OSError: no head came.
+        - The error that `before_send` raised. Nothing was sent.
+        - Another httpx.TransportError (for example ConnectTimeout), or OSError: the head of the
+          response did not come.
         - CutShortError: the body is not whole.
         - InvalidPayload: the body is larger than the Exchange allows.
         """
@@ -93,7 +94,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.fields, stream=stream)
 
     async def _ready(self, exchange: Exchange) -> Connection:
-        """A connection on which the request may be sent at once. `before_send` was awaited."""
+        """A connection on which the request may be sent at once, because `before_send` has
+        returned."""
         connection = None if exchange.is_retry else self._take()
         exchange.is_kept = connection is not None
         if connection is None:

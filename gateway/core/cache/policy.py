@@ -61,7 +61,7 @@ class Windows:
 
 def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = False) -> Plan:
     """How a request uses the entry. `below_floor`: the floor (the record of the known versions)
-    rules it out, so it may only be used for rescue."""
+    rules out the entry, so the entry may only be used for rescue."""
     if below_floor or entry.is_from_the_future(now):
         return Plan.FETCH
     if entry.is_fresh(now):
@@ -92,10 +92,11 @@ class Candidate:
 
 
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
-    """The later of the entries in L1 and L2 that the floor does not rule out. If it rules out both,
-    the later of both.
+    """The later one of the entries in L1 and L2. An entry that the floor rules out is chosen only
+    if the floor allows none of them.
 
-    A lost floor may have recorded an order against them, so an unknown floor (None) rules out both.
+    A lost floor may have recorded an order against the entries, so an unknown floor (None) rules
+    out both.
     """
     held = [entry for entry in (local, found) if entry is not None]
     allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
@@ -110,7 +111,7 @@ def admit(
 ) -> Entry:
     """The entry of a reply that passed `judge`. `training` None: the reply has no training.
 
-    Freshness begins when the call was sent, before the upstream answered. `jitter` in [0, 1)
+    Freshness begins when the ticket was taken, before the call was sent. `jitter` in [0, 1)
     shortens the lifetime by a tenth at most.
     """
     lifetime = windows.lifetime if training is not None else windows.negative_lifetime
@@ -147,7 +148,7 @@ def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: 
 
 
 def date_of(reply: Reply, asked_at: float) -> str:
-    """The upstream's `Date` if it is valid, otherwise the time when the call was sent."""
+    """The upstream's `Date` if it is valid, otherwise the time `asked_at` as a date."""
     text = (reply.header(b"date") or b"").decode("latin-1").strip(" \t")
     if parse_http_date(text) is not None:
         return text
@@ -182,7 +183,7 @@ class Rules(Protocol):
         ...
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Classify a complete reply. Raises UpstreamFailure if the reply is no answer."""
+        """Classify a complete reply. Raises UpstreamFailure if the reply counts as a failure."""
         ...
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
@@ -224,7 +225,7 @@ class Rules(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ByPolicy:
-    """The rules that follow the settings. `vary`: responses depend on the caller."""
+    """The rules that follow the settings. `vary`: heads get `Vary: Authorization`."""
 
     windows: Windows
     vary: bool
@@ -259,7 +260,7 @@ class ByPolicy:
         return may_rescue(entry, now, self.windows)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """Always true, because the response does not depend on request fields."""
+        """Always true, because a stored response is the response to every request for its key."""
         return True
 
     def head(self, entry: Entry) -> tuple[bytes, int]:

@@ -67,7 +67,7 @@ class Known:
 
     def verdict(self, entry: Entry) -> StoreVerdict:
         """Whether the entry is accepted, and whether it changes the stored response. A negative
-        entry has no version: the times of the fetches decide."""
+        entry has no version, so the times of the fetches decide about it."""
         is_later = entry.confirmed_at >= self.started
         if entry.updated_at is None:
             return self._verdict_on_negative(is_later)
@@ -108,8 +108,9 @@ class Known:
         them agreed over at least `believe_after` seconds."""
         behind = before(entry.updated_at, self.updated_at)
         ahead = entry.is_ahead and not behind
+        # Counted: an answer with a refused version, whose fetch began at `started` or later.
         if entry.updated_at is None or not (behind or ahead) or entry.confirmed_at < self.started:
-            return False  # not counted, because its fetch began before `started`
+            return False
         doubt = doubt_of(entry) if self.doubt is None else self.doubt.after(entry, self.updated_at)
         self.doubt, self.trusts_next = doubt, False
         return doubt.is_believed(believe_after)
@@ -131,8 +132,8 @@ ENOUGH: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The last refused answer, and how many refused answers in a row agree. `first` and `last`:
-    when the fetch of the first and of the last of these answers began."""
+    """The last refused answer, and how many refused answers in a row agree. The fetch of the first
+    of these answers began at the time `first`, the fetch of the last one at the time `last`."""
 
     updated_at: Instant
     digest: str

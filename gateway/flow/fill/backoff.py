@@ -33,7 +33,7 @@ _MOST: Final = 10_000
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The last failure of a key. The key is left alone until `until` (monotonic). `attempts` counts
-    its failures in a row."""
+    the failures of the key in a row."""
 
     attempts: int
     until: float
@@ -75,8 +75,8 @@ class Backoffs:
         self._note(key, backed_off.attempts, wait, *word)
 
     def shared(self, error: Exception) -> Pause | None:
-        """The pause of the key for all replicas. None if the failure says nothing about the key: no
-        call was made, or the credential was refused."""
+        """The pause of the key for all replicas. None if the failure says nothing about the key,
+        because no call was made or the caller's credential was refused."""
         says_nothing = isinstance(error, CallWithheld | AccessRefused)
         return None if says_nothing else self._pause(error)
 

@@ -39,7 +39,8 @@ class Unusual:
         return self.modes.current is not NORMAL
 
     async def get(self, ask: Ask) -> Answer:
-        """As Serving.get, in the current mode."""
+        """The answer to the request in the current mode. Raises an error if nothing can be
+        served."""
         if self.modes.current is Mode.FROZEN:
             return self._frozen(await self._serving.seen(ask))
         return await self._bypass(ask)
@@ -66,7 +67,8 @@ class Unusual:
         return _bypassed(await flight.join())
 
     async def land(self, patience: float) -> None:
-        """Wait until calls under way have ended, for `patience` seconds at most."""
+        """Wait for the calls under way, for `patience` seconds at most. Then cancel those that have
+        not ended."""
         await self._flights.land(patience)
 
 

@@ -87,7 +87,8 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        # waits     whether a refresh has to wait, because others wait or too many are under way
+        # waits     whether a refresh has to wait, because others wait or too many are under way. If
+        #           so, the refresh is queued
         # put_off   queues a refresh for which no call is free; returns whether it is in the queue
         # is_short  whether refreshes wait because no call is free
         self.waits: Callable[[Ask], bool] = lambda _: False
@@ -95,7 +96,8 @@ class Serving:
         self.is_short: Callable[[Ask], bool] = lambda _: True
 
     def peek(self, ask: Ask) -> Answer | None:
-        """The answer that L1 may give at once. If it is stale, a refresh is started or queued."""
+        """The answer that L1 may give at once. If it is stale, a refresh is started or queued if
+        one is due."""
         held = self._tiers.peek(ask.key)
         if held is None:
             return None
@@ -254,8 +256,8 @@ class Serving:
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
     ) -> Flight[Landed]:
         """Start a fetch, which other requests may join. `alone`: this replica makes a call even if
-        another replica is already fetching the key. No joinable fetch of the key may be under
-        way."""
+        another replica is already fetching the key. The key must have no fetch that requests can
+        join."""
         held = seen.held if seen else None
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
@@ -288,7 +290,8 @@ class Serving:
         if isinstance(error, AccessRefused):
             return  # no call was made, and no stale response may be served
         if isinstance(error, BackedOff):
-            self._backoffs.heard(want.key, error)  # the replica that called has reported it
+            # The replica that made the call has logged the failure.
+            self._backoffs.heard(want.key, error)
             return
         why = str(error) or repr(error)
         self._observer.fetch_failed(want.key, want.purpose, why)
@@ -313,7 +316,7 @@ class Serving:
         """Whether this request may need a later answer than the result.
 
         - This replica may have missed an order (see `Confirming.hears_orders`), or
-        - Redis refused the result because of an order that did not reach this fetch, or
+        - Redis refused the result because of an order of which this replica has not heard, or
         - Redis refused the result, and this replica has given callers a later version.
         """
         if not self.confirming.hears_orders():
@@ -360,8 +363,8 @@ class Serving:
         return Answer(stored.held, outcome, stored.tier, told)
 
     def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up in Redis. None if L1 has an entry that may be served at once, if Redis is
-        missing or away, or if the key is being fetched."""
+        """The look-up in Redis. None if L1 has an entry about which Redis need not be asked, if
+        Redis is missing or away, or if the key is being fetched."""
         if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
             return None
         held = self.held(key)
@@ -423,7 +426,8 @@ class Serving:
         self.fills.retire()
 
     async def land(self, patience: float) -> None:
-        """Wait until look-ups and fetches have ended, for `patience` seconds at most."""
+        """Wait `patience` seconds at most for the fetches, and as long for the look-ups. Those that
+        have not ended then are cancelled."""
         await self.fills.land(patience)
         await self.lookups.land(patience)
 

@@ -1,4 +1,4 @@
-"""The sweeps of all tenants, and the staleness bound that operators see for each tenant.
+"""The sweeps of all tenants, and the staleness bound of each tenant (how old an answer can be).
 
 If a tenant gets another token, a new `Sweep` with this token continues at the stored progress.
 """
@@ -82,14 +82,14 @@ class Sweeps:
         return max((age for age in ages if age is not None), default=None)
 
     def horizon_of(self, partition: str) -> Horizon | None:
-        """When whole sweeps confirmed the trainings of a partition, and the bound. None if this
-        replica knows of no whole sweep."""
+        """The time of the oldest confirmation by whole sweeps of this partition, and its staleness
+        bound. None if this replica knows of no whole sweep."""
         sweep = self._by_partition.get(partition)
         return None if sweep is None else sweep.horizon
 
     def is_contradicted(self, key: Key) -> bool:
         """Whether the list is not believed about this training. Only the replica that leads the
-        sweep knows."""
+        sweep finds this out, so the result of other replicas may be False nevertheless."""
         sweep = self._by_partition.get(key.partition)
         return sweep is not None and key.training_id in sweep.contradictions
 
@@ -113,8 +113,8 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the bound once, as soon as the sweep keeps it. Also log once if the settings only
-        allow a bound that is longer than the freshness lifetime."""
+        """Log the bound once, as soon as the sweep has shown that it keeps within the bound. Also
+        log once if the settings only allow a bound that is longer than the freshness lifetime."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

@@ -90,9 +90,9 @@ class Writes:
 
 
 def _is_of_another_site(request: Request) -> bool:
-    """Whether a browser says that a page of another site (also of another host or port of this
-    site) sent the request (Fetch Metadata, 2.4; RFC 6454, 7). In the mode `open` a form on any page
-    could otherwise write with the gateway's token."""
+    """Whether a browser says that a page of another site, or of another host or port, sent the
+    request (Fetch Metadata, 2.4; RFC 6454, 7). In the mode `open` a form on any page could
+    otherwise write with the gateway's token."""
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
@@ -101,8 +101,8 @@ def _is_of_another_site(request: Request) -> bool:
 
 def _is_of_a_page(request: Request) -> bool:
     """Whether a browser sent the request for a page. With DNS rebinding, a page of another site has
-    the same `Origin` and `Host` as one of this site. In the mode `open` the page of the other site
-    would need no credential to write."""
+    the same `Origin` and `Host` as a page of this site. In the mode `open` that other page would
+    need no credential to write."""
     return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
@@ -143,8 +143,8 @@ def _joined(*names: str) -> bytes:
 
 
 def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
-    """The problem of a request whose path or method has no route. Raises BadId if the id is not
-    valid."""
+    """The problem response to a request whose path or method has no route. Raises BadId if the id
+    is not valid."""
     allowed = _allowed(path, writes=writes)
     if allowed is None:
         return ProblemAnswer(Problem.NO_SUCH_ROUTE, "trainings are at /training/{id}")

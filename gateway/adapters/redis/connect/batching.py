@@ -1,4 +1,4 @@
-"""Gathers questions to Redis, so that those of about the same time share a round trip.
+"""Gathers questions to Redis, so that questions of about the same time share a round trip.
 
 The store uses `Gathering` to read keys, and the connection uses it to run scripts.
 """
@@ -24,14 +24,14 @@ _PATIENCE: Final = 0.004
 
 
 class Gathering(Generic[Asked, Found]):
-    """Gathers the questions to each home (the nodes that answer), and gives the answers to callers.
+    """Gathers the questions to each home (the nodes that answer), and gives callers the answers.
 
     The questions of one turn of the event loop are passed to `read`, up to `most` at once. While a
     round trip to the home is under way, further questions are gathered, for some milliseconds at
     most. A question that no caller waits for any more is not sent. If a caller stops waiting, the
-    others still get the answer. If a round trip fails, only its own questions fail. If the slot of
-    one key is being moved (OnTheMove), each question of the round trip is asked again alone.
-    `operation` names the operation of a question, for errors.
+    other callers with the same question still get the answer. If a round trip fails, only its own
+    questions fail. If the slot of one key is being moved (OnTheMove), each question of the round
+    trip is asked again alone. `operation` names the operation of a question, for errors.
     """
 
     def __init__(

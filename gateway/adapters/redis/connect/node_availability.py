@@ -50,17 +50,17 @@ _WRITTEN_KEEP: Final = 1_000
 class Node:
     """One Redis, and whether it is away.
 
-    The breaker opens if a connection is refused or lost, if a reply cannot be read, or if Redis
-    refuses writes. After one late answer, the node is only in doubt, and looks follow. Operations
-    that begin during the doubt wait for the looks. If no answer comes within a moment (`_DOUBT`),
-    these operations fail. After three deadlines in a row without an answer, the breaker opens. A
-    look that is answered closes the breaker.
+    The node counts as away if a connection is refused or lost, if a reply cannot be read, or if
+    Redis refuses writes. After one late answer, the node is only in doubt, and looks follow.
+    Operations that begin during the doubt wait for the looks. If no answer comes within a moment
+    (`_DOUBT`), these operations fail. After three deadlines in a row without an answer, the node
+    counts as away. The node is up again when `check` succeeds.
 
     timeout    seconds for a whole operation
     on_time    gets the clock of the node and the length of the round trip (both in seconds)
     prefix     a look tries to write a key that begins with it
     name       for observers, if there are several nodes
-    on_move    called when the breaker has opened or closed
+    on_move    called whenever `is_up` is set
     """
 
     # A key with this hash tag (a text in braces) is on this node. None if the node has no slot.
@@ -141,8 +141,8 @@ class Node:
     ) -> T:
         """Run the command, even if the node is away, and return its result. Raises
         RedisUnavailable; a redirection is raised as the error of the driver. `asked_to_wait`
-        (seconds) is added to the timeout if the command lets Redis wait. `beside` has the other
-        operations that share this command, because observers are told of each operation."""
+        (seconds) is added to the timeout if the command lets Redis wait. `beside` names the other
+        operations that share this command. Observers are told of each of these operations."""
         if self._doubt is not None and not await self._is_cleared(self._doubt):
             raise RedisUnavailable(operation, self._named("its last answer is late"))
         seconds = self._timeout + asked_to_wait
@@ -284,8 +284,8 @@ _TAG: Final = "bus"
 
 
 class Single(Node):
-    """The only node, which has all keys. If sentinels name the master, each look asks the sentinels
-    first."""
+    """The only node, which has all keys. If sentinels name the master, `reach` asks the sentinels
+    before it looks."""
 
     questions: ClassVar = ("ROLE",)
 
@@ -327,22 +327,23 @@ class Single(Node):
         asked_to_wait: float,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
-        """Run the command, and return its result. Raises RedisUnavailable, at once while Redis is
-        away."""
+        """Run the command, and return its result. Raises RedisUnavailable. While Redis is away,
+        this error is raised at once."""
         if not self.is_up:
             raise RedisUnavailable(operation, "it is away")
         return await self.ask(operation, command, asked_to_wait, beside)
 
     async def reach(self) -> None:
-        """Ask once for an answer; raises RedisUnavailable with the reason."""
+        """Ask the sentinels, if there are any, and then look once for an answer. Raises
+        RedisUnavailable with the reason."""
         await self._find_master()
         await super().reach()
 
     def judge(self, answers: Sequence[Any]) -> None:
         """Raises ReadOnlyError if the server is a replica, because its data may be outdated."""
         (role,) = answers
-        # If Redis' user may not ask for the role, `role` is an error, and is ignored. A replica is
-        # then found out when it refuses a write.
+        # If the gateway's user in Redis may not ask for the role, `role` is an error, and is
+        # ignored. A replica is then found out when it refuses a write.
         if not isinstance(role, Exception) and role[0] != b"master":
             raise ReadOnlyError
 
