@@ -68,8 +68,8 @@ class Operations:
         return self._life.ready and not self._life.draining and not self._warms_first()
 
     def _warms_first(self) -> bool:
-        """Whether readiness still waits for the cold start, which fills the cache from the list.
-        When this wait is over, it never begins again, even if Redis or the API fails later."""
+        """Whether readiness still waits until the cache is filled from the list. When this wait is
+        over, it never begins again, even if Redis or the API fails later."""
         if self._settings.sweep.warm is not SweepWarm.BEFORE_READY or self._life.is_warm:
             return False
         up = self._house.clock.monotonic() - self._life.started

@@ -101,7 +101,7 @@ class Observer(Protocol):
         ...
 
     def stored(self, key: Key, verdict: StoreVerdict) -> None:
-        """The store decided about an entry."""
+        """The store accepted an entry."""
         ...
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
@@ -121,7 +121,7 @@ class Observer(Protocol):
         ...
 
     def outdated(self, key: Key) -> None:
-        """Another replica has learned of a later version than the one in L1."""
+        """Another replica has found that the entry in L1 is outdated."""
         ...
 
     def fetched(
@@ -160,7 +160,7 @@ class Observer(Protocol):
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
         """After an edit, answers without the edit are served for at most `seconds` (the staleness
-        bound). `trainings` is None if there is no sweep."""
+        bound). A sweep of so many `trainings` keeps this bound (None: there is no sweep)."""
         ...
 
     def sweep_too_slow(
@@ -175,7 +175,7 @@ class Observer(Protocol):
         ...
 
     def payload_rejected(self, reason: InvalidReason, training_id: str, what: str) -> None:
-        """A body is no training."""
+        """A body is no training, or no page of the list."""
         ...
 
     def drifted(self, kind: DriftKind, field_name: str) -> None:

@@ -36,10 +36,11 @@ _PATIENCE = 10.0
 
 G = TypeVar("G")
 Secret = str | Unreadable
-# Reads a file of a secret that the tables name. A relative path starts at the folder of the file
-# that has the tables.
+# Reads a secret from a file whose path is in the tables. A relative path starts at the folder of
+# the file that has the tables.
 Read = Callable[[object], Secret]
-# Makes the content from the tables, and from their files of secrets. Raises SettingsFault.
+# Makes the content from the tables, and from the files of secrets that they name. Raises
+# SettingsFault.
 Parse = Callable[[Mapping[str, object], Read], G]
 
 
@@ -47,9 +48,9 @@ class RereadFile(Generic[G]):
     """The file that `setting` names, and the files of secrets that this file names. In messages,
     `wanted` is the word for its rows (for example `clients`).
 
-    Each look reads all files whole. So it also works with the links that Kubernetes replaces, and
-    on network drives. The text is parsed only after a change, because each parse starts a process,
-    and two processes a second would use a good part of a core.
+    Each look reads all files whole, and compares their texts. So changes are also found on network
+    drives, and if Kubernetes replaces links. The text is parsed only after a change, because each
+    parse starts a process, and two processes a second would use a good part of a core.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -230,7 +231,7 @@ class Rows:
         self.faults.append(Fault(f"{self.setting}: {place}", problem, wanted))
 
     def refuse_unknown(self, tables: Table, kinds: tuple[str, ...]) -> None:
-        """Note a fault for each table of another kind."""
+        """Note a fault for each table whose kind is not one of `kinds`."""
         for name in tables.keys() - set(kinds):
             wanted = " and ".join(f"[[{kind}]]" for kind in kinds)
             self.refuse(_shown(name), "is not known here", wanted)

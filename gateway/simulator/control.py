@@ -117,7 +117,8 @@ class KeyOrder(Order, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of calls to the API since the last reset. A call without answer has status `none`."""
+    """Counts of calls to the API since the last reset. A call without answer has status `none`. A
+    change of the limit resets `fullest_window` and `fullest_window_asked`."""
 
     requests: int
     by_endpoint: dict[str, int]

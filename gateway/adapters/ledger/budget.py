@@ -31,11 +31,11 @@ class LocalBudget:
     """The budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
 
     A call counts as spent for the length of the window and a margin, because calls need different
-    times to reach the upstream. So this process alone never exceeds the limit.
+    times to reach the upstream. So the calls of one process never exceed the limit.
 
-    start_paced     whether the calls before the start of the process count as unknown (see below)
+    start_paced     whether earlier processes may have made calls before the start (see below)
     probe_patience  for how many seconds other calls are refused while a gate's probe has no answer
-    max_scopes      with more scopes, the least recently used one is forgotten, and begins anew
+    max_scopes      the most scopes that are remembered. A forgotten scope begins anew
     rates           scopes with a rate of their own. If a rate changes, earlier calls still count
     sweep_share     in (0, 1]: the largest part of a limit that the sweep may use
 
@@ -44,7 +44,7 @@ class LocalBudget:
     may have spent its whole limit. If it spent the limit evenly, a window has at most a tenth too
     many calls. If it spent the limit in its last moment, a window may have nearly twice as many
     calls as the limit allows. The calls of this process are spread evenly, so the first 429 stops
-    the rest of them. The scope NEWCOMERS has no such pace.
+    the rest of them. For the scope NEWCOMERS, the whole limit may be spent at once.
     """
 
     def __init__(

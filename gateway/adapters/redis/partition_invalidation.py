@@ -2,9 +2,9 @@
 
 The share exists before the first fetch of its partition. Each entry is stored with the share that
 was read when its fetch began. An invalidation replaces the share. A look-up reads the share
-together with the entries, and does not return entries with another share. So nothing has to be
-searched. If Redis loses the share, a different share is made, because Redis may have lost an
-invalidation together with the share.
+together with the entries, and does not return entries with another share. So an invalidation does
+not have to search for the entries. If Redis loses the share, a different share is made, because
+Redis may have lost an invalidation together with the share.
 
 In a cluster each region (group of slots) has a copy of the share, so that a partition does not
 depend on one node. The copies may differ, because an entry is compared only with the copy of its
@@ -36,7 +36,7 @@ _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
 _READ_FOR: Final = 1.0  # seconds for which a fetch may use a share that was read
-_KEPT_FOR: Final = 10.0  # seconds at most until a share's expiry may be renewed again
+_KEPT_FOR: Final = 10.0  # seconds at most; in this time `keep` renews an expiry only once
 _MOST: Final = 4_096  # the most shares that are remembered
 
 
@@ -84,8 +84,8 @@ class PartitionInvalidations:
         await self._connection.run_many(operation, self._script, calls, lambda _: None)
 
     async def share(self, key: Key, operation: RedisOperation, keep: int) -> str:
-        """The share for a fetch of this key that begins now. If Redis is asked for the share, Redis
-        stores it for at least `keep` ms more. Raises RedisUnavailable."""
+        """The share for a fetch of this key that begins now. If no look-up has just read the share,
+        Redis is asked, and keeps the share for at least `keep` ms more. Raises RedisUnavailable."""
         if not self._are_possible:
             return ""
         read = self._read.get(self.name(key))
@@ -112,7 +112,7 @@ class PartitionInvalidations:
     async def read(
         self, operation: RedisOperation, names: Sequence[str], keys: Sequence[Key]
     ) -> tuple[list[Any], list[Beside]]:
-        """The values of these names, and for each key the share of its partition."""
+        """The records with these names, and for each key the share of its partition."""
         if not self._are_possible:
             return await self._connection.read(operation, names), [_NONE] * len(keys)
         beside = [self.name(key) for key in keys]
@@ -148,14 +148,15 @@ def _share(record: bytes | None) -> str | None:
 
 
 def read_invalidated_at(record: bytes | None) -> float:
-    """The time in a record of 16 digits of microseconds. -inf for any other record."""
+    """The time (seconds) in a record of 16 digits (microseconds). -inf for any other record."""
     if record is None or _INVALIDATED_AT.fullmatch(record) is None:
         return -math.inf
     return int(record) / 1_000_000
 
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
-    """The result of a look-up, without a body that was last confirmed at `struck_at` or before."""
+    """The result of a look-up, after an invalidation of the partition at `struck_at`. An entry that
+    was last confirmed then or before is left out."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:

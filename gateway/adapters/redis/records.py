@@ -19,15 +19,15 @@ from gateway.core.cache.entry import SOFT, Entry, Floor, Key
 from gateway.core.http.fields import are_sound, shared
 from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
-# Goes up when the envelope changes. Each release reads and writes only bodies whose names have its
-# own number.
+# Goes up when the envelope changes. The name of a body in Redis contains this number, so that a
+# release never reads a body of another schema.
 SCHEMA = 3
 
 NO_VERSION = "0" * WIRE_LENGTH  # means no version; sorts before all versions
 NO_DIGEST = "-" * 32
 NEVER = "0" * 16
 EPOCH_LENGTH = 16
-FLOOR_LENGTH = 128  # of the fixed part of a floor; key_state.py reads the rest
+FLOOR_LENGTH = 128  # of the fixed part of a floor; key_state.py explains the rest
 
 SUM = 16
 _HEAD_AT = 1 + SUM + 4

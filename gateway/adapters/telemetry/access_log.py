@@ -79,7 +79,7 @@ class AccessLog:
         return None if weight < self._least else weight
 
     def is_routine(self, outcome: Outcome) -> bool:
-        """Whether successful answers with that outcome are sampled."""
+        """Whether answers with that outcome are sampled, if they are neither slow nor errors."""
         return outcome in _ROUTINE
 
     def _is_sampled(self, outcome: Outcome, detail: str | None) -> bool:

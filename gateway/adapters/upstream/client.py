@@ -1,6 +1,6 @@
 """The upstream over HTTP/1.1: sends one request and reads one whole answer.
 
-This module keeps a call within its deadline and the bound on connections, and decides which header
+This module ends a call at its deadline, limits how many calls run at once, and decides which header
 fields are passed on. It must not judge an answer, try twice, or ask the budget: `flow` does these
 things.
 
@@ -103,7 +103,7 @@ class HttpxUpstream:
     async def call(self, call: Call) -> Reply:
         """Send the call once and read the whole answer, whatever its status.
 
-        Raises UpstreamUnreachable, UpstreamTimeout or InvalidPayload.
+        Raises UpstreamUnreachable, UpstreamTimeout, InvalidPayload, or the error of `before_send`.
         """
         started = self._clock.monotonic()
         seconds = min(self._timeout, call.deadline - started)
@@ -219,8 +219,8 @@ def _told(exchange: Exchange) -> Attributes:
 
 
 def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
-    """The request fields of this call, except those that all calls have. `extra` cannot set a field
-    that the gateway sets itself."""
+    """The request fields of this call, except those that are the same for all calls. `extra` cannot
+    set a field that the gateway sets itself."""
     fields = [(b"Authorization", b"Bearer " + call.token.encode())]
     if call.etag is not None:
         fields.append((b"If-None-Match", call.etag))

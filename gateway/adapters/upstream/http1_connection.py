@@ -23,9 +23,9 @@ from gateway.core.vocabulary import InvalidReason
 # after chunks.
 _LARGEST_HEAD: Final = 64 * 1024
 # After a request that is larger than this, a connection carries no further request. The operating
-# system may not take such a request at once. The response may come while the end of the request is
-# still unsent, and the next request would wait behind these bytes. With TLS the gateway cannot see
-# unsent bytes.
+# system may at first take only a part of such a request. The response may come while the end of the
+# request is still unsent, and the next request would wait behind these bytes. With TLS the gateway
+# cannot see unsent bytes.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)

@@ -41,9 +41,8 @@ class Callers:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
-        # Returns the `Admitted` for these bytes of `Authorization`. None if the current rules
-        # have not accepted them before. It is the method of the dict itself, because each hit calls
-        # it.
+        # Returns the `Admitted` for these bytes of `Authorization`. None if the table does not have
+        # them. It is the method of the dict itself, because each hit calls it.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 

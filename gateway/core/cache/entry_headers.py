@@ -15,8 +15,8 @@ from gateway.core.cache.entry import Entry
 from gateway.core.http.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 
-# An entry from Redis may have any fields. These are left out: they frame a message, or the gateway
-# writes them itself.
+# An entry from Redis may have any fields. The fields in this set are left out, because they frame a
+# message, or because the gateway writes them itself.
 _NEVER_THEIRS = REPLACED_BY_US | HOP_BY_HOP
 # Commas inside the quotes belong to the tag (RFC 9110, 8.8.3). List elements may be empty (5.6.1).
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
@@ -31,8 +31,9 @@ def etag_of(entry: Entry) -> bytes:
 def last_modified_of(entry: Entry) -> bytes | None:
     """The upstream's `Last-Modified`, or else `updated_at`. None for an entry without `updated_at`.
 
-    A training may be edited twice in a second without a new `Last-Modified`, and that would cause a
-    wrong 304. So `updated_at` is used only if it is at least a minute earlier than `Date`.
+    `Last-Modified` has whole seconds. If a training is edited twice in a second, both versions have
+    the same `Last-Modified`, and a 304 could be wrong. So `updated_at` is used only if it is at
+    least a minute earlier than `Date`.
     """
     if entry.updated_at is None:
         return None

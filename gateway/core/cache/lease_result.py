@@ -69,7 +69,8 @@ class Ending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the leader's fetch brought an answer. The answer need not have been stored."""
+        """Whether the leader's fetch brought an answer that is no failure, even if it was not
+        stored."""
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:
@@ -120,8 +121,9 @@ class Ending:
 def ending_of(error: Exception) -> Ending:
     """The ending that followers get if the leader's fetch raised this error.
 
-    The ending is TRANSIENT if a follower's own call may succeed, because the leader's own
-    connection failed, or because the error is no UpstreamFailure, CallWithheld or AccessRefused.
+    The ending is TRANSIENT if the leader's own connection failed, or if the error is no
+    UpstreamFailure, CallWithheld or AccessRefused. In these cases a follower's own call may
+    succeed.
     """
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if isinstance(error, CallWithheld):

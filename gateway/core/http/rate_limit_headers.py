@@ -13,8 +13,8 @@ _QUOTED: Final = re.compile(r'"[^"]*"')
 _PARAMETER: Final = re.compile(r"(?<![a-z])([a-z]+) *= *([0-9]{1,15})(?![0-9])")
 _RESET_HEADERS: Final = ("ratelimit", "x-ratelimit")
 
-# A reset of this size or more is a date: seconds since 1970 (1e9 is in 2001), or milliseconds since
-# 1970 (1e11 is in 1973).
+# A reset below 1e9 is a number of seconds. From 1e9 it is a date in seconds since 1970 (1e9 is in
+# 2001), and from 1e11 a date in milliseconds since 1970 (1e11 is in 1973).
 _EPOCH_SECONDS: Final = 1e9
 _EPOCH_MILLISECONDS: Final = 1e11
 
@@ -38,8 +38,8 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
     time counts:
 
     - Retry-After
-    - if no call remains: RateLimit (the structured field and its earlier drafts), RateLimit-*,
-      X-RateLimit-*
+    - RateLimit (the structured field and its earlier drafts), RateLimit-*, X-RateLimit-*, but only
+      if the field says that no call remains
 
     A date is compared with the `Date` of the response, because clocks differ, or with `now` if
     there is no valid `Date`.
@@ -68,7 +68,8 @@ def _exhausted_policy(value: str) -> float | None:
 
 
 def _until_reset(value: str, clock: float) -> float | None:
-    """Seconds until a reset in seconds from now, epoch seconds or epoch milliseconds."""
+    """Seconds until a reset. `value` is in seconds from now, or a date in epoch seconds or
+    milliseconds."""
     reset = _decimal(value)
     if reset is None:
         return None

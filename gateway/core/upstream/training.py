@@ -96,7 +96,8 @@ class Training:
 
 
 class _Name:
-    """A member's name. No two objects are equal, so a dict keeps all members with the same name."""
+    """A member's name. No two `_Name` objects are equal, so a dict keeps all members with the same
+    name."""
 
     __slots__ = ("text",)
 

@@ -117,17 +117,17 @@ class Tiers:
         return self._shared.holds_bodies and self._shared.reaches(key)
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
-        """The later one of the entries in both tiers. It is put into L1, except if an order came
-        during the look-up (`Course.is_current`). If Redis agrees with the entry in L1, no body is
-        read."""
+        """The later one of the entries in both tiers. The look-up puts this entry into L1, unless
+        `flight.is_current` is false at its end (for example after an order). If Redis agrees with
+        the entry in L1, no body is read."""
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Ask L2, if L1 holds no entry. The whole look-up is this one question, and `answered`
-        makes the result. None if L1 holds an entry, because Redis then only has to confirm this
+        """Begin a look-up that needs only one question to L2. `answered` makes its result. Returns
+        None and asks nothing if L1 holds an entry, because Redis then only has to confirm this
         entry."""
         if self._local.peek(key) is not None:
             return None
@@ -145,7 +145,7 @@ class Tiers:
         return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """The result `seen`. An entry that the sweeps did not confirm stays fresh no longer than
+        """The result `seen`, but an entry that the sweeps did not confirm is fresh no longer than
         the bound of the sweep."""
         if seen is None or self.horizon_of is None:
             return seen
@@ -190,7 +190,7 @@ class Tiers:
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
         # If orders do not wait for this replica, it may miss an order that does not change the
-        # floor. So the floor counts as unknown here, and the last refused answer is forgotten.
+        # floor. So the last refused answer is forgotten, as if the floor were unknown.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -270,12 +270,12 @@ class Tiers:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2. Put it into L1 if L2 accepts it, if only soft orders ruled it out,
-        or if L2 lost the floor. If an order comes during the offer, the entry is not put into L1,
-        because L2 may have judged it before the order.
+        """Offer the entry to L2. L1 then holds the entry in three cases: L2 accepted it, only soft
+        orders ruled it out, or L2 lost the floor. If an order comes during the offer, the entry is
+        not put into L1, because L2 may have judged the entry before the order.
 
-        A request may get the entry even if L2 refuses it. After a refusal, L1 asks Redis before it
-        serves an older entry.
+        A request may get the entry even if L2 refuses it, and no older entry may follow. So after a
+        refusal, Redis is asked before L1 serves this key again.
         """
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
@@ -296,7 +296,7 @@ class Tiers:
         self.refused.forget(key)
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
-            # Redis believed the entry, and raised the generation of the floor for that.
+            # Redis believed the entry, and therefore raised the generation of the floor.
             held.entry = held.entry.but(generation=stored.floor.generation)
         if self.holds_later(key, held.entry):
             return stored
@@ -307,9 +307,10 @@ class Tiers:
         return stored
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
-        """Whether a later entry came into L1 while `entry` was on its way to Redis. An entry in L1
-        with another epoch or generation counts as older, except if it has a later version that was
-        fetched without Redis, or before Redis lost data (see `overrules`)."""
+        """Whether a later entry came into L1 while `entry` was on its way to Redis. If the entry in
+        L1 has another epoch or generation, it usually counts as older. It counts as later if it was
+        fetched without Redis, or before Redis lost data, and has a later version (see
+        `overrules`)."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -348,8 +349,8 @@ class Tiers:
         self.confirming.suspect(until)
 
     def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
-        """Whether L1 holds an entry with a version below `updated_at` (None: any entry), or without
-        a version."""
+        """Whether L1 holds an entry that has no version, or a version below `updated_at` (None: any
+        entry)."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -359,10 +360,10 @@ class Tiers:
     def give_up_passed(
         self, training_ids: Set[str], updated_at: Instant | None, *, soft: bool = False
     ) -> None:
-        """Drop versions below `updated_at` (None: all versions) of these trainings from L1, in
-        every partition. `soft`: L1 keeps them for rescue, except remembered 404s. L1 is searched
-        once for all trainings, because a search of 40,000 entries takes milliseconds, and an order
-        may name 1,000 trainings."""
+        """Drop entries of these trainings from L1, in every partition: those that have no version,
+        or a version below `updated_at` (None: all entries). `soft`: L1 keeps them for rescue,
+        except remembered 404s. L1 is searched once for all trainings, because a search of 40,000
+        entries takes milliseconds, and an order may name 1,000 trainings."""
         self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
