@@ -293,7 +293,8 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class PlainLines:
-    """Shows the figures in a new line every ten seconds, for a file or between log lines."""
+    """Shows the figures in a new line every ten seconds. This form is used if the output is a file,
+    or has log lines too."""
 
     every = 10.0
 

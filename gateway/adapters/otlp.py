@@ -1,9 +1,10 @@
 """Spans over OTLP, by OpenTelemetry's SDK, which the extra `otlp` installs.
 
-Names and attributes of spans follow OpenTelemetry's semantic conventions for HTTP. A thread of the
-SDK sends the spans. The SDK reads most `OTEL_…` variables itself. This module reads the size of the
-queue, and the variables of the sampler (the rule for which traces are kept). The sampler is the
-gateway's own: each hit asks it, so it has to be fast.
+The span of a request has the name and the attributes that OpenTelemetry's semantic conventions for
+HTTP require. The span of a call to the upstream has such attributes too. A thread of the SDK sends
+the spans. The SDK reads most `OTEL_…` variables itself. This module reads the size of the queue,
+and the variables of the sampler (the rule for which traces are kept). The sampler is the gateway's
+own: each hit asks it, so it has to be fast.
 """
 
 from __future__ import annotations
@@ -156,7 +157,8 @@ class OtlpSpan:
         self.traceparent = b"00-%032x-%016x-%02x" % ids
 
     def part(self, name: str) -> OtlpSpan:
-        """Begin a span within this one, of kind CLIENT if it is a call to the upstream."""
+        """Begin the span of a part within this span. Its kind is CLIENT if the part is a call to
+        the upstream."""
         kind = SpanKind.CLIENT if name == Part.UPSTREAM else SpanKind.INTERNAL
         return OtlpSpan(self._tracer, name, kind, set_span_in_context(self._span, Context()))
 
@@ -169,8 +171,8 @@ class OtlpSpan:
         self._span.set_attributes(attributes)
 
     def serve(self, served: Served) -> None:
-        """End the span of a request, with the name and attributes that the semantic conventions
-        require, and some of the gateway's own."""
+        """End the span of a request. It gets the name and the attributes that the semantic
+        conventions require, and attributes that only the gateway has (`gateway.…`)."""
         known = served.method in _METHODS
         told = {
             "http.request.method": served.method if known else "_OTHER",

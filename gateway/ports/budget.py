@@ -72,9 +72,10 @@ class Charging(Protocol):
     """
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin the turn of a call that has waited. Returns its charge, which counts from now on,
-        or None if the charge is no longer valid. After None the call needs another charge. If the
-        gate was closed during the wait, undoes the charge and raises GateClosed."""
+        """Note that the wait of a call (`Charge.wait`) is over. Returns the charge of the call,
+        which counts from now on, or None if the charge is no longer valid. After None the call
+        needs another charge. If the gate was closed during the wait, undoes the charge and raises
+        GateClosed."""
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:

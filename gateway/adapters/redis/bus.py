@@ -95,9 +95,10 @@ class Requests:
 class Missing:
     """The replicas that did not confirm an order.
 
-    members    their names; empty (all replicas) if a name is not known
+    members    their names. If one of the names is not known, the set is empty, and stands for all
+               replicas
     until      the monotonic time until which they may serve entries older than the order
-    sent       the notice with which the order was last sent
+    sent       the number and the life of the notice with which the order was last sent
     """
 
     members: frozenset[str]
@@ -128,8 +129,8 @@ class Unconfirmed:
 
     def lost(self, life: int, number: int, now: float) -> list[tuple[Notice, Missing]]:
         """The orders that Redis has lost, and whose time `Missing.until` has not come yet. `number`
-        is the number of the last notice that Redis knows now. `life` is Redis' present life
-        (another number after Redis has lost the members)."""
+        is the number of the last notice that Redis knows now. `life` is the number of the present
+        life of the membership. It changes if Redis loses the members."""
         for order in [each for each, missing in self._orders.items() if missing.until <= now]:
             self._forget(order)
         return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
@@ -165,7 +166,8 @@ class RedisBus:
     replica          the name of this process; two processes with one name do not hear each other
     heartbeat        seconds between two heartbeats; also the `patience` of the Subscription
     alone, settle    see Membership
-    endings          gets the endings of other replicas' fetches, for which the lease waits
+    endings          receives the endings of other replicas' fetches. The lease waits for these
+                     endings
     """
 
     def __init__(
@@ -224,7 +226,7 @@ class RedisBus:
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
-        """Tell the other replicas; raises RedisUnavailable."""
+        """Tell the other replicas. Raises RedisUnavailable."""
         await self._tell(notice, None)
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
@@ -395,11 +397,11 @@ class RedisBus:
         `number` is the number of the last notice, and `heard` is the last number that this replica
         heard. If both are equal, no notice was missed. But if Redis lost the members, the numbers
         begin again at 0, and 0 says nothing about notices before the loss. If 0 is read before the
-        limit, it still counts as "no notice was missed", although an order may have been missed.
-        Until the limit, the missed order does no harm, because its result names the limit. After
-        the limit it does none either, because its sender sends a lost order again (see
-        `Unconfirmed`). If the order was sent again before `number` was read, `number` is not 0. If
-        it is sent again later, this replica receives it.
+        limit, it still counts as "no notice was missed", although this replica may have missed an
+        order. Until the limit, the missed order does no harm, because the result of the order names
+        the limit. After the limit, it does no harm either, because its sender sends a lost order
+        again (see `Unconfirmed`), and this replica receives it. If the sender had sent it again
+        before `number` was read, `number` would not be 0.
         """
         is_known, until = self._whole_at > -math.inf, self._limit
         if self._membership.life == self._life:
@@ -413,7 +415,7 @@ class RedisBus:
         """Call `act`. Returns whether the call succeeded."""
         try:
             act()
-        except Exception as fault:  # noqa: BLE001 - the listener outlives what it calls
+        except Exception as fault:  # noqa: BLE001 - an error in `act` must not end the listener
             self._observer.bus_failed(type(fault).__name__)
             return False
         return True

@@ -46,9 +46,9 @@ class Remembered:
 
         If `life` has changed, Redis lost the members that were known until now. A member counts as
         lost until its time is over, or until `members` has it with the remembered time or a later
-        time. An earlier time in `members` shows that another replica added the member from an older
-        list. If `life` has not changed, a missing member is not lost: it has left, or its time is
-        over.
+        time. If `members` has an earlier time, another replica has added the member from an older
+        list, and the member still counts as lost. If `life` has not changed, a missing member is
+        not lost: it has left, or its time is over.
         """
         if self.life not in (None, life):
             self.lost |= self.members
@@ -81,9 +81,9 @@ class Others:
 
     seconds    for how long each replica may serve the entries that it had at its last heartbeat
     alive      the replicas for which an order waits
-    unsettled  the seconds until no replica is missing here any more. While it is above 0, some
-               may be missing, because Redis has just lost the members, or is new
-    sent       the number of that notice
+    unsettled  for this many seconds more, some replicas may be missing here, because Redis has
+               just lost the members, or is new. 0 or less: none is missing
+    sent       the number and the life of that notice
     """
 
     seconds: dict[str, float]
@@ -241,7 +241,7 @@ def _named(members: Sequence[bytes]) -> frozenset[str]:
 
 
 def _members(told: Sequence[bytes]) -> dict[str, float]:
-    """For each name its time in seconds. In `told`, each name is followed by its time in
+    """Each name with its time in seconds. In `told`, each name is followed by its time in
     microseconds."""
     names = (name.decode("utf-8", "replace") for name in told[::2])
     seconds = (int(each) / 1_000_000 for each in told[1::2])

@@ -99,7 +99,7 @@ class RedisStore:
 
     @property
     def is_up(self) -> bool:
-        """Whether each node answered when it was last asked."""
+        """Whether all nodes are up, and in a cluster all slots have a node."""
         return self._connection.is_up
 
     def reaches(self, key: Key) -> bool:
@@ -154,7 +154,7 @@ class RedisStore:
         The entry is then offered again, with that generation.
         """
         stored = await self._offer(key, entry, keep)
-        # If this fails, the record of the partition's share may expire before the entry. That is
+        # If this fails, the share record of the partition may expire before the entry. That is
         # harmless, because no look-up then finds the entry.
         with suppress(RedisUnavailable):
             share = entry.epoch[EPOCH_LENGTH:]
@@ -254,7 +254,8 @@ class RedisStore:
         return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """The nodes of the entry and of its partition's share, which are read together."""
+        """The node of the entry, and the node of the share record of its partition. Keys with the
+        same two nodes are read together."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
@@ -334,7 +335,7 @@ class Purging:
             )
 
 
-# The expiry (ms) of a mark: a key that is written only to learn which replicas of Redis have it.
+# The expiry (ms) of a mark: a key that is written only to learn how many replicas of Redis have it.
 _MARK_KEEP: Final = 1_000
 
 

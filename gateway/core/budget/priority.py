@@ -75,7 +75,7 @@ class Portion:
     """The part of one rank in any window: `floor` calls are reserved for the rank, and the rank may
     make at most `ceiling` calls.
 
-    If not `always`, the floor is reserved only if a call of the rank was refused in the last
+    If `always` is False, the floor is reserved only if a call of the rank was refused in the last
     window.
     """
 

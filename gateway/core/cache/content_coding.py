@@ -44,8 +44,8 @@ def takes_gzip(accept_encoding: bytes | None) -> bool:
 
 def is_worth_coding(entry: Entry) -> bool:
     """Whether the entry may have a compressed form: it is a 200, its body is a long text without a
-    content coding, and `no-transform` (RFC 9111, 5.2.2.6) is absent. It has none if `coded_body`
-    then returns None."""
+    content coding, and `no-transform` (RFC 9111, 5.2.2.6) is absent. If `coded_body` returns None
+    for such an entry, the entry has no compressed form."""
     if len(entry.body) < _LEAST or entry.status != 200:
         return False
     if first(entry.headers, b"content-encoding") is not None:

@@ -123,9 +123,9 @@ class RequestDirectives:
 
 @memoized(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
-    """The directives of the field. None if it has none of those in `RequestDirectives`. An invalid
-    argument counts as 0. With 0, `max-age` is strictest, `max-stale` allows no staleness, and
-    `min-fresh` demands only a fresh response."""
+    """The directives of the field. None if the field has no directive that `RequestDirectives` has.
+    An invalid argument counts as 0. With 0, `max-age` is strictest, `max-stale` allows no
+    staleness, and `min-fresh` demands only a fresh response."""
     if cache_control is None:
         return None
     found = directives_of(cache_control)

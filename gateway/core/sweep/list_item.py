@@ -25,11 +25,12 @@ _FOUND: Final = 200
 class ListVerdict(StrEnum):
     """The result of comparing an item of the list with the known versions of its training."""
 
-    UNKNOWN = "unknown"  # no answer and no lower version are known: the floor stays
+    UNKNOWN = "unknown"  # neither an answer nor a lower version is known, so the floor stays
     CONFIRMED = "confirmed"  # the known version: the entry is renewed
     NEWER = "newer"  # a later version, or a version after a negative entry: the floor is raised
     DOUBTFUL = "doubtful"  # an older version, or one far ahead: a single call decides
-    CONTRADICTED = "contradicted"  # by single answers or the list itself; a single call may decide
+    # Single answers, or other rows of the page, contradict the item. A single call may decide.
+    CONTRADICTED = "contradicted"
     PASSED = "passed"  # an answer or an order came after the page was asked for
 
 
@@ -93,7 +94,7 @@ class Likeness:
 
     same     how many items in a row agreed, up to `ENOUGH`
     filled   how many items were stored
-    stopped  whether an item differed after `ENOUGH` had agreed: no more items are stored
+    stopped  whether an item differed after `ENOUGH` had agreed; if so, no more items are stored
     """
 
     same: int = 0
@@ -112,7 +113,8 @@ class Likeness:
         return replace(self, same=0, stopped=self.stopped or self.is_proven)
 
     def after_filling(self, count: int) -> tuple[Likeness, int]:
-        """The likeness after `count` items were stored, and how many of them to check."""
+        """The likeness after `count` items were stored, and how many of these items single calls
+        have to check."""
         filled = self.filled + count
         due = filled // CHECK_EVERY - self.filled // CHECK_EVERY
         return replace(self, filled=filled), due
@@ -165,10 +167,10 @@ class Contradictions:
         return training_id in self._known
 
     def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
-        """Decide about the claims of a page. Before a contradiction, the claim is believed if there
-        is only one. A single call decides between several claims. After a contradiction, a single
-        call checks each new claim, and other claims are ignored. The list is believed again after a
-        whole sweep without a wrong claim."""
+        """Decide about the claims of a page. While no contradiction about the training is known, a
+        single claim is believed, and a single call decides between several claims. After a
+        contradiction, a single call checks each new claim, and other claims are ignored. The list
+        is believed again after a whole sweep without a wrong claim."""
         known = self._known.get(training_id)
         if known is None:
             return Belief.BELIEVED if len(claims) == 1 else Belief.ASKED

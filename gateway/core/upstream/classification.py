@@ -99,9 +99,9 @@ def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, P
     """Return the page of the list that a complete reply contains. The generator pauses as
     `read_page` does.
 
-    Raises ListRefused if the gateway may not read the list, if it does not know the form of the
-    page, or if the page has other rows than those that were asked for. Raises the errors of `judge`
-    for other failures.
+    Raises ListRefused if the reply is a 4xx with an error of the API (but no 429), if the gateway
+    does not know the form of the page, or if the page has other rows than those that were asked
+    for. Raises the errors of `judge` for other failures.
     """
     if reply.status == 200 and not reply.is_html:
         return (yield from read_page(reply, offset))

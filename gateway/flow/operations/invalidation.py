@@ -62,7 +62,7 @@ class Invalidation:
         by: str = LOOPBACK.name,
     ) -> Confirmations:
         """Invalidate versions below `updated_at` (None: all versions) in every partition, in the
-        name of the operator `by`. `soft`: these versions may still be used for rescue (while
+        name of the operator `by`. `soft`: these versions may still be used for rescue (while the
         upstream fails or may not be called).
 
         Raises RedisUnavailable. A part of the order may then be done. It is safe to repeat the
@@ -118,7 +118,7 @@ class Invalidation:
         known: bool = True,
     ) -> None:
         """Apply a notice in this replica. To apply a notice twice or late does no harm. `known`:
-        Redis knows the order."""
+        whether Redis knows the order."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)

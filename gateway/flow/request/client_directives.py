@@ -2,8 +2,8 @@
 
 The setting `freshness.client_directives` says whether the gateway honours them. This module decides
 whether the directives refuse a stored response. Calls that are made only because of such a refusal
-get a part of the budget (`CallShare`). The calls of min_version get another part.
-core/http/cache_control reads the directives.
+get a part of the budget (`CallShare`). Calls for a version that is not stored (see `min_version`)
+get another part. core/http/cache_control reads the directives.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class CallShare:
         return call
 
     def give_back(self, call: SharedCall) -> None:
-        """Give back a charged call, because it was not made, or brought the version that the caller
+        """Undo the charge of a call that was not made, or that brought the version that the caller
         needs."""
         charged = self._charged.get(call.scope)
         if charged is not None and call in charged.calls:

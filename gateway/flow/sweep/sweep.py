@@ -37,7 +37,7 @@ from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
 # Seconds between two looks at the sweep's lease, which decides which replica leads.
 _LOOK_EVERY: Final = 1.5
-# The most seconds between two pages of a cold start. Only the budget limits its pace.
+# The most seconds between two pages of a cold start. Only the budget makes a cold start slower.
 _HURRY: Final = 0.05
 # Seconds for which the sweep is off after the list was refused, or contradicted single answers.
 _OFF_FOR: Final = 3600.0
@@ -91,7 +91,8 @@ class Sweep:
 
     @property
     def progress(self) -> Progress | None:
-        """How far the sweep has come, as this replica last saw it. None while Redis is away."""
+        """How far the sweep has come, as this replica last saw it. None before the first look, and
+        while Redis is away."""
         return None if self.turn is None else self.turn.progress
 
     @property
@@ -113,8 +114,9 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start is still filling the cache. False if the list cannot be used, or
-        after two failed calls in a row."""
+        """Whether a cold start is still filling the cache. Also true while the state of the sweep
+        is unknown. False if `warms` is false, if the list cannot be used, or after two failed calls
+        in a row."""
         turn = self.turn
         if not self._warms or self._failures > 1:
             return False
@@ -188,8 +190,9 @@ class Sweep:
         return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
 
     def _wait(self, turn: Turn) -> float:
-        """Seconds until the next page. A wait that is longer than a whole sweep takes counts as 0,
-        because then the clock or the pace has changed."""
+        """Seconds until the next page. The first page of a sweep waits for single answers that are
+        under way. A wait that is longer than a whole sweep takes counts as 0, because then the
+        clock or the pace has changed."""
         if turn.progress.offset == 0 and self._findings.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now
@@ -230,8 +233,8 @@ class Sweep:
 
     def _paced(self, progress: Progress, now: float) -> Progress:
         """Set the time when the next page is due: one gap after this page was due, or at once if
-        that time has passed. If lost time were made up for, pages would come in a burst after a
-        pause."""
+        that time has passed. The sweep does not make up for a pause, because pages would then come
+        in a burst."""
         gap = self._pace().gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))

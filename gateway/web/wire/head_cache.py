@@ -30,7 +30,8 @@ class Form:
     whole block. In Holed it is the part after the last value that was cut out.
 
     length  bytes of the block
-    cuts    where values were cut out
+    cuts    the length of each item of `_HOLES.split(block)`, which shows where values were cut
+            out. Empty if the block has an entity tag, or if nothing may be cut out
     """
 
     __slots__ = ("cuts", "length", "said", "tail")
@@ -115,11 +116,11 @@ T = TypeVar("T")
 class Blocks:
     """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards.
 
-    One table has blocks without the cut values. The other has whole blocks: those from which
-    nothing can be cut, and those with only an entity tag, which the caller will send again.
+    One table has blocks without the cut values. The other has whole blocks. Nothing can be cut out
+    of them, or only an entity tag, which the caller will probably send again.
 
-    A block enters a table when it comes for the second time: heads that never repeat take no room.
-    A full table is cleared.
+    A block enters a table when it comes for the second time, so that heads that come only once take
+    no room in the tables. A full table is cleared.
     """
 
     def __init__(
@@ -168,7 +169,7 @@ class Blocks:
             return Holed(block, said, cuts, _spans_of(block))
         form = Form(block, said)
         if said.tag is not None and len(pieces) == _PIECES + 1:
-            self._keep(self._known, block, form)  # only a tag, which the caller will send again
+            self._keep(self._known, block, form)  # only a tag, which probably comes again
         return form
 
     def meet(self, block: bytes, said: PlainHead, fields: list[tuple[bytes, bytes]]) -> None:
