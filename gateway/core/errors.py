@@ -10,7 +10,7 @@ GatewayError
 │   ├── BadId
 │   └── TooLarge
 ├── OnlyIfCached            the caller's choice: nothing usable is stored
-├── VersionNotReached       the caller's choice: that version was not reached
+├── VersionNotReached       the caller's choice: it wants a later version than any known one
 ├── UpstreamFailure         the upstream's: no usable answer came (a stale response may be served)
 │   ├── UpstreamUnreachable
 │   ├── UpstreamTimeout
@@ -29,8 +29,8 @@ GatewayError
 ├── ShuttingDown            ours
 └── RedisUnavailable        ours: Redis may be away at any time
 
-Only `flow.request` serves a stale response in place of an error, or passes on the upstream's own
-error. Only `web.problems` turns an error into a response of the gateway.
+Only `flow.request` serves a stale response in place of an error, or passes on the `reply` of an
+UpstreamError. Only `web.problems` turns an error into a response of the gateway.
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ class UpstreamFailure(GatewayError):
         self.retry_after = retry_after
 
     def conceal(self, secret: str) -> None:
-        """Remove a secret from the text: the upstream may repeat the token in its answer."""
+        """Remove a secret from the text, because the upstream may repeat the token in its
+        answer."""
         self.what = self.what.replace(secret, REMOVED)
         self.args = (self.what,)
 
@@ -229,7 +230,7 @@ class BudgetExhausted(CallWithheld):
     """The gateway's share of the limit is spent, or calls are granted at even intervals and the
     next call is not due yet.
 
-    `is_passing`: a call may be free at any moment. Either this replica cannot use the shared
+    `is_passing`: a call may become free at any moment. Either this replica cannot use the shared
     budget, or a part of the budget is reserved for a replica that does not report its calls.
     """
 
@@ -245,9 +246,9 @@ class BudgetExhausted(CallWithheld):
 
 
 class GateClosed(CallWithheld):
-    """The gate is closed, so no calls are made: after a 429 of the upstream, or because Redis lost
-    the record of spent calls. `is_probed`: a call tries the upstream, or the replicas are reporting
-    their calls, so the gate may open at any moment."""
+    """No calls are made, because the gate is closed. The gate closes after a 429 of the upstream,
+    and when Redis has lost the record of spent calls. `is_probed`: a call tries the upstream, or
+    the replicas are reporting their calls, so the gate may open at any moment."""
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)

@@ -32,8 +32,8 @@ class Ask:
 
 
 class Answer(NamedTuple):
-    """The content to send, and its source. A `Reply` is the upstream's own response to the
-    caller."""
+    """The content to send, and its source. A `Reply` is a response of the upstream that is passed
+    on to the caller."""
 
     content: Held | Reply
     outcome: Outcome

@@ -40,7 +40,8 @@ class _Given:
 
     values: dict[str, object] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    # False if a part could not be read: nothing is then reported as missing or contradictory.
+    # False if a part could not be read. Then no setting is reported as missing or contradictory,
+    # because the unread part may be the reason.
     complete: bool = True
 
     def refuse(self, name: str, problem: str, wanted: str) -> None:
@@ -71,8 +72,8 @@ def load_admin(
 
     `is_here` False: the gateway is at another address, so only the environment variables for the
     admin token are used. Faults of other settings are left out if the file of settings could be
-    read. The files of clients and tokens are not read: if one has a fault now, a running gateway
-    still uses its earlier content.
+    read. The files of clients and tokens are not read, because a running gateway uses their earlier
+    content if they have a fault now.
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))

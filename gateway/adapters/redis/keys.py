@@ -16,10 +16,10 @@ _GLOB = re.compile(r"([*?\[\]\\^-])")
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The keys of one gateway in Redis.
+    """The keys of one gateway in Redis. Some modules have further keys of their own.
 
     In a cluster, the part in braces (the hash tag) decides which node has the key, so all keys of
-    one script call have the same hash tag there.
+    one script call have the same hash tag.
     """
 
     prefix: str
@@ -29,7 +29,7 @@ class Names:
             raise ValueError(f"no prefix for keys in Redis: {self.prefix!r}")
 
     def body(self, key: Key) -> str:
-        """The key of the body (an envelope) that this release reads and writes."""
+        """The key of the stored response, in the format that this release reads and writes."""
         return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
 
     def floor(self, key: Key) -> str:
@@ -37,7 +37,8 @@ class Names:
         return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
 
     def doubt(self, key: Key) -> str:
-        """The key of the doubt: the answers that were refused because of their version."""
+        """The key of the doubt, which is a record of answers that were refused for their
+        version."""
         return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
 
     def backoff(self, key: Key) -> str:
@@ -53,12 +54,13 @@ class Names:
         return *self.touched(key), self.doubt(key)
 
     def event(self, training_id: str) -> str:
-        """The key of the event: the last orders to invalidate a training in every partition."""
+        """The key of the event (the record of the last orders to invalidate this training, in all
+        partitions)."""
         return f"{self.prefix}:{{{training_id}}}:i"
 
     def mark(self, tag: str) -> str:
-        """A key on the node that has the keys with this hash tag. It is written to learn which
-        replicas of Redis have all writes."""
+        """A key on the node that has the keys with this hash tag. The gateway writes it, and counts
+        the replicas of Redis that get it, because these have all earlier writes too."""
         return f"{self.prefix}:{{{tag}}}:mark"
 
     def floors(self, partition: str | None) -> str:
@@ -95,18 +97,18 @@ class AccountNames:
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
 
     def book(self, scope: str) -> str:
-        """The key of the book: when each rank was last refused, whether the limit is lowered, and
-        what is known of each replica."""
+        """The key of the book. The book says when each rank was last refused, whether the limit is
+        lowered, and what is known of each replica and of the log."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
 
     def ranks(self, scope: str) -> tuple[str, ...]:
-        """For each rank (a priority of calls), the key of its log, with the times of its calls."""
+        """For each rank (a priority of calls), the key of the log of its calls."""
         return tuple(f"{self.log(scope)}:{rank}" for rank in RANKS)
 
 
 def ear(prefix: str, replica: str) -> str:
-    """The channel to which only this replica listens: for answers to its notices, and for endings
-    of fetches."""
+    """The channel to which only this replica listens. There it receives the answers to its notices,
+    and the endings of fetches that other replicas led."""
     return f"{prefix}:bus:{replica}"
 
 

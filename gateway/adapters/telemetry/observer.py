@@ -44,13 +44,13 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# The most lines a second for one event whose lines differ (for example by the training).
+# An event whose lines differ (for example by the training) has at most this many lines a second.
 _BURST = 20
 # The most faults of a file that one log line names.
 _MOST_FAULTS = 20
 # Seconds between two lines about a state that lasts.
 _SELDOM = 60.0
-# The most differences from the API's documentation that are logged, each of them once.
+# At most this many differences from the API's documentation are logged, each of them once.
 _MOST_DRIFTS = 100
 _MISSING = (404, 410)
 _NOBODYS = (Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY)
@@ -149,7 +149,7 @@ class Telemetry(Trail):
         self.events.emit(INFO, "access.refused", reason=reason, **known)
 
     def clients_known(self, names: Iterable[str]) -> None:
-        """Create the series of these clients."""
+        """Create the metrics of these clients, with the value 0."""
         for name in names:
             self.counters.know_client(name)
 
@@ -169,7 +169,7 @@ class Telemetry(Trail):
     # ---- operators
 
     def operators_known(self, names: Iterable[str]) -> None:
-        """Create the series of these operators."""
+        """Create the metrics of these operators, with the value 0."""
         for name in names:
             self.counters.know_operator(name)
 
@@ -371,7 +371,7 @@ class Telemetry(Trail):
     # ---- traces
 
     def spans_known(self) -> None:
-        """Create the series of spans, because traces are sent."""
+        """Create the metrics of spans with the value 0, because this process sends traces."""
         self.counters.know_spans()
 
     def spans_ended(self, result: SpanFate, count: int, why: str) -> None:

@@ -1,7 +1,7 @@
 """The window of a rate limit: how many calls each rank may make in any window of time.
 
-A rank is the priority of a call. This module has the rates, finds the rate of a scope (the name of
-a budget), and keeps the times of the calls of one budget.
+A rank is the priority of a call. This module says what a rate is, finds the rate of a scope (the
+name of a budget), and keeps the times of the calls of one budget.
 """
 
 from __future__ import annotations
@@ -94,10 +94,11 @@ class Past:
 
     limit  how many calls these replicas may make in a window
     times  the time of each known call, including calls that are granted for later
-    until  the last time at which other replicas may have made the other calls of the limit. These
-           calls count as spent at this time, except for the claims. None: there were no others
-    claim  how many of these other calls each replica may still make
-    own    the times of this replica's calls; each is one call of this replica's own part
+    until  the rest of the limit (the calls that are not in `times`), without the claims, counts as
+           spent at this time, because other replicas may have made these calls until then. None:
+           the rest is free
+    claim  how many calls of this rest each replica may still make
+    own    the times of the calls that this replica made, which all count in its own part
     """
 
     limit: int
@@ -214,7 +215,7 @@ class WindowLog:
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
         spent = len(self._sent) - bisect_left(self._sent, self._born)
-        if spent > 0 or not is_known:  # otherwise the log has no call that the 429 can be about
+        if spent > 0 or not is_known:  # otherwise no call in the log can have caused the 429
             self._lower(now, after_refusal(self._full, limit, spent, is_known=is_known))
 
     def _lower(self, now: float, limit: int) -> None:
@@ -240,8 +241,8 @@ class WindowLog:
         first = len(times) - past.limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
         # Another replica may know fewer replicas, and then it takes more of the calls that have
-        # become free. So this replica must not make more calls than its part in any window. Its
-        # calls from before the division count too.
+        # become free. This replica cannot see this, so it also has a bound of its own: in no window
+        # may it make more calls than its part. Its earlier calls (`past.own`) count too.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
         self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
 
@@ -256,7 +257,7 @@ class WindowLog:
 
         When a spent call leaves the window, at most one more call becomes reserved for other ranks.
         So a call that may be made at one time may be made at each later time, and a binary search
-        finds the first.
+        finds the first such time.
         """
         if self._may_go(now, rank):
             return now

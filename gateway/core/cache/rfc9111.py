@@ -1,5 +1,6 @@
 """The rules of `freshness.source = "origin"`: the upstream's header fields decide (RFC 9111, 5861,
-9213). The settings apply only where these fields say nothing, and allow no estimate.
+9213). The settings apply only where these fields say nothing, and a lifetime cannot be estimated
+from them either.
 
 The first functions read a reply: may it be stored, how long is it fresh, and how long may it be
 used when it is stale? `is_shared` says whether several callers use one partition (a part of the
@@ -183,7 +184,7 @@ class ByOrigin:
         may be used for rescue. These replies always raise an error:
 
         - a 429
-        - a 304 to a call without validators
+        - a 304 to a call without validators, or with the `Content-Type` of an HTML page
         - a 401 to the gateway's own token, if its body is an error of the API
         - a reply whose status is larger than 599
         """

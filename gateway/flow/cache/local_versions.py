@@ -2,8 +2,8 @@
 
 - `Alone` judges an answer while Redis is away, or has lost a floor (the record of a key's
   versions).
-- `Latest` remembers the latest version that was served, for keys that L1 no longer holds.
-- `RefusedVersions` has the answers that the store refused a moment ago because of their version.
+- `Latest` remembers the latest version that was served, for keys that L1 does not hold. -
+`RefusedVersions` has the answers that the store refused a moment ago because of their version.
 
 Each of them remembers a bounded number of keys.
 """
@@ -78,6 +78,7 @@ class Alone:
     ) -> None:
         """Note an answer that a request gets although it was not stored. After that L1 must not
         serve an older answer. `floor` is the floor that refused the answer (None: unknown).
+        `may_hold` says whether L1 may hold the answer.
 
         If the answer is later than the entry in L1:
 
@@ -118,9 +119,9 @@ class Alone:
 
 
 class Latest:
-    """For each key that L1 no longer holds, the latest version that this replica has served. If
-    Redis loses the floor of such a key, Redis may accept an older version, which callers must not
-    get.
+    """The latest versions that this replica has served, for keys that L1 does not hold. (If L1
+    evicts an entry for space, its version is not remembered.) If Redis loses the floor of such a
+    key, Redis may accept an older version, which callers must not get.
 
     The entries have no bodies. If there are too many, the entry that was noted the longest time ago
     is forgotten. After that, callers may get an older version.
@@ -219,9 +220,9 @@ class RefusedVersions:
 
 
 def overrules(local: Entry, other: Entry) -> bool:
-    """Whether `local` is the later entry, although it has another epoch (a value that each new
-    floor gets). This happens if `local` was fetched without Redis, or before Redis lost the
-    floor."""
+    """Whether `local` is the later entry, although it has another epoch (a random text, which is
+    different in each new floor). This happens if `local` was fetched without Redis, or before Redis
+    lost the floor."""
     return local.epoch != other.epoch and is_passed(other, local)
 
 

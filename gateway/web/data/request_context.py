@@ -1,5 +1,5 @@
 """The steps that the endpoints for trainings share: checking the caller, answering, counting and
-logging. Hits that `wire/hits` answers do not come here."""
+logging. If `wire/hits` has answered a request, the request does not come here."""
 
 from __future__ import annotations
 

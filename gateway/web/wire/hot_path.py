@@ -1,7 +1,7 @@
 """The hot path: it answers hits without a request object, and usually without parsing.
 
-A connection compares the bytes that arrive with the heads of earlier requests (`head_cache`). If
-they are equal to one, `hits` answers from L1, or after a look-up in Redis. If not, the head is
+When a head arrives, the connection looks for an earlier head with the same fields (`head_cache`).
+If there is one, `hits` answers from L1, or after a look-up in Redis. If there is none, the head is
 parsed, and `hits` may answer from L1. All other requests go to Starlette.
 """
 
@@ -29,8 +29,8 @@ from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 # The most bytes that may wait to be written: some hundreds of usual responses.
 _MOST: Final = 262_144
 # After a turn of the event loop with only one response, requests probably come one by one. The next
-# responses, up to this number, are written at once: a wait would cost a system call and gain
-# nothing.
+# responses, up to this number, are written at once, because a wait would cost a system call and
+# gain nothing.
 _ALONE: Final = 31
 
 _logger = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ class Outbox:
             self._have_it_ended()
 
     def flush(self) -> None:
-        """Write all waiting responses now. Most belong to other connections than the calling
-        code's, so an error is logged and never raised."""
+        """Write all waiting responses now. Most of them belong to other connections than the one
+        that calls this method, so an error is logged and never raised."""
         if not self._answers:
             return
         transports, answers = self._transports, self._answers
@@ -133,7 +133,8 @@ class Parsing(Wire):
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add the field to the head. `Expect` is checked only if a request is made."""
+        """Add the field to the head. `Expect` is noted only in `_make_scope`, because a head with
+        `Expect` is not plain."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -256,8 +257,8 @@ class HotPath(Parsing):
         super().connection_lost(exc)
 
     def drain(self) -> None:
-        """As Wire does, after the waiting hits are written. From now on each head becomes a
-        request."""
+        """As Wire does, after the waiting hits are written. From now on each head becomes a request
+        for Starlette."""
         self._at_ease = False
         self.outbox.flush()
         super().drain()
@@ -273,8 +274,8 @@ class HotPath(Parsing):
         return super().eof_received()
 
     def _recognise(self, head: bytes) -> Form | None:
-        """The form of a head, None if its block (all but method and target) is not known. If a form
-        is found, it becomes the connection's `_form`."""
+        """The block of a head (all but method and target) with its parsed fields, as a `Form`. None
+        if the block is not known. A `Form` that is found becomes the connection's `_form`."""
         block = head[head.find(_VERSION, _ID_AT) :]
         form = self.blocks.known(block) or self.blocks.find(block, self._form)
         if form is not None:

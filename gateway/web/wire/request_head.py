@@ -65,7 +65,7 @@ class Refusal:
 
 
 def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Refusal | None:
-    """The fault of a head, None if the head is valid. Field names are in lower case."""
+    """The fault of a head, None if the head is valid. Field names have to be in lower case."""
     if len(fields) > limits.max_fields:
         return large_head(limits)
     if version not in _VERSIONS:
@@ -91,7 +91,8 @@ def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Ref
 
 @memoized(256)
 def is_host(value: bytes) -> bool:
-    """Whether this is a valid `Host`. Callers repeat the same few values."""
+    """Whether this is a valid `Host`. The result is remembered, because callers repeat the same few
+    values."""
     return _HOST.fullmatch(value) is not None
 
 
@@ -148,7 +149,8 @@ _REQUEST_ID = re.compile(REQUEST_ID)
 
 
 class PlainHead:
-    """The fields of a plain head. A value is None if its field is absent or not valid.
+    """The fields of a plain head. A value is None if its field is absent. An invalid `X-Request-ID`
+    or `traceparent` counts as absent.
 
     sent   the value of `Authorization`, empty if the field is absent
     extra  the caller's fields that a call to the API sends. None: only the trace, if there is one
@@ -176,7 +178,7 @@ class PlainHead:
         return trace_id_of(self.traceparent)
 
     def ask(self, caller: Caller, training_id: str) -> Ask:
-        """The request of that caller for a training."""
+        """The request of this caller for a training."""
         extra, trace = self.extra, self.traceparent
         if extra is None:
             extra = () if trace is None else ((b"traceparent", trace),)

@@ -47,8 +47,8 @@ class Subscription:
 
     Connecting and subscribing may take `patience` seconds together. After a silence of `patience`
     seconds a PING is sent, which must be answered within `patience` seconds. The connection also
-    counts as lost if `route` names another master than at the start, even if the former master
-    still answers.
+    counts as lost if `route` names another master than when this object was made, even if the
+    former master still answers.
     """
 
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
