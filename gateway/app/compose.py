@@ -121,7 +121,7 @@ class House:
 
 
 def compose(settings: Settings) -> House:
-    """Put the parts together. Raises StartFault, and SettingsFault if a file became invalid."""
+    """Put the parts together. Raises StartFault, or SettingsFault if an access file is faulty."""
     admission, operators = admission_of(settings), operator_access_of(settings)
     telemetry = Telemetry(gateway.__version__, clock := SystemClock())
     rules = rules_of(settings, admission)
@@ -254,9 +254,9 @@ def _shared(
 
 
 def floors_for(max_bytes: int) -> int:
-    """How many version floors a process without Redis keeps if its L1 has `max_bytes`. In addition
-    to L1, these floors need memory: about a third of `max_bytes`, if their number is within the
-    bounds."""
+    """How many version floors a process without Redis keeps if its L1 has `max_bytes`. These floors
+    take memory in addition to L1: about a third of `max_bytes`, unless a bound decides their
+    number."""
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
 

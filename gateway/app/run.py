@@ -1,5 +1,5 @@
-"""Runs the process until it has drained. This module has the sockets, tasks and signals of the
-process, and the order in which they end."""
+"""Runs the process until it has drained. This module opens the sockets, starts the tasks, handles
+the signals, and decides in which order sockets and tasks end."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ async def serve(
     log_to: Sink | None = None,
     misspelt: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP (or, if given, `stop` alone), then drain. A second
-    signal ends the process at once. Raises StartFault, and SettingsFault if a file became invalid.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then drain. A second signal ends the process at once.
+    If `stop` is given, only `stop` ends the serving. Raises the same errors as `compose`.
 
-    started   called with the addresses as soon as both planes listen
+    started   called with the addresses as soon as both planes accept connections
     log_to    receives the log instead of standard output
     misspelt  ignored environment variables, each with the name that was meant, for a warning
     """
@@ -162,7 +162,8 @@ def _listening(
     server, admin = settings.server, settings.admin
     # The admin port is opened first, because this process ends if that port is taken. Callers
     # connect as soon as the data port is open (with `server.reuse_port` even while another process
-    # serves it). If the data port were opened first, they would lose their connections at this end.
+    # serves it). If the data port were opened first, the end of this process would close the
+    # connections of these callers.
     admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
@@ -249,8 +250,8 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
         finally:
             for task in tasks:
                 task.cancel()
-            # The bus ends this replica's membership over the connection to Redis. So the connection
-            # is closed only after the tasks have ended.
+            # The task of the bus tells Redis at its end that this replica is no member any more. So
+            # the connection to Redis is closed only after the tasks have ended.
             await asyncio.gather(*tasks, return_exceptions=True)
             await house.upstream.close()
             if house.redis is not None:
@@ -312,8 +313,8 @@ def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
     loop does.
 
     If this process is the first one of a container, the kernel drops signals that have the default
-    action. So the signals get another action, which ends the process as soon as Python code runs.
-    SIGHUP stays ignored if it was ignored at the start (`nohup`).
+    action. In such a process the signals therefore get another action, which ends the process as
+    soon as Python code runs. SIGHUP stays ignored if it was ignored at the start (`nohup`).
     """
     loop = asyncio.get_running_loop()
     signals = [each for each in _ENDING if not _is_ignored_hangup(each)]
@@ -370,8 +371,8 @@ async def check(settings: Settings) -> tuple[str, ...]:
 
 
 def untried(settings: Settings) -> str:
-    """The facts that `check` leaves out, because only calls that count against the limit show
-    them."""
+    """The facts that `check` does not find out, because it would need calls that count against the
+    limit."""
     tokens = {
         AccessMode.PASSTHROUGH: "callers' tokens",
         AccessMode.CLIENTS: "the tenants' tokens",

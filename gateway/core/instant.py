@@ -23,8 +23,8 @@ _DAY: Final = 86_400
 _EARLIEST: Final = (1 - _EPOCH_DAY) * _DAY * NANOSECONDS
 _LATEST: Final = (date.max.toordinal() + 1 - _EPOCH_DAY) * _DAY * NANOSECONDS - 1
 
-# The wire form is text for Lua and Redis. Year 9999 needs 21 digits, and the shift makes year 0001
-# positive. So all texts have the same length, and sort by time.
+# The wire form is text for Lua and Redis. The shift makes all instants positive, and the latest
+# ones then have 21 digits. Zeros in front give all texts this length, so the texts sort by time.
 WIRE_LENGTH: Final = 21
 _WIRE_SHIFT: Final = 10**20
 _MANY_SECONDS: Final = 1e10
@@ -179,7 +179,7 @@ def _utc(seconds: int) -> datetime:
 
 
 def _within_range(nanoseconds: int) -> Instant:
-    """ValueError outside the years 0001 to 9999 (for example because of an offset)."""
+    """ValueError outside the years 0001 to 9999. An offset can move a date-time out of them."""
     if not _EARLIEST <= nanoseconds <= _LATEST:
         raise ValueError("beyond the years 0001 to 9999 in UTC")
     return Instant(nanoseconds)

@@ -45,8 +45,9 @@ class ListStore(Protocol):
         - If the item has the known version, the entry's body is kept for `keep` seconds from now.
         - If the item has a later version, the floor rises. The stored entry may then only be used
           for rescue.
-        - If an order about its training came after the page was asked for, the item is ignored. It
-          is also ignored if a call for its training began after that, and brought an answer.
+        - If an order about its training came after the page was asked for, the item is ignored.
+        - If a call for its training began after the page was asked for, and brought an answer, the
+          item is ignored too.
 
         This is one step, in which Redis does nothing else (half a millisecond for twenty items). In
         a cluster, each item is a step of its own.
@@ -115,7 +116,8 @@ class SweepLease(Protocol):
         ...
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Note the progress."""
+        """Note the progress if no page changed it, for example because the sweep was switched
+        off."""
         ...
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:

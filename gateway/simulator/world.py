@@ -79,7 +79,8 @@ class Journal:
 
     @contextmanager
     def flight(self, call: Call, now: float) -> Iterator[None]:
-        """Count the call. While the block runs, it also counts as in flight. `now` is monotonic."""
+        """Count the call. While the block runs, the call also counts as in flight. `now` is
+        monotonic."""
         self._note(call, now)
         self.in_flight += 1
         self._counts.in_flight_max = max(self._counts.in_flight_max, self.in_flight)

@@ -55,7 +55,7 @@ def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
 
 
 def raw_path(scope: Scope) -> bytes:
-    """The undecoded path. If the ASGI server left it out, the decoded path is encoded."""
+    """The undecoded path. If the ASGI server left it out, the decoded path as UTF-8."""
     raw = scope.get("raw_path")
     if isinstance(raw, bytes):
         return raw
@@ -98,8 +98,8 @@ class AccessLog(Protocol):
     """The access log. It has a line for some of the answered requests.
 
     `unlogged` contains one number. While it is above 0, a routine answer that took at most `brief`
-    seconds gets no line. For such an answer, lowering the number by 1 takes the place of a call of
-    `weigh`.
+    seconds gets no line. The code that sends such an answer may lower the number by 1 instead of
+    calling `weigh`.
     """
 
     unlogged: list[float]
@@ -143,7 +143,8 @@ class Exchange:
     fields: Headers = ()
 
     def name(self, training_id: str | None, path: str) -> None:
-        """Set the training that the request is about (None: the collection), and its path."""
+        """Set the training that the request is about (None: the collection), and the path of the
+        request."""
         self.training_id, self.path, self.route = training_id, path, path
         if training_id is not None:
             self.route = TRAINING_ROUTE + path.removeprefix(f"/training/{training_id}")

@@ -1,7 +1,7 @@
 """Figures for the live page and /status: since the start, of the last minute, and in rows.
 
 A row has the figures of two seconds. The rows of the last 15 minutes are kept. Making a row takes a
-tenth of a millisecond, and requests do no work for it.
+tenth of a millisecond. Requests do no work for the rows.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ HITS = (
 
 
 def figures(counters: Counters) -> dict[str, float | int]:
-    """The figures since the start of this replica. A name with a dot, such as `requests.fresh`, is
-    a part or a quantile of the figure before the dot."""
+    """The figures since the start of this replica. A name with a dot, such as `requests.fresh`,
+    stands for a part or a quantile of the figure that is named before the dot."""
     outcomes = by_outcome(counters)
     calls = {
         purpose: sum(histogram.buckets) for purpose, histogram in counters.call_seconds.items()
@@ -71,7 +71,8 @@ def by_outcome(counters: Counters) -> dict[Outcome, int]:
 
 
 def hit_rate(outcomes: Mapping[Outcome, int]) -> float:
-    """The share of hits among the requests that were not rejected. 0.0 if there were none."""
+    """The share of hits among the requests that were not rejected. 0.0 if there were no such
+    requests."""
     asked = sum(count for outcome, count in outcomes.items() if outcome is not Outcome.REJECTED)
     return sum(outcomes[outcome] for outcome in HITS) / asked if asked else 0.0
 
@@ -91,7 +92,8 @@ def quantile(histograms: Sequence[Histogram], share: float) -> float:
 def quantile_of(
     bounds: Sequence[float], counts: Sequence[int], share: float, most: float = math.inf
 ) -> float:
-    """As `quantile`, for the buckets of one histogram. The last bucket is above all bounds.
+    """As `quantile`, for the buckets of one histogram. The last bucket counts the values above all
+    bounds.
 
     `most` is a value that no observation exceeds. If `most` lies within the bucket of the result,
     the bucket is treated as if it ended at `most`.
@@ -162,7 +164,8 @@ class History:
     """Takes a row of figures every two seconds, and keeps the rows of the last 15 minutes.
 
     read      returns the gauges, None if they cannot be read
-    lifetime  age in seconds beyond which a response is stale (infinite: each response has another)
+    lifetime  age in seconds beyond which a response is stale. Infinite if there is no common age,
+              because the upstream's header fields decide it for each response
     """
 
     def __init__(
@@ -202,8 +205,8 @@ class History:
         return _totals(self._counters).since(self._totals[0])
 
     def oldest_stale(self) -> float | None:
-        """The age in seconds of the oldest stale answer of the last minute. None if there was
-        none."""
+        """The age in seconds of the oldest stale answer of the last minute. None if there was no
+        stale answer."""
         ages = (*self._oldest_stale, self._counters.oldest_stale)
         return max((age for age in ages if age is not None), default=None)
 
@@ -232,8 +235,9 @@ class History:
         )
 
     def _budget(self) -> tuple[float | None, float | None]:
-        """The calls a minute that all tenants together may make, and those that are free now. Both
-        None if a tenant has no limit, or if the gauges cannot be read."""
+        """How many calls a minute all tenants together may make, and how many calls are free now.
+        Both are None if a tenant has no limit, if each credential has a budget, or if the gauges
+        cannot be read."""
         readings = self._read()
         views = () if readings is None else tuple(readings.budgets.values())
         limits = [view.limit * _MINUTE / view.window for view in views if view.limit is not None]

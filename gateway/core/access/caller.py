@@ -35,7 +35,7 @@ class Caller:
 
     scope       the budget that counts the calls
     token       the token that goes upstream
-    owns_token  whether it is the caller's own; if so, a 401 of the upstream concerns the caller
+    owns_token  whether `token` is the caller's own; if so, a 401 of upstream concerns the caller
     rate        the client's own rate limit; None: no limit
     """
 

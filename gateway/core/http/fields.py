@@ -41,7 +41,7 @@ def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 
 
 def as_text(headers: Headers) -> dict[str, str]:
-    """The values by name, as text. The first field of a name counts."""
+    """The values by name, as text. If several fields have the same name, the first one counts."""
     return {key.decode("latin-1"): value.decode("latin-1") for key, value in reversed(headers)}
 
 

@@ -50,8 +50,9 @@ def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
     run when the generator pauses: between its steps, and before each group of rows.
 
     Raises ListRefused for complete JSON that does not have the form of a page, or is not the page
-    that was asked for. Raises InvalidPayload for a body that is cut short, is not JSON, or is
-    nested too deeply, because the next reply may be valid.
+    that was asked for. Raises InvalidPayload for a body that is cut short, is not UTF-8 or not
+    JSON, or is nested too deeply. The errors differ because after InvalidPayload the next reply may
+    be valid.
     """
     copy = without_surrogates(reply.body)
     yield
@@ -119,10 +120,12 @@ def _has_more(members: dict[str, Raw]) -> bool:
 
 def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
     """The exact bytes of the items. Each item is found in `copy`, and cut out of `original` at the
-    same position, because a replaced surrogate keeps its length.
+    same position. The positions are the same, because a surrogate and its replacement have the same
+    length.
 
-    The search for each item in `copy` begins where the previous item ended. The first match is the
-    item itself, because only a comma and white space separate two items.
+    The parser does not tell the positions of the items, so `copy` is searched for each item. The
+    search begins where the previous item ended. The first match is the item itself, because only a
+    comma and white space separate two items.
     """
     try:
         items = [bytes(item) for item in _array.decode(array)]

@@ -35,15 +35,14 @@ _LONGEST_LOOK: Final = 1.0
 _GROWTH: Final = 1.5
 
 # The most elections of a leader. A second election follows if the fetch of the first leader brought
-# this replica no response.
+# this replica no response, and the ending of this fetch is not in _FINAL.
 _ELECTIONS: Final = 2
-# After these endings no other leader is elected.
+# The endings after which no other leader is elected.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# The verdicts after which followers look up the stored answer. BELIEVED is not among them, because
-# a believed version gives the floor a new generation, as an invalidation does. The ending is then
-# TOO_OLD.
+# The verdicts after which followers look up the stored answer. The ending of BELIEVED is TOO_OLD,
+# because a believed version gives the floor a new generation, as an invalidation does.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
-# How often a lease is renewed in one lifetime. One renewal may be lost.
+# How often a lease is renewed in one lifetime. The lease does not end if one renewal is lost.
 _RENEWALS: Final = 3
 
 
@@ -84,8 +83,8 @@ class Collapsing:
         """Fetch the key here, or wait for the replica that fetches it. One deadline applies to all
         steps.
 
-        Raises UpstreamFailure, CallWithheld or AccessRefused. Raises BackedOff if all replicas back
-        off from the key, and no caller waits for the result.
+        Raises UpstreamFailure, CallWithheld or AccessRefused. Raises BackedOff for a refresh if all
+        replicas back off from the key.
         """
         if want.alone:
             return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
@@ -222,8 +221,8 @@ def _known(want: Want) -> float:
 
 
 def _failure(ending: Ending, want: Want) -> Failed | None:
-    """The error of the leader's fetch, for a follower. It is raised unless a further election
-    brings a response. The caller may then get a stored response for rescue in place of the error.
+    """The error of the leader's fetch, for a follower. `fill` raises this error if no further
+    election follows. The caller may get a stored response for rescue in place of the raised error.
 
     None if the ending has no error, for example after a 4xx for one caller. Also None if the ending
     is ALONE and no response is stored, because this replica then makes its own call.
@@ -237,8 +236,8 @@ def _ending_of_failure(error: Exception, want: Want) -> Ending:
     """The ending that is told to the followers of a failed fetch. After TRANSIENT a follower may
     lead a fetch of its own. Besides the cases of `ending_of`, the ending is TRANSIENT in two cases:
 
-    - The budget denied the call of a refresh. A follower with a waiting caller may still get a
-      call.
+    - The budget denied a call for which no caller waits (for example a refresh). A follower with a
+      waiting caller may still get a call.
     - The mode forbids calls. Each replica knows the mode itself.
     """
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)

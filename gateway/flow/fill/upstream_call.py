@@ -4,8 +4,8 @@ A read is tried again if nothing was sent, or if upstream had already closed the
 that the read used (RFC 9112, 9.3.1). A write is never tried again.
 
 The budget is charged before a call is sent. The charge is renewed if the call has to wait long for
-a connection. It is given back if the call was certainly not sent. Other modules judge the reply,
-and report their verdict here.
+a connection. The charge is given back if the call was certainly not sent. Other modules judge the
+reply, and report their verdict here.
 
 Words of this module:
 
@@ -150,8 +150,9 @@ class Outbound:
             raise
 
     def _is_late(self, scope: str, paid_at: float) -> bool:
-        """Whether the call has waited for a connection for more than a quarter of the margin for
-        transit. If so, its charge could leave the window too early."""
+        """Whether the call has waited for a connection for more than a quarter of `transit`. If so,
+        its charge is so old that it could leave the gateway's window while the upstream still
+        counts the call."""
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
@@ -169,8 +170,8 @@ class Outbound:
         return entered
 
     def _leave(self, entered: Breaker, before: Breaker) -> None:
-        """Undo `_enter`, because the call said nothing about the upstream. If it was the probe, the
-        next call may be the probe. Does nothing if the breaker has changed since."""
+        """Undo `_enter`, because the call said nothing about the upstream. If this call was the
+        probe, the next call may be the probe. Does nothing if the breaker has changed since."""
         if self._breaker is entered:
             self._move(before)
 

@@ -121,8 +121,8 @@ class Findings:
         await self.settle()
 
     async def settle(self) -> None:
-        """Take back the claims that single answers refuted, and store these answers. A refuted
-        claim must not stay, because each request for its training would cost a call.
+        """Take back all claims in `_refuted`, and store the single answers that refuted them. If a
+        refuted claim stayed, each request for its training would cost a call.
 
         Raises RedisUnavailable. The next call of `settle` takes back the rest.
         """
@@ -291,7 +291,8 @@ class Findings:
         self._following.send(Errand(Ask(key, caller), Purpose.VERIFY, then))
 
     def _told(self, key: Key, claims: Claims, sweep: int, landed: Landed | None) -> None:
-        """Note whether a single answer contradicts `claims`, the versions that the list has."""
+        """Note whether a single answer contradicts `claims`: the version that the page states for
+        the training, or all versions if several rows of the page have this training."""
         if not isinstance(landed, Filled):
             return
         version = landed.held.entry.updated_at

@@ -60,8 +60,9 @@ class Operations(Protocol):
         ...
 
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
-        """The state of a training in each tier. If `partition` is None and several partitions have
-        the training, raises BadRequest with their names."""
+        """The state of a training in each tier, its last events, and the budgets for its calls. If
+        `partition` is None and several partitions have the training, raises BadRequest with their
+        names."""
         ...
 
     async def invalidate(

@@ -47,9 +47,9 @@ def backlog_of(transport: asyncio.Transport) -> int:
     """The number of bytes that the caller has not read. 0 if all of these bytes fit into the
     system's buffer.
 
-    If that buffer is full, its bytes are counted too. They show that a slow caller reads at all,
-    because the system takes more bytes from this process only after a good part of the buffer was
-    read.
+    If that buffer is full, its bytes are counted too. So the number falls whenever a slow caller
+    reads. Without these bytes the number would fall only after the caller has read a good part of
+    the buffer, because only then the system takes more bytes from this process.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
@@ -129,8 +129,8 @@ class Wire(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Give the bytes to the parser. The rest of an unfinished head has to come before a
-        deadline, which `look` checks. So has the rest of a body, if its request is answered
-        already."""
+        deadline, which `look` checks. If a request is answered before its body is complete, the
+        same deadline applies to the rest of the body."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -367,8 +367,9 @@ class Wire(HttpToolsProtocol):
         """Parse no more bytes, and send the refusal.
 
         The refusal must not overtake responses to earlier requests. If such responses are awaited,
-        the connection is closed after them, without the refusal. If the body of the only awaited
-        request is refused before its response has begun, the refusal is the response.
+        the connection is closed after them, without the refusal. If only one response is awaited,
+        and the body of its request is refused before that response has begun, the refusal is the
+        response.
         """
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)
