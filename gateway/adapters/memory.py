@@ -48,9 +48,10 @@ class MemoryStore:
         # The keys are plain tuples of texts, so that the garbage collector does not have to visit
         # them.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # `peek` finds the entry under a key, as each hit does. A call of `peek` does not count as a
-        # use of the entry, but a call of `get` does. While an entry has hits, `get` is called about
-        # once a second or more often, to decide anew whether L1 may serve the entry.
+        # Each hit calls `peek` to find the entry under its key. A call of `peek` does not count as
+        # a use of the entry, but a call of `get` does. While an entry has hits, `Tiers.peek`
+        # decides anew whether L1 may serve the entry, about once a second or more often, and calls
+        # `get` each time.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0

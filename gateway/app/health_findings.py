@@ -1,7 +1,8 @@
 """Findings: what is wrong, whose fault it is, and what to do, in sentences.
 
-They follow from the figures of the last minute and the present gauges, and tell a person about one
-process. The alerts of `dashboards/` notify people, from figures of longer times.
+This module judges the figures of the last minute, and the present readings of the gauges. Its
+findings tell a person about one process. The alerts of `dashboards/` notify people, from figures of
+longer times.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Finding:
     says, do     what is wrong, and what to do about it
     runbook      the section of the runbook
     runbook_url  its address, relative to the admin plane if `admin.docs_url` is not set
-    since        seconds since the Unix epoch; None for the level `good`, and in results of `judge`
+    since        when the finding began, in seconds since the Unix epoch; None for the level `good`,
+                 and in results of `judge`
     """
 
     level: str
@@ -99,7 +101,7 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
 
 
 def _frozen(minute: Totals, asked: int) -> Finding:
-    """The finding in the mode `frozen`. It is not `bad`: by ordering the mode, the operator
+    """The finding in the mode `frozen`. It is not `bad`, because the operator who ordered the mode
     accepted that requests fail if their training is not stored."""
     says = _FROZEN
     if minute.errors:
@@ -261,7 +263,8 @@ class Findings:
     """Judges the figures every two seconds. `docs_url` is the address of the documents (None: the
     gateway serves them).
 
-    Two findings are the same if they have the same section of the runbook and the same `whose`.
+    Findings with the same section of the runbook and the same `whose` count as the same finding, so
+    `since` stays when only the sentence changes.
     """
 
     def __init__(
@@ -279,7 +282,8 @@ class Findings:
         self._seen: dict[_Topic, tuple[float, float]] = {}
 
     async def watch(self) -> None:
-        """Judge again and again, until cancelled by the owner."""
+        """Judge again and again, until cancelled by the owner. Otherwise `since` would be wrong if
+        nobody had asked for the findings before."""
         while True:
             self.now()
             await self._clock.sleep(EVERY)

@@ -26,15 +26,15 @@ from gateway.web.wire.connection import Wire
 # Files that the process may have open besides its callers' connections.
 _OTHER_FILES = 256
 # The most connections that may wait to be accepted (the system may allow fewer). When a replica
-# goes away, all its callers connect to the others at once. A caller whose first packet is dropped
-# tries again only after one second, and then after three.
+# goes away, all its callers connect to the others at once. If more connections than this wait, the
+# system drops the first packet of the next caller, and this caller tries again only after one
+# second, and then after three.
 _BACKLOG = 4_096
 # uvicorn calls `Server.on_tick` ten times a second.
 _TICKS = 10
 _TICK = 0.1
-# At the end of the plane an idle connection stays open for half a second. A new connection, without
-# any request yet, stays open for two seconds. Otherwise requests that are on their way would be
-# lost.
+# When a server shuts down, an idle connection stays open for half a second, and a new connection
+# without any request yet for two seconds. Otherwise requests that are on their way would be lost.
 _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
@@ -104,8 +104,8 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def drain(self) -> None:
-        """From now on close each connection with the next response that begins. The response
-        announces the close."""
+        """From now on close each connection after a response that announces the close. `Wire.drain`
+        says which response of the connection this is."""
         self._door.terms.draining.set()
         for connection in self._connections():
             connection.drain()
@@ -130,7 +130,7 @@ class Server(uvicorn.Server):
     def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
         """Listen no more, but accept the connections that the system has queued, because closing
         the port would reset them. Returns a task for each of these connections."""
-        copies = [each.dup() for each in sockets]  # these still listen
+        copies = [each.dup() for each in sockets]  # they listen until `last_accepted` closes them
         for server in self.servers:
             server.close()
         waiting = [each for copy in copies for each in last_accepted(copy)]
@@ -178,7 +178,7 @@ class Server(uvicorn.Server):
 
     def _look(self, now: float) -> None:
         """Check each connection. If this check is late, the deadlines of callers move by the delay,
-        because nothing was read during it."""
+        because the event loop read nothing during the delay."""
         late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
         for connection in self._connections():
             try:
@@ -201,8 +201,8 @@ class Server(uvicorn.Server):
 def last_accepted(listener: socket.socket) -> list[socket.socket]:
     """The connections that wait to be accepted. Closes the listener when no more come.
 
-    A close resets the connections whose handshake is not complete. The last packet of a handshake
-    may be late if the cores are busy, so this function waits for it.
+    A close resets the connections whose TCP handshake is not complete. The last packet of a
+    handshake may be late if the cores are busy, so this function waits for late packets.
 
     The wait blocks the event loop on purpose. If the loop ran, it would send responses, and in a
     drain each response closes its connection. The callers would connect again at once, to the port
@@ -277,8 +277,8 @@ def server_of(
     ends_in: float,
     idle_timeout: float,
 ) -> Server:
-    """A server for an application. Its end takes `ends_in` seconds at most. `door` is the class of
-    its connections."""
+    """A server for an application. Its shutdown takes about `ends_in` seconds at most. `door` is
+    the class of its connections."""
     config = uvicorn.Config(
         app,
         http=door,

@@ -38,8 +38,8 @@ class Call:
     write        the call is a write, and is never sent twice
     span         the span of the call, if its trace is kept
     before_send  awaited when the call has its connection, just before the call is sent. Awaited
-                 again if the call then needs another connection. If `before_send` raises, the call
-                 is not sent
+                 again if this connection ended meanwhile, and the call needs another one. If
+                 `before_send` raises, the call is not sent
     """
 
     training_id: str

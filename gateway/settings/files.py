@@ -103,8 +103,8 @@ def unusable_authorities(authorities: Path) -> str | None:
 
 def _tried(path: str, folder: Path | None) -> str:
     """The end of a message: where the gateway looked for the file. If `path` is only a name, it may
-    be a secret, so the text has only the folder. A path into an existing folder is no secret. For
-    any other path the text is ""."""
+    be a secret, so the text has only the folder. A path into an existing folder is no secret, so
+    the text has the whole path. For any other path the text is ""."""
     tried = (folder or Path()).joinpath(path).absolute()
     named = Path(path).parent
     if named == Path():

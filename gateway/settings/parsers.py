@@ -1,8 +1,8 @@
 """Parsers make values from texts that an operator wrote. Formatters make texts for people.
 
-A parser takes any object, and raises `ValueError` if it cannot parse it. The error has a text only
-if "is not a duration" (or the like) does not say enough. This text never repeats a value that may
-be a secret.
+A parser takes any object, and raises `ValueError` if it cannot parse the object. If the error has
+no text, the operator reads "is not a duration" (or the like). The error has a text only if this
+does not say enough. The text never repeats a value that may be a secret.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def parse_interval(value: object) -> float | str:
 
 def format_duration(seconds: float | str) -> str:
     """The text in the largest unit (h, m, s, ms) that gives a whole number, otherwise in seconds.
-    `parse_duration` turns it back into exactly these seconds. "auto" stays."""
+    `parse_duration` turns the text back into exactly these seconds. The word "auto" is returned
+    unchanged."""
     if isinstance(seconds, str):
         return seconds
     amount = Decimal(repr(seconds))

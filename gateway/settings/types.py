@@ -44,9 +44,9 @@ class Kind:
     wanted: str
     parse: Callable[[object], object] = lambda value: value
     show: Callable[..., Printable] = show_plain
-    json: bool = False  # in the environment it is JSON: numbers, switches and lists
+    json: bool = False  # its variable in the environment holds JSON: a number, a switch or a list
     secret: bool = False
-    path: bool = False  # in a settings file it is relative to that file's folder
+    path: bool = False  # a relative path in a settings file starts at the folder of this file
 
 
 def kind_of(field: FieldInfo) -> Kind:

@@ -64,7 +64,7 @@ class Catalogue:
             raise NoSuchTraining(training_id) from None
 
     def newest_first(self) -> list[Training]:
-        """All trainings, the latest `created_at` first. An insert moves all others down by a
+        """All trainings, the latest `created_at` first. A new training moves all others down by a
         row."""
         return list(reversed(self._trainings.values()))
 

@@ -104,8 +104,8 @@ class _Board:
 
 
 class LedgerSweepLease:
-    """The sweeps of this process. A partition counts as read for `pause_after` seconds after a
-    caller has read from it."""
+    """The sweeps of this process. If no caller has read from a partition for `pause_after` seconds,
+    the partition does not count as read any more (`Turn.is_read`), and its sweep may pause."""
 
     lifetime = math.inf
 

@@ -25,6 +25,8 @@ class Operator:
 
 EVERYTHING: Final = frozenset(Right)
 # Names of operators that are not in the tokens file. No row of the file may have these names.
+# LOOPBACK sends the requests if the plane needs no tokens. NOBODY sends probes, and other requests
+# that need no token although the plane needs tokens.
 TOKEN_NAME: Final = "admin.token"
 LOOPBACK: Final = Operator("loopback", (), EVERYTHING)
 NOBODY: Final = Operator("nobody", (), frozenset())
@@ -43,7 +45,7 @@ class Operators:
 
     @property
     def need_tokens(self) -> bool:
-        """Whether a token or a tokens file is configured. The file may be empty."""
+        """Whether `admin.token` or a tokens file is configured. An empty file counts too."""
         return bool(self._own) or self._listed is not None
 
     @property

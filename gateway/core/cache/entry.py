@@ -19,14 +19,15 @@ from gateway.core.instant import Instant, from_seconds
 CLOCK_TOLERANCE = 1.0
 
 # The upstream's clock may be this many seconds ahead. A version that is further ahead is a mistake.
-# After such a version, the gateway would refuse all correct ones.
+# If the gateway accepted such a version, it would refuse all correct ones afterwards.
 VERSION_TOLERANCE = 300.0
 
-# Each floor has a number, its generation. An order to invalidate that names no version raises it: a
-# hard order by 1, a soft order by SOFT (so the two kinds are counted separately). After a hard
-# order, earlier entries may not even be used for rescue (served stale because the upstream fails).
-# If a purge makes the gateway forget a version, or a refused version is believed, a new era
-# begins: the generation rises to the next multiple of ERA, and the counts of orders are 0 again.
+# Each floor has a number, its generation. An order to invalidate that names no version raises the
+# generation: a hard order by 1, a soft order by SOFT (so the two kinds are counted separately).
+# After a hard order, earlier entries may not even be used for rescue (served stale because the
+# upstream fails). If a purge makes the gateway forget a version, or a refused version is believed,
+# a new era begins: the generation rises to the next multiple of ERA, and the counts of orders are 0
+# again.
 SOFT = 1_000_000
 ERA = 1_000 * SOFT
 
@@ -72,11 +73,11 @@ class Ticket:
 class Floor:
     """The record of a key's versions. Without a floor, nothing is known about the versions.
 
-    epoch       a random text that each new floor gets. In the mode `passthrough`, a value of the
-                partition follows, which a 401 changes
+    epoch       a random text that each new floor gets. In the mode `passthrough`, the text ends
+                with a value of the partition, and a 401 changes this value
     updated_at  the latest known version (None: not known, or forgotten)
-    started     when the fetch of the last accepted answer began, or when a later order raised
-                `updated_at` (0.0: neither)
+    started     when the fetch of the last accepted answer or page of the list began, or when a
+                later order raised `updated_at` (0.0: no such time is known)
     """
 
     epoch: str
@@ -120,14 +121,16 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     body          the received bytes, unchanged
     updated_at    None for a negative entry (404 or 410), and for any other answer that is no
                   training (stored only with `freshness.source = "origin"`)
-    confirmed_at  when the last call that confirmed the answer was sent
+    confirmed_at  when the last fetch that brought or confirmed the answer began
     initial_age   the age in seconds at `confirmed_at`, from the upstream's header fields
-    generation    of the floor when the fetch began; if the floor has a higher one now, the entry
-                  is not served as fresh
-    epoch         of the floor when the fetch began; a new floor, or a 401, brings a new epoch
+    generation    the generation of the floor when the fetch began; if the floor has a higher one
+                  now, the entry is not served as fresh
+    epoch         the epoch of the floor when the fetch began; a new floor, or a 401, brings a new
+                  epoch
     selecting     the request fields that the answer's `Vary` names, normalised (RFC 9111, 4.1)
 
-    `gc=False` makes the garbage collector ignore entries: none can be part of a cycle.
+    `gc=False` makes the garbage collector ignore entries. No entry can be part of a cycle of
+    references, so the collector is not needed for them.
     """
 
     status: int
@@ -161,7 +164,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def is_from_the_future(self, now: float) -> bool:
-        """Whether a clock was set back after the entry was confirmed. Its age is then unknown."""
+        """Whether the entry seems to be confirmed in the future. If so, a clock was set back, and
+        the age of the entry is unknown."""
         return now - self.confirmed_at < -CLOCK_TOLERANCE
 
     def age(self, now: float) -> float:
@@ -201,8 +205,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         body must be read from Redis.
 
         `last` (None: not known) is the last answer with the digest of the floor. If `last` is later
-        than this entry, the copy has the times and header fields of `last`. Without a `last` of its
-        generation, the entry is confirmed only if its fetch began at `floor.started` or later.
+        than this entry, the copy has the times and header fields of `last`. If `last` is None or
+        has another generation than the entry, the entry is confirmed only if its fetch began at
+        `floor.started` or later.
 
         Epochs, generations, digests and versions have to be equal. A copy also needs equal
         statuses, because different kinds of answers may have equal bytes. An entry with selecting

@@ -24,8 +24,8 @@ class Progress:
     before     the same for the pages of the previous sweep
     last_id    the id of the last training that this sweep has read
     off_until  until this time no page is asked for; `off_why` is the reason
-    likeness   how far items of the list agree with single answers, byte by byte
-    complete   the number of consecutive sweeps, after a cold start, that saw all trainings
+    likeness   how far items of the list agree, byte by byte, with answers to calls for one training
+    complete   how many sweeps in a row saw all trainings; sweeps of a cold start do not count
     """
 
     sweeps: int = 0

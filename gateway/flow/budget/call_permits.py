@@ -34,8 +34,8 @@ _PATIENCE: Final = 0.5
 # `BudgetExhausted.is_passing`).
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# The most callers that wait. Each has a task and a connection. With usual limits the number is far
-# higher than the number of callers whose turn can come before their deadline.
+# The most callers that wait. Each has a task and a connection. With usual limits, far fewer callers
+# than this have a turn that can come before their deadline.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -83,9 +83,9 @@ class Paying:
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """Move the charge of a call that has waited for a connection to now, the moment of sending.
-        If that charge is no longer valid, pay again. This does not wait for a turn, because the
-        call occupies a connection that others may need. Raises as `pay`."""
+        """Let the charge of a call count from now, because the call has waited for a connection and
+        is sent only now. If the charge is no longer valid, pay again. The new charge does not wait
+        for a turn, because the call occupies a connection that others may need. Raises as `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
@@ -228,7 +228,8 @@ class WaitQueue(Generic[Paid]):
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
         """Take the last place of the caller with the most places, and return it for the caller
         `who`, so that one caller does not get all turns. Only places of this scope and rank count.
-        None if there are none, or if that caller has at most one place more than `who`."""
+        Returns None if there are no such places, or if that caller has at most one place more than
+        `who`."""
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
         if not counts:
@@ -345,7 +346,7 @@ class _Misses:
 
 class Guesses:
     """Finds the callers that guess ids, from the misses of each caller. `usual` is the limit of
-    budgets that have none in `rates` (None: no limit)."""
+    budgets without a rate of their own in `rates` (None: no limit)."""
 
     def __init__(self, clock: Clock, usual: Rate | None, rates: OwnRates) -> None:
         self._clock = clock
@@ -378,7 +379,7 @@ class Guesses:
             record.under_way -= 1
 
     def ended(self, who: str, *, in_vain: bool) -> None:
-        """Note that the upstream answered a miss. `in_vain`: it has no such training."""
+        """Note that the upstream answered a miss. `in_vain`: with a 404 or 410."""
         record = self._records.get(who)
         if record is not None:
             record.ended.append((self._clock.monotonic(), in_vain))

@@ -75,7 +75,8 @@ class Reaching:
         self._vain: FIFOCache[_Asking, _Vain] = FIFOCache(_MOST)
 
     async def get(self, ask: Ask, answering: Answering) -> Answer:
-        """Answer as `answering` does, if no version is needed or the stored version is late enough.
+        """The answer of `answering`, if no version is needed, or if the stored response may be
+        served as current and its version is late enough. Otherwise the answer of a fetch.
 
         Raises VersionNotReached, and the errors of a fetch. A stored version that is too old is not
         served in place of such an error.

@@ -3,8 +3,8 @@ to calls for one training).
 
 An item is stored only if both conditions hold:
 - Its JSON members have the same names, in the same order, as those of an item that proved equal.
-- Its ticket was read before the page was asked for. A ticket has the generation of the floor, which
-  an order may raise.
+- Its ticket was read before the page was asked for. A ticket has the generation of the floor. A
+  later order without a version raises this generation, and the item is then refused.
 
 If a later check finds a difference, all entries that were stored from the list are dropped.
 """
@@ -34,6 +34,8 @@ from gateway.flow.fill.fetch import Filled
 from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLease
 
+# If single answers have one of these fields, nothing is stored from the list, because a page does
+# not have such a field for each item.
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ _MOST_NAMES: Final = 100
 _MOST_DUE: Final = 100
 # The most items that are chosen in one turn of the event loop, or changed in Redis at once.
 _AT_ONCE: Final = 8
-# The most trainings that are looked through in one turn of the event loop, to forget some.
+# The most trainings that `_forget_the_unmet` looks through in one turn of the event loop.
 _FORGOTTEN_AT_ONCE: Final = 500
 # Turns of the event loop between two pieces of a page.
 _TURNS: Final = 3
@@ -157,7 +159,8 @@ class Filling:
         stored items, and the new likeness. `asked`: when the page was asked for (shared clock,
         monotonic time)."""
         filled: list[Item] = []
-        is_in_doubt = self._checking or self._differed  # a check may have ended during this page
+        # A check is under way, or a check that ended during this page found a difference.
+        is_in_doubt = self._checking or self._differed
         if likeness.is_proven and self._fields is not None and not is_in_doubt:
             wanted: list[Item] = []
             for some in batches(items, _AT_ONCE):
@@ -215,8 +218,8 @@ class Filling:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether single answers are awaited with which the items of the next sweep will be
-        compared."""
+        """Whether `learn` has asked for single answers that did not come yet. The items of the next
+        sweep will be compared with these answers."""
         return self._awaited > 0
 
     def _came(self, _: Landed | None) -> None:

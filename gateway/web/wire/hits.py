@@ -96,8 +96,9 @@ class Hits:
         return said.request_id or self._new_id()
 
     def answer(self, said: PlainHead, training_id: str, *, is_head: bool = False) -> bytes | None:
-        """The whole response. None if L1 has no answer, or if the answer would be an error. The id
-        needs no check: every id in L1 is valid."""
+        """The whole response. None if this method cannot answer, because L1 has no answer, the mode
+        is not normal, or the answer would be an error. The id needs no check, because every id in
+        L1 is valid."""
         if self._modes.current is not NORMAL:
             return None
         began = self._monotonic()

@@ -1,7 +1,8 @@
 """The connection to Redis (one node or a cluster), and the task that watches whether Redis answers.
 
-This module runs scripts, and reads keys together. node_availability.py decides whether a node
-counts as away. A *look* asks a node whether it answers. cluster.py decides which node holds a key.
+This module runs scripts, and reads several keys at once. node_availability.py decides whether a
+node counts as away. A *look* asks a node whether it answers. cluster.py decides which node holds a
+key.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Connection:
         """A hash tag for each region (part of the slots). Some records are needed at each look-up,
         whatever the key (for example the share record of a partition). Such a record has a copy in
         each region, so that usually the node of the key has a copy too. Without a cluster there is
-        one copy, and the only item is None."""
+        one copy, and `regions` is `(None,)`."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
@@ -185,8 +186,8 @@ class Connection:
         read: Callable[[list[Any]], T],
     ) -> T:
         """Run a script, and return the result of `read` for its reply. The reply begins with Redis'
-        time, but `read` gets only the rest. Scripts of one turn of the event loop share a round
-        trip for each node."""
+        time, but `read` gets only the rest. The scripts of one turn of the event loop share one
+        round trip to each node, except large scripts (`ScriptRun.is_large`)."""
         run = ScriptRun(operation, script, keys, arguments)
         if run.is_large or not self.serves(run.at):
             return await self._run_alone(run, read)
