@@ -162,8 +162,8 @@ G = TypeVar("G")
 
 
 class FileWatch(Generic[G]):
-    """Gives the content of the file to `take` when it changes, or its faults to `refuse`. `started`
-    is the content when the process started.
+    """When the file changes, gives its new content to `take`, or the faults of the file to
+    `refuse`. `started` is the content when the process started.
 
     A change is used only if two looks in a row find the same content. So a half-written file is
     used only if its writer pauses for longer than the time between two looks.
@@ -187,14 +187,14 @@ class FileWatch(Generic[G]):
         self._known: object = None
 
     async def run(self) -> None:
-        """Look again and again, until cancelled by the owner."""
+        """Look at the file again and again, until cancelled by the owner."""
         while True:
             # In a thread, because a long file takes time to parse.
             self.judge(await asyncio.to_thread(self.file.look))
             await self._clock.sleep(LOOK_EVERY)
 
     def judge(self, look: G | SettingsFault) -> None:
-        """Use the result of a look, if the previous look had the same result."""
+        """Use the result of a look once, if the previous look had the same result."""
         found = look.faults if isinstance(look, SettingsFault) else look
         stood, self._seen = found == self._seen, found
         if not stood or found == self._known:

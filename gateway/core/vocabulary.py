@@ -120,7 +120,7 @@ class InvalidReason(StrEnum):
 
 
 class DriftKind(StrEnum):
-    """How a training differs from its documentation. The training is served anyway."""
+    """How a training differs from the API's documentation. The training is served anyway."""
 
     UNKNOWN_FIELD = "unknown-field"
     MISSING_FIELD = "missing-field"
@@ -241,7 +241,7 @@ class RedisOperation(StrEnum):
 
 
 class Problem(StrEnum):
-    """The problem types of the gateway's own error responses (after `urn:gateway:problem:`)."""
+    """The problem types of the gateway's own error responses (prefix: `urn:gateway:problem:`)."""
 
     BAD_ID = "bad-id"
     BAD_REQUEST = "bad-request"

@@ -24,8 +24,8 @@ class Notice:
     INVALIDATED  in every partition, the versions of these trainings before `updated_at` are invalid
     PURGED       all entries are invalid, or only those of `partition` if it is given
     REFUSED      the upstream refused the credential of `partition`, whose entries are all dropped
-    GATE_CLOSED  the gate of `scope` is closed, mostly by a 429: no call may be made before `until`
-                 (the shared clock)
+    GATE_CLOSED  a 429 has closed the gate of `scope`: no call may be made before `until` (on the
+                 shared clock)
 
     `updated_at` None: all versions. Entries that a `soft` order invalidated may still be used for
     rescue. `operator` is the name of the operator who gave the order (None: no order).
@@ -63,7 +63,7 @@ class Confirmations:
 
 class Bus(Protocol):
     """Carries notices between the replicas. If a notice is lost, a replica learns of the change
-    later. Without other replicas, `counted_until` and `vouched_until` are infinite."""
+    later. In a process without Redis, `counted_until` and `vouched_until` are infinite."""
 
     @property
     def replicas(self) -> int:
@@ -157,8 +157,8 @@ class Lease(Protocol):
 
     @property
     def lifetime(self) -> float:
-        """Seconds after which the lease ends if it is not renewed. Infinite if there are no other
-        replicas."""
+        """Seconds after which the lease ends if it is not renewed. Infinite in a process without
+        Redis."""
         ...
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
@@ -184,7 +184,8 @@ class Lease(Protocol):
         lost.
 
         `pause` says how long after a failure no replica makes an unhurried fetch of the key (see
-        `take`). It grows with each failure in a row, and ends with an answer of the upstream.
+        `take`). The pause grows with each failure in a row, and ends with an answer of the
+        upstream. None: no pause begins.
         """
         ...
 

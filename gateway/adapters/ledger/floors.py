@@ -40,7 +40,8 @@ class Orders:
             self.bound = Instant(max(updated_at, self.bound or updated_at))
 
     def add_soft(self, updated_at: int | None) -> None:
-        """Add a soft order for versions below `updated_at` (None: nothing has to be noted)."""
+        """Add a soft order for versions below `updated_at`. None (all versions): nothing is noted,
+        because an entry without a floor may only be used for rescue anyway."""
         if updated_at is not None:
             self.soft_bound = Instant(max(updated_at, self.soft_bound or updated_at))
 
@@ -170,7 +171,8 @@ class Ledger:
         self._partition_invalidations[partition] = max(self._clock.now(), before)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Purge all keys, or those of a partition. Returns the number of keys."""
+        """Purge all keys, or those of a partition. Returns the number of keys. `soft` has no
+        effect, because the bodies are in L1."""
         keys = [key for key in self._floors if partition in (None, key.partition)]
         for key in keys:
             self._floors[key].forget()
@@ -268,7 +270,7 @@ class Record(Known):
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out versions below the bound, and negative answers of fetches that began before
-        `now`."""
+        `now`. Nothing changes if neither the floor nor the stored version is below the bound."""
         if before(self.raised_from or self.updated_at, bound):
             self.updated_at = max(bound, self.updated_at or bound)
             self.last, self.digest, self.raised_from = Last.NONE, "", None

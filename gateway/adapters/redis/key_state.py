@@ -1,13 +1,14 @@
-"""Reads the records of one key in Redis, and makes two parts of them: page and answer.
+"""Reads the bytes of a key's records, and makes the bytes of two parts of a record: page and
+answer.
 
-Bytes in and out, no I/O. Reading gives the state of the key, or the result of a look-up. The record
-of a version floor has three parts:
+No I/O: Redis is asked elsewhere. Reading gives the state of the key, or the result of a look-up.
+The record of a version floor has three parts:
 
 floor     always there; of fixed length
 page      times from a page of the list that confirmed the body after the answer; of fixed length
 answer    status, header fields and times of the last answer that confirmed the body
 
-Lua copies the answer without reading it. When it drops the digest of the body, it drops page and
+Lua copies the answer without reading it. When Lua drops the digest of the body, Lua drops page and
 answer too. If a soft order or the list raised the floor above the version of the stored body, the
 version of the body takes the place of both parts (see `_RAISED` in records.py).
 
@@ -104,7 +105,7 @@ def encode_renewed(item: Listed) -> bytes:
 
 
 def read_standing(record: bytes) -> Standing | None:
-    """The state of a key. Every event was already applied to `record`, the record of its floor.
+    """The state of a key, from the record of its floor, to which every event was already applied.
     None if the bytes are no floor."""
     return _standing(read_floor(record), record)
 
@@ -150,7 +151,8 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
     - The entry has another epoch, so the records say nothing about it.
     - A hard order without a version came after the entry's fetch began.
     - The floor has a later version and no digest, because a hard order named this version, or a
-      refused answer proved that this version exists.
+      refused answer proved that this version exists. An entry without a version is lost if such a
+      floor rules it out (see `Entry.is_below`).
     """
     if entry.epoch != known.epoch:
         return True
@@ -165,7 +167,7 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
 
 
 def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
-    """The entry as its last confirmation (an answer, or a page of the list) renews it."""
+    """The entry, renewed by its last confirmation (an answer, or a page of the list)."""
     if entry.confirmed_at >= known.started or entry.is_below(known):
         return entry
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry

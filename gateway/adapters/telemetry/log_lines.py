@@ -1,5 +1,5 @@
-"""The log: events of the gateway (through structlog), the access log and messages of libraries, as
-lines of one form: JSON for machines, or text for people.
+"""Writes the log: events of the gateway (through structlog), the access log, and messages of
+libraries. All lines have the same form: JSON for machines, or text for people.
 
 A thread writes the lines, so other code does not wait if the reader of the log is slow. Lines that
 do not fit into the bounded buffer, or that cannot be written, are lost and counted.
@@ -257,8 +257,9 @@ class LineWriter:
         self._most = most
         self._lost_line: Callable[[int], bytes] = _say_nothing
         self._on_lost: Callable[[], None] = _count_nothing
-        # The thread that has locked a condition may lock it again (Python's default). A finalizer
-        # may run in that thread, and may write a log line.
+        # A finalizer may write a log line in a thread that has locked this condition. The
+        # finalizer does not block, because that thread may lock the condition again (Python's
+        # default).
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._size = 0

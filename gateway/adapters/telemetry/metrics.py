@@ -171,7 +171,7 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
 )
 
 
-# `list` copies a table of counts in one step, in case a scrape runs in another thread.
+# `list` copies a table of counts in one step, so that a scrape may also run in another thread.
 def _rows(counts: Mapping[T, int]) -> list[Row]:
     return [(labels, count) for labels, count in list(counts.items())]
 
@@ -192,7 +192,7 @@ class GaugeReadings:
     budgets          by tenant. Empty if each credential has a budget, because there would be too
                      many series
     loop_lag         seconds, see `LoopLag`
-    sweep_confirmed  seconds since the sweep confirmed the entry that it confirmed least recently
+    sweep_confirmed  age in seconds of the oldest confirmation by a sweep, see `Progress.oldest`
     """
 
     ready: bool
@@ -406,8 +406,8 @@ def _families(
 
 
 def _buckets(histogram: Histogram) -> list[Bucket]:
-    """The cumulative counts by upper bound. An exemplar is a bucket's last value with a trace. Only
-    OpenMetrics shows it."""
+    """The cumulative counts by upper bound. The exemplar of a bucket is its last value that has a
+    trace. Only OpenMetrics shows exemplars."""
     bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
     exemplars = dict(histogram.exemplars)
     counts = accumulate(histogram.buckets)

@@ -1,5 +1,6 @@
 """Breaker, gate and backoff decide when a call may be made after failures. The breaker opens after
-several failures in a row. The gate closes after one 429.
+several failures in a row. The gate closes after one 429. An open breaker stops calls, and so does a
+closed gate.
 
 `now` is a time in seconds, on a clock that does not run backwards. All times of a state are on the
 same clock.
@@ -53,8 +54,8 @@ class BreakerRule:
     """`threshold` failures in a row open a breaker. The time for which the breaker stays open grows
     from `base` to `cap` seconds, and jitter shortens this time (see `backoff`).
 
-    For `patience` seconds one probe may stop all other calls. This is longer than any call may
-    take.
+    While a probe has no result, no other call may be made, for `patience` seconds at most. This is
+    longer than any call may take.
     """
 
     threshold: int
@@ -118,8 +119,8 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The state after a 429: the gate is open, closed until a time, or closed with one probe under
-    way.
+    """The state of a gate, which a 429 closes: open, closed until a time, or closed with one probe
+    under way.
 
     `probe` is the time when the probe under way was allowed (None: no probe is under way).
     """
@@ -163,8 +164,8 @@ class Gate:
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The next gate if the probe that was allowed at the time `probe` was never sent: the next
-        call may be the probe. Nothing changes if no probe or another probe is under way."""
+        """The next gate if the probe that was allowed at the time `probe` was not sent. The next
+        call may then be the probe. Nothing changes if no probe or another probe is under way."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:

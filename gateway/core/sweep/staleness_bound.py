@@ -97,7 +97,8 @@ class Horizon:
     def has_passed(self, entry: Entry, now: float) -> bool:
         """Whether the entry is older than the bound, and the sweeps did not confirm it. False for
         entries whose freshness lifetime is within the bound."""
-        # The `Age` is subtracted, because it was subtracted from the times in `oldest` too.
+        # The age is subtracted, because the `Age` of each page was subtracted from the times in
+        # `oldest` too.
         confirmed = entry.confirmed_at - entry.initial_age
         if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:
             return False

@@ -59,7 +59,7 @@ class _Account:
     earlier   after a loss of the shared budget's data: the last result from before the loss, until
               it has been reported
     asked     how many calls this replica has asked for after the last look
-    share_of  the value of `asked` when the share was computed. None: it has to be computed
+    share_of  the value of `asked` when the share was computed. None: the share must be computed
     sent      the calls that this replica made lately
     lives     how many calls in `sent` have each value of `life`. `sent` may be long, so `untold`
               reads it only if these counts show that there is something to report
@@ -246,20 +246,21 @@ class Shares:
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
-        """The limit that this replica divides with others, with the calls that were spent from it,
-        and how many replicas divide it. Silent replicas are left out, because their parts are kept
-        for them. If this replica has no part yet, limit and calls are None (unknown), and all
-        replicas count."""
+        """The arguments of `OwnBudget.stand_in`: a limit with the calls that were spent from it,
+        and the number of replicas that divide this limit. Silent replicas and their parts are left
+        out, because these parts are kept for them. If this replica has no part yet, limit and calls
+        are unknown (None), and all replicas count."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:  # no part yet, as at a start without Redis
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # Own calls that the shared budget does not know are added. If there are other replicas, the
-        # calls that Redis granted after `known.at` are not added: they count in the rest of the
-        # limit, which counts as spent at `until` (see `Past`), when the others know that this
-        # replica is silent. A single replica has no such rest, so these calls are added.
+        # Own calls that the shared budget does not know are added. Own calls that Redis granted
+        # after `known.at` are added only if this replica is alone. If there are other replicas,
+        # `until` is the time when they know that this replica is silent. All calls of the limit
+        # that are not in `times` count as spent at `until` (see `Past`), so these own calls count
+        # already.
         times += [
             each.at
             for each in account.sent
@@ -319,7 +320,7 @@ class Shares:
             await self._shared.give_back(scope, charge)
 
     def _drop(self, scope: str, charge: Charge) -> None:
-        """Forget the call with this charge, because the call was not sent. It may get another
+        """Forget the call with this charge, because the call was not sent. The call may get another
         charge."""
         account = self._account(scope)
         kept = deque(each for each in account.sent if each.charge.stamp != charge.stamp)

@@ -28,8 +28,8 @@ from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedS
 
 # Parts of `l1_lifetime`. A read makes an entry due if its confirmation is older than _DUE. _GATHER
 # later, one question asks about all due entries. An entry that is read at least every _GATHER is
-# thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). If the reads are further apart, the
-# question that a read causes comes before the next read.
+# thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). If the reads are further apart, Redis
+# is asked about a due entry before the next read of the entry.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # Outcomes of fresh entries. Such an answer starts no refresh.
@@ -110,9 +110,10 @@ class Confirming:
         return True
 
     def is_counted(self) -> bool:
-        """Whether orders wait until this replica has applied them. If so, it has missed no order
-        that all replicas confirmed. A new replica must also be connected to the bus, because Redis
-        may lose the record of the new replica before another replica has read this record."""
+        """Whether orders wait until this replica has applied them. If so, this replica has applied
+        each order whose result says that all replicas confirmed it. A new replica must also be
+        connected to the bus, because Redis may lose the record of the new replica before another
+        replica has read this record."""
         until = self._bus.counted_until
         if not self._bus.is_connected:
             until = min(until, self._bus.vouched_until)
@@ -144,9 +145,10 @@ class Confirming:
         return self._clock.monotonic() < self._alone_with(entry)
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
-        """Whether this replica applied each order that all replicas confirmed. This is sure if the
-        replica is a member, or if Redis is up and orders wait for the replica. Missed orders limit
-        the time as in `vouches_alone`."""
+        """Whether this replica applied each order whose result says that all replicas confirmed it.
+        (The result leaves out replicas that are no members.) This is sure if the replica is a
+        member, or if Redis is up and orders wait for the replica. Missed orders limit the time as
+        in `vouches_alone`."""
         now = self._clock.monotonic()
         hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
         return hears and now < self._missed_until(entry)
@@ -243,8 +245,8 @@ class Confirming:
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
         """Renew the entry if Redis agrees with it, otherwise doubt it. Returns whether Redis
-        agrees. If `standing` is None, Redis has no floor (record of the key's versions). Together
-        with the floor, Redis may have lost an order."""
+        agrees. If `standing` is None, Redis has no floor (record of the key's versions). The entry
+        is then doubted, because Redis may have lost an order together with the floor."""
         entry = None if standing is None else _confirmed(held.entry, standing)
         if entry is None:
             held.doubt()

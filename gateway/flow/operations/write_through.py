@@ -39,11 +39,11 @@ _COLLECTION = "-"
 
 # The pauses (seconds) between the attempts to invalidate what a write changed. If an answer of
 # Redis is late, this replica usually knows after 150 ms whether Redis is away. The pauses together
-# are longer.
+# are longer, so at the last attempt this replica knows.
 _PAUSES: Final = (0.05, 0.1, 0.1)
 # While Redis is away, the attempt is repeated after this pause (seconds).
 _AGAIN: Final = 1.0
-# The most writes that wait for Redis. If there are more, the oldest ones are forgotten.
+# The most writes whose invalidation waits for Redis. If there are more, the oldest are forgotten.
 _MOST_OWED: Final = 10_000
 
 

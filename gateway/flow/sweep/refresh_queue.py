@@ -35,15 +35,15 @@ from gateway.flow.fill.collapse import Landed
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock, LocalStore
 
-# A scope (which budget) and a rank (which calls go first). The errands (waiting calls) of one lane
-# compete for the same calls.
+# A lane is a scope (the name of a budget) and a rank (the priority of a call). The errands
+# (waiting calls) of one lane compete for the same part of the budget.
 Lane = tuple[str, Rank]
 
 # The most errands. A training that is left out is found again by the next sweep.
 _MOST: Final = 2_000
 # The most refreshes for readers in a lane. With the default limit, refreshes get at most 400 calls
-# in five minutes, and after five minutes a refresh is of no use. If a refresh is left out, the next
-# reader starts it.
+# in five minutes, and after five minutes a refresh is of no use, because readers then wait for a
+# fetch. If a refresh is left out, the next reader starts it.
 _MOST_PUT_OFF: Final = 500
 # Seconds after which the errands are compared again. Comparing 500 takes a millisecond.
 _COMPARE_EVERY: Final = 0.25
@@ -129,7 +129,8 @@ class Following:
         self._any.set()
 
     def waits(self, ask: Ask) -> bool:
-        """Whether a reader's refresh has to wait. If so, it is added to the queue."""
+        """Whether a reader's refresh has to wait. If so, it is added to the queue, if there is
+        room."""
         lane = ask.caller.scope, Rank.REFRESH
         if not self._waiting[lane] and self._background.has_room:
             return False
@@ -267,8 +268,8 @@ class Following:
         """The result of the fetch. None if a fetch of the key has just failed, or if a refresh
         finds the response fresh."""
         ask, serving = errand.ask, self._serving
-        # If the last fetch of the key got no call, a refresh is tried again. Any other errand then
-        # ends here, because the next sweep may wait for its end.
+        # If the last fetch of the key got no call, a refresh is tried again. Any other errand ends
+        # here, because the next sweep may wait until the errand has ended.
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None

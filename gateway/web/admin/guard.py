@@ -140,7 +140,7 @@ def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
     - Any page could send a form, so a change has to be JSON. Browsers send JSON only after a
       preflight, which the gateway refuses.
     - The protection does not depend on the preflight alone: a change is also refused if
-      `Sec-Fetch-Site` (Fetch Metadata, 2.4) says that a page of another origin asks for it.
+      `Sec-Fetch-Site` (Fetch Metadata) says that a page of another origin asks for it.
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")
