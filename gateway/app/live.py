@@ -1,7 +1,7 @@
 """The data of the live page's stream. Its first message has all rows and events, each later message
 only the new ones. Every message has the present state.
 
-Once a second, the values of all parts are gathered for each watcher (an open live page).
+Once a second, the present values are read for each watcher (an open live page).
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class Live:
         return not self._ended.is_set()
 
     def tell(self, place: Place) -> tuple[Words, Place]:
-        """The data that is new after `place`, and the new place. (0, 0) is before everything."""
+        """The data that is new after `place`, and the new place. The place (0, 0) is before all
+        rows and events."""
         history, events = self._house.history, self._house.telemetry.events
         words: Words = {
             "now": self._now(),

@@ -29,7 +29,7 @@ from gateway.flow.sweep.sweep import Listing, Parts
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 
-# Seconds without a request of a tenant's clients after which the tenant's sweep pauses.
+# A tenant's sweep pauses if the tenant's clients have sent no request for this many seconds.
 PAUSE_AFTER: Final = 300.0
 # Lifetime of the lease in seconds. If the leader (the replica that sweeps) is killed, the lease
 # ends after this time at the latest. Another replica then leads as soon as it looks at the lease,

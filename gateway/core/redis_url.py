@@ -140,8 +140,8 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
     known = (*_ALWAYS, *_TLS, *_OF_SEVERAL)
     for place, (name, value) in enumerate(query.items(), start=1):
         if name not in known:
-            # The position, because the name may be a part of a password that was not
-            # percent-encoded.
+            # The message has the position of the parameter, because its name may be a part of a
+            # password that was not percent-encoded.
             raise ValueError(f"its parameter {place} is none of {', '.join(known)}")
         if not value:
             raise ValueError(f"{name} is empty")

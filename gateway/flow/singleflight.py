@@ -27,9 +27,10 @@ class Course:
     """Whether the result of a flight may be stored, and in which tiers.
 
     is_current  False after an invalidation of the key. Requests that wait already may get the
-                result. No further request joins, and L1 does not hold the result
-    may_store   False after an invalidation that Redis does not know. The result is then not
-                offered to Redis
+                result. No further request joins. L1 does not hold the result, except if Redis
+                accepts it after the invalidation, or if the invalidation leaves it for rescue
+    may_store   False after an invalidation that Redis may not know. The result is then not offered
+                to Redis
     orders      how many invalidations came during the flight
 
     For a request with `no-store`, `is_current` and `may_store` are False from the beginning.
@@ -134,7 +135,7 @@ class Flights(Generic[Name, Result]):
         finish: Callable[[Flight[Result]], Result],
     ) -> Flight[Result]:
         """Start a flight without a task. It waits only for `question`. The wait is noted as `part`.
-        Then `finish` makes the result."""
+        When the question has ended, `finish` makes the result."""
         flight = self._new(name)
         interval = None if flight.spent is None else flight.spent.begin(part)
         self._own(name, flight, asyncio.get_running_loop().create_future())

@@ -1,9 +1,10 @@
 """Notes how long a request waited, and for which part of the work.
 
-Several requests may share a fetch, and join and leave it at different times. The fetch notes its
-intervals once, and each request takes those that overlap with its own wait. A context variable has
-the notes of the current task. If the request that began the work is traced, each interval is also a
-span of that request. A request that joins the fetch has one span for its whole wait.
+Several requests may share a fetch, and join and leave it at different times. The fetch notes each
+of its waits once, as an interval. Each request takes the parts of these intervals that overlap with
+its own wait. A context variable has the notes of the current task. If the request that began the
+work is traced, each interval is also a span of that request. A request that joins the fetch has one
+span for its whole wait.
 """
 
 from __future__ import annotations

@@ -250,8 +250,9 @@ _CHOICE = (
 
 
 def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[Fault]:
-    """The faults of settings that contradict each other, and of files that cannot be used. A
-    setting in `faulty` is not reported again.
+    """The faults of settings that contradict each other, and of files that cannot be used. `faulty`
+    has the names of the settings with invalid values. Such a setting has its default here, so a
+    contradiction with it is not reported.
 
     `given` has the names of the settings that the operator gave. The values do not show which
     settings were given, because a given value may be equal to the default.

@@ -1,6 +1,6 @@
-"""The forms of answers: JSON, the API's error shape, and a CDN's page. Also makes validators, and
-compares them with a conditional request (RFC 9110, section 13). Other modules decide which form is
-sent.
+"""The forms of answers: JSON, the API's error shape, and a CDN's page. This module also makes
+validators, and compares them with those of a conditional request (RFC 9110, section 13). Other
+modules decide which form is sent.
 
 The documented API sends no validators. The simulator can send them, because the API may do so one
 day.

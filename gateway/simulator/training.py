@@ -17,7 +17,7 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class TrainingType(StrEnum):
-    """A `BEHAVIORAL` training is always active, a `SCENARIO_SPECIFIC` training is matched by
+    """A `BEHAVIORAL` training is always active. A `SCENARIO_SPECIFIC` training is found by its
     meaning."""
 
     BEHAVIORAL = "BEHAVIORAL"

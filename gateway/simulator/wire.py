@@ -159,8 +159,8 @@ class _Dribbling:
 
 
 class _Cut:
-    """The framing of the whole body (its length, or chunks), but only half the body. Then the
-    connection ends. The client can see that the body is cut."""
+    """Sends half the body, with the length of the whole body, or in chunks without the last chunk.
+    Then closes the connection. The client can see that the body is cut."""
 
     def __init__(self, answer: Response, *, has_length: bool) -> None:
         self.status_code = answer.status_code
@@ -174,8 +174,8 @@ class _Cut:
 
 
 class _Unframed:
-    """Half the body without framing. Then the connection ends. The client cannot see that the body
-    is cut."""
+    """Sends half the body, without a length and without chunks. Then closes the connection. The
+    client cannot see that the body is cut."""
 
     def __init__(self, answer: Response) -> None:
         self.status_code = answer.status_code

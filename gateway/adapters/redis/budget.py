@@ -26,12 +26,13 @@ from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Lookin
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
 # A replica reports to Redis twice a second (`look`). If a replica has not reported for `_SILENCE`
-# seconds, it is allowed to spend its part of the limit without asking Redis. If it has not reported
-# for `_GONE` seconds and one stretch (see `RedisBudget`), it is forgotten.
+# seconds, its part of the limit is kept for it, because it may have lost Redis, and may spend this
+# part without asking. After `_GONE` seconds plus one stretch (see `RedisBudget`) without a report,
+# the replica is forgotten.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
-# If Redis' clock differs from the expected time by more than these seconds, and the round trips do
-# not explain the difference, the clock was set.
+# Redis' clock may differ from the expected time by the error of the round trips plus these seconds.
+# If it differs by more, the clock counts as set to another time.
 _STEADY: Final = 0.25
 # The most ages of calls in a reply. If there are more calls, each age stands for several calls.
 _MOST_TOLD: Final = MOST_KEPT
@@ -40,7 +41,8 @@ _MOST_TOLD: Final = MOST_KEPT
 @dataclass(frozen=True, slots=True)
 class BudgetReply:
     """The last reply about one scope. `word` is the outcome of `take`, for example `exhausted`.
-    `closed_until` is on the monotonic clock, `stamp` on Redis' clock."""
+    `closed_until` is on the monotonic clock. `stamp` is the time of a granted call, on Redis'
+    clock."""
 
     word: str
     wait: float
@@ -77,14 +79,14 @@ def seconds(micros: bytes) -> float:
 class RedisBudget:
     """Allows all replicas together at most `limit` calls in any `window` seconds.
 
-    A call counts for one *stretch*: the window and a margin, or a part of both if the limit is high
-    (`Stretch` in core/budget/window_log). If no replica knows the earlier calls, only a tenth of
-    the limit may be used at once, and further calls are granted at the mean rate until a stretch
-    has passed.
+    A call counts for one *stretch* (see `Stretch` in core/budget/window_log). A stretch is as long
+    as the window and a margin. If the limit is high, a stretch is only a part of this time, and has
+    the same part of the limit. If no replica knows the earlier calls, a tenth of the limit is free
+    at first. The rest is granted evenly, until a stretch has passed.
 
     limit            None: any number of calls
-    start_paced      False: if no replica knows earlier calls, they count as none
-    probe_patience   seconds for which other calls are refused while a gate's probe has no answer
+    start_paced      False: if no replica knows the earlier calls, the whole limit is free at first
+    probe_patience   for how many seconds a probe without an answer keeps other calls away
     rates            the scopes that have a rate of their own
     sweep_share      the largest part of a limit that the sweep may use, in (0, 1]
     name             identifies this replica
@@ -136,7 +138,8 @@ class RedisBudget:
         guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
-        """As SharedBudget.take. The stamp is Redis' time in microseconds."""
+        """As SharedBudget.take. The stamp of the charge is the time of the call on Redis' clock, in
+        microseconds."""
         rule = self._rule(scope)
         if known is None and rule[0] > 0:
             return None
@@ -181,7 +184,7 @@ class RedisBudget:
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
         """As SharedBudget.look. If Redis' clock was set to another time, Redis is told to forget
-        which calls were made."""
+        which calls were made, because the times of these calls are wrong now."""
         found = await self._ask_all(asked, [0] * len(asked))
         wrong = [
             known.life
@@ -334,9 +337,9 @@ class RedisBudget:
         return stretch.limit, micros(stretch.span), stretch.parts
 
     def _is_paced(self, scope: str) -> bool:
-        # Newcomers are credentials that the upstream has not accepted yet. Their common scope needs
-        # no pace, because each of their calls is also charged to the scope of the credential, which
-        # is paced.
+        # Newcomers are credentials that the upstream has not accepted yet. After a start, their
+        # common scope may use its limit at once, because each of their calls is also charged to the
+        # caller's own scope, which is paced.
         return self._start_paced and scope != NEWCOMERS
 
     def _shown(self, scope: str) -> tuple[int | None, float]:
@@ -363,8 +366,8 @@ def _closed(wait: float, is_probed: bool) -> GateClosed:
 
 
 def _alone(rule: tuple[int, int, int]) -> tuple[int, int]:
-    """After how many microseconds without a report a replica spends its part alone, and after how
-    many it is forgotten."""
+    """Two times since a replica's last report, in microseconds. After the first, the replica counts
+    as silent, so its part is kept for it. After the second, the replica is forgotten."""
     _, span, _ = rule
     return micros(_SILENCE), micros(_GONE) + span
 
@@ -378,8 +381,8 @@ def _reported(look: Looking) -> tuple[list[int], list[int]]:
     """The calls that a look reports: ages, and stamps on Redis' clock, in microseconds.
 
     After a loss of Redis' data, the replica also reports the stamps of all calls that it saw before
-    the loss. A stamp that several replicas report counts once. If Redis' clock was set, the stamps
-    do not apply any more: the replica reports only its own calls, by their ages."""
+    the loss. A stamp that several replicas report counts once. If Redis' clock was set to another
+    time, the stamps are wrong now. The replica then reports only its own calls, by their ages."""
     ages, earlier = list(map(micros, look.untold)), look.earlier
     if earlier is None or look.known is None or _was_set(earlier, look.known):
         return [*ages, *(micros(age) for age, _ in look.made)], []

@@ -28,10 +28,11 @@ from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Advanced, Compared, Turn
 
-# If no replica continues a sweep, its progress is stored for this time (ms).
+# If no replica continues a sweep, Redis forgets its progress after this time (ms).
 _KEEP: Final = 24 * 3600 * 1000
 
-# Changes with the format of the progress. A sweep whose progress has another format starts again.
+# Each format of the progress has a prefix of its own. If the stored progress has another prefix,
+# the sweep starts again.
 _SCHEMA: Final = b"1 "
 
 _encoder = msgspec.json.Encoder()
@@ -45,7 +46,7 @@ class RedisSweepLease:
     entropy       makes the token that marks this replica as the leader
     pause_after   for how many seconds a partition counts as read after a caller has read from it
     longest_keep  seconds; see RedisStore
-    lifetime      after this many seconds another replica replaces a leader that died
+    lifetime      after this many seconds another replica may replace a leader that died
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class RedisSweepLease:
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
         # The record of the trainings that were stored from the list is kept as long as a floor.
-        # Each page renews it.
+        # This time begins anew with each page.
         self._keep_filled = _floor_keep(longest_keep)
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
@@ -164,8 +165,8 @@ class RedisSweepLease:
 
     def _names(self, partition: str) -> tuple[str, str, str, str, str]:
         """The keys, all in one slot: the lead, the progress, the ids that this sweep met, the ids
-        that the last complete sweep met, and a key that exists while callers read from the
-        partition."""
+        that the last complete sweep met, and a key that exists if callers have read from the
+        partition lately."""
         stem = f"{self._prefix}:{{{partition}}}:s"
         return f"{stem}l", f"{stem}p", f"{stem}m", f"{stem}k", f"{stem}r"
 
@@ -199,7 +200,8 @@ def _read_advanced(reply: Sequence[Any]) -> Advanced | None:
 
 
 class RedisLists:
-    """ListStore on the floors and bodies of RedisStore. `longest_keep`: see RedisStore."""
+    """The `ListStore` that uses the floors and bodies of RedisStore. `longest_keep`: see
+    RedisStore."""
 
     def __init__(self, connection: Connection, prefix: str, *, longest_keep: float) -> None:
         self._connection = connection

@@ -77,7 +77,8 @@ ORDERS = (Right.INVALIDATE, Right.PURGE, Right.MODE)
 _MOST_CLIENTS = 10_000
 OTHER_CLIENTS = "other"
 
-# Upper bounds in seconds, inclusive. The objectives are 10 ms for hits and 1 s for all requests.
+# Upper bounds in seconds, inclusive. Two of them are the objectives: 10 ms for hits, and 1 s for
+# all requests.
 REQUEST_SECONDS = (
     *(50e-6, 100e-6, 250e-6, 500e-6, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -145,8 +146,9 @@ class Counters:
     """All numbers of this process that only grow, and a few that do not: the calls in flight, the
     time of the last success, and the greatest `Age` (seconds) of a stale answer."""
 
-    # Each function that `counting` returns has one list of `_hits`, so that a hit need not look it
-    # up. The property `requests` adds these counts to `_requests`.
+    # `_hits` has lists of one count each. A function that `counting` returns holds its list, so
+    # that a hit needs no look-up in a table. The property `requests` has the sums of `_requests`
+    # and `_hits`.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
@@ -235,8 +237,8 @@ class Counters:
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
         """A function that counts a hit with this outcome, tier and status each time it is called.
 
-        It has the same effect as `count_request` and `count_client`. It is faster, because the
-        counts of the outcome are looked up only here, and not for each hit.
+        The function has the same effect as `count_request` and `count_client`. It is faster,
+        because `counting` looks up the counts of the outcome once, and not for each hit.
         """
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age

@@ -22,20 +22,23 @@ _OWN_ID: Final = re.compile(rb'"id"\s*:\s*"(%b)"' % ID.encode())
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The trainings whose stored responses are outdated after a write. `versions` has the new
-    version that the answer's body states, if it states one."""
+    """The trainings whose stored responses are outdated after a write. If the answer's body is a
+    training, `versions` has its id and its new version, unless this version is far in the
+    future."""
 
     training_ids: tuple[str, ...]
     versions: tuple[tuple[str, Instant], ...] = ()
 
 
 def is_success(reply: Reply) -> bool:
-    """Whether the answer is no error. If so, stored responses are outdated (RFC 9111, 4.4)."""
+    """Whether the write succeeded (2xx or 3xx). Stored responses are then outdated (RFC 9111,
+    4.4)."""
     return 200 <= reply.status < 400
 
 
 def written(target: str | None, reply: Reply, base_url: str, now: float) -> Written:
-    """The trainings that a successful write of `target` (None: of the collection) made outdated.
+    """The trainings that a successful write made outdated. `target` is the id of the training that
+    was written to (None: the collection was written to).
 
     These are the target, the trainings in `Location` and `Content-Location` (only with the origin
     of `base_url`), and the training in the body. A version that is far ahead of `now` is ignored.
@@ -50,7 +53,8 @@ def written(target: str | None, reply: Reply, base_url: str, now: float) -> Writ
 
 
 def _located(headers: Headers, base_url: str) -> list[str]:
-    """Ids of the trainings that the answer's fields name, at the same origin (RFC 9111, 4.4)."""
+    """The ids of the trainings that `Location` and `Content-Location` name. A URL of another origin
+    is ignored (RFC 9111, 4.4)."""
     base = base_url.rstrip("/") + "/training/"
     found = []
     for name, value in headers:

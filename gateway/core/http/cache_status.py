@@ -31,8 +31,8 @@ HITS = {detail: Handling(detail) for detail in Detail}
 
 
 def cache_status(handling: Handling, ttl: float | None) -> bytes:
-    """The field's value. `ttl` is in seconds, and negative for a stale response. If it is None, the
-    value has no `ttl`."""
+    """The field's value. `ttl` is in seconds, and negative for a stale response. If `ttl` is None,
+    the field has no parameter `ttl`."""
     parts = ["gateway"]
     if handling.forward is None:
         parts.append("hit")

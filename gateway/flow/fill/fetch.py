@@ -282,8 +282,8 @@ def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReas
 
 def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
     """The reason to back off from the key although an answer came. An answer that the store refused
-    as older or as far in the future is always a reason, another fruitless answer only after a
-    refresh. None if there is no reason."""
+    as older or as far in the future is always a reason. Another fruitless answer (see `fruitless`)
+    is a reason only if the fetch was a refresh. None if there is no reason."""
     vain = fruitless(landed)
     is_doubted = isinstance(vain, VersionDoubted)
     return vain if is_doubted or want.purpose is Purpose.REFRESH else None
@@ -291,8 +291,8 @@ def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
 
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
     """The error that describes a fruitless answer. An answer is fruitless if the store refused it
-    as older or as far in the future, or if it is for this caller alone, and not a 401 or 403 (which
-    remove stored responses). None for any other answer."""
+    as older or as far in the future. An answer for this caller alone is fruitless too, except a 401
+    or 403, which removes stored responses. None for any other answer."""
     if isinstance(landed, Filled):
         what = _DOUBTED.get(landed.verdict)
         if what is None:

@@ -13,7 +13,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-# Seconds that the peer has for reading the last response. The connection is aborted after them.
+# Seconds that the peer has for reading the last response. After this time the connection is
+# aborted.
 _LINGER: Final = 2.0
 
 
@@ -48,7 +49,8 @@ class LingeringClose(asyncio.Transport):
 
     def close(self) -> None:
         """Close the gateway's direction, or the whole connection if the peer has closed its own.
-        With TLS, asyncio can only close both: it sends `close_notify`, and waits for the peer's."""
+        With TLS, asyncio can only close both directions: it sends `close_notify`, and waits for the
+        `close_notify` of the peer."""
         self.linger()
         if self.peer_has_ended or not self._transport.can_write_eof():
             self._transport.close()

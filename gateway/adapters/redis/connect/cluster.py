@@ -27,7 +27,7 @@ from gateway.ports import Clock, Observer
 SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
 
 # The slots are divided into regions, each with this many slots. A node usually holds long runs of
-# slots, so most regions lie on one node.
+# slots, so the slots of one region are usually all on the same node.
 _REGION: Final = 256
 
 # The holder of each slot; None if no node holds it.
@@ -61,9 +61,9 @@ def tag_of(first: int, last: int) -> str:
 
 @cache
 def regions() -> tuple[str, ...]:
-    """A hash tag for each region, in the order of the slots. A record that is read together with
-    every key has a copy in each region (for example the share of a partition). The tags stay the
-    same when slots move to other nodes."""
+    """A hash tag for each region, in the order of the slots. Some records (for example the share
+    record of a partition) are read together with every key. Such a record has a copy in each
+    region. The tags stay the same when slots move to other nodes."""
     return tuple(tag_of(first, first + _REGION - 1) for first in range(0, SLOTS, _REGION))
 
 
@@ -357,8 +357,8 @@ class Cluster:
         return True
 
     async def _forget(self, masters: dict[Place, Any]) -> None:
-        """Forget the nodes that hold no slot, except those that the URL names, and close their
-        connections."""
+        """Forget the nodes that hold no slot, and close the connections to these nodes. Nodes that
+        the URL names are kept."""
         gone = self._members.keys() - masters.keys() - set(self._route.seeds)
         self._skews = {place: self._skews.get(place, 0.0) for place in masters}
         await _all_at_once(self._members.pop(place).close() for place in gone)

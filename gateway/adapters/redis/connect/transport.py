@@ -31,7 +31,8 @@ _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 # The driver gets no timeouts, because callers have one Deadline for connecting, writing and reading
 # together. If a command is cancelled, its connection is closed, so that a late reply is dropped.
-# RESP2 and no `driver_info` save the round trips of a new connection for HELLO and CLIENT SETINFO.
+# With RESP2 and without `driver_info`, a new connection needs no round trips for HELLO and CLIENT
+# SETINFO.
 _OURS: dict[str, Any] = {
     "socket_timeout": None,
     "socket_connect_timeout": None,
@@ -223,9 +224,9 @@ def why(fault: Exception) -> str:
     """The reason as text for an operator. If a connection failed, the text has the address and the
     message of the operating system.
 
-    Only the texts of OSError and of the driver's ConnectionError are used. (The driver's errors
-    about credentials are ConnectionErrors too.) The text of another error may quote the command
-    that was sent, with its data.
+    Only the texts of OSError and of the driver's ConnectionError are used. (The text about wrong
+    credentials is used too, because the driver raises a ConnectionError for them.) The text of
+    another error may quote the command that was sent, with its data.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
