@@ -246,10 +246,10 @@ async def test_a_call_that_is_granted_for_later_is_no_word_of_its_replica(
     assert known(one).silent == 1
 
 
-async def test_what_is_kept_for_a_silent_one_is_not_divided_again(
+async def test_what_becomes_free_is_divided_with_a_silent_one_too(
     replicas: list[Shares], any_redis_url: str
 ) -> None:
-    """What both have spent becomes free for the other one up to its half alone."""
+    """The silent one may be back by then, and knows of the same calls."""
     spent = await count_granted(replicas[1], 10)
     await see(replicas)
     spent += await count_granted(replicas[0], 5)
@@ -259,7 +259,7 @@ async def test_what_is_kept_for_a_silent_one_is_not_divided_again(
     past, parts = replicas[0]._past(replicas[0]._account(SCOPE))
 
     assert past is not None
-    assert (past.limit, len(past.times), parts) == (LIMIT // 2, spent, 1)
+    assert (past.limit, len(past.times), parts) == (LIMIT, spent, 2)
 
 
 @pytest.mark.parametrize(("seconds", "is_passing"), [(0.0, False), (2.0, True), (5.0, False)])

@@ -140,7 +140,9 @@ class SwitchedBudget:
         self._expected = 0
         self._since = -math.inf
         self._seen: dict[str, float] = {}
-        self._claims: dict[str, int] = {}
+        # The claim of each replica, and the time of the look whose reply had it. The reply may be
+        # lost, so this is the larger of the old and the new claim until the replica has seen it.
+        self._claims: dict[str, tuple[float, int]] = {}
         self._parts: dict[str, int] = {}
 
     def is_there(self, _scope: str) -> bool:
@@ -173,17 +175,22 @@ class SwitchedBudget:
             self._seen[name] = max(known.at, self._seen.get(name, 0.0))
             if len(self._seen) < self._expected and now < self._since + view.window:
                 raise GateClosed("forgotten", retry_after=1.0, is_probed=True)
-            if 0 < self._kept(view.limit, name) >= (view.available or 0):
+            told, claim = self._claims.get(name, (-math.inf, 0))
+            unseen = claim if told != known.at else 0
+            kept = min(view.limit - 1, self._kept(view.limit, name) + unseen)
+            if 0 < kept >= (view.available or 0):
                 raise BudgetExhausted.of(view.limit, view.window, retry_after=1.0)
         charge = await self._budget.take(scope, purpose, guessed=guessed, patience=patience)
-        self._claims[name] = max(0, self._claims.get(name, 0) - 1)
+        told, claim = self._claims.get(name, (-math.inf, 0))
+        if known is not None and told == known.at:
+            self._claims[name] = told, max(0, claim - 1)
         return charge
 
     def _kept(self, limit: int, name: str) -> int:
         silent = self._silent(name)
         heard = [each for each in self._seen if each != name and each not in silent]
         kept = self._kept_for(silent, limit)
-        return min(limit - 1, kept + sum(self._claims.get(each, 0) for each in heard))
+        return min(limit - 1, kept + sum(self._claims[each][1] for each in heard))
 
     def _kept_for(self, silent: Sequence[str], limit: int) -> int:
         equal = limit // max(1, len(self._seen))
@@ -217,10 +224,14 @@ class SwitchedBudget:
             heard = [each for each in self._parts if each != name and each not in unheard]
             others = sum(self._parts[each] for each in heard) + self._kept_for(unheard, limit)
             part = max(0, min(limit // len(self._seen), limit - others))
-            self._parts[name] = max(part, look.known.part)
+            told, has = self._claims.get(name, (-math.inf, 0))
+            had = self._parts.get(name, 0)
+            if told == look.known.at:
+                has = had = 0
+            self._parts[name] = max(part, look.known.part, had)
             free = max(0, log.available(now) - self._kept(log.limit(now), name))
             claim = min(free, log.available(now) // (2 * len(self._seen)), part)
-            self._claims[name] = claim
+            self._claims[name] = now, max(claim, look.claim, has)
         elif look.known is not None:
             self._expected = max(self._expected, look.known.replicas)
         ages = [now - at for at in log.times if at > now - log._window]

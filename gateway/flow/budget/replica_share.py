@@ -247,9 +247,9 @@ class Shares:
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
         """The arguments of `OwnBudget.stand_in`: a limit with the calls that were spent from it,
-        and the number of replicas that divide this limit. Silent replicas and their parts are left
-        out, because these parts are kept for them. If this replica has no part yet, limit and calls
-        are unknown (None), and all replicas count."""
+        and the number of replicas that divide this limit. Silent replicas count too, because a
+        silent replica may be back by now, and may have got more than its part from Redis. If this
+        replica has no part yet, limit and calls are unknown (None)."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:  # no part yet, as at a start without Redis
@@ -267,10 +267,9 @@ class Shares:
             if each.life != known.life or (is_alone and each.at >= known.at)
         ]
         until = None if is_alone else known.at + self._shared.silence
-        heard = max(1, replicas - known.silent)
         share = min(known.share, max(1, known.limit // replicas))
         own = [each.at for each in account.sent]
-        return Past(heard * share, times, until, account.claim, own), heard
+        return Past(replicas * share, times, until, account.claim, own), replicas
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Budget.enter. None if the call was paid from a share, or if Redis does not confirm the

@@ -299,10 +299,23 @@ UNSEEN = [
 ]
 
 
+# The third and the first see a replica as silent that spends from Redis a moment later, and more
+# than its part. Then calls become free that all three know.
+RETURNED = [
+    (0, Way.UP, False, 4, 45.0),
+    (2, Way.UP, False, 1, 0.0),
+    (0, Way.UP, False, 2, 0.0),
+    (1, Way.UP, False, 5, 20.0),
+    (0, Way.DOWN, False, 2, 0.0),
+    (2, Way.DOWN, False, 4, 0.0),
+]
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from([LIMIT, 20]), st.lists(events, max_size=60))
 @example(LIMIT, SILENT)
 @example(LIMIT, UNSEEN)
+@example(LIMIT, RETURNED)
 def test_the_limit_holds_however_redis_answers(limit: int, happened: list[tuple[Any, ...]]) -> None:
     """Some replicas hear it now and then, and look or not between calls."""
 
@@ -323,6 +336,49 @@ def test_the_limit_holds_however_redis_answers(limit: int, happened: list[tuple[
     for each in three.replicas:
         account = shares_of(each)._account(SCOPE)
         assert account.lives == Counter(sent.life for sent in account.sent)
+
+
+rounds = st.tuples(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.sampled_from([Way.UP, Way.UP, Way.UP, Way.DOWN, Way.MUTE]),
+            st.booleans(),
+            st.sampled_from([1, 2, 3, 4, 5, 6, 12]),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from([0.5, 1.4, 2.0, 10.0, 20.0, 45.0, 59.0]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([9, LIMIT, 20]), st.lists(rounds, min_size=1, max_size=4), st.booleans())
+def test_the_limit_holds_when_all_lose_redis(
+    limit: int, before: list[tuple[list[Any], float]], lasts: bool
+) -> None:
+    """Whatever each of them knew: then each spends all that it may."""
+
+    async def live() -> Three:
+        three = await begun(limit)
+        ways = [spoil(three, each) for each in three.replicas]
+        for spent, pause in before:
+            for number, way, looks, most in spent:
+                ways[number].append(way)
+                if looks:
+                    await shares_of(three.replicas[number]).look_at_all()
+                await three.spend(three.replicas[number], most)
+            three.clock.advance(pause)
+        three.redis.switch.is_up = False
+        for pause in (16.0, 30.0, WINDOW) if lasts else (0.0,):
+            await three.spend_all()
+            three.clock.advance(pause)
+        return three
+
+    three = asyncio.run(live())
+
+    assert not three.calls or three.fullest <= limit
 
 
 class Counted(deque[Any]):
