@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
@@ -163,15 +163,22 @@ class Admin:
         """The response to a GET of /status, and its members. Exits if a member that the commands
         read is missing."""
         answer = self.get("/status", {})
-        try:
-            words = answer.json()
-        except ValueError:
+        words = _members(answer)
+        if not words:
             self.is_something_else(answer.status_code)
-        if not isinstance(words, dict) or not words.keys() >= _STATUS:
+        if not words.keys() >= _STATUS:
             lacks = "its /status lacks time, findings or mode_order"
             whose = "the gateway is of version 0.1.0 or earlier, or this is no gateway"
             complain([f"{self.address}: {lacks}: {whose}"], FAILED)
         return answer, words
+
+    def members(self, answer: httpx.Response, needed: Set[str]) -> dict[str, Any]:
+        """The members of a JSON object. Exits if the response is none, or lacks one of `needed`,
+        because then it does not come from an admin plane."""
+        words = _members(answer)
+        if not words.keys() >= needed:
+            self.is_something_else(answer.status_code)
+        return words
 
     def order(self, path: str, words: Mapping[str, object]) -> httpx.Response:
         """The response to an order."""
@@ -240,7 +247,7 @@ class Admin:
 
     def _judged(self, answer: httpx.Response) -> httpx.Response:
         kind = answer.headers.get("content-type", "")
-        problem = answer.json() if kind.startswith("application/problem+json") else {}
+        problem = _members(answer) if kind.startswith("application/problem+json") else {}
         said = problem.get("detail") or problem.get("title")
         if answer.status_code == 401 and "admin.token" not in str(said):
             said = (
@@ -253,6 +260,15 @@ class Admin:
         if not answer.is_success or not kind.startswith("application/json"):
             self.is_something_else(answer.status_code)
         return answer
+
+
+def _members(answer: httpx.Response) -> dict[str, Any]:
+    """The members of the JSON object in the response. Empty if it has no JSON object."""
+    try:
+        words = answer.json()
+    except ValueError:
+        return {}
+    return words if isinstance(words, dict) else {}
 
 
 def _why_unconnected(error: httpx.ConnectError) -> str:

@@ -54,10 +54,10 @@ def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool
     """
     query = {} if partition is None else {"partition": partition}
     answer = plane.get(f"/explain/{quote(training_id, safe='')}", query)
+    words = plane.members(answer, {"l1", "l2"})
     if as_json:
         click.echo(answer.text)
         return
-    words = answer.json()
     told = words.pop("time", None)  # a gateway of version 0.1.0 does not send it
     now = time.time() if told is None else seconds_of(told)
     click.echo(f"{training_id}: {in_short(words)}\n")

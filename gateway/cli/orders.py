@@ -139,7 +139,7 @@ def set_mode(mode: str | None, plane: Admin, as_json: bool) -> None:
         said = mode_words(words, seconds_of(words["time"]))
         current = str(words["mode"])
     else:
-        told = plane.order("/mode", {"mode": mode}).json()
+        told = plane.members(plane.order("/mode", {"mode": mode}), {"mode"})
         said, current = f"{mode}, from now on", mode
     if as_json:
         import json  # noqa: PLC0415 -- a help text does not need it

@@ -59,6 +59,7 @@ class Plane:
         self.asked: list[tuple[str, str, bytes]] = []
         self.title = "Training Gateway, for operators"
         self.body: bytes | None = None
+        self.code, self.json_type = 200, "application/json"
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """A gateway's own words, or those of its callers' port."""
@@ -69,11 +70,12 @@ class Plane:
             problem = {"title": "There is nothing at this path", "detail": "here is /training/{id}"}
             kind = {"content-type": "application/problem+json"}
             return httpx.Response(404, content=json.dumps(problem), headers=kind)
+        if self.body is not None:
+            return httpx.Response(
+                self.code, content=self.body, headers={"content-type": self.json_type}
+            )
         if request.url.path == "/mode":
             return httpx.Response(200, json=json.loads(request.content))
-        if self.body is not None:
-            json_type = {"content-type": "application/json"}
-            return httpx.Response(200, content=self.body, headers=json_type)
         return httpx.Response(200, json=self.status)
 
 
@@ -253,13 +255,19 @@ def test_a_status_of_an_earlier_release_or_another_server_is_named_as_such(
     )
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("mode",)])
-@pytest.mark.parametrize("body", [b"[]", b'"ok"', b"{}", b"{"])
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("mode",), ("mode", "frozen"), ("explain", "a"), ("explain", "a", "--json")],
+)
+@pytest.mark.parametrize("body", [b"[]", b'"ok"', b"{}", b"{", b"\xff"])
+@pytest.mark.parametrize(
+    ("code", "json_type"), [(200, "application/json"), (500, "application/problem+json")]
+)
 def test_the_json_of_another_server_is_no_traceback(
-    plane: Plane, arguments: tuple[str, ...], body: bytes
+    plane: Plane, arguments: tuple[str, ...], body: bytes, code: int, json_type: str
 ) -> None:
-    """Whatever it is."""
-    plane.body = body
+    """Whatever it is, also as a problem."""
+    plane.body, plane.code, plane.json_type = body, code, json_type
 
     result = run(*arguments)
 
