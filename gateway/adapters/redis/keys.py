@@ -59,8 +59,9 @@ class Names:
         return f"{self.prefix}:{{{training_id}}}:i"
 
     def mark(self, tag: str) -> str:
-        """A key on the node that has the keys with this hash tag. The gateway writes it, and counts
-        the replicas of Redis that get it, because these have all earlier writes too."""
+        """A key on the node that has the keys with this hash tag. The gateway writes this key to
+        learn how many replicas of Redis have all earlier writes: a replica that has got this write
+        has got the earlier writes too."""
         return f"{self.prefix}:{{{tag}}}:mark"
 
     def floors(self, partition: str | None) -> str:

@@ -285,8 +285,9 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last event, -inf if it is not known. If the floor or the share is lost, a
-    response that was confirmed before this time may be one that the event ruled out."""
+    """The time of the last event, -inf if it is not known. The serial of the event is this time in
+    microseconds. If the floor or the share is lost, nobody knows which responses the event ruled
+    out. Then all responses that were confirmed before this time are in doubt."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 

@@ -34,7 +34,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
     `exchange`.
 
     connect_timeout  seconds for DNS and the TCP connection, and as many again for TLS
-    kept             the most idle connections that stay open
+    kept             how many idle connections may stay open
     kept_seconds     for how long each of them stays open
 
     The module `client` limits how many requests run at once.

@@ -88,8 +88,9 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """How far back the confirmations by the sweeps go. `oldest`: the time of the oldest
-    confirmation that still counts (see `Progress.oldest`). `seconds`: the staleness bound."""
+    """Tells which entries the sweeps have not confirmed in time. `oldest`: all trainings on the
+    list were confirmed at this time or later (see `Progress.oldest`). `seconds`: the staleness
+    bound."""
 
     oldest: float
     seconds: float
@@ -97,8 +98,8 @@ class Horizon:
     def has_passed(self, entry: Entry, now: float) -> bool:
         """Whether the entry is older than the bound, and the sweeps did not confirm it. False for
         entries whose freshness lifetime is within the bound."""
-        # The age is subtracted, because the `Age` of each page was subtracted from the times in
-        # `oldest` too.
+        # `initial_age` is subtracted, because the `Age` of each page was subtracted from the time
+        # of its confirmation too.
         confirmed = entry.confirmed_at - entry.initial_age
         if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:
             return False

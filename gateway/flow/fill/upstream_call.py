@@ -150,9 +150,9 @@ class Outbound:
             raise
 
     def _is_late(self, scope: str, paid_at: float) -> bool:
-        """Whether the call has waited for a connection for more than a quarter of `transit`. If so,
-        its charge is so old that it could leave the gateway's window while the upstream still
-        counts the call."""
+        """Whether the call has waited for a connection for more than a quarter of `transit` (the
+        margin for the way to the upstream). If so, its charge is so old that it could leave the
+        gateway's window while the upstream still counts the call."""
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
@@ -187,8 +187,8 @@ class Outbound:
             case UpstreamRefused() | InvalidPayload():
                 await self.answered(scope)  # an unusable answer, but no failure for the breaker
             case UpstreamError():
-                self._record_failure()  # the answer was no 429, so the gate may open
-                await self._open_gate(scope)
+                self._record_failure()
+                await self._open_gate(scope)  # the answer was no 429
             case _ if not _says_nothing(failure):
                 self._record_failure()
 

@@ -156,8 +156,8 @@ class Filling:
         self, items: list[Item], reply: Reply, asked: tuple[float, float], likeness: Likeness
     ) -> tuple[set[str], Likeness]:
         """Store the items whose stored responses are outdated or missing. Returns the ids of the
-        stored items, and the new likeness. `asked`: when the page was asked for (shared clock,
-        monotonic time)."""
+        stored items, and the new likeness (see Likeness). `asked`: when the page was asked for
+        (shared clock, monotonic time)."""
         filled: list[Item] = []
         # A check is under way, or a check that ended during this page found a difference.
         is_in_doubt = self._checking or self._differed
@@ -296,8 +296,9 @@ class Filling:
 
 
 async def give_way() -> None:
-    """Let the event loop answer requests of callers before the next piece of a page. One turn is
-    not enough: requests that come during it would wait for the next piece."""
+    """Let the event loop answer requests of callers before the next piece of a page. One turn of
+    the loop is not enough, because requests that arrive during this turn would have to wait until
+    the next piece is done."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 

@@ -100,9 +100,9 @@ def _is_of_another_site(request: Request) -> bool:
 
 
 def _is_of_a_page(request: Request) -> bool:
-    """Whether a browser sent the request for a page. With DNS rebinding, a page of another site has
-    the same `Origin` and `Host` as a page of this site. In the mode `open` that other page would
-    need no credential to write."""
+    """Whether the request comes from a browser, so a page may be behind it. With DNS rebinding, a
+    page of another site has the same `Origin` and `Host` as a page of this site. In the mode `open`
+    that other page would need no credential to write."""
     return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
