@@ -33,8 +33,9 @@ _BACKLOG = 4_096
 # uvicorn calls `Server.on_tick` ten times a second.
 _TICKS = 10
 _TICK = 0.1
-# When a server shuts down, an idle connection stays open for half a second, and a new connection
-# without any request yet for two seconds. Otherwise requests that are on their way would be lost.
+# When a server shuts down, an idle connection stays open for half a second. A new connection stays
+# open for two seconds if it has had no request yet. Otherwise requests that are on their way would
+# be lost.
 _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
@@ -64,7 +65,7 @@ class Addresses:
 
 
 class Server(uvicorn.Server):
-    """The server of one plane. No signal ends it: `run` decides when it ends.
+    """The server of one plane. No signal ends it: the module `app/run` decides when it ends.
 
     answering  set once the server accepts connections
     looked_at  the loop's time of the last check of the connections
@@ -194,7 +195,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle no signals here: a signal has to end both servers, so `run` handles it."""
+        """Handle no signals here: a signal has to end both servers, so `app/run` handles it."""
         yield
 
 

@@ -1,5 +1,6 @@
-"""The data of the live page's stream. Its first message has all rows and events, each later message
-only the new ones. Every message has the present state.
+"""The data of the live page's stream. The first message has all events and all rows of the history
+(a row has the figures of some seconds). Each later message has only the new ones. Every message has
+the present state.
 
 Once a second, the present values are read for each watcher (an open live page).
 """

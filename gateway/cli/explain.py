@@ -29,7 +29,7 @@ _MOMENTS = {"time", "since", "confirmed_at", "updated_at"}
 _PLANS = {
     "serve": "The next request gets it.",
     "serve-and-refresh": "The next request gets it, and it is refreshed in the background.",
-    "wait-softly": "The next request calls the API, and gets it if the call fails or takes long.",
+    "wait-softly": "The next request calls the API. If that fails or takes long, it gets this one.",
     "fetch": "The next request calls the API first.",
 }
 

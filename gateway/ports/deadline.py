@@ -25,8 +25,9 @@ class Deadline:
     """`async with Deadline(seconds):` raises TimeoutError when the block takes longer.
 
     It is like `asyncio.timeout`, but consists of a fixed number of steps. A step that ends late
-    counts as one step. So a stall of any length shortens the time of the other side by one and a
-    half steps at most. The number of steps is fixed, so stalls cannot postpone the end for ever.
+    because of a stall counts as one step, however long the stall was. So a stall takes one and a
+    half steps at most from the time that the other side has for its answer. The number of steps is
+    fixed, so stalls cannot postpone the end for ever.
     """
 
     __slots__ = ("_due", "_handle", "_left", "_loop", "_step", "_timeout")

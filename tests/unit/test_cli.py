@@ -218,8 +218,8 @@ HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "below_floor": F
         ),
         (
             {"l1": HELD | {"age": 400.0, "plan": "wait-softly"}},
-            "stored, stale for 6 min 12 s. The next request calls the API, and gets it if the "
-            "call fails or takes long.",
+            "stored, stale for 6 min 12 s. The next request calls the API. If that fails or takes "
+            "long, it gets this one.",
         ),
         (
             {"l1": HELD | {"status": 404, "age": 29.0, "plan": "fetch"}},

@@ -40,8 +40,9 @@ class Orders:
             self.bound = Instant(max(updated_at, self.bound or updated_at))
 
     def add_soft(self, updated_at: int | None) -> None:
-        """Add a soft order for versions below `updated_at`. None (all versions): nothing is noted,
-        because an entry without a floor may only be used for rescue anyway."""
+        """Add a soft order for versions below `updated_at`. If it is None (all versions), nothing
+        is noted here. The order changes the floors that exist, and a key without a floor has no
+        entry."""
         if updated_at is not None:
             self.soft_bound = Instant(max(updated_at, self.soft_bound or updated_at))
 
@@ -270,7 +271,8 @@ class Record(Known):
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out versions below the bound, and negative answers of fetches that began before
-        `now`. Nothing changes if neither the floor nor the stored version is below the bound."""
+        `now`. Nothing changes if the accepted version is not below the bound. (The accepted version
+        is `raised_from` if a soft order has raised the floor above it.)"""
         if before(self.raised_from or self.updated_at, bound):
             self.updated_at = max(bound, self.updated_at or bound)
             self.last, self.digest, self.raised_from = Last.NONE, "", None

@@ -5,8 +5,9 @@ No I/O: Redis is asked elsewhere. Reading gives the state of the key, or the res
 The record of a version floor has three parts:
 
 floor     always there; of fixed length
-page      times from a page of the list that confirmed the body after the answer; of fixed length
-answer    status, header fields and times of the last answer that confirmed the body
+page      times from the page of the list that confirmed the body last, if that was later than
+          the answer below; of fixed length
+answer    status, header fields and times of the last single answer that confirmed the body
 
 Lua copies the answer without reading it. When Lua drops the digest of the body, Lua drops page and
 answer too. If a soft order or the list raised the floor above the version of the stored body, the
@@ -46,9 +47,9 @@ from gateway.ports import Found, Standing
 # Goes up when the form of the answer changes. Bytes with another schema count as unknown.
 SCHEMA = 1
 
-# The most bytes of the answer, because a floor lives long and is read often. If more are needed,
-# the answer is left out. A replica whose entry in L1 was confirmed before the answer then has to
-# read the body from Redis.
+# The part `answer` may have this many bytes. There is a limit, because a floor lives long and is
+# read often. A larger answer is left out of the record. Then a replica cannot renew an older entry
+# in its L1 from the record, and has to read the body from Redis.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 

@@ -44,7 +44,8 @@ class RedisSweepLease:
     have come, and which ids they met.
 
     entropy       makes the token that marks this replica as the leader
-    pause_after   for how many seconds a partition counts as read after a caller has read from it
+    pause_after   the sweep of a partition pauses when no caller has read from the partition for
+                  this many seconds
     longest_keep  seconds; see RedisStore
     lifetime      after this many seconds another replica may replace a leader that died
     """
@@ -212,7 +213,7 @@ class RedisLists:
         self._take_back = Script.load("sweep", "take_back", needs=["floor"])
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Compare the items with the floors, in one round trip for each node. See `compare` in
+        """Compare the items with the floors, in few round trips for each node. See `compare` in
         sweep.lua.
 
         The script compares times on the clock of the node that has the training.

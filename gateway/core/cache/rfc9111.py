@@ -1,6 +1,6 @@
 """The rules of `freshness.source = "origin"`: the upstream's header fields decide (RFC 9111, 5861,
-9213). The settings apply only where these fields say nothing, and a lifetime cannot be estimated
-from them either.
+9213). If they state no lifetime, it is estimated from `Last-Modified`. The settings apply only
+where that is not possible either.
 
 The first functions read a reply: may it be stored, how long is it fresh, and how long may it be
 used when it is stale? `is_shared` says whether several callers use one partition (a part of the
@@ -271,8 +271,8 @@ class ByOrigin:
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """The header lines, with the upstream's caching fields. If there are none, a
-        `Cache-Control` states the entry's lifetime."""
+        """The header lines, with the upstream's caching fields. If neither `Cache-Control` nor
+        `Expires` is among them, a `Cache-Control` states the entry's lifetime."""
         return head_of_fields(self._fields(entry), entry)
 
     def _fields(self, entry: Entry) -> Headers:

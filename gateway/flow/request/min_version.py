@@ -76,10 +76,11 @@ class Reaching:
 
     async def get(self, ask: Ask, answering: Answering) -> Answer:
         """The answer of `answering`, if no version is needed, or if the stored response may be
-        served as current and its version is late enough. Otherwise the answer of a fetch.
+        served as current and its version is late enough. Otherwise the answer of a fetch, or one
+        that stands in for it (see `Serving.stand_in`).
 
-        Raises VersionNotReached, and the errors of a fetch. A stored version that is too old is not
-        served in place of such an error.
+        Raises VersionNotReached, OnlyIfCached, and the errors of a fetch. A stored version that is
+        too old is not served in place of such an error.
         """
         wanted = ask.at_least
         if wanted is None:

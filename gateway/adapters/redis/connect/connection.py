@@ -63,7 +63,7 @@ class Connection:
         """Raises ValueError for a bad URL.
 
         timeout       seconds for a whole operation
-        on_time       gets the shared clock's time and the length of the round trip (in seconds)
+        on_time       gets the time of Redis' clock and the length of the round trip (in seconds)
         prefix        a look tries to write a key that begins with this text
         look_every    seconds between two looks of the watch
         """
@@ -186,8 +186,8 @@ class Connection:
         read: Callable[[list[Any]], T],
     ) -> T:
         """Run a script, and return the result of `read` for its reply. The reply begins with Redis'
-        time, but `read` gets only the rest. The scripts of one turn of the event loop share one
-        round trip to each node, except large scripts (`ScriptRun.is_large`)."""
+        time, but `read` gets only the rest. The scripts of one turn of the event loop share round
+        trips to each node, except large scripts (`ScriptRun.is_large`)."""
         run = ScriptRun(operation, script, keys, arguments)
         if run.is_large or not self.serves(run.at):
             return await self._run_alone(run, read)
