@@ -33,6 +33,8 @@ _LARGEST = 1024 * 1024
 _LONGEST_LINE = 16 * 1024
 # Seconds. On an idle machine a file of the largest size takes 0.2 s.
 _PATIENCE = 10.0
+# Looks. A process that fails each time must not be started at each look.
+_RETRY_AFTER = 20
 
 G = TypeVar("G")
 Secret = str | Unreadable
@@ -50,7 +52,9 @@ class RereadFile(Generic[G]):
 
     Each look reads all files whole, and compares their texts. So changes are also found on network
     drives, and if Kubernetes replaces links. The text is parsed only after a change, because each
-    parse starts a process, and two processes a second would use a good part of a core.
+    parse starts a process, and a process for every look would use a good part of a core. If the
+    process failed or took too long, the cause may be the machine and not the text. The same text is
+    then parsed again at each 20th look, until a parse gives a result.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -61,10 +65,14 @@ class RereadFile(Generic[G]):
         self._text: str | None = None
         self._secrets: list[tuple[object, Secret]] = []
         self._found: G | SettingsFault | None = None
+        self._looks = 0
+        self._retry_at: int | None = None
 
     def look(self) -> G | SettingsFault:
         """The content of the file, or its faults. While the file is readable, and neither the file
-        nor its secrets change, each call returns the same object."""
+        nor its secrets change, each call returns the same object, unless the text is parsed again
+        after a failure that may pass."""
+        self._looks += 1
         try:
             text = read_text(self._path, _LARGEST, again=True)
         except Unreadable as why:
@@ -72,7 +80,8 @@ class RereadFile(Generic[G]):
             self._found = None
             return self._faulty(f"{why.problem}{tried}")
         changed = any(self._read(path) != read for path, read in self._secrets)
-        if self._found is None or text != self._text or changed:
+        retried = self._looks == self._retry_at
+        if self._found is None or text != self._text or changed or retried:
             self._text = text
             self._found = self._parsed(text)
         return self._found
@@ -86,11 +95,14 @@ class RereadFile(Generic[G]):
 
     def _parsed(self, text: str) -> G | SettingsFault:
         self._secrets = []
+        self._retry_at = None
         try:
             if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
                 raise Unreadable("has a line that is too long")
             return self._parse(parse_toml(text, _PATIENCE), self._read_and_keep)
         except Unreadable as why:
+            if isinstance(why, ParseFailed):
+                self._retry_at = self._looks + _RETRY_AFTER
             return self._faulty(why.problem)
         except SettingsFault as fault:
             return fault
@@ -133,11 +145,15 @@ sys.stdout.write(answer)
 _PLACE = re.compile(r" \(at [a-z0-9 ,]+\)")
 
 
+class ParseFailed(Unreadable):
+    """The process that parses a text failed or took too long. Another try may succeed."""
+
+
 def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
     """The tables of the text.
 
-    Raises Unreadable if the text is not valid, or if parsing takes more than `seconds`. The error's
-    message fits behind "a file that", and quotes nothing of the text.
+    Raises Unreadable if the text is not valid, and ParseFailed if the process failed or took more
+    than `seconds`. The error's message fits behind "a file that", and quotes nothing of the text.
     """
     try:
         child = subprocess.run(
@@ -150,9 +166,9 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
         )
         answer = json.loads(child.stdout)
     except subprocess.TimeoutExpired:
-        raise Unreadable(f"takes more than {seconds:g} s to parse") from None
+        raise ParseFailed(f"takes more than {seconds:g} s to parse") from None
     except (OSError, subprocess.CalledProcessError):
-        raise Unreadable("could not be parsed: the process that parses it failed") from None
+        raise ParseFailed("could not be parsed: the process that parses it failed") from None
     except RecursionError:
         raise Unreadable("is nested too deeply") from None
     if "tables" in answer:

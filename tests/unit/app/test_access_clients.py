@@ -114,6 +114,32 @@ def test_a_faulty_version_changes_nothing_but_says_so(house: House) -> None:
     assert (event, fields["count"]) == ("clients.refused", 2)
 
 
+def test_a_version_that_could_not_be_parsed_at_first_is_used_later(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A revoked key is refused then. Failures that are equal are told once, and the content is used
+    at the second look that finds it."""
+
+    def look(times: int) -> None:
+        for _ in range(times):
+            house.watch.judge(house.watch.file.look())
+
+    house.path.write_text(text("two"))
+    with monkeypatch.context() as moment:
+        moment.setattr("sys.executable", "/no/such/program")
+        look(times=41)  # three tries
+    assert (house.admission.reloaded, house.log.events) == (False, ["clients.refused"])
+
+    look(times=20)
+    assert house.lets_in("one")
+    look(times=1)
+
+    assert not house.lets_in("one")
+    assert house.lets_in("two")
+    assert house.log.events == ["clients.refused", "clients.reloaded"]
+    assert house.admission.reloaded
+
+
 def test_the_former_version_mends_it(house: House) -> None:
     """Also one that is exactly what holds."""
     house.look("", times=2)

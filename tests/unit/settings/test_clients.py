@@ -231,6 +231,87 @@ def test_a_file_that_is_no_toml_is_not_parsed_for_a_token(
     assert file.look() is file.look()
 
 
+PASSING = [
+    ("sys.executable", "/no/such/program", "the process that parses it failed"),
+    ("sys.executable", "false", "the process that parses it failed"),
+    ("gateway.settings.access_files._PATIENCE", 0.0, "takes more than 0 s to parse"),
+]
+
+
+@pytest.mark.parametrize("passing", PASSING, ids=["start", "death", "time"])
+def test_a_parse_that_failed_for_a_passing_reason_is_tried_again(
+    file: RereadFile[ClientsGiven],
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    passing: tuple[str, object, str],
+) -> None:
+    """At the 20th look after it, because a process at each look would cost too much."""
+    broken, by, why = passing
+    kept.write_text(kept.read_text().replace("acme", "globex"))
+    with monkeypatch.context() as moment:
+        moment.setattr(broken, by)
+        failed = file.look()
+
+    *between, found = [file.look() for _ in range(20)]
+
+    assert why in str(failed)
+    assert all(each is failed for each in between)
+    assert isinstance(found, ClientsGiven)
+    assert found.tenants[0].name == "globex"
+    assert all(file.look() is found for _ in range(50))
+
+
+def test_a_parse_that_fails_again_is_tried_again_later(
+    file: RereadFile[ClientsGiven], kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it fails, at every 20th look."""
+    kept.write_text(kept.read_text().replace("acme", "globex"))
+    with monkeypatch.context() as moment:
+        moment.setattr("sys.executable", "/no/such/program")
+        failed = [file.look() for _ in range(41)]
+
+    assert len({id(each) for each in failed}) == 3
+    assert isinstance([file.look() for _ in range(20)][-1], ClientsGiven)
+
+
+def test_a_change_does_not_wait_for_the_next_try(
+    file: RereadFile[ClientsGiven], kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is parsed at once, and the try for the version before is not made."""
+    kept.write_text("what = 1")
+    with monkeypatch.context() as moment:
+        moment.setattr("sys.executable", "/no/such/program")
+        file.look()
+
+    kept.write_text("what = 2")
+    found = file.look()
+
+    assert "what: is not known here" in str(found)
+    assert all(file.look() is found for _ in range(50))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("what = 1", "what: is not known here"),
+        ("[[tenants", "is not TOML"),
+        ("a = " + "[" * 5000, "is nested too deeply"),
+        ("a = " + "1" * 5000, "has a number that is too long"),
+        (".".join("a" * 10_000) + " = 1", "has a line that is too long"),
+    ],
+    ids=["setting", "syntax", "depth", "number", "line"],
+)
+def test_a_fault_of_the_file_is_not_parsed_again(
+    file: RereadFile[ClientsGiven], kept: Path, text: str, why: str
+) -> None:
+    """The same text has the same fault, at however many looks."""
+    kept.write_text(text)
+    found = file.look()
+
+    assert why in str(found)
+    assert all(file.look() is found for _ in range(50))
+
+
 def test_the_token_in_a_file_of_its_own_is_read_at_every_look(
     file: RereadFile[ClientsGiven], kept: Path
 ) -> None:
