@@ -15,20 +15,20 @@ from gateway.ports import Clock
 class SystemClock:
     """The clock of this process. It follows Redis' clock, if there is a Redis.
 
-    `now` is the monotonic clock plus an offset, which `learn` may change. So a change of the
-    machine's clock makes no entry younger or older. `wall` is the machine's clock, read once; tests
-    pass a wrong one.
+    `now` is the monotonic clock plus an offset, which `learn` may change. The machine's clock
+    (`wall`) is read only once, so a later change of it makes no entry younger or older. Tests pass
+    a wrong `wall`.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self.offset = wall() - time.monotonic()
 
     def now(self) -> float:
-        """Seconds since the Unix epoch on the shared clock."""
+        """Seconds since the Unix epoch, on the clock that all replicas share."""
         return time.monotonic() + self.offset
 
-    # Measures durations, in seconds. It is Python's own function, because each hit calls it several
-    # times.
+    # Measures durations, in seconds. Each hit calls it several times, so it is Python's own
+    # function: a method around it would be slower.
     monotonic = staticmethod(time.monotonic)
 
     def jitter(self) -> float:
@@ -67,8 +67,8 @@ _SAMPLES = 60
 
 class LoopLag:
     """Measures the delay of the event loop, while `watch` runs. `worst` is the longest delay in the
-    last 15 seconds. The last delay alone would not be enough, because a scrape rarely comes just
-    after a stall."""
+    last 15 seconds. The last delay alone would not be enough, because it is rarely read just after
+    a stall."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

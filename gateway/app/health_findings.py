@@ -1,8 +1,8 @@
 """Findings: what is wrong, whose fault it is, and what to do, in sentences.
 
 This module judges the figures of the last minute, and the present readings of the gauges. Its
-findings tell a person about one process. The alerts of `dashboards/` notify people, from figures of
-longer times.
+findings tell a person about one process. The alerts of `dashboards/` notify people, and use figures
+of longer periods.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.vocabulary import Circuit, FailureReason, Mode
 from gateway.ports import Clock
 
-# Share of a minute's requests that may fail before the level is `bad`: ten times what the objective
-# for availability (99.9 %) allows.
+# If more than this part of a minute's requests fails, there is a finding with the level `bad`. The
+# objective for availability (99.9 %) allows a tenth of this part.
 _BEARABLE: Final = 0.01
 # Seconds by which the event loop may be late before there is a finding.
 _SLUGGISH: Final = 0.25
-# Share of a minute's calls that may bring an invalid body (no training) before there is a finding.
+# If the invalid bodies (no training) are more than this part of a minute's calls, there is a
+# finding.
 _STRANGE: Final = 0.05
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
@@ -61,7 +62,8 @@ class Finding:
     whose        `us`, `upstream`, `redis` or `nobody`
     says, do     what is wrong, and what to do about it
     runbook      the section of the runbook
-    runbook_url  its address, relative to the admin plane if `admin.docs_url` is not set
+    runbook_url  the address of this section, relative to the admin plane if `admin.docs_url` is not
+                 set
     since        when the finding began, in seconds since the Unix epoch; None for the level `good`,
                  and in results of `judge`
     """
@@ -253,7 +255,8 @@ def _times(count: int, one: str) -> str:
 # A finding that comes back after at most this many seconds is still the same finding.
 _SAME: Final = 20.0
 
-# The runbook's path below the address of the documents, and on the admin plane.
+# The path of the runbook. It begins below `docs_url`, or on the admin plane if there is no
+# `docs_url`.
 _RUNBOOK: Final = "dashboards/RUNBOOK.md"
 
 _Topic = tuple[str, str | None]
@@ -282,15 +285,15 @@ class Findings:
         self._seen: dict[_Topic, tuple[float, float]] = {}
 
     async def watch(self) -> None:
-        """Judge again and again, until cancelled by the owner. Otherwise `since` would be wrong if
-        nobody had asked for the findings before."""
+        """Judge again and again, until cancelled by the owner. `since` is therefore right even if
+        nobody looks at the findings for a while."""
         while True:
             self.now()
             await self._clock.sleep(EVERY)
 
     def now(self) -> list[Finding]:
-        """The findings in the order of `judge`, each with the time when it began and its runbook
-        section's address."""
+        """The findings in the order of `judge`, each with the time when it began and the address of
+        its section of the runbook."""
         found = judge(self._history.minute(), self._readings())
         moment = self._clock.monotonic()
         for topic in [each for each, (_, last) in self._seen.items() if moment - last > _SAME]:

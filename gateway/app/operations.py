@@ -78,7 +78,7 @@ class Operations:
         return is_warming
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
-        """The body of a scrape in pieces, and its content type."""
+        """The text of the metrics in pieces, and its content type."""
         return self._house.telemetry.scrape(accept)
 
     def readings(self) -> GaugeReadings:
@@ -281,6 +281,7 @@ def _instant(seconds: float) -> str:
 
 
 def _split(figures: Mapping[str, float | int], name: str) -> Mapping[str, float | int]:
-    """The figures whose names begin with `name` and a dot, by the rest of their names."""
+    """The figures whose names begin with `name` and a dot. In the result, the names are without
+    this beginning."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): n for key, n in figures.items() if key.startswith(prefix)}

@@ -41,11 +41,11 @@ class BudgetView:
 class Charge:
     """One call that is paid for.
 
-    stamp     identifies the charge for the budget
+    stamp     the number by which the budget recognises the charge
     wait      seconds until the call may be sent
     is_share  this replica paid from its share, and the shared budget does not know of the call
-    life      the life in which the shared budget granted the call. 0 if it did not grant the call,
-              or is unlimited
+    life      the life in which the shared budget granted the call. 0 if the shared budget did not
+              grant the call, or has no limit
     """
 
     stamp: float
@@ -72,10 +72,10 @@ class Charging(Protocol):
     """
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Note that the wait of a call (`Charge.wait`) is over. Returns the charge of the call,
-        which counts from now on, or None if the charge is no longer valid. After None the call
-        needs another charge. If the gate was closed during the wait, undoes the charge and raises
-        GateClosed."""
+        """Note that the wait of a call (`Charge.wait`) is over. The call counts from now on, and
+        the returned charge replaces `charge`. Returns None if `charge` is no longer valid. The call
+        then needs another charge. If the gate was closed during the wait, undoes `charge` and
+        raises GateClosed."""
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
@@ -91,7 +91,7 @@ class Charging(Protocol):
 
     async def reopen(self, scope: str) -> bool:
         """Note an answer other than 429. It opens the gate if a probe is under way, or if the gate
-        is due to reopen. Returns whether it did."""
+        is due to reopen. Returns whether the answer opened the gate."""
         ...
 
     def view(self, scope: str) -> BudgetView:
@@ -163,8 +163,8 @@ class Looking:
     untold   the ages of the calls that it paid from its share, and did not report yet
     earlier  after a loss of data: the state that the replica saw last before the loss. The calls of
              other replicas in this state are reported too, because those replicas may have ended
-    made     after a loss of data: the age and the charge of each own call that the shared budget
-             knew
+    made     after a loss of data: the age and the charge of each call of this replica that the
+             shared budget knew
     """
 
     scope: str
@@ -177,8 +177,8 @@ class Looking:
 
 class SharedBudget(Charging, Protocol):
     """The budget of all replicas. It may be away (RedisUnavailable), and it may forget which calls
-    were spent. A silent replica is granted nothing before its next look. Its part is granted to no
-    other replica."""
+    were spent. A silent replica is granted nothing before its next look. The part of a silent
+    replica is granted to no other replica."""
 
     silence: float
 

@@ -77,12 +77,13 @@ class Held(msgspec.Struct, gc=False):
     reads         how often the entry was read in L1
     reads_before  how many of these reads came before the last confirmation
 
-    A decision that L1 may serve the entry is used again, for a second at most. Its fields:
+    A decision that L1 may serve the entry is used again, for a second at most. The fields of the
+    decision:
 
     until    the monotonic time until which the decision may be used
     edition  the decision may be used only as long as `Confirming.edition` returns this object
     labels   how the answers are counted
-    moment   the lines after the head
+    moment   the lines that are sent after the head: `Age` and `Cache-Status`
     born     the age of the entry counts from this monotonic time
 
     The garbage collector ignores these objects, because there are many, and none is part of a
@@ -114,7 +115,7 @@ class Held(msgspec.Struct, gc=False):
         self.body = self.entry.body
 
     def but(self, **changes: object) -> Held:
-        """A copy that has other values in these fields."""
+        """A copy in which the fields named in `changes` have the new values."""
         return msgspec.structs.replace(self, **changes)
 
     @property
@@ -162,7 +163,7 @@ class LocalStore(Protocol):
         ...
 
     def replace(self, key: Key, held: Held) -> None:
-        """Replace the entry under the key, which must have one. This does not count as a use."""
+        """Replace the entry under the key. The key must have one. This does not count as a use."""
         ...
 
     def drop(self, key: Key) -> bool:
@@ -197,11 +198,11 @@ class LocalStore(Protocol):
 class Found:
     """The result of a look-up in the shared store.
 
-    entry      None if the floor or the body is missing, or if the body may not even be used for
+    entry      None if there is no floor or no usable body, or if the body may not even be used for
                rescue
-    floor      None if there never was a floor, or if it is lost
-    struck_at  responses that were last confirmed at this time (the shared clock) or before are
-               ruled out
+    floor      None if there is no floor, or if a record that may rule out the body is lost
+    struck_at  responses that were last confirmed at this time (see `Clock.now`) or before are ruled
+               out
     """
 
     entry: Entry | None
@@ -243,8 +244,8 @@ class Standing:
 class SharedStore(Protocol):
     """L2: bodies and version floors that all replicas see.
 
-    Every call raises RedisUnavailable if it gets no answer within the timeout. All calls of
-    `lookup` in one turn of the event loop share one round trip, and so do all calls of `confirm`.
+    Every call raises RedisUnavailable if it gets no answer within the timeout. The calls of
+    `lookup` in one turn of the event loop are sent together, and so are the calls of `confirm`.
     """
 
     @property
@@ -303,6 +304,6 @@ class SharedStore(Protocol):
         ...
 
     async def secure(self, patience: float) -> Copies | None:
-        """Wait until all replicas of Redis have the data that was written before, for `patience`
-        seconds at most. None if Redis has no replicas."""
+        """Wait `patience` seconds at most, until all replicas of Redis have the data that was
+        written before. None if Redis has no replicas."""
         ...

@@ -4,8 +4,8 @@ tokens file (the operators, and what each of them may do).
 Both are read again while the gateway runs. No message shows a key, a digest, a token, or an invalid
 name, because an operator may have written a key in the place of a name.
 
-A separate process parses a changed file. For some texts of a few kilobytes `tomllib` takes minutes
-(a dotted key with many parts). The gateway can end a process, but not a thread.
+Each file is parsed in a separate process, because `tomllib` takes minutes for some short texts (for
+example a dotted key with many parts). The gateway can end a process, but not a thread.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ from gateway.settings.types import RATE, Fault, Kind, SettingsFault, Token, kind
 # Characters: enough for about 6,000 clients.
 _LARGEST = 1024 * 1024
 _LONGEST_LINE = 16 * 1024
-# Seconds. On an idle machine a file of the largest size takes 0.2 s.
+# The most seconds for parsing. On an idle machine a file of the largest size takes 0.2 s.
 _PATIENCE = 10.0
-# Looks. A process that fails each time must not be started at each look.
+# If the process failed or took too long, the text is parsed again after this many looks. It is not
+# parsed at each look, because the process may fail each time.
 _RETRY_AFTER = 20
 
 G = TypeVar("G")
 Secret = str | Unreadable
-# Reads a secret from a file whose path is in the tables. A relative path starts at the folder of
-# the file that has the tables.
+# Reads a secret from a file whose path is in the TOML tables. A relative path starts at the folder
+# of the file that has the tables.
 Read = Callable[[object], Secret]
 # Makes the content from the tables, and from the files of secrets that they name. Raises
 # SettingsFault.
@@ -162,7 +163,7 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
             capture_output=True,
             check=True,
             timeout=seconds,
-            start_new_session=True,  # Ctrl-C in a terminal must not reach it
+            start_new_session=True,  # Ctrl-C in a terminal must not reach the child
         )
         answer = json.loads(child.stdout)
     except subprocess.TimeoutExpired:
@@ -179,7 +180,8 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
 
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-# Names are shown in log lines, so a text that looks like a key or a digest is not accepted.
+# Names are shown in log lines, so a text that looks like a key or a digest is not accepted as a
+# name.
 _NAME = re.compile(rf"(?!{KEY_PREFIX}|{_DIGEST.pattern}$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
 _LONGEST_SHOWN = 24
 
@@ -221,7 +223,7 @@ Digests = Annotated[
 class Row(Section):
     """One row, with a name that is unique in its table.
 
-    needed  the fields that it must have
+    needed  the fields that a row must have
     beside  further fields, which are read and taken out before the row is judged
     """
 
@@ -269,7 +271,7 @@ class Rows:
             self.refuse(kind, "is not a list of tables", f"[[{kind}]]")
             return
         if not rows:
-            # A half-written file must not cause all requests to be refused.
+            # Without this fault, a half-written file could cause all requests to be refused.
             self.refuse(kind, "is missing", f"at least one [[{kind}]]")
         names: set[str] = set()
         for at, row in enumerate(rows, start=1):
@@ -315,7 +317,7 @@ class _TenantRow(Row):
     beside = (_TOKEN_FILE,)
 
     def tenant(self, usual: Rate | None) -> Tenant:
-        """The tenant of this row. `usual` is its rate if the row has none."""
+        """The tenant of this row. `usual` is the tenant's rate if the row has no `rate_limit`."""
         token = "" if self.upstream_token is None else self.upstream_token.get_secret_value()
         given = "rate_limit" in self.model_fields_set
         return Tenant(self.name, token, self.rate_limit if given else usual)

@@ -128,8 +128,8 @@ class Endings:
         return self._heard.get(token)
 
 
-# How long (ms) an ending and the list of followers are kept. A follower asks Redis again before
-# this time has passed.
+# How long (ms) an ending and the list of followers are kept. A follower asks Redis more often than
+# this, so it stays on the list and can read the ending.
 _KEEP: Final = 3_000
 # How long (ms) failures are remembered after their backoff has ended.
 _REMEMBERED: Final = 600_000
@@ -142,10 +142,10 @@ class RedisLease:
     replica        the name of this replica on the bus
     longest_fetch  see RedisStore
     entropy        makes tokens, and the epochs of new floors
-    lifetime       for how many seconds at most a replica that died keeps a lease
+    lifetime       a lease ends after this many seconds, if its replica does not renew it
 
-    `partition_invalidations` is the object that the store uses too. It remembers the shares
-    (records of partitions) that the store has just read.
+    The store uses the same object `partition_invalidations`. This object remembers the share
+    records of partitions that the store has just read.
     """
 
     def __init__(
@@ -177,9 +177,9 @@ class RedisLease:
         self._watch = Script.load("lease", "watch")
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
-        """Take a ticket for a fetch, and either lead or follow the fetch. While the key backs off
-        after failures, an `unhurried` call (no caller waits for its fetch) may only follow. Such a
-        call raises BackedOff if there is no fetch to follow."""
+        """Take a ticket for a fetch, and either lead or follow the fetch. `unhurried`: no caller
+        waits for the fetch. While the key backs off after failures, an unhurried fetch may only
+        follow another one. Raises BackedOff if there is none to follow."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep
@@ -247,7 +247,8 @@ class RedisLease:
         return max(1, round(self.lifetime * 1000))
 
     def _leases(self, key: Key) -> tuple[str, str]:
-        """The keys of the lease and of the list of its followers, in the slot of the floor."""
+        """The names of two records: the lease, and the list of its followers. In a cluster both are
+        in the same slot as the floor."""
         stem = f"{self._names.prefix}:{{{key.training_id}}}"
         return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
 
@@ -285,8 +286,8 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
 
 
 def _decoded(ending: bytes) -> Ending:
-    """The ending in these bytes. Unreadable bytes (of another release) only say that the fetch
-    ended."""
+    """The ending in these bytes. If they cannot be read (another release wrote them), the ending
+    counts as TRANSIENT."""
     try:
         return decode_ending(ending)
     except NoticeRefused:

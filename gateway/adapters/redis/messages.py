@@ -21,8 +21,8 @@ from gateway.ports import Notice
 # another schema is refused, and counts as missed.
 SCHEMA: Final = 1
 
-# The most trainings in one notice, and the most bytes of a message. A message of `LONGEST` bytes
-# can have `MOST_IDS` ids of the greatest length.
+# A notice has at most `MOST_IDS` ids of trainings, and a message has at most `LONGEST` bytes. These
+# bytes are enough for `MOST_IDS` ids of the greatest length.
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
@@ -119,9 +119,9 @@ def is_replica(name: str) -> bool:
 def encode_notice(
     notice: Notice, sender: str, request: int | None, only: frozenset[str] = frozenset()
 ) -> bytes:
-    """The notice without its number, for the replicas in `only`. If `only` is empty or has too
-    many, the notice is for all replicas. Raises ValueError if a receiver would refuse the
-    notice."""
+    """The notice without its number, for the replicas in `only`. If `only` is empty, or has more
+    than `_MOST_NAMED` names, the notice is for all replicas. Raises ValueError if a receiver would
+    refuse the notice."""
     written = _encoder.encode(
         _Notice(
             schema=SCHEMA,
@@ -243,8 +243,9 @@ class Holes:
         """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before` is
         the value that `heard` had when Redis was asked for the count.
 
-        Only the notices up to the previous count have had time to arrive, so only these count as
-        missed. If the count is less than `heard_before`, Redis has lost the count and begun again.
+        Only the notices up to the count of the previous call have had time to arrive, so only these
+        can count as missed. If `told` is less than `heard_before`, Redis has lost its count and
+        begun again. Notices then count as missed too.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

@@ -51,8 +51,8 @@ class Pace:
         return Bound(interval, interval / pages(total), CALL, self.l1_lifetime)
 
     def spare(self, total: int | None) -> int:
-        """The number of single calls that one sweep may make: the calls that its pages do not need,
-        but at least one."""
+        """How many single calls (calls for one training) one sweep may make: the calls of its share
+        that its pages do not need, but at least one."""
         calls = int(self.interval_of(total) / self.shortest_gap)
         return max(1, calls - pages(total))
 
@@ -70,7 +70,7 @@ class Bound:
     """The longest time from an edit to the last response without the edit, in parts (seconds).
 
     interval  from one page with the training to the next page with it
-    gap       the delay of a page because calls of callers come first
+    gap       for how long a page can be delayed, because calls of callers come first
     call      the call for the page, and the notice (a message) to the other replicas
     notice    after this time a replica that missed the notice asks Redis
     """
@@ -97,9 +97,10 @@ class Horizon:
 
     def has_passed(self, entry: Entry, now: float) -> bool:
         """Whether the entry is older than the bound, and the sweeps did not confirm it. False for
-        entries whose freshness lifetime is within the bound."""
-        # `initial_age` is subtracted, because the `Age` of each page was subtracted from the time
-        # of its confirmation too.
+        entries whose freshness lifetime is within the bound, because these become stale soon
+        enough."""
+        # `oldest` is the time of a page, from which the `Age` of the page was subtracted. So
+        # `initial_age` is subtracted here too.
         confirmed = entry.confirmed_at - entry.initial_age
         if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:
             return False

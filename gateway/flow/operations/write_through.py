@@ -1,8 +1,8 @@
 """Passes each write of a caller to the upstream, once and without changes.
 
 Before the caller gets the answer, the responses that the write outdated are invalidated in all
-replicas. If Redis is away, the other replicas are told when Redis is back, if this process still
-runs.
+replicas. If Redis is away, this process tells the other replicas when Redis is back. If this
+process ends before that, they are not told.
 
 core/cache/write_invalidation says which trainings a write changed. If no answer came, the write may
 have been done nevertheless. The training that the write names is then invalidated.
@@ -38,12 +38,13 @@ from gateway.ports import Call, Clock, Write
 _COLLECTION = "-"
 
 # The pauses (seconds) between the attempts to invalidate what a write changed. If an answer of
-# Redis is late, this replica usually knows after 150 ms whether Redis is away. The pauses together
-# are longer, so at the last attempt this replica knows.
+# Redis is late, this replica usually knows after 150 ms whether Redis is away. All pauses together
+# are longer, so this replica knows it at the last attempt.
 _PAUSES: Final = (0.05, 0.1, 0.1)
 # While Redis is away, the attempt is repeated after this pause (seconds).
 _AGAIN: Final = 1.0
-# The most writes whose invalidation waits for Redis. If there are more, the oldest are forgotten.
+# The invalidations of at most this many writes wait for Redis. If there are more, the oldest are
+# forgotten.
 _MOST_OWED: Final = 10_000
 
 
@@ -126,7 +127,7 @@ class Writing:
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
         """Raise an error if the answer concerns the gateway and not the caller, or if the status is
-        above 599 and cannot be passed on."""
+        above 599, because such a status cannot be passed on."""
         if reply.status == 429:
             raise rate_limited(reply, "a write", self._clock.now())
         if reply.status == 401 and not caller.owns_token:
@@ -136,7 +137,7 @@ class Writing:
 
     async def _outdate(self, changed: Written) -> None:
         """Invalidate what the write changed. If an answer of Redis is late, try again after a
-        pause. If Redis is away for longer, `run` repeats the invalidation."""
+        pause. If the last attempt fails too, `run` repeats the invalidation later."""
         if not changed.training_ids:
             return
         for pause in _PAUSES:

@@ -4,8 +4,9 @@ peek  never waits: it returns an answer only if L1 may give one at once
 get   may wait: it asks L1, then both tiers, then upstream
 
 For each key there is at most one look-up and one fetch that requests can join. This module decides
-which one a request joins, and how a failure affects the next requests. It decides about rescue (a
-stale response is served because upstream failed or may not be called), except in the mode `frozen`.
+whether a request joins them or starts new ones, and how a failure affects the next requests. It
+decides about rescue (a stale response is served because upstream failed or may not be called),
+except in the mode `frozen`.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Serving:
             return None
         held.reads += 1
         if held.is_plain and held.entry.is_fresh(self._clock.now()):
-            return new_answer(Answer, (held, FRESH, L1, HIT))  # `_at_once` would answer this too
+            return new_answer(Answer, (held, FRESH, L1, HIT))  # `_at_once` does the same, slower
         if not self._rules.selects(held.entry, ask.extra):
             return None
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
@@ -209,7 +210,7 @@ class Serving:
                 return await self.from_upstream(ask, seen, keep=keep)  # with a caller's priority
             if seen is None or not self._may_rescue(seen):
                 # Another replica fetched a version that is not believed yet. No stored response may
-                # be served to this request, so the request asks again.
+                # be served to this request, so it is handled as if nothing were stored.
                 if isinstance(error, VersionDoubted):
                     return await self.from_upstream(ask, None, keep=keep)
                 return passed_on(error)
@@ -233,7 +234,7 @@ class Serving:
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
         """The later one of the stored response and the answer that the store just refused for its
         version. A version far in the future counts as the earlier one. None if no refused answer is
-        remembered."""
+        remembered, or if it does not fit the fields of the request (`Vary`)."""
         said = self._tiers.refused.of(ask.key)
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
@@ -313,10 +314,11 @@ class Serving:
         return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
-        """Whether this request may need a later answer than the result.
+        """Whether this request may need a later answer than `landed`, the result of `flight`. True
+        in each of these cases:
 
-        - This replica may have missed an order (see `Confirming.hears_orders`), or
-        - Redis refused the result because of an order of which this replica has not heard, or
+        - This replica may have missed an order (see `Confirming.hears_orders`).
+        - Redis refused the result because of an order of which this replica has not heard.
         - Redis refused the result, and this replica has given callers a later version.
         """
         if not self.confirming.hears_orders():
@@ -389,8 +391,8 @@ class Serving:
 
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
         """For how many seconds L1 may repeat the stale answer that `ask` has just got. A repetition
-        starts no refresh. So a refresh must be under way or queued, or the key must be left alone
-        after a failure."""
+        starts no refresh. It is therefore allowed only if a refresh is under way or queued, or if
+        the key is left alone after a failure."""
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
         if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
@@ -415,8 +417,8 @@ class Serving:
 
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
         """Outdate the look-ups and fetches under way for matching keys (see `Course`). No further
-        request joins them. `known`: Redis knows the order, and may judge the results. Otherwise the
-        results are not offered to Redis."""
+        request joins them. `known`: Redis knows the order, so the results are still offered to
+        Redis, which judges them. Otherwise they are not offered."""
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches, known=known)
 
@@ -426,8 +428,8 @@ class Serving:
         self.fills.retire()
 
     async def land(self, patience: float) -> None:
-        """Wait `patience` seconds at most for the fetches, and as long for the look-ups. Those that
-        have not ended then are cancelled."""
+        """Wait `patience` seconds at most for the fetches, and then the same time at most for the
+        look-ups. Those that do not end in this time are cancelled."""
         await self.fills.land(patience)
         await self.lookups.land(patience)
 

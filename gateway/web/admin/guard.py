@@ -1,6 +1,6 @@
 """The access rules of the admin plane: the function `admit`, and the middleware that calls it.
 
-All HTTP requests pass the middleware, so that a new route is guarded from the beginning.
+All HTTP requests pass the middleware. So each new route is guarded too.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Visit:
 def admit(guard: Guard, visit: Visit) -> Operator:
     """The operator of a request. Raises AccessRefused or BadRequest if the request is refused.
 
-    - Metrics and probes never need a token.
+    - Reading metrics and probes never needs a token.
     - If no token is configured and the plane listens on loopback, the other requests need no token
       either, but have to pass `_on_this_machine`.
     - Otherwise the files of the live page need no token, and all other requests need one with the
@@ -116,7 +116,7 @@ def _needed(visit: Visit) -> Right | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the name or address (no brackets) is loopback."""
+    """Whether the name, or the address without brackets, is loopback."""
     if host.lower() == "localhost":
         return True
     try:
@@ -132,8 +132,8 @@ def is_loopback(host: str) -> bool:
 def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
     """The reason to refuse a request without a token, or None.
 
-    The operator's browser may show a page of another site. Such a page must neither read nor change
-    anything.
+    The operator's browser may show a page of another site. These checks prevent such a
+    page from reading or changing anything here.
 
     - A page whose name resolves to 127.0.0.1 (DNS rebinding) could read answers. Its requests are
       refused because `Host` has the name of the page.
