@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final
 
 # A deadline has about this number of equal steps. A short deadline has fewer and a long one has
-# more, because of the bounds below for a step (seconds).
+# more, because a step takes at least _SHORTEST_STEP and at most _LONGEST_STEP seconds.
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1

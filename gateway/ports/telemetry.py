@@ -52,8 +52,8 @@ class Observer(Protocol):
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
         """A function that counts answers of this kind, as `requested` and `client_result`
-        (`served`) do. Hits use it, because it is faster: it has looked up the metric's series in
-        advance."""
+        (`served`) do. Hits use this function, because it is faster: the counters are looked up when
+        the function is made, and not for each hit."""
         ...
 
     def call_started(self, purpose: Purpose) -> None:
@@ -160,14 +160,15 @@ class Observer(Protocol):
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
         """After an edit, answers without the edit are served for at most `seconds` (the staleness
-        bound). A sweep of so many `trainings` keeps this bound (None: there is no sweep)."""
+        bound). `trainings` is the number of trainings for which the sweep keeps this bound (None:
+        there is no sweep)."""
         ...
 
     def sweep_too_slow(
         self, tenant: str, seconds: float, *, trainings: int, lifetime: float
     ) -> None:
-        """The sweep of so many `trainings` takes too long: the staleness bound (`seconds`) is
-        longer than the freshness `lifetime`."""
+        """The sweep takes too long: the staleness bound (`seconds`) is longer than the freshness
+        `lifetime`. `trainings` is the number of trainings on the list."""
         ...
 
     def lagged(self, seconds: float) -> None:

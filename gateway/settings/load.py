@@ -222,8 +222,8 @@ def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
 
 
 def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """The faults in the clients file. Empty if no clients file is used, or if `faults` has a fault
-    of the path."""
+    """The faults in the clients file. Empty if no clients file is used, or if the setting
+    `access.clients_file` itself has a fault."""
     path = settings.access.clients_file if settings.access.mode is AccessMode.CLIENTS else None
     if path is None or any(fault.name == "access.clients_file" for fault in faults):
         return ()

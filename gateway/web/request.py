@@ -106,7 +106,8 @@ class AccessLog(Protocol):
     brief: float
 
     def is_routine(self, outcome: Outcome) -> bool:
-        """Whether a success with that outcome is a routine answer (for example a fresh hit)."""
+        """Whether answers with that outcome are routine, if they are no errors (for example fresh
+        hits)."""
         ...
 
     def weigh(

@@ -36,7 +36,9 @@ _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
 _READ_FOR: Final = 1.0  # seconds for which a fetch may use a share that was read
-_KEPT_FOR: Final = 10.0  # seconds at most; in this time `keep` renews an expiry only once
+# Seconds after which `keep` renews the expiry of a share again (a quarter of a share's life, if
+# that is shorter).
+_KEPT_FOR: Final = 10.0
 _MOST: Final = 4_096  # the most shares that are remembered
 
 
@@ -156,7 +158,7 @@ def read_invalidated_at(record: bytes | None) -> float:
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
     """The result of a look-up, after an invalidation of the partition at `struck_at`. An entry that
-    was last confirmed then or before is left out."""
+    was last confirmed at this time or earlier is left out."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:

@@ -28,9 +28,9 @@ _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
 
 class AccessLog:
-    """Logs errors, slow answers, answers that needed a call to the upstream (unless the upstream
-    refused the caller), and ten rescued answers a second. All other answers are sampled: only a few
-    get a line.
+    """Logs errors, slow answers, answers that needed a call to the upstream, and ten rescued
+    answers a second. All other answers are sampled: only a few get a line. An answer with the
+    outcome `rejected` is always sampled, unless it is slow.
 
     monotonic returns seconds, for the limit of rescued answers
     level   the lowest level of the lines that are written, a word such as `info`
@@ -64,7 +64,8 @@ class AccessLog:
     ) -> int | None:
         """The level of the line about an answer, None for no line. Call this method at most once
         for an answer, because each call counts as an answer of its own."""
-        # The 504 for `only-if-cached` has the outcome REJECTED. It is no error.
+        # REJECTED is no error, even with a 5xx: the 504 for `only-if-cached`, and (with
+        # `freshness.source = "origin"`) an upstream's 5xx that is passed on.
         is_fine = (status < 500 or outcome is Outcome.REJECTED) and seconds <= self._slow
         if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):
             if self.unlogged[0] > 0:

@@ -12,13 +12,13 @@ from gateway.core.vocabulary import Purpose
 
 
 class Rank(StrEnum):
-    """The priority of a call. lua/budget.lua gets the logs of the ranks in the order of this
-    class."""
+    """The priority of a call. The order of the members matters, because lua/budget.lua gets the
+    values of the ranks in this order."""
 
     CALLER = "caller"  # a caller waits, and nothing is stored; or a caller writes
     VERSION = "version"  # a caller waits for a version that is not stored
     REVALIDATION = "revalidation"  # a caller waits, and the stored response may be used for rescue
-    REFRESH = "refresh"  # no caller waits: usually the caller has the stored response already
+    REFRESH = "refresh"  # no caller waits; usually the stale response was sent already
     SWEEP = "sweep"  # no caller waits for a call of the sweep
     GUESS = "guess"  # a caller waits for a training that probably does not exist
 
@@ -72,8 +72,8 @@ _SMALLEST: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """The part of one rank in any window: `floor` calls are reserved for the rank, and the rank may
-    make at most `ceiling` calls.
+    """The part of the limit for one rank, in any window: `floor` calls are reserved for the rank,
+    and the rank may make at most `ceiling` calls.
 
     If `always` is False, the floor is reserved only if a call of the rank was refused in the last
     window.
@@ -102,7 +102,7 @@ def portions(limit: int, sweep_share: float) -> Portions:
 
 
 def scaled(full: int, limit: int, sweep_share: float) -> Portions:
-    """The part of each rank in a limit that was lowered from `full`."""
+    """The part of each rank after the limit was lowered from `full` to `limit`."""
     return {
         rank: Portion(
             floor=of.floor * limit // full,
@@ -117,8 +117,8 @@ def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of:
     """How many calls a rank has to leave to the other ranks. `spent` has the number of calls of
     each rank. `wanted` are the ranks with a call that was refused in the last window.
 
-    A rank that is below its own floor leaves only the floors that are always reserved. Otherwise
-    two such ranks would wait for each other.
+    A rank that has spent less than its own floor has to leave only the floors that are always
+    reserved. Otherwise two ranks below their floors would wait for each other.
     """
     is_below = spent[rank] < of[rank].floor
     kept_for = {other for other in RANKS if of[other].always}

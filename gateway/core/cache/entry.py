@@ -1,7 +1,7 @@
 """A stored response, and whether a floor (the record of a key's versions) rules it out.
 
-Times are seconds on the clock that all replicas share (of Redis, if there is one). An entry never
-changes. A renewal makes a new entry.
+Times are seconds on the clock that all replicas share (the clock of Redis, if there is a Redis).
+An entry never changes. A renewal makes a new entry.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Floor:
     epoch       a random text that each new floor gets. In the mode `passthrough`, the text ends
                 with a value of the partition, and a 401 changes this value
     updated_at  the latest known version (None: not known, or forgotten)
-    started     when the fetch of the last accepted answer or page of the list began, or when a
-                later order raised `updated_at` (0.0: no such time is known)
+    started     the start of the last fetch whose answer or page of the list was accepted, or the
+                time of a later order that raised `updated_at` (0.0: no such time is known)
     """
 
     epoch: str
@@ -124,7 +124,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     confirmed_at  when the last fetch that brought or confirmed the answer began
     initial_age   the age in seconds at `confirmed_at`, from the upstream's header fields
     generation    the generation of the floor when the fetch began; if the floor has a higher one
-                  now, the entry is not served as fresh
+                  now, the entry may at most be used for rescue
     epoch         the epoch of the floor when the fetch began; a new floor, or a 401, brings a new
                   epoch
     selecting     the request fields that the answer's `Vary` names, normalised (RFC 9111, 4.1)
@@ -173,9 +173,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return max(0.0, now - self.confirmed_at) + self.initial_age
 
     def is_fresh(self, now: float) -> bool:
-        """Whether the entry is younger than its freshness lifetime. Each hit calls this."""
+        """Whether the entry is younger than its freshness lifetime. Each hit calls this, so the
+        code of `age` and `is_from_the_future` is repeated here: calling them takes longer."""
         since = now - self.confirmed_at
-        if since < 0.0:  # the code of `age` and `is_from_the_future`, without the calls
+        if since < 0.0:
             return since >= -CLOCK_TOLERANCE and self.initial_age < self.freshness_lifetime
         return since + self.initial_age < self.freshness_lifetime
 
@@ -184,7 +185,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether the entry has a version below the floor's although its fetch began at
+        """Whether the entry has a version below `floor.updated_at`, although its fetch began at
         `floor.started` or later. If so, the upstream itself went back."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
@@ -209,8 +210,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         has another generation than the entry, the entry is confirmed only if its fetch began at
         `floor.started` or later.
 
-        Epochs, generations, digests and versions have to be equal. A copy also needs equal
-        statuses, because different kinds of answers may have equal bytes. An entry with selecting
+        The entry and the floor must have the same epoch, generation and digest, and the same
+        version if the entry has one. A copy is made only if the entry and `last` have the same
+        status, because different kinds of answers may have equal bytes. An entry with selecting
         fields is not copied, because `last` may answer a request with other fields.
         """
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)

@@ -65,7 +65,7 @@ def is_name(name: bytes) -> bool:
 
 def are_sound(headers: Headers) -> bool:
     """Whether all fields can be passed on unchanged."""
-    for name, value in headers:  # a loop, for the reason in `first`
+    for name, value in headers:  # a generator takes twice the time
         if not is_name(name) or _CONTROL.search(value) is not None:
             return False
     return True

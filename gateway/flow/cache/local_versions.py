@@ -2,8 +2,8 @@
 
 - `Alone` judges an answer while Redis is away, or has lost a floor (the record of a key's
   versions).
-- `Latest` remembers the latest version that was served, for keys that L1 does not hold. -
-`RefusedVersions` has the answers that the store refused a moment ago because of their version.
+- `Latest` remembers the latest version that was served, for keys that L1 does not hold.
+- `RefusedVersions` has the answers that the store refused a moment ago because of their version.
 
 Each of them remembers a bounded number of keys.
 """
@@ -35,7 +35,8 @@ class Alone:
     the latest version that was served.
 
     The rule is in core/cache/version_verdict. A `Doubt` counts answers that were refused for their
-    version. If enough of them agree, they are believed. A forgotten doubt only delays this.
+    version. If enough of them agree, they are believed. If a doubt is forgotten, such answers are
+    only believed later.
     """
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
@@ -80,13 +81,13 @@ class Alone:
         serve an older answer. `floor` is the floor that refused the answer (None: unknown).
         `may_hold` says whether L1 may hold the answer.
 
-        If the answer is later than the entry in L1:
+        If L1 has no entry of the key, or one that is not later than the answer:
 
         - If `may_hold`, and Redis lost the floor, L1 holds the answer, because only this replica
           knows its version.
         - If `may_hold`, and only soft orders ruled the answer out (`is_left`), L1 holds the answer
           for rescue.
-        - In all other cases L1 drops its older entry, unless the floor allows that entry.
+        - In all other cases L1 drops the entry that it has, unless the floor allows that entry.
         """
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
@@ -236,9 +237,8 @@ def is_passed(other: Entry, local: Entry) -> bool:
 
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
-    """Whether `other` certainly has an older version than `local`, although `other` has the higher
-    generation. An order, for example, may have raised the generation after the fetch of `local`
-    began."""
+    """Whether `other` is certainly older than `local`, although `other` has the higher generation.
+    An order, for example, may have raised the generation after the fetch of `local` began."""
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
     return era(other.generation) == era(local.generation) and not supersedes(other, local)

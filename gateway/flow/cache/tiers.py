@@ -6,7 +6,7 @@ Redis. While Redis is away, only L1 is used.
 Words of this module:
 
 floor   the record of a key's versions in Redis; it may rule out an entry
-rescue  serving an entry because upstream failed or may not be called
+rescue  serving an entry because the upstream failed or may not be called
 order   an order to invalidate entries
 """
 
@@ -71,8 +71,8 @@ class Tiers:
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
-        # Returns how far the sweep of a partition has come (None: the partition has no sweep). The
-        # attribute is None if there are no sweeps at all.
+        # Returns the `Horizon` of a partition (None: no whole sweep of it is known). The attribute
+        # is None if there are no sweeps at all.
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
@@ -117,9 +117,9 @@ class Tiers:
         return self._shared.holds_bodies and self._shared.reaches(key)
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
-        """The later one of the entries in both tiers. The look-up puts this entry into L1, unless
-        `flight.is_current` is false at its end (for example after an order). If Redis agrees with
-        the entry in L1, no body is read."""
+        """The later one of the entries in both tiers. At the end, the look-up puts this entry into
+        L1, unless `flight.is_current` is false by then (for example because of an order). If Redis
+        agrees with the entry in L1, no body is read."""
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
@@ -145,16 +145,16 @@ class Tiers:
         return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """The result `seen`, but an entry that the sweeps did not confirm is fresh no longer than
-        the bound of the sweep."""
+        """The result `seen`. If the sweeps did not confirm its entry in time, the entry gets the
+        bound of the sweep as its freshness lifetime."""
         if seen is None or self.horizon_of is None:
             return seen
         horizon = self._passed_by(key, seen.held.entry)
         return seen if horizon is None else self._within_bound(key, seen, horizon)
 
     def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
-        """The progress of the sweep, if the entry is older than the bound and not confirmed by the
-        sweep."""
+        """The `Horizon` of the sweep, if the entry is older than the bound and not confirmed by the
+        sweep. Otherwise None."""
         horizon = None if self.horizon_of is None else self.horizon_of(key.partition)
         if horizon is None or not horizon.has_passed(entry, self._clock.now()):
             return None
@@ -274,8 +274,8 @@ class Tiers:
         orders ruled it out, or L2 lost the floor. If an order comes during the offer, the entry is
         not put into L1, because L2 may have judged the entry before the order.
 
-        A request may get the entry even if L2 refuses it, and no older entry may follow. So after a
-        refusal, Redis is asked before L1 serves this key again.
+        A request may get the entry even if L2 refuses it. After that, no request may get an older
+        entry. So after a refusal, Redis is asked before L1 serves this key again.
         """
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
@@ -308,8 +308,8 @@ class Tiers:
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
         """Whether a later entry came into L1 while `entry` was on its way to Redis. If the entry in
-        L1 has another epoch or generation, it usually counts as older. It counts as later if it was
-        fetched without Redis, or before Redis lost data, and has a later version (see
+        L1 has another epoch or generation, it usually counts as older. It counts as later only if
+        it has a later version, and was fetched without Redis or before Redis lost data (see
         `overrules`)."""
         held = self._local.peek(key)
         if held is None:
@@ -319,12 +319,14 @@ class Tiers:
         return overrules(known, entry) or (same_floor and not supersedes(entry, known))
 
     def gave_later(self, key: Key, entry: Entry) -> bool:
-        """Whether this replica has answered with a later version than that of the entry."""
+        """Whether this replica knows a later entry: one that L1 holds, or one that was served."""
         known = self._alone.known(key)
         return known is not None and is_passed(entry, known)
 
     async def offer(self, key: Key, held: Held, *, is_current: bool = True) -> Stored:
-        """Offer the entry to L2. While Redis is away, this replica judges the entry."""
+        """Offer the entry to L2. If this replica knows a later version that Redis does not know,
+        the entry is refused without asking Redis. While Redis is away, this replica judges the
+        entry."""
         refused = self._alone.refuses(key, held.entry)
         if refused is not None:
             return refused
@@ -362,8 +364,8 @@ class Tiers:
     ) -> None:
         """Drop entries of these trainings from L1, in every partition: those that have no version,
         or a version below `updated_at` (None: all entries). `soft`: L1 keeps them for rescue,
-        except remembered 404s. L1 is searched once for all trainings, because a search of 40,000
-        entries takes milliseconds, and an order may name 1,000 trainings."""
+        except negative entries (404 or 410). L1 is searched once for all trainings, because a
+        search of 40,000 entries takes milliseconds, and an order may name 1,000 trainings."""
         self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
@@ -405,7 +407,8 @@ class Tiers:
             await self._shared.invalidate_partition(partition)
         self.refused.forget_where(lambda key: key.partition == partition)
         self._alone.latest.forget_all(partition)
-        return held + self._local.drop_partition(partition)  # put back while Redis was asked
+        # Look-ups may have put entries back while Redis was asked.
+        return held + self._local.drop_partition(partition)
 
 
 def _is_left(entry: Entry, floor: Floor | None) -> bool:

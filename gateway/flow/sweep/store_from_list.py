@@ -62,7 +62,7 @@ class Item:
 
 
 class Filling:
-    """Stores items from the list that `caller` gets.
+    """Stores items of the list. `caller` has the token with which the list is read.
 
     `bodies_here`: only L1 holds bodies, because there is no Redis.
     """
@@ -102,8 +102,8 @@ class Filling:
         self._differed = False
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
-        """Take tickets for the trainings that the previous sweep met on the page that begins at
-        `row`, and that had no floor then. They are probably on this page again."""
+        """Take tickets for trainings that are probably on the page that begins at `row`: the
+        previous sweep met them on this page, and they had no floor then."""
         unknown = self._unknown.pop(row, [])
         if likeness.stopped or not (likeness.is_proven or warming):
             return
@@ -156,8 +156,8 @@ class Filling:
         self, items: list[Item], reply: Reply, asked: tuple[float, float], likeness: Likeness
     ) -> tuple[set[str], Likeness]:
         """Store the items whose stored responses are outdated or missing. Returns the ids of the
-        stored items, and the new likeness (see Likeness). `asked`: when the page was asked for
-        (shared clock, monotonic time)."""
+        stored items, and the new likeness (see Likeness). `asked`: when the page was asked for, on
+        the shared clock and in monotonic time."""
         filled: list[Item] = []
         # A check is under way, or a check that ended during this page found a difference.
         is_in_doubt = self._checking or self._differed
@@ -186,7 +186,8 @@ class Filling:
         `progress`: how far the sweep had come before this page."""
         row = progress.offset
         self._met.update(item.listed.training_id for item in items)
-        if row == 0 and progress.sweeps != self._sweep:  # a page may be applied twice
+        # The first page may be applied twice, but it begins a new sweep only once.
+        if row == 0 and progress.sweeps != self._sweep:
             self._sweep = progress.sweeps
             await self._forget_the_unmet(items)
         if row == 0 and self._due:
@@ -264,8 +265,8 @@ class Filling:
         return stored
 
     def _entry(self, item: Item, reply: Reply, ticket: Ticket) -> Entry:
-        """The entry of an item, as if it were a single answer. It has those header fields of the
-        page that single answers have too."""
+        """The entry of an item, made as if the item were a single answer. The entry has those
+        header fields of the page that single answers have too."""
         names = self._fields or frozenset()
         fields: Headers = tuple(field for field in reply.headers if field[0] in names)
         single = Reply(200, fields, item.training.body)

@@ -37,9 +37,10 @@ from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
 # Seconds between two looks at the sweep's lease, which decides which replica leads.
 _LOOK_EVERY: Final = 1.5
-# The most seconds between two pages of a cold start. Only the budget makes a cold start slower.
+# The most seconds between two pages of a cold start, if the budget allows the calls.
 _HURRY: Final = 0.05
-# Seconds for which the sweep is off after the list was refused, or contradicted single answers.
+# Seconds for which the sweep is off after the list was refused, or after it contradicted single
+# answers.
 _OFF_FOR: Final = 3600.0
 # Seconds of backoff after failed calls: after the first failure, and at most.
 _FIRST_PAUSE: Final = 1.0
@@ -87,7 +88,7 @@ class Sweep:
         self._reads_told = reads()
         self._failures = 0
         self.turn: Turn | None = None
-        self.horizon: Horizon | None = None  # the confirmations of whole sweeps
+        self.horizon: Horizon | None = None  # None: no whole sweep is known
 
     @property
     def progress(self) -> Progress | None:
@@ -191,8 +192,8 @@ class Sweep:
 
     def _wait(self, turn: Turn) -> float:
         """Seconds until the next page. The first page of a sweep waits for single answers that are
-        under way. A wait that is longer than a whole sweep takes counts as 0, because then the
-        clock or the pace has changed."""
+        under way. If the wait would last longer than a whole sweep, the result is 0, because then
+        the clock or the pace has changed."""
         if turn.progress.offset == 0 and self._findings.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now
@@ -223,8 +224,9 @@ class Sweep:
         if self._findings.is_contradicted:
             why = "single calls get other versions than the list has"
             pause = await self._turn_off(progress, why, turn.now)
-            # This comes last, because it ends `is_contradicted`. If Redis fails in `_turn_off`, the
-            # next page switches the sweep off.
+            # `disbelieve` comes last, because it makes `is_contradicted` false. So if Redis fails
+            # in `_turn_off`, `is_contradicted` is still true, and the next page switches the sweep
+            # off.
             await self._findings.disbelieve()
             return pause
         as_of = turn.now - delta_seconds(reply.header(b"age"))
@@ -232,9 +234,9 @@ class Sweep:
         return await self._go_on(progress, self._paced(after, turn.now), page)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
-        """Set the time when the next page is due: one gap after this page was due, or at once if
-        that time has passed. The sweep does not make up for a pause, because pages would then come
-        in a burst."""
+        """Set the time when the next page is due. After the cold start, this is one gap after this
+        page was due, or now if that time has passed. The sweep does not make up for a pause,
+        because pages would then come in a burst."""
         gap = self._pace().gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))

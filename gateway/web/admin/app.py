@@ -60,9 +60,9 @@ class Operations(Protocol):
         ...
 
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
-        """The state of a training in each tier, its last events, and the budgets for its calls. If
-        `partition` is None and several partitions have the training, raises BadRequest with their
-        names."""
+        """The state of a training in each tier, its last events, and the budgets for its calls.
+        Raises BadRequest if `partition` is None and several partitions have the training. The error
+        names these partitions."""
         ...
 
     async def invalidate(
@@ -215,7 +215,7 @@ FILES: Final = (
     *((f"/{name}.js", f"{name}.js", "text/javascript") for name in (
         "page", "words", "stream", "plots", "events", "explain",
     )),
-    # These paths are as in the repository, so that the links in the documents work in both places.
+    # These paths are as in the repository, so the documents' links work there and on this plane.
     ("/dashboards/RUNBOOK.md", "documents/runbook.html", "text/html"),
     ("/docs/glossary.md", "documents/glossary.html", "text/html"),
     ("/uplot.css", f"{_UPLOT}/uPlot.min.css", "text/css"),
@@ -238,7 +238,8 @@ def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 STREAM_KIND: Final = "application/x-ndjson"
-# The most pages that may be open at the same time. Each costs one rendering a second.
+# The most live pages that may be open at the same time. For each of them the events and figures are
+# written as JSON once a second.
 MOST_WATCHERS: Final = 32
 
 _FULL: Final = ProblemAnswer(

@@ -31,7 +31,7 @@ class Form:
 
     length  bytes of the block
     cuts    the length of each item of `_HOLES.split(block)`, which shows where values were cut
-            out. Empty if the block has an entity tag, or if nothing may be cut out
+            out. Empty if the block has an entity tag, or if nothing was cut out
     """
 
     __slots__ = ("cuts", "length", "said", "tail")
@@ -116,8 +116,9 @@ T = TypeVar("T")
 class Blocks:
     """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards.
 
-    One table has blocks without the cut values. The other has whole blocks. Nothing can be cut out
-    of them, or only an entity tag, which the caller will probably send again.
+    One table has blocks without the cut values. The other has whole blocks: those from which
+    nothing can be cut out, and those from which only an entity tag can be cut out, because the
+    caller will probably send the same tag again.
 
     A block enters a table when it comes for the second time, so that heads that come only once take
     no room in the tables. A full table is cleared.
@@ -126,7 +127,8 @@ class Blocks:
     def __init__(
         self, forwarded: frozenset[bytes], max_head: int, max_fields: int, most: int = _MOST
     ) -> None:
-        """`forwarded`, `max_head` and `max_fields` are the same as for heads that are parsed."""
+        """`forwarded`, `max_head` and `max_fields` have the values that apply when a head is
+        parsed."""
         self._most = most
         self._longest = min(_LONGEST, max_head - _LINE)
         self._most_fields = max_fields
@@ -153,7 +155,7 @@ class Blocks:
             return None
         said = bare.copy()
         for at in range(1, len(pieces), _PIECES):
-            traceparent, request_id, tag = pieces[at : at + 3]  # TRACE_IS, ID_IS
+            traceparent, request_id, tag = pieces[at : at + 3]  # the groups of `_HOLES`
             if traceparent is not None and said.traceparent is None:
                 said.take_trace(traceparent)
             elif request_id is not None and said.request_id is None:

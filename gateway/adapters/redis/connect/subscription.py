@@ -20,7 +20,7 @@ _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class SubscriptionLost(Exception):
-    """This connection could not be subscribed, or it receives no messages any more. `why` tells an
+    """Subscribing failed, or no more messages will come from this subscription. `why` tells an
     operator the reason."""
 
     def __init__(self, why: str) -> None:
@@ -29,7 +29,7 @@ class SubscriptionLost(Exception):
 
 
 class Way(Protocol):
-    """The way to the current master."""
+    """Knows the current master, and makes connections to it."""
 
     @property
     def master(self) -> Place | None:
@@ -38,7 +38,7 @@ class Way(Protocol):
         ...
 
     def connection(self) -> Any:
-        """A new connection, not yet connected."""
+        """A new connection object, on which the caller has to call `connect`."""
         ...
 
 
@@ -107,8 +107,8 @@ class Subscription:
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """Turns timeouts and the driver's errors into SubscriptionLost, also the errors that arise
-    because the server is not Redis."""
+    """Turns timeouts and the driver's errors into SubscriptionLost. If the server is not Redis, its
+    replies cause other errors, which are turned into SubscriptionLost too."""
     try:
         yield
     except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
