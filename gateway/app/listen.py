@@ -33,9 +33,8 @@ _BACKLOG = 4_096
 # uvicorn calls `Server.on_tick` ten times a second.
 _TICKS = 10
 _TICK = 0.1
-# When a server shuts down, an idle connection stays open for half a second. A new connection stays
-# open for two seconds if it has had no request yet. Otherwise requests that are on their way would
-# be lost.
+# When a server shuts down, it waits half a second for requests on idle connections, and two seconds
+# for the first requests on new connections, because requests may be on their way.
 _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
@@ -157,8 +156,8 @@ class Server(uvicorn.Server):
         return made
 
     async def _last_call(self, taken: list[asyncio.Task[None]]) -> None:
-        """Wait for requests that are on their way. Steps are counted instead of time, because bytes
-        that come while the event loop stalls are read only in the next step."""
+        """Wait for requests that are on their way. This method counts steps instead of seconds,
+        because bytes that come while the event loop stalls are read only in the next step."""
         for step in range(_STEPS_WHEN_NEW):
             if all(each.done() for each in taken) and not self._may_be_asked(step):
                 return
@@ -166,7 +165,7 @@ class Server(uvicorn.Server):
 
     def _may_be_asked(self, step: int) -> bool:
         if any(each.transport is None for each in self._made):
-            return True  # it is in its TLS handshake
+            return True  # a connection is still in its TLS handshake
         open_ones = self._connections()
         is_early = step < _STEPS
         return any(each.is_new or (is_early and each.is_idle) for each in open_ones)

@@ -102,7 +102,8 @@ def check(config: Path | None) -> None:
 
 
 def settings_or_exit(config: Path | None) -> Settings:
-    """The settings of this process. If they have faults, exits with 2 and a line for each fault."""
+    """The settings of this process. If the settings have faults, the process prints a line for each
+    fault, and exits with code 2."""
     from gateway.settings import SettingsFault, load
 
     try:

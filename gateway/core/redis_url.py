@@ -29,7 +29,8 @@ _TLS: Final = (
     "ssl_cert_reqs",
 )
 _USER: Final = ("username", "password")
-# The gateway decides timeouts, retries and pools, so a URL has no parameters for these.
+# A URL may have the user and a name for the connection, but no timeouts, retries or pools, because
+# the gateway decides these.
 _NAMED: Final = (*_USER, "client_name")
 _ALWAYS: Final = ("db", *_NAMED)
 _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
@@ -62,7 +63,7 @@ class SentinelGroup:
 class Address:
     """The address of a Redis, with the options of the driver.
 
-    options  of each connection
+    options  the driver's options for each connection
     tls      the options for certificates (None: without TLS)
     watched  the sentinels that know which host is the master
     seeds    nodes of a cluster, each of which knows all other nodes
@@ -76,8 +77,8 @@ class Address:
 
 
 def read_address(url: str) -> Address:
-    """The address of a URL. Raises ValueError with the reason if the URL is wrong, and without a
-    text if it is no URL of a Redis."""
+    """The address of a URL. Raises ValueError if the URL is wrong. The text of the error is the
+    reason. If the URL is no URL of a Redis, the error has no text."""
     parts = _split(url)
     query = _query(parts)
     tls = parts.scheme == "rediss" or _yes_or_no(query, "ssl", False)
@@ -173,7 +174,8 @@ def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str
 
 
 def _options(parts: SplitResult, query: dict[str, str], db: int | None) -> dict[str, str | int]:
-    """A user and password before the host take precedence over parameters."""
+    """The options of each connection. A user and password before the host take precedence over
+    parameters."""
     given = parts.netloc.rpartition("@")[0].partition(":")[::2]
     options: dict[str, str | int] = {name: query[name] for name in _NAMED if name in query}
     options |= {name: unquote(text) for name, text in zip(_USER, given, strict=True) if text}

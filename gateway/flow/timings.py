@@ -3,8 +3,8 @@
 Several requests may share a fetch, and join and leave it at different times. The fetch notes each
 of its waits once, as an interval. Each request takes the parts of these intervals that overlap with
 its own wait. A context variable has the notes of the current task. If the request that began the
-work is traced, each interval is also a span of that request. A request that joins the fetch has one
-span for its whole wait.
+fetch is traced, each interval is also a span of that request. A request that joins the fetch has
+one span for its whole wait.
 """
 
 from __future__ import annotations
@@ -152,7 +152,9 @@ def followed(traceparent: str | None, span: Span | None) -> None:
 
 @contextmanager
 def _following(mine: Span, shared: Spent) -> Iterator[None]:
-    """Make a span for the wait for another request's work, and link it to the span of that work."""
+    """Make a span for the wait for another request's work, and link this span to the span of that
+    work. If that work waited for a fetch of another replica, link to the span of that fetch
+    instead."""
     span = mine.part(_FOLLOW)
     try:
         yield

@@ -33,9 +33,9 @@ class Call:
     guessed      whether the upstream probably has no such training. If so, a call with the purpose
                  `miss` has the lowest priority
     who          names the caller, so that no caller takes all places in the queue of waiting calls
-    offset       the call asks for the page of the list that begins with this row, not for a
-                 training
-    write        the call is a write, and is never sent twice
+    offset       if given, the call asks for the page of the list that begins with the training at
+                 this position, and not for a single training
+    write        if given, the call is this write, and is never sent twice
     span         the span of the call, if its trace is kept
     before_send  awaited when the call has its connection, just before the call is sent. Awaited
                  again if this connection ended meanwhile, and the call needs another one. If

@@ -1,7 +1,7 @@
 """Every setting with its type and default, and the check for settings that contradict each other.
 
-`config/gateway.toml` says what each setting does. A new setting needs a line here, and a line with
-a comment there. `make chart` copies the setting into the chart.
+`config/gateway.toml` says what each setting does. A new setting needs a line in this module, and a
+line with a comment in that file. `make chart` copies the setting into the chart.
 """
 
 from __future__ import annotations
@@ -216,8 +216,8 @@ S = TypeVar("S", bound=Section)
 
 def judge(table: type[S], values: Mapping[str, object], place: str) -> tuple[S, list[Fault]]:
     """The table with the valid values, and a fault for each invalid value. A default replaces an
-    invalid value. A fault has the name of its field, after `place` and a dot. All names of `values`
-    have to be fields."""
+    invalid value. The name of a fault is `place`, a dot, and the name of the field. All names of
+    `values` have to be fields."""
     try:
         return table.model_validate(values), []
     except ValidationError as error:

@@ -42,7 +42,8 @@ class SimulatorConfig:
     retry_after: RetryAfter = RetryAfter.SECONDS
     latency: float = 0.0
     jitter: float = 0.0
-    """The most time that is added to the latency. The added time is random, evenly distributed."""
+    """The longest time that is added to the latency. The added time is random, evenly
+    distributed."""
     edit_every: float = 0.0
     """Seconds between edits of random trainings."""
     revision: Revision = Revision.CURRENT
@@ -163,8 +164,8 @@ class KeyRing:
 class World:
     """The whole state of one simulator.
 
-    `config` is replaced when an order changes it. For the limit, the keys and the pace of edits it
-    has only the first values: `limiter`, `keys` and `editor` have the current ones.
+    `config` is replaced when an order changes it. But its fields `limit`, `window`, `keys` and
+    `edit_every` keep their first values. `limiter`, `keys` and `editor` have the current values.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
@@ -199,7 +200,8 @@ class World:
 
 
 class Editor:
-    """Edits a random training of a random organisation every `every` seconds (0: never)."""
+    """Edits a random training of a random organisation again and again. `every` is the number of
+    seconds between two edits (0: no edits)."""
 
     def __init__(self, world: World, every: float) -> None:
         self._world = world

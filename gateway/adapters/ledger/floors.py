@@ -1,7 +1,7 @@
 """Floors (the records of each key's versions) in the memory of a process without Redis.
 
-The rules are those of adapters/redis/lua. Nothing here waits: the methods are async because those
-of the port are.
+The rules are those of adapters/redis/lua. The async methods never wait. They are async because the
+port declares them so.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Orders:
             self.bound = Instant(max(updated_at, self.bound or updated_at))
 
     def add_soft(self, updated_at: int | None) -> None:
-        """Add a soft order for versions below `updated_at`. If it is None (all versions), nothing
-        is noted here. The order changes the floors that exist, and a key without a floor has no
-        entry."""
+        """Add a soft order for versions below `updated_at`. If `updated_at` is None (all versions),
+        this method does nothing, because `Ledger.invalidate` changes the floors that exist, and a
+        key without a floor has no entry."""
         if updated_at is not None:
             self.soft_bound = Instant(max(updated_at, self.soft_bound or updated_at))
 
@@ -62,7 +62,7 @@ class Ledger:
     makes the epoch of each floor. `believe_after` (seconds): see core/cache/version_verdict.py.
     """
 
-    is_up: Final = True  # an attribute and not a property, because each hit reads it
+    is_up: Final = True  # an attribute: each hit reads it, and a property would be slower
 
     def __init__(
         self,
@@ -172,8 +172,8 @@ class Ledger:
         self._partition_invalidations[partition] = max(self._clock.now(), before)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Purge all keys, or those of a partition. Returns the number of keys. `soft` has no
-        effect, because the bodies are in L1."""
+        """Purge all keys, or those of a partition. Returns the number of keys. `soft` has no effect
+        here, because L1 has the bodies, and L1 itself drops them or keeps them for rescue."""
         keys = [key for key in self._floors if partition in (None, key.partition)]
         for key in keys:
             self._floors[key].forget()
@@ -186,7 +186,7 @@ class Ledger:
 
 class _Floors(LRUCache[Key, "Record"]):
     """At most `most` floors, with an index of the keys of each training. Without the index, an
-    order for 1,000 trainings would search all floors 1,000 times; one search of 100,000 floors
+    order for 1,000 trainings would search all floors 1,000 times, and one search of 100,000 floors
     takes 5 ms."""
 
     def __init__(self, most: int) -> None:
@@ -231,8 +231,8 @@ class Record(Known):
         return self.verdict(entry)
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Note an answer that was refused. Returns whether it is believed now. If so, its version
-        is the known version from now on."""
+        """Note an answer that was refused. Returns whether the gateway believes the answer now. If
+        so, the answer's version becomes the known version."""
         if not Known.believes(self, entry, believe_after):
             return False
         self._begin_era()
@@ -248,9 +248,10 @@ class Record(Known):
         self.doubt, self.trusts_next, self.raised_from = None, True, None
 
     def learn_of(self, entry: Entry) -> None:
-        """Raise the floor to the version of an entry that an order ruled out. Some caller may have
-        got this version, and must not get an older one later. The floor stays if the version is far
-        ahead, or if the fetch began with another epoch or era (see `ERA` in core/cache/entry)."""
+        """Raise the floor to the version of an entry that an order ruled out. A caller may have got
+        this version, and later requests must not get an older one. The floor stays if the version
+        is far in the future, or if the fetch began with another epoch or era (see `ERA` in
+        core/cache/entry)."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
             return
@@ -271,8 +272,8 @@ class Record(Known):
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out versions below the bound, and negative answers of fetches that began before
-        `now`. Nothing changes if the accepted version is not below the bound. (The accepted version
-        is `raised_from` if a soft order has raised the floor above it.)"""
+        `now`. Nothing changes if the accepted version is not below the bound. (If a soft order has
+        raised the floor, the accepted version is `raised_from`.)"""
         if before(self.raised_from or self.updated_at, bound):
             self.updated_at = max(bound, self.updated_at or bound)
             self.last, self.digest, self.raised_from = Last.NONE, "", None

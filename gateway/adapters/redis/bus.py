@@ -7,7 +7,7 @@ Redis keeps no messages for a replica that is not connected. A *gap* is a time i
 may have missed notices. The replica reports a gap:
 
 - when it is connected again
-- when the numbers of two notices show that a notice between them is missing
+- when the numbers of two notices, or the reply to a heartbeat, show that a notice is missing
 - when it counts as alive again (see `membership`)
 """
 
@@ -98,7 +98,8 @@ class Missing:
     members    their names. If one of the names is not known, the set is empty, and stands for all
                replicas
     until      the monotonic time until which they may serve entries older than the order
-    sent       the number and the life of the notice with which the order was last sent
+    sent       the number of the notice with which the order was last sent, and the life of the
+               membership at that time
     """
 
     members: frozenset[str]
@@ -120,7 +121,8 @@ class Unconfirmed:
         self._ids = 0
 
     def keep(self, order: Notice, missing: Missing) -> None:
-        """Remember the order until `missing.until`. If there are too many, forget the oldest."""
+        """Remember the order until `missing.until`. If too many orders are remembered, forget the
+        oldest ones."""
         self._forget(order)
         self._orders[order] = missing
         self._ids += len(order.training_ids) + 1
@@ -130,13 +132,13 @@ class Unconfirmed:
     def lost(self, life: int, number: int, now: float) -> list[tuple[Notice, Missing]]:
         """The orders that Redis has lost, and whose time `Missing.until` has not come yet. `number`
         is the number of the last notice that Redis knows now. `life` is the number of the present
-        life of the membership. It changes if Redis loses the members."""
+        life of the membership. This number changes if Redis loses the members."""
         for order in [each for each, missing in self._orders.items() if missing.until <= now]:
             self._forget(order)
         return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
 
     def sent(self, order: Notice, sent: Sent) -> None:
-        """Note that the order was sent again, if it is not forgotten yet."""
+        """Note that the order was sent again. Does nothing if the order is forgotten already."""
         if order in self._orders:
             self._orders[order] = replace(self._orders[order], sent=sent)
 
@@ -163,7 +165,8 @@ _MOST_AT_ONCE: Final = 50
 class RedisBus:
     """Sends and receives the notices of one replica. Answers arrive only while `listen` runs.
 
-    replica          the name of this process; two processes with one name do not hear each other
+    replica          the name of this process. Two processes with the same name do not hear each
+                     other
     heartbeat        seconds between two heartbeats; also the `patience` of the Subscription
     alone, settle    see Membership
     endings          receives the endings of other replicas' fetches. The lease waits for these
@@ -226,12 +229,12 @@ class RedisBus:
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
-        """Tell the other replicas. Raises RedisUnavailable."""
+        """Send the notice to the other replicas. Raises RedisUnavailable."""
         await self._tell(notice, None)
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """Tell the other replicas. Wait until each replica that is alive has answered, for
-        `patience` seconds at most. Raises RedisUnavailable."""
+        """Send the notice to the other replicas. Wait until each replica that is alive has
+        answered, for `patience` seconds at most. Raises RedisUnavailable."""
         # The request is opened first, because an answer may arrive earlier than Redis' reply.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
@@ -270,8 +273,8 @@ class RedisBus:
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
         """The other replicas. If Redis has just lost the members, wait until the replicas have
-        added the members that they remember, and then send the notice again. If some may still be
-        missing in the end, the result has one more replica, without a name."""
+        added the members that they remember, and then send the notice again. If some members may
+        still be missing in the end, the result has one more replica, without a name."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -294,7 +297,7 @@ class RedisBus:
                 heard_before, sent = self._holes.heard, self._clock.monotonic()
                 number, was_off = await self._membership.beat()
                 # Without a subscription, `_holes` keeps the last number that was heard. The next
-                # subscription compares it with Redis' count.
+                # subscription compares this number with Redis' count.
                 missed = self._is_connected and self._holes.catch_up(number, heard_before)
                 if was_off or missed:
                     self._missed(gap, number, heard_before)
@@ -335,7 +338,8 @@ class RedisBus:
         channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
             # The sequence matters: subscribe, ask for the last number, report the gap. Notices up
-            # to this number belong to the gap. Later ones arrive, or are found missing.
+            # to this number belong to the gap. Each later notice arrives, or a later number shows
+            # that it is missing.
             heard_before, sent = self._holes.heard, self._clock.monotonic()
             number, _ = await self._membership.beat()
             self._holes.start(number)
@@ -345,7 +349,8 @@ class RedisBus:
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
-                # Many messages may be in the buffer. Between two of them, other tasks may run.
+                # Many messages may be in the buffer. This line lets other tasks run between two of
+                # them.
                 await asyncio.sleep(0)
 
     async def _receive(self, channel: str, data: bytes, apply: Apply, gap: Gap) -> None:
@@ -397,11 +402,11 @@ class RedisBus:
         `number` is the number of the last notice, and `heard` is the last number that this replica
         heard. If both are equal, no notice was missed. But if Redis lost the members, the numbers
         begin again at 0, and 0 says nothing about notices before the loss. If 0 is read before the
-        limit, it still counts as "no notice was missed", although this replica may have missed an
-        order. Until the limit, the missed order does no harm, because the result of the order names
-        the limit. After the limit, it does no harm either, because its sender sends a lost order
-        again (see `Unconfirmed`), and this replica receives it. If the sender had sent it again
-        before `number` was read, `number` would not be 0.
+        limit, this method still reports that no notice was missed, although this replica may have
+        missed an order. Until the limit, the missed order does no harm, because the result of the
+        order names the limit. After the limit, it does no harm either, because its sender sends a
+        lost order again (see `Unconfirmed`). This replica receives the order, because it is sent
+        after 0 was read. (If the order had been sent again before that, `number` would not be 0.)
         """
         is_known, until = self._whole_at > -math.inf, self._limit
         if self._membership.life == self._life:

@@ -21,7 +21,8 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
-# The most events of one name that are remembered. So frequent events do not displace others.
+# The most events of one name that are remembered. This bound keeps frequent events from displacing
+# other events.
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
@@ -181,8 +182,8 @@ class _Page:
 
 class Journal:
     """Remembers the last events of each training, within bounds. When a bound is exceeded, it
-    forgets the training that had no event for the longest time. Routine events do not count for
-    this (see `note`)."""
+    forgets the training that had no event for the longest time. Routine events do not count as
+    events in this choice (see `note`)."""
 
     def __init__(
         self, clock: Clock, *, most_ids: int = MOST_IDS, most_bytes: int = MOST_BYTES
@@ -208,8 +209,8 @@ class Journal:
         is_routine: bool = False,
         **fields: object,
     ) -> None:
-        """Remember an event. If it repeats the training's last event, that event is only counted
-        once more.
+        """Remember an event. If the event repeats the training's last event, only the count of that
+        last event rises.
 
         Routine events (`is_routine`), for example those of a sweep, happen to all trainings again
         and again. So they do not count when the journal chooses which training it forgets.
@@ -220,7 +221,7 @@ class Journal:
             self._pages.move_to_end(training_id)
         last = page.events[-1] if page.events else None
         if last is None or not last.repeats(event, partition, fields):
-            # Most events repeat the last one word for word, and need no scrubbing.
+            # An event that repeats the last one word for word (most do) skips this scrubbing.
             fields = {name: scrub(value) for name, value in fields.items() if value is not None}
         if last is not None and last.repeats(event, partition, fields):
             last.times, last.last = last.times + 1, now
@@ -233,7 +234,8 @@ class Journal:
     def of(self, training_id: str, partition: str | None = None) -> list[Noted]:
         """The last events of the training, and those that concern all trainings, the newest first.
 
-        With `partition`, only those of that partition, and those that concern all partitions.
+        With `partition`, only the events of that partition, and the events that concern all
+        partitions.
         """
         found = [
             noted

@@ -44,13 +44,15 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# An event whose lines differ (for example by the training) has at most this many lines a second.
+# The most lines a second of an event whose lines differ, for example because each line names a
+# training.
 _BURST = 20
 # The most faults of a file that one log line names.
 _MOST_FAULTS = 20
 # Seconds between two lines about a state that lasts.
 _SELDOM = 60.0
-# At most this many differences from the API's documentation are logged, each of them once.
+# At most this many differences between trainings and the API's documentation are logged, each of
+# them once.
 _MOST_DRIFTS = 100
 _MISSING = (404, 410)
 _NOBODYS = (Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY)
@@ -82,8 +84,8 @@ class Telemetry(Trail):
 
     def scrape(self, accept: str = "") -> tuple[Iterator[bytes], str]:
         """The answer to a scrape: its body in pieces, and the content type that `accept` asks for.
-        Requests can run between two pieces, because all pieces together take milliseconds of
-        CPU."""
+        The body is made in pieces because it takes milliseconds of CPU, and requests can run
+        between two pieces."""
         return encode(self._registry, accept)
 
     def snapshot(self) -> dict[str, float | int]:
@@ -130,7 +132,7 @@ class Telemetry(Trail):
         self.counters.freshness_lag.observe(seconds)
 
     def evicted(self, tier: Tier) -> None:
-        """An entry was removed for space."""
+        """An entry was removed because the space was needed."""
         self.counters.evictions[tier] += 1
 
     def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
@@ -191,7 +193,7 @@ class Telemetry(Trail):
         )
 
     def order_failed(self, order: Right, operator: str, why: str, **told: Any) -> None:
-        """An order could not be carried out, or only a part of it."""
+        """An order was not carried out, or only a part of it was carried out."""
         self.events.emit(
             *(WARNING, "order.failed"),
             per_second=_BURST,
@@ -206,7 +208,7 @@ class Telemetry(Trail):
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
         self.counters.failures[reason] += 1
         if reason is FailureReason.REFUSED:
-            return  # each request would cause a line; token_refused logs it once a minute
+            return  # `token_refused` logs one line a minute instead of one for each request
         self.events.emit(WARNING, "upstream.failed", reason=reason, id=training_id, what=what)
 
     def token_refused(self, scope: str) -> None:
@@ -302,8 +304,8 @@ class Telemetry(Trail):
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1
-        # In an outage operations fail several times a second. `redis.away` and `redis.back` log the
-        # outage.
+        # In an outage operations fail several times a second, so each operation gets at most one
+        # line a minute. `redis.away` and `redis.back` log the outage.
         self.events.emit(
             WARNING, "redis.failed", key=operation, every=_SELDOM, operation=operation, why=why
         )
@@ -328,7 +330,7 @@ class Telemetry(Trail):
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
         """If `seconds` is None, the settings switch the sweep off. Otherwise the sweep does not use
-        the API's list for so many seconds, perhaps because of a fault."""
+        the API's list for this number of seconds, perhaps because of a fault."""
         tenant = tenant or _ALL
         if seconds is None:
             self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
@@ -382,8 +384,8 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "tracing.spans-lost", every=_SELDOM, **told)
 
     def read(self) -> GaugeReadings | None:
-        """The gauges now. None if they cannot be read: a scrape without gauges is better than no
-        scrape."""
+        """The gauges now. None if they cannot be read, because a scrape without gauges is better
+        than no scrape."""
         if self.gauges is None:
             return None
         with suppress(Exception):

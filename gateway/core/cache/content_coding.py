@@ -1,5 +1,5 @@
-"""The compressed form of an entry: which requests get it, which entries have one, and its header
-fields (RFC 9110, 8.4 and 12.5.3)."""
+"""The compressed form of an entry: which entries have this form, which requests get it, and which
+header fields it has (RFC 9110, 8.4 and 12.5.3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.core.http.fields import Headers, first
 from gateway.core.http.memoized import memoized
 
 # A response that fits into one packet gains nothing from compression. Other requests wait while a
-# body is compressed, so large bodies get the fast level: 8 ms for a mebibyte.
+# body is compressed, so large bodies get the fast level, which takes 8 ms for a mebibyte.
 _LEAST: Final = 1_400
 _LARGE: Final = 65_536
 _WELL, _FAST = 6, 1
@@ -56,7 +56,8 @@ def is_worth_coding(entry: Entry) -> bool:
 
 
 def coded_body(body: bytes) -> bytes | None:
-    """The compressed body, equal for equal bodies. None if compression saves 10 % or less."""
+    """The compressed body. Equal bodies have equal compressed bodies. None if compression saves
+    10 % or less."""
     level = _WELL if len(body) < _LARGE else _FAST
     coded = gzip.compress(body, level, mtime=0)
     return coded if len(coded) < len(body) * _GAIN else None

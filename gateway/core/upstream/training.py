@@ -1,7 +1,7 @@
 """Parses one training as the upstream sent it: bytes -> `Training`, or `InvalidPayload`.
 
 A body that breaks a hard rule is refused. A body that breaks a soft rule is served, and its
-difference from the documentation is reported as drift. The bytes of a body are never changed.
+difference from the API's documentation is reported as drift. The bytes of a body are never changed.
 
 JSON parsers differ in some cases (RFC 8259, sections 4, 6, 7 and 8). This module decides:
 - If a member's name occurs twice, each occurrence is checked. `id` and `updated_at` must have the
@@ -73,7 +73,7 @@ _Members = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One way in which a training that is served differs from its documentation.
+    """One way in which a training that is served differs from the API's documentation.
 
     `field` is short and printable ASCII, for a log line. It is never used as a metric label,
     because the upstream chooses it.

@@ -92,7 +92,8 @@ def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:
 
 class Grants:
     """Decides whether a directive may cause a call. A key gets at most one such call in ten
-    seconds, and only if the share has a call left. Each replica counts its own calls."""
+    seconds, and only if `share` has a call left for the caller. Each replica counts its own
+    calls."""
 
     def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
@@ -130,13 +131,13 @@ class _Charged:
 class CallShare:
     """Limits calls that are made only because a caller does not accept the stored response. The
     share of such calls is a tenth of each budget in any window. Each replica has an equal part of
-    the share, and at least one call. If a scope (the name of a budget) is forgotten, because there
-    are too many, a few calls beyond its share may be made.
+    the share, and at least one call. If there are too many scopes (names of budgets), one scope is
+    forgotten, and a few calls beyond the share of that budget may be made.
 
     The limit of one caller: the calls of all other callers are subtracted from this replica's part
     of the share, and the caller gets half of the rest (rounded up).
 
-    is_divided  False if callers cannot be distinguished: one caller may spend the whole share
+    is_divided  False if callers cannot be distinguished. Then one caller may spend the whole share
     rates       the budgets with a limit of their own
     usual       the limit of all other budgets (None: no limit)
     replicas    returns the number of replicas
@@ -189,8 +190,8 @@ class CallShare:
         return max(1.0, charged.calls[0].at + rate.window - self._clock.monotonic())
 
     def _current(self, scope: str, since: float) -> _Charged:
-        """The calls that were charged to the scope after `since`. The scope becomes the last to be
-        forgotten."""
+        """The calls that were charged to the scope after `since`. The scope moves to the end of the
+        queue in which scopes are forgotten."""
         charged = self._charged.get(scope) or _Charged()
         self._charged[scope] = charged
         while charged.calls and charged.calls[0].at <= since:

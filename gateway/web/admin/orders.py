@@ -151,8 +151,8 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
     if receipt.is_complete:
         is_empty = confirmations.purged == 0
         return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
-    # If a failover of Redis can undo the order, it may bring entries back that stay fresh for
-    # `freshness.lifetime`. Otherwise only the L1 of a replica may have older entries, and the
+    # If a failover of Redis can undo the order, the failover may bring back entries that stay fresh
+    # for `freshness.lifetime`. Otherwise only the L1 of a replica may have older entries, and the
     # replica asks Redis again after `l1.lifetime`, which is usually shorter.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
     return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))

@@ -1,8 +1,9 @@
 """Checks request heads, refuses invalid ones, and reads the fields of valid ones.
 
-The parser has already refused heads that break the grammar. The checks depend only on bytes, never
-on a caller or an entry. The same rules apply to requests of the hot path and to those that
-Starlette handles. `hot_path` says which heads are plain (simple enough for the hot path).
+The parser has already refused heads that break the grammar. The checks depend only on the bytes of
+the request and on the limits, never on a caller or an entry. The same rules apply to requests of
+the hot path and to those that Starlette handles. `hot_path` says which heads are plain (simple
+enough for the hot path).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from gateway.web.problems import ProblemAnswer
 
 Fields = list[tuple[bytes, bytes]]
 
-# The bytes of a request line without its target.
+# About how many bytes a request line has without its target.
 _LINE: Final = 16
 _VERSIONS = ("1.1", "1.0")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*[ \t]*")
@@ -98,7 +99,8 @@ def is_host(value: bytes) -> bool:
 
 def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
     """The path of a target in absolute form, and the fields with the target's authority as `Host`
-    (RFC 9112, 3.2.2). Any other target is returned unchanged."""
+    (RFC 9112, 3.2.2). If the target has another form, the target and the fields are returned
+    unchanged."""
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         return target, fields
@@ -149,11 +151,13 @@ _REQUEST_ID = re.compile(REQUEST_ID)
 
 
 class PlainHead:
-    """The fields of a plain head. A value is None if its field is absent. An invalid `X-Request-ID`
-    or `traceparent` counts as absent.
+    """The fields of a plain head. The value of an absent field is None, but `sent` is then empty,
+    and `only_if_cached` and `takes_gzip` are False. An invalid `X-Request-ID` or `traceparent`
+    counts as absent.
 
-    sent   the value of `Authorization`, empty if the field is absent
-    extra  the caller's fields that a call to the API sends. None: only the trace, if there is one
+    sent   the value of `Authorization`
+    extra  the caller's fields that a call to the API sends. If it is None, the call sends only the
+           `traceparent`, if there is one
     """
 
     __slots__ = (
@@ -222,8 +226,8 @@ def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes])
 
 
 def _is_fit(name: bytes, value: bytes) -> bool:
-    """Whether a field can be passed on. An invalid one would make the call fail for all callers
-    that wait for it."""
+    """Whether a field can be passed on. An invalid field would make the call fail for all callers
+    that wait for its answer."""
     if name == b"traceparent":
         return TRACEPARENT.fullmatch(value.strip()) is not None
     return is_sound(value)
