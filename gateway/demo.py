@@ -214,8 +214,8 @@ async def _end_process(process: Process) -> None:
 
 
 TOKEN = "demo-token"
-# The first training is not among these, because the printed command has to show a miss and then a
-# hit.
+# The first training is not among these, because the printed command asks for it twice, and has to
+# show a miss and then a hit.
 POPULAR = tuple(f"trn_{number:06d}" for number in range(2, 18))
 _WEIGHTS = tuple(1.0 / rank for rank in range(1, len(POPULAR) + 1))
 _SELDOM = range(100, 1001)

@@ -28,7 +28,7 @@ Words = dict[str, object]
 Place = tuple[int, int]
 
 _EVERY: Final = 1.0
-# The most tenants that are shown.
+# The page shows at most this many tenants.
 _TENANTS: Final = 12
 
 
@@ -131,8 +131,8 @@ def _words_of(minute: Totals, history: History) -> Words:
 
 
 def _scarce(budgets: Mapping[str, BudgetView]) -> list[tuple[str, BudgetView]]:
-    """The tenants that are shown: first those with a closed gate, then those with the smallest
-    share of their limit left."""
+    """The tenants that are shown. Tenants with a closed gate come first. Otherwise a tenant comes
+    earlier if a smaller part of its limit is free."""
 
     def left(view: BudgetView) -> float:
         known = view.limit is not None and view.available is not None

@@ -26,9 +26,9 @@ Asked = TypeVar("Asked")
 class Course:
     """Whether the result of a flight may be stored, and in which tiers.
 
-    is_current  False after an invalidation of the key. Requests that wait already may get the
-                result. No further request joins. L1 does not hold the result, except if Redis
-                accepts it after the invalidation, or if the invalidation leaves it for rescue
+    is_current  False after an invalidation of the key. Requests that wait already can still get the
+                result. No further request joins. L1 stores the result in two cases only: Redis
+                accepts it after the invalidation, or the invalidation leaves it for rescue
     may_store   False after an invalidation that Redis may not know. The result is then not offered
                 to Redis
     orders      how many invalidations came during the flight
@@ -87,8 +87,8 @@ class Flight(Course, Generic[Result]):
         return self._task.result()
 
     async def _end(self) -> None:
-        """Wait for the end of the flight. `asyncio.wait` would cost three times as much, for each
-        look-up."""
+        """Wait for the end of the flight. This does not use `asyncio.wait`, because `asyncio.wait`
+        needs three times as long, and each look-up waits here."""
         if self._task.done():
             return
         ended = asyncio.get_running_loop().create_future()

@@ -43,7 +43,8 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Confirmations:
-    """How far an order has come.
+    """The result of an order: how many replicas have applied it, and how many replicas of Redis
+    have it.
 
     known      how many replicas are known, this one included
     confirmed  how many of them have applied the order
@@ -152,7 +153,7 @@ class Lease(Protocol):
     """Lets one replica fetch a key for all replicas. A lease only saves calls: the store decides
     which answers are stored.
 
-    Every call raises RedisUnavailable if it gets no answer within the timeout.
+    Every method raises RedisUnavailable if Redis does not answer within the timeout.
     """
 
     @property

@@ -78,7 +78,7 @@ class WritesMode(StrEnum):
 
 
 class RateScope(StrEnum):
-    """The callers that share one budget."""
+    """Which callers share one budget: those of one tenant, or those with the same token."""
 
     SHARED = "shared"
     CREDENTIAL = "credential"

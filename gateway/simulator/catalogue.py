@@ -30,9 +30,9 @@ class NoSuchTraining(LookupError):
 
 
 class Catalogue:
-    """One organisation's trainings. Each change except a deletion sets `updated_at` to the present
-    time, or to a millisecond after the time that the last change set, if that is later. Only `edit`
-    can set any other time, by its parameter `at`."""
+    """One organisation's trainings. Each change except a deletion sets `updated_at` to a new stamp.
+    A stamp is the present time, but at least a millisecond later than the stamp before. Only `edit`
+    can set another time, by its parameter `at`."""
 
     def __init__(
         self,

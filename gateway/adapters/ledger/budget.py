@@ -35,7 +35,7 @@ class LocalBudget:
 
     start_paced     whether earlier processes may have made calls before the start (see below)
     probe_patience  for how many seconds other calls are refused while a gate's probe has no answer
-    max_scopes      the most scopes that are remembered. A forgotten scope begins anew
+    max_scopes      how many scopes are remembered at most. A forgotten scope begins as at the start
     rates           scopes with a rate of their own. If a rate changes, earlier calls still count
     sweep_share     in (0, 1]: the largest part of a limit that the sweep may use
 
@@ -43,8 +43,9 @@ class LocalBudget:
     after the start, and the rest at the mean rate until the stretch has passed. An earlier process
     may have spent its whole limit. If it spent the limit evenly, a window has at most a tenth too
     many calls. If it spent the limit in its last moment, a window may have nearly twice as many
-    calls as the limit allows. The calls of this process are spread evenly, so the first 429 stops
-    the rest of them. For the scope NEWCOMERS, the whole limit may be spent at once.
+    calls as the limit allows. Because this process spreads its calls evenly, most of them are not
+    sent yet when the first 429 comes, and the 429 stops them. For the scope NEWCOMERS, the whole
+    limit may be spent at once.
     """
 
     def __init__(
@@ -85,9 +86,9 @@ class LocalBudget:
         return Charge(now + wait, wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. A charge is no longer valid if it has left the log (a 429 removes the
-        charges of calls that wait), or if the gate is due to reopen and the call is not the
-        probe."""
+        """As Charging.enter. A charge is no longer valid if it has left the log, for example
+        because a 429 removed the charges of the waiting calls. It is not valid either if the gate
+        is due to reopen, and another call has to be the probe."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:
@@ -112,8 +113,8 @@ class LocalBudget:
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         """Close the gate after a 429. If the gate was open or a probe was under way, the limit is
-        lowered too. Otherwise the refused call was sent before the gate closed, and the limit
-        stays."""
+        lowered too. Otherwise the refused call was sent before an earlier 429 closed the gate, and
+        the limit stays."""
         account, now = self._account(scope), self._clock.monotonic()
         before = account.gate
         is_straggler = not before.is_open and before.probe is None
@@ -124,7 +125,7 @@ class LocalBudget:
         return Closed(wait, not is_straggler or wait - before.wait(now) >= SHORTEST_HOLD)
 
     def hold(self, scope: str, seconds: float) -> None:
-        """Close the gate for `seconds`, because the shared gate is closed."""
+        """Close the gate for `seconds`, because the gate that all replicas share is closed."""
         account = self._account(scope)
         account.gate = account.gate.close(self._clock.monotonic(), seconds, jitter=0.0)
 

@@ -34,7 +34,8 @@ _GONE: Final = 60.0
 # Redis' clock may differ from the expected time by the error of the round trips plus these seconds.
 # If it differs by more, the clock counts as set to another time.
 _STEADY: Final = 0.25
-# The most ages of calls in a reply. If there are more calls, each age stands for several calls.
+# A reply has at most this many ages of calls. If there are more calls, each age stands for several
+# calls.
 _MOST_TOLD: Final = MOST_KEPT
 
 
@@ -174,7 +175,7 @@ class RedisBudget:
         """Four arguments of the script `take`:
 
         - a number that changes when Redis has forgotten which calls were made (the *life*)
-        - Redis' time in the last reply to a look
+        - Redis' time in the last reply to `look`
         - the time that Redis' clock should show now, and the possible error of that time
         """
         if known is None:
@@ -215,8 +216,8 @@ class RedisBudget:
         free = max(1, limit // 10) if self._is_paced(look.scope) else limit
         seen = (0, 0, 0, 0)
         if known is not None:
-            # Replicas that have probably ended (`absent`) are left out, so that no replica waits
-            # for their reports if Redis loses its data again.
+            # The number of replicas is reported without those that have probably ended (`absent`).
+            # So no replica waits for their reports if Redis loses its data again.
             seen = (known.life, known.stamp, known.replicas - known.absent, known.part)
         ages, stamps = _reported(look)
         return (
@@ -256,7 +257,7 @@ class RedisBudget:
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin the turn of a call that has waited. Its charge counts from now on. Raises
+        """Begin the turn of a call that has waited. Its charge is moved to the present time. Raises
         GateClosed if the gate was closed during the wait. In three cases the call needs another
         charge, and the result is None:
 
@@ -284,8 +285,8 @@ class RedisBudget:
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         """Close the gate after a 429. If the gate was open, or a probe was under way, the limit is
-        lowered too. Otherwise the refused call was sent before the gate closed. Its 429 does not
-        lower the limit, and can only make the gate stay closed for longer."""
+        lowered too. Otherwise the refused call was sent before an earlier 429 closed the gate. The
+        new 429 then does not lower the limit, and can only make the gate stay closed for longer."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
@@ -366,8 +367,8 @@ def _closed(wait: float, is_probed: bool) -> GateClosed:
 
 
 def _alone(rule: tuple[int, int, int]) -> tuple[int, int]:
-    """Two times since a replica's last report, in microseconds. After the first, the replica counts
-    as silent, so its part is kept for it. After the second, the replica is forgotten."""
+    """Two durations, in microseconds. After the first one without a report, a replica counts as
+    silent, so its part is kept for it. After the second one, the replica is forgotten."""
     _, span, _ = rule
     return micros(_SILENCE), micros(_GONE) + span
 
@@ -392,7 +393,7 @@ def _reported(look: Looking) -> tuple[list[int], list[int]]:
 
 
 def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
-    """Whether Redis' clock was set between two replies. It has then advanced by another time than
-    this replica's clock, and the round trips do not explain the difference."""
+    """Whether Redis' clock was set between two replies. If so, Redis' clock has advanced by more or
+    less than this replica's clock, and the round trips do not explain the difference."""
     ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000
     return not -after.error - _STEADY <= ahead <= before.error + _STEADY

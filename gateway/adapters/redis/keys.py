@@ -29,7 +29,8 @@ class Names:
             raise ValueError(f"no prefix for keys in Redis: {self.prefix!r}")
 
     def body(self, key: Key) -> str:
-        """The key of the stored response, in the format that this release reads and writes."""
+        """The key of the stored response. The key names the format of the response (SCHEMA),
+        because a release reads and writes only one format."""
         return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
 
     def floor(self, key: Key) -> str:
@@ -98,8 +99,8 @@ class AccountNames:
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
 
     def book(self, scope: str) -> str:
-        """The key of the book. The book says when each rank was last refused, whether the limit is
-        lowered, and what is known of each replica and of the log."""
+        """The key of the book. The book says when a call of each rank was last refused, whether the
+        limit is lowered, and what is known of each replica and of the log."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
 
     def ranks(self, scope: str) -> tuple[str, ...]:

@@ -43,7 +43,8 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
-# The most keys in one round trip, with and without bodies, so that the reply comes in time.
+# One round trip reads at most this many keys (first with bodies, then without), because a longer
+# reply might come too late.
 _LOOKED_UP_AT_ONCE = 200
 _CONFIRMED_AT_ONCE = 500
 
@@ -275,7 +276,8 @@ def _milliseconds(seconds: float) -> int:
 
 _DROPPED_AT_ONCE: Final = 100
 _SCANNED_AT_ONCE: Final = 500
-# The most searches. A search is repeated if keys moved between nodes while it ran.
+# A purge searches Redis at most this many times. It searches again if keys moved between nodes
+# during the search.
 _SEARCHES: Final = 3
 
 

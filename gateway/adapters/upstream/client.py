@@ -29,13 +29,14 @@ from gateway.ports import Attributes, Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
-# Common servers close an idle connection after 5 s (Node) or later. The gateway closes it earlier.
-# Otherwise the server might close it just when a request is sent.
+# Common servers close an idle connection after 5 s (Node) or later. The gateway closes it earlier,
+# because a server that closes first might do so just when a request is sent.
 _KEPT_SECONDS = 4.0
 
 
-# The body is decoded, so the upstream's length and coding do not apply. A cookie for one caller
-# must not reach other callers.
+# Response fields that callers do not get. The gateway decodes the body, so the length and the
+# coding that the upstream stated are wrong then. A cookie for one caller must not reach other
+# callers.
 _NOT_PASSED_DOWN = {b"content-length", b"content-encoding", b"set-cookie"}
 _CODINGS = {"identity", "gzip", "x-gzip", "deflate"}
 _NOT_PASSED_UP = HOP_BY_HOP | {
@@ -45,7 +46,7 @@ _NOT_PASSED_UP = HOP_BY_HOP | {
 
 _TRACEPARENT = b"traceparent"
 
-# A write may have the caller's own conditions, so these two fields are passed on with it.
+# A write may have conditions of its caller, so the two fields of these conditions are passed on.
 _NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 
 
@@ -58,7 +59,7 @@ class HttpxUpstream:
     max_list_body    the same for a page of the list (None: `max_body`)
     passes_codings   whether a body in an unknown content coding is passed on unchanged, with its
                      `Content-Encoding`
-    connections      the most calls at the same time
+    connections      how many calls may run at the same time
     tls              replaces the default context, which trusts the public authorities and checks
                      the name of the host
     """
@@ -184,8 +185,8 @@ class HttpxUpstream:
             try:
                 response = await self._transport.handle_async_request(request)
             except httpx.LocalProtocolError:
-                # Nothing was sent. The invalid field may be a credential, so the error does not
-                # name it.
+                # A request field is invalid, so nothing was sent. The error does not name the
+                # field, because it may be a credential.
                 what = f"{exchange.what}: a request field is no HTTP"
                 raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
             except CutShortError as error:
@@ -194,8 +195,8 @@ class HttpxUpstream:
             except (httpx.TransportError, OSError) as error:
                 raise exchange.failure(error) from error
             finally:
-                # Otherwise request and exchange would refer to each other until the garbage
-                # collector runs, which stops the event loop for milliseconds.
+                # Request and exchange refer to each other. Without this line only the garbage
+                # collector would free them, and its runs stop the event loop for milliseconds.
                 del request.extensions["exchange"]
         body = b"".join([part async for part in response.aiter_raw()])
         coding = response.headers.get("content-encoding", "identity").strip().lower()
@@ -219,8 +220,8 @@ def _told(exchange: Exchange) -> Attributes:
 
 
 def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
-    """The request fields of this call, except those that are the same for all calls. `extra` cannot
-    set a field that the gateway sets itself."""
+    """The request fields of this call, except those that are the same for all calls. `call.extra`
+    cannot set a field that the gateway sets itself."""
     fields = [(b"Authorization", b"Bearer " + call.token.encode())]
     if call.etag is not None:
         fields.append((b"If-None-Match", call.etag))
@@ -253,8 +254,8 @@ def coded(coding: str) -> tuple[bytes, bytes]:
 
 
 def decoded(body: bytes, coding: str, most: int) -> bytes:
-    """The body without its content coding, which an upstream may use although none was asked for.
-    Raises InvalidPayload if decoding fails, or makes more than `most` bytes."""
+    """The body without its content coding. An upstream may use a coding although the gateway asks
+    for none. Raises InvalidPayload if decoding fails, or makes more than `most` bytes."""
     if not body or coding == "identity":
         return body
     if not is_ours(coding):

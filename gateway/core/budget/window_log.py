@@ -1,4 +1,4 @@
-"""The window of a rate limit: how many calls each rank may make in any window of time.
+"""The window of a rate limit: how many calls of each rank may be made in any window of time.
 
 A rank is the priority of a call. This module says what a rate is, finds the rate of a scope (the
 name of a budget), and keeps the times of the calls of one budget.
@@ -19,8 +19,8 @@ from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, porti
 NEWCOMERS: Final = ":newcomers"
 _THEIR_SHARE: Final = 10
 
-# A 429 lowers the limit to this part of the calls of the last window. The rest is left to other
-# programs.
+# A 429 lowers the limit to this part of the calls of the last window, because other programs may
+# call the upstream too.
 _KEPT: Final = 0.8
 # A 429 never lowers the limit below a tenth of the configured one.
 _LEAST: Final = 10
@@ -94,10 +94,10 @@ class Past:
 
     limit  how many calls these replicas may make in a window
     times  the time of each known call, including calls that are granted for later
-    until  the rest of the limit (the calls that are not in `times`), without the claims, counts as
-           spent at this time, because other replicas may have made these calls until then. None:
-           the rest is free
-    claim  how many calls of this rest each replica may still make
+    until  other replicas may have made unknown calls until this time. So all calls of the limit
+           that are neither in `times` nor in a claim count as spent at this time. None: these calls
+           are free
+    claim  how many of the calls that are not in `times` each replica may still make
     own    the times of the calls that this replica made, which all count in its own part
     """
 
@@ -208,9 +208,9 @@ class WindowLog:
         return self._limit
 
     def refused(self, now: float) -> None:
-        """Lower the limit after a 429. Calls that were granted for later were not sent, so they are
-        removed, and have to be granted again. Made-up calls (see `paced`) do not count as calls of
-        the last window."""
+        """Lower the limit after a 429. Calls that were granted for later have not been sent yet, so
+        they are removed, and have to be granted again. Made-up calls (see `paced`) do not count as
+        calls of the last window."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
@@ -241,8 +241,9 @@ class WindowLog:
         first = len(times) - past.limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
         # Another replica may know fewer replicas, and then it takes more of the calls that have
-        # become free. This replica cannot see this, so it also has a bound of its own: in no window
-        # may it make more calls than its part. Its earlier calls (`past.own`) count too.
+        # become free. This replica cannot see those calls. So this replica also has a bound of its
+        # own: the calls that it makes in one window are never more than its part. Its earlier calls
+        # (`past.own`) count too.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
         self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
 
@@ -255,9 +256,9 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time at which a call of the rank may be made.
 
-        When a spent call leaves the window, at most one more call becomes reserved for other ranks.
-        So a call that may be made at one time may be made at each later time, and a binary search
-        finds the first such time.
+        If a call may be made at one time, it may also be made at each later time, because each
+        spent call that leaves the window frees one call, and at most one more call is then reserved
+        for other ranks. So a binary search finds the first such time.
         """
         if self._may_go(now, rank):
             return now
@@ -308,15 +309,15 @@ def _remove(stamps: list[float], stamp: float) -> bool:
     return False
 
 
-# A log keeps at most this many timestamps. After an unknown past, all of them are written in one
-# step, and this step blocks Redis or the event loop.
+# A log keeps at most this many timestamps. If the past is unknown, all of them are written in one
+# step. Redis or the event loop can do nothing else during this step.
 MOST_KEPT: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """A part of the window of a high rate: at most `limit` calls in any `span` seconds. A window
-    has `parts` stretches, so that the number of timestamps in memory is bounded.
+    has `parts` stretches. A log has the timestamps of one stretch only, so their number is bounded.
 
     The spans together are as long as the window and its margin for transit. The limit of a stretch
     is rounded down, so the stretches never allow more than the rate.

@@ -1,8 +1,8 @@
 """Decides whether an answer may be stored, whether a stored response may be served, and whether a
 stale one may be served because the upstream failed.
 
-The flow uses these rules through the interface `Rules`. In `ByPolicy` the settings decide, in
-`ByOrigin` (module rfc9111) the upstream's header fields.
+The flow uses these rules through the interface `Rules`. In `ByPolicy` the settings decide. In
+`ByOrigin` (module rfc9111) the upstream's header fields decide.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Candidate:
 
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
     """The later one of the entries in L1 and L2. An entry that the floor rules out is chosen only
-    if the floor allows none of them.
+    if the floor allows neither entry.
 
     A lost floor may have recorded an order against the entries, so an unknown floor (None) rules
     out both.
@@ -169,7 +169,8 @@ def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None
 class Rules(Protocol):
     """The rules that the flow uses.
 
-    `sent` are the request fields that a call sends upstream, or would send. `jitter` is in [0, 1).
+    `sent` are the request fields that a call for the present request sends upstream. They are also
+    known if no call is made. `jitter` is in [0, 1).
     """
 
     @property
@@ -219,7 +220,7 @@ class Rules(Protocol):
         ...
 
     def passing(self, reply: Reply) -> Reply:
-        """The form in which a reply is passed on without being stored."""
+        """The reply as callers get it if it is not stored."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Reads the upstream's answer to a write: which trainings changed, and their new versions.
 
-The rules are in RFC 9111, 4.4. The functions read only their arguments.
+The rules are in RFC 9111, 4.4.
 """
 
 from __future__ import annotations

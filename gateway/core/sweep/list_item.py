@@ -25,18 +25,19 @@ _FOUND: Final = 200
 class ListVerdict(StrEnum):
     """The result of comparing an item of the list with the known versions of its training."""
 
-    UNKNOWN = "unknown"  # neither an answer nor a lower version is known, so the floor stays
+    UNKNOWN = "unknown"  # no answer is known, and no version below the item's: the floor stays
     CONFIRMED = "confirmed"  # the known version: the entry is renewed
     NEWER = "newer"  # a later version, or a version after a negative entry: the floor is raised
     DOUBTFUL = "doubtful"  # an older version, or one far ahead: a single call decides
-    # Single answers, or other rows of the page, contradict the item. A single call may decide.
+    # The item is not believed, because a single answer or another row of the page contradicted the
+    # list about this training. A single call decides, unless it has decided already.
     CONTRADICTED = "contradicted"
     PASSED = "passed"  # an answer or an order came after the page was asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The statement of one item of the list, with the fields of `Entry`.
+    """The version that one item of the list states. The fields have the same names as in `Entry`.
 
     `confirmed_at`: when the page was asked for. `digest`: the digest of the item's own bytes.
     """
@@ -70,7 +71,8 @@ class Listed:
 def listed(
     training: Training, reply: Reply, asked_at: float, windows: Windows, jitter: float
 ) -> Listed:
-    """The item of a page that was asked for at `asked_at` (the shared clock)."""
+    """The item of a page that was asked for at `asked_at` (on the clock that all replicas
+    share)."""
     return Listed(
         training_id=training.id,
         updated_at=training.updated_at,
@@ -84,7 +86,7 @@ def listed(
 
 # Items are stored only after this number of items in a row had the same bytes as single answers.
 ENOUGH: Final = 20
-# A single call checks one stored item out of this number.
+# Of this many stored items, one is checked by a single call.
 CHECK_EVERY: Final = 50
 
 
@@ -126,8 +128,8 @@ UNPROVEN: Final = Likeness()
 # The versions that one page states for one training: several if the page has it in several rows.
 Claims = frozenset[Instant]
 
-# The most trainings with a contradiction that are remembered, and the most claims for each of them.
-# A forgotten contradiction costs another call.
+# At most this many trainings with a contradiction are remembered, and at most this many claims for
+# each of them. If a contradiction is forgotten, another single call has to find it again.
 _MOST_TRAININGS: Final = 10_000
 _MOST_CLAIMS: Final = 4
 
@@ -168,7 +170,7 @@ class Contradictions:
 
     def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
         """Decide about the claims of a page. While no contradiction about the training is known, a
-        single claim is believed, and a single call decides between several claims. After a
+        claim without a rival is believed, and a single call decides between several claims. After a
         contradiction, a single call checks each new claim, and other claims are ignored. The list
         is believed again after a whole sweep without a wrong claim."""
         known = self._known.get(training_id)

@@ -82,14 +82,15 @@ class Sweeps:
         return max((age for age in ages if age is not None), default=None)
 
     def horizon_of(self, partition: str) -> Horizon | None:
-        """The time of the oldest confirmation by whole sweeps of this partition, and its staleness
-        bound. None if this replica knows of no whole sweep."""
+        """The time of the oldest confirmation by whole sweeps of this partition, and the staleness
+        bound of the partition. None if this replica knows of no whole sweep."""
         sweep = self._by_partition.get(partition)
         return None if sweep is None else sweep.horizon
 
     def is_contradicted(self, key: Key) -> bool:
         """Whether the list is not believed about this training. Only the replica that leads the
-        sweep finds this out, so the result of other replicas may be False nevertheless."""
+        sweep finds this out. In other replicas the result may be False although the list is not
+        believed."""
         sweep = self._by_partition.get(key.partition)
         return sweep is not None and key.training_id in sweep.contradictions
 
@@ -114,7 +115,8 @@ class Sweeps:
 
     def _tell_bound(self, each: _Running) -> None:
         """Log the bound once, as soon as the sweep has shown that it keeps within the bound. Also
-        log once if the settings only allow a bound that is longer than the freshness lifetime."""
+        log once that the sweep is too slow, if the settings only allow a bound that is longer than
+        the freshness lifetime."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

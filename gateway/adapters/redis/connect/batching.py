@@ -1,4 +1,4 @@
-"""Gathers questions to Redis, so that questions of about the same time share a round trip.
+"""Gathers questions to Redis, so that questions of the same few milliseconds share a round trip.
 
 The store uses `Gathering` to read keys, and the connection uses it to run scripts.
 """
@@ -19,7 +19,7 @@ Asked = TypeVar("Asked", bound=Hashable)
 Found = TypeVar("Found")
 Waiting = dict[Asked, list[asyncio.Future[Found]]]
 
-# The most seconds for which a round trip waits for the end of the previous round trip.
+# A round trip waits for the end of the previous round trip, but for this many seconds at most.
 _PATIENCE: Final = 0.004
 
 
@@ -29,9 +29,10 @@ class Gathering(Generic[Asked, Found]):
     The questions of one turn of the event loop are passed to `read`, up to `most` at once. While a
     round trip to the home is under way, further questions are gathered, for some milliseconds at
     most. A question that no caller waits for any more is not sent. If a caller stops waiting, the
-    other callers with the same question still get the answer. If a round trip fails, only its own
-    questions fail. If the slot of one key is being moved (OnTheMove), each question of the round
-    trip is asked again alone. `operation` names the operation of a question, for errors.
+    other callers with the same question still get the answer. If a round trip fails, only the
+    questions of this round trip fail. If the slot of one key is being moved (OnTheMove), each
+    question of the round trip is asked again alone. `operation` names the operation of a question,
+    for errors.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Gathering(Generic[Asked, Found]):
         return answer
 
     async def ask_all(self, asked: Sequence[Asked]) -> dict[Asked, Found]:
-        """The answers, without the questions that failed. Raises RedisUnavailable if all failed."""
+        """The answers to the questions that did not fail. Raises RedisUnavailable if all failed."""
         answers = await asyncio.gather(*map(self.ask, asked), return_exceptions=True)
         found: dict[Asked, Found] = {}
         for each, answer in zip(asked, answers, strict=True):
@@ -138,5 +139,5 @@ def _is_done(answer: asyncio.Future[Found]) -> bool:
 
 
 def _open(waiting: Waiting[Asked, Found]) -> list[tuple[Asked, asyncio.Future[Found]]]:
-    """The answers that a caller still waits for."""
+    """The answers for which a caller still waits, each with its question."""
     return [(key, each) for key, answers in waiting.items() for each in answers if not each.done()]
