@@ -207,7 +207,7 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 def rules_of(settings: Settings, admission: Admission) -> Rules:
     """The rules for entries: those of the settings, or those of the upstream's header fields. The
     upstream's header fields mean different things to a private and to a shared cache. This cache is
-    private if each caller has its own partition."""
+    private in the mode `passthrough`, because each token has its own partition there."""
     access, windows = admission.callers.access, windows_of(settings)
     vary = not isinstance(access, Open)
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -255,8 +255,8 @@ def _shared(
 
 def floors_for(max_bytes: int) -> int:
     """How many version floors a process without Redis keeps if its L1 has `max_bytes`. These floors
-    take memory in addition to L1: about a third of `max_bytes`, unless a bound decides their
-    number."""
+    take memory in addition to L1: about a third of `max_bytes`, unless one of the two bounds
+    decides their number."""
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
 
@@ -301,7 +301,8 @@ def _together(
 
 
 def _has_partition_invalidations(settings: Settings) -> bool:
-    """Whether a refused token invalidates its partition: only if callers send their own tokens."""
+    """Whether a refused token invalidates its partition. It does so only if callers send their own
+    tokens."""
     return settings.access.mode is AccessMode.PASSTHROUGH
 
 
@@ -322,7 +323,7 @@ def _new_epoch() -> str:
 
 
 def windows_of(settings: Settings) -> Windows:
-    """The windows (for how long responses may be used), from the section `freshness` of the
+    """The windows: for how long responses may be used, according to the section `freshness` of the
     settings."""
     freshness = settings.freshness
     return Windows(
@@ -354,7 +355,7 @@ def _loaded(
     scheme: str,
 ) -> Tracer:
     try:
-        from gateway.adapters.otlp import OtlpTracer  # noqa: PLC0415 -- an extra, of 8 MB
+        from gateway.adapters.otlp import OtlpTracer  # noqa: PLC0415 -- optional, and 8 MB large
     except ImportError as missing:
         raise StartFault(
             "tracing.endpoint is set, but the package that sends traces is not installed "

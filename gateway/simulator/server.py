@@ -220,7 +220,8 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=config.keep_alive,  # type: ignore[arg-type] # for a timer
+                # uvicorn declares an `int`, but its timer accepts this float too.
+                timeout_keep_alive=config.keep_alive,  # type: ignore[arg-type]
             )
         )
         self.ready = asyncio.Event()

@@ -1,6 +1,7 @@
 """How an answer is sent, correctly or not. This module knows HTTP/1.1, and nothing of trainings.
 
-uvicorn refuses to break HTTP, so some faults close the transport of the connection, or write to it.
+uvicorn sends only correct HTTP, so some faults close the transport of the connection themselves, or
+write their bytes to the transport.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ class _Hanging:
 
 
 class _Reset:
-    """A reset before the head. With a linger time of 0, closing the socket sends a RST."""
+    """Resets the connection before the head is sent. With a linger time of 0, closing the socket
+    sends a RST."""
 
     status_code = None
 
@@ -142,7 +144,7 @@ class _HangingUp:
 
 
 class _Dribbling:
-    """The whole answer, one byte at a time."""
+    """The whole answer. Its body is sent one byte at a time."""
 
     def __init__(self, answer: Response, seconds_per_byte: float) -> None:
         self.status_code = answer.status_code
@@ -213,7 +215,8 @@ def _transport(scope: Scope) -> asyncio.Transport:
 
 async def _closed(scope: Scope, receive: Receive) -> None:
     _transport(scope).close()
-    # uvicorn has to notice the end. Otherwise it would log an error about an unfinished answer.
+    # uvicorn has to notice the end of the connection. Otherwise it would log an error about an
+    # unfinished answer.
     await _departure(receive)
 
 

@@ -46,7 +46,7 @@ class RedisSweepLease:
     entropy       makes the token that marks this replica as the leader
     pause_after   the sweep of a partition pauses when no caller has read from the partition for
                   this many seconds
-    longest_keep  seconds; see RedisStore
+    longest_keep  the most seconds for which a body is kept (see RedisStore)
     lifetime      after this many seconds another replica may replace a leader that died
     """
 
@@ -137,7 +137,7 @@ class RedisSweepLease:
         await self._connection.execute(RedisOperation.SWEEP, command, at=name)
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that were noted, as far as Redis knows them."""
+        """The ids that `note_filled` has noted. There are none if Redis has lost the record."""
         name = self._filled(partition)
 
         async def command(client: Any) -> list[str]:

@@ -2,12 +2,12 @@
 credential.
 
 A partition is the part of the cache that belongs to one credential or tenant. Each access mode has
-a class here. In the mode `clients` the gateway knows only the SHA-256 of a caller's key. Entries
-belong to the tenant: if a key or the token for the upstream is replaced, the partition stays the
-same.
+a class here. In the mode `clients` the gateway knows only the SHA-256 of a caller's key. The
+partition stays the same if a key or the token for the upstream is replaced, because entries belong
+to the tenant.
 
-Of the objects that this module makes, only a `Caller` may contain a caller's credential, as its
-`token`.
+A `Caller` may contain a caller's credential, as its `token`. No other object that this module makes
+contains such a credential.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]{1,4096}=*)
 class Caller:
     """A caller whose credential was accepted.
 
-    scope       the budget that counts the calls
+    scope       the name of the budget that counts the caller's calls
     token       the token that goes upstream
     owns_token  whether `token` is the caller's own; if so, a 401 of upstream concerns the caller
     rate        the client's own rate limit; None: no limit
@@ -52,7 +52,8 @@ def partition_of(*parts: str, secret: str | None = None) -> str:
     """Name a partition: 32 hex digits that do not reveal `parts`.
 
     The length of each part is included, so ("a:b", "c") and ("a", "b:c") have different names. With
-    `secret` the name is an HMAC, so readers of Redis cannot test a guessed credential.
+    `secret` the name is an HMAC, so somebody who reads the names in Redis cannot test whether a
+    guessed credential is right.
     """
     message = b"".join(b"%d:%s" % (len(raw), raw) for raw in (part.encode() for part in parts))
     if secret is None:
@@ -89,7 +90,7 @@ class Passthrough:
         return Caller("passthrough", DEFAULT_TENANT, partition, scope, token, owns_token=True)
 
     def partitions(self) -> Mapping[str, str]:
-        """The partitions by tenant. None is known in advance."""
+        """The partitions by tenant. The mapping is empty, because no token is known in advance."""
         return {}
 
     def own_callers(self) -> Mapping[str, Caller]:
@@ -136,8 +137,8 @@ KEY_PREFIX = "gw_"
 
 
 def digest_of(key: str) -> str:
-    """The SHA-256 of a key or of an operator's token, in lower-case hex digits as in the files. A
-    plain hash is enough because keys and tokens are random."""
+    """The SHA-256 of a key or of an operator's token, in lower-case hex digits, as in the clients
+    file and in the tokens file. A plain hash is enough because keys and tokens are random."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

@@ -22,7 +22,7 @@ LARGEST_DELTA: Final = 2**31
 Directives = Mapping[bytes, bytes | None]
 
 # RFC 9111, 5.2: a directive is a token, and may have an argument (a token or a quoted string).
-# Other text is skipped up to the next comma outside of quotes.
+# Text between two commas (outside of quotes) that has another form is ignored.
 _DIRECTIVE = re.compile(
     rb"[ \t]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
     rb"(?:=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<token>[^\s,\"]*)))?[ \t]*"
@@ -124,8 +124,8 @@ class RequestDirectives:
 @memoized(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
     """The directives of the field. None if the field has no directive that `RequestDirectives` has.
-    An invalid argument counts as 0. With 0, `max-age` is strictest, `max-stale` allows no
-    staleness, and `min-fresh` demands only a fresh response."""
+    An invalid argument counts as 0. With the value 0, `max-age` allows no age above 0, `max-stale`
+    allows no staleness, and `min-fresh` demands only that the response is fresh."""
     if cache_control is None:
         return None
     found = directives_of(cache_control)

@@ -20,8 +20,9 @@ _EPOCH_MILLISECONDS: Final = 1e11
 
 
 def parse_retry_after(value: str | None, date_now: float) -> float | None:
-    """The seconds of a Retry-After in either form (RFC 9110, 10.2.3), never negative. None if the
-    field is absent or invalid. `date_now` (epoch seconds) is subtracted from an HTTP-date."""
+    """The seconds that a Retry-After states (a number or a date: RFC 9110, 10.2.3), never negative.
+    None if the field is absent or invalid. `date_now` (epoch seconds) is subtracted from an
+    HTTP-date."""
     if value is None:
         return None
     seconds = _decimal(value)
@@ -39,10 +40,10 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
 
     - Retry-After
     - RateLimit (the structured field and its earlier drafts), RateLimit-*, X-RateLimit-*, but only
-      if the field says that no call remains
+      if they say that no call remains
 
-    A date is compared with the `Date` of the response, because clocks differ, or with `now` if
-    there is no valid `Date`.
+    The seconds until a date are counted from the `Date` of the response, because the upstream's
+    clock may differ from the gateway's. Without a valid `Date`, the seconds are counted from `now`.
     """
     date = parse_http_date(headers.get("date", ""))
     clock = now if date is None else date
@@ -56,8 +57,8 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _exhausted_policy(value: str) -> float | None:
-    """Seconds until all exhausted policies of a RateLimit field are reset. None without such a
-    policy."""
+    """Seconds until all exhausted policies (those without a remaining call) of a RateLimit field
+    are reset. None if no policy is exhausted."""
     bare = _QUOTED.sub("", value.lower())
     policies = [dict(_PARAMETER.findall(policy)) for policy in bare.split(",")]
     waits = [policy["t"] for policy in policies if policy.get("r") == "0" and "t" in policy]

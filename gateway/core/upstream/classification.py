@@ -43,8 +43,8 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class ForCaller:
-    """A 4xx with an error of the API, but no 404, 410 or 429, and no 401 to the gateway's own
-    token. It is passed on unchanged, because only the caller can act on it."""
+    """A 4xx with an error of the API, except for 404, 410, 429, and a 401 to the gateway's own
+    token. Such a reply is passed on unchanged, because only the caller can act on it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,14 @@ from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedS
 
 # Parts of `l1_lifetime`. A read makes an entry due if its confirmation is older than _DUE. _GATHER
 # later, one question asks about all due entries. An entry that is read at least every _GATHER is
-# thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). If the reads are further apart, Redis
-# is asked about a due entry before the next read of the entry.
+# thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). If the reads are further apart, a read
+# may find that the entry is no longer confirmed.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
-# Outcomes of fresh entries. Such an answer starts no refresh.
+# Outcomes of fresh entries. An answer with one of these outcomes starts no refresh.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
-# Keys in one question to Redis. A question about a hundred keys costs as much as ten about one key.
-# Other tasks run between two questions.
+# Keys in one question to Redis. One question about a hundred keys costs as much as ten questions
+# about one key each. Other tasks run between two questions.
 _BATCH: Final = 100
 # The most keys that `run_catching_up` confirms. Each other key is confirmed when it is read.
 _MOST: Final = 5_000
@@ -86,7 +86,8 @@ class Confirming:
     def vouches(self, key: Key, held: Held) -> bool:
         """Whether L1 may serve the entry without asking Redis.
 
-        The result is False if the entry may only be used for rescue. L1 may serve other entries:
+        The result is False if the entry may only be used for rescue. L1 may serve any other entry
+        in these cases:
 
         - In a process without Redis: if the entry is not doubted.
         - While Redis answers: if the entry was confirmed less than `l1_lifetime` ago and after the
@@ -111,9 +112,10 @@ class Confirming:
 
     def is_counted(self) -> bool:
         """Whether orders wait until this replica has applied them. If so, this replica has applied
-        each order whose result says that all replicas confirmed it. A new replica must also be
-        connected to the bus, because Redis may lose the record of the new replica before another
-        replica has read this record."""
+        each order whose result says that all replicas confirmed it. A new replica, which is not a
+        member yet, must also be connected to the bus: Redis may lose the record of the new replica
+        before another replica has read this record. Orders then do not wait for the new replica,
+        but their notices arrive over the bus."""
         until = self._bus.counted_until
         if not self._bus.is_connected:
             until = min(until, self._bus.vouched_until)
@@ -139,16 +141,16 @@ class Confirming:
         return min(self._grace_until, self.missed.until(entry.confirmed_at))
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether this replica may serve the entry without Redis, because it is a member. If it may
-        have missed orders after `entry` was confirmed, the result is True only for a limited time
-        (see `MissedOrders.until`). `entry` None: missed orders do not matter."""
+        """Whether this replica may serve the entry without Redis, because it is a member. If this
+        replica may have missed orders after `entry` was confirmed, the result is True only for a
+        limited time (see `MissedOrders.until`). `entry` None: missed orders do not matter."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
         """Whether this replica applied each order whose result says that all replicas confirmed it.
-        (The result leaves out replicas that are no members.) This is sure if the replica is a
-        member, or if Redis is up and orders wait for the replica. Missed orders limit the time as
-        in `vouches_alone`."""
+        This is sure if the replica is a member, or if Redis is up and orders wait for the replica.
+        In other cases it is not sure, because the result of an order does not mention replicas that
+        are no members. Missed orders limit the time as in `vouches_alone`."""
         now = self._clock.monotonic()
         hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
         return hears and now < self._missed_until(entry)

@@ -34,13 +34,15 @@ _FIRST_LOOK: Final = 0.25
 _LONGEST_LOOK: Final = 1.0
 _GROWTH: Final = 1.5
 
-# The most elections of a leader. A second election follows if the fetch of the first leader brought
-# this replica no response, and the ending of this fetch is not in _FINAL.
+# A flight takes part in this many elections of a leader at most. A second election follows if the
+# fetch of the first leader brought this replica no response, and the ending of this fetch is not in
+# _FINAL.
 _ELECTIONS: Final = 2
 # The endings after which no other leader is elected.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# The verdicts after which followers look up the stored answer. The ending of BELIEVED is TOO_OLD,
-# because a believed version gives the floor a new generation, as an invalidation does.
+# The verdicts after which followers look up the stored answer. A fetch with the verdict BELIEVED
+# has the ending TOO_OLD, because a believed version gives the floor a new generation, as an
+# invalidation does.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
 # How often a lease is renewed in one lifetime. The lease does not end if one renewal is lost.
 _RENEWALS: Final = 3
@@ -49,7 +51,7 @@ _RENEWALS: Final = 3
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
     """A response that another replica fetched. `awaited`: this replica followed that fetch. If
-    False, this replica found the response stored."""
+    False, the response was stored already when this replica wanted to fetch it."""
 
     seen: Seen
     awaited: bool
@@ -155,7 +157,8 @@ class Collapsing:
                 holds = await self._lease.renew(key, token)
 
     async def _landed_before(self, want: Want, taken: Taken, flight: Course) -> Elsewhere | None:
-        """A fresh response that was stored between this flight's look-up and its lease."""
+        """A fresh response that was stored after this flight's look-up and before this replica got
+        the lease. None if there is no such response."""
         if taken.floor is None or taken.floor.started <= _known(want):
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -238,7 +241,7 @@ def _ending_of_failure(error: Exception, want: Want) -> Ending:
 
     - The budget denied a call for which no caller waits (for example a refresh). A follower with a
       waiting caller may still get a call.
-    - The mode forbids calls. Each replica knows the mode itself.
+    - The mode forbids calls. Followers need no error, because each replica knows the mode itself.
     """
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
     if is_unhurried or isinstance(error, Frozen):

@@ -1,6 +1,6 @@
 """Makes one call to upstream: asks the breaker and the budget, sends the call, and may repeat it.
 
-A read is tried again if nothing was sent, or if upstream had already closed the idle connection
+A read is tried once more if nothing was sent, or if upstream had already closed the idle connection
 that the read used (RFC 9112, 9.3.1). A write is never tried again.
 
 The budget is charged before a call is sent. The charge is renewed if the call has to wait long for
@@ -151,8 +151,9 @@ class Outbound:
 
     def _is_late(self, scope: str, paid_at: float) -> bool:
         """Whether the call has waited for a connection for more than a quarter of `transit` (the
-        margin for the way to the upstream). If so, its charge is so old that it could leave the
-        gateway's window while the upstream still counts the call."""
+        time by which one call may take longer to the upstream than another). The charge must then
+        be renewed, because the gateway would stop counting the call while the upstream may still
+        count it."""
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
@@ -171,7 +172,8 @@ class Outbound:
 
     def _leave(self, entered: Breaker, before: Breaker) -> None:
         """Undo `_enter`, because the call said nothing about the upstream. If this call was the
-        probe, the next call may be the probe. Does nothing if the breaker has changed since."""
+        probe, the next call may be the probe. Does nothing if the breaker has changed after
+        `_enter`."""
         if self._breaker is entered:
             self._move(before)
 
@@ -188,7 +190,7 @@ class Outbound:
                 await self.answered(scope)  # an unusable answer, but no failure for the breaker
             case UpstreamError():
                 self._record_failure()
-                await self._open_gate(scope)  # the answer was no 429
+                await self._open_gate(scope)  # because an answer came that is no 429
             case _ if not _says_nothing(failure):
                 self._record_failure()
 

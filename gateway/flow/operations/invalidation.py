@@ -27,7 +27,8 @@ from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 # entries until `Confirmations.until`.
 _PATIENCE: Final = 1.0
 
-# Seconds in which replicas of Redis have to acknowledge. Usually that takes one round trip.
+# Seconds in which the replicas of Redis have to acknowledge that they have the new data. Usually
+# that takes one round trip.
 _COPYING: Final = 0.25
 
 
@@ -78,8 +79,8 @@ class Invalidation:
         """Invalidate all stored versions of the trainings that a write changed. If the answer to
         the write named a new version, later answers with an older version are ruled out too.
 
-        Raises RedisUnavailable. The caller then calls this method again, or calls `written_here` if
-        Redis stays away.
+        Raises RedisUnavailable. `Writing` then calls this method again. If Redis stays away,
+        `Writing` also calls `written_here`.
         """
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         await asyncio.gather(*(self._shared.invalidate(each, None) for each in notice.training_ids))
@@ -118,7 +119,8 @@ class Invalidation:
         known: bool = True,
     ) -> None:
         """Apply a notice in this replica. To apply a notice twice or late does no harm. `known`:
-        whether Redis knows the order."""
+        whether Redis knows the order. If not, the results of fetches under way are not offered to
+        Redis."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)
@@ -140,8 +142,8 @@ class Invalidation:
     def gap(self, until: float = math.inf) -> None:
         """Let requests ask Redis before L1 serves an entry, because notices may have been missed.
         While Redis is away, L1 may serve its present entries until `until` (monotonic). The results
-        of fetches under way may still be stored, because Redis judges each result by its
-        generation."""
+        of fetches under way may still be stored, because Redis judges each result by the generation
+        of its ticket."""
         self._serving.retire()
         self._tiers.suspect(until)
 

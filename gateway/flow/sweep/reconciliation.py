@@ -1,8 +1,8 @@
 """Applies a page of the list to the stored responses, and tells the other replicas.
 
 Each item is compared with the floor of its training (the lowest version that may be served). Some
-items need a single call: a call for this one training. Its answer is a single answer. `sweep`
-decides when the next page is due.
+items need a *single call*: a call for this one training. The answer to a single call is called a
+*single answer*. `sweep` decides when the next page is due.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Findings:
         # Claims to take back, each with the single answer that refuted it. The answer is None for
         # claims that are taken back because the list is not believed any more.
         self._refuted: deque[tuple[Key, Listed, Entry | None]] = deque()
-        self._spare = 0  # trainings that this sweep may still check with single calls
+        self._spare = 0  # how many trainings this sweep may still check with single calls
         self.warms = True  # whether an empty cache is filled from the list (`sweep.warm`)
 
     @property
@@ -121,8 +121,9 @@ class Findings:
         await self.settle()
 
     async def settle(self) -> None:
-        """Take back all claims in `_refuted`, and store the single answers that refuted them. If a
-        refuted claim stayed, each request for its training would cost a call.
+        """Take back all claims in `_refuted`, and store the single answers that refuted them. A
+        refuted claim is taken back because each request for its training costs a call as long as
+        the claim stays.
 
         Raises RedisUnavailable. The next call of `settle` takes back the rest.
         """
@@ -194,8 +195,8 @@ class Findings:
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
         """The items that are believed, one for each training. If the page has two versions of a
         training, no item of this training is believed, and a single call may be made instead. The
-        same holds after a single answer contradicted the list about this training, until a whole
-        sweep has no wrong version of it."""
+        same holds after a single answer contradicted the list about this training, until the list
+        has shown no wrong version of the training for a whole sweep."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -246,9 +247,9 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors were raised: they ask Redis before they serve these
-        trainings from L1. While Redis is away, they still serve from L1. A later version that could
-        not be stored from the page is fetched with a single call."""
+        """Tell all replicas that the floors were raised. The replicas then ask Redis before they
+        serve these trainings from L1. While Redis is away, they still serve from L1. A later
+        version that could not be stored from the page is fetched with a single call."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)

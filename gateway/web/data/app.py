@@ -179,7 +179,7 @@ class DataPlane:
 
 class _Shortened(Starlette):
     """The application. It answers reads of trainings without Starlette's middleware and routing,
-    which would be a sixth of the cost of a hit in Redis."""
+    because they would be a sixth of the cost of a hit in Redis."""
 
     def __init__(
         self,

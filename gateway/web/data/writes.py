@@ -100,9 +100,10 @@ def _is_of_another_site(request: Request) -> bool:
 
 
 def _is_of_a_page(request: Request) -> bool:
-    """Whether the request comes from a browser, so a page may be behind it. With DNS rebinding, a
-    page of another site has the same `Origin` and `Host` as a page of this site. In the mode `open`
-    that other page would need no credential to write."""
+    """Whether the request comes from a browser, so a page may be behind it. With DNS rebinding, the
+    requests of another site's page come here, and their `Origin` is equal to their `Host`, so
+    `_is_of_another_site` returns False. In the mode `open` such a page would need no credential to
+    write."""
     return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
@@ -123,7 +124,7 @@ def target_of(method: str, path: bytes) -> Target | None:
 
 
 def _below(path: bytes) -> Target | None:
-    """The target if the path is below that of a training, for example `/training/{id}/draft`.
+    """The target if the path is below the path of a training, for example `/training/{id}/draft`.
 
     The API decides which of these paths exist. Each name in the path has to have the form of an id,
     so that no path leads to another part of the API.

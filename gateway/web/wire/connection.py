@@ -47,9 +47,9 @@ def backlog_of(transport: asyncio.Transport) -> int:
     """The number of bytes that the caller has not read. 0 if all of these bytes fit into the
     system's buffer.
 
-    If that buffer is full, its bytes are counted too. So the number falls whenever a slow caller
-    reads. Without these bytes the number would fall only after the caller has read a good part of
-    the buffer, because only then the system takes more bytes from this process.
+    If that buffer is full, its bytes are counted too, so that the number falls whenever a slow
+    caller reads. The bytes in this process become fewer only after the caller has read a good part
+    of the buffer, because only then the system takes more bytes from this process.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
@@ -111,6 +111,7 @@ class Wire(HttpToolsProtocol):
         self._begun = False  # whether a message began in the last bytes received
         self._fault: Refusal | None = None
         self._deaf = False  # whether all further bytes are dropped
+        # Since when bytes are due. None: no bytes are due.
         self._owed_since: float | None = self.loop.time()
         self._unread, self._unread_since = 0, 0.0
         self._outlet = LingeringClose(transport, self.loop.time)
@@ -166,8 +167,8 @@ class Wire(HttpToolsProtocol):
             self._give_up()
 
     def excuse(self, seconds: float) -> None:
-        """Move the deadlines by `seconds`: this process did not run for so long, and what callers
-        sent may still be unread."""
+        """Move the deadlines by `seconds`, because this process did not run for that time, and
+        bytes that callers have sent may still be unread."""
         self._unread_since += seconds
         self._outlet.excuse(seconds)
         if self._owed_since is not None:
@@ -333,8 +334,8 @@ class Wire(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """While the connection drains, only the last waiting request closes it, so that all waiting
-        requests are answered."""
+        """While the connection drains, only the response to the last waiting request closes it, so
+        that all waiting requests are answered."""
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
             self.cycle.keep_alive = False
@@ -368,8 +369,8 @@ class Wire(HttpToolsProtocol):
 
         The refusal must not overtake responses to earlier requests. If such responses are awaited,
         the connection is closed after them, without the refusal. If only one response is awaited,
-        and the body of its request is refused before that response has begun, the refusal is the
-        response.
+        and the body of its request is refused before that response has begun, the refusal is sent
+        in place of that response.
         """
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)

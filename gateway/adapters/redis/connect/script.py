@@ -16,8 +16,8 @@ _LUA = Path(__file__).parents[1] / "lua"
 # In a file of `lua/`, a line above each script has this text and then the name of the script.
 _SECTION: Final = "-- script: "
 
-# A run with a longer argument of type `bytes` has a round trip of its own, so that no other run
-# waits while the argument is sent.
+# If a run has an argument of type `bytes` with more bytes than this, the run has a round trip of
+# its own, so that no other run waits while the argument is sent.
 _LARGE: Final = 16_384
 
 
@@ -30,8 +30,8 @@ class Script:
 
     @classmethod
     def load(cls, file: str, name: str, *, needs: Sequence[str] = ()) -> Script:
-        """The script of that name in a file of `lua/`. The text of the script begins with the files
-        in `needs`, and with the part of `file` above the first script."""
+        """The script of that name in a file of `lua/`. Its text is put together from the files in
+        `needs`, the part of `file` above the first script, and the script itself."""
         shared, *sections = (_LUA / f"{file}.lua").read_text().split(_SECTION)
         scripts = dict(section.split("\n", maxsplit=1) for section in sections)
         preludes = [(_LUA / f"{each}.lua").read_text() for each in needs]
@@ -78,8 +78,8 @@ class ScriptRun:
 async def run_together(client: Any, runs: Sequence[ScriptRun]) -> list[Any]:
     """The reply to each run, in one round trip (two if Redis does not remember all scripts).
 
-    If one of several runs fails, its error takes the place of its reply. If there is only one run,
-    its error is raised instead.
+    If one of several runs fails, the list has the error of this run in place of a reply. If there
+    is only one run and it fails, the error is raised.
     """
     if len(runs) == 1:
         return [await runs[0].run(client)]
