@@ -16,8 +16,9 @@ from gateway.core.http.fields import ALIKE
 from gateway.ports import Held
 
 # The overhead in bytes of an entry, of a header field and of a compressed form, without their texts
-# and bodies. The overhead comes from a row of the table, Python objects, and rounding by the
-# allocator. The figures were measured as the growth of a process with 50,000 entries.
+# and bodies. The overhead comes from the item in the dictionary, from Python objects, and from the
+# allocator, which rounds sizes up. The figures were measured as the growth of a process with 50,000
+# entries.
 _EACH = 970
 _EACH_FIELD = 115
 _EACH_CODED = 1_000
@@ -45,13 +46,13 @@ class MemoryStore:
     entry that it evicts."""
 
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
-        # The keys are plain tuples of texts, so that the garbage collector does not have to visit
-        # them.
+        # The keys are plain tuples of texts, because the garbage collector does not have to visit
+        # such tuples.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
         # Each hit calls `peek` to find the entry under its key. A call of `peek` does not count as
         # a use of the entry, but a call of `get` does. While an entry has hits, `Tiers.peek`
-        # decides anew whether L1 may serve the entry, about once a second or more often, and calls
-        # `get` each time.
+        # decides about once a second or more often whether L1 may serve the entry. Such an entry
+        # counts as used, because `Tiers.peek` calls `get` each time.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0

@@ -1,4 +1,5 @@
-"""`gateway hash-key`: a key for a caller or a token for an operator, and its line for the file."""
+"""`gateway hash-key` makes a key for a caller, or a token for an operator. It also prints the line
+for the clients file or the tokens file."""
 
 # ruff: noqa: PLC0415 -- heavy imports wait until the command runs
 
@@ -11,7 +12,8 @@ import click
 
 from gateway.cli.serve import WRONG_SETTINGS, complain
 
-# The number of random bytes in a key. Nobody can guess so many bytes, so a plain SHA-256 is safe.
+# The number of random bytes in a key. A plain SHA-256 of the key is safe, because nobody can guess
+# so many bytes.
 _ENTROPY = 32
 
 

@@ -19,7 +19,7 @@ GatewayError
 │   ├── UpstreamRateLimited
 │   ├── UpstreamRefused     ours: the upstream refused the gateway's own token
 │   └── InvalidPayload
-├── ListRefused             the upstream's: it refuses the list, or sends an unknown form
+├── ListRefused             the upstream's: it refuses the list, or sends a list of an unknown form
 ├── CallWithheld            ours: the call was not made (a stale response may be served)
 │   ├── BackedOff           fetches of the key failed a moment ago, in some replica
 │   ├── BudgetExhausted
@@ -139,8 +139,8 @@ class UpstreamUnreachable(UpstreamFailure):
     """There was no connection, or the connection broke before a whole response came.
 
     sent      False only if the request was certainly not sent
-    was_kept  the upstream closed a connection that earlier requests had used; perhaps this request
-              never arrived
+    was_kept  True if earlier requests had used this connection, and the upstream closed it. In this
+              case the request may never have arrived
     """
 
     def __init__(
@@ -230,8 +230,8 @@ class BudgetExhausted(CallWithheld):
     """The gateway's share of the limit is spent, or calls are granted at even intervals and the
     next call is not due yet.
 
-    `is_passing`: a call may become free at any moment. Either this replica cannot use the shared
-    budget, or a part of the budget is reserved for a replica that does not report its calls.
+    `is_passing`: a call may become free at any moment, because this replica cannot use the shared
+    budget just now, or because calls are reserved for a replica that does not report at present.
     """
 
     is_passing = False

@@ -2,7 +2,7 @@
 clock.
 
 An `Instant` is a plain int: the nanoseconds since 1970-01-01T00:00:00Z without leap seconds, within
-the years 0001 to 9999 in UTC. It is no `datetime`, which has only microseconds.
+the years 0001 to 9999 in UTC. It is no `datetime`, because a `datetime` has only microseconds.
 """
 
 from __future__ import annotations
@@ -179,7 +179,8 @@ def _utc(seconds: int) -> datetime:
 
 
 def _within_range(nanoseconds: int) -> Instant:
-    """ValueError outside the years 0001 to 9999. An offset can move a date-time out of them."""
+    """ValueError outside the years 0001 to 9999. An offset can move a date-time out of these
+    years."""
     if not _EARLIEST <= nanoseconds <= _LATEST:
         raise ValueError("beyond the years 0001 to 9999 in UTC")
     return Instant(nanoseconds)

@@ -23,8 +23,9 @@ class Compared:
     """The result of comparing an item of the list with its floor: the verdict, and the floor after
     the comparison.
 
-    `is_held`: the store knows a body. `last` returns the latest confirmation of that body, by a
-    single answer or by a page (None: not known).
+    `is_held`: the store has a body of the training. Without Redis, the store has no bodies. Then
+    `is_held` says whether the last answer that the store knows was a training. `last` returns the
+    latest confirmation of the body, by a single answer or by a page (None: not known).
     """
 
     verdict: ListVerdict
@@ -49,8 +50,8 @@ class ListStore(Protocol):
         - If a call for its training began after the page was asked for, and brought an answer, the
           item is ignored too.
 
-        This is one step, in which Redis does nothing else (half a millisecond for twenty items). In
-        a cluster, each item is a step of its own.
+        All items are compared in one step, in which Redis does nothing else (half a millisecond for
+        twenty items). In a cluster, each item is a step of its own.
         """
         ...
 
@@ -66,8 +67,8 @@ class ListStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How far the sweep of a partition has come at `now` (the shared clock), and whether this
-    replica `leads` it.
+    """How far the sweep of a partition has come at `now` (on the clock that the replicas share),
+    and whether this replica `leads` it.
 
     `is_read`: callers of any replica have read from the partition lately.
     """
@@ -100,8 +101,8 @@ class SweepLease(Protocol):
 
     @property
     def lifetime(self) -> float:
-        """Seconds after which the lead ends if it is not taken again. Infinite if there are no
-        other replicas."""
+        """Seconds after which the lead ends if the leader does not call `take` again. Infinite if
+        there are no other replicas."""
         ...
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
@@ -116,13 +117,13 @@ class SweepLease(Protocol):
         ...
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Note the progress if no page changed it, for example because the sweep was switched
+        """Note a progress that changed without a page, for example because the sweep was switched
         off."""
         ...
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """Note that a sweep has ended. If the sweep was `complete`, the trainings that it met
-        become the known trainings."""
+        """Note that a sweep has ended. If the sweep was `complete`, later sweeps compare the list
+        with the trainings that this sweep met (see `Advanced.absent`)."""
         ...
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:

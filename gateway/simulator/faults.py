@@ -1,6 +1,6 @@
 """The faults of the simulator: which calls meet a fault, and how it changes an answer's status,
-head or body. `Call`, a request, is here too. `wire` has the faults of sending, for example a
-connection that is cut."""
+head or body. `Call` is one request. `wire` has the faults of sending, for example a connection that
+is cut."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Fault:
     ids: frozenset[str] | None = None
     on: frozenset[CallKind] | None = None
     delay: float | None = None
-    """Seconds to wait before the answer is made. Some modes use it in another way:
+    """Seconds to wait before the answer is made. In some modes it has another meaning:
 
     late          before the answer is sent
     dribble       after each byte
@@ -153,7 +153,7 @@ class Fault:
     hang-up       after the answer, until the connection ends. The answer has no `Connection: close`
     """
     size: int | None = None
-    """Bytes of a body that is too large."""
+    """The length in bytes of a body that is too large."""
 
     def concerns(self, call: Call) -> bool:
         """Whether the call meets this fault."""
@@ -189,7 +189,8 @@ class FaultBoard:
 
     @property
     def lifted(self) -> asyncio.Event:
-        """An event that is set when the present faults are cleared. `held` calls wait for it."""
+        """An event that is set when the present faults are cleared. Calls with the fault `held`
+        wait for it."""
         return self._lifted
 
     def post(self, fault: Fault, count: int | None = None) -> None:
@@ -197,7 +198,7 @@ class FaultBoard:
         self._posted.insert(0, _Posted(fault, count))
 
     def clear(self) -> None:
-        """End all faults, and answer the `held` calls."""
+        """End all faults. Then the calls with the fault `held` are answered."""
         self._posted.clear()
         self._lifted.set()
         self._lifted = asyncio.Event()

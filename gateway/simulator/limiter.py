@@ -54,11 +54,12 @@ class Limiter:
         self._asked.clear()
 
     def fullest_accepted(self) -> dict[str, int]:
-        """Per key, the most calls accepted in any window since the last reset."""
+        """Per key, how many calls were accepted in the fullest window since the last reset."""
         return {key: log.fullest for key, log in self._accepted.items()}
 
     def fullest_asked(self) -> dict[str, int]:
-        """Per key, the most calls that arrived in any window, refused calls included."""
+        """Per key, how many calls arrived in the fullest window since the last reset, including
+        refused calls."""
         return {key: log.fullest for key, log in self._asked.items()}
 
     def reset_fullest(self) -> None:

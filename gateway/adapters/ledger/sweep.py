@@ -105,7 +105,7 @@ class _Board:
 
 class LedgerSweepLease:
     """The sweeps of this process. If no caller has read from a partition for `pause_after` seconds,
-    the partition does not count as read any more (`Turn.is_read`), and its sweep may pause."""
+    `Turn.is_read` is false for this partition, and its sweep may pause."""
 
     lifetime = math.inf
 
@@ -124,7 +124,7 @@ class LedgerSweepLease:
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """Note that a page is done."""
+        """Note the progress after a page, and which trainings the page has."""
         board = self._board(partition)
         if before.offset == 0:
             board.met = {}

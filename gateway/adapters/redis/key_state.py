@@ -1,17 +1,18 @@
-"""Reads the bytes of a key's records, and makes the bytes of two parts of a record: page and
-answer.
+"""Reads the bytes of a key's records, and makes the bytes of two parts of a floor's record: page
+and answer.
 
-No I/O: Redis is asked elsewhere. Reading gives the state of the key, or the result of a look-up.
+This module does no I/O. It makes the state of the key, or the result of a look-up, from the bytes.
 The record of a version floor has three parts:
 
 floor     always there; of fixed length
-page      times from the page of the list that confirmed the body last, if that was later than
-          the answer below; of fixed length
+page      times from the last page of the list that confirmed the body; missing if the answer
+          below confirmed the body later; of fixed length
 answer    status, header fields and times of the last single answer that confirmed the body
 
-Lua copies the answer without reading it. When Lua drops the digest of the body, Lua drops page and
-answer too. If a soft order or the list raised the floor above the version of the stored body, the
-version of the body takes the place of both parts (see `_RAISED` in records.py).
+The Lua scripts copy the answer without reading it. When a script removes the digest of the body
+from the floor, it removes page and answer too. If a soft order or the list raised the floor above
+the version of the stored body, the version of the body takes the place of both parts (see `_RAISED`
+in records.py).
 
 An *event* is the record of the last orders about the training. The *share* is a record of the
 partition (see partition_invalidation.py).
@@ -47,13 +48,14 @@ from gateway.ports import Found, Standing
 # Goes up when the form of the answer changes. Bytes with another schema count as unknown.
 SCHEMA = 1
 
-# The part `answer` may have this many bytes. There is a limit, because a floor lives long and is
+# The part `answer` has at most this many bytes. There is a limit, because a floor lives long and is
 # read often. A larger answer is left out of the record. Then a replica cannot renew an older entry
 # in its L1 from the record, and has to read the body from Redis.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
-# The page: a schema of its own, the generation (from sweep.lua), the checksum, the fields.
+# The page has, in this order: a schema of its own, the generation (sweep.lua adds both), the
+# checksum, and the fields.
 _RENEWED = b"\x02"
 _TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
 _TIMES_LENGTH = 29 + 3 * 16
@@ -106,8 +108,8 @@ def encode_renewed(item: Listed) -> bytes:
 
 
 def read_standing(record: bytes) -> Standing | None:
-    """The state of a key, from the record of its floor, to which every event was already applied.
-    None if the bytes are no floor."""
+    """The state of a key, from the record of its floor. An event that was not applied to this
+    record yet has no effect on the result. None if the bytes are no floor."""
     return _standing(read_floor(record), record)
 
 
@@ -147,13 +149,14 @@ def read_found(
 
 
 def _is_lost(entry: Entry, known: Floor) -> bool:
-    """True if the entry must not be used at all, not even for rescue:
+    """Whether the entry must not be used at all, not even for rescue. One of these reasons is
+    enough:
 
     - The entry has another epoch, so the records say nothing about it.
     - A hard order without a version came after the entry's fetch began.
     - The floor has a later version and no digest, because a hard order named this version, or a
-      refused answer proved that this version exists. An entry without a version is lost if such a
-      floor rules it out (see `Entry.is_below`).
+      refused answer proved that this version exists. An entry without a version is lost if the
+      floor has a version and no digest, and rules the entry out (see `Entry.is_below`).
     """
     if entry.epoch != known.epoch:
         return True
@@ -229,7 +232,8 @@ def _single(data: bytes) -> Confirmation | None:
 
 
 def _can_be_served(last: _Last) -> bool:
-    """Whether these values can be served; another program may have written them."""
+    """Whether these values can be served. They are checked because another program may have written
+    them."""
     return (
         last.status in (200, 404, 410)
         and are_seconds(last.confirmed_at, last.initial_age, last.freshness_lifetime)

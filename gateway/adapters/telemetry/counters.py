@@ -1,11 +1,11 @@
 """The counts of this process, as plain numbers. `metrics` has the names of the metrics.
 
 The keys of a table are label values. Every combination that can occur is there from the start, at
-0, except a few of `freshness.source = "origin"`. These, and the keys of clients, operators and
-spans, are added later.
+0. Some keys are added later: those of clients, operators and spans, and a few combinations that
+only occur with `freshness.source = "origin"`.
 
-Each hit changes several counts. So a count is only a dictionary entry or a list item, which is fast
-to change.
+A count is only a dictionary entry or a list item. Such counts are fast to change, and each hit
+changes several of them.
 """
 
 from __future__ import annotations
@@ -146,9 +146,9 @@ class Counters:
     """All numbers of this process that only grow, and a few that do not: the calls in flight, the
     time of the last success, and the greatest `Age` (seconds) of a stale answer."""
 
-    # `_hits` has lists of one count each. A function that `counting` returns holds its list, so
-    # that a hit needs no look-up in a table. The property `requests` has the sums of `_requests`
-    # and `_hits`.
+    # `_hits` has lists of one count each. Each function that `counting` returns keeps one of these
+    # lists, so that a hit needs no look-up in a table. The property `requests` has the sums of
+    # `_requests` and `_hits`.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
@@ -315,7 +315,7 @@ class Counters:
 
     def _meet(self, client: str) -> str:
         """The name under which the client is counted: `other` if there are too many clients. Adds
-        all its results at 0."""
+        all results under this name at 0, unless they are there already."""
         if (client, _SERVED) in self._clients:
             return client
         name = client if len(self._clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS

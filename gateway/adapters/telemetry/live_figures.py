@@ -1,7 +1,7 @@
 """Figures for the live page and /status: since the start, of the last minute, and in rows.
 
 A row has the figures of two seconds. The rows of the last 15 minutes are kept. Making a row takes a
-tenth of a millisecond. Requests do no work for the rows.
+tenth of a millisecond. Requests do no work for the rows, because rows are made from the counters.
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ class History:
     """Takes a row of figures every two seconds, and keeps the rows of the last 15 minutes.
 
     read      returns the gauges, None if they cannot be read
-    lifetime  age in seconds beyond which a response is stale. Infinite if there is no common age,
-              because the upstream's header fields decide it for each response
+    lifetime  age in seconds beyond which a response is stale. Infinite if the upstream's header
+              fields decide this for each response, because then there is no common age
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class History:
         return max((age for age in ages if age is not None), default=None)
 
     def oldest(self) -> float:
-        """The age in seconds that no answer of the last minute exceeded."""
+        """An age in seconds that no answer of the last minute exceeded."""
         return max(self._lifetime, self.oldest_stale() or 0.0)
 
     def after(self, taken: int) -> dict[str, list[float | None]]:

@@ -2,7 +2,7 @@
 response.
 
 This module decides where a response ends, and whether its connection may carry another request. If
-bytes come while no request is under way, the connection is aborted. Otherwise the next request,
+bytes come while no request is under way, the connection is aborted, because the next request,
 perhaps of another caller, would get these bytes as its response.
 """
 
@@ -19,8 +19,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason
 
-# The most bytes in a row that are no body: heads, interim responses, and the bytes between and
-# after chunks.
+# At most this many bytes in a row may be no body: heads, interim responses, and the bytes between
+# and after chunks.
 _LARGEST_HEAD: Final = 64 * 1024
 # After a request that is larger than this, a connection carries no further request. The operating
 # system may at first take only a part of such a request. The response may come while the end of the
@@ -51,8 +51,8 @@ class Incoming:
     """A response that is being read.
 
     When `end` is done without an exception, `status`, `fields` (as they came) and `body` are
-    complete. Otherwise the exception of `end` says why there is no complete response. If `is_last`
-    is true, the connection must not carry another request.
+    complete. If `end` has an exception, it says why there is no complete response. If `is_last` is
+    true, the connection must not carry another request.
     """
 
     def __init__(self, max_body: int) -> None:
@@ -101,8 +101,8 @@ class Incoming:
             self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
 
     def release(self) -> None:
-        """Delete the parser. It and this object refer to each other, which would keep the body in
-        memory."""
+        """Delete the parser, because the parser and this object refer to each other. Without the
+        deletion, the body would stay in memory for longer."""
         del self._parser
 
     def _is_end_of_message(self, data: bytes) -> bool:
@@ -121,7 +121,7 @@ class Incoming:
 
     def on_message_begin(self) -> None:
         if self._part is _Part.WHOLE:
-            self.is_last = True  # another message behind this one
+            self.is_last = True  # another message follows this one
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._part is _Part.HEAD:
@@ -177,8 +177,8 @@ class Incoming:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that carries one request at a time. While open, it is in the set
-    `connections`."""
+    """A connection that carries one request at a time. The set `connections` has all open
+    connections."""
 
     transport: asyncio.Transport
 
@@ -214,9 +214,9 @@ class Connection(asyncio.Protocol):
     async def send(self, message: bytes, max_body: int) -> Incoming:
         """Send a request and return the whole response.
 
-        Raises httpx.TransportError or OSError if no head came, CutShortError if the body is not
-        whole, and InvalidPayload if it is too large. After any exception, also a cancellation, the
-        connection must not be used again.
+        Raises httpx.TransportError or OSError if no valid head came, CutShortError if the body is
+        not whole, and InvalidPayload if the body is too large. After any exception, also a
+        cancellation, the connection must not be used again.
         """
         incoming = self._incoming = Incoming(max_body)
         self.transport.write(message)
@@ -249,8 +249,8 @@ class Connection(asyncio.Protocol):
         return self not in self._connections or self.transport.is_closing()
 
     def close(self) -> None:
-        """Close the connection. With TLS, asyncio ends TLS first. If bytes still wait to be sent,
-        abort the connection."""
+        """Close the connection, or abort it if bytes still wait to be sent. With TLS, asyncio ends
+        TLS before it closes the connection."""
         if not self.is_closing() and self.transport.get_write_buffer_size():
             self.abort()  # the peer may never read the bytes
         else:

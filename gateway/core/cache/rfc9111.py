@@ -1,6 +1,6 @@
 """The rules of `freshness.source = "origin"`: the upstream's header fields decide (RFC 9111, 5861,
-9213). If they state no lifetime, it is estimated from `Last-Modified`. The settings apply only
-where that is not possible either.
+9213). If they state no lifetime, it is estimated from `Last-Modified`. A lifetime or a window of
+the settings applies only if the header fields give none.
 
 The first functions read a reply: may it be stored, how long is it fresh, and how long may it be
 used when it is stale? `is_shared` says whether several callers use one partition (a part of the
@@ -37,7 +37,8 @@ from gateway.core.vocabulary import NotStoredReason
 _HEURISTIC: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 # The statuses whose caching rules the gateway knows, for must-understand (RFC 9111, 5.2.2.3).
 _UNDERSTOOD: Final = _HEURISTIC | {201, 202, 302, 303, 307, 400, 402, 406, 409, 500, 502, 503, 504}
-# Never stored: parts of responses, answers to conditions, and answers for a single caller.
+# Never stored: parts of responses, answers to conditional requests, and answers for a single
+# caller.
 _NEVER: Final = frozenset({206, 304, 401, 403, 407, 429})
 # RFC 9111, 4.2.2: a tenth of the time since the last change, at most one day.
 _PART_OF_AGE: Final = 0.1
@@ -343,8 +344,8 @@ def selects(selecting: Headers, sent: Headers) -> bool:
 
 
 def _presented(name: bytes, sent: Headers) -> bytes:
-    """The field as one value, normalised (RFC 9111, 4.1). The value of an empty field is not
-    `_ABSENT`."""
+    """The field as one value, normalised (RFC 9111, 4.1). The value of a field that is present
+    begins with `=`, so that an empty field differs from an absent one (`_ABSENT`)."""
     values = [value for key, value in sent if key == name]
     if not values:
         return _ABSENT

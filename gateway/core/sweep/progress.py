@@ -56,8 +56,8 @@ class Progress:
 
     @property
     def is_warm(self) -> bool:
-        """Whether the cold start is over. It lasts for two sweeps: the first finds the trainings,
-        and the second may store them."""
+        """Whether the cold start is over. The cold start lasts for two sweeps: the first finds the
+        trainings, and the second may store them."""
         return self.sweeps > 1
 
     def after(self, page: Page, as_of: float) -> Progress:

@@ -1,6 +1,6 @@
 """Answers requests in the modes that an operator may order instead of `normal`.
 
-`frozen` serves only stored responses. `bypass` asks upstream for each request.
+`frozen` serves only stored responses. `bypass` calls the upstream for each request.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Unusual:
         raise Frozen("nothing usable is stored, and nothing may be fetched", retry_after=THAW)
 
     async def _bypass(self, ask: Ask) -> Answer:
-        """The answer of upstream. Each request makes a call, which counts against the limit."""
+        """The answer of the upstream. Each request makes a call, which counts against the limit."""
         if ask.only_if_cached:
             raise OnlyIfCached
         want = Want(ask.key, ask.caller, Purpose.MISS, extra=ask.extra, bypass=True)
@@ -73,7 +73,7 @@ class Unusual:
 
 
 def _bypassed(landed: Filled | Passed) -> Answer:
-    """The answer of upstream. Nothing was looked up in the cache, and nothing is stored."""
+    """The answer of the upstream. Nothing was looked up in the cache, and nothing is stored."""
     if isinstance(landed, Passed):
         handling = Handling(None, Forward.BYPASS, landed.reply.status)
         return Answer(landed.reply, Outcome.BYPASSED, Tier.UPSTREAM, handling)

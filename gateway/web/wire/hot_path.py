@@ -26,7 +26,7 @@ from gateway.web.wire.head_cache import Blocks, Form
 from gateway.web.wire.hits import Hits, LookUp, LookUps, UntracedLookUps
 from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 
-# The most bytes that may wait to be written: some hundreds of usual responses.
+# At most this many bytes wait to be written. These are some hundreds of usual responses.
 _MOST: Final = 262_144
 # After a turn of the event loop with only one response, requests probably come one by one. The next
 # responses, up to this number, are written at once, because a wait would cost a system call and
@@ -42,12 +42,13 @@ class Outbox:
     closes it, calls `flush` first, so that the responses keep their order."""
 
     def __init__(self) -> None:
-        # Two lists, because pairs would let the garbage collector run more often.
+        # There are two lists, because with one list of pairs the garbage collector would run more
+        # often.
         self._transports: list[asyncio.Transport] = []
         self._answers: list[bytes] = []
         self._size = 0
         self._is_due = False  # `_end_turn` is scheduled
-        self._at_once = 0  # the number of responses that will not wait
+        self._at_once = 0  # how many of the next responses will not wait
 
     def put(self, transport: asyncio.Transport, answer: bytes) -> None:
         """Write the response by the end of this turn of the event loop."""
@@ -102,7 +103,7 @@ class Parsing(Wire):
         self._asked: Asked | None = None  # the last head, if it is plain
         self._fields: list[tuple[bytes, bytes]] = []  # the fields of that head
         self._is_answered = False  # whether `hits` answered the current message
-        self._begun_here = 0  # the number of messages in the current bytes
+        self._begun_here = 0  # how many messages began in the current bytes
         self._has_served = False  # whether a hit was served since the last `look`
         self._idle_since: float | None = None  # None: uvicorn's own timer is used
         super().connection_made(transport)
@@ -171,7 +172,8 @@ class Parsing(Wire):
         )
 
     def _make_scope(self) -> None:
-        """Begin the message as uvicorn does. That clears the parsed head, so put it back."""
+        """Begin the message as uvicorn does. Uvicorn's method clears the parsed head, so the head
+        is put back."""
         url, fields = self.url, self.headers
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
@@ -228,7 +230,7 @@ class HotPath(Parsing):
         """As Parsing does."""
         self._awaited: _Awaited | None = None
         self._form: Form | None = None  # the form of the last head that was recognised
-        self._at_ease = False  # True: `_is_quiet` was true, and only hits came since
+        self._at_ease = False  # True: `_is_quiet` was true, and only hits came since then
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -285,7 +287,8 @@ class HotPath(Parsing):
     # ---- look-ups in Redis
 
     def _look_up(self, said: PlainHead, training_id: str, head: bytes) -> bool:
-        """Begin a look-up, and read nothing until it has ended. Returns whether it began."""
+        """Begin a look-up. Until it has ended, nothing is read from the connection. Returns whether
+        the look-up began."""
         look_up = self.lookups.begin(said, training_id)
         if look_up is None:
             return False
@@ -317,7 +320,8 @@ class HotPath(Parsing):
         self._read_on(awaited)
 
     def _hand_on(self, awaited: _Awaited) -> None:
-        """Make a request for Starlette, which finds the result of the look-up."""
+        """Make a request for Starlette. `linger` keeps the result of the look-up for this
+        request."""
         self._awaited, self._stage = None, _REST
         self._parse(awaited.head)
         self.lookups.linger(awaited.look_up)
@@ -393,8 +397,8 @@ def plain(
     """The plain request of an HTTP/1.1 head, None if the head is not plain.
 
     A plain head is a valid GET or HEAD of one training, without a repeated field, a field in
-    `_ODD`, or a `Connection` other than `keep-alive`. If cache directives are honoured, the only
-    one that it may have is `only-if-cached`.
+    `_ODD`, or a `Connection` other than `keep-alive`. If cache directives are honoured, a plain
+    head has no directive that is in `RequestDirectives` (`only-if-cached` is not).
     """
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):

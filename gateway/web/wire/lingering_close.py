@@ -2,8 +2,8 @@
 
 If a socket is closed while bytes of the peer are unread or on their way, the system resets the
 connection. The reset may destroy a response that the peer has not read yet (RFC 9112, 9.6). So the
-gateway first closes only its own direction. Then it drops what it reads, until the peer closes its
-direction too.
+gateway first closes only its own direction, which means that it sends nothing more. Then it drops
+what it reads, until the peer closes its direction too.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ STEP: Final = 1 / 16
 
 
 def settled(known: float, ahead: float, error: float) -> float:
-    """The skew after another measurement. `known` is the skew before the measurement. It stays if
-    the measurement does not contradict it. `ahead` is the measured skew, which may be wrong by
-    `error`."""
+    """The skew after another measurement. `known` is the skew before the measurement. This skew
+    stays if the measurement does not contradict it. `ahead` is the measured skew, which may be
+    wrong by `error`."""
     if abs(ahead - known) <= error + STEP:
         return known
     return round(ahead / STEP) * STEP

@@ -43,8 +43,8 @@ class Connection:
     """Connects to Redis, and knows whether Redis is away.
 
     While a node is away (see node_availability.py), each call for one of its keys fails at once,
-    until the node has answered the watch (`run`). Keys with the same hash tag (a text in braces)
-    are on the same node.
+    until `check` finds that the node answers. `run` calls `check` again and again. Keys with the
+    same hash tag (a text in braces) are on the same node.
     """
 
     def __init__(
@@ -101,10 +101,10 @@ class Connection:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """A hash tag for each region (part of the slots). Some records are needed at each look-up,
-        whatever the key (for example the share record of a partition). Such a record has a copy in
-        each region, so that usually the node of the key has a copy too. Without a cluster there is
-        one copy, and `regions` is `(None,)`."""
+        """A hash tag for each region (part of the slots). Some records are needed at each look-up
+        of any key (for example the share record of a partition). Such a record has a copy in each
+        region, so that usually the node of the key has a copy too. Without a cluster there is one
+        copy, and `regions` is `(None,)`."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
@@ -131,7 +131,8 @@ class Connection:
         return self._nodes.home(name)
 
     def skew(self, name: str) -> float:
-        """Seconds by which the clock of this key's node is ahead of the shared clock."""
+        """Seconds by which the clock of this key's node is ahead of the clock that the replicas
+        share."""
         return self._nodes.skew(name)
 
     async def run(self) -> None:
@@ -170,10 +171,11 @@ class Connection:
         asked_to_wait: float = 0.0,
     ) -> T:
         """Run the command on the node of the key `at`, and return its result. Raises
-        RedisUnavailable, at once if that node is away.
+        RedisUnavailable if the command fails. If that node is away, raises this error at once.
 
         `command` also reads the reply. A reply that it cannot read counts as a failure of Redis. If
-        the command lets Redis wait, `asked_to_wait` (seconds) is added to the timeout.
+        the command asks Redis to wait before it replies, `asked_to_wait` is the time of this wait
+        (seconds). It is added to the timeout.
         """
         return await self._nodes.put(at, operation, command, asked_to_wait)
 
@@ -203,7 +205,7 @@ class Connection:
     async def _run_alone(
         self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
     ) -> T:
-        """As `run_script`, in a separate round trip. `said` is the error that the script got in a
+        """As `run_script`, in a separate round trip. `said` is the error of an earlier attempt in a
         shared round trip. If this error is a redirection, the script runs again. Any other error is
         raised as RedisUnavailable."""
         faults = [] if said is None else [said]
