@@ -1,10 +1,10 @@
-"""Spans over OTLP, by OpenTelemetry's SDK, which the extra `otlp` installs.
+"""Sends spans over OTLP with OpenTelemetry's SDK (the optional dependencies `otlp`).
 
 The span of a request has the name and the attributes that OpenTelemetry's semantic conventions for
 HTTP require. The span of a call to the upstream has such attributes too. A thread of the SDK sends
-the spans. The SDK reads most `OTEL_…` variables itself. This module reads the size of the queue,
-and the variables of the sampler (the rule for which traces are kept). The sampler is the gateway's
-own: each hit asks it, so it has to be fast.
+the spans. The SDK reads most `OTEL_…` variables itself. This module reads the size of the queue of
+spans, and the variables of the sampler (the rule for which traces are kept). The gateway has its
+own, fast sampler, because each hit asks the sampler.
 """
 
 from __future__ import annotations
@@ -75,10 +75,11 @@ def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
 
 
 class OtlpTracer:
-    """A Tracer that sends to the collector at `endpoint`. It must be made in the event loop. Raises
-    ValueError if a variable has a wrong value.
+    """A Tracer that sends spans to the collector at `endpoint`. It must be made in the event loop.
+    Raises ValueError if a variable has a wrong value.
 
-    told       called in the loop with the fate of some spans, their number, and the reason
+    told       called in the loop with the fate of some spans, their number, and the reason of
+               this fate ("" if they were sent)
     variables  the environment variables of OpenTelemetry
     """
 
@@ -94,7 +95,8 @@ class OtlpTracer:
         version: str,
         scheme: str,
     ) -> None:
-        # OpenTelemetry logs header fields that it cannot parse. They may contain credentials.
+        # Without this line, OpenTelemetry would log header fields that it cannot parse. Such fields
+        # may contain credentials.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self.keeps = sampler(variables, clock.jitter)
         self.clock, self.scheme = clock, scheme

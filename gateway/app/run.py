@@ -33,7 +33,7 @@ from gateway.web.wire.request_head import Limits
 
 _LAST_SECONDS = 1.0
 # Seconds that orders in flight may take when the process stops. For example, if Redis has lost the
-# list of replicas, an order waits until they have registered again.
+# list of replicas, an order waits until the replicas have registered again.
 _LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
 # Seconds for sending the spans that still wait.
@@ -54,7 +54,8 @@ async def serve(
 
     started   called with the addresses as soon as both planes accept connections
     log_to    receives the log instead of standard output
-    misspelt  ignored environment variables, each with the name that was meant, for a warning
+    misspelt  environment variables that were ignored, each with the name that was probably meant.
+              A warning is logged for each of them
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())
@@ -261,7 +262,8 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Runs both planes. When the block has ended for any reason, both have ended too."""
+    """Runs both planes. When the `with` block has ended for any reason, both planes have ended
+    too."""
     async with asyncio.TaskGroup() as group:
         ends = [group.create_task(plane.serve()) for plane in planes]
         try:
@@ -293,7 +295,7 @@ def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
 
 
 def _freeze_garbage_collector() -> None:
-    """Exclude all objects that exist now from garbage collection: they live as long as the
+    """Exclude all objects that exist now from garbage collection, because they live as long as the
     process."""
     gc.collect()
     gc.freeze()
@@ -301,8 +303,8 @@ def _freeze_garbage_collector() -> None:
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Further signals are ignored for this number of seconds after the first one. They may have the same
-# cause: `timeout` signals its child and then the child's group, and a shell repeats the terminal's
-# SIGHUP.
+# cause: the command `timeout` signals its child and then the child's group, and a shell repeats the
+# terminal's SIGHUP.
 _SAME_SIGNAL = 0.02
 
 

@@ -60,7 +60,7 @@ class Sweeping:
     following: Following
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
-        """The coroutines to run until cancelled."""
+        """The coroutines of the sweeps and of the queue. They run until they are cancelled."""
         return [self.sweeps.run(), self.following.run()]
 
 

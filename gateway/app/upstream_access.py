@@ -167,8 +167,8 @@ def _rate(settings: Settings) -> tuple[int | None, float]:
 
 def _probe_patience(settings: Settings) -> float:
     """Seconds for which no other call is made while a probe (a call that finds out whether the API
-    answers again) has no answer. Each call ends sooner, so two probes are never under way at
-    once."""
+    answers again) has no answer. Each call ends before this time has passed, so two probes are
+    never under way at once."""
     return settings.upstream.timeout * 2.0
 
 

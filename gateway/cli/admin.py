@@ -41,8 +41,8 @@ _STATUS = {"time", "findings", "mode_order"}
 
 
 def _sendable(_context: click.Context, _option: click.Parameter, said: str | None) -> str | None:
-    """The token, if it has a valid form. Otherwise raises BadParameter, whose message shows no part
-    of it."""
+    """The token, if it has a valid form. Otherwise raises BadParameter with a message that shows no
+    part of the token."""
     from gateway.settings.parsers import parse_token
 
     if said is not None:
@@ -109,7 +109,7 @@ def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
             admin = _own_address(here)
             if tls is None and here.tls_cert is not None:
                 tls = _trusting("admin.tls_cert", here.tls_cert)
-                # The certificate of this gateway need not have the name 127.0.0.1.
+                # The certificate of this gateway may lack the name 127.0.0.1.
                 tls.check_hostname = False
                 tls.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
         if token is None and here.token is not None:
@@ -173,8 +173,8 @@ class Admin:
         return answer, words
 
     def members(self, answer: httpx.Response, needed: Set[str]) -> dict[str, Any]:
-        """The members of a JSON object. Exits if the response is none, or lacks one of `needed`,
-        because then it does not come from an admin plane."""
+        """The members of a JSON object. Exits if the response is no JSON object, or lacks a member
+        in `needed`, because such a response does not come from an admin plane."""
         words = _members(answer)
         if not words.keys() >= needed:
             self.is_something_else(answer.status_code)
@@ -305,8 +305,8 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: float, now: float) -> str:
-    """The time `at` (seconds since the Unix epoch), and how long before `now` it is. The date is
-    added if `at` and `now` are on different days."""
+    """The time `at` (seconds since the Unix epoch), and how long before or after `now` it is. The
+    date is added if `at` and `now` are on different days."""
     then, today = (datetime.fromtimestamp(each, UTC) for each in (at, now))
     form = "%H:%M:%S UTC" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S UTC"
     ago = now - at

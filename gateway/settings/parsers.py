@@ -1,8 +1,8 @@
 """Parsers make values from texts that an operator wrote. Formatters make texts for people.
 
 A parser takes any object, and raises `ValueError` if it cannot parse the object. If the error has
-no text, the operator reads "is not a duration" (or the like). The error has a text only if this
-does not say enough. The text never repeats a value that may be a secret.
+no text, the operator reads a message such as "is not a duration". The error has a text only if that
+message does not say enough. The text never repeats a value that may be a secret.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _BYTES = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3,
           "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}  # fmt: skip
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|s|m|h|d|)")
 _SIZE = re.compile(r"([0-9]{1,18})(B|kB|KB|MB|GB|KiB|MiB|GiB|)")
-# A hundred years. The scripts in Redis calculate with floats, and a float still holds so many
-# milliseconds exactly.
+# A hundred years in seconds. The scripts in Redis calculate with floats, and a float can hold
+# this time in milliseconds exactly.
 LONGEST_DURATION = 100 * 365 * 86400
 
 _WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
@@ -152,7 +152,7 @@ def parse_secret(value: object) -> SecretStr:
         raise ValueError
     if not value:
         raise ValueError("is empty")
-    # In the environment, bytes that are not UTF-8 become lone surrogates.
+    # Python turns bytes of the environment that are not UTF-8 into lone surrogates.
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("is not UTF-8")
     return SecretStr(value)
@@ -165,7 +165,7 @@ def parse_base_url(value: object) -> str:
 
 
 def parse_endpoint(value: object) -> str:
-    """The address of a collector of traces, as `parse_base_url` reads one."""
+    """The address of a collector of traces, in the form that `parse_base_url` accepts."""
     return _address(value, "OTEL_EXPORTER_OTLP_HEADERS")
 
 

@@ -74,7 +74,7 @@ class ETagForm(StrEnum):
 
 
 def entity_tag(body: bytes, form: ETagForm) -> str | None:
-    """A tag that changes with the body's bytes."""
+    """A tag that changes with the body's bytes. None if answers have no tag."""
     if form is ETagForm.NONE:
         return None
     tag = f'"{blake2b(body, digest_size=8).hexdigest()}"'

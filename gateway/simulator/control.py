@@ -52,8 +52,8 @@ class RevisionOrder(Order, frozen=True, kw_only=True):
 
 
 class EditOrder(Order, frozen=True, kw_only=True):
-    """Publish new content. `content` None: the content is made up. `updated_at` None: the time of
-    the edit."""
+    """Change the content of a training. `content` None: the simulator makes up the content.
+    `updated_at` None: the time of the edit."""
 
     id: str
     content: str | None = None
@@ -69,7 +69,7 @@ class DeleteOrder(Order, frozen=True, kw_only=True):
 
 
 class InsertOrder(Order, frozen=True, kw_only=True):
-    """Add a training. Absent parts are made up."""
+    """Add a training. The simulator makes up absent parts."""
 
     id: str | None = None
     training: TrainingInput | None = None
@@ -181,7 +181,7 @@ class SimulatorClient:
         delay: float | None = None,
         size: int | None = None,
     ) -> None:
-        """Add a fault, for `count` calls or until cleared. `delay` is in seconds."""
+        """Add a fault, for `count` calls or until it is cleared. `delay` is in seconds."""
         order = FaultOrder(
             mode=FaultMode(mode),
             ids=None if ids is None else frozenset(ids),
@@ -208,8 +208,8 @@ class SimulatorClient:
         updated_at: datetime | None = None,
         org: str | None = None,
     ) -> Document:
-        """Publish new content, and return the edited training. `content` None: the content is made
-        up."""
+        """Change the content of a training, and return the edited training. `content` None: the
+        simulator makes up the content."""
         order = EditOrder(id=training_id, content=content, updated_at=updated_at, org=org)
         return _document(await self._post("edit", order))
 
@@ -224,7 +224,7 @@ class SimulatorClient:
         training_id: str | None = None,
         org: str | None = None,
     ) -> Document:
-        """Add a training and return it. Absent parts are made up."""
+        """Add a training and return it. The simulator makes up absent parts."""
         order = InsertOrder(id=training_id, training=training, org=org)
         return _document(await self._post("insert", order))
 

@@ -186,11 +186,11 @@ def _series(histograms: Mapping[S, Histogram]) -> list[Series]:
 
 @dataclass(frozen=True, slots=True)
 class GaugeReadings:
-    """The state of this replica now. A value that this replica does not have is None, and has no
-    series.
+    """The state of this replica now. If this replica does not have a value, the field is None, and
+    the metric has no series.
 
-    budgets          by tenant. Empty if each credential has a budget, because there would be too
-                     many series
+    budgets          by tenant. Empty if each credential has a budget, because one series for each
+                     credential would be too many
     loop_lag         seconds, see `LoopLag`
     sweep_confirmed  age in seconds of the oldest confirmation by a sweep, see `Progress.oldest`
     """
@@ -368,18 +368,18 @@ def registry_of(collector: CountersCollector) -> CollectorRegistry:
 
 
 def encode(registry: CollectorRegistry, accept: str) -> tuple[Iterator[bytes], str]:
-    """The body of a scrape, and its content type: OpenMetrics if `accept` asks for it, otherwise
-    text.
+    """The body of the response to a scrape, and its content type: OpenMetrics if `accept` asks for
+    it, otherwise text.
 
-    Each family (a metric with all its series) is a piece, so that requests can run between two
-    pieces.
+    The body comes in pieces, one for each family (a metric with all its series), so that requests
+    can run between two pieces.
     """
     encoder, content_type = choose_encoder(accept)
     return _pieces(registry, encoder), content_type
 
 
 def _pieces(registry: CollectorRegistry, encoder: Callable[[Collector], bytes]) -> Iterator[bytes]:
-    end = encoder(CollectorRegistry())  # OpenMetrics has a last line
+    end = encoder(CollectorRegistry())  # the last line of OpenMetrics (empty for text)
     for family in registry.collect():
         yield encoder(_OneFamily(family)).removesuffix(end)
     yield end

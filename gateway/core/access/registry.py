@@ -2,9 +2,9 @@
 
 The keys of the table are the bytes of credentials, so nothing in this module is printed or logged.
 
-GCRA (ITU-T I.371) enforces the rate limit. It keeps one time for each client. Each granted request
-moves this time on by `window / limit` seconds (counted from the present, if the time has passed). A
-request is refused if the time is too far in the future.
+The algorithm GCRA (ITU-T I.371) enforces the rate limit. It stores one point in time for each
+client. Each granted request moves this point by `window / limit` seconds into the future (from the
+present, if the point is in the past). A request is refused if the point is too far in the future.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from gateway.core.budget.window_log import Rate
 
 Access = Passthrough | Open | Clients
 
-# The most credentials that are remembered, and the most bytes of each. They take 16 MiB at most.
+# The largest number of credentials that are remembered, and the largest length of each in bytes.
+# Together they take 16 MiB at most.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 
 
 class Admitted:
-    """An accepted caller. `allowance` None: the client has no rate limit of its own."""
+    """An accepted caller. `allowance` is None if the client has no rate limit of its own."""
 
     __slots__ = ("allowance", "caller", "client", "partition")
 
@@ -41,8 +42,8 @@ class Callers:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
-        # Returns the `Admitted` for these bytes of `Authorization`. None if the table does not have
-        # them. It is the method of the dict itself, because each hit calls it.
+        # Returns the `Admitted` for these bytes of `Authorization`, or None if the table does not
+        # have the bytes. Each hit calls this, so it is the dict's own method, which is fast.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 
@@ -61,7 +62,7 @@ class Callers:
 
     def current(self, caller: Caller) -> Caller:
         """The caller with the current token of its tenant. The token may have been replaced while a
-        call waited. If the tenant is gone, the token stays."""
+        call waited. If the tenant was removed, the caller keeps its token."""
         if caller.owns_token or not isinstance(self._access, Clients):
             return caller
         token = self._access.token_of(caller.tenant)
@@ -93,7 +94,8 @@ class Callers:
 
 _SHARE_AT_ONCE: Final = 10
 _ALWAYS_AT_ONCE: Final = 10
-# Seconds. With this tolerance no rounding error refuses a caller that waited the stated time.
+# Tolerance in seconds. Without it, a caller that waited for the stated time could be refused
+# because of a rounding error.
 _TOLERANCE: Final = 1e-6
 
 
@@ -106,8 +108,8 @@ def burst_of(rate: Rate) -> int:
 class Allowance:
     """The allowance of one client: in any window at most `rate.limit` requests plus the burst.
 
-    A client that keeps to the mean rate is never refused. A refused request costs nothing. `now` is
-    seconds on a clock that does not run backwards.
+    A client that waits `rate.window / rate.limit` seconds after each request is never refused. A
+    refused request costs nothing. `now` is seconds on a clock that does not run backwards.
     """
 
     __slots__ = ("_slack", "_spacing", "_used_up_at", "rate")

@@ -45,7 +45,8 @@ class Known:
     updated_at   the version below which no answer is accepted (None: no such version)
     raised_from  the stored version, if the list or a soft order named a later one
     digest       of the last accepted answer ("": not known)
-    started      as in `entry.Floor`, in seconds
+    started      when the fetch of the last accepted answer or page of the list began, or when a
+                 later order raised `updated_at` (in seconds)
     doubt        about answers that were refused for their version (None: no doubt)
     trusts_next  whether the next answer is accepted even if its version is far ahead
     """
@@ -108,7 +109,8 @@ class Known:
         them agreed over at least `believe_after` seconds."""
         behind = before(entry.updated_at, self.updated_at)
         ahead = entry.is_ahead and not behind
-        # Counted: an answer with a refused version, whose fetch began at `started` or later.
+        # An answer counts only if its version is refused, and its fetch began at `started` or
+        # later.
         if entry.updated_at is None or not (behind or ahead) or entry.confirmed_at < self.started:
             return False
         doubt = doubt_of(entry) if self.doubt is None else self.doubt.after(entry, self.updated_at)
@@ -132,8 +134,9 @@ ENOUGH: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The last refused answer, and how many refused answers in a row agree. The fetch of the first
-    of these answers began at the time `first`, the fetch of the last one at the time `last`."""
+    """The last refused answer, and how many refused answers in a row agree (ENOUGH at most). The
+    fetch of the first of these answers began at the time `first`, the fetch of the last one at the
+    time `last`."""
 
     updated_at: Instant
     digest: str

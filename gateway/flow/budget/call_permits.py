@@ -34,8 +34,8 @@ _PATIENCE: Final = 0.5
 # `BudgetExhausted.is_passing`).
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# The most callers that wait. Each has a task and a connection. With usual limits, far fewer callers
-# than this have a turn that can come before their deadline.
+# The largest number of callers that wait, because each has a task and a connection. With usual
+# limits, far fewer callers than this can get a turn before their deadline.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -45,7 +45,7 @@ _MOST_CREDENTIALS: Final = 10_000
 _REMEMBERED: Final = 20
 _WINDOWS: Final = 10
 # A caller counts as guessing if at least this number of its remembered misses ended in a 404 or
-# 410, and at least half of them.
+# 410, and if these are at least half of its remembered misses.
 _IN_VAIN: Final = 3
 # A caller also counts as guessing if many of its misses are under way at once: at least _FEW, and
 # at least `limit // _UNDER_WAY`.
@@ -84,8 +84,9 @@ class Paying:
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
         """Let the charge of a call count from now, because the call has waited for a connection and
-        is sent only now. If the charge is no longer valid, pay again. The new charge does not wait
-        for a turn, because the call occupies a connection that others may need. Raises as `pay`."""
+        is sent only now. If the charge is no longer valid, pay again. The second payment does not
+        wait for a turn, because the call occupies a connection that others may need. Raises as
+        `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
@@ -211,7 +212,8 @@ class WaitQueue(Generic[Paid]):
         return len(self._places) >= self._most
 
     async def wait(self, place: Place[Paid]) -> bool:
-        """Wait for the turn. Returns False if another caller got the place."""
+        """Wait for the turn, or until `wake` ends the wait. Returns False if another caller got the
+        place."""
         self._places.append(place)
         turn = asyncio.ensure_future(self._clock.sleep(place.at - self._clock.monotonic()))
         ended = asyncio.ensure_future(place.ended.wait())
@@ -226,10 +228,10 @@ class WaitQueue(Generic[Paid]):
         return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
-        """Take the last place of the caller with the most places, and return it for the caller
-        `who`, so that one caller does not get all turns. Only places of this scope and rank count.
-        Returns None if there are no such places, or if that caller has at most one place more than
-        `who`."""
+        """Take a place from the caller with the most places, and return it for the caller `who`. So
+        one caller does not get all turns. The place with the latest turn is taken. Only places of
+        this scope and rank count. Returns None if there are no such places, or if the caller with
+        the most places has at most one place more than `who`."""
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
         if not counts:
@@ -386,8 +388,8 @@ class Guesses:
 
 
 def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:
-    """Seconds after which the budget is asked again. None: it is spent, and the caller has to be
-    turned away."""
+    """Seconds after which the budget is asked again. None if the budget is spent, because the
+    caller is then turned away."""
     if isinstance(withheld, BudgetExhausted):
         return _LOOK if withheld.is_passing else None
     return _LOOK if withheld.is_probed else withheld.retry_after

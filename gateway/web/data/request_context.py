@@ -1,5 +1,5 @@
 """The steps that the endpoints for trainings share: checking the caller, answering, counting and
-logging. If `wire/hits` has answered a request, the request does not come here."""
+logging. Requests that `wire/hits` answers do not come here."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Desk:
             return self.problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
 
     def begin(self, request: Request) -> Exchange:
-        """A new exchange for the request. Its duration is measured from this call on."""
+        """A new exchange for the request. The request's duration is measured from this call on."""
         given = request_id_of(first(request.scope["headers"], b"x-request-id"))
         request_id = (given or self._new_id()).decode("ascii")
         trace, span = sound_of(first(request.scope["headers"], b"traceparent")), None

@@ -38,10 +38,10 @@ NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 _UNWRITABLE: Final = (ReadOnlyError, OutOfMemoryError)
 _UNWRITABLE_WORDS: Final = ("MISCONF ", "NOREPLICAS ")
 
-# After this many deadlines in a row without an answer, a node counts as away.
+# A node counts as away if this number of deadlines in a row passed without an answer.
 _SILENCES: Final = 3
-# After a deadline without an answer, looks follow. For this many seconds after that deadline, other
-# operations wait for the looks. A healthy Redis answers a look within this time.
+# If a deadline passes without an answer, looks follow. For this number of seconds after that
+# deadline, other operations wait for the looks. A healthy Redis answers a look within this time.
 _DOUBT: Final = 0.01
 # The expiry (ms) of the key that a look tries to write.
 _WRITTEN_KEEP: Final = 1_000
@@ -53,14 +53,14 @@ class Node:
     The node counts as away if a connection is refused or lost, if a reply cannot be read, or if
     Redis refuses writes. After one late answer, the node is only in doubt, and looks follow.
     Operations that begin during the doubt wait for the looks. If no answer comes within a moment
-    (`_DOUBT`), these operations fail. After three deadlines in a row without an answer, the node
+    (`_DOUBT`), these operations fail. If three deadlines in a row pass without an answer, the node
     counts as away. The node is up again when `check` succeeds.
 
     timeout    seconds for a whole operation
-    on_time    gets the clock of the node and the length of the round trip (both in seconds)
+    on_time    gets the time of the node's clock, and the length of the round trip (in seconds)
     prefix     a look tries to write a key that begins with it
     name       for observers, if there are several nodes
-    on_move    called whenever `is_up` is set
+    on_move    called after each assignment to `is_up`
     """
 
     # A key with this hash tag (a text in braces) is on this node. None if the node has no slot.
@@ -103,11 +103,11 @@ class Node:
 
     @property
     def is_away(self) -> bool:
-        """Whether the node is known to be away. False until it was asked for the first time."""
+        """Whether the node is known to be away. False at the start, when nothing is known yet."""
         return self._is_known and not self.is_up
 
     async def reach(self) -> None:
-        """Look once for an answer; raises RedisUnavailable with the reason."""
+        """Look once whether the node answers. If not, raise RedisUnavailable with the reason."""
         await self._ask(RedisOperation.PING, self._look, self._looking, self._timeout)
 
     async def check(self) -> bool:
@@ -140,8 +140,8 @@ class Node:
         beside: Sequence[RedisOperation] = (),
     ) -> T:
         """Run the command, even if the node is away, and return its result. Raises
-        RedisUnavailable; a redirection is raised as the error of the driver. `asked_to_wait`
-        (seconds) is added to the timeout if the command lets Redis wait. `beside` names the other
+        RedisUnavailable. A redirection is raised as the error of the driver. If the command tells
+        Redis to wait, `asked_to_wait` (seconds) is added to the timeout. `beside` names the other
         operations that share this command. Observers are told of each of these operations."""
         if self._doubt is not None and not await self._is_cleared(self._doubt):
             raise RedisUnavailable(operation, self._named("its last answer is late"))
@@ -149,13 +149,14 @@ class Node:
         return await self._ask(operation, command, self._client, seconds, beside)
 
     def heard(self, reply: Sequence[Any], sent: float) -> None:
-        """Pass the node's time to `on_time`. A reply begins with it: seconds, then microseconds.
-        The question was sent at `sent` (monotonic)."""
+        """Pass the node's time to `on_time`. The reply begins with this time: seconds, then
+        microseconds. The question was sent at `sent` (monotonic)."""
         seconds = int(reply[0]) + int(reply[1]) / 1_000_000
         self._on_time(seconds, self._clock.monotonic() - sent)
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Judge the answers to `questions`. Raises the driver's error for a bad state."""
+        """Judge the answers to `questions`. If the node is in a bad state, raise an error of the
+        driver."""
 
     async def _ask(
         self,
@@ -226,8 +227,8 @@ class Node:
         self._move(False)
 
     async def _is_cleared(self, doubt: asyncio.Task[None]) -> bool:
-        """Wait a moment (`_DOUBT`) for the end of the doubt. Returns True if the doubt has ended,
-        and the node is up."""
+        """Wait until the doubt has ended, or until it has lasted `_DOUBT` seconds. Returns True if
+        the doubt has ended, and the node is up."""
         left = self._doubted_at + _DOUBT - self._clock.monotonic()
         with suppress(TimeoutError):
             async with Deadline(left):
@@ -243,7 +244,8 @@ class Node:
             self._observer.redis_moved(up, self._name)
 
     async def _look(self, client: driver.Redis) -> None:
-        # PING is needed too, because a restarted Redis answers TIME while it still loads its data.
+        # PING is needed too: a restarted Redis that still loads its data answers TIME, but not
+        # PING.
         sent = self._clock.monotonic()
         async with client.pipeline(transaction=False) as pipe:
             pipe.ping()
@@ -316,7 +318,8 @@ class Single(Node):
         return 0
 
     def skew(self, _name: str) -> float:
-        """Always 0.0, because the clock of this node is the shared clock."""
+        """Seconds by which the node's clock is ahead of the clock that all replicas share. Always
+        0.0, because that clock is the clock of this node."""
         return 0.0
 
     async def put(
@@ -348,7 +351,8 @@ class Single(Node):
             raise ReadOnlyError
 
     async def _find_master(self) -> None:
-        """Ask the sentinels for the master, if there are any, with a deadline of their own."""
+        """Ask the sentinels for the master, if there are any. Each question has its own
+        deadline."""
         try:
             moved = await self.route.find()
         except (OSError, RedisError) as fault:
