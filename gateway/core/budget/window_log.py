@@ -237,6 +237,7 @@ class WindowLog:
         if past.until is not None:
             del times[: bisect_right(times, past.until - self._window)]
             times += [past.until] * (past.limit - len(times) - past.claim * parts)
+            times.sort()  # a call that was granted for later may be later than `until`
         # The k-th call of this part is free when k × `parts` calls of the limit are free.
         first = len(times) - past.limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]

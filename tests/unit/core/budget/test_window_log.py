@@ -285,6 +285,14 @@ def test_a_claim_goes_whatever_the_others_did() -> None:
     assert fill(log, Rank.CALLER, now=41.0) == 2
 
 
+def test_a_call_that_was_granted_for_later_counts_in_a_part_until_its_own_window_ends() -> None:
+    """It is later than the last moment at which others may have spent the rest."""
+    log = WindowLog(4, 20.0)
+    log.share(Past(4, [30.0], 21.0), 1)
+
+    assert fill(log, Rank.CALLER, now=42.0) == 3
+
+
 def test_a_share_knows_when_a_rank_may_go_again_that_has_had_its_part() -> None:
     """Though none of its calls is among those of all that the share was made of."""
     log = WindowLog(20, 10.0)
