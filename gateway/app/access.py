@@ -1,5 +1,8 @@
-"""Builds the parts that know the callers and the operators, from the settings, the clients file and
-the tokens file. If a file changes while the gateway runs, these parts get the new content."""
+"""Builds the parts that know the callers and the operators.
+
+These parts are built from the settings, the clients file and the tokens file. If a file changes
+while the gateway runs, these parts get the new content.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def clients_watch(
 ) -> FileWatch[ClientsGiven] | None:
     """The watch that applies changes of the clients file. None if there is no such file. A new
     version with faults is not used, and sets `reloaded` to False. The telemetry gets the names of
-    the clients now and after each change."""
+    the clients at once, and again after each change."""
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
     path = _clients_file(settings)

@@ -2,12 +2,13 @@
 
 A replica is *alive* until it has missed five heartbeats. Orders wait for the replicas that are
 alive. A replica is a *member* for longer, because it may still be running without Redis. It may
-serve its entries for `span` seconds after its last heartbeat that others have read. Orders count
-such a replica as unconfirmed.
+serve its entries for `span` seconds after the last of its heartbeats that the other replicas have
+read. Orders count such a replica as unconfirmed.
 
-If Redis loses the members, a new *life* of the membership begins. Each replica adds the members
-that it read last. A member that nobody has read yet is lost. Therefore a replica relies on a
-heartbeat for its membership only when the others have surely read this heartbeat.
+If Redis loses the members, a new *life* of the membership begins. Each replica adds to this life
+the members that it read last. If no other replica has read a member yet, no other replica can add
+this member. Therefore a replica relies on a heartbeat for its membership only when the others have
+surely read this heartbeat.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from gateway.ports import Clock
 
 # After this many missed heartbeats a replica does not count as alive.
 _MISSED_HEARTBEATS: Final = 5
-# After this many heartbeats the other replicas have read what a heartbeat wrote.
+# The other replicas have surely read a heartbeat before this many further heartbeats are due.
 _HEARTBEATS_UNTIL_READ: Final = 2
 
 
@@ -70,8 +71,8 @@ class Sent:
 
     def is_lost(self, life: int, number: int) -> bool:
         """Whether Redis has lost the notice. `life` is the life that Redis has now, and `number` is
-        the number of the last notice that Redis knows now. That number is too low, for example, if
-        the master died, and its successor did not have the notice."""
+        the number of the last notice that Redis knows now. `number` is lower than the number of
+        this notice, for example, if the master died, and its successor did not have the notice."""
         return self.life != life or self.number > number
 
 
@@ -130,8 +131,9 @@ class Membership:
         self._tell = Script.load("membership", "tell")
         self.alive = 1
         self.life = 0  # changes when Redis loses the members
-        # When the heartbeats of this life were sent: the last one that the others have surely read
-        # (if there is one), and all later ones.
+        # The times at which heartbeats of this life were sent. The first is the time of the last
+        # heartbeat that the others have surely read (if there is one). The times of all later
+        # heartbeats follow.
         self._beats: deque[float] = deque()
         # The monotonic times until which other replicas count this one as alive, and as a member.
         self.counted_until = -math.inf
@@ -175,7 +177,8 @@ class Membership:
 
     def _vouch(self, sent: float) -> None:
         """Set `vouched_until` by the last heartbeat that the others have surely read. The heartbeat
-        at `sent` does not count yet, because Redis may lose it before the others read it."""
+        at `sent` does not count yet, because Redis may lose this heartbeat before the others read
+        it."""
         self._beats.append(sent)
         was_read = sent - self._until_read
         while len(self._beats) > 1 and self._beats[1] <= was_read:
@@ -207,7 +210,8 @@ class Membership:
         return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled, sent)
 
     async def leave(self) -> None:
-        """From now on this replica is neither alive nor a member. Raises RedisUnavailable."""
+        """Tell Redis that this replica is no longer alive, and no longer a member. Raises
+        RedisUnavailable."""
 
         async def command(client: driver.Redis) -> None:
             async with client.pipeline(transaction=False) as pipe:

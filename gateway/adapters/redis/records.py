@@ -39,8 +39,8 @@ _FLOOR = re.compile(
 )
 # If the floor was raised above the stored version, the stored version comes after the fixed part.
 _RAISED = re.compile(rb"\x03(\d{21})")
-# A serial begins with 8 at most, because Lua may add one to it. The sum must have 16 digits, and be
-# exact as a number in Lua.
+# The first digit of the serial (the first field) is at most 8, because Lua may add one to the
+# serial. The sum must have 16 digits, and be exact as a number in Lua.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
 
 
@@ -129,7 +129,8 @@ def checksum(rest: bytes | memoryview) -> bytes:
 
 
 def _is_sound(head: _Head) -> bool:
-    """Whether the entry can be served. Another program may have written it."""
+    """Whether the entry can be served. This is checked because another program may have written the
+    entry."""
     return (
         head.status in (range(200, 600) if head.updated_at is None else (200,))
         and are_seconds(head.confirmed_at, head.initial_age, head.freshness_lifetime)
@@ -210,8 +211,8 @@ class _Event(NamedTuple):
 @dataclass(slots=True)
 class _Record:
     """The fields of a floor's record, most of them as text. If the floor was raised above the
-    stored version, `stored` has that version, which may be used for rescue. Otherwise `stored` is
-    empty."""
+    version of the stored response, `stored` is the version of that response, which may be used for
+    rescue. Otherwise `stored` is empty."""
 
     epoch: str
     generation: int
@@ -276,8 +277,8 @@ def _read(match: re.Match[bytes], record: bytes) -> _Record:
 
 
 def of_share(floor: Floor, share: str) -> Floor:
-    """The same floor with the epoch that entries have: its own epoch, followed by the share (a
-    record of the partition, see partition_invalidation.py)."""
+    """The same floor, but its epoch is followed by the share (a record of the partition, see
+    partition_invalidation.py). The epoch of an entry has this form too."""
     if not share:
         return floor
     epoch = floor.epoch + share
@@ -285,9 +286,10 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last event, -inf if it is not known. The serial of the event is this time in
-    microseconds. If the floor or the share is lost, nobody knows which responses the event ruled
-    out. Then all responses that were confirmed before this time are in doubt."""
+    """The time of the last order that the event records, -inf if the time is not known. The serial
+    of the event is this time in microseconds. If the floor or the share is lost, nobody knows which
+    responses the order ruled out. Then all responses that were confirmed before this time are in
+    doubt."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 

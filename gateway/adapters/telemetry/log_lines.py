@@ -32,7 +32,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 logger = structlog.get_logger("gateway")
 
-# Below this level the HTTP libraries log headers, which contain credentials.
+# Messages of libraries are logged from this level on, because below this level the HTTP libraries
+# log headers, which contain credentials.
 _LIBRARIES_FROM = logging.WARNING
 _STANDARD_OUTPUT = 1
 # Seconds that the process waits at its end for its last lines to be written.
@@ -67,8 +68,8 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
 def configure_standard_output(
     form: str, level: str, *, now: Callable[[], float], on_lost: Callable[[], None]
 ) -> Lines:
-    """As `configure`, with standard output as the sink. `on_lost` is called for each lost line, in
-    any thread."""
+    """As `configure`, with standard output as the sink. `on_lost` is called for each lost line, by
+    the thread that loses it."""
     writer = standard_output()
     lines = configure(form, level, now=now, sink=writer)
     writer.report(partial(_lost_line, lines), on_lost)
@@ -78,7 +79,8 @@ def configure_standard_output(
 @cache
 def standard_output() -> LineWriter:
     """The only writer of this process. It writes its last lines when the process ends."""
-    # Without standard output, descriptor 1 may belong to a connection.
+    # Without standard output, the lines go to the null device, because descriptor 1 may belong to a
+    # connection.
     descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else _STANDARD_OUTPUT
     writer = LineWriter(descriptor)
     atexit.register(writer.flush, _LAST_LINES)
@@ -195,7 +197,7 @@ def scrub(value: object) -> object:
 
 
 def conceal(text: str) -> str:
-    """The text without bearer tokens, and without the names and passwords in URLs."""
+    """The text without bearer tokens, and without the user names and passwords in URLs."""
     return _SECRETS.sub("[removed]", text)
 
 
@@ -231,7 +233,7 @@ def _printable(row: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in row)
 
 
-# The most bytes that may wait to be written.
+# At most this many bytes may wait to be written.
 _MOST: Final = 4 * 2**20
 # A pipe does not divide a write of at most this many bytes, even if several processes write to it.
 _PIECE: Final = select.PIPE_BUF
@@ -257,9 +259,9 @@ class LineWriter:
         self._most = most
         self._lost_line: Callable[[int], bytes] = _say_nothing
         self._on_lost: Callable[[], None] = _count_nothing
-        # A finalizer may write a log line in a thread that has locked this condition. The
-        # finalizer does not block, because that thread may lock the condition again (Python's
-        # default).
+        # While a thread has locked this condition, Python may run a finalizer in the same thread,
+        # and the finalizer may write a log line. This causes no deadlock, because a thread may lock
+        # a Condition again (Python's default).
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._size = 0
@@ -270,7 +272,7 @@ class LineWriter:
 
     def report(self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]) -> None:
         """Set the two functions for lost lines. `lost_line` makes the line that says how many were
-        lost. `on_lost` is called for each lost line, in any thread."""
+        lost. `on_lost` is called for each lost line, by the thread that loses it."""
         with self._changed:
             self._lost_line, self._on_lost = lost_line, on_lost
 

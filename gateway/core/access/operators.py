@@ -16,7 +16,8 @@ from gateway.core.vocabulary import Right
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An operator, who may present any of their tokens and has the rights in `may`."""
+    """An operator. `digests` has the digest of each of the operator's tokens, `may` the operator's
+    rights."""
 
     name: str
     digests: tuple[str, ...] = field(repr=False)
@@ -24,9 +25,10 @@ class Operator:
 
 
 EVERYTHING: Final = frozenset(Right)
-# Names of operators that are not in the tokens file. No row of the file may have these names.
-# LOOPBACK sends the requests if the plane needs no tokens. NOBODY sends probes, and other requests
-# that need no token although the plane needs tokens.
+# Names of operators that are not in the tokens file. No operator in the file may have these names.
+# Probes count as requests of NOBODY. If the plane needs no tokens, all other requests count as
+# requests of LOOPBACK. If the plane needs tokens, all requests that need none count as requests of
+# NOBODY.
 TOKEN_NAME: Final = "admin.token"
 LOOPBACK: Final = Operator("loopback", (), EVERYTHING)
 NOBODY: Final = Operator("nobody", (), frozenset())

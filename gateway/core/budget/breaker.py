@@ -14,7 +14,7 @@ from typing import Final
 from gateway.core.vocabulary import Circuit
 
 # How long a gate stays closed, in seconds: between SHORTEST_HOLD and LONGEST_HOLD. If the upstream
-# does not state how long, the time grows from FIRST_HOLD to LAST_HOLD with each refusal.
+# does not state how long, the time grows from FIRST_HOLD to LAST_HOLD with each 429 in a row.
 SHORTEST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 3600.0
 FIRST_HOLD: Final = 30.0
@@ -54,8 +54,8 @@ class BreakerRule:
     """`threshold` failures in a row open a breaker. The time for which the breaker stays open grows
     from `base` to `cap` seconds, and jitter shortens this time (see `backoff`).
 
-    While a probe has no result, no other call may be made, for `patience` seconds at most. This is
-    longer than any call may take.
+    While a probe has no result, no other call may be made, for `patience` seconds at most.
+    `patience` is longer than any call may take.
     """
 
     threshold: int
@@ -69,8 +69,8 @@ class Breaker:
     """The state of a circuit breaker: closed, open until a time, or half open with one probe (a
     call that tests whether the upstream answers again).
 
-    While the breaker is open, results of earlier calls change nothing. While it is half open, any
-    result counts as that of the probe.
+    While the breaker is open, results of earlier calls change nothing. While the breaker is half
+    open, the result of any call counts as the result of the probe.
     """
 
     failures: int = 0
@@ -164,15 +164,16 @@ class Gate:
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The next gate if the probe that was allowed at the time `probe` was not sent. The next
-        call may then be the probe. Nothing changes if no probe or another probe is under way."""
+        """The next gate if a probe was allowed, but was not sent. `probe` is the time when it was
+        allowed. The next call may then be the probe. Nothing changes if no probe or another probe
+        is under way."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:
         """The gate after a response other than 429.
 
-        It opens if a probe is under way, or if the time `closed_until` has come. Otherwise the call
-        was sent before the gate closed, and nothing changes.
+        The gate opens if a probe is under way, or if the time `closed_until` has come. Otherwise
+        the call was sent before the gate closed, and nothing changes.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
 

@@ -53,7 +53,7 @@ class Ending:
     """The end of a leader's fetch, with all values that a follower needs to raise the leader's
     error.
 
-    retry_after  seconds from the end of the fetch
+    retry_after  the `retry_after` of the leader's error, in seconds from the end of the fetch
     trace        the leader's span as a `traceparent` (None: no trace)
     """
 
@@ -69,8 +69,8 @@ class Ending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the leader's fetch brought an answer that is no failure, even if it was not
-        stored."""
+        """Whether the leader's fetch brought an answer that is no failure. Such an answer may be
+        stored or not."""
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:

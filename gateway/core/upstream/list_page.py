@@ -17,9 +17,9 @@ from gateway.core.http.fields import Reply
 from gateway.core.upstream.training import Training, is_training_id, parse, without_surrogates
 from gateway.core.vocabulary import InvalidReason
 
-# The most items that one call may ask for.
+# One call may ask for this many items at most.
 PAGE_SIZE: Final = 100
-# `read_page` pauses before each group of this many rows.
+# `read_page` pauses before each group of this many rows (items, valid or not).
 _ROWS_AT_ONCE: Final = 10
 
 _members: Final = Decoder(dict[str, Raw])
@@ -51,8 +51,8 @@ def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
 
     Raises ListRefused for complete JSON that does not have the form of a page, or is not the page
     that was asked for. Raises InvalidPayload for a body that is cut short, is not UTF-8 or not
-    JSON, or is nested too deeply. The errors differ because after InvalidPayload the next reply may
-    be valid.
+    JSON, or is nested too deeply. There are two errors, because it may help to ask again soon after
+    InvalidPayload, but not after ListRefused.
     """
     copy = without_surrogates(reply.body)
     yield

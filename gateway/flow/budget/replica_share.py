@@ -33,18 +33,18 @@ from gateway.ports import (
 
 # Seconds between two looks at the shared budget.
 LOOK: Final = 0.5
-# The most scopes (names of budgets) that are looked at (the most recently used ones), and the most
-# scopes in one round trip.
+# At most _MOST scopes (names of budgets) are looked at: those that were used last. One round trip
+# looks at _AT_ONCE scopes at most.
 _MOST: Final = 1_000
 _AT_ONCE: Final = 50
-# The most attempts, if the shared budget has lost its data or answers late.
+# If the shared budget has lost its data or answers late, at most this many attempts are made.
 _TRIES: Final = 3
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A call that this replica made at `at` (monotonic). The shared budget knows the call in the
-    life with the number `life`. 0: the shared budget does not know the call."""
+    """A call that this replica made at `at` (monotonic). `life` is the number of the life in which
+    the shared budget knows the call. It is 0 if the shared budget does not know the call."""
 
     at: float
     charge: Charge

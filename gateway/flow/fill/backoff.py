@@ -2,7 +2,8 @@
 
 These are the failures that this replica knows. The pauses that all replicas share are in Redis,
 with the leases. If nothing stored may be served, a request of a caller fetches the key
-nevertheless. The number of keys is bounded. If a key is forgotten, it may be fetched too early.
+nevertheless. The number of keys is bounded, so a key may be forgotten. A forgotten key may be
+fetched too early.
 """
 
 from __future__ import annotations

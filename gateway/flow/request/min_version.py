@@ -76,8 +76,8 @@ class Reaching:
 
     async def get(self, ask: Ask, answering: Answering) -> Answer:
         """The answer of `answering`, if no version is needed, or if the stored response may be
-        served as current and its version is late enough. Otherwise the answer of a fetch, or one
-        that stands in for it (see `Serving.stand_in`).
+        served as current and its version is late enough. Otherwise the answer of a fetch, or an
+        answer without a fetch while the key is left alone (see `Serving.stand_in`).
 
         Raises VersionNotReached, OnlyIfCached, and the errors of a fetch. A stored version that is
         too old is not served in place of such an error.

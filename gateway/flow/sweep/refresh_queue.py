@@ -2,8 +2,8 @@
 
 A call has one of three reasons:
 - The list shows that the stored response is outdated or missing.
-- Something that the list says has to be checked.
-- A reader's refresh could not start at once.
+- The list may be wrong about the training, and the call checks this.
+- A caller (here: a reader) got a stale response whose refresh could not start at once.
 
 The call for the training that is wanted most comes first.
 """
@@ -39,15 +39,15 @@ from gateway.ports import Clock, LocalStore
 # (waiting calls) of one lane compete for the same part of the budget.
 Lane = tuple[str, Rank]
 
-# The most errands. A training that is left out is found again by the next sweep.
+# At most this many errands wait. If a training is left out, the next sweep finds it again.
 _MOST: Final = 2_000
-# The most refreshes for readers in a lane. With the default limit, refreshes get at most 400 calls
-# in five minutes, and after five minutes a refresh is of no use, because readers then wait for a
-# fetch. If a refresh is left out, the next reader starts it.
+# At most this many refreshes for readers wait in a lane. With the default limit, refreshes get at
+# most 400 calls in five minutes, and after five minutes a refresh is of no use, because readers
+# then wait for a fetch. If a refresh is left out, the next reader starts it.
 _MOST_PUT_OFF: Final = 500
 # Seconds after which the errands are compared again. Comparing 500 takes a millisecond.
 _COMPARE_EVERY: Final = 0.25
-# The longest pause (seconds) if the budget has no call left.
+# The longest pause (seconds) after an errand that got no call.
 _PATIENCE: Final = 5.0
 
 
@@ -129,8 +129,8 @@ class Following:
         self._any.set()
 
     def waits(self, ask: Ask) -> bool:
-        """Whether a reader's refresh has to wait. If so, it is added to the queue, if there is
-        room."""
+        """Whether a reader's refresh has to wait. A refresh that has to wait is added to the queue,
+        unless the queue is full."""
         lane = ask.caller.scope, Rank.REFRESH
         if not self._waiting[lane] and self._background.has_room:
             return False
@@ -183,7 +183,7 @@ class Following:
 
     async def _wait_for_a_call(self, lane: Lane, pause: float) -> None:
         """Wait until a call is free in the lane. Meanwhile only the errand that is wanted most asks
-        for a call. Otherwise an errand that is wanted less could get the call."""
+        for a call, because otherwise an errand that is wanted less could get the call."""
         self._closed.add(lane)
         while pause > 0.0:
             await self._clock.sleep(pause)
@@ -268,8 +268,9 @@ class Following:
         """The result of the fetch. None if a fetch of the key has just failed, or if a refresh
         finds the response fresh."""
         ask, serving = errand.ask, self._serving
-        # If the last fetch of the key got no call, a refresh is tried again. Any other errand ends
-        # here, because the next sweep may wait until the errand has ended.
+        # A refresh ends here if the last fetch of the key has just failed. Any other errand also
+        # ends here if that fetch only got no call, because the next sweep may wait until the errand
+        # has ended.
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None

@@ -1,8 +1,8 @@
 """Answers plain requests (see `hot_path.plain`) from L1 or from Redis, without a request object.
 
 A request that gets no answer here goes to `data/app`, as all other requests do. `data/app` counts
-and charges it, because this module did neither. If it was looked up in Redis, the result is kept
-for `data/app`.
+and charges this request, because this module did neither. If this module looked up the training in
+Redis, the result is kept for `data/app`.
 
 The decision and the counting use the same code as `data/app`. The decision that L1 may answer, and
 the header lines, are reused for a second at most (`Held.until`). The caller and the entry are
@@ -161,7 +161,7 @@ class Hits:
 
     def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> HitLabels | None:
         """Decide whether L1 may serve the held entry, and make the lines that further hits use.
-        None if it may not."""
+        None if L1 may not serve the entry."""
         answer = self._peek(ask)
         if answer is None or answer.content is not held:
             return None

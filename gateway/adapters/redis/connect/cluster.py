@@ -103,8 +103,8 @@ class OnTheMove(RedisUnavailable):
 
 
 class Member(Node):
-    """One node of the cluster. A node counts as away in the cases of `Node`, and also while it says
-    that the cluster is down.
+    """One node of the cluster. A node counts as away for the reasons that `Node` states, and also
+    while the node says that the cluster is down.
 
     `holders` is the map of slots that the node sent last. A map with a higher `epoch` is later.
     """
@@ -161,7 +161,8 @@ def asking(command: Command[T]) -> Command[T]:
 # slot is the shared clock.
 _SHARED_SLOT: Final = slot_of("{bus}")
 
-# A command is sent this many times at most. It is sent again after a redirection or TRYAGAIN.
+# A command is sent this many times at most. It is sent again after a redirection, or after TRYAGAIN
+# (the error while only some of the command's keys have been moved).
 _HOPS: Final = 5
 _PAUSE: Final = 0.005  # seconds to wait after TRYAGAIN
 
@@ -263,7 +264,8 @@ class Cluster:
 
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
         """Ignore the time in this reply, because it is unknown which node sent the reply. In a
-        cluster, only looks (see node_availability.py) read clocks."""
+        cluster, the time of a node is taken only from its answers to looks (see
+        node_availability.py)."""
 
     async def check(self) -> bool:
         """Look at all known nodes. If the map has changed, look at all nodes of the new map too.
@@ -278,8 +280,8 @@ class Cluster:
         return self.is_up
 
     async def reach(self) -> None:
-        """Ask each node once whether it answers. Raises RedisUnavailable with the reason of each
-        node that does not answer, or if some slots have no node."""
+        """Ask each node once whether it answers. Raises RedisUnavailable if nodes do not answer
+        (with the reason of each of them), or if some slots have no node."""
         await self.check()
         asked = self._masters or tuple(self._members.values())
         answers = await asyncio.gather(*(each.reach() for each in asked), return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Makes the driver's connections to Redis, for every scheme of the URL.
+"""Makes the driver's connections to Redis, whatever the scheme of the URL is.
 
 This module also sets up TLS, tells why a connection failed, and asks the sentinels which host is
 the master. No request waits for the sentinels.
@@ -109,8 +109,8 @@ class Sentinels:
 class Route:
     """The way to the Redis of a URL.
 
-    Only `find` asks sentinels. A connection goes to the master that was found last. In a cluster
-    each node has a route of its own (`to`).
+    Only `find` asks sentinels. If the URL names sentinels, a connection goes to the master that was
+    found last. In a cluster each node has a route of its own (`to`).
     """
 
     def __init__(self, url: str, patience: float) -> None:
@@ -145,8 +145,8 @@ class Route:
         return self._sentinels is not None and await self._sentinels.find()
 
     def pool(self, connections: int) -> driver.BlockingConnectionPool:
-        """A pool of at most `connections` connections to the master. A request waits for a free
-        connection."""
+        """A pool of at most `connections` connections. If all of them are in use, a request waits
+        until one is free."""
         return driver.BlockingConnectionPool(
             connection_class=self._class,
             max_connections=connections,
@@ -224,9 +224,9 @@ def why(fault: Exception) -> str:
     """The reason as text for an operator. If a connection failed, the text has the address and the
     message of the operating system.
 
-    Only the texts of OSError and of the driver's ConnectionError are used. (The text about wrong
-    credentials is used too, because the driver raises a ConnectionError for them.) The text of
-    another error may quote the command that was sent, with its data.
+    The text of an OSError or of the driver's ConnectionError is used. (Wrong credentials are such a
+    ConnectionError too.) The texts of other errors are not used, because they may quote the command
+    that was sent, with its data.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
