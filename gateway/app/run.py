@@ -54,8 +54,7 @@ async def serve(
 
     started   called with the addresses as soon as both planes accept connections
     log_to    receives the log instead of standard output
-    misspelt  environment variables that were ignored, each with the name that was probably meant.
-              A warning is logged for each of them
+    misspelt  ignored environment variables, each with the name that was probably meant (logged)
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())
