@@ -197,7 +197,8 @@ class FileWatch(Generic[G]):
             await self._clock.sleep(LOOK_EVERY)
 
     def judge(self, look: G | SettingsFault) -> None:
-        """Use the result of a look once, if the previous look had the same result."""
+        """Use the result of a look, if the previous look had the same result. A result that is
+        already in use is not used again."""
         found = look.faults if isinstance(look, SettingsFault) else look
         stood, self._seen = found == self._seen, found
         if not stood or found == self._known:

@@ -185,8 +185,8 @@ class Lease(Protocol):
         lost.
 
         `pause` says how long after a failure no replica makes an unhurried fetch of the key (see
-        `take`). The pause grows with each failure in a row, and ends with an answer of the
-        upstream. None: no pause begins.
+        `take`). The pause grows with each failure in a row, and ends with a success. None:
+        no pause begins.
         """
         ...
 

@@ -70,9 +70,8 @@ class RereadFile(Generic[G]):
         self._retry_at: int | None = None
 
     def look(self) -> G | SettingsFault:
-        """The content of the file, or its faults. While the file is readable, and neither the file
-        nor its secrets change, each call returns the same object, unless the text is parsed again
-        after a failure that may pass."""
+        """The content of the file, or its faults. Each call returns the same object as long as the
+        file is readable and the text is not parsed again."""
         self._looks += 1
         try:
             text = read_text(self._path, _LARGEST, again=True)

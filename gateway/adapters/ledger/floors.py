@@ -41,8 +41,8 @@ class Orders:
 
     def add_soft(self, updated_at: int | None) -> None:
         """Add a soft order for versions below `updated_at`. If `updated_at` is None (all versions),
-        this method does nothing, because `Ledger.invalidate` changes the floors that exist, and a
-        key without a floor has no entry."""
+        nothing has to be remembered. `Ledger.invalidate` changes the floors that exist, and a key
+        without a floor has no entry that could be ruled out."""
         if updated_at is not None:
             self.soft_bound = Instant(max(updated_at, self.soft_bound or updated_at))
 
@@ -213,7 +213,7 @@ class _Floors(LRUCache[Key, "Record"]):
 @dataclass(slots=True)
 class Record(Known):
     """A floor, and the facts that are remembered with it. `ordered_at` (seconds) is the time of the
-    last order for its training."""
+    last order that changed this floor, 0.0 if there was none."""
 
     epoch: str = field(kw_only=True)
     generation: int = 0
@@ -272,8 +272,8 @@ class Record(Known):
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out versions below the bound, and negative answers of fetches that began before
-        `now`. Nothing changes if the accepted version is not below the bound. (If a soft order has
-        raised the floor, the accepted version is `raised_from`.)"""
+        `now`. Nothing changes if the version of the last accepted answer is not below the bound.
+        (After a soft order this version is in `raised_from`, because the floor is higher.)"""
         if before(self.raised_from or self.updated_at, bound):
             self.updated_at = max(bound, self.updated_at or bound)
             self.last, self.digest, self.raised_from = Last.NONE, "", None

@@ -209,8 +209,8 @@ class Journal:
         is_routine: bool = False,
         **fields: object,
     ) -> None:
-        """Remember an event. If the event repeats the training's last event, only the count of that
-        last event rises.
+        """Remember an event. If the event repeats the training's last event, only the count and the
+        time of that last event change.
 
         Routine events (`is_routine`), for example those of a sweep, happen to all trainings again
         and again. So they do not count when the journal chooses which training it forgets.

@@ -19,8 +19,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason
 
-# At most this many bytes in a row may be no body: heads, interim responses, and the bytes between
-# and after chunks.
+# The largest number of bytes that may come between two pieces of a body, or before the first one:
+# heads, interim responses, and the bytes between and after chunks.
 _LARGEST_HEAD: Final = 64 * 1024
 # After a request that is larger than this, a connection carries no further request. The operating
 # system may at first take only a part of such a request. The response may come while the end of the

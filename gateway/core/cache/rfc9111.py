@@ -104,7 +104,8 @@ def guessed_lifetime(
 
 
 def initial_age(headers: Headers, sent: float) -> float:
-    """The estimated age at the time `sent`, when the request was sent (RFC 9111, 4.2.3)."""
+    """The age that the response would have had at the time `sent`, when its request was sent
+    (RFC 9111, 4.2.3). Later ages are counted from this time."""
     apparent = floor(sent - date_of(headers, sent))
     return max(float(apparent), delta_seconds(first(headers, b"age")), 0.0)
 

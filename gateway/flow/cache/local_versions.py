@@ -120,8 +120,8 @@ class Alone:
 
 
 class Latest:
-    """The latest versions that this replica has served, for keys that L1 does not hold. (If L1
-    evicts an entry for space, its version is not remembered.) If Redis loses the floor of such a
+    """The latest versions of responses that this replica has served but not put into L1, or has
+    dropped from L1. An eviction for space is not noted here. If Redis loses the floor of such a
     key, Redis may accept an older version, which callers must not get.
 
     The entries have no bodies. If there are too many, the entry that was noted the longest time ago
@@ -130,8 +130,8 @@ class Latest:
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
         self._most = most
-        # A dict, because the `get` of a cachetools cache makes three calls. Each look-up of a key
-        # that L1 does not hold calls `get`.
+        # A dict, because its `get` is faster than that of a cachetools cache, and each look-up of a
+        # key that L1 does not hold uses it.
         self._entries: dict[Key, Entry] = {}
 
     def of(self, key: Key) -> Entry | None:
@@ -139,7 +139,7 @@ class Latest:
         return self._entries.get(key)
 
     def note(self, key: Key, entry: Entry) -> None:
-        """Remember the version of an entry that was served and that L1 does not hold."""
+        """Remember the version of an entry that was served."""
         before = self._entries.pop(key, None)
         if before is None or supersedes(entry, before):
             before = entry.but(body=b"", headers=())
@@ -238,7 +238,8 @@ def is_passed(other: Entry, local: Entry) -> bool:
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
     """Whether `other` is certainly older than `local`, although `other` has the higher generation.
-    An order, for example, may have raised the generation after the fetch of `local` began."""
+    This happens, for example, if an order raised the generation after the fetch of `local` began,
+    and the fetch of `other` began after the order."""
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
     return era(other.generation) == era(local.generation) and not supersedes(other, local)

@@ -37,9 +37,9 @@ from gateway.ports import Call, Clock, Write
 
 _COLLECTION = "-"
 
-# The pauses (seconds) between the attempts to invalidate what a write changed. If an answer of
-# Redis is late, this replica usually knows after 150 ms whether Redis is away. All pauses together
-# are longer, so this replica knows it at the last attempt.
+# The pauses (seconds) between the attempts to invalidate what a write changed. One late answer of
+# Redis does not mean that Redis is away. With these pauses an attempt usually succeeds if Redis was
+# only slow for a moment.
 _PAUSES: Final = (0.05, 0.1, 0.1)
 # While Redis is away, the attempt is repeated after this pause (seconds).
 _AGAIN: Final = 1.0
@@ -136,8 +136,9 @@ class Writing:
             raise _failed(reply)
 
     async def _outdate(self, changed: Written) -> None:
-        """Invalidate what the write changed. If an answer of Redis is late, try again after a
-        pause. If the last attempt fails too, `run` repeats the invalidation later."""
+        """Invalidate what the write changed. If Redis does not answer, try again after a pause. If
+        the last attempt fails too, invalidate in this replica only, and let `run` repeat the
+        invalidation later."""
         if not changed.training_ids:
             return
         for pause in _PAUSES:
