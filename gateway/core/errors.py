@@ -1,5 +1,5 @@
-"""All exceptions of the gateway. The tree says whose matter each of them is: the caller's, the
-operator's, the upstream's, or ours (of the gateway or its settings).
+"""The exceptions that several parts of the gateway use. The tree says whose matter each of them is:
+the caller's, the operator's, the upstream's, or ours (of the gateway or its settings).
 
 GatewayError
 ├── AccessRefused           the caller's: its credential was not accepted
@@ -230,8 +230,8 @@ class BudgetExhausted(CallWithheld):
     """The gateway's share of the limit is spent, or calls are granted at even intervals and the
     next call is not due yet.
 
-    `is_passing`: a call may become free at any moment, because this replica cannot use the shared
-    budget just now, or because calls are reserved for a replica that does not report at present.
+    `is_passing`: this state may end at any moment, and then a call is free. Either this replica
+    cannot use the shared budget just now, or calls are kept for a replica that is silent.
     """
 
     is_passing = False

@@ -196,8 +196,8 @@ def setting_of(name: str) -> str:
 
 
 def effective(settings: Settings) -> dict[str, types.Printable]:
-    """Every setting by its full name, in the form of the file (None: unset), with secrets
-    masked."""
+    """Every setting by its full name. Values are written as in the settings file (None: unset),
+    with secrets masked."""
     return {
         f"{section}.{name}": KINDS[f"{section}.{name}"].show(value)
         for section, table in settings

@@ -87,8 +87,8 @@ class LocalBudget:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Charging.enter. A charge is no longer valid if it has left the log, for example
-        because a 429 removed the charges of the waiting calls. It is not valid either if the gate
-        is due to reopen, and another call has to be the probe."""
+        because a 429 removed the charges of the waiting calls. It is not valid either while
+        the gate is due to reopen, unless it is the charge of the probe."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:

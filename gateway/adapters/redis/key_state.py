@@ -48,9 +48,9 @@ from gateway.ports import Found, Standing
 # Goes up when the form of the answer changes. Bytes with another schema count as unknown.
 SCHEMA = 1
 
-# The part `answer` has at most this many bytes. There is a limit, because a floor lives long and is
-# read often. A larger answer is left out of the record. Then a replica cannot renew an older entry
-# in its L1 from the record, and has to read the body from Redis.
+# The fields of the part `answer` have at most this many bytes. There is a limit, because a floor
+# lives long and is read often. A larger answer is left out of the record. Then a replica cannot
+# renew an older entry in its L1 from the record, and has to read the body from Redis.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
@@ -154,9 +154,10 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
 
     - The entry has another epoch, so the records say nothing about it.
     - A hard order without a version came after the entry's fetch began.
-    - The floor has a later version and no digest, because a hard order named this version, or a
-      refused answer proved that this version exists. An entry without a version is lost if the
-      floor has a version and no digest, and rules the entry out (see `Entry.is_below`).
+    - The floor has a later version and no digest, for example because a hard order named this
+      version, or a refused answer proved that it exists.
+    - The entry has no version, the floor has a version and no digest, and the entry is below the
+      floor (see `Entry.is_below`).
     """
     if entry.epoch != known.epoch:
         return True

@@ -221,7 +221,8 @@ class Journal:
             self._pages.move_to_end(training_id)
         last = page.events[-1] if page.events else None
         if last is None or not last.repeats(event, partition, fields):
-            # An event that repeats the last one word for word (most do) skips this scrubbing.
+            # Scrubbing takes time. Most events of a sweep repeat the last event, so they do not get
+            # here.
             fields = {name: scrub(value) for name, value in fields.items() if value is not None}
         if last is not None and last.repeats(event, partition, fields):
             last.times, last.last = last.times + 1, now

@@ -247,9 +247,9 @@ class Shares:
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
         """The arguments of `OwnBudget.stand_in`: a limit with the calls that were spent from it,
-        and the number of replicas that divide this limit. Silent replicas count too, because a
-        silent replica may be back by now, and may have got more than its part from Redis. If this
-        replica has no part yet, limit and calls are unknown (None)."""
+        and the number of replicas that divide this limit. Replicas that were silent at the last
+        look count too, because they may be back by now, and then they take calls that become free.
+        If this replica has no part yet, limit and calls are unknown (None)."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:  # no part yet, as at a start without Redis
@@ -257,10 +257,10 @@ class Shares:
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
         # Own calls that the shared budget does not know are added. Own calls that Redis granted
-        # after `known.at` are added only if this replica is alone. If there are other replicas,
-        # `until` is the time when they know that this replica is silent. All calls of the limit
-        # that are not in `times` count as spent at `until` (see `Past`), so these own calls count
-        # already.
+        # after `known.at` are added only if this replica is alone. If there are other replicas, all
+        # calls of the limit that are not in `times` count as spent at `until` (see `Past`). The own
+        # calls after `known.at` are among them. At `until` the others know that this replica is
+        # silent.
         times += [
             each.at
             for each in account.sent

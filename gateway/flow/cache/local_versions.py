@@ -81,13 +81,13 @@ class Alone:
         serve an older answer. `floor` is the floor that refused the answer (None: unknown).
         `may_hold` says whether L1 may hold the answer.
 
-        If L1 has no entry of the key, or one that is not later than the answer:
+        If L1 has an entry that is later than the answer, nothing changes. Otherwise:
 
-        - If `may_hold`, and Redis lost the floor, L1 holds the answer, because only this replica
-          knows its version.
+        - If `may_hold`, and the floor is lost or unknown, L1 holds the answer, because perhaps only
+          this replica knows its version.
         - If `may_hold`, and only soft orders ruled the answer out (`is_left`), L1 holds the answer
           for rescue.
-        - In all other cases L1 drops the entry that it has, unless the floor allows that entry.
+        - If neither is so, L1 drops its entry of the key, unless the floor allows that entry.
         """
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
@@ -121,8 +121,8 @@ class Alone:
 
 class Latest:
     """The latest versions of responses that this replica has served but not put into L1, or has
-    dropped from L1. An eviction for space is not noted here. If Redis loses the floor of such a
-    key, Redis may accept an older version, which callers must not get.
+    dropped from L1. An eviction for space is not noted here. These versions are remembered, because
+    Redis may lose the floor of the key, and accept an older version. Callers must not get it.
 
     The entries have no bodies. If there are too many, the entry that was noted the longest time ago
     is forgotten. After that, callers may get an older version.
@@ -238,8 +238,8 @@ def is_passed(other: Entry, local: Entry) -> bool:
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
     """Whether `other` is certainly older than `local`, although `other` has the higher generation.
-    This happens, for example, if an order raised the generation after the fetch of `local` began,
-    and the fetch of `other` began after the order."""
+    An example: the fetch of `local` began, then an order raised the generation, and a later fetch
+    brought `other`, because the upstream sent an older version."""
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
     return era(other.generation) == era(local.generation) and not supersedes(other, local)

@@ -297,8 +297,8 @@ class Single(Node):
 
     layout: Final = 0
 
-    # In a cluster, some records have a copy in each region. Here they have one copy, without a
-    # region (None).
+    # In a cluster, some records have a copy in each region (a group of slots). Here they have one
+    # copy, without a region (None).
     regions: Final[tuple[str | None, ...]] = (None,)
 
     def region(self, _name: str) -> str | None:
