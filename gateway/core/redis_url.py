@@ -111,7 +111,8 @@ def _split(url: str) -> SplitResult:
         raise ValueError
     parts = SplitResult(match[1].lower(), *match.groups()[1:])
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
-        # Otherwise the start log could show a part of the password as the host.
+        # A password with a `/` or `?` ends the host part too early. Then a part of the password
+        # would count as the host, and the start log would show it.
         raise ValueError("has an @ behind its host: write the password percent-encoded")
     if parts.fragment:
         raise ValueError("has a fragment")

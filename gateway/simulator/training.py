@@ -17,8 +17,8 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class TrainingType(StrEnum):
-    """A `BEHAVIORAL` training always applies. A `SCENARIO_SPECIFIC` training applies where its
-    meaning fits."""
+    """A `BEHAVIORAL` training always applies. A `SCENARIO_SPECIFIC` training applies if its
+    meaning matches the conversation."""
 
     BEHAVIORAL = "BEHAVIORAL"
     SCENARIO_SPECIFIC = "SCENARIO_SPECIFIC"

@@ -39,13 +39,13 @@ class LocalBudget:
     rates           scopes with a rate of their own. If a rate changes, earlier calls still count
     sweep_share     in (0, 1]: the largest part of a limit that the sweep may use
 
-    If `start_paced`, a tenth of the limit of a stretch (one call at least) may be spent at once
-    after the start, and the rest at the mean rate until the stretch has passed. An earlier process
-    may have spent its whole limit. If it spent the limit evenly, a window has at most a tenth too
-    many calls. If it spent the limit in its last moment, a window may have nearly twice as many
-    calls as the limit allows. Because this process spreads its calls evenly, most of them are not
-    sent yet when the first 429 comes, and the 429 stops them. For the scope NEWCOMERS, the whole
-    limit may be spent at once.
+    If `start_paced`, a tenth of the limit (one call at least) may be spent at once after the start.
+    The other calls of the first window are granted at even intervals. (If the limit is large, the
+    window is divided into stretches, and this rule applies to the first stretch.) An earlier
+    process may have spent its whole limit. If it spent the limit evenly, a window has at most a
+    tenth too many calls. If it spent the limit in its last moment, a window may have nearly twice
+    as many calls as the limit allows. But most of them are not sent yet when the first 429 comes,
+    and the 429 stops them. For the scope NEWCOMERS, the whole limit may be spent at once.
     """
 
     def __init__(
@@ -87,8 +87,9 @@ class LocalBudget:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Charging.enter. A charge is no longer valid if it has left the log, for example
-        because a 429 removed the charges of the waiting calls. It is not valid either while
-        the gate is due to reopen, unless it is the charge of the probe."""
+        because a 429 removed the charges of the waiting calls. While the time of a
+        closed gate is over, but no probe has succeeded yet, only the charge of the probe is
+        valid."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:

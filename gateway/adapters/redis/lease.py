@@ -286,8 +286,8 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
 
 
 def _decoded(ending: bytes) -> Ending:
-    """The ending in these bytes. If they cannot be read (another release wrote them), the ending
-    counts as TRANSIENT."""
+    """The ending in these bytes. If they cannot be read (another version of the gateway wrote
+    them), the ending counts as TRANSIENT."""
     try:
         return decode_ending(ending)
     except NoticeRefused:

@@ -186,8 +186,7 @@ def _message(request: httpx.Request) -> bytes:
 
 
 class Phase(IntEnum):
-    """How far a request and its response have come. In the phase SENT, bytes of the request may
-    have been sent."""
+    """How far a request has come. In the phase SENT, bytes of the request may have been sent."""
 
     QUEUED = 0
     CONNECTING = 1

@@ -26,9 +26,9 @@ class Operator:
 
 EVERYTHING: Final = frozenset(Right)
 # Names of operators that are not in the tokens file. No operator in the file may have these names.
-# Probes count as requests of NOBODY. If the plane needs no tokens, all other requests count as
-# requests of LOOPBACK. If the plane needs tokens, all requests that need none count as requests of
-# NOBODY.
+# A request that never needs a token (for example a probe) counts as a request of NOBODY. If no
+# token is configured and the plane listens only on loopback, all other requests count as requests
+# of LOOPBACK.
 TOKEN_NAME: Final = "admin.token"
 LOOPBACK: Final = Operator("loopback", (), EVERYTHING)
 NOBODY: Final = Operator("nobody", (), frozenset())

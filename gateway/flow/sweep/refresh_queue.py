@@ -268,9 +268,9 @@ class Following:
         """The result of the fetch. None if a fetch of the key has just failed, or if a refresh
         finds the response fresh."""
         ask, serving = errand.ask, self._serving
-        # A refresh ends here if the last fetch of the key has just failed. Any other errand also
-        # ends here if that fetch only got no call, because the next sweep may wait until the errand
-        # has ended.
+        # A refresh ends here if the last fetch of the key has just failed. An errand of the sweep
+        # ends here also if no call was free for the last fetch, because the next sweep waits for
+        # the errands of this one.
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None

@@ -19,7 +19,8 @@ from gateway.flow.sweep.sweep import Parts, Sweep
 
 Words = dict[str, object]
 
-# Seconds between two checks of the tenants, and of the age of their oldest confirmations.
+# Seconds between two checks: which tenants there are, and how old the oldest confirmation of a
+# tenant's trainings is.
 _LOOK_EVERY: Final = 1.0
 
 
@@ -82,8 +83,8 @@ class Sweeps:
         return max((age for age in ages if age is not None), default=None)
 
     def horizon_of(self, partition: str) -> Horizon | None:
-        """The time of the oldest confirmation by whole sweeps of this partition, and the staleness
-        bound of the partition. None if this replica knows of no whole sweep."""
+        """Tells which entries of the partition the sweeps have not confirmed in time (see Horizon).
+        None if this replica knows of no whole sweep."""
         sweep = self._by_partition.get(partition)
         return None if sweep is None else sweep.horizon
 

@@ -191,7 +191,7 @@ class Filling:
             self._sweep = progress.sweeps
             await self._forget_the_unmet(items)
         if row == 0 and self._due:
-            # One check in each sweep, so that checks do not delay the pages.
+            # Few checks in each sweep, so that checks do not delay the pages.
             self._check(self._due.popleft())
         for item in items:
             floor, training_id = item.compared.floor, item.listed.training_id
@@ -297,9 +297,8 @@ class Filling:
 
 
 async def give_way() -> None:
-    """Let the event loop answer requests of callers before the next piece of a page. One turn of
-    the loop is not enough, because requests that arrive during this turn would have to wait until
-    the next piece is done."""
+    """Let the event loop answer requests of callers before the next piece of a page. Several turns
+    of the loop are given, because an answer to a caller often takes more than one turn."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 

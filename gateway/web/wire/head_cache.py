@@ -30,8 +30,8 @@ class Form:
     whole block. In Holed it is the part after the last value that was cut out.
 
     length  bytes of the block
-    cuts    the length of each item of `_HOLES.split(block)`, which shows where values were cut
-            out. Empty if the block has an entity tag, or if nothing was cut out
+    cuts    the lengths of the pieces between and of the cut values, in the order of the block.
+            Empty if the block has an entity tag, or if nothing was cut out
     """
 
     __slots__ = ("cuts", "length", "said", "tail")
@@ -127,8 +127,9 @@ class Blocks:
     def __init__(
         self, forwarded: frozenset[bytes], max_head: int, max_fields: int, most: int = _MOST
     ) -> None:
-        """`forwarded`, `max_head` and `max_fields` have the values that apply when a head is
-        parsed."""
+        """`forwarded` has the names of the fields that are passed on to the upstream, `max_head` is
+        the most bytes of a head, and `max_fields` the most fields. The values are those of the
+        parser."""
         self._most = most
         self._longest = min(_LONGEST, max_head - _LINE)
         self._most_fields = max_fields
@@ -149,8 +150,8 @@ class Blocks:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # The last piece has to contain the empty line that ends the head. If the piece is shorter
-        # than the empty line, something was cut out of the bytes that follow the head.
+        # A block ends with the empty line that ends a head. If the last piece is shorter than that,
+        # a value was cut out behind an earlier empty line, so the block is more than one head.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()

@@ -96,9 +96,9 @@ class Hits:
         return said.request_id or self._new_id()
 
     def answer(self, said: PlainHead, training_id: str, *, is_head: bool = False) -> bytes | None:
-        """The whole response. None if this method cannot answer, because L1 has no answer, the mode
-        is not normal, or the answer would be an error. The id needs no check, because every id in
-        L1 is valid."""
+        """The whole response. None if this method cannot answer, because L1 has no answer in the
+        wanted coding, the mode is not normal, or the answer would be an error. The id needs no
+        check, because every id in L1 is valid."""
         if self._modes.current is not NORMAL:
             return None
         began = self._monotonic()
@@ -327,8 +327,8 @@ Counting = Callable[[Outcome, Tier, int], Count]
 
 
 def traced(counting: Counting, tracer: Tracer) -> Counting:
-    """A `counting` that also tells `tracer` of each hit whose trace is kept: such a hit makes one
-    span."""
+    """A `counting` that also tells `tracer` of each hit whose trace is sampled. Such a hit makes
+    one span."""
     keeps = tracer.keeps
 
     def of_sort(outcome: Outcome, tier: Tier, status: int) -> Count:
@@ -354,8 +354,8 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
 
 
 class UntracedLookUps:
-    """Look-ups, except for requests with a `traceparent` whose trace is kept. These requests go to
-    `data/app`, which makes a span for each part of a request."""
+    """Look-ups, except for requests with a `traceparent` whose trace is sampled. These requests go
+    to `data/app`, which makes a span for each part of a request."""
 
     def __init__(self, lookups: LookUps, tracer: Tracer) -> None:
         self.answer, self.linger = lookups.answer, lookups.linger
