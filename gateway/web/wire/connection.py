@@ -136,7 +136,7 @@ class Wire(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._raw += len(data)
-        self._begun = False
+        self._begun, was_at_rest = False, self._stage is Stage.REST
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
@@ -144,10 +144,11 @@ class Wire(HttpToolsProtocol):
                 _logger.warning("a request head could not be taken", exc_info=error)
             self._refuse(self._fault or malformed("the request is no sound HTTP/1.1"))
             return
-        if self._stage is not Stage.REST or not self._begun:
-            self._await_more(data)
-        else:
+        is_complete = self._begun or not was_at_rest  # otherwise only an empty line has come
+        if self._stage is Stage.REST and is_complete:
             self._raw = 0
+        else:
+            self._await_more(data)
 
     def look(self, now: float) -> None:
         """Close the connection if the caller takes too long. `now` is the loop's time."""

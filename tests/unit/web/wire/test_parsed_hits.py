@@ -82,6 +82,18 @@ async def test_a_stall_of_ours_does_not_make_a_connection_idle(door: Door) -> No
     assert door.line.end() == "closed"
 
 
+async def test_a_request_in_two_pieces_leaves_the_connection_idle(door: Door) -> None:
+    """Nothing more is due then: the connection has the time of an idle one, not that of a head."""
+    began = door.wire.loop.time()
+    await door.ask(get("a")[:10])
+    await door.ask(get("a")[10:])
+
+    assert statuses(door.line.written) == [b"200"]
+    assert not door.wire.is_new
+    door.wire.look(began + LIMITS.head_timeout + 1.0)
+    assert door.line.end() == ""
+
+
 async def test_who_begins_a_request_is_not_idle(door: Door) -> None:
     """It has the time of a head from then on."""
     began = door.wire.loop.time()
