@@ -160,10 +160,10 @@ def _listening(
     settings: Settings, data_server: Server, admin_server: Server
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
-    # The admin port is opened first, because this process ends if that port is taken. Callers
-    # connect as soon as the data port is open (with `server.reuse_port` even while another process
-    # serves it). If the data port were opened first, the end of this process would close the
-    # connections of these callers.
+    # The admin port is opened first. Callers connect as soon as the data port is open (with
+    # `server.reuse_port` even while another process serves it). If the data port were open already,
+    # and the admin port turned out to be taken, this process would end, and close the connections
+    # of these callers.
     admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port

@@ -1,4 +1,4 @@
-"""The commands `gateway simulate` (a simulated upstream) and `gateway demo` (also a gateway)."""
+"""The command `gateway simulate` starts a simulated upstream, and `gateway demo` also a gateway."""
 
 # ruff: noqa: PLC0415 -- heavy imports wait until the command runs
 

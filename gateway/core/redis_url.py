@@ -98,8 +98,8 @@ def read_address(url: str) -> Address:
 
 
 def masked(url: str) -> str:
-    """The URL for logs, without user, password and parameters. `read_address` has to accept
-    `url`."""
+    """The URL for logs, without user, password and parameters. The URL has to be a valid one (see
+    `read_address`)."""
     parts = _split(url)
     user, query = "***@" if "@" in parts.netloc else "", "?***" if parts.query else ""
     return f"{parts.scheme}://{user}{_location(parts)}{parts.path}{query}"
