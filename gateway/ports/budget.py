@@ -1,19 +1,20 @@
-"""The ports of the budget: the calls that the upstream's limit allows, and the gate that a 429
-closes.
+"""The ports of the budget (the account of calls to the upstream) and of its gate.
 
-All replicas pay for calls from one *shared budget* in Redis. While Redis is away, each replica pays
-from its own budget. To stay within the limit together, the replicas agree beforehand how much each
-may spend alone. The words for this:
+A 429 closes the gate: no calls are made for a time. All replicas pay for calls from one *shared
+budget* in Redis. A replica without Redis pays from its own budget. Even then all replicas together
+must stay within the limit. The words for this:
 
-look    a replica reports its calls to the shared budget, and reads the state of that budget
-part    the calls that one replica may make in any window while it cannot reach Redis: an equal part
-        of the configured limit, or less
-share   the part, scaled to the current limit (a 429 lowers the limit)
-claim   those calls of its share that a replica may make at once when it loses Redis
-silent  a silent replica has not looked for `SharedBudget.silence` seconds. It may have lost Redis,
-        and may be spending its share
-life    the time from one loss of the shared budget's data to the next loss. Each life has a number.
-        If the number has changed, the shared budget has forgotten the calls that it granted before
+look    a request of a replica to Redis, which reports the calls of the replica. The reply is the
+        state of the shared budget
+part    a number of calls per window: the configured limit divided by the number of replicas, or
+        less. The shared budget keeps one part for each replica
+share   a number of calls per window: the most that a replica may spend without Redis. It is the
+        part, or less after a 429: if the limit is halved, the share is half of the part
+claim   those calls of its share that a replica may spend at once when it loses Redis
+silent  a replica is silent if it has made no look for `SharedBudget.silence` seconds. Perhaps it
+        has lost Redis, and spends its share
+life    the time between two losses of the shared budget's data. Each life has a number. A new life
+        begins without the calls of the life before
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from gateway.core.vocabulary import Purpose
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """A budget when it was last seen. `limit` and `available` are None if it is unlimited.
-    `gate_closed_for` is in seconds, 0.0 while the gate is open."""
+    """The state of a budget. `limit` (calls per window) and `available` (free calls) are None if it
+    is unlimited. `gate_closed_for` is in seconds. 0.0: the gate is open, or due to reopen."""
 
     limit: int | None
     window: float
@@ -41,11 +42,11 @@ class BudgetView:
 class Charge:
     """One call that is paid for.
 
-    stamp     the number by which the budget recognises the charge
-    wait      seconds until the call may be sent
-    is_share  this replica paid from its share, and the shared budget does not know of the call
-    life      the life in which the shared budget granted the call. 0 if the shared budget did not
-              grant the call, or has no limit
+    stamp     a number that identifies the charge in its budget
+    wait      the seconds until the call may be sent
+    is_share  whether this replica paid alone, because it could not use the shared budget
+    life      the number of the life in which the shared budget granted the call. 0: the shared
+              budget did not grant the call, or has no limit
     """
 
     stamp: float
@@ -56,9 +57,14 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A gate after a 429: the seconds until it may reopen. `is_longer` is False if the gate was
-    closed already, no probe was under way, and this 429 makes the gate stay closed for less than
-    SHORTEST_HOLD seconds more."""
+    """A gate after a 429: the seconds until it may reopen.
+
+    `is_longer` tells whether the other replicas must hear of this 429:
+    - If the gate was open: True.
+    - If a probe (the one call that tests a closed gate) was under way: True.
+    - If the gate was closed without a probe: True if this 429 makes the gate stay closed for at
+      least SHORTEST_HOLD seconds more.
+    """
 
     seconds: float
     is_longer: bool
@@ -72,30 +78,31 @@ class Charging(Protocol):
     """
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Note that the wait of a call (`Charge.wait`) is over. The call counts from now on, and
-        the returned charge replaces `charge`. Returns None if `charge` is no longer valid. The call
-        then needs another charge. If the gate was closed during the wait, undoes `charge` and
-        raises GateClosed."""
+        """Let a call count from now on, because its wait (`Charge.wait`) is over.
+
+        Returns a charge that replaces `charge`. None: `charge` is no longer valid, and the call
+        needs another charge. If the gate was closed during the wait, undoes `charge` and raises
+        GateClosed.
+        """
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge whose call was certainly not sent. Each charge may be undone only once. If
-        the call was the probe (the one call that tests a closed gate), the next call becomes the
-        probe."""
+        """Undo a charge whose call was certainly not sent. A charge may be undone only once. If the
+        call was the probe, the next call becomes the probe."""
         ...
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """Close the gate after a 429. Also lowers the limit, if the gate was open or a probe was
-        under way."""
+        """Close the gate after a 429. `retry_after` is in seconds, None if the upstream named no
+        time. If the gate was open or a probe was under way, the limit is lowered too."""
         ...
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429. It opens the gate if a probe is under way, or if the gate
-        is due to reopen. Returns whether the answer opened the gate."""
+        """Note an answer other than 429. It opens a closed gate if a probe is under way, or if the
+        gate is due to reopen. Returns whether the answer opened the gate."""
         ...
 
     def view(self, scope: str) -> BudgetView:
-        """The budget when it was last seen. Redis is not asked."""
+        """The state of the budget, as this replica knows it. Redis is not asked."""
         ...
 
 
@@ -115,29 +122,30 @@ class Budget(Charging, Protocol):
         ...
 
     def hold(self, scope: str, seconds: float) -> None:
-        """Close this replica's gate for `seconds`, because the shared gate is closed."""
+        """Close the gate of this replica for `seconds`, because the gate in Redis is closed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class KnownBudget:
-    """The state of the shared budget, as a replica saw it at the time `at` (monotonic). The top of
-    this file explains this replica's `claim`, `part` and `share`.
+    """The state of the shared budget, which a replica got from a look at the time `at` (monotonic).
+    If the limit is high, a stretch counts as the window here (see `Stretch` in core/budget).
 
     life      the number of the current life
-    stamp     the time `at` on the clock of the shared budget. It may be wrong by `error` seconds
+    stamp     the time `at` on the clock of Redis, in microseconds
+    error     the most by which `stamp` may be wrong, in seconds
     replicas  how many replicas divide the limit
-    silent    how many of these replicas are silent, or have not reported their calls after a loss
-              of data. Their parts are kept for them
+    silent    how many other replicas are silent, or have not reported their calls after a loss of
+              data. A part is kept for each
+    absent    how many replicas of `silent` had time to report after a loss of data, but did not.
+              They have probably ended
     limit     the current limit
-    claim     the claim at the time `at`. Each call for which the replica asks Redis after `at` uses
+    claim     the claim of this replica at the time `at`. Each call that it asks for after `at` uses
               up one call of the claim
-    part      0 for a new replica, or if the parts of the others are the whole limit. While Redis is
-              away, such a replica pays like one that started without Redis (see
-              `OwnBudget.stand_in`)
-    ages      seconds since each call of the last window; negative for a call that is granted for
-              later
-    absent    how many replicas had time to report after the last loss of data, but did not
+    part      the part of this replica. 0: it is new, or the others have the whole limit. Without
+              Redis such a replica pays as after a start (see `OwnBudget.stand_in`)
+    share     the share of this replica
+    ages      seconds since each call of the last window. Negative: the call waits for its turn
     """
 
     life: int
@@ -156,13 +164,13 @@ class KnownBudget:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """One replica's look at a scope.
+    """What one replica sends to look at a scope.
 
-    known    the state that the replica saw last
+    known    the result of its last look. None: this is the first look
     claim    how many calls of its claim are left
-    untold   the ages of the calls that it paid from its share, and did not report yet
-    earlier  after a loss of data: the state that the replica saw last before the loss. The calls of
-             other replicas in this state are reported too, because those replicas may have ended
+    untold   the ages of the calls that it paid without Redis, and did not report yet
+    earlier  after a loss of data: the result of its last look before the loss. The calls in it
+             are reported, because the replicas that made them may have ended
     made     after a loss of data: the age and the charge of each call of this replica that the
              shared budget knew
     """
@@ -176,14 +184,14 @@ class Looking:
 
 
 class SharedBudget(Charging, Protocol):
-    """The budget of all replicas. It may be away (RedisUnavailable), and it may forget which calls
-    were spent. A silent replica is granted nothing before its next look. The part of a silent
-    replica is granted to no other replica."""
+    """The budget of all replicas. It may be away (RedisUnavailable), and it may lose its data. A
+    silent replica is granted nothing before its next look. Its part is kept for it until the budget
+    forgets this replica."""
 
     silence: float
 
     def is_there(self, scope: str) -> bool:
-        """Whether the shared budget can be asked now."""
+        """Whether Redis can be asked now."""
         ...
 
     async def take(
@@ -195,17 +203,17 @@ class SharedBudget(Charging, Protocol):
         guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
-        """Like `Budget.take`. `known` is the state that the replica saw last. Returns None if the
-        replica has to look first."""
+        """As `Budget.take`. `known` is the result of the last look. Returns None if the replica has
+        to look first."""
         ...
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """The state of each scope. The calls in `untold` count only if `known` is of the current
-        life. Otherwise the replica has to report them again."""
+        """Look at each scope, and return its state. The shared budget adds the reported calls only
+        if `Looking.known` is of the current life. Otherwise they have to be reported again."""
         ...
 
     async def leave(self, scopes: Sequence[str]) -> None:
-        """Note that this replica ends. From now on no part is kept for it."""
+        """Note that this replica ends. No part is kept for it from now on."""
         ...
 
 
@@ -214,7 +222,8 @@ class OwnBudget(Budget, Protocol):
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
         """From now on, divide a limit into `replicas` equal parts, and pay for calls from one part.
-        `past` has the limit, and the calls that were spent from it (monotonic times). If `past` is
-        None, the limit is that of the scope, and the earlier calls are unknown, as after a
-        start."""
+
+        `past` has the limit, and the calls that were spent from it (monotonic times). None: the
+        limit of the scope is divided, and the spent calls are unknown, as after a start.
+        """
         ...

@@ -1,7 +1,7 @@
-"""The window of a rate limit: how many calls of each rank may be made in any window of time.
+"""The log of a budget: the times of the last calls, and the rule when the next call may be made.
 
-A rank is the priority of a call. This module says what a rate is, finds the rate of a scope (the
-name of a budget), and keeps the times of the calls of one budget.
+A scope is the name of a budget. A rate is the limit of a scope: a number of calls in any window of
+time. A rank is the priority of a call.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, porti
 NEWCOMERS: Final = ":newcomers"
 _THEIR_SHARE: Final = 10
 
-# A 429 lowers the limit to this part of the calls of the last window, because other programs may
-# call the upstream too.
+# A 429 lowers the limit to this fraction of the calls of the last window. The fraction is below 1,
+# because other programs may call the upstream too.
 _KEPT: Final = 0.8
 # A 429 never lowers the limit below a tenth of the configured one.
 _LEAST: Final = 10
-# After the last 429 the limit stays low for ten seasons (see `WindowLog`). Then it rises in each
-# season by a twentieth of the configured limit.
+# After the last 429 the limit stays low for ten seasons (see `WindowLog`). Then the limit rises in
+# each season by a twentieth of the configured limit.
 _HOLD: Final = 10
 _STEPS: Final = 20
 
@@ -39,17 +39,18 @@ class Rate:
 
 
 class OwnRates:
-    """The scopes with a rate of their own. The tenants' rates may change while the process runs."""
+    """The rates of the scopes. The rates of the tenants may change while the process runs."""
 
     def __init__(self, tenants: Mapping[str, Rate | None] | None = None) -> None:
         self._tenants = dict(tenants or {})
 
     def replace(self, tenants: Mapping[str, Rate | None]) -> None:
-        """Replace the rates of the tenants. None: unlimited."""
+        """Replace the rates of all tenants. None: the tenant has no limit."""
         self._tenants = dict(tenants)
 
     def of(self, scope: str, usual: Rate | None) -> Rate | None:
-        """The rate of the scope. `usual` is the rate of scopes without a rate of their own."""
+        """The rate of the scope, None if it has no limit. `usual` is the rate of a scope that has
+        no rate of its own."""
         if scope == NEWCOMERS:
             return usual and Rate(max(1, usual.limit // _THEIR_SHARE), usual.window)
         return self._tenants.get(scope, usual)
@@ -57,23 +58,24 @@ class OwnRates:
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A limit that was lowered at the time `since`, to `limit` calls in a window."""
+    """A limit that a 429 lowered to `limit` calls in a window, at the time `since`."""
 
     limit: int
     since: float
 
     def now(self, full: int, window: float, now: float) -> int:
-        """The current limit. `full` is the configured limit."""
+        """The limit at the time `now`. `full` is the configured limit. `window` is a season."""
         windows = max(0, int((now - self.since) / window) - _HOLD)
         return max(1, min(full, self.limit + windows * max(1, full // _STEPS)))
 
 
 def after_refusal(full: int, holds: int, spent: int, *, is_known: bool = True) -> int:
-    """The new limit after a 429. `spent` counts the calls of the last window, the refused call
-    included. `full` is the configured limit, and `holds` is the limit before the 429.
+    """The limit after a 429.
 
-    If `is_known` is false, this replica does not know all calls of the window. At least half of
-    `full` then counts as spent.
+    full      the configured limit
+    holds     the limit before the 429
+    spent     the number of calls in the last window, with the call that got the 429
+    is_known  False: other calls may have been made, so at least half of `full` counts as spent
     """
     counted = spent if is_known else max(spent, full // 2)
     return min(holds, max(1, full // _LEAST, int(counted * _KEPT)))
@@ -83,22 +85,22 @@ _ALL_OF_IT: Final = 1.0
 
 
 def transit(window: float) -> float:
-    """The margin for transit: one call may take this many seconds longer to reach the upstream than
-    another."""
+    """The margin for transit, in seconds: one call may need this much more time than another to
+    reach the upstream."""
     return min(1.0, window / 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The known calls of a limit that several replicas share.
+    """The calls of a limit that several replicas divide, as one of these replicas knows them.
 
-    limit  how many calls these replicas may make in a window
-    times  the time of each known call, including calls that are granted for later
-    until  other replicas may have made unknown calls until this time. So all calls of the limit
-           that are neither in `times` nor in a claim count as spent at this time. None: these calls
-           are free
-    claim  how many of the calls that are not in `times` each replica may still make
-    own    the times of the calls that this replica made, which all count in its own part
+    limit  the number of calls that these replicas together may make in a window
+    times  the time of each known call. It is in the future if the call waits for its turn
+    until  the last time when other replicas may have made unknown calls. All calls of the limit
+           that are neither in `times` nor in a claim count as made at this time. None: they are
+           free
+    claim  the number of calls, not in `times`, that each replica may still make at once
+    own    the times of the calls of this replica. All of them count in its own part
     """
 
     limit: int
@@ -109,13 +111,15 @@ class Past:
 
 
 class WindowLog:
-    """Keeps the times of the last calls, and allows at most `limit` calls in any `window` seconds.
+    """The times of the last calls. Allows at most `limit` calls in any `window` seconds.
 
-    This is no token bucket, which would allow a burst in addition to the full limit. A call made at
-    `t` counts in [t, t + window). A call that is granted for a later time `t` counts from the grant
-    until `t + window`. `window` includes the margin for transit (see `Stretch`). A limit that a 429
-    lowered stays low for ten seasons, and then rises in each season. A season lasts `season`
-    seconds (None: the window).
+    This is no token bucket, which would allow a burst in addition to the full limit.
+
+    window  seconds, with the margin for transit (see `Stretch`). A call made at `t` counts in
+            [t, t + window). A call that is granted for a turn at `t` counts from the grant until
+            `t + window`
+    season  seconds (None: `window`). A limit that a 429 lowered stays low for ten seasons. Then it
+            rises in each season
     """
 
     __slots__ = (
@@ -139,7 +143,7 @@ class WindowLog:
         self._sweep_share = sweep_share
         self._portions: Portions = portions(limit, sweep_share)
         self._lowered: Lowered | None = None
-        # Calls in the log that are earlier than this time are assumed, not known.
+        # A call in the log is made up (see `paced`) if its time is before this time.
         self._born = -inf
         self._sent: list[float] = []
         self._by_rank: dict[Rank, list[float]] = {rank: [] for rank in RANKS}
@@ -156,11 +160,11 @@ class WindowLog:
         *,
         season: float | None = None,
     ) -> WindowLog:
-        """A log for an unknown past: `free` calls may be made at once, the rest at the mean rate.
+        """A log for a start without known calls: `free` calls may be made at once.
 
-        The past is made up: all calls of the limit that are not free count as spent, at even
-        intervals. Some of them also count as calls of a rank, in proportion to the rank's floor
-        (the calls that are reserved for it).
+        The other calls of the limit are made up: they count as made at even intervals in the last
+        window. Each time a made-up call leaves the window, one call may be made. Some of them also
+        count for a rank, in proportion to its floor (the calls that are reserved for the rank).
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now
@@ -174,12 +178,12 @@ class WindowLog:
 
     @property
     def times(self) -> Sequence[float]:
-        """The times when calls were made or will be made, the oldest first."""
+        """The time of each call, in ascending order. It is in the future if the call waits."""
         return self._sent
 
     def try_take(self, now: float, rank: Rank = Rank.CALLER, patience: float = 0.0) -> float:
-        """Charge a call at the first time when it may be made. If that is more than `patience`
-        seconds away, refuse the call instead. Returns the seconds until that time."""
+        """Charge a call, if it may be made within `patience` seconds. Returns the seconds until the
+        call may be made. If they are more than `patience`, the call is not charged."""
         self._forget(now)
         wait = self._turn(now, rank) - now
         if wait > patience:
@@ -189,8 +193,8 @@ class WindowLog:
         return wait
 
     def move(self, stamp: float, now: float) -> bool:
-        """Move the charge of a call from `stamp` to `now`, which is later. Returns False if there
-        is no such charge in the window any more."""
+        """Move the charge of a call from the time `stamp` to the time `now`, when the call is made.
+        Returns False if the log has no such charge any more."""
         self._forget(now)
         moved = [sent for sent in (self._sent, *self._by_rank.values()) if _remove(sent, stamp)]
         for sent in moved:
@@ -198,19 +202,18 @@ class WindowLog:
         return bool(moved)
 
     def give_back(self, stamp: float) -> None:
-        """Remove the charge at `stamp`, for a call that was certainly not sent."""
+        """Remove the charge with the time `stamp`, because its call was certainly not sent."""
         if _remove(self._sent, stamp):
             any(_remove(sent, stamp) for sent in self._by_rank.values())
 
     def limit(self, now: float) -> int:
-        """The current limit, which a 429 may have lowered."""
+        """The limit at the time `now`. A 429 may have lowered it."""
         self._forget(now)
         return self._limit
 
     def refused(self, now: float) -> None:
-        """Lower the limit after a 429. Calls that were granted for later have not been sent yet, so
-        they are removed, and have to be granted again. Made-up calls (see `paced`) do not count as
-        calls of the last window."""
+        """Lower the limit after a 429. Calls that wait for their turn are removed: they were not
+        sent, and need another charge. Made-up calls (see `paced`) do not count as spent."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
@@ -223,47 +226,46 @@ class WindowLog:
         self._forget(now)
 
     def available(self, now: float) -> int:
-        """How many calls may be made now."""
+        """The number of calls that are free at the time `now`."""
         self._forget(now)
         return max(0, self._limit - len(self._sent))
 
     def share(self, past: Past, parts: int) -> None:
-        """Turn this log into one of `parts` equal parts of the limit in `past`. When `parts` more
-        calls of this limit have become free, each part may make one more call. The limit of a part
-        is at least one call."""
+        """Turn this log into the log of one of `parts` replicas. Its limit is an equal part of
+        `past.limit`, at least one call. Each time `parts` calls of `past.limit` become free, each
+        replica may make one call."""
         self._full = self._limit = max(1, past.limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
         times = sorted(past.times)
         if past.until is not None:
             del times[: bisect_right(times, past.until - self._window)]
             times += [past.until] * (past.limit - len(times) - past.claim * parts)
-            times.sort()  # a call that was granted for later may be later than `until`
+            times.sort()  # a call that waits for its turn may have a time after `until`
         # The k-th call of this part is free when k × `parts` calls of the limit are free.
         first = len(times) - past.limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
-        # Another replica may know fewer replicas, and then it takes more of the calls that have
-        # become free. This replica cannot see those calls. So this replica also has a bound of its
-        # own: the calls that it makes in one window are never more than its part. Its earlier calls
-        # (`past.own`) count too.
+        # This replica also makes no more calls in a window than its part. Its calls in `past.own`
+        # count too. Without this bound, all replicas together could exceed the limit: a replica
+        # that divides by a smaller number takes more of the free calls, and the others do not know.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
         self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
 
     def follow(self, other: WindowLog) -> None:
-        """Take the place of `other`, a log with another limit, and count its calls."""
+        """Copy the calls of `other`, a log with another limit, which this log replaces."""
         self._born = other._born
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
 
     def _turn(self, now: float, rank: Rank) -> float:
-        """The first time at which a call of the rank may be made.
+        """The first time when a call of the rank may be made.
 
-        If a call may be made at one time, it may also be made at each later time, because each
-        spent call that leaves the window frees one call, and at most one more call is then reserved
-        for other ranks. So a binary search finds the first such time.
+        A binary search finds this time: if a call may be made at one time, it may be made at any
+        time after it. The reason: each call that leaves the window frees one call. At most one more
+        call is then reserved for other ranks.
         """
         if self._may_go(now, rank):
             return now
-        # After `share` the log of the rank may have calls that the log of all calls does not have.
+        # After `share` the list of the rank may have calls that are not in the list of all calls.
         moments = sorted({now, *self._sent, *self._by_rank[rank]})
         ends = [moment + self._window for moment in moments]
         low, high = 0, len(ends) - 1
@@ -310,18 +312,18 @@ def _remove(stamps: list[float], stamp: float) -> bool:
     return False
 
 
-# A log keeps at most this many timestamps. If the past is unknown, all of them are written in one
-# step. Redis or the event loop can do nothing else during this step.
+# A log has at most this many times. After a start without known calls, all of them are written in
+# one step. With more times, this step would block Redis or the event loop for too long.
 MOST_KEPT: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of the window of a high rate: at most `limit` calls in any `span` seconds. A window
-    has `parts` stretches. A log has the timestamps of one stretch only, so their number is bounded.
+    """One of `parts` equal stretches of a window: at most `limit` calls in any `span` seconds.
 
-    The spans together are as long as the window and its margin for transit. The limit of a stretch
-    is rounded down, so the stretches never allow more than the rate.
+    A log has the times of one stretch only, so the number of times is bounded. All spans together
+    are as long as the window and its margin for transit. The limit of a stretch is rounded down, so
+    all stretches together never allow more calls than the rate.
     """
 
     limit: int
@@ -335,5 +337,5 @@ class Stretch:
         return cls(rate.limit // parts, (rate.window + transit(rate.window)) / parts, parts)
 
     def whole(self, calls: int, rate: Rate) -> int:
-        """Convert a number of calls of a stretch to a number of calls of the window."""
+        """Convert a number of calls in a stretch to a number of calls in the window of `rate`."""
         return rate.limit if calls == self.limit else calls * self.parts
