@@ -1,13 +1,16 @@
 """Looks up, stores and drops entries in the two tiers: L1 (memory of this replica) and L2 (Redis).
 
-The rules are in `core`. This module applies them in the right order, and catches the failures of
-Redis. While Redis is away, only L1 is used.
+This module applies the rules of `core`, and catches failures of Redis. While Redis is away,
+only L1 is used. A process without Redis has its floors in memory.
 
 Words of this module:
 
 floor   the record of a key's versions in Redis; it may rule out an entry
+epoch   a random text in the floor; each new floor has another one
 rescue  serving an entry because the upstream failed or may not be called
-order   an order to invalidate entries
+order   an order to invalidate entries; a soft one still allows rescue, a hard one does not
+gap     a time in which this replica may have missed orders
+sweep   reading the list of trainings, which confirms entries
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stor
 class Seen:
     """The result of a look-up in both tiers.
 
-    held         the entry; it may have left L1 since the look-up
+    held         the entry; L1 may not have it any more
     below_floor  `held` may only be used for rescue
     """
 
@@ -67,7 +70,7 @@ class Tiers:
         self.held = local.peek
         self._alone = Alone(local, rules.windows.believe_after)
         self.refused = RefusedVersions(clock)
-        self.orders = 0  # how many orders L1 has followed
+        self.orders = 0  # how many orders were applied to L1
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
@@ -76,9 +79,8 @@ class Tiers:
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
-        """The entry that L1 may serve without asking Redis, or None. The bound of the sweep is the
-        longest time for which an edit may stay unnoticed. If an entry is older than this bound, and
-        the sweeps did not confirm it, Redis has to be asked for a later confirmation."""
+        """The entry that L1 may serve without asking Redis, or None. Redis is asked if the sweeps
+        did not confirm the entry in time (see `_passed_by`)."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -87,8 +89,7 @@ class Tiers:
         return held if self._passed_by(key, held.entry) is None else None
 
     def render(self, entry: Entry, checked_at: float) -> Held:
-        """The entry with its head (the lines of its header fields), rendered once for all
-        answers."""
+        """The entry with its rendered head (the lines of its header fields)."""
         return Held(
             entry,
             *self._rules.head(entry),
@@ -99,8 +100,8 @@ class Tiers:
         )
 
     def coded(self, key: Key, held: Held) -> Held:
-        """The compressed form of the entry, made when it is first wanted. The entry itself if
-        compressing gains nothing."""
+        """The compressed form of the entry, made by the first call. The entry itself if compressing
+        gains nothing."""
         if held.is_codable and held.coded is None:
             body = coded_body(held.entry.body)
             held.is_codable = body is not None
@@ -113,22 +114,23 @@ class Tiers:
         return held.coded or held
 
     def may_be_beyond(self, key: Key) -> bool:
-        """Whether L2 may have a body that L1 does not have."""
+        """Whether Redis can be asked for the body of this key."""
         return self._shared.holds_bodies and self._shared.reaches(key)
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
-        """The later one of the entries in both tiers. At the end, the look-up puts this entry into
-        L1, unless `flight.is_current` is false by then (for example because of an order). If Redis
-        agrees with the entry in L1, no body is read."""
+        """The best entry of both tiers (see `reconcile`). None if no entry may be used.
+
+        If Redis confirms the entry in L1, no body is read. Otherwise the best entry is put into L1.
+        If `flight.is_current` is False by then (for example after an order), L1 does not get it.
+        """
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Begin a look-up that needs only one question to L2. `answered` makes its result. Returns
-        None and asks nothing if L1 holds an entry, because Redis then only has to confirm this
-        entry."""
+        """Begin a look-up that needs only one question to Redis. `answered` makes its result. If L1
+        has an entry, returns None and asks nothing: Redis then only has to confirm this entry."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -136,8 +138,8 @@ class Tiers:
     def answered(
         self, key: Key, flight: Course, asked_at: float, answer: asyncio.Future[Found]
     ) -> Seen | None:
-        """The result of a look-up that `question` began. `answer` is the future that `question`
-        returned; it is done."""
+        """The result of a look-up that `question` began at `asked_at` (monotonic). `answer` is the
+        finished future of `question`."""
         try:
             found = answer.result()
         except RedisUnavailable:
@@ -145,16 +147,16 @@ class Tiers:
         return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """The result `seen`. If the sweeps did not confirm its entry in time, the entry gets the
-        bound of the sweep as its freshness lifetime."""
+        """The result `seen`. If the sweeps did not confirm its entry in time, the freshness
+        lifetime is cut to the staleness bound."""
         if seen is None or self.horizon_of is None:
             return seen
         horizon = self._passed_by(key, seen.held.entry)
         return seen if horizon is None else self._within_bound(key, seen, horizon)
 
     def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
-        """The `Horizon` of the sweep, if the entry is older than the bound and not confirmed by the
-        sweep. Otherwise None."""
+        """The `Horizon` of the partition if the sweeps did not confirm the entry within the
+        staleness bound (the longest time for which an edit may stay unnoticed). Otherwise None."""
         horizon = None if self.horizon_of is None else self.horizon_of(key.partition)
         if horizon is None or not horizon.has_passed(entry, self._clock.now()):
             return None
@@ -189,12 +191,12 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # If orders do not wait for this replica, it may miss an order that does not change the
-        # floor. So the last refused answer is forgotten, as if the floor were unknown.
+        # The floor may not show an order for a version at or below its own. If orders do not wait
+        # for this replica, it may miss such an order. The last refused answer is then forgotten.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
-            # A later answer of Redis is already in L1.
+            # Redis agreed with this entry after `asked_at`.
             return self._by_itself(key, held, self.confirming.hears_orders(held.entry))
         local, theirs = None if held is None else held.entry, found.entry
         if local is not None and self._is_struck(local, found):
@@ -210,7 +212,8 @@ class Tiers:
         if flight.is_current:
             self._remember(key, seen, asked_at)
         elif self._local.peek(key) is None:
-            self._alone.latest.note(key, seen.held.entry)  # the entry is served, but not held
+            # A request gets this entry, but L1 does not.
+            self._alone.latest.note(key, seen.held.entry)
         return seen
 
     def _held_alone(self, key: Key) -> Seen | None:
@@ -219,6 +222,7 @@ class Tiers:
         return self._by_itself(key, held, self.confirming.vouches_alone(entry))
 
     def _by_itself(self, key: Key, held: Held | None, vouches: bool) -> Seen | None:
+        """The result from L1 alone. `vouches` False: the entry may only be used for rescue."""
         if not vouches:
             self.refused.forget(key)
         if held is None or not self._has_heard_all(held.entry):
@@ -226,8 +230,8 @@ class Tiers:
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
-        """Put the entry into L1, even if it may only be used for rescue. If Redis then loses its
-        copy, the entry in L1 shows that older responses are outdated."""
+        """Put the entry into L1, even if it may only be used for rescue. L1 then still knows its
+        version if Redis loses it."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
@@ -240,7 +244,13 @@ class Tiers:
         self._local.drop(key)
 
     def _is_struck(self, local: Entry, found: Found) -> bool:
-        """Whether Redis has ruled out the entry in L1, even for rescue."""
+        """Whether the entry in L1 may not even be used for rescue, for one of these reasons:
+
+        - The entry was confirmed at `found.struck_at` or before: an order or a 401 ruled it out.
+        - Redis has no floor with the entry's epoch, and this replica may have missed orders.
+        - Redis has a floor with this epoch, but no usable body. The floor rules out the entry, and
+          not only because of soft orders.
+        """
         if local.confirmed_at <= found.struck_at:
             return True
         of_this_life = found.floor is not None and found.floor.epoch == local.epoch
@@ -253,7 +263,8 @@ class Tiers:
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether the entry may be served although orders may have been missed."""
+        """Whether the entry may be used in spite of gaps. Each gap sets a time limit for entries
+        that were confirmed before its end. False after the first of these limits."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -262,20 +273,25 @@ class Tiers:
         return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket of a fetch: values of the floor that are read before the call. While Redis is
-        away, the ticket has no epoch, and the generation 0."""
+        """The ticket of a fetch: epoch and generation (a number that orders raise) of the floor.
+        While Redis is away, the epoch is empty and the generation is 0."""
         try:
             return await self._shared.begin(key)
         except RedisUnavailable:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2. L1 then holds the entry in three cases: L2 accepted it, only soft
-        orders ruled it out, or L2 lost the floor. If an order comes during the offer, the entry is
-        not put into L1, because L2 may have judged the entry before the order.
+        """Offer a fetched entry to Redis. L1 takes the entry in three cases:
 
-        A request may get the entry even if L2 refuses it. After that, no request may get an older
-        entry. So after a refusal, Redis is asked before L1 serves this key again.
+        - If Redis accepts the entry: L1 may serve it.
+        - If only soft orders rule the entry out: L1 has it for rescue only.
+        - If Redis lost the floor, and no order came: perhaps only this replica knows the entry.
+
+        L1 does not take the entry if L1 has a later one, or if an order comes during the offer:
+        Redis may have judged the entry before that order.
+
+        A request may get the entry even if Redis refuses it. No other request may then get an older
+        version. For this reason Redis is asked before L1 serves the key again.
         """
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
@@ -307,10 +323,12 @@ class Tiers:
         return stored
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
-        """Whether a later entry came into L1 while `entry` was on its way to Redis. If the entry in
-        L1 has another epoch or generation, it usually counts as older. It counts as later only if
-        it has a later version, and was fetched without Redis or before Redis lost data (see
-        `overrules`)."""
+        """Whether L1 has a later entry than `entry`:
+
+        - If epoch and generation are equal: True if `entry` does not supersede the entry in L1.
+        - If the epochs differ: True if the entry in L1 is later (see `overrules`).
+        - If only the generations differ: False.
+        """
         held = self._local.peek(key)
         if held is None:
             return False
@@ -319,14 +337,17 @@ class Tiers:
         return overrules(known, entry) or (same_floor and not supersedes(entry, known))
 
     def gave_later(self, key: Key, entry: Entry) -> bool:
-        """Whether this replica knows a later entry: one that L1 holds, or one that was served."""
+        """Whether this replica knows a later entry: one in L1, or one that was served."""
         known = self._alone.known(key)
         return known is not None and is_passed(entry, known)
 
     async def offer(self, key: Key, held: Held, *, is_current: bool = True) -> Stored:
-        """Offer the entry to L2. If this replica knows a later version that Redis does not know,
-        the entry is refused without asking Redis. While Redis is away, this replica judges the
-        entry."""
+        """Offer the entry to Redis.
+
+        - If only this replica knows a later version: the entry is refused without asking Redis.
+        - If Redis is away and `is_current` is False (an order came): the entry is refused.
+        - If Redis is away and `is_current` is True: this replica judges the entry.
+        """
         refused = self._alone.refuses(key, held.entry)
         if refused is not None:
             return refused
@@ -345,14 +366,14 @@ class Tiers:
             held.doubt()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Let requests ask Redis before L1 serves an entry, because this replica may have missed
-        orders (`until`: see `Confirming.suspect`)."""
+        """Note a gap that ends now. `until` is its time limit while Redis is away (see
+        `Confirming.suspect`)."""
         self.refused.forget_where(lambda _: True)
         self.confirming.suspect(until)
 
     def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
-        """Whether L1 holds an entry that has no version, or a version below `updated_at` (None: any
-        entry)."""
+        """Whether L1 has an entry without a version, or with a version below `updated_at`. If
+        `updated_at` is None: whether L1 has any entry."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -362,10 +383,9 @@ class Tiers:
     def give_up_passed(
         self, training_ids: Set[str], updated_at: Instant | None, *, soft: bool = False
     ) -> None:
-        """Drop entries of these trainings from L1, in every partition: those that have no version,
-        or a version below `updated_at` (None: all entries). `soft`: L1 keeps them for rescue,
-        except negative entries (404 or 410). L1 is searched once for all trainings, because a
-        search of 40,000 entries takes milliseconds, and an order may name 1,000 trainings."""
+        """Drop the entries of these trainings from L1 for which `is_passed` is True. `soft`: they
+        stay in L1 for rescue, except negative entries (404 or 410). L1 is searched once for all
+        trainings, because a search takes milliseconds and an order may name 1,000 trainings."""
         self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
@@ -378,8 +398,8 @@ class Tiers:
                 self._give_up(key, held.entry)
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
-        """Drop all entries of L1, or those of one partition. `soft`: L1 keeps them for rescue.
-        Returns their number."""
+        """Drop the entries of a partition from L1 (None: of all partitions). `soft`: they stay in
+        L1 for rescue. Returns the number of entries."""
         self.orders += 1
         self._alone.latest.forget_all(partition)
         self.refused.forget_where(lambda key: partition in (None, key.partition))
@@ -393,26 +413,26 @@ class Tiers:
         return len(keys)
 
     async def drop(self, key: Key) -> bool:
-        """Drop one key from both tiers. Returns whether L1 held it."""
+        """Drop one key from both tiers. Returns whether L1 had an entry."""
         with suppress(RedisUnavailable):
             await self._shared.drop(key)
         self.refused.forget(key)
         self._alone.latest.forget(key)
-        return self._local.drop(key)  # last: a look-up may have put it back into L1
+        return self._local.drop(key)  # last: a look-up may have put an entry into L1
 
     async def drop_partition(self, partition: str) -> int:
-        """Drop a partition from both tiers. Returns how many entries L1 held."""
+        """Drop a partition from both tiers. Returns how many entries L1 had."""
         held = self._local.drop_partition(partition)
         with suppress(RedisUnavailable):
             await self._shared.invalidate_partition(partition)
         self.refused.forget_where(lambda key: key.partition == partition)
         self._alone.latest.forget_all(partition)
-        # Look-ups may have put entries back while Redis was asked.
+        # Look-ups may have put entries into L1 while Redis was asked.
         return held + self._local.drop_partition(partition)
 
 
 def _is_left(entry: Entry, floor: Floor | None) -> bool:
-    """Whether only soft orders ruled the entry out. If so, it may be used for rescue."""
+    """Whether only soft orders without a version ruled the entry out. Rescue may then use it."""
     if floor is None or floor.epoch != entry.epoch:
         return False
     if leaves_nothing(entry.generation, floor.generation):
@@ -422,6 +442,6 @@ def _is_left(entry: Entry, floor: Floor | None) -> bool:
 
 
 def _is_refused_for_version(entry: Entry, stored: Stored) -> bool:
-    """Whether the store refused the entry for its version, and not because a later fetch overtook
-    it."""
+    """Whether the store refused the entry because its version is far ahead, or because the upstream
+    went back to an older version."""
     return stored.verdict is StoreVerdict.AHEAD or entry.went_back(stored.floor)
