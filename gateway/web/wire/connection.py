@@ -1,8 +1,7 @@
-"""A uvicorn protocol for the connections of callers and operators: it refuses large requests and
-closes slow connections.
+"""The connections of callers and operators, as a protocol for uvicorn.
 
-Heads are checked in `request_head`. No request has a timer of its own. Instead, the server calls
-`look` once a second for each connection.
+A connection refuses invalid and large requests. It is closed if its caller is too slow. No request
+has a timer: the server calls `look` for each connection once a second. `request_head` checks heads.
 """
 
 from __future__ import annotations
@@ -44,31 +43,29 @@ from gateway.web.wire.request_head import (
 
 
 def backlog_of(transport: asyncio.Transport) -> int:
-    """The number of bytes that the caller has not read. 0 if all of these bytes fit into the
-    system's buffer.
+    """The number of written bytes that have not reached the caller.
 
-    If that buffer is full, its bytes are counted too, so that the number falls whenever a slow
-    caller reads. The bytes in this process become fewer only after the caller has read a good part
-    of the buffer, because only then the system takes more bytes from this process.
+    0 if all of them fit into the system's buffer. Otherwise the bytes in this buffer are counted
+    too. Without them, the number would seldom fall while a slow caller reads.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
 
 
 def _held_by_system(transport: asyncio.Transport) -> int:
-    """Bytes in the system's buffer that are not acknowledged (tcp(7), SIOCOUTQ). 0 if unknown."""
+    """The unacknowledged bytes in the system's buffer (tcp(7), SIOCOUTQ). 0 if unknown."""
     with suppress(OSError):
         told = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
         return int(struct.unpack("i", told)[0])
     return 0
 
 
-# The most pipelined requests that may wait on one connection.
+# The most requests on one connection that may wait for the response to an earlier request.
 _DEEPEST: Final = 64
 # The most bytes on the wire for one byte of a body: a chunk with one byte takes six.
 _FRAMING: Final = 6
-# The turns of the event loop between the idle timeout and the close. A request that has come, but
-# is unread, is read in these turns.
+# The turns of the event loop between the idle timeout and the close. Without them, a request that
+# waits in the socket would be lost.
 _LAST_TURNS: Final = 2
 _END: Final = b"\r\n\r\n"
 
@@ -77,10 +74,11 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The values that all connections of a plane share.
+    """The values that are the same for all connections of a plane (one of the two ports).
 
     refused   counts and logs a refusal, with its request id (empty if there is none)
-    draining  once set, each connection is closed after its next response
+    draining  set when the plane begins to drain (to finish its requests and end). New connections
+              then drain from their start
     """
 
     limits: Limits
@@ -91,7 +89,7 @@ class Terms:
 
 
 class Wire(HttpToolsProtocol):
-    """One connection."""
+    """One connection. uvicorn's `cycle` is the newest request, `pipeline` has the waiting ones."""
 
     terms: Terms
 
@@ -106,18 +104,20 @@ class Wire(HttpToolsProtocol):
         """Accept the connection. If there are too many connections, answer 503. If there are far
         too many, close without an answer."""
         self._stage = Stage.REST
-        self._raw = 0  # bytes received since the end of the last message
-        self._owed_body = 0  # bytes of a body that `_feed` still has to read
-        self._begun = False  # whether a message began in the last bytes received
+        self._raw = 0  # about how many bytes of the current message have come
+        self._owed_body = 0  # the missing bytes of a body that `_feed` reads without the parser
+        self._begun = False  # whether a message began in the last call of `data_received`
         self._fault: Refusal | None = None
         self._deaf = False  # whether all further bytes are dropped
-        # Since when bytes are due. None: no bytes are due.
+        # The loop's time when the connection began to wait for the first request, or for the rest
+        # of a message. None: it waits for neither.
         self._owed_since: float | None = self.loop.time()
+        # The backlog at the last `look`, and the loop's time when it was last empty or smaller.
         self._unread, self._unread_since = 0, 0.0
         self._outlet = LingeringClose(transport, self.loop.time)
         self._is_draining = self.terms.draining.is_set()
         self._started: RequestResponseCycle | None = None  # the last request that was started
-        self._is_kept = False  # whether the last request keeps the connection open
+        self._is_kept = False  # whether the newest request allows the connection to stay open
         super().connection_made(transport)
         room = self.terms.limits.max_connections
         over = len(self.connections) - room
@@ -129,9 +129,8 @@ class Wire(HttpToolsProtocol):
             self._refuse(no_room())
 
     def data_received(self, data: bytes) -> None:
-        """Give the bytes to the parser. The rest of an unfinished head has to come before a
-        deadline, which `look` checks. If a request is answered before its body is complete, the
-        same deadline applies to the rest of the body."""
+        """Give the bytes to the parser. Invalid bytes are refused. If a message is incomplete, its
+        deadline begins, which `look` checks."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -144,14 +143,20 @@ class Wire(HttpToolsProtocol):
                 _logger.warning("a request head could not be taken", exc_info=error)
             self._refuse(self._fault or malformed("the request is no sound HTTP/1.1"))
             return
-        is_complete = self._begun or not was_at_rest  # otherwise only an empty line has come
+        # At rest, False means: only an empty line has come.
+        is_complete = self._begun or not was_at_rest
         if self._stage is Stage.REST and is_complete:
             self._raw = 0
         else:
             self._await_more(data)
 
     def look(self, now: float) -> None:
-        """Close the connection if the caller takes too long. `now` is the loop's time."""
+        """Close the connection if its caller is too slow. `now` is the loop's time.
+
+        - If the caller does not read the responses: after `write_timeout`.
+        - If the first request, or the rest of a message, does not come: after `head_timeout`. If a
+          response is awaited, only the rest of a head has this limit.
+        """
         limits, transport = self.terms.limits, self.transport
         if self._outlet.is_overdue(now) or self._outlet.is_reset():
             transport.abort()
@@ -168,24 +173,22 @@ class Wire(HttpToolsProtocol):
             self._give_up()
 
     def excuse(self, seconds: float) -> None:
-        """Move the deadlines by `seconds`, because this process did not run for that time, and
-        bytes that callers have sent may still be unread."""
+        """Move the deadlines by `seconds`, because this process did not run for that time."""
         self._unread_since += seconds
         self._outlet.excuse(seconds)
         if self._owed_since is not None:
             self._owed_since += seconds
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the application that the caller has gone. uvicorn tells only the handler of the
-        newest request. That request may still wait for its turn, so this method also tells the
-        handler of the request that is being answered."""
+        """Tell the application that the caller has gone."""
         super().connection_lost(exc)
+        # uvicorn tells only the handler of the newest request, which may still wait for its turn.
         if self._started is not None:
             self._started.disconnected = True
             self._started.message_event.set()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection if no unread request is in its socket."""
+        """Close the idle connection after `_LAST_TURNS`, if no request comes in these turns."""
         self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, _LAST_TURNS)
 
     def _close_idle(self, turns: int) -> None:
@@ -195,8 +198,12 @@ class Wire(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, turns - 1)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Note that the caller sends no more bytes. Returns True to keep the connection open until
-        its requests are answered. A connection with TLS is closed at once."""
+        """Note that the caller sends no more bytes.
+
+        A request that is neither complete nor answered is refused. Returns True if a response is
+        awaited: the connection stays open until it is sent. Returns False if the connection is
+        closed now. With TLS the result is always False.
+        """
         self._outlet.peer_has_ended = True
         in_body = self._stage is Stage.BODY and self._is_answering()
         if not self._deaf and (in_body or self._stage is Stage.HEAD):
@@ -208,16 +215,21 @@ class Wire(HttpToolsProtocol):
         return self.transport.can_write_eof()
 
     def drain(self) -> None:
-        """Answer the requests that have come, and close the connection with the last response to
-        them. If that response has begun, or no response is awaited, the connection is closed with
-        the response to the next request."""
+        """Choose the last response of this connection. It announces the close in its head.
+
+        - If the response to the newest request is awaited and has not begun: it is the last one.
+        - If this response has begun or is complete, or no request has come: the response to the
+          next request is the last one.
+
+        If more requests come before the last response begins, `_keep_in_mind` chooses again.
+        """
         self._is_draining = True
         if self._is_answering() and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """As `drain`, but close an idle connection at once. A response that has begun also closes
-        the connection when it ends."""
+        """As `drain`, but close an idle connection at once. If the response to the newest request
+        has begun, the connection is closed after this response."""
         self.drain()
         if self._is_answering():
             self.cycle.keep_alive = False
@@ -226,20 +238,24 @@ class Wire(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether the connection is open, no head is being read, and all requests are answered. The
-        rest of the last request's body may still be awaited."""
+        """Whether the connection is open, all its requests are answered, and no new head has begun.
+        The body of the last request may be incomplete."""
         at_rest = self._stage in (Stage.REST, Stage.BODY)
         return at_rest and not (self._deaf or self._is_answering() or self.transport.is_closing())
 
     @property
     def is_new(self) -> bool:
-        """Whether the connection is idle, and bytes are due: those of the first request, of a
-        request after an empty line, or of a body whose request is answered already."""
+        """Whether the connection is idle, but a deadline for more bytes runs (`_owed_since`).
+
+        - If no request has come yet: True.
+        - If only an empty line has come since the last request: True.
+        - If the last request is answered, but its body is incomplete: True.
+        """
         return self.is_idle and self._owed_since is not None
 
     def _feed(self, data: bytes) -> None:
-        """Feed the parser. `Upgrade` is ignored (RFC 9110, 7.8). The parser stops behind a head
-        with `Upgrade`, so this method reads the body of that request."""
+        """Give the bytes to the parser. The gateway ignores `Upgrade` (RFC 9110, 7.8), but the
+        parser stops after a head with `Upgrade`. This method then reads the body itself."""
         while data:
             if self._owed_body:
                 data = self._take_body(data)
@@ -266,7 +282,7 @@ class Wire(HttpToolsProtocol):
         if self._stage is Stage.REST:
             self._raw = 0  # an empty line before a request (RFC 9112, 2.2)
         elif self._begun:
-            # Bytes before the current head do not count.
+            # Count from the last empty line. Without this, earlier messages would be counted too.
             self._raw = len(data) - (data.rfind(_END) + len(_END) if _END in data else 0)
         if self._raw > limits.max_head + in_body * limits.max_body * _FRAMING:
             self._refuse(long_body(limits) if in_body else large_head(limits))
@@ -275,7 +291,7 @@ class Wire(HttpToolsProtocol):
         if self._stage is Stage.HEAD:
             self._refuse(slow_head(self.terms.limits))
         elif not self._is_answering():
-            # No request came, or a request was answered before its body was complete.
+            # No request has come, or a request is answered and its body is incomplete.
             self.transport.close()
 
     # ---- the parser's callbacks
@@ -287,7 +303,7 @@ class Wire(HttpToolsProtocol):
         self._begun = True
 
     def on_headers_complete(self) -> None:
-        """Check the head. Only a valid head becomes a request."""
+        """Check the head. If it is valid, make a request of it. If not, stop the parser."""
         self._fault = self._judge()
         if self._fault is not None:
             raise _Refused
@@ -299,11 +315,11 @@ class Wire(HttpToolsProtocol):
         self._keep_in_mind(before)
         self._stage = Stage.BODY
         self._body = 0
-        # Trailers must not be added to the fields that were checked (RFC 9110, 6.5.1).
+        # Without this, trailers (fields after the body) would be added to the checked fields.
         self.headers = _NO_TRAILERS
 
     def on_body(self, body: bytes) -> None:
-        """Accept a part of a body, or refuse the body if it is too long."""
+        """Accept some bytes of a body. If the body is too long, stop the parser."""
         self._body += len(body)
         if self._body > self.terms.limits.max_body:
             self._fault = long_body(self.terms.limits)
@@ -311,8 +327,7 @@ class Wire(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the whole request has come. Does nothing while `_feed` still has to read its
-        body."""
+        """Note that the request is complete. Does nothing while `_feed` reads its body."""
         if self._owed_body:
             return
         super().on_message_complete()
@@ -320,8 +335,8 @@ class Wire(HttpToolsProtocol):
         self._owed_since = None
 
     def on_response_complete(self) -> None:
-        """Go on with the next request. If this response closed the connection, read and drop what
-        still comes."""
+        """Start the next request. If this response closed the connection, read and drop all further
+        bytes instead."""
         if not self._outlet.is_closed:
             super().on_response_complete()
             return
@@ -335,8 +350,11 @@ class Wire(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """While the connection drains, only the response to the last waiting request closes it, so
-        that all waiting requests are answered."""
+        """While the connection drains, choose the response to the newest request as the last one.
+
+        `before` is the request before the newest one. If its response was chosen and has not begun,
+        this choice is undone. If the caller itself asked for a close, the close remains.
+        """
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
             self.cycle.keep_alive = False
@@ -366,12 +384,13 @@ class Wire(HttpToolsProtocol):
     # ---- refusals
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Parse no more bytes, and send the refusal.
+        """Drop all further bytes, log the refusal, and close the connection.
 
-        The refusal must not overtake responses to earlier requests. If such responses are awaited,
-        the connection is closed after them, without the refusal. If only one response is awaited,
-        and the body of its request is refused before that response has begun, the refusal is sent
-        in place of that response.
+        - If no response is awaited: the refusal is sent.
+        - If a body is refused before the only awaited response has begun: the refusal is sent in
+          place of this response.
+        - In all other cases: the connection is closed after the awaited responses. The refusal is
+          not sent, because it must not overtake them.
         """
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)
@@ -394,15 +413,15 @@ class Wire(HttpToolsProtocol):
         return self.terms.new_id() if given is None else given.decode("ascii")
 
     def _part(self, refusal: Refusal, request_id: str) -> None:
-        """Send the refusal, and close after the caller had time to read it. A close while bytes are
-        unread would reset the connection, which could destroy the response."""
+        """Send the refusal, and close the connection after the caller has had time to read it. An
+        immediate close could destroy the refusal."""
         date = to_http_date(from_seconds(self.terms.clock.now()))
         self.transport.write(refusal.written(request_id, date))
         self._outlet.linger()
 
 
 class Stage(Enum):
-    """The part of a message that the parser reads."""
+    """The place of the parser in a message (one request)."""
 
     REST = auto()  # between two messages
     HEAD = auto()
@@ -415,7 +434,7 @@ class _Refused(Exception):
 
 
 class _NoTrailers(list[tuple[bytes, bytes]]):
-    """Replaces the list of fields when the head is complete, and drops all further fields."""
+    """A list that remains empty. It replaces the list of fields when a head is complete."""
 
     def append(self, field: tuple[bytes, bytes]) -> None:
         """Drop the field."""

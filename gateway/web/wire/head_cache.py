@@ -1,9 +1,8 @@
 """Remembers the parsed fields of request heads, so that equal bytes are parsed only once.
 
-A block is a head without its method and target. It may have values that change with each request: a
-trace, a request id, an entity tag. If they are valid, they are cut out, and the rest of the block
-is looked up in a table. Only the fields are remembered: the caller and the entry are looked up for
-each request.
+A block is a head without its method and target. Some values change with each request: a trace, a
+request id, an entity tag. Their header lines are cut out of the block, if they are valid. A table
+has the parsed fields of the remaining bytes. Callers and stored responses are not remembered here.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ ID_IS: Final = 2
 
 
 class Form:
-    """A block and its parsed fields (`said`).
+    """A block, and its parsed fields (`said`).
 
-    A head has this form if it ends with `tail` and `takes` accepts it. In this class `tail` is the
-    whole block. In Holed it is the part after the last value that was cut out.
-
-    length  bytes of the block
-    cuts    the lengths of the pieces between and of the cut values, in the order of the block.
-            Empty if the block has an entity tag, or if nothing was cut out
+    tail    the bytes with which a head of this form ends: the whole block. In the subclass Holed
+            it is only the part of the block after the last value that was cut out
+    length  the bytes of the block
+    cuts    the lengths of the pieces into which `_HOLES` splits the block. Two blocks with the
+            same cuts have their cut values at the same places. Empty if nothing was cut out, or if
+            the block has an entity tag
     """
 
     __slots__ = ("cuts", "length", "said", "tail")
@@ -41,13 +40,15 @@ class Form:
         self.length = len(block)
 
     def takes(self, _head: bytes) -> bool:
-        """Whether a head that ends with `tail` has this form."""
+        """Whether a head that ends with `tail` has this form. In this class always True."""
         return True
 
 
 class Holed(Form):
-    """A form from which a trace, a request id, or both are cut out. It belongs to one connection,
-    because `said` has the values of the last head that `takes` accepted."""
+    """A form whose trace, request id, or both may be any valid value of the same length.
+
+    Each connection has its own, because `takes` writes the values of the head into `said`.
+    """
 
     __slots__ = ("_between", "_between_at", "_id_at", "_start", "_start_at", "_trace_at")
 
@@ -58,7 +59,7 @@ class Holed(Form):
         cuts: tuple[int, ...],
         spans: Mapping[int, tuple[int, int]],
     ) -> None:
-        """`spans` are the positions of the trace and of the request id in the block."""
+        """`spans` has the positions of the trace and of the request id in the block."""
         super().__init__(block, said, cuts)
         (start, first_end), (last_start, end) = min(spans.values()), max(spans.values())
         between = (first_end, max(first_end, last_start))
@@ -70,8 +71,8 @@ class Holed(Form):
         self._id_at = self._at(*spans[ID_IS]) if ID_IS in spans else None
 
     def takes(self, head: bytes) -> bool:
-        """Whether the head differs from the form only in the cut values. If so, `said` gets the
-        values of this head."""
+        """Whether the head differs from the block only in the trace and the request id. If True,
+        `said` now has the values of this head."""
         if head[self._start_at] != self._start or head[self._between_at] != self._between:
             return False
         said = self.said
@@ -88,48 +89,48 @@ class Holed(Form):
         return True
 
     def _at(self, start: int, end: int) -> slice[int, int, None]:
-        """The slice of a head for the bytes `start` to `end` of its block. It counts from the end
-        of the head, because targets differ in length."""
+        """The place in a head of the bytes `start` to `end` of the block. It is counted from the
+        end of the head, because the targets before the block differ in length."""
         return slice(start - self.length, end - self.length)
 
 
 # The most blocks in a table, and the most bytes of a block: 16 MiB for each of the two tables. Each
-# caller needs at least one block, because the block contains the credential.
+# caller has a block of its own, because the block contains the credential.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
-# The bytes of a request line with the longest id.
+# The bytes of a request line with the longest id of a training.
 _LINE: Final = 160
 
-# The header lines that may be cut out, each with the line break before it. A line whose value does
-# not match stays in the block.
+# The header lines that may be cut out, each with the line break before it. A line with an invalid
+# value is not cut out.
 _HOLES: Final = re.compile(
     rb"\r\n(?:(?i:traceparent): (%b)|(?i:x-request-id): (%b)"
     rb'|(?i:if-none-match): ((?:W/)?"[!#-~]*"))(?=\r\n)' % (TRACE, REQUEST_ID)
 )
 _NAMES: Final = frozenset((b"traceparent", b"x-request-id", b"if-none-match"))
 _END: Final = b"\r\n\r\n"
-_PIECES: Final = 4  # the items of `split` for a match: the text before it, and the three groups
+_PIECES: Final = 4  # what `split` returns for a match: the text before it, and three groups
 
 T = TypeVar("T")
 
 
 class Blocks:
-    """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards.
+    """The two tables of known blocks.
 
-    One table has blocks without the cut values. The other has whole blocks: those from which
-    nothing can be cut out, and those from which only an entity tag can be cut out, because the
-    caller will probably send the same tag again.
+    - The cut table (`_cut`) has blocks without their cut values.
+    - The whole table (`known`) has unchanged blocks. Some have none of these values. Others have an
+      invalid value. Others have only an entity tag, because it will probably be the same again.
 
-    A block enters a table when it comes for the second time, so that heads that come only once take
-    no room in the tables. A full table is cleared.
+    A block enters a table when it comes for the second time. Without this rule, heads that come
+    only once would fill the tables. A full table is cleared.
     """
 
     def __init__(
         self, forwarded: frozenset[bytes], max_head: int, max_fields: int, most: int = _MOST
     ) -> None:
-        """`forwarded` has the names of the fields that are passed on to the upstream, `max_head` is
-        the most bytes of a head, and `max_fields` the most fields. The values are those of the
-        parser."""
+        """`max_head` (in bytes) and `max_fields` are the limits of the parser. `forwarded` has the
+        names of the fields that are passed on to the upstream. If one of the three values is passed
+        on, nothing is cut out. `most` is the limit of each table."""
         self._most = most
         self._longest = min(_LONGEST, max_head - _LINE)
         self._most_fields = max_fields
@@ -140,18 +141,18 @@ class Blocks:
         self.known = self._known.get
 
     def find(self, block: bytes, before: Form | None = None) -> Form | None:
-        """The form of a block that `known` does not have. None if the block without the cut values
-        is not known either.
+        """The form of a block that is not in the whole table. None if the head has to be parsed,
+        for example because the cut table does not have the block without its cut values.
 
-        `before` is the last form of the connection. If it has cuts at the same places, the next
-        head probably has them too, and the result is a `Holed`.
+        `before` is the last form of the connection. If its cuts are the same as those of this
+        block, the next head will probably have the same cuts too. The result is then a Holed.
         """
         if len(block) > self._longest:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # A block ends with the empty line that ends a head. If the last piece is shorter than that,
-        # a value was cut out behind an earlier empty line, so the block is more than one head.
+        # The last piece has to contain the empty line that ends the head. If it does not, a line
+        # after an earlier empty line was cut out: the block is more than one head.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()
@@ -164,7 +165,7 @@ class Blocks:
             elif tag is not None and said.tag is None:
                 said.tag = tag
             else:
-                return None  # a name is repeated
+                return None  # the same field comes twice
         if said.tag is None and len(pieces) > 1:
             cuts = tuple([0 if piece is None else len(piece) for piece in pieces])
             if before is None or before.cuts != cuts:
@@ -172,11 +173,12 @@ class Blocks:
             return Holed(block, said, cuts, _spans_of(block))
         form = Form(block, said)
         if said.tag is not None and len(pieces) == _PIECES + 1:
-            self._keep(self._known, block, form)  # only a tag, which probably comes again
+            # Only a tag was cut out. It will probably come again.
+            self._keep(self._known, block, form)
         return form
 
     def meet(self, block: bytes, said: PlainHead, fields: list[tuple[bytes, bytes]]) -> None:
-        """Note a block that was parsed, with its result `said` and its fields."""
+        """Remember a block that was parsed. `said` and `fields` are the result of the parser."""
         if len(block) > self._longest or not _is_whole(block):
             return
         names = [name for name, _ in fields]
@@ -185,6 +187,7 @@ class Blocks:
         if self._may_cut and holes and len(pieces) == holes * _PIECES + 1:
             rest = b"".join(pieces[::_PIECES])
             is_alone = not said.extra or all(name == b"traceparent" for name, _ in said.extra)
+            # `find` adds no other field that is passed on, and does not count the fields.
             if is_alone and len(fields) - holes + len(_NAMES) <= self._most_fields:
                 self._keep(self._cut, rest, said.without_holes())
             return
@@ -203,8 +206,7 @@ class Blocks:
 
 
 def _is_whole(block: bytes) -> bool:
-    """Whether nothing follows the first empty line. Bytes behind it could look like the head of
-    another request."""
+    """Whether the block ends with its first empty line. Later bytes could be another request."""
     return block.find(_END) == len(block) - len(_END)
 
 
