@@ -1,6 +1,7 @@
 """The budget and the gate in memory, for a process without Redis, or while Redis is away.
 
-Each scope (for example a tenant) has a window and a gate. The rules are in core/budget.
+A scope is the name of a budget, for example of a tenant. The gate of a scope closes after a 429. A
+closed gate stops all calls. core/budget has the rules.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from gateway.ports import BudgetView, Charge, Clock, Closed
 
 @dataclass(slots=True)
 class _Account:
-    """The budget of one scope. `rate` and `log` are None if the scope is unlimited. `log` counts
-    the calls of a stretch, a part of the window."""
+    """The state of one scope.
+
+    rate  the configured limit. None: unlimited
+    log   the calls of the last stretch (the window, or a part of it if the limit is large). None:
+          unlimited
+    """
 
     rate: Rate | None
     log: WindowLog | None
@@ -30,22 +35,23 @@ class _Account:
 class LocalBudget:
     """The budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
 
-    A call counts as spent for the length of the window and a margin, because calls need different
-    times to reach the upstream. So the calls of one process never exceed the limit.
+    A call counts for the length of the window and a margin. The margin is needed because one call
+    may reach the upstream faster than another.
 
-    start_paced     whether earlier processes may have made calls before the start (see below)
-    probe_patience  for how many seconds other calls are refused while a gate's probe has no answer
-    max_scopes      how many scopes are remembered at most. A forgotten scope begins as at the start
-    rates           scopes with a rate of their own. If a rate changes, earlier calls still count
-    sweep_share     in (0, 1]: the largest part of a limit that the sweep may use
+    start_paced     True: calls are granted slowly after the start (see below)
+    probe_patience  seconds for which a probe without an answer stops other calls. A probe is the
+                    one call that tests a closed gate
+    max_scopes      the largest number of scopes in memory. A forgotten scope begins as at the start
+    rates           the scopes with a rate of their own. If a rate changes, old calls still count
+    sweep_share     the largest part of a limit that the sweep may use, in (0, 1]
 
-    If `start_paced`, a tenth of the limit (one call at least) may be spent at once after the start.
-    The other calls of the first window are granted at even intervals. (If the limit is large, the
-    window is divided into stretches, and this rule applies to the first stretch.) An earlier
-    process may have spent its whole limit. If it spent the limit evenly, a window has at most a
-    tenth too many calls. If it spent the limit in its last moment, a window may have nearly twice
-    as many calls as the limit allows. But most of them are not sent yet when the first 429 comes,
-    and the 429 stops them. For the scope NEWCOMERS, the whole limit may be spent at once.
+    If `start_paced`, a tenth of the first stretch's calls (one call at least) is free at the start.
+    The rest of these calls are granted at even intervals. The whole limit of the scope NEWCOMERS is
+    free at the start. Why: an earlier process may have spent its whole limit before the start.
+
+    - If it spent the limit evenly: a window has at most a tenth more calls than the limit.
+    - If it spent the limit in its last moment: a window may have nearly twice the limit. Most of
+      these calls are not sent yet when the first 429 comes, and the 429 stops them.
     """
 
     def __init__(
@@ -76,7 +82,7 @@ class LocalBudget:
         sent."""
         account, now = self._account_behind_open_gate(scope), self._clock.monotonic()
         if not account.gate.is_open:
-            patience = 0.0  # a probe does not wait
+            patience = 0.0  # this call is the probe, which does not wait
         wait = 0.0
         if account.log is not None:
             wait = account.log.try_take(now, rank_of(purpose, guessed=guessed), patience)
@@ -86,10 +92,12 @@ class LocalBudget:
         return Charge(now + wait, wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. A charge is no longer valid if it has left the log, for example
-        because a 429 removed the charges of the waiting calls. While the time of a
-        closed gate is over, but no probe has succeeded yet, only the charge of the probe is
-        valid."""
+        """As Charging.enter. Returns None in two cases:
+
+        - The charge is not in the log any more. For example, a 429 removes the charges of the calls
+          that wait.
+        - The gate is due to reopen, and the call is not the probe.
+        """
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:
@@ -105,17 +113,16 @@ class LocalBudget:
         return Charge(now, charge.wait)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge whose call was certainly not sent. A charge must not be undone twice,
-        because the second time could undo another charge with the same stamp."""
+        """Undo a charge whose call was certainly not sent. A charge must not be undone twice: the
+        second time could undo another charge with the same stamp."""
         account = self._account(scope)
         if account.log is not None:
             account.log.give_back(charge.stamp)
         account.gate = account.gate.take_back(charge.stamp)
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """Close the gate after a 429. If the gate was open or a probe was under way, the limit is
-        lowered too. Otherwise the refused call was sent before an earlier 429 closed the gate, and
-        the limit stays."""
+        """Close the gate after a 429. If the gate was open or a probe was under way, lower the
+        limit, too. Otherwise the call was sent before the gate closed, and the limit stays."""
         account, now = self._account(scope), self._clock.monotonic()
         before = account.gate
         is_straggler = not before.is_open and before.probe is None
@@ -126,21 +133,21 @@ class LocalBudget:
         return Closed(wait, not is_straggler or wait - before.wait(now) >= SHORTEST_HOLD)
 
     def hold(self, scope: str, seconds: float) -> None:
-        """Close the gate for `seconds`, because the gate that all replicas share is closed."""
+        """Close this gate for `seconds`, because the gate that all replicas share is closed."""
         account = self._account(scope)
         account.gate = account.gate.close(self._clock.monotonic(), seconds, jitter=0.0)
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer that is no 429. Such an answer may open the gate. Returns whether the gate
-        was opened."""
+        """Note an answer other than a 429. It opens the gate if a probe is under way, or if the
+        gate is due to reopen. Returns whether the answer opened the gate."""
         account = self._account(scope)
         before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
         return account.gate.is_open and not before.is_open
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on spend only one of `replicas` equal parts of a limit. `past` has the limit,
-        and the calls that were spent from it. If `past` is None, the limit of the scope is divided,
-        and earlier calls are unknown, as after a start."""
+        """From now on, pay from one of `replicas` equal parts of a limit. `past` has this limit and
+        its spent calls. If `past` is None, the limit is that of the scope, and the earlier calls
+        are unknown, as after a start."""
         account = self._account(scope)
         log = account.log = self._new_log(scope, account.rate)
         if log is not None:
@@ -189,9 +196,9 @@ class LocalBudget:
             return None
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
-        # The budget of newcomers (credentials that the upstream has not accepted yet) needs no
-        # pace, because each call of a newcomer is also charged to the scope of its caller, which is
-        # paced.
+        # Newcomers are credentials that the upstream has not accepted yet. Their calls are charged
+        # to two scopes: NEWCOMERS and the scope of the caller. It is enough if the second one
+        # grants calls at even intervals.
         if not self._start_paced or scope == NEWCOMERS:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()

@@ -1,10 +1,15 @@
-"""The budget that replicas share in Redis, and the share of it that a replica may spend without
-Redis.
+"""Pays for the calls of one replica, with Redis and without.
 
-`ports/budget` explains the words (look, part, share, claim, silent, life). One rule holds while
-Redis is away or slow, and after Redis has lost its data or its clock was set: a call counts as free
-only if this replica knows that it is free. Each replica may spend an equal part of these free
-calls. Only a replica that knows nothing yet spends as after a start (see `OwnBudget.stand_in`).
+All replicas pay from one budget in Redis, the shared budget. `ports/budget` defines the words:
+
+- look: a replica reports its calls, and reads the state of the shared budget
+- part: the calls of the limit that a replica may make in any window without Redis
+- share: the part, made smaller if a 429 has lowered the limit
+- claim: the calls of the share that a replica may make at once when it loses Redis
+- life: the time between two losses of the shared budget's data
+
+Without Redis, a replica spends only calls that it knows to be unspent. All replicas divide these
+calls equally. A replica that knows nothing yet pays as after a start.
 """
 
 from __future__ import annotations
@@ -33,18 +38,22 @@ from gateway.ports import (
 
 # Seconds between two looks at the shared budget.
 LOOK: Final = 0.5
-# At most _MOST scopes (names of budgets) are looked at: those that were used last. One round trip
-# looks at _AT_ONCE scopes at most.
+# The largest number of scopes (names of budgets) in memory. The last used ones stay.
 _MOST: Final = 1_000
+# The largest number of scopes in one look.
 _AT_ONCE: Final = 50
-# If the shared budget has lost its data or answers late, at most this many attempts are made.
+# The largest number of attempts to look, take a call, or move a charge.
 _TRIES: Final = 3
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A call that this replica made at `at` (monotonic). `life` is the number of the life in which
-    the shared budget knows the call. It is 0 if the shared budget does not know the call."""
+    """A call that this replica made.
+
+    at      the time when the call was allowed (monotonic)
+    charge  the payment for the call
+    life    the number of the last life in which the shared budget knew the call. 0: never
+    """
 
     at: float
     charge: Charge
@@ -55,14 +64,12 @@ class _Sent:
 class _Account:
     """The state of one scope in this replica.
 
-    known     the result of the last look
-    earlier   after a loss of the shared budget's data: the last result from before the loss, until
-              it has been reported
-    asked     how many calls this replica has asked for after the last look
+    known     the result of the last look. None: there was no look yet
+    earlier   the last result before a loss of data. None: there is none, or it is reported
+    asked     how many calls this replica has asked Redis for since the last look
     share_of  the value of `asked` when the share was computed. None: the share must be computed
-    sent      the calls that this replica made lately
-    lives     how many calls in `sent` have each value of `life`. `sent` may be long, so `untold`
-              reads it only if these counts show that there is something to report
+    sent      the calls of the last window that this replica made
+    lives     for each value of `_Sent.life`: how many calls in `sent` have this value
     """
 
     known: KnownBudget | None = None
@@ -74,7 +81,7 @@ class _Account:
 
     @property
     def claim(self) -> int:
-        """What is left of this replica's claim."""
+        """How many calls of this replica's claim are left."""
         if self.known is None:
             return 0
         return max(0, self.known.claim - self.asked - self.lives[0])
@@ -82,6 +89,7 @@ class _Account:
     def untold(self) -> list[_Sent]:
         """The calls that the shared budget does not know in its present life."""
         life = 0 if self.known is None else self.known.life
+        # `sent` may be long, so it is not read if the shared budget knows all its calls.
         if life and self.lives[life] == len(self.sent):
             return []
         return [each for each in self.sent if each.life != life or not life]
@@ -91,7 +99,7 @@ class _Account:
         self.lives[sent.life] += 1
 
     def count(self) -> None:
-        """Count `lives` again, after calls in `sent` were removed or reported."""
+        """Compute `lives` again, after calls in `sent` were removed or reported."""
         self.lives = Counter(each.life for each in self.sent)
 
     def forget(self, before: float) -> None:
@@ -100,11 +108,11 @@ class _Account:
 
 
 class Shares:
-    """A Budget for one of several replicas: pays from the shared budget, or from this replica's
-    share.
+    """The Budget of one replica. Pays from the shared budget or, without Redis, from the share.
 
-    `replicas` returns how many replicas are alive. `scopes` returns scopes that are looked at from
-    the start, so that their spent calls are known when the first request comes.
+    `replicas` returns how many replicas are alive (sent a heartbeat lately). `scopes` returns the
+    scopes that this replica looks at from the start. Their spent calls are then known when the
+    first request comes.
     """
 
     def __init__(
@@ -129,12 +137,13 @@ class Shares:
                 await self.look_at_all()
                 await self._clock.sleep(LOOK)
         finally:
-            await self.look_at_all()  # nobody else can report what this replica paid from shares
+            # Only this replica can report the calls that it paid from its share.
+            await self.look_at_all()
             with suppress(RedisUnavailable):
                 await self._shared.leave(list(self._accounts))
 
     async def look_at_all(self) -> None:
-        """Look once at each scope, if the shared budget can be asked."""
+        """Look at each scope. Scopes for which Redis does not answer are left out."""
         for scope in self._scopes():
             self._account(scope)
         scopes = list(self._accounts)
@@ -144,11 +153,10 @@ class Shares:
 
     async def look(self, scopes: Sequence[str]) -> None:
         """Read the state of each scope, and report the calls that this replica paid from its share.
-        After a loss of data, also report the earlier calls that this replica knows.
+        After a loss of data, also report the calls before the loss that this replica knows.
 
-        The look is repeated if it was the first one, if the shared budget has lost its data, or if
-        the part became smaller. The repeated look tells the shared budget that this replica no
-        longer uses the old result.
+        The look is repeated after the first look, after a loss of data, and if the part became
+        smaller. So the shared budget learns that this replica uses the new result.
         """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
@@ -157,7 +165,7 @@ class Shares:
             scopes = await self._look(limited)
 
     async def _look(self, scopes: Sequence[str]) -> list[str]:
-        """Look once. Returns the scopes that need another look."""
+        """Look at each scope once. Returns the scopes that need another look."""
         now, asked, told = self._clock.monotonic(), [], []
         for scope in scopes:
             account = self._account(scope)
@@ -174,16 +182,19 @@ class Shares:
         ):
             is_same = before is not None and before.life == found.life
             known = found
-            if before is not None and not is_same:  # the old part stays until the next look
+            # The first look after a loss of data finds no part. The old part stays for one look.
+            if before is not None and not is_same:
                 known = replace(found, part=before.part, share=before.share)
             if is_same and sent:
                 for each in sent:
                     each.life = known.life
                 account.count()
-            newest = account.known  # another look may have ended during this one
+            # Another look may have ended meanwhile. Its result is `newest`.
+            newest = account.known
             if is_same and account.earlier is look.earlier:
                 account.earlier = None
             elif newest is not None and newest.life != found.life:
+                # Redis has lost its data. The next look reports the state before the loss.
                 account.earlier = account.earlier or newest
             if newest is before or (newest is not None and known.stamp > newest.stamp):
                 account.known, account.asked, account.share_of = known, 0, None
@@ -196,8 +207,8 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """As Budget.take."""
-        # This replica's own gate comes first. After a 429 the gate in Redis may be open
-        # nevertheless, because Redis was away when the 429 came, or has lost its data since.
+        # A gate stops all calls after a 429. This replica's own gate comes first. The gate in Redis
+        # may still be open: Redis was away when the 429 came, or has lost its data since.
         self._refuse_behind_own_gate(scope)
         try:
             charge = await self._ask(scope, purpose, guessed=guessed, patience=patience)
@@ -208,6 +219,7 @@ class Shares:
     async def _ask(self, scope: str, purpose: Purpose, *, guessed: bool, patience: float) -> Charge:
         account, limit = self._account(scope), self._shared.view(scope).limit
         for _ in range(_TRIES if self._shared.is_there(scope) else 0):
+            # Before Redis grants a call, it must know all earlier calls of this replica.
             if limit is not None and (account.known is None or account.untold()):
                 await self.look([scope])
             asked, known = self._clock.monotonic(), account.known
@@ -225,14 +237,14 @@ class Shares:
         raise RedisUnavailable(RedisOperation.BUDGET, "it is away, or forgets again and again")
 
     def _is_late(self, scope: str, asked: float) -> bool:
-        """Whether the answer took so long that the call may belong to a later window than its
-        charge."""
+        """Whether Redis answered late: it counts the call too long before the call is made."""
         return self._clock.monotonic() - asked > transit(self._shared.view(scope).window) / 4
 
     async def _from_share(
         self, scope: str, purpose: Purpose, *, guessed: bool, patience: float
     ) -> Charge:
         account = self._account(scope)
+        # Each call that Redis was asked for uses up one call of the claim.
         if account.share_of is None or (account.known and account.share_of != account.asked):
             account.share_of = account.asked
             self._own.stand_in(scope, *self._past(account))
@@ -246,35 +258,42 @@ class Shares:
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
-        """The arguments of `OwnBudget.stand_in`: a limit with the calls that were spent from it,
-        and the number of replicas that divide this limit. Replicas that were silent at the last
-        look count too, because they may be back by now, and then they take calls that become free.
-        If this replica has no part yet, limit and calls are unknown (None)."""
+        """The arguments of `OwnBudget.stand_in`: a limit with its spent calls, and the number of
+        replicas that divide this limit.
+
+        The limit and the calls are None if this replica has not looked yet, or has no share. The
+        number includes silent replicas (without a recent look): they may spend calls.
+        """
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
-        if known is None or known.share == 0:  # no part yet, as at a start without Redis
+        if known is None or known.share == 0:
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # Own calls that the shared budget does not know are added. Own calls that Redis granted
-        # after `known.at` are added only if this replica is alone. If there are other replicas, all
-        # calls of the limit that are not in `times` count as spent at `until` (see `Past`). The own
-        # calls after `known.at` are among them. At `until` the others know that this replica is
-        # silent.
+        # Two kinds of own calls are not in `times` yet:
+        # - Calls that the shared budget does not know. They are added.
+        # - Calls that Redis granted after `known.at`. They are added if this replica is alone.
+        # With other replicas such a call is counted already: calls of the limit that are neither in
+        # `times` nor in a claim count as spent at `until` (see `Past`).
         times += [
             each.at
             for each in account.sent
             if each.life != known.life or (is_alone and each.at >= known.at)
         ]
+        # Until this time other replicas may make calls that this replica does not see. From then on
+        # this replica counts as silent, and nobody else spends its share.
         until = None if is_alone else known.at + self._shared.silence
         share = min(known.share, max(1, known.limit // replicas))
         own = [each.at for each in account.sent]
         return Past(replicas * share, times, until, account.claim, own), replicas
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Budget.enter. None if the call was paid from a share, or if Redis does not confirm the
-        charge. In both cases the call needs another charge, because perhaps the other replicas do
-        not count the call."""
+        """As Budget.enter. Returns None in three cases, and the call then needs another charge:
+
+        - The call was paid from the share. Its charge is undone: other replicas may not know it.
+        - Redis does not answer.
+        - Redis answers that the charge is no longer valid.
+        """
         self._drop(scope, charge)
         if charge.is_share:
             await self._own.give_back(scope, charge)
@@ -286,8 +305,8 @@ class Shares:
         return None if entered is None else await self._granted(scope, entered)
 
     async def _enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Move the charge of the call to this moment. If the answer was late, move the charge
-        again, because the call has to count in the window in which it is made."""
+        """Move the charge to the present time, because the call has to count when it is made. If
+        Redis answers late, move the charge again. None if the charge is no longer valid."""
         for _ in range(_TRIES):
             asked = self._clock.monotonic()
             entered = await self._shared.enter(scope, charge)
@@ -299,7 +318,8 @@ class Shares:
         return charge
 
     async def _granted(self, scope: str, charge: Charge) -> Charge:
-        """The charge that Redis granted. Raises GateClosed if a 429 came while Redis was asked."""
+        """Add a granted call to `sent`, and return its charge. If a 429 came while Redis was asked,
+        undo the charge and raise GateClosed."""
         try:
             self._refuse_behind_own_gate(scope)
         except GateClosed:
@@ -315,12 +335,12 @@ class Shares:
         if charge.is_share:
             await self._own.give_back(scope, charge)
             return
-        with suppress(RedisUnavailable):  # without Redis the call stays charged, which is safe
+        # Without Redis the charge stays. This is safe: it can only prevent a call.
+        with suppress(RedisUnavailable):
             await self._shared.give_back(scope, charge)
 
     def _drop(self, scope: str, charge: Charge) -> None:
-        """Forget the call with this charge, because the call was not sent. The call may get another
-        charge."""
+        """Remove the call with this charge from `sent`, because the call was not sent."""
         account = self._account(scope)
         kept = deque(each for each in account.sent if each.charge.stamp != charge.stamp)
         if len(kept) < len(account.sent):
@@ -333,8 +353,8 @@ class Shares:
             closed = await self._shared.close(scope, retry_after)
         except RedisUnavailable:
             return await self._own.close(scope, retry_after)
-        # No jitter is added, so that this replica may send the probe almost as soon as Redis allows
-        # it.
+        # `hold` adds no jitter. So this replica may send the probe (the one call that tests a
+        # closed gate) almost as soon as Redis allows it.
         self._own.hold(scope, closed.seconds)
         return closed
 
@@ -343,7 +363,7 @@ class Shares:
         self._own.hold(scope, seconds)
 
     async def reopen(self, scope: str) -> bool:
-        """As Budget.reopen. False if the gate is closed in Redis and Redis does not answer."""
+        """As Budget.reopen. False if the gate in Redis was closed, and Redis does not answer."""
         opened = await self._own.reopen(scope)
         was_closed = self._shared.view(scope).gate_closed_for > 0.0
         if opened or was_closed:
@@ -354,8 +374,8 @@ class Shares:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """As Budget.view, for the shared budget. `gate_closed_for` is the time until the gate in
-        Redis and the gate of this replica are both open."""
+        """As Budget.view, for the shared budget. `gate_closed_for` is the longer time of the gate
+        in Redis and this replica's gate."""
         shared, own = self._shared.view(scope), self._own.view(scope)
         return replace(shared, gate_closed_for=max(shared.gate_closed_for, own.gate_closed_for))
 
