@@ -1,7 +1,7 @@
-"""Floors (the records of each key's versions) in the memory of a process without Redis.
+"""The floors of a process without Redis, in memory. A floor is the record of a key's versions.
 
-The rules are those of adapters/redis/lua. The async methods never wait. They are async because the
-port declares them so.
+The rules are those of adapters/redis/lua. The methods are async because the port declares them so.
+None of them waits.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 @dataclass(slots=True)
 class Orders:
-    """The orders to invalidate a training.
+    """The orders to invalidate a training. Soft orders leave stored responses for rescue: they may
+    be served if the upstream fails. Hard orders do not.
 
-    struck_at   the time of the last hard order
-    bound       hard orders ruled out the versions below this one
-    soft_bound  after soft orders, the versions below this one may be used only for rescue
+    struck_at   the time of the last hard order (-inf: none)
+    bound       hard orders ruled out the versions below this one (None: no order named a version)
+    soft_bound  as `bound`, for soft orders
     """
 
     struck_at: float = -math.inf
@@ -40,26 +41,27 @@ class Orders:
             self.bound = Instant(max(updated_at, self.bound or updated_at))
 
     def add_soft(self, updated_at: int | None) -> None:
-        """Add a soft order for versions below `updated_at`. If `updated_at` is None (all versions),
-        nothing has to be remembered. `Ledger.invalidate` changes the floors that exist, and a key
-        without a floor has no entry that could be ruled out."""
+        """Add a soft order for versions below `updated_at` (None: all versions). An order
+        for all versions is not noted here: `Ledger.invalidate` changes the floors that exist, and a
+        new floor belongs to a new fetch."""
         if updated_at is not None:
             self.soft_bound = Instant(max(updated_at, self.soft_bound or updated_at))
 
     @property
     def lowest(self) -> Instant | None:
-        """The lowest version that the orders accept. None if no order named a version."""
+        """The lowest version that the orders allow. None if no order named a version."""
         asked = [each for each in (self.bound, self.soft_bound) if each is not None]
         return max(asked, default=None)
 
 
 class Ledger:
-    """The SharedStore of a process without Redis: it has floors, but no bodies (these are only in
-    L1).
+    """The SharedStore of a process without Redis. It has floors, but no bodies. The bodies are in
+    L1, the first tier of the cache.
 
-    There are at most `max_floors` floors. The least recently used floor is forgotten first. If a
-    floor is forgotten during a fetch of its key, the answer of this fetch is refused. `entropy`
-    makes the epoch of each floor. `believe_after` (seconds): see core/cache/version_verdict.py.
+    There are at most `max_floors` floors. The least recently used one is forgotten first. If this
+    happens during a fetch of its key, the fetched answer is refused.
+
+    `entropy` makes the epoch of a new floor. `believe_after` (seconds): see `Doubt.is_believed`.
     """
 
     is_up: Final = True  # an attribute: each hit reads it, and a property would be slower
@@ -89,7 +91,7 @@ class Ledger:
         return False
 
     def record(self, key: Key) -> Record | None:
-        """The record of the key, None if there is none."""
+        """The floor of the key, or None."""
         return self._floors.get(key)
 
     def asked_for(self, training_id: str) -> Instant | None:
@@ -98,16 +100,17 @@ class Ledger:
         return None if orders is None else orders.lowest
 
     async def lookup(self, key: Key) -> Found:
-        """The floor, without a body."""
+        """The floor, without a body. Entries that were fetched until `struck_at` are ruled out."""
         record = self._floors.get(key)
         struck_at = self._partition_invalidations.get(key.partition, -math.inf)
         if record is not None:
             return Found(None, record.seen(), struck_at)
+        # The time of the last hard order matters only here: orders change the floors that exist.
         orders = self._orders.get(key.training_id)
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The floor of each key (None: there is none). `Standing.last` always returns None."""
+        """The floor of each key (None: no floor). `Standing.last` always returns None."""
         founds = {key: await self.lookup(key) for key in keys}
         return {
             key: None
@@ -117,7 +120,8 @@ class Ledger:
         }
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket for a fetch. Makes a floor if there is none."""
+        """The ticket for a fetch: epoch and generation of the floor, and the time. Makes a floor if
+        there is none."""
         record = self._floors.get(key)
         if record is None:
             orders = self._orders.get(key.training_id)
@@ -126,7 +130,7 @@ class Ledger:
         return Ticket(record.epoch, record.generation, self._clock.now())
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Judge an entry, and remember its version if it is accepted. `keep` has no effect."""
+        """Judge an entry, and note its version if it is accepted. `keep` has no effect."""
         record = self._floors.get(key)
         if record is None:
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -148,12 +152,9 @@ class Ledger:
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Invalidate versions below `updated_at` (None: all versions) in every partition; `soft`
-        leaves them for rescue.
-
-        For a key without a floor nothing is changed now. Its next floor begins with the lowest
-        version that the orders accept.
-        """
+        """Invalidate versions below `updated_at` (None: all versions) in every partition. `soft`:
+        they may still be used for rescue. The order changes the floors that exist. A new floor
+        begins with `Orders.lowest`."""
         now = self._clock.now()
         records = [self._floors[key] for key in self._floors.keys_of(training_id)]
         orders = self._orders.setdefault(training_id, Orders())
@@ -167,13 +168,13 @@ class Ledger:
             record.invalidate(None if updated_at is None else bound, now, soft=soft)
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Rule out all responses that were fetched for a partition until now."""
+        """Rule out all responses of a partition, and those of fetches that are under way."""
         before = self._partition_invalidations.get(partition, -math.inf)
         self._partition_invalidations[partition] = max(self._clock.now(), before)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Purge all keys, or those of a partition. Returns the number of keys. `soft` has no effect
-        here, because L1 has the bodies, and L1 itself drops them or keeps them for rescue."""
+        """Purge a partition (None: all partitions). Returns the number of its floors. `soft` has no
+        effect: it concerns only bodies, and these are in L1."""
         keys = [key for key in self._floors if partition in (None, key.partition)]
         for key in keys:
             self._floors[key].forget()
@@ -185,9 +186,9 @@ class Ledger:
 
 
 class _Floors(LRUCache[Key, "Record"]):
-    """At most `most` floors, with an index of the keys of each training. Without the index, an
-    order for 1,000 trainings would search all floors 1,000 times, and one search of 100,000 floors
-    takes 5 ms."""
+    """At most `most` floors, with an index: the keys of each training. Without the index, an order
+    for 1,000 trainings would search all floors 1,000 times. One search of 100,000 floors takes
+    5 ms."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -212,8 +213,12 @@ class _Floors(LRUCache[Key, "Record"]):
 
 @dataclass(slots=True)
 class Record(Known):
-    """A floor, and the facts that are remembered with it. `ordered_at` (seconds) is the time of the
-    last order that changed this floor, 0.0 if there was none."""
+    """A floor, with the fields of `Known`.
+
+    epoch       a random text that each new floor gets
+    generation  a number that each order without a version raises, and each new era (see `ERA`)
+    ordered_at  the time of the last order for this training (0.0: none since the floor was made)
+    """
 
     epoch: str = field(kw_only=True)
     generation: int = 0
@@ -221,18 +226,18 @@ class Record(Known):
     ordered_at: float = 0.0
 
     def seen(self) -> Floor:
-        """The floor as the port returns it."""
+        """The floor in the form that the port returns."""
         return Floor(self.epoch, self.generation, self.updated_at, self.digest, self.started)
 
     def judge(self, entry: Entry) -> StoreVerdict:
-        """The verdict, as store.lua would give it."""
+        """The verdict on an entry, as in store.lua."""
         if (entry.epoch, entry.generation) != (self.epoch, self.generation):
             return StoreVerdict.INVALIDATED
         return self.verdict(entry)
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Note an answer that was refused. Returns whether the gateway believes the answer now. If
-        so, the answer's version becomes the known version."""
+        """Note an answer that was refused for its version. Returns whether it is believed now:
+        enough such answers agree. If so, its version becomes the known version."""
         if not Known.believes(self, entry, believe_after):
             return False
         self._begin_era()
@@ -241,17 +246,21 @@ class Record(Known):
         return True
 
     def forget(self) -> None:
-        """Rule out all entries, forget the version, and accept the next answer whatever its
-        version."""
+        """Rule out all entries, and forget the known version. The next answer is accepted, whatever
+        its version is."""
         self._begin_era()
         self.updated_at, self.last, self.digest, self.started = None, Last.NONE, "", 0.0
         self.doubt, self.trusts_next, self.raised_from = None, True, None
 
     def learn_of(self, entry: Entry) -> None:
-        """Raise the floor to the version of an entry that an order ruled out. A caller may have got
-        this version, and later requests must not get an older one. The floor stays if the version
-        is far in the future, or if the fetch began with another epoch or era (see `ERA` in
-        core/cache/entry)."""
+        """Raise the floor to the version of an entry that an order ruled out during its fetch. A
+        caller may get the entry, and later requests must not get an older version. Nothing changes
+        in three cases:
+
+        - The entry has no version, or no later one than the floor.
+        - Its version is far in the future: it may be a mistake.
+        - The fetch began with another epoch or in another era.
+        """
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
             return
@@ -259,7 +268,8 @@ class Record(Known):
             self.raise_to(entry.updated_at, entry.confirmed_at)
 
     def invalidate(self, bound: Instant | None, now: float, *, soft: bool) -> None:
-        """Rule out versions below the bound (None: all versions)."""
+        """Apply an order: rule out versions below `bound` (None: all versions). `soft`: they may
+        still be used for rescue."""
         if bound is None:
             self.generation += SOFT if soft else 1
         elif not soft:
@@ -271,16 +281,17 @@ class Record(Known):
         self.generation = next_era(self.generation)
 
     def raise_to(self, bound: Instant, now: float) -> None:
-        """Rule out versions below the bound, and negative answers of fetches that began before
-        `now`. Nothing changes if the version of the last accepted answer is not below the bound.
-        (After a soft order this version is in `raised_from`, because the floor is higher.)"""
+        """Rule out versions below `bound`, and negative answers (404 or 410) of fetches that began
+        before `now`. Nothing changes if the known version is `bound` or later. The known version is
+        `raised_from` or, if that is None, `updated_at`."""
         if before(self.raised_from or self.updated_at, bound):
             self.updated_at = max(bound, self.updated_at or bound)
             self.last, self.digest, self.raised_from = Last.NONE, "", None
             self.started = max(self.started, now)
 
     def _raise_softly(self, bound: Instant, now: float) -> None:
-        """As `raise_to`, but the stored version may still be used for rescue."""
+        """As `raise_to`, but the stored version may still be used for rescue. `raised_from` then
+        has that version."""
         if self.last is not Last.VERSION:
             self.raise_to(bound, now)
             return

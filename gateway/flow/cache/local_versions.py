@@ -1,11 +1,10 @@
-"""The versions that this replica knows by itself, in addition to those in Redis.
+"""The versions that this replica knows by itself, without Redis.
 
-- `Alone` judges an answer while Redis is away, or has lost a floor (the record of a key's
-  versions).
-- `Latest` remembers the latest version that was served, for keys that L1 does not hold.
-- `RefusedVersions` has the answers that the store refused a moment ago because of their version.
+Redis has a floor for each key: the record of the key's versions. Redis may lose a floor.
 
-Each of them remembers a bounded number of keys.
+- `Alone` judges an answer while Redis is away, or after Redis lost the floor.
+- `Latest` remembers versions that this replica has served, but that are not in L1 (its memory).
+- `RefusedVersions` remembers answers that were refused for their version a moment ago.
 """
 
 from __future__ import annotations
@@ -23,20 +22,18 @@ from gateway.ports import Clock, Held, LocalStore, Stored
 
 _MOST_VERSIONS: Final = 10_000
 _MOST_DOUBTS: Final = 10_000
-# The most seconds for which a refused answer may be served again.
+# A refused answer may be served again for this many seconds.
 _LONGEST: Final = 10.0
-# The most bytes of all refused answers together: body, head and _OVERHEAD of each.
+# The most bytes of all refused answers together: body, header fields and _OVERHEAD of each.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _OVERHEAD: Final = 1_000
 
 
 class Alone:
-    """Judges a new entry without Redis: compares it with the entry in L1 or, if there is none, with
-    the latest version that was served.
+    """Judges a new entry without Redis. The rule is in core/cache/version_verdict.
 
-    The rule is in core/cache/version_verdict. A `Doubt` counts answers that were refused for their
-    version. If enough of them agree, they are believed. If a doubt is forgotten, such answers are
-    only believed later.
+    A `Doubt` counts the answers of one key that were refused for their version. If enough of them
+    agree, the last one is believed (accepted). If a doubt is forgotten, its count begins again.
     """
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
@@ -46,12 +43,12 @@ class Alone:
         self.latest = Latest()
 
     def known(self, key: Key) -> Entry | None:
-        """The entry with which a new entry of this key is compared."""
+        """The entry with which a new entry is compared: that of L1, or else that of `latest`."""
         held = self._local.peek(key)
         return self.latest.of(key) if held is None else held.entry
 
     def refuses(self, key: Key, entry: Entry) -> Stored | None:
-        """The refusal of the entry, if this replica knows a later version that Redis does not know.
+        """Refuse the entry if this replica knows a later version that Redis does not know. Returns
         None if the entry is not refused."""
         known = self.known(key)
         if known is None or not overrules(known, entry) or self._believes(key, entry, known):
@@ -59,7 +56,7 @@ class Alone:
         return Stored(StoreVerdict.OLDER, _as_floor(known))
 
     def judge(self, key: Key, entry: Entry) -> Stored:
-        """The verdict without Redis."""
+        """Judge the entry while Redis is away."""
         known = self.known(key)
         verdict = Known.of(known, None).verdict(entry)
         if verdict.is_refusal:
@@ -77,17 +74,21 @@ class Alone:
         may_hold: bool,
         is_left: bool = False,
     ) -> None:
-        """Note an answer that a request gets although it was not stored. After that L1 must not
-        serve an older answer. `floor` is the floor that refused the answer (None: unknown).
-        `may_hold` says whether L1 may hold the answer.
+        """Note an answer that was not stored, but that a request gets. Without this, another
+        request could get an older version from L1.
 
-        If L1 has an entry that is later than the answer, nothing changes. Otherwise:
+        floor     the floor that refused the answer (None: unknown)
+        may_hold  whether the answer may be put into L1
+        is_left   whether it may be used for rescue (served because the upstream failed)
 
-        - If `may_hold`, and the floor is lost or unknown, L1 holds the answer, because perhaps only
-          this replica knows its version.
-        - If `may_hold`, and only soft orders ruled the answer out (`is_left`), L1 holds the answer
-          for rescue.
-        - If neither is so, L1 drops its entry of the key, unless the floor allows that entry.
+        If L1 has a later entry, nothing changes. The other cases:
+
+        - `may_hold` and `is_left`: the answer is put into L1.
+        - `may_hold`, and the floor is unknown or has another epoch: the answer is put into L1.
+          Perhaps only this replica knows its version.
+        - Otherwise: L1 drops its entry of the key, if the floor is unknown or rules this entry out.
+
+        If L1 has no entry at the end, `latest` remembers the answer's version.
         """
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
@@ -101,14 +102,15 @@ class Alone:
             self.latest.note(key, held.entry)
 
     def took(self, key: Key, entry: Entry) -> None:
-        """Note that the store accepted the entry. This may end a doubt about earlier answers."""
+        """Note that the store accepted the entry. A doubt about the key ends, if the
+        entry was not fetched before the first answer that the doubt counts."""
         doubt = self._doubts.get(key)
         if doubt is not None and doubt.is_ended_by(entry):
             del self._doubts[key]
 
     def _believes(self, key: Key, entry: Entry, known: Entry | None) -> bool:
-        """Note a refused answer. Returns whether the answer is believed now. If so, L1 drops the
-        entry that it holds."""
+        """Note a refused answer. Returns whether it is believed now. If so, L1 and `latest` forget
+        their entry of the key."""
         noted = Known.of(known, self._doubts.pop(key, None))
         if noted.believes(entry, self._believe_after):
             self._local.drop(key)
@@ -120,26 +122,27 @@ class Alone:
 
 
 class Latest:
-    """The latest versions of responses that this replica has served but not put into L1, or has
-    dropped from L1. An eviction for space is not noted here. These versions are remembered, because
-    Redis may lose the floor of the key, and accept an older version. Callers must not get it.
+    """The latest noted version of each key. Two kinds of responses are noted: those that are served
+    but not put into L1, and those that L1 drops because of an invalidation.
 
-    The entries have no bodies. If there are too many, the entry that was noted the longest time ago
-    is forgotten. After that, callers may get an older version.
+    Redis may lose the floor of a key, and then accept an older version. The noted version shows
+    that the other one is older, and not to be served.
+
+    At most `most` versions are remembered. The one that was noted the longest time ago is forgotten
+    first. From then on, callers may get an older version.
     """
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
         self._most = most
-        # A dict, because its `get` is faster than that of a cachetools cache, and each look-up of a
-        # key that L1 does not hold uses it.
+        # Many look-ups call `get`. The `get` of a cachetools cache would be slower.
         self._entries: dict[Key, Entry] = {}
 
     def of(self, key: Key) -> Entry | None:
-        """The latest version that was served. None if it is not remembered."""
+        """The noted entry of this key, without its body, or None."""
         return self._entries.get(key)
 
     def note(self, key: Key, entry: Entry) -> None:
-        """Remember the version of an entry that was served."""
+        """Note the version of the entry. If a later version is noted already, that one stays."""
         before = self._entries.pop(key, None)
         if before is None or supersedes(entry, before):
             before = entry.but(body=b"", headers=())
@@ -148,7 +151,7 @@ class Latest:
             del self._entries[next(iter(self._entries))]
 
     def forget(self, key: Key) -> None:
-        """Forget the version, so that any version may follow."""
+        """Forget the version of this key."""
         self._entries.pop(key, None)
 
     def forget_all(self, partition: str | None) -> None:
@@ -159,8 +162,11 @@ class Latest:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """An answer, and the floor that refused it. Until `until` (monotonic) the answer may be served
-    again."""
+    """A refused answer.
+
+    floor  the floor that refused the answer (None: unknown)
+    until  the monotonic time until which the answer may be served again
+    """
 
     held: Held
     floor: Floor | None
@@ -172,10 +178,12 @@ class _Refused:
 
 
 class RefusedVersions:
-    """For each key, the last answer that the store refused for its version. To save a call, it may
-    be served again for a short time. It is neither stored nor used for rescue (serving a stale
-    response because the upstream failed). If an answer is forgotten, the next request for its key
-    may need a call."""
+    """For each key, the last answer that the store refused for its version.
+
+    After a refusal, the gateway makes no call for the key for some time. During this time, requests
+    may get the refused answer again, for _LONGEST seconds at most. If the answer is forgotten, the
+    next request may need a call.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -183,7 +191,7 @@ class RefusedVersions:
         self._size = 0
 
     def note(self, key: Key, held: Held, floor: Floor | None) -> None:
-        """Remember an answer of the upstream, and the floor that refused it."""
+        """Remember an answer, and the floor that refused it (None: unknown)."""
         self.forget(key)
         now = self._clock.monotonic()
         refused = _Refused(held, floor, now + _LONGEST)
@@ -196,13 +204,14 @@ class RefusedVersions:
             self.forget(oldest)
 
     def judge(self, key: Key, floor: Floor | None) -> None:
-        """Forget the refused answer if `floor` (None: unknown) is not the floor that refused it."""
+        """Forget the refused answer if the floor is unknown or has changed since the refusal.
+        `floor` is the present floor (None: unknown)."""
         refused = self._refused.get(key)
         if refused is not None and not _is_same(refused.floor, floor):
             self.forget(key)
 
     def of(self, key: Key) -> Held | None:
-        """The refused answer that may be served again, or None."""
+        """The refused answer. None if there is none, or if its time is over."""
         refused = self._refused.get(key)
         if refused is None or refused.until <= self._clock.monotonic():
             return None
@@ -221,32 +230,40 @@ class RefusedVersions:
 
 
 def overrules(local: Entry, other: Entry) -> bool:
-    """Whether `local` is the later entry, although it has another epoch (a random text, which is
-    different in each new floor). This happens if `local` was fetched without Redis, or before Redis
-    lost the floor."""
+    """Whether `local` is later than `other`, and has another epoch (a random text that each new
+    floor gets). The epochs differ if `local` was fetched without Redis, or before Redis lost the
+    floor."""
     return local.epoch != other.epoch and is_passed(other, local)
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
-    """Whether `local` is another entry than `other`, and a later one. If so, and if `other` came
-    from Redis, Redis does not know `local`. This happens, for example, if a replica of Redis became
-    the master without the last writes."""
+    """Whether `local` is later than `other`, and not the same answer. If `other` came from Redis,
+    the result True means that Redis does not know `local`. An example: the master of Redis failed,
+    and its replica did not have the last writes."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not supersedes(other, local)
 
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
-    """Whether `other` is certainly older than `local`, although `other` has the higher generation.
-    An example: the fetch of `local` began, then an order raised the generation, and a later fetch
-    brought `other`, because the upstream sent an older version."""
+    """Whether `local` is later than `other`, although `other` has the higher generation.
+
+    An order to invalidate raises the generation. Usually a fetch after the order brings the later
+    entry. But the upstream may then send an older version.
+
+    There is no proof, and the result is False, in these cases:
+
+    - `local` has no version, or the same version as `other`.
+    - The version of `local` is far in the future: it may be a mistake.
+    - The eras differ: a new era begins when the gateway gives up the known version.
+    """
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
     return era(other.generation) == era(local.generation) and not supersedes(other, local)
 
 
 def _as_floor(entry: Entry) -> Floor:
-    """The floor of a key if only this entry is known."""
+    """The floor that a store would have if it knew only this entry."""
     return Floor(entry.epoch, entry.generation, entry.updated_at, entry.digest, entry.confirmed_at)
 
 
