@@ -1,21 +1,21 @@
-"""Reads the bytes of a key's records, and makes the bytes of two parts of a floor's record: page
-and answer.
+"""Reads the records of a key, and makes two parts of the floor's record: page and answer.
 
-This module does no I/O. It makes the state of the key, or the result of a look-up, from the bytes.
-The record of a version floor has three parts:
+No I/O. The records are those of the entry (the body) and of:
 
-floor     always there; of fixed length
-page      times from the last page of the list that confirmed the body; missing if the answer
-          below confirmed the body later; of fixed length
-answer    status, header fields and times of the last single answer that confirmed the body
+floor   the latest known version
+event   the last orders about the training. Look-ups apply them to the floor
+share   the partition (see partition_invalidation.py)
 
-The Lua scripts copy the answer without reading it. When a script removes the digest of the body
-from the floor, it removes page and answer too. If a soft order or the list raised the floor above
-the version of the stored body, the version of the body takes the place of both parts (see `_RAISED`
-in records.py).
+The record of a floor begins with its version and the digest of the body (a short text made from
+it), in FLOOR_LENGTH bytes. Two parts may follow:
 
-An *event* is the record of the last orders about the training. The *share* is a record of the
-partition (see partition_invalidation.py).
+page    the times of the last page of the list that confirmed the body. Missing if no page has
+        confirmed the body since the answer below
+answer  status, header fields and times of the last single answer that brought or confirmed the body
+
+A floor without a digest has neither part. If a soft order (which allows rescue) or the list brought
+a later version, the version of the body takes the place of both parts (see `_RAISED` in
+records.py). The Lua scripts copy the answer without reading it.
 """
 
 from __future__ import annotations
@@ -45,17 +45,16 @@ from gateway.core.instant import are_seconds
 from gateway.core.sweep.list_item import Listed
 from gateway.ports import Found, Standing
 
-# Goes up when the form of the answer changes. Bytes with another schema count as unknown.
+# Goes up when the format of the answer changes. An answer with another schema is not read.
 SCHEMA = 1
 
-# The fields of the part `answer` have at most this many bytes. There is a limit, because a floor
-# lives long and is read often. A larger answer is left out of the record. Then a replica cannot
-# renew an older entry in its L1 from the record, and has to read the body from Redis.
+# The most bytes for the fields of the answer, because a floor is kept long and read often. Without
+# the answer, a replica cannot renew an older entry in its L1 from the record.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
-# The page has, in this order: a schema of its own, the generation (sweep.lua adds both), the
-# checksum, and the fields.
+# The bytes of the page: its own schema, the generation of the floor (15 digits), the checksum, the
+# date, and three times in microseconds.
 _RENEWED = b"\x02"
 _TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
 _TIMES_LENGTH = 29 + 3 * 16
@@ -64,7 +63,7 @@ _RENEWED_LENGTH = _TIMES_AT + SUM + _TIMES_LENGTH
 
 
 class _Last(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The fields of the answer. They are stored in this order, without their names."""
+    """The fields of the answer. Only their values are stored, in this sequence."""
 
     status: int
     headers: Headers
@@ -80,8 +79,8 @@ _decoder = msgspec.msgpack.Decoder(_Last)
 
 
 def encode_last(entry: Entry) -> bytes:
-    """The status, header fields and times of the entry as bytes: schema (1 byte), checksum (16),
-    fields. Empty if the fields are too large."""
+    """The part `answer` for this entry: schema (1 byte), checksum (16), fields. Empty if the fields
+    are larger than `_LARGEST`."""
     last = Confirmation.of(entry)
     rest = _encoder.encode(
         _Last(
@@ -100,22 +99,22 @@ def encode_last(entry: Entry) -> bytes:
 
 
 def encode_renewed(item: Listed) -> bytes:
-    """The times that a page of the list renews, as bytes: checksum (16 bytes), fields. sweep.lua
-    puts schema and generation before them."""
+    """The part `page` for this item of the list: checksum (16 bytes), fields. sweep.lua adds schema
+    and generation in front."""
     times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
     fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
     return checksum(fields) + fields
 
 
 def read_standing(record: bytes) -> Standing | None:
-    """The state of a key, from the record of its floor. An event that was not applied to this
-    record yet has no effect on the result. None if the bytes are no floor."""
+    """The state of a key, from the record of its floor alone. The event is not read, so the newest
+    orders may be missing in the result. None if the bytes are no floor."""
     return _standing(read_floor(record), record)
 
 
 def standing_after(record: bytes | None, event: bytes | None, share: str | None) -> Standing | None:
-    """The state of a key, after `event` is applied to the record of its floor. None (unknown) if
-    the record, the event or the share is lost."""
+    """The state of a key, after `event` is applied to its floor. None if the record of the floor,
+    the event or the share is lost."""
     floor = floor_after(record, event)
     if floor is None or record is None or share is None:
         return None
@@ -128,13 +127,14 @@ def read_found(
     share: str | None,
     refused: Callable[[str], None],
 ) -> Found:
-    """The result of a look-up: the floor, and the entry if it may be served or used for rescue.
+    """The result of a look-up: the floor, and the entry if it is not lost (see `_is_lost`). If the
+    floor, the event or the share is lost, the result has neither.
 
     `records` has the bytes of the floor, the event and the body. If the bytes of the body are no
-    entry, `refused` is called with the reason."""
+    entry of this key, `refused` is called with the reason."""
     record, event, body = records
     known = None if share is None else floor_after(record, event)
-    # The lost record, event or share may have ruled out the body.
+    # The lost floor, event or share may have ruled out the body.
     if record is None or known is None or share is None:
         return Found(None, None, read_struck(event))
     known = of_share(known, share)
@@ -149,15 +149,15 @@ def read_found(
 
 
 def _is_lost(entry: Entry, known: Floor) -> bool:
-    """Whether the entry must not be used at all, not even for rescue. One of these reasons is
-    enough:
+    """Whether the entry must not be used at all, not even for rescue (served stale because the API
+    fails). Each of these cases is enough:
 
-    - The entry has another epoch, so the records say nothing about it.
-    - A hard order without a version came after the entry's fetch began.
-    - The floor has a later version and no digest, for example because a hard order named this
-      version, or a refused answer proved that it exists.
-    - The entry has no version, the floor has a version and no digest, and the entry is below the
-      floor (see `Entry.is_below`).
+    - The epochs differ: a lost record was made anew, or the partition was invalidated.
+    - A hard order (which forbids rescue) without a version came after the entry's fetch began.
+    - The floor has no digest, and a later version than the entry. Either a hard order removed the
+      digest, or a refused answer proved that the later version exists.
+    - The floor has a version and no digest, and rules out an entry without a version (see
+      `Entry.is_below`).
     """
     if entry.epoch != known.epoch:
         return True
@@ -172,7 +172,8 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
 
 
 def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
-    """The entry, renewed by its last confirmation (an answer, or a page of the list)."""
+    """The entry with the times and header fields of its last confirmation. The entry stays
+    unchanged if no later confirmation is known, or the floor does not confirm it."""
     if entry.confirmed_at >= known.started or entry.is_below(known):
         return entry
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry
@@ -181,12 +182,20 @@ def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
 def _standing(floor: Floor | None, record: bytes) -> Standing | None:
     if floor is None:
         return None
+    # If the event has just removed the digest, the record still has the former page and answer.
     return Standing(floor, partial(_last, record[FLOOR_LENGTH:] if floor.digest else b""))
 
 
 def _last(data: bytes) -> Confirmation | None:
-    """The last confirmation of the body, by an answer or by a page of the list. None if it cannot
-    be read."""
+    """The last confirmation of the body, from the page and the answer in `data`. None if neither
+    can be read.
+
+    - If only one of the two can be read: that one.
+    - If the generations differ: the page. The generation rose after the answer, so the header
+      fields of the answer may be outdated.
+    - If the generations are equal: the later of the two. A page gets the header fields of the
+      answer, because a page has none.
+    """
     if data[:1] != _RENEWED:
         return _single(data)
     single, listed = _single(data[_RENEWED_LENGTH:]), _listed(data[:_RENEWED_LENGTH])
@@ -233,8 +242,7 @@ def _single(data: bytes) -> Confirmation | None:
 
 
 def _can_be_served(last: _Last) -> bool:
-    """Whether these values can be served. They are checked because another program may have written
-    them."""
+    """Whether a caller may get these values. Another program may have written wrong ones."""
     return (
         last.status in (200, 404, 410)
         and are_seconds(last.confirmed_at, last.initial_age, last.freshness_lifetime)
