@@ -1,14 +1,14 @@
-"""Bus on Redis: one channel for notices to all replicas, and one channel for each single replica.
+"""Bus on Redis: one channel for the notices to all replicas, and one channel for each replica.
 
-A notice tells all other replicas, for example, which entries are outdated. The channel of a single
-replica carries the answers to its notices, and the endings of fetches (see `lease`).
+A notice is a message to all other replicas, for example that entries are outdated. The channel of a
+replica carries the answers to its notices, and the endings of fetches (see lease.py).
 
 Redis keeps no messages for a replica that is not connected. A *gap* is a time in which a replica
-may have missed notices. The replica reports a gap:
+may have missed notices. The replica reports a gap in these cases:
 
-- when it is connected again
-- when the numbers of two notices, or the reply to a heartbeat, show that a notice is missing
-- when it counts as alive again (see `membership`)
+- It is connected again.
+- The number of a notice, or the reply to a heartbeat, shows that a notice is missing.
+- It is alive again: orders wait for it again (see membership.py).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
 
 
 class Request:
-    """Collects the answers of other replicas to one notice. Each answer repeats the `number`."""
+    """One notice that waits for answers of other replicas. Each answer repeats the `number`."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -58,7 +58,7 @@ class Request:
 
     async def answered_by(self, replicas: frozenset[str], patience: float) -> frozenset[str]:
         """Wait until all of these replicas have answered, for `patience` seconds at most. Returns
-        all replicas that have answered."""
+        all replicas that have answered, even if they are not in `replicas`."""
         with suppress(TimeoutError):
             async with Deadline(patience):
                 while not replicas <= self._answered:
@@ -95,11 +95,11 @@ class Requests:
 class Missing:
     """The replicas that did not confirm an order.
 
-    members    their names. If one of the names is not known, the set is empty, and stands for all
-               replicas
-    until      the monotonic time until which they may serve entries older than the order
-    sent       the number of the notice with which the order was last sent, and the life of the
-               membership at that time
+    members    their names; empty if one of the names is not known. Empty means all replicas
+    until      the monotonic time until which at least one of them may serve entries older than the
+               order
+    sent       the last notice with this order: its number, and the life in which Redis counted it
+               (a new life of the membership begins when Redis loses the members)
     """
 
     members: frozenset[str]
@@ -110,10 +110,12 @@ class Missing:
 class Unconfirmed:
     """The orders of this replica that another replica did not confirm.
 
-    These orders are sent again if Redis loses its count of the notices. Without this, a replica
-    could miss an order for ever. For example, the replica is cut off, and misses the order. Then
-    Redis loses the count, and begins again at 0. The replica comes back, reads 0, and believes that
-    it has missed nothing.
+    Redis counts the notices. If Redis loses its count, these orders are sent again. Without this, a
+    replica could miss an order for ever:
+
+    - The replica is cut off, and misses the order.
+    - Redis loses the count, and begins again at 0.
+    - The replica comes back, reads 0, and believes that it has missed nothing.
     """
 
     def __init__(self) -> None:
@@ -121,8 +123,8 @@ class Unconfirmed:
         self._ids = 0
 
     def keep(self, order: Notice, missing: Missing) -> None:
-        """Remember the order until `missing.until`. If too many orders are remembered, forget the
-        oldest ones."""
+        """Remember the order until `missing.until`. If there are too many orders, forget those that
+        were remembered first."""
         self._forget(order)
         self._orders[order] = missing
         self._ids += len(order.training_ids) + 1
@@ -130,9 +132,12 @@ class Unconfirmed:
             self._forget(next(iter(self._orders)))
 
     def lost(self, life: int, number: int, now: float) -> list[tuple[Notice, Missing]]:
-        """The orders that Redis has lost, and whose time `Missing.until` has not come yet. `number`
-        is the number of the last notice that Redis knows now. `life` is the number of the present
-        life of the membership. This number changes if Redis loses the members."""
+        """The orders that Redis has lost. Before that, forget the orders whose `Missing.until` has
+        passed.
+
+        life    the number of the present life of the membership
+        number  the number of the last notice that Redis knows now
+        """
         for order in [each for each, missing in self._orders.items() if missing.until <= now]:
             self._forget(order)
         return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
@@ -150,13 +155,13 @@ class Unconfirmed:
 Apply = Callable[[Notice], None]
 Gap = Callable[[float], None]
 
-# Seconds between two attempts to reach Redis: the first pause, and the longest.
+# Seconds until the next attempt to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# If Redis loses the members, an order waits until all members are known again. Redis may lose them
-# again during the wait, but an order waits at most this many times.
+# After Redis has lost the members, an order waits until they are known again. One order waits at
+# most this many times, because Redis may lose the members again and again.
 _TRIES: Final = 2
-# The limit of what `Unconfirmed` remembers: the number of orders plus the number of their ids.
+# `Unconfirmed` remembers at most this many orders and training ids together.
 _MOST_UNCONFIRMED: Final = 100_000
 # The most orders that are sent again between two heartbeats.
 _MOST_AT_ONCE: Final = 50
@@ -165,12 +170,11 @@ _MOST_AT_ONCE: Final = 50
 class RedisBus:
     """Sends and receives the notices of one replica. Answers arrive only while `listen` runs.
 
-    replica          the name of this process. Two processes with the same name do not hear each
-                     other
+    replica          the name of this process. Two processes with the same name ignore each other's
+                     notices
     heartbeat        seconds between two heartbeats; also the `patience` of the Subscription
     alone, settle    see Membership
-    endings          receives the endings of other replicas' fetches. The lease waits for these
-                     endings
+    endings          receives the endings of other replicas' fetches, for which the lease waits
     """
 
     def __init__(
@@ -204,8 +208,8 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # The last moment at which this replica knew that it had heard all notices (monotonic,
-        # -inf: never), and the values of `life` and `vouched_until` at that moment.
+        # Set by `_has_heard_all`: its time (monotonic, -inf: never called), and the values that
+        # `life` and `vouched_until` had then.
         self._whole_at, self._life, self._limit = -math.inf, 0, -math.inf
 
     @property
@@ -220,12 +224,12 @@ class RedisBus:
 
     @property
     def counted_until(self) -> float:
-        """Until this monotonic time, this replica counts as alive, and orders wait for it."""
+        """The monotonic time until which this replica is alive: orders wait for it."""
         return self._membership.counted_until
 
     @property
     def vouched_until(self) -> float:
-        """Until this monotonic time, this replica is a member, and may answer without Redis."""
+        """The monotonic time until which this replica is a member: it may answer without Redis."""
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
@@ -234,7 +238,8 @@ class RedisBus:
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
         """Send the notice to the other replicas. Wait until each replica that is alive has
-        answered, for `patience` seconds at most. Raises RedisUnavailable."""
+        answered, for `patience` seconds at most. If Redis has just lost the members, wait for the
+        members first (see `_settled`). Raises RedisUnavailable."""
         # The request is opened first, because an answer may arrive earlier than Redis' reply.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
@@ -260,8 +265,8 @@ class RedisBus:
             self._has_heard_all(sent)
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
-        """Hand each notice of another replica to `apply`, and call `gap` whenever notices may have
-        been missed. Runs until cancelled. An invalid message does not end it."""
+        """Call `apply` with each notice of another replica. Call `gap` for each gap, with the time
+        that `_missed` explains. Runs until cancelled, even after an invalid message."""
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._send_heartbeats(gap))
@@ -272,9 +277,9 @@ class RedisBus:
                 await self._membership.leave()
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
-        """The other replicas. If Redis has just lost the members, wait until the replicas have
-        added the members that they remember, and then send the notice again. If some members may
-        still be missing in the end, the result has one more replica, without a name."""
+        """The other replicas. If Redis has just lost the members, wait until each replica has added
+        the members that it remembers. Then send the notice again, and read the replicas again. If
+        some may still be missing after `_TRIES` waits, add one replica without a name."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -289,15 +294,15 @@ class RedisBus:
         return await self._membership.tell(self._channel, message)
 
     async def _send_heartbeats(self, gap: Gap) -> None:
-        """Send heartbeats until cancelled, also while the subscription is lost, because orders wait
-        only for replicas that send heartbeats."""
+        """Send heartbeats until cancelled, even while the subscription is lost. Without heartbeats,
+        orders would not wait for this replica."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
                 heard_before, sent = self._holes.heard, self._clock.monotonic()
                 number, was_off = await self._membership.beat()
-                # Without a subscription, `_holes` keeps the last number that was heard. The next
-                # subscription compares this number with Redis' count.
+                # Without a subscription, `_holes` must not change: the next subscription compares
+                # the last number that was heard with Redis' count (see `_follow`).
                 missed = self._is_connected and self._holes.catch_up(number, heard_before)
                 if was_off or missed:
                     self._missed(gap, number, heard_before)
@@ -308,8 +313,8 @@ class RedisBus:
             await self._clock.sleep(pause)
 
     async def _send_again(self, number: int) -> bool:
-        """If Redis has lost unconfirmed orders, send them again, to the members that did not
-        confirm them. Returns False if some orders are left for the next call. Raises
+        """Send again the unconfirmed orders that Redis has lost, for the replicas in
+        `Missing.members`. At most `_MOST_AT_ONCE` are sent. Returns False if more are left. Raises
         RedisUnavailable."""
         now = self._clock.monotonic()
         lost = self._unconfirmed.lost(self._membership.life, number, now)
@@ -334,12 +339,13 @@ class RedisBus:
             pause = min(2 * pause, _LONG_PAUSE)
 
     async def _follow(self, apply: Apply, gap: Gap) -> None:
-        """Receive notices until the subscription is lost."""
+        """Receive messages until the subscription is lost (SubscriptionLost). Also raises
+        RedisUnavailable."""
         channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
-            # The sequence matters: subscribe, ask for the last number, report the gap. Notices up
-            # to this number belong to the gap. Each later notice arrives, or a later number shows
-            # that it is missing.
+            # The sequence matters: subscribe, ask for the last number, report the gap. The gap has
+            # the notices up to this number. A notice with a higher number arrives, or the next
+            # number shows that it is missing.
             heard_before, sent = self._holes.heard, self._clock.monotonic()
             number, _ = await self._membership.beat()
             self._holes.start(number)
@@ -349,8 +355,7 @@ class RedisBus:
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
-                # Many messages may be in the buffer. This line lets other tasks run between two of
-                # them.
+                # Without this, other tasks would wait while many messages are in the buffer.
                 await asyncio.sleep(0)
 
     async def _receive(self, channel: str, data: bytes, apply: Apply, gap: Gap) -> None:
@@ -365,7 +370,8 @@ class RedisBus:
             self._observer.bus_failed(refused.why)
 
     async def _receive_notice(self, data: bytes, apply: Apply, gap: Gap) -> None:
-        """Apply a notice. A notice that cannot be read or applied counts as missed."""
+        """Apply a notice, and answer it if its sender waits. A notice that cannot be read or
+        applied counts as missed."""
         told = decode_notice(data)
         if self._holes.is_after_hole(told.number):
             self._missed(gap, told.number, self._holes.heard)
@@ -383,30 +389,33 @@ class RedisBus:
             await client.publish(ear(self._prefix, sender), message)
 
         with suppress(RedisUnavailable):
-            # In a cluster, the other replicas subscribe at the node of `home`.
+            # In a cluster, the sender has subscribed at the node of `home`.
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _has_heard_all(self, at: float) -> None:
-        """Note that this replica had heard all notices that were sent before the time `at`."""
+        """Note that this replica has heard all notices that were sent before the time `at`, or has
+        reported a gap for them. At its start it has no entries, and needs no earlier notice."""
         membership = self._membership
         self._whole_at, self._life, self._limit = at, membership.life, membership.vouched_until
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """Report a gap, with the time until which this replica may serve the entries that it had in
-        the gap.
+        """Report a gap, with the monotonic time until which this replica may serve entries older
+        than a missed order. `number` is the number of the last notice, and `heard` is the last
+        number that this replica heard. The time is:
 
-        The time is infinite if no notice was missed. Otherwise the time is `_limit`, the value that
-        `vouched_until` had when this replica last knew that it had heard all notices. The result of
-        a missed order names this limit too, or a later time.
+        - -inf before the first `_has_heard_all`
+        - infinite if `life` is the same and the numbers are equal: no notice was missed
+        - infinite if `life` is new (Redis lost the members), `number` is 0 (Redis lost the count
+          too), and `_limit` has not come
+        - `_limit` in all other cases: the `vouched_until` of the last `_has_heard_all`. The result
+          of a missed order names this time, or a later one
 
-        `number` is the number of the last notice, and `heard` is the last number that this replica
-        heard. If both are equal, no notice was missed. But if Redis lost the members, the numbers
-        begin again at 0, and 0 says nothing about notices before the loss. If 0 is read before the
-        limit, this method still reports that no notice was missed, although this replica may have
-        missed an order. Until the limit, the missed order does no harm, because the result of the
-        order names the limit. After the limit, it does no harm either, because its sender sends a
-        lost order again (see `Unconfirmed`). This replica receives the order, because it is sent
-        after 0 was read. (If the order had been sent again before that, `number` would not be 0.)
+        In the third case, an order may have been missed before the loss. It does no harm:
+
+        - Until `_limit`, this replica may serve older entries, because the result of the order
+          names `_limit` or a later time.
+        - After `_limit`, this replica has the order. Its sender sends a lost order again (see
+          `Unconfirmed`). It has not done so yet, because `number` is 0, so the order will arrive.
         """
         is_known, until = self._whole_at > -math.inf, self._limit
         if self._membership.life == self._life:

@@ -1,9 +1,9 @@
 """Reads the records of a key, and makes two parts of the floor's record: page and answer.
 
-No I/O. The records are those of the entry (the body) and of:
+No I/O. A key has the record of its entry (the body) and of:
 
 floor   the latest known version
-event   the last orders about the training. Look-ups apply them to the floor
+event   the last orders about the training
 share   the partition (see partition_invalidation.py)
 
 The record of a floor begins with its version and the digest of the body (a short text made from
@@ -99,8 +99,8 @@ def encode_last(entry: Entry) -> bytes:
 
 
 def encode_renewed(item: Listed) -> bytes:
-    """The part `page` for this item of the list: checksum (16 bytes), fields. sweep.lua adds schema
-    and generation in front."""
+    """The part `page` for this item of the list: checksum (16 bytes), fields. sweep.lua adds the
+    rest in front."""
     times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
     fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
     return checksum(fields) + fields
@@ -149,7 +149,7 @@ def read_found(
 
 
 def _is_lost(entry: Entry, known: Floor) -> bool:
-    """Whether the entry must not be used at all, not even for rescue (served stale because the API
+    """Whether the entry must not be used at all, not even for rescue (served stale when the API
     fails). Each of these cases is enough:
 
     - The epochs differ: a lost record was made anew, or the partition was invalidated.
