@@ -1,21 +1,23 @@
 """Reads the records of a key, and makes two parts of the floor's record: page and answer.
 
-No I/O. A key has the record of its entry (the body) and of:
+No I/O. The records:
 
+body    the stored entry
 floor   the latest known version
 event   the last orders about the training
-share   the partition (see partition_invalidation.py)
+share   a text of the partition (see partition_invalidation.py)
 
 The record of a floor begins with its version and the digest of the body (a short text made from
 it), in FLOOR_LENGTH bytes. Two parts may follow:
 
-page    the times of the last page of the list that confirmed the body. Missing if no page has
-        confirmed the body since the answer below
-answer  status, header fields and times of the last single answer that brought or confirmed the body
+page    the times of the last page of the list of trainings that confirmed the body. Missing if no
+        page has confirmed the body since the answer below
+answer  status, header fields and times of the last answer for one training that brought or
+        confirmed the body
 
 A floor without a digest has neither part. If a soft order (which allows rescue) or the list brought
-a later version, the version of the body takes the place of both parts (see `_RAISED` in
-records.py). The Lua scripts copy the answer without reading it.
+a later version, the version of the body replaces both parts (see `_RAISED` in records.py). The Lua
+scripts copy the answer without reading it.
 """
 
 from __future__ import annotations
@@ -108,7 +110,7 @@ def encode_renewed(item: Listed) -> bytes:
 
 def read_standing(record: bytes) -> Standing | None:
     """The state of a key, from the record of its floor alone. The event is not read, so the newest
-    orders may be missing in the result. None if the bytes are no floor."""
+    orders may be missing. None if the bytes are no floor."""
     return _standing(read_floor(record), record)
 
 
@@ -191,8 +193,8 @@ def _last(data: bytes) -> Confirmation | None:
     can be read.
 
     - If only one of the two can be read: that one.
-    - If the generations differ: the page. The generation rose after the answer, so the header
-      fields of the answer may be outdated.
+    - If the generations differ: the page. The generation rose after the answer, so its header
+      fields may be outdated.
     - If the generations are equal: the later of the two. A page gets the header fields of the
       answer, because a page has none.
     """
