@@ -1,12 +1,18 @@
 """Which calls to the upstream may be made, and when.
 
-Paying       how a call is paid for, and which callers wait until they may make a call
+Paying       pays for calls, and lets callers wait for their turn
 Credentials  callers' own credentials: accepted by the upstream, refused lately, or unknown
 Guesses      callers that ask for trainings that do not exist
 
 A caller waits if its turn comes soon enough before its deadline. Otherwise it is told when to come
 back. Callers that guess tokens or ids must leave most calls to others. Each table of callers has a
 bounded size. If a caller is forgotten, this costs a few calls at most.
+
+Words of this module:
+
+scope  the name of a budget (a tenant or a partition)
+turn   the time when a paid call may be sent
+gate   closed after a 429: then no call may be made, except one that tests the upstream
 """
 
 from __future__ import annotations
@@ -27,23 +33,21 @@ from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, Ga
 from gateway.core.vocabulary import AccessRefusal, Purpose
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
-# A caller may wait for its turn during this part of the time until its deadline. The rest is for
-# the call itself.
+# A caller may wait for its turn during this fraction of the time until its deadline.
 _PATIENCE: Final = 0.5
-# Seconds between two attempts while a call may be free at any moment (`GateClosed.is_probed`,
-# `BudgetExhausted.is_passing`).
+# Seconds until the budget is asked again if a call may become free at any moment
+# (`GateClosed.is_probed`, `BudgetExhausted.is_passing`).
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# The largest number of callers that wait, because each has a task and a connection. With usual
-# limits, far fewer callers than this can get a turn before their deadline.
+# The most callers in the queue, and the most callers that pause. Each has a task and a
+# connection. With usual limits, far fewer callers can get a turn before their deadline.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
 _MOST_CREDENTIALS: Final = 10_000
-# How many misses of a caller (requests that need a call to the upstream) are remembered, and for
-# how many windows of its budget.
+# How many misses of a caller are remembered. A miss: nothing usable is stored for the request.
 _REMEMBERED: Final = 20
-_WINDOWS: Final = 10
+_WINDOWS: Final = 10  # each miss is remembered for this many windows of the budget
 # A caller counts as guessing if at least this number of its remembered misses ended in a 404 or
 # 410, and if these are at least half of its remembered misses.
 _IN_VAIN: Final = 3
@@ -58,7 +62,7 @@ Paid = TypeVar("Paid")
 
 class Paying:
     """Pays for calls from the budget, and lets callers wait for their turn. `replicas` returns how
-    many replicas share the turns."""
+    many replicas pay from the same budget."""
 
     def __init__(
         self, budget: Budget, clock: Clock, observer: Observer, replicas: Callable[[], int]
@@ -68,12 +72,13 @@ class Paying:
         self._observer = observer
         self._replicas = replicas
         self._queue: WaitQueue[Charge] = WaitQueue(clock)
-        self._held = 0
+        self._held = 0  # callers that pause before they ask the budget again
+        # By scope: when the last refused caller may come back (monotonic).
         self._promised: FIFOCache[str, float] = FIFOCache(_MOST_SCOPES)
 
     async def pay(self, scope: str, call: Call) -> Charge:
-        """Pay for one call, and return as soon as it may be sent. Raises BudgetExhausted or
-        GateClosed, and counts each of these refusals."""
+        """Pay for one call, and return when the call may be sent. Raises BudgetExhausted or
+        GateClosed, and counts the refusal."""
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
         paid = await self._within(patience, scope, call)
@@ -83,9 +88,9 @@ class Paying:
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """Let the charge of a call count from now, because the call has waited for a connection and
-        is sent only now. If the charge is no longer valid, pay again. The second payment does not
-        wait for a turn, because the call occupies a connection that others may need. Raises as
+        """Renew the charge of a call that had to wait for a connection. The charge then counts from
+        now. If `paid` is no longer valid, pay for the call a second time. The second payment waits
+        for no turn, because the call occupies a connection that others may need. Raises as
         `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
@@ -94,8 +99,7 @@ class Paying:
         return entered or await self._within(0.0, scope, call)
 
     def gate_closed(self, scope: str) -> None:
-        """After a 429, end the wait of all callers of this scope. Each of them asks the budget
-        again."""
+        """After a 429, end the wait of all callers of this scope. They ask the budget again."""
         self._queue.wake(scope)
 
     async def _within(self, patience: float, scope: str, call: Call) -> Charge:
@@ -106,8 +110,11 @@ class Paying:
             raise
 
     async def _in_turn(self, scope: str, call: Call, until: float) -> Charge:
-        """Pay for the call, and wait for its turn, until `until` at the latest. If the gate is
-        closed, or a call may be free at any moment, ask the budget again after a pause."""
+        """Pay for the call, and wait for its turn, until `until` (monotonic) at the latest.
+
+        - If the gate is closed, or a call may become free at any moment: ask again after a pause.
+        - If the budget is spent, the pause would end too late, or too many pause: raise the error.
+        """
         while True:
             try:
                 paid = await self._turn(scope, call, until)
@@ -122,7 +129,7 @@ class Paying:
             else:
                 if paid is not None:
                     return paid
-                continue  # the budget has forgotten the charge: ask for another charge
+                continue  # the charge is no longer valid: ask for another charge
             await self._hold(pause * (1.0 + self._clock.jitter() / 10.0))
 
     async def _hold(self, seconds: float) -> None:
@@ -133,14 +140,15 @@ class Paying:
             self._held -= 1
 
     async def _turn(self, scope: str, call: Call, until: float) -> Charge | None:
+        """Pay for the call, and wait for its turn. None if the charge is then no longer valid."""
         now, who, rank = self._clock.monotonic(), call.who, _rank(call)
         patience = 0.0 if self._queue.is_full else max(0.0, until - now)
         try:
             paid = await self._budget.take(
                 scope, call.purpose, guessed=call.guessed, patience=patience
             )
-            # The wait counts from now, because the budget has just answered. If it counted from the
-            # question, the call could be sent too early, and a window could get one call too many.
+            # The wait counts from the answer of the budget. If it counted from the question, the
+            # call could be sent too early, and a window could have one call too many.
             at = self._clock.monotonic() + paid.wait
         except BudgetExhausted:
             freed = self._queue.oust(scope, rank, who) if patience > 0.0 else None
@@ -156,7 +164,7 @@ class Paying:
         try:
             kept = await self._queue.wait(place)
         except asyncio.CancelledError:
-            if not place.is_ousted:
+            if not place.is_ousted:  # otherwise another caller has the charge
                 await self._budget.give_back(scope, place.paid)
             raise
         if not kept:
@@ -164,9 +172,9 @@ class Paying:
             raise BudgetExhausted.of(view.limit, view.window, retry_after=_LOOK)
 
     def _told(self, scope: str, withheld: CallWithheld, call: Call) -> CallWithheld:
-        """The error for this caller. If the budget is spent, each caller is told a later time than
-        the caller before, up to about two windows ahead. Otherwise all would come back for the same
-        free call."""
+        """The error for this caller. If the budget is spent, each caller is told to come back later
+        than the caller before, up to about two windows from now. Otherwise all would come back for
+        the same free call."""
         view = self._budget.view(scope)
         is_spent = isinstance(withheld, BudgetExhausted)
         if not is_spent or view.limit is None or not has_a_caller(call.purpose):
@@ -183,10 +191,9 @@ class Paying:
 
 @dataclass(slots=True, eq=False)
 class Place(Generic[Paid]):
-    """A turn at `at` (monotonic) for the caller `who`, with the charge for the call.
+    """A turn of the caller `who` at the time `at` (monotonic), with the charge for the call.
 
-    `is_ousted`: the caller lost the turn to another caller. `ended` is set if the wait ends before
-    the turn comes.
+    `is_ousted`: another caller got this turn. `ended` is set if the wait ends before the turn.
     """
 
     scope: str
@@ -228,10 +235,12 @@ class WaitQueue(Generic[Paid]):
         return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
-        """Take a place from the caller with the most places, and return it for the caller `who`. So
-        one caller does not get all turns. The place with the latest turn is taken. Only places of
-        this scope and rank count. Returns None if there are no such places, or if the caller with
-        the most places has at most one place more than `who`."""
+        """Take a place from the caller with the most places, and return it for the caller `who`.
+        Without this, one caller could get all turns.
+
+        Only places of this scope and rank count. The place with the latest turn is taken. Returns
+        None if no caller has at least two places more than `who`.
+        """
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
         if not counts:
@@ -255,8 +264,8 @@ class WaitQueue(Generic[Paid]):
 class Credentials:
     """Knows which credentials the upstream has accepted, and which ones it has refused lately.
 
-    All credentials that the upstream has not accepted yet share a small budget. For REFUSED_FOR
-    seconds after a refusal, no call is made with the refused credential.
+    Calls with credentials that the upstream has not accepted yet also use up one small budget.
+    For REFUSED_FOR seconds after a refusal, no call is made with the refused credential.
     """
 
     def __init__(self, budget: Budget, clock: Clock, observer: Observer) -> None:
@@ -265,10 +274,11 @@ class Credentials:
         self._observer = observer
         self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
         self._refused: FIFOCache[str, float] = FIFOCache(_MOST_CREDENTIALS)
+        # Unknown credentials with a call under way; the event is set when it ends.
         self._asking: dict[str, asyncio.Event] = {}
 
     def turn_away(self, partition: str) -> None:
-        """Raise AccessRefused if the upstream has just refused the credential."""
+        """Raise AccessRefused if the upstream has refused the credential lately."""
         refused_at = self._refused.get(partition)
         if refused_at is None:
             return
@@ -278,8 +288,8 @@ class Credentials:
         del self._refused[partition]
 
     def judged(self, caller: Caller, status: int, sent_at: float) -> None:
-        """Note the status that the API answered to a call of this caller, which was sent at
-        `sent_at` (monotonic)."""
+        """Note the status of the answer to a call of this caller. The call was sent at `sent_at`
+        (monotonic)."""
         if not caller.owns_token:
             return
         if status == 401:
@@ -288,6 +298,7 @@ class Credentials:
             self._accept(caller.partition, sent_at)
 
     def _accept(self, partition: str, since: float) -> None:
+        # If the call was sent before the last refusal, its answer does not cancel the refusal.
         if since >= self._refused.get(partition, since):
             self._refused.pop(partition, None)
             self._accepted[partition] = None
@@ -315,7 +326,7 @@ class Credentials:
         try:
             yield
         except CallWithheld:
-            if charge is not None:
+            if charge is not None:  # the call was not made
                 await self._budget.give_back(NEWCOMERS, charge)
             raise
         finally:
@@ -324,6 +335,8 @@ class Credentials:
                 del self._asking[partition]
 
     async def _take(self, partition: str, purpose: Purpose) -> Charge | None:
+        """Charge the small budget. If it is spent, wait for a call under way with this credential.
+        Returns None if the upstream then accepted the credential."""
         try:
             return await self._budget.take(NEWCOMERS, purpose)
         except BudgetExhausted as exhausted:
@@ -339,8 +352,8 @@ class Credentials:
 
 @dataclass(slots=True)
 class _Misses:
-    """The misses of one caller. `ended`: when each of the last misses ended, and whether it ended
-    in a 404 or 410. `under_way`: how many other misses are under way."""
+    """The misses of one caller. `ended`: when each remembered miss was answered, and whether with a
+    404 or 410. `under_way`: how many misses are not answered yet."""
 
     ended: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     under_way: int = 0
@@ -357,8 +370,8 @@ class Guesses:
         self._records: FIFOCache[str, _Misses] = FIFOCache(_MOST_CALLERS)
 
     def is_guesser(self, who: str, scope: str) -> bool:
-        """Whether the next miss of this caller will probably end in a 404 or 410, or very many of
-        its misses are under way."""
+        """Whether the caller counts as guessing: the next miss will probably end in a 404 or 410,
+        or very many misses are under way."""
         rate, record = self._rates.of(scope, self._usual), self._records.get(who)
         if rate is None or record is None:
             return False
@@ -381,15 +394,14 @@ class Guesses:
             record.under_way -= 1
 
     def ended(self, who: str, *, in_vain: bool) -> None:
-        """Note that the upstream answered a miss. `in_vain`: with a 404 or 410."""
+        """Note that the upstream answered a miss. `in_vain`: the answer is a 404 or 410."""
         record = self._records.get(who)
         if record is not None:
             record.ended.append((self._clock.monotonic(), in_vain))
 
 
 def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:
-    """Seconds after which the budget is asked again. None if the budget is spent, because the
-    caller is then turned away."""
+    """Seconds until the budget is asked again. None if the budget is spent."""
     if isinstance(withheld, BudgetExhausted):
         return _LOOK if withheld.is_passing else None
     return _LOOK if withheld.is_probed else withheld.retry_after

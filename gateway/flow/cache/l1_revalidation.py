@@ -1,14 +1,15 @@
 """Decides whether L1, the cache in this process, may serve an entry without asking Redis.
 
-This module also confirms entries again and again: it asks Redis whether an entry is still valid,
-and reads no body. `Held.checked_at` is the time of the last confirmation.
-
 Words of this module:
 
-counted  this replica is counted if orders (to invalidate entries) wait until it has applied them
-member   this replica is a member if it may serve entries without Redis, for a limited time
-due      the entry was read, and Redis will soon be asked about it
-doubted  the entry is served only after Redis was asked (`Held.doubt`), except while Redis is away
+confirm  Redis confirms an entry if it says that the entry is still valid. No body is read for this.
+         `Held.checked_at` is the time of the last confirmation by Redis (monotonic).
+         But `Entry.confirmed_at` is when upstream confirmed the response (shared clock)
+order    an order to invalidate entries. Its result says whether all replicas have applied it
+counted  orders wait until this replica has applied them (see `Bus.counted_until`)
+member   this replica may serve entries without Redis (see `Bus.vouched_until`)
+due      a read has found that the entry should soon be confirmed again
+doubted  Redis has to be asked before the entry is served (`Held.doubt`), unless Redis is away
 gap      a time in which this replica may have missed orders
 """
 
@@ -26,13 +27,13 @@ from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
-# Parts of `l1_lifetime`. A read makes an entry due if its confirmation is older than _DUE. _GATHER
-# later, one question asks about all due entries. An entry that is read at least every _GATHER is
-# thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). If the reads are further apart, a read
-# may find that the entry is no longer confirmed.
+# Fractions of `l1_lifetime`. A read makes an entry due when _DUE has passed since its confirmation.
+# _GATHER later, one question asks Redis about all due entries. An entry that is read at least every
+# _GATHER is thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). If an entry is read less
+# often, a read may find an expired confirmation. This read has to ask Redis.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
-# Outcomes of fresh entries. An answer with one of these outcomes starts no refresh.
+# The outcomes of answers from fresh entries. These answers start no refresh.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
 # Keys in one question to Redis. One question about a hundred keys costs as much as ten questions
 # about one key each. Other tasks run between two questions.
@@ -40,16 +41,16 @@ _BATCH: Final = 100
 # The most keys that `run_catching_up` confirms. Each other key is confirmed when it is read.
 _MOST: Final = 5_000
 # For this many seconds after the return of Redis, L1 answers as it did without Redis. In this time
-# the bus connects again too, and the entries that were read last are confirmed.
+# the bus connects again, and the entries that were read last are confirmed.
 _RETURN: Final = 2.0
 
 
 class Confirming:
-    """Confirms each entry of L1 again and again, as long as callers read it. More reads of an entry
-    do not cause more questions to Redis.
+    """Asks Redis again and again to confirm the entries of L1 that callers read.
 
-    A confirmation counts from the moment when the question was sent. The answer of Redis is ignored
-    if the entry was dropped, replaced or doubted after that moment.
+    More reads of an entry do not cause more questions. A confirmation counts from the moment when
+    the question was sent. An entry that was dropped, replaced or doubted after this moment is not
+    confirmed.
     """
 
     def __init__(
@@ -70,14 +71,15 @@ class Confirming:
         self._lifetime = l1_lifetime
         self._due_after = l1_lifetime * _DUE
         self._gather = l1_lifetime * _GATHER
+        # The end of the last gap (monotonic). A confirmation before this time no longer counts.
         self._suspect_until = NEVER
         self._offset = 0.0
         self.begin_edition()
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
         self.missed = MissedOrders(clock)
-        # The time until which L1 may answer without Redis. It is noted whenever Redis is not
-        # reached.
+        # The value of `Bus.vouched_until` when a read last found Redis away. NEVER: no read has
+        # found Redis away since the last `_return`.
         self._alone_until = NEVER
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
@@ -86,13 +88,16 @@ class Confirming:
     def vouches(self, key: Key, held: Held) -> bool:
         """Whether L1 may serve the entry without asking Redis.
 
-        The result is False if the entry may only be used for rescue. L1 may serve any other entry
-        in these cases:
+        The result is False if the entry may only be used for rescue (if upstream fails or may not
+        be called). Any other entry may be served in these cases:
 
         - In a process without Redis: if the entry is not doubted.
         - While Redis answers: if the entry was confirmed less than `l1_lifetime` ago and after the
-          last gap, and orders wait for this replica.
-        - While Redis is away, and shortly after its return: for a limited time.
+          last gap, and this replica is counted.
+        - Shortly after the return of Redis (see `_return`): if the entry is not doubted.
+        - While Redis is away: if `vouches_alone` is True.
+
+        Missed orders shorten the times of the last two cases (see `MissedOrders.until`).
         """
         if held.is_purged:
             return False
@@ -111,13 +116,14 @@ class Confirming:
         return True
 
     def is_counted(self) -> bool:
-        """Whether orders wait until this replica has applied them. If so, this replica has applied
-        each order whose result says that all replicas confirmed it. A new replica, which is not a
-        member yet, must also be connected to the bus: Redis may lose the record of the new replica
-        before another replica has read this record. Orders then do not wait for the new replica,
-        but their notices arrive over the bus."""
+        """Whether orders wait until this replica has applied them. If True, this replica has
+        applied each order whose result says that all replicas applied it."""
         until = self._bus.counted_until
         if not self._bus.is_connected:
+            # A new replica is not a member yet, and is counted only while the bus is connected.
+            # Without this rule, an order could be missed: Redis may lose the record of the new
+            # replica before other replicas have read this record. Orders then do not wait for the
+            # new replica, but they still arrive over the bus.
             until = min(until, self._bus.vouched_until)
         return self._clock.monotonic() < until
 
@@ -129,10 +135,9 @@ class Confirming:
         )
 
     def _return(self, now: float) -> None:
-        """Start to confirm L1, because Redis is back. For `_RETURN` seconds at most, L1 may serve
-        entries that are not yet confirmed. This is safe, because an order waits for this replica,
-        or the result of the order names the time until which this replica may serve older
-        versions."""
+        """Start to confirm the entries of L1, because Redis is back. For `_RETURN` seconds at most,
+        L1 may still serve entries that are not confirmed yet. This is safe: an order waits for this
+        replica, or its result names the time until which this replica may serve its entries."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
@@ -141,16 +146,16 @@ class Confirming:
         return min(self._grace_until, self.missed.until(entry.confirmed_at))
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether this replica may serve the entry without Redis, because it is a member. If this
-        replica may have missed orders after `entry` was confirmed, the result is True only for a
-        limited time (see `MissedOrders.until`). `entry` None: missed orders do not matter."""
+        """Whether this replica may serve the entry without Redis. The replica must be a member.
+        After a gap, the entry may be served for a limited time only (see `MissedOrders.until`).
+        `entry` None: gaps are ignored."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
-        """Whether this replica applied each order whose result says that all replicas confirmed it.
-        This is sure if the replica is a member, or if Redis is up and orders wait for the replica.
-        In other cases it is not sure, because the result of an order does not mention replicas that
-        are no members. Missed orders limit the time as in `vouches_alone`."""
+        """Whether this replica has surely applied each order whose result says that all replicas
+        applied it. The replica must be a member, or it must be counted while Redis is up. The
+        result of an order does not mention a replica that is neither. Gaps limit the time as in
+        `vouches_alone`."""
         now = self._clock.monotonic()
         hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
         return hears and now < self._missed_until(entry)
@@ -162,8 +167,8 @@ class Confirming:
         return math.inf if entry is None else self.missed.until(entry.confirmed_at)
 
     def stands_for(self, key: Key, answer: Answer) -> float:
-        """For how many seconds L1 may repeat this answer for every request, if `edition` stays the
-        same. 0.0 if the answer may start a refresh, or depends on fields of the request
+        """The seconds for which L1 may give this answer to every request, if `edition` stays the
+        same. Returns 0.0 if the answer may start a refresh, or depends on fields of the request
         (`Vary`)."""
         held, now = answer.content, self._clock.now()
         if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
@@ -174,7 +179,8 @@ class Confirming:
         return min(entry.freshness_lifetime - entry.age(now), self.unasked_for(key, held))
 
     def unasked_for(self, key: Key, held: Held) -> float:
-        """Seconds in which a read of the entry neither asks Redis nor makes the entry due."""
+        """The seconds during which a read of the entry neither asks Redis nor makes the entry
+        due."""
         if not self._shared.holds_bodies:
             return math.inf
         now = self._clock.monotonic()
@@ -184,14 +190,14 @@ class Confirming:
             return self._graced_until(held.entry) - now
         unasked = now - held.checked_at
         due = self._due_after if unasked < self._due_after else self._lifetime
-        # A new replica is not a member yet. Its hits may repeat no decision, because each hit has
-        # to check that notices arrive (see `is_counted`).
+        # The result for a new replica, which is not a member yet, is negative. Each of its hits has
+        # to check that the bus is connected (see `is_counted`).
         sure_until = min(self._bus.counted_until, self._bus.vouched_until)
         return min(due - unasked, sure_until - now)
 
     def edition(self, key: tuple[str, str]) -> object:
-        """An object that is noted with each decision to serve an entry. The decision may be
-        repeated only while `edition` returns the same object. It returns another one after a gap,
+        """An object that is noted with each decision to serve an entry. The decision may be used
+        again only while `edition` returns the same object. The object is another one after a gap,
         after a change of the shared clock, and while Redis is away."""
         if self._clock.offset != self._offset:
             self._offset = self._clock.offset
@@ -202,7 +208,7 @@ class Confirming:
         )
 
     def begin_edition(self) -> None:
-        """Let L1 decide anew about each entry."""
+        """From now on, use no earlier decision again."""
         self._with_redis, self._without_redis = object(), object()
 
     def _mark(self, key: Key) -> None:
@@ -211,9 +217,12 @@ class Confirming:
             self._any_due.set()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Note a gap: this replica may have missed orders. Before L1 serves an entry that was
-        confirmed earlier than now, Redis is asked about the entry. While Redis cannot be asked,
-        entries older than the missed orders may be served until `until` (monotonic)."""
+        """Note that a gap ends now. Each entry has to be confirmed again before L1 serves it.
+
+        While Redis is away, and shortly after its return, L1 may serve entries that are not
+        confirmed again. If `Entry.confirmed_at` is not after the gap, L1 may serve the entry only
+        until `until` (monotonic).
+        """
         self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
         self.begin_edition()
@@ -221,7 +230,7 @@ class Confirming:
 
     async def confirm(self, keys: Iterable[Key]) -> set[Key]:
         """Ask Redis about the entries of these keys in L1, except doubted entries. Returns the keys
-        of those entries that Redis confirmed.
+        of the entries that Redis confirmed.
 
         Raises RedisUnavailable; nothing is changed then.
         """
@@ -246,9 +255,11 @@ class Confirming:
         return self._local.peek(key) is held and held.checked_at > NEVER
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
-        """Renew the entry if Redis agrees with it, otherwise doubt it. Returns whether Redis
-        agrees. If `standing` is None, Redis has no floor (record of the key's versions). The entry
-        is then doubted, because Redis may have lost an order together with the floor."""
+        """Renew the entry if Redis confirms it, otherwise doubt it. Returns whether Redis confirms.
+
+        `standing` None: Redis has no floor (the record of the key's versions). The entry is then
+        doubted, because Redis may have lost an order together with the floor.
+        """
         entry = None if standing is None else _confirmed(held.entry, standing)
         if entry is None:
             held.doubt()
@@ -260,9 +271,11 @@ class Confirming:
         return True
 
     def renew(self, key: Key, floor: Floor, last: Confirmation, asked_at: float) -> None:
-        """Renew the entry in L1, because a page of the list confirmed the version of this floor.
-        The page was requested at `asked_at` (monotonic). An entry with another version is doubted,
-        and a doubted entry is not renewed."""
+        """Renew the entry in L1, because a page of the list of trainings has confirmed the version
+        of `floor`. An entry with another version is doubted. A doubted entry is not renewed.
+
+        `asked_at` is the time when the page was requested (monotonic).
+        """
         held = self._local.peek(key)
         if held is not None and held.checked_at > NEVER:
             self._settle(key, held, Standing(floor, lambda: last), asked_at)
@@ -277,8 +290,8 @@ class Confirming:
             await self._confirm_all(due, observer)
 
     async def run_catching_up(self, observer: Observer) -> None:
-        """Whenever all of L1 has become unconfirmed (after a gap on the bus, or after an absence of
-        Redis), confirm the entries that were read last. Runs until cancelled."""
+        """After each gap, and after each return of Redis, confirm the entries that were read last.
+        Runs until cancelled."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()
@@ -290,8 +303,9 @@ class Confirming:
                 self._caught_up(keys)
 
     async def caught_up(self, key: Key) -> bool:
-        """Wait until `run_catching_up` has asked Redis about this key, or has given up because
-        Redis failed. Returns False at once if `run_catching_up` will not ask about this key."""
+        """Wait for `run_catching_up`, if it is about to ask Redis about this key. Returns True when
+        Redis was asked, or when `run_catching_up` gave up after an error. Returns False at once if
+        `run_catching_up` will not ask about this key."""
         asked = self._catching_up.get(key)
         if asked is None:
             return False
@@ -324,6 +338,8 @@ class Confirming:
 
 
 def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
+    """The entry, or a renewed copy, if Redis confirms the entry. Otherwise None."""
+    # Reading `standing.last` takes time. It is not needed for an entry as recent as the floor.
     known = entry.confirmed_at >= standing.floor.started
     confirmed = entry.confirmed_by(standing.floor, None if known else standing.last())
     if confirmed is None or confirmed.confirmed_at <= standing.struck_at:
@@ -332,10 +348,10 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 
 
 class MissedOrders:
-    """The gaps: times in which this replica may have missed orders. For each gap:
+    """The gaps: times in which this replica may have missed orders. Each gap has two times:
 
-    over  when the gap ended (shared clock)
-    end   the monotonic time until which answers older than the missed orders may be given
+    over  the time when the gap ended (shared clock)
+    end   the monotonic time until which entries that a missed order invalidated may be served
 
     All gaps whose `end` has passed are merged into one.
     """
@@ -353,7 +369,7 @@ class MissedOrders:
         self._gaps = [*gaps, (self._clock.now(), until)]
 
     def until(self, confirmed_at: float) -> float:
-        """The monotonic time until which an entry may be served without asking Redis. The entry was
-        confirmed at `confirmed_at` (shared clock). Infinite if no gap ended at that time or
-        later."""
+        """The monotonic time until which an entry may be served without asking Redis.
+        `confirmed_at` is `Entry.confirmed_at`. The result is infinite if all gaps ended before
+        `confirmed_at`."""
         return min((end for over, end in self._gaps if confirmed_at <= over), default=math.inf)
