@@ -1,12 +1,14 @@
-"""Selects the response to a request, and decides whether upstream is asked.
+"""Selects the response to a request, and decides whether upstream is called.
 
-peek  never waits: it returns an answer only if L1 may give one at once
-get   may wait: it asks L1, then both tiers, then upstream
+peek  does not wait: it returns an answer only if L1 may give one without asking Redis
+get   may wait: it asks L1, then both tiers (L1 and Redis), then upstream
 
 For each key there is at most one look-up and one fetch that requests can join. This module decides
-whether a request joins them or starts new ones, and how a failure affects the next requests. It
-decides about rescue (a stale response is served because upstream failed or may not be called),
-except in the mode `frozen`.
+whether a request joins them or starts new ones. After a failed fetch, the key is *left alone*: for
+some time it is not fetched, if requests can be answered without a fetch.
+
+This module decides about rescue, except in the mode `frozen`. Rescue means: a stale response is
+served because upstream failed or may not be called.
 """
 
 from __future__ import annotations
@@ -49,10 +51,10 @@ from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, failing, frui
 from gateway.flow.singleflight import Flight, Flights
 from gateway.ports import NEVER, Clock, Held, Observer
 
-# The most seconds for which a stale answer may be given again without another decision.
+# The seconds for which a stale answer may be given again while its refresh is under way or queued.
 _STANDS: Final = 1.0
-# A stale answer may be given again with one of these plans: _REFRESHED if a refresh is under way or
-# waits, _LEFT_ALONE if the key is left alone (not fetched) after a failure.
+# The plans with which a stale answer may be given again. _REFRESHED: if the refresh of the key is
+# under way or queued. _LEFT_ALONE: if the key is left alone.
 _REFRESHED: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH,)
 _LEFT_ALONE: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH, Plan.WAIT_SOFTLY)
 
@@ -88,23 +90,24 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        # waits     whether a refresh has to wait, because others wait or too many are under way. If
-        #           so, the refresh is queued
-        # put_off   queues a refresh for which no call is free; returns whether it is in the queue
-        # is_short  whether refreshes wait because no call is free
+        # These are functions of sweep/refresh_queue:
+        # waits     returns whether a refresh has to wait for its turn; if it has to, it is queued
+        # put_off   queues a refresh for which no call was free; returns False if the queue is full
+        # is_short  returns whether refreshes wait because no call was free
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
 
     def peek(self, ask: Ask) -> Answer | None:
-        """The answer that L1 may give at once. If it is stale, a refresh is started or queued if
-        one is due."""
+        """The answer that L1 may give without asking Redis, or None. If the answer is stale, its
+        refresh may be started or queued (see `stale_refreshing`)."""
         held = self._tiers.peek(ask.key)
         if held is None:
             return None
         held.reads += 1
         if held.is_plain and held.entry.is_fresh(self._clock.now()):
-            return new_answer(Answer, (held, FRESH, L1, HIT))  # `_at_once` does the same, slower
+            # `_at_once` would make the same answer more slowly.
+            return new_answer(Answer, (held, FRESH, L1, HIT))
         if not self._rules.selects(held.entry, ask.extra):
             return None
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
@@ -124,11 +127,11 @@ class Serving:
         return await self.from_upstream(ask, seen)
 
     async def look_up(self, key: Key) -> Seen | None:
-        """The result of a look-up in both tiers."""
+        """The entry that a look-up finds in both tiers, or None."""
         return await self.looking_up(key).join()
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
-        """The look-up in both tiers: the one under way, or a new one."""
+        """The look-up that is under way, or a new one."""
         return self.lookups.under_way(key) or self._begin_look_up(key)
 
     def _begin_look_up(self, key: Key) -> Flight[Seen | None]:
@@ -141,7 +144,7 @@ class Serving:
         )
 
     def once_looked_up(self, ask: Ask, looked_up: Seen | None) -> Answer | None:
-        """The answer from the tiers after a look-up. None if upstream has to be asked."""
+        """The answer from the tiers after a look-up. None if a fetch is needed."""
         seen = chosen(self._rules, ask, looked_up)
         return self.peek(ask) if seen is None else self._once_read(ask, seen)
 
@@ -168,7 +171,12 @@ class Serving:
         return self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
 
     def stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
-        """The stale response. Starts or queues a refresh if one is due."""
+        """The answer with the stale response `seen`. A refresh is started or queued, except:
+
+        - if the key is left alone after a failure
+        - if a fetch of the key is under way
+        - if the request has `only-if-cached`
+        """
         failure = self.standing(ask.key)
         if failure is not None:
             return from_store(seen, failure.outcome, failure.detail)
@@ -178,8 +186,8 @@ class Serving:
         return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
-        """Start a refresh. Returns None if it has to wait for its turn. The key must have no fetch
-        under way."""
+        """Start a refresh and return its flight. None if the refresh has to wait for its turn. No
+        fetch of the key may be under way."""
         if self.waits(ask):
             return None
         self.background.begin()
@@ -188,9 +196,14 @@ class Serving:
         return flight
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
-        """The answer of upstream, from a fetch under way or a new one. If the fetch fails, the
-        answer is the stale response, if that may be served. `keep` False: a new fetch is made for
-        this request, and its result is not stored."""
+        """The answer of upstream, from the fetch under way or a new one. Other answers are:
+
+        - If the key is left alone after a failure: the answer of `stand_in`, if there is one.
+        - If the fetch fails: the response `seen`, if rescue is allowed.
+        - If the plan is WAIT_SOFTLY, and the fetch takes too long: the response `seen`.
+
+        `keep` False: a new fetch is made for this request, and its result is not stored.
+        """
         stand_in = self.stand_in(ask, seen)
         if stand_in is not None:
             return stand_in
@@ -207,10 +220,11 @@ class Serving:
                 landed = await self._follow(self._own_flight(ask), seen, collapsed=False)
         except (UpstreamFailure, CallWithheld) as error:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
-                return await self.from_upstream(ask, seen, keep=keep)  # with a caller's priority
+                # The fetch was a refresh. A fetch for a waiting caller has a higher priority.
+                return await self.from_upstream(ask, seen, keep=keep)
             if seen is None or not self._may_rescue(seen):
-                # Another replica fetched a version that is not believed yet. No stored response may
-                # be served to this request, so it is handled as if nothing were stored.
+                # Another replica fetched a version that is not believed yet. The response `seen`
+                # may not be served. The request is handled as if nothing were stored.
                 if isinstance(error, VersionDoubted):
                     return await self.from_upstream(ask, None, keep=keep)
                 return passed_on(error)
@@ -221,8 +235,8 @@ class Serving:
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
-        """The answer while the key is left alone (not fetched) after a failure. None if it is not
-        left alone, or if nothing may be served without a call."""
+        """The answer while the key is left alone after a failure. None if the key is not left
+        alone, or if nothing may be served without a call."""
         failure = self.standing(ask.key)
         if failure is None:
             return None
@@ -232,9 +246,12 @@ class Serving:
         return from_store(stored, failure.outcome, failure.detail)
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
-        """The later one of the stored response and the answer that the store just refused for its
-        version. A version far in the future counts as the earlier one. None if no refused answer is
-        remembered, or if it does not fit the fields of the request (`Vary`)."""
+        """The answer while no stored response may be served as current. It is the later one of two:
+        the response `stored`, and the last answer of upstream that was refused for its version. A
+        refused version far in the future counts as the earlier one.
+
+        None if no refused answer is remembered, or if it does not fit the request (`Vary`).
+        """
         said = self._tiers.refused.of(ask.key)
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
@@ -248,17 +265,16 @@ class Serving:
         return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
     def _own_flight(self, ask: Ask) -> Flight[Landed]:
-        """A new fetch with its own call, because the result of the shared fetch does not fit the
-        request, or because nothing may be stored."""
+        """A new fetch with its own call. It is needed if the result of the shared fetch does not
+        fit the request, or if the result may not be stored."""
         self.fills.retire(ask.key)
         return self.start(ask, None, Purpose.MISS, alone=True)
 
     def start(
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
     ) -> Flight[Landed]:
-        """Start a fetch, which other requests may join. `alone`: this replica makes a call even if
-        another replica is already fetching the key. The key must have no fetch that requests can
-        join."""
+        """Start a fetch. Other requests may join it. The key must have no other fetch that requests
+        can join. `alone`: this replica makes a call even if another replica fetches the key."""
         held = seen.held if seen else None
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
@@ -287,9 +303,10 @@ class Serving:
     def _failed(self, want: Want, error: Exception) -> None:
         held = self._tiers.held(want.key)
         if held is not None:
-            held.until = NEVER  # an earlier decision must not be used again
+            # Without this, L1 could repeat an answer that was selected before the failure.
+            held.until = NEVER
         if isinstance(error, AccessRefused):
-            return  # no call was made, and no stale response may be served
+            return  # the credential was refused, which says nothing about the key
         if isinstance(error, BackedOff):
             # The replica that made the call has logged the failure.
             self._backoffs.heard(want.key, error)
@@ -314,12 +331,12 @@ class Serving:
         return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
-        """Whether this request may need a later answer than `landed`, the result of `flight`. True
-        in each of these cases:
+        """Whether this request may need a later answer than `landed`, the result of the fetch that
+        it joined. An order is an invalidation by an operator. The result is True in these cases:
 
         - This replica may have missed an order (see `Confirming.hears_orders`).
-        - Redis refused the result because of an order of which this replica has not heard.
-        - Redis refused the result, and this replica has given callers a later version.
+        - Redis refused the answer because of an order, and this replica has not heard of it.
+        - Redis refused the answer because of an order, and this replica knows a later version.
         """
         if not self.confirming.hears_orders():
             return True
@@ -330,8 +347,8 @@ class Serving:
     async def landed(
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
-        """The answer to a request that waited for `landed`. `seen` is the response that was stored
-        before the fetch."""
+        """The answer to a request that waited for a fetch. `landed`: the result of the fetch.
+        `seen`: the response that was stored before the fetch."""
         forward = forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
@@ -346,11 +363,12 @@ class Serving:
     async def _later_one(
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
     ) -> Answer | None:
-        """The stored response, if upstream answered with an older version or with a version that is
-        far in the future. None if no stored response may be served instead.
+        """The stored response, if it is a better answer than `landed`. Otherwise None.
 
-        A fresh stored response is also returned if an order came while this replica fetched a 404,
-        because another replica may have stored the response after the order.
+        - If `landed` was refused as older: the stored response is better if it is later.
+        - If the version of `landed` is far in the future: the stored response is better.
+        - If an order came while a 404 was fetched: the stored response is better if it is fresh
+          and later. Another replica may have stored it after the order.
         """
         stored = await self.seen(ask) or seen
         if stored is None or not self._may_rescue(stored):
@@ -365,8 +383,8 @@ class Serving:
         return Answer(stored.held, outcome, stored.tier, told)
 
     def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up in Redis. None if L1 has an entry about which Redis need not be asked, if
-        Redis is missing or away, or if the key is being fetched."""
+        """The look-up in Redis, under way or new. None if L1 may serve its entry without asking
+        Redis. None too if a fetch of the key is under way, or if Redis is missing or away."""
         if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
             return None
         held = self.held(key)
@@ -374,7 +392,7 @@ class Serving:
         return None if vouched else self.looking_up(key)
 
     async def seen(self, ask: Ask) -> Seen | None:
-        """The stored response for this request, fresh or not."""
+        """The stored response for this request, fresh or not. None if there is none."""
         return chosen(self._rules, ask, await self.look_up(ask.key))
 
     def coded(self, key: Key, held: Held) -> Held:
@@ -390,9 +408,11 @@ class Serving:
         return self._rules.may_rescue(seen.held.entry, self._clock.now())
 
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
-        """For how many seconds L1 may repeat the stale answer that `ask` has just got. A repetition
-        starts no refresh. It is therefore allowed only if a refresh is under way or queued, or if
-        the key is left alone after a failure."""
+        """For how many seconds L1 may repeat the stale answer that `ask` just got. 0: it may not.
+
+        A repeated answer starts no refresh. L1 may therefore repeat it only while a refresh is
+        under way or queued, or while the key is left alone.
+        """
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
         if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
@@ -407,18 +427,21 @@ class Serving:
         return stands if self._rules.plan(held.entry, until) in plans else 0.0
 
     def standing(self, key: Key) -> Failure | None:
-        """The failure because of which the key is left alone now, or None."""
+        """The failure because of which the key is left alone now. None if it is not left alone."""
         return self._backoffs.standing(key)
 
     def has_failed(self, key: Key) -> bool:
-        """Whether upstream has just failed for this key. False if no call was made."""
+        """Whether the key is left alone because upstream failed. False if no call was made."""
         failure = self.standing(key)
         return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
 
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
-        """Outdate the look-ups and fetches under way for matching keys (see `Course`). No further
-        request joins them. `known`: Redis knows the order, so the results are still offered to
-        Redis, which judges them. Otherwise they are not offered."""
+        """Let no further request join the look-ups and fetches that are under way for matching
+        keys. Their results may be outdated (see `Course`).
+
+        `known`: Redis knows the order that outdated them, and judges the results of the fetches.
+        If `known` is False, they are not offered to Redis.
+        """
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches, known=known)
 
@@ -428,21 +451,21 @@ class Serving:
         self.fills.retire()
 
     async def land(self, patience: float) -> None:
-        """Wait `patience` seconds at most for the fetches, and then the same time at most for the
-        look-ups. Those that do not end in this time are cancelled."""
+        """Wait at most `patience` seconds for the fetches, and cancel those that have not ended.
+        Then do the same with the look-ups."""
         await self.fills.land(patience)
         await self.lookups.land(patience)
 
 
 def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:
-    """The stored response, if the fields of the request choose it (`Vary`). Otherwise None."""
+    """The stored response, if it fits the fields of the request (`Vary`). Otherwise None."""
     if seen is None or not rules.selects(seen.held.entry, ask.extra):
         return None
     return seen
 
 
 def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
-    """Whether an answer that was fetched for another request is also the answer to this request."""
+    """Whether the result of a fetch for another request fits the fields of this request too."""
     if isinstance(landed, Passed):
         return True
     held = landed.seen.held if isinstance(landed, Elsewhere) else landed.held
@@ -450,21 +473,21 @@ def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
 
 
 def drops_stored(landed: Landed) -> bool:
-    """Whether the fetch may have removed the stored response. A look-up that is under way could
-    then bring the removed response back."""
+    """Whether the fetch may have removed the stored response. If so, a look-up that is under way
+    could bring the removed response back."""
     return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)
 
 
 def forward_of(ask: Ask, seen: Seen | None) -> Forward:
-    """Why upstream was asked (RFC 9211, 2.2)."""
+    """Why upstream was called (RFC 9211, 2.2)."""
     if seen is None:
         return Forward.URI_MISS
     return Forward.STALE if ask.directives is None else Forward.REQUEST
 
 
 def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
-    """How a fetch of this replica is reported in Cache-Status. `changed` and `unchanged` are used
-    only if a response was stored before the fetch."""
+    """What `Cache-Status` says about a fetch of this replica. It says `changed` or `unchanged` only
+    if a response was stored before the fetch."""
     verdict = None if forward is Forward.URI_MISS else filled.verdict
     return Handling(
         detail=None if verdict is None else _OF_REVALIDATION.get(verdict),
@@ -484,18 +507,18 @@ def outcome_of(handling: Handling) -> Outcome:
 
 
 def detail_of(tier: Tier) -> Detail:
-    """The word for a hit in that tier."""
+    """The word for a hit in this tier."""
     return Detail.L2 if tier is Tier.L2 else Detail.L1
 
 
 def from_store(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
-    """The stored response, without a call."""
+    """The answer with a stored response, if no call was made."""
     handling = Handling(detail, outdated=True) if seen.below_floor else HITS[detail]
     return Answer(seen.held, outcome, seen.tier, handling)
 
 
 def from_elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
-    """The answer that another replica fetched."""
+    """The answer with a response that another replica fetched."""
     held = landed.seen.held
     if landed.awaited:
         handling = Handling(forward=forward, collapsed=True)
@@ -506,7 +529,7 @@ def from_elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
 
 
 def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
-    """The stored response, because upstream failed or could not be asked."""
+    """The answer with a stored response, because upstream failed or could not be called."""
     outcome, detail = stale_word(error)
     if isinstance(error, CallWithheld):
         return from_store(seen, outcome, detail)
@@ -515,14 +538,14 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def given_again(held: Held, outcome: Outcome) -> Answer:
-    """The answer that the store refused for its version."""
+    """The answer of upstream that was refused for its version."""
     ahead = held.entry.is_ahead
     reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
 
 
 def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
-    """The upstream's own error response, if it may be passed on. Otherwise raises the error."""
+    """The error response of upstream, if it may be passed on. Otherwise raises the error."""
     reply = error.reply if isinstance(error, UpstreamError) else None
     if reply is None:
         raise error
@@ -531,5 +554,5 @@ def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def _may_be_overtaken(landed: Filled) -> bool:
-    """Whether an order came while a 404 was fetched."""
+    """Whether an order came while a 404 or 410 was fetched."""
     return landed.verdict is StoreVerdict.INVALIDATED and landed.held.entry.is_negative

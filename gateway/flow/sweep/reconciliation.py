@@ -1,7 +1,10 @@
 """Applies a page of the list to the stored responses, and tells the other replicas.
 
-Each item is compared with the floor of its training (the lowest version that may be served). Some
-items need a *single call*: a call for this one training. The answer to a single call is called a
+Each item is compared with the floor of its training. The floor is the lowest version that may be
+served as current. An item with a later version raises the floor to this version. A version far in
+the future is doubtful, and raises no floor.
+
+Some items need a *single call*: a call for this one training. The answer to a single call is a
 *single answer*. `sweep` decides when the next page is due.
 """
 
@@ -43,23 +46,26 @@ from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.flow.sweep.store_from_list import Filling, Item, batches, give_way
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
-# The most items that are compared in one round trip, and the most that are prepared or applied at
-# once. Requests of callers are answered between two groups. Ten items take about a third of a
-# millisecond.
+# The most items that Redis compares in one round trip.
 _COMPARED_AT_ONCE: Final = 20
+# The most items that are prepared or applied without a pause. In each pause, requests of callers
+# are answered. Ten items take about a third of a millisecond.
 _ITEMS_AT_ONCE: Final = 10
-# If this number of single answers in a row contradict the list, the list is not believed any more.
+# If this number of single answers in a row contradict the list, the whole list is not believed.
 _MOST_CONTRADICTIONS: Final = 5
-# The most claims that are remembered. A claim is a later version that only the list has so far. If
-# the list is not believed any more, the remembered claims are taken back. If a claim is forgotten,
-# the floor stays at the claimed version until the training's single answer refutes the claim.
+# The most raised floors that are remembered. A raised floor is remembered if a single call has to
+# bring the later version. If the whole list is not believed, the remembered floors are lowered
+# again. A floor that was forgotten stays until its single answer has an older version.
 _MOST_CLAIMED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A page, and when it was asked for: `asked_at` on the shared clock, `asked_here` in monotonic
-    time."""
+    """A page of the list, and the time when it was requested.
+
+    `asked_at`: this time on the clock that all replicas share. `asked_here`: this time on the
+    monotonic clock.
+    """
 
     caller: Caller
     reply: Reply
@@ -96,15 +102,16 @@ class Findings:
         self._in_a_row = 0  # how many single answers in a row contradicted the list
         self._contradictions = Contradictions()
         self._claimed: FIFOCache[Key, Listed] = FIFOCache(_MOST_CLAIMED)
-        # Claims to take back, each with the single answer that refuted it. The answer is None for
-        # claims that are taken back because the list is not believed any more.
+        # The floors to lower: the key, the item that raised the floor, and the single answer with
+        # an older version. The answer is None if `disbelieve` lowers the floor.
         self._refuted: deque[tuple[Key, Listed, Entry | None]] = deque()
-        self._spare = 0  # how many trainings this sweep may still check with single calls
+        self._spare = 0  # how many single calls this sweep may still make to check trainings
         self.warms = True  # whether an empty cache is filled from the list (`sweep.warm`)
 
     @property
     def is_contradicted(self) -> bool:
-        """Whether many single answers in a row had other versions than the list."""
+        """Whether the whole list is not believed, because many single answers in a row had other
+        versions than the list."""
         return self._in_a_row >= _MOST_CONTRADICTIONS
 
     @property
@@ -113,19 +120,17 @@ class Findings:
         return self._contradictions
 
     async def disbelieve(self) -> None:
-        """Take back all claims of the list that no single answer has confirmed. Raises
-        RedisUnavailable."""
+        """Lower all raised floors that are remembered. Raises RedisUnavailable."""
         self._in_a_row = 0
         self._refuted.extend((key, item, None) for key, item in self._claimed.items())
         self._claimed.clear()
         await self.settle()
 
     async def settle(self) -> None:
-        """Take back all claims in `_refuted`, and store the single answers that refuted them. A
-        refuted claim is taken back because each request for its training costs a call as long as
-        the claim stays.
+        """Lower the floors in `_refuted`, and store the single answers with older versions. While a
+        floor is too high, each request for its training costs a call.
 
-        Raises RedisUnavailable. The next call of `settle` takes back the rest.
+        Raises RedisUnavailable. The next call of `settle` lowers the other floors.
         """
         while self._refuted:
             key, item, entry = self._refuted[0]
@@ -135,15 +140,17 @@ class Findings:
             self._refuted.popleft()
 
     async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
-        """Apply a page: renew the responses that it confirms, store the items that may be stored,
-        and mark responses as outdated if the page has a later version. Returns how far the bytes of
-        the list agree with the bytes of single answers.
+        """Apply a page to the stored responses.
+
+        - If an item has the version of the stored response: the response is renewed.
+        - If an item raised the floor: the stored response became outdated.
+        - If the stored response is outdated or missing: the item is stored, if `Filling` allows it.
 
         progress  how far the sweep had come before this page
-        spare     how many doubtful or missing trainings one sweep may check with single calls
+        spare     how many single calls one sweep may make to check trainings
 
-        Raises RedisUnavailable, perhaps after a part of the page was applied. It is safe to apply
-        the page again.
+        Returns how far the bytes of items agree with the bytes of single answers. Raises
+        RedisUnavailable. A page that was applied in part can be applied again without harm.
         """
         filling = self._filling
         if progress.offset == 0:
@@ -180,8 +187,8 @@ class Findings:
         ]
 
     def _follow(self, brought: Brought, found: Item, sweep: int) -> None:
-        """Renew the response in L1 if the item confirms it. Ask for the training if the item's
-        version is doubtful."""
+        """Renew the response in L1 if the item has the known version. Make a single call if the
+        version of the item is doubtful."""
         key, verdict, floor = found.key, found.compared.verdict, found.compared.floor
         if verdict is ListVerdict.CONFIRMED and floor is not None:
             last = found.listed.confirmation(floor.generation)
@@ -193,10 +200,13 @@ class Findings:
         self._observer.swept(key, verdict)
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
-        """The items that are believed, one for each training. If the page has two versions of a
-        training, no item of this training is believed, and a single call may be made instead. The
-        same holds after a single answer contradicted the list about this training, until the list
-        has shown no wrong version of the training for a whole sweep."""
+        """The items that are believed, one for each training. For the other trainings, single calls
+        may be made. The items of a training are not believed in these cases:
+
+        - The page has two versions of the training.
+        - A single answer contradicted the list about this training. After a whole sweep without a
+          wrong version of the training, the list is believed again.
+        """
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -215,19 +225,21 @@ class Findings:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether the next sweep should wait for single answers that are under way."""
+        """Whether the next sweep has to wait for single answers."""
         return self._filling.is_awaiting
 
     async def prepare(self, progress: Progress) -> None:
-        """Prepare for the next page, before it is asked for."""
+        """Prepare for the next page (see `Filling.prepare`), before the page is requested."""
         warming = self.warms and not progress.is_warm
         await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
-        """Make single calls for stored trainings that are not on the list any more, while the sweep
-        has calls left. The trainings that are read most come first. If no call is left for a
-        training, its response may stay fresh, but not for longer than the staleness bound of the
-        sweep."""
+        """Make single calls for stored trainings that are missing on the list (`absent`). The
+        trainings that are read most come first. The number of calls in one sweep is limited.
+
+        If no call is left for a training, its response may stay fresh for some time. This time ends
+        at the staleness bound (the longest time for which an edit may stay unnoticed).
+        """
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
@@ -247,9 +259,11 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors were raised. The replicas then ask Redis before they
-        serve these trainings from L1. While Redis is away, they still serve from L1. A later
-        version that could not be stored from the page is fetched with a single call."""
+        """Tell all replicas that the floors of the items `newer` were raised. A replica then asks
+        Redis before it serves such a training from L1. While Redis is away, L1 still serves it.
+
+        `filled`: the trainings that were stored from the page. The others need a single call each.
+        """
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)
@@ -272,7 +286,8 @@ class Findings:
         self._following.send(Errand(Ask(key, caller), Purpose.REFRESH, then))
 
     def _came(self, key: Key, item: Listed, sweep: int, landed: Landed | None) -> None:
-        """Note whether the single answer confirms the later version that the list claims."""
+        """Note whether the single answer has the version of the item, or a later one. If the
+        store refused the answer as older, `settle` will lower the floor."""
         if not isinstance(landed, Filled):
             return
         claimed, entry = self._claimed.pop(key, item), landed.held.entry
@@ -284,7 +299,7 @@ class Findings:
             self._refuted.append((key, claimed, entry))
 
     def _ask(self, caller: Caller, key: Key, claims: Claims, sweep: int) -> None:
-        """Ask for the true version with a single call, if the sweep has a call left."""
+        """Make a single call to learn the true version, if this sweep has a call left."""
         if self._spare <= 0:
             return
         self._spare -= 1
@@ -292,11 +307,12 @@ class Findings:
         self._following.send(Errand(Ask(key, caller), Purpose.VERIFY, then))
 
     def _told(self, key: Key, claims: Claims, sweep: int, landed: Landed | None) -> None:
-        """Note whether a single answer contradicts `claims`: the version that the page states for
-        the training, or all versions if several rows of the page have this training."""
+        """Note whether a single answer contradicts `claims`. These are the versions that the page
+        states for the training. There are several if several rows have this training."""
         if not isinstance(landed, Filled):
             return
         version = landed.held.entry.updated_at
         contradicts = self._contradictions.answered(key.training_id, claims, version, sweep)
-        if version is not None:  # without a version, the training may have been deleted
+        # An answer without a version does not count, because the training may have been deleted.
+        if version is not None:
             self._in_a_row = self._in_a_row + 1 if contradicts else 0

@@ -1,11 +1,12 @@
-"""The queue of calls that no caller waits for. Each call is for one training.
+"""The queue of calls to upstream for which no caller waits. Each call fetches one training.
 
 A call has one of three reasons:
 - The list shows that the stored response is outdated or missing.
 - The list may be wrong about the training, and the call checks this.
-- A caller (here: a reader) got a stale response whose refresh could not start at once.
+- A caller got a stale response, and the refresh of this response could not start at once. Such a
+  call is a *refresh for readers*.
 
-The call for the training that is wanted most comes first.
+The training that callers of this replica want most is fetched first (see `_worth`).
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ from gateway.flow.fill.collapse import Landed
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock, LocalStore
 
-# A lane is a scope (the name of a budget) and a rank (the priority of a call). The errands
-# (waiting calls) of one lane compete for the same part of the budget.
+# An errand is a call that waits in the queue. Its lane has two values: the scope (the name of a
+# budget) and the rank (the priority of the call).
 Lane = tuple[str, Rank]
 
-# At most this many errands wait. If a training is left out, the next sweep finds it again.
+# The most errands in the queue. If a training is left out, the next sweep finds it again.
 _MOST: Final = 2_000
-# At most this many refreshes for readers wait in a lane. With the default limit, refreshes get at
-# most 400 calls in five minutes, and after five minutes a refresh is of no use, because readers
-# then wait for a fetch. If a refresh is left out, the next reader starts it.
+# The most refreshes for readers in a lane. With the default limit, refreshes get at most 400 calls
+# in five minutes. After five minutes a refresh is of no use, because callers then wait for a fetch.
+# If a refresh is left out, the next read of the training asks for it again.
 _MOST_PUT_OFF: Final = 500
-# Seconds after which the errands are compared again. Comparing 500 takes a millisecond.
+# The errands are sorted again after this number of seconds. Sorting 500 takes a millisecond.
 _COMPARE_EVERY: Final = 0.25
-# The longest pause (seconds) after an errand that got no call.
+# The longest pause (seconds) of a lane after no call was free for one of its errands.
 _PATIENCE: Final = 5.0
 
 
@@ -55,8 +56,8 @@ _PATIENCE: Final = 5.0
 class Errand:
     """One training to fetch. `then` is called with the result, or with None if there is no result.
 
-    `for_readers`: the errand refreshes a stale response that readers got. It may be dropped while
-    no call is free (see `_forget_unasked`).
+    `for_readers`: whether the errand is a refresh for readers. While no call is free, such an
+    errand may be removed from the queue (see `_forget_unasked`).
     """
 
     ask: Ask
@@ -66,7 +67,7 @@ class Errand:
 
     @property
     def refresh(self) -> bool:
-        """Whether the errand is a refresh. A refresh ends without a call if the stored response is
+        """Whether the purpose is REFRESH. A refresh ends without a call if the stored response is
         fresh."""
         return self.purpose is Purpose.REFRESH
 
@@ -77,7 +78,7 @@ class Errand:
 
 
 class Following:
-    """Runs the waiting errands, as many at once as `background` allows."""
+    """Runs the waiting errands. `background` limits how many run at once."""
 
     def __init__(
         self,
@@ -94,15 +95,15 @@ class Following:
         self._background = background
         self._errands: dict[Key, Errand] = {}
         self._waiting: Counter[Lane] = Counter()
-        self._short: set[Lane] = set()  # lanes in which a refresh was put off
-        self._closed: set[Lane] = set()  # lanes from which no errand is taken
+        self._short: set[Lane] = set()  # lanes with refreshes for which no call was free
+        self._closed: set[Lane] = set()  # lanes that wait in `_wait_for_a_call`
         self._any = asyncio.Event()
-        self._ranking: list[Errand] = []  # the errand that is wanted most is the last
+        self._ranking: list[Errand] = []  # sorted; the errand that is wanted most is last
         self._ranked_at = -math.inf
 
     def place(self, key: Key) -> tuple[int, int] | None:
-        """The place of the key in its lane (1: wanted most), and the number of errands in the lane.
-        None if the key does not wait."""
+        """The place of the key in its lane, and the number of errands in the lane. The errand that
+        is wanted most has place 1. None if the key is not in the queue."""
         errand = self._errands.get(key)
         if errand is None:
             return None
@@ -112,8 +113,12 @@ class Following:
         return 1 + sum(self._worth(each, now) > own for each in rivals), len(rivals)
 
     def send(self, errand: Errand) -> None:
-        """Let the errand wait for its turn. Two errands for one training become one fetch. If the
-        queue is full, the errand ends without a result."""
+        """Add the errand to the queue. If the queue is full, `then` is called with None.
+
+        If an errand for the same training waits already, only one of the two stays:
+        - If the new errand is a refresh for readers: the waiting errand stays.
+        - If the new errand is any other errand: it replaces the waiting one. Both get the result.
+        """
         before = self._errands.get(errand.ask.key)
         if before is None and len(self._errands) >= _MOST:
             errand.then(None)
@@ -129,8 +134,8 @@ class Following:
         self._any.set()
 
     def waits(self, ask: Ask) -> bool:
-        """Whether a reader's refresh has to wait. A refresh that has to wait is added to the queue,
-        unless the queue is full."""
+        """Whether a refresh for readers has to wait. If it has to wait, it is added to the queue.
+        If the queue is full, it is left out."""
         lane = ask.caller.scope, Rank.REFRESH
         if not self._waiting[lane] and self._background.has_room:
             return False
@@ -139,8 +144,8 @@ class Following:
         return True
 
     def is_short(self, ask: Ask) -> bool:
-        """Whether readers' refreshes wait because no call was free, not only because `background`
-        has no place."""
+        """Whether refreshes in the lane of `ask` wait because no call was free. False if they wait
+        only because `background` has no room."""
         return (ask.caller.scope, Rank.REFRESH) in self._short
 
     def put_off(self, ask: Ask) -> bool:
@@ -157,7 +162,7 @@ class Following:
         return errand.lane
 
     async def run(self) -> None:
-        """Run errands until cancelled by the owner."""
+        """Run errands until cancelled."""
         async with asyncio.TaskGroup() as errands:
             while True:
                 await self._any.wait()
@@ -175,15 +180,16 @@ class Following:
             await self._wait_for_a_call(errand.lane, pause)
 
     async def _begun(self, errand: Errand) -> float:
-        """Run an errand that has a place in `background`, and free the place."""
+        """Run an errand that `background` counts already. Returns the result of `_run`."""
         try:
             return await self._run(errand)
         finally:
             self._background.end()
 
     async def _wait_for_a_call(self, lane: Lane, pause: float) -> None:
-        """Wait until a call is free in the lane. Meanwhile only the errand that is wanted most asks
-        for a call, because otherwise an errand that is wanted less could get the call."""
+        """Wait until a call is free in the lane, or until the lane is empty. After each pause, only
+        the errand that is wanted most asks for a call. Otherwise a call could go to an errand that
+        is wanted less."""
         self._closed.add(lane)
         while pause > 0.0:
             await self._clock.sleep(pause)
@@ -198,7 +204,7 @@ class Following:
         self._any.set()
 
     def _next(self) -> Errand | None:
-        """The errand that was wanted most when the errands were last compared."""
+        """The errand that was wanted most when the errands were last sorted, or None."""
         if self._clock.monotonic() - self._ranked_at < _COMPARE_EVERY:
             errand = self._best_ranked()
             if errand is not None:
@@ -210,7 +216,8 @@ class Following:
         now, self._ranked_at = self._clock.now(), self._clock.monotonic()
         some = [each for each in self._errands.values() if each.lane not in self._closed]
         self._ranking = sorted(some, key=lambda each: self._worth(each, now), reverse=True)
-        self._ranking.reverse()  # of equal errands, the one that came first is taken first
+        # The last errand is taken first. Of equal errands, the last is the one that came first.
+        self._ranking.reverse()
 
     def _best_ranked(self) -> Errand | None:
         while self._ranking:
@@ -226,7 +233,8 @@ class Following:
         return None if errand is None else self._take(errand)
 
     def _worth(self, errand: Errand, now: float) -> tuple[float, int]:
-        """How much the callers of this replica want the errand."""
+        """How much the callers of this replica want the errand: reads per second, and the number of
+        reads. The number decides if the rates are equal. Both are 0 if L1 has no entry."""
         held = self._local.peek(errand.ask.key)
         if held is None:
             return 0.0, 0
@@ -242,9 +250,12 @@ class Following:
         return errand
 
     def _forget_unasked(self) -> None:
-        """Forget readers' refreshes of responses that are fresh again, that are no longer in L1, or
-        that may no longer be served without asking upstream. This also forgets the readers'
-        credentials, which the errands contain."""
+        """Remove refreshes for readers, because they contain credentials. A refresh is removed:
+
+        - if L1 has no entry of the training
+        - if the entry is fresh again
+        - if the entry is so old that callers wait for a fetch
+        """
         now = self._clock.now()
         for errand in [each for each in self._errands.values() if each.for_readers]:
             held = self._local.peek(errand.ask.key)
@@ -253,11 +264,12 @@ class Following:
                 self._take(errand)
 
     async def _run(self, errand: Errand) -> float:
-        """Run the errand. Returns the seconds to wait before the next errand of its lane."""
+        """Run the errand. Returns 0 if it ended. If no call was free, the errand waits again,
+        and the result is the pause of its lane in seconds."""
         try:
             landed = await self._fetch(errand)
         except (BackedOff, UpstreamFailure, AccessRefused, ShuttingDown):
-            landed = None  # this was logged; the next sweep or reader asks again
+            landed = None  # the next sweep or the next read of the training asks again
         except CallWithheld as withheld:
             self.send(errand)
             return min(withheld.retry_after, _PATIENCE)
@@ -265,12 +277,10 @@ class Following:
         return 0.0
 
     async def _fetch(self, errand: Errand) -> Landed | None:
-        """The result of the fetch. None if a fetch of the key has just failed, or if a refresh
-        finds the response fresh."""
+        """The result of the fetch. None if no fetch is made."""
         ask, serving = errand.ask, self._serving
-        # A refresh ends here if the last fetch of the key has just failed. An errand of the sweep
-        # ends here also if no call was free for the last fetch, because the next sweep waits for
-        # the errands of this one.
+        # No fetch is made if upstream has just failed for the key. If no call was free for the last
+        # fetch, a refresh tries again. Other errands end, because the next sweep may wait for them.
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None
@@ -284,7 +294,7 @@ class Following:
 
 
 def _tell_nobody(_: Landed | None) -> None:
-    """Do nothing: the reader already has its answer."""
+    """Do nothing, because the caller already has its answer."""
 
 
 def _both(
@@ -297,26 +307,26 @@ def _both(
     return tell
 
 
-# Seconds. Shorter times count as this number.
+# Seconds. Shorter times count as this number. Without this, a time of zero would be a divisor.
 _LEAST: Final = 1.0
 
 
 def expected_staleness(entry: Entry, reads: int, now: float) -> float:
     """How many reads per second probably get an outdated response from this entry.
 
-    `reads`: how often the entry was read after its last confirmation. A training that has not
-    changed for a long time is expected to change seldom.
+    `reads`: the number of reads after the last confirmation of the entry.
     """
     return reads_a_second(entry, reads, now) * _has_changed(entry, now)
 
 
 def reads_a_second(entry: Entry, reads: int, now: float) -> float:
-    """How many reads per second the entry answers."""
+    """How many reads per second the entry has had."""
     return reads / max(entry.age(now), _LEAST)
 
 
 def _has_changed(entry: Entry, now: float) -> float:
-    """The probability that the training changed after the entry's last confirmation."""
+    """The probability that the training changed after the last confirmation of the entry. It is
+    low if the training had not changed for a long time then."""
     age = max(entry.age(now), _LEAST)
     if entry.updated_at is None:
         return 1.0
