@@ -30,7 +30,7 @@ from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedS
 # Fractions of `l1_lifetime`. A read makes an entry due when _DUE has passed since its confirmation.
 # _GATHER later, one question asks Redis about all due entries. An entry that is read at least every
 # _GATHER is thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). If an entry is read less
-# often, a read may find an expired confirmation. This read has to ask Redis.
+# often, a read may find a confirmation that is too old. This read has to ask Redis.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # The outcomes of answers from fresh entries. These answers start no refresh.
