@@ -193,7 +193,7 @@ class SimulatorClient:
         await self._post("fault", order)
 
     async def clear_faults(self) -> None:
-        """End all faults, and answer the calls that the fault `held` keeps waiting."""
+        """End all faults. Calls that wait because of the fault `held` get their answers now."""
         (await self._http.delete("fault")).raise_for_status()
 
     async def revision(self, name: Revision | str) -> None:

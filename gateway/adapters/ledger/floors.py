@@ -41,9 +41,9 @@ class Orders:
             self.bound = Instant(max(updated_at, self.bound or updated_at))
 
     def add_soft(self, updated_at: int | None) -> None:
-        """Add a soft order for versions below `updated_at` (None: all versions). An order
-        for all versions is not noted here: `Ledger.invalidate` changes the floors that exist, and a
-        new floor belongs to a new fetch."""
+        """Add a soft order for versions below `updated_at` (None: all versions). An order for all
+        versions is not noted here. `Ledger.invalidate` changes the floors that exist. A later floor
+        belongs to a fetch that began after the order, and the order does not concern this fetch."""
         if updated_at is not None:
             self.soft_bound = Instant(max(updated_at, self.soft_bound or updated_at))
 
@@ -105,7 +105,8 @@ class Ledger:
         struck_at = self._partition_invalidations.get(key.partition, -math.inf)
         if record is not None:
             return Found(None, record.seen(), struck_at)
-        # The time of the last hard order matters only here: orders change the floors that exist.
+        # Without a floor, only this time shows that a hard order came. (An order changes the floors
+        # that exist.)
         orders = self._orders.get(key.training_id)
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
@@ -216,7 +217,8 @@ class Record(Known):
     """A floor, with the fields of `Known`.
 
     epoch       a random text that each new floor gets
-    generation  a number that each order without a version raises, and each new era (see `ERA`)
+    generation  a number. Each order without a version raises it, and so do a purge and the belief
+                in a refused version
     ordered_at  the time of the last order for this training (0.0: none since the floor was made)
     """
 

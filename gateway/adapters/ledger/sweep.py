@@ -168,12 +168,12 @@ class LedgerSweepLease:
 
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
-    """The trainings that the last complete sweep met in a range of rows, and that this sweep has
-    not met.
+    """The trainings that the last complete sweep met near the trainings `ids` of a page, and that
+    this sweep has not met.
 
-    The range goes from the lowest to the highest row that these `ids` had in that complete sweep.
-    For the `first` page the range begins at the beginning of the list, and for the `last` page it
-    ends at the end of the list. Only the first 400 trainings of the range are looked at.
+    They are looked for in the rows from the lowest to the highest row that `ids` had in that sweep.
+    For the `first` page these rows begin at the beginning of the list, and for the `last` page they
+    end at the end of the list. Only the first 400 of the trainings in them are looked at.
     """
     known = board.known or {}
     rows = [known[each] for each in ids if each in known]

@@ -10,14 +10,15 @@ share   a text of the partition (see partition_invalidation.py)
 The record of a floor begins with its version and the digest of the body (a short text made from
 it), in FLOOR_LENGTH bytes. Two parts may follow:
 
-page    the times of the last page of the list of trainings that confirmed the body. Missing if no
-        page has confirmed the body since the answer below
+page    the times of the newest page (of the list of trainings) that confirmed the body. Missing if
+        the answer confirmed the body later than any page
 answer  status, header fields and times of the last answer for one training that brought or
         confirmed the body
 
-A floor without a digest has neither part. If a soft order (which allows rescue) or the list brought
-a later version, the version of the body replaces both parts (see `_RAISED` in records.py). The Lua
-scripts copy the answer without reading it.
+A floor without a digest has neither part. A soft order (which allows rescue) or the list may raise
+the floor above the version of the stored body. The record then has the version of the body in the
+place of both parts (see `_RAISED` in records.py). The Lua scripts copy the answer without reading
+it.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ from gateway.ports import Found, Standing
 # Goes up when the format of the answer changes. An answer with another schema is not read.
 SCHEMA = 1
 
-# The most bytes for the fields of the answer, because a floor is kept long and read often. Without
-# the answer, a replica cannot renew an older entry in its L1 from the record.
+# The most bytes for the fields of the answer, because a floor is kept long and read often. A larger
+# answer is left out of the record. Then a replica cannot renew its entry in L1 by this answer.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
@@ -129,8 +130,8 @@ def read_found(
     share: str | None,
     refused: Callable[[str], None],
 ) -> Found:
-    """The result of a look-up: the floor, and the entry if it is not lost (see `_is_lost`). If the
-    floor, the event or the share is lost, the result has neither.
+    """The result of a look-up: the floor, and the entry if it may be used (see `_is_lost`). If the
+    floor, the event or the share is missing in Redis, the result has neither.
 
     `records` has the bytes of the floor, the event and the body. If the bytes of the body are no
     entry of this key, `refused` is called with the reason."""

@@ -243,9 +243,9 @@ class Holes:
         """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before` is
         the value that `heard` had when Redis was asked for the count.
 
-        Only the notices up to the count of the previous call have had time to arrive, so only these
-        can count as missed. If `told` is less than `heard_before`, Redis has lost its count and
-        begun again. Notices then count as missed too.
+        Only notices that Redis had counted at the previous call of this method have had time to
+        arrive, so only these can count as missed. If `told` is less than `heard_before`, Redis has
+        lost its count and begun again. Notices then count as missed too.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

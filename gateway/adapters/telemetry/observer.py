@@ -44,8 +44,8 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# The most lines a second of an event whose lines differ, for example because each line names a
-# training.
+# Some events may have this many lines a second, because their lines differ (for example each line
+# names another training). Other events may have one.
 _BURST = 20
 # The most faults of a file that one log line names.
 _MOST_FAULTS = 20

@@ -96,10 +96,10 @@ class Past:
 
     limit  the number of calls that these replicas together may make in a window
     times  the time of each known call. It is in the future if the call waits for its turn
-    until  the last time when other replicas may have made unknown calls. All calls of the limit
-           that are neither in `times` nor in a claim count as made at this time. None: they are
-           free
     claim  the number of calls, not in `times`, that each replica may still make at once
+    until  the last time when other replicas may have made unknown calls. So all calls of the limit
+           that are neither in `times` nor in a claim count as made at this time. None: there are no
+           unknown calls, and the other calls of the limit are free
     own    the times of the calls of this replica. All of them count in its own part
     """
 
@@ -246,7 +246,7 @@ class WindowLog:
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
         # This replica also makes no more calls in a window than its part. Its calls in `past.own`
         # count too. Without this bound, all replicas together could exceed the limit: a replica
-        # that divides by a smaller number takes more of the free calls, and the others do not know.
+        # that knows of fewer replicas takes a larger share of the free calls.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
         self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
 
@@ -259,9 +259,9 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time when a call of the rank may be made.
 
-        A binary search finds this time: if a call may be made at one time, it may be made at any
-        time after it. The reason: each call that leaves the window frees one call. At most one more
-        call is then reserved for other ranks.
+        A binary search finds this time, because a call that may be made at one time may also be
+        made at any later time. When an old call leaves the window, one call becomes free. If the
+        old call was of another rank, that rank may get this call reserved, but never more.
         """
         if self._may_go(now, rank):
             return now

@@ -150,10 +150,10 @@ class Outbound:
             raise
 
     def _is_late(self, scope: str, paid_at: float) -> bool:
-        """Whether the call has waited for a connection for more than a quarter of `transit` (the
-        time by which one call may take longer to the upstream than another). The charge must then
-        be renewed, because the gateway would stop counting the call while the upstream may still
-        count it."""
+        """Whether the call has waited for a connection for more than a quarter of `transit` (one
+        call may need this much more time than another to reach the upstream). If so, the charge has
+        to be renewed. With the old charge, the gateway would stop counting the call while the
+        upstream may still count it."""
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 

@@ -134,8 +134,8 @@ class Parsing(Wire):
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add the field to the head. `Expect` is noted only in `_make_scope`, because a head with
-        `Expect` is not plain."""
+        """Add the field to the head. `_make_scope` looks for `Expect`. A head with `Expect` is not
+        plain, and each head that is not plain goes through `_make_scope`."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -320,8 +320,8 @@ class HotPath(Parsing):
         self._read_on(awaited)
 
     def _hand_on(self, awaited: _Awaited) -> None:
-        """Make a request for Starlette. `linger` keeps the result of the look-up for this
-        request."""
+        """Parse the head, usually to make a request for Starlette. `linger` keeps the result of the
+        look-up for this request."""
         self._awaited, self._stage = None, _REST
         self._parse(awaited.head)
         self.lookups.linger(awaited.look_up)
@@ -398,7 +398,7 @@ def plain(
 
     A plain head is a valid GET or HEAD of one training, without a repeated field, a field in
     `_ODD`, or a `Connection` other than `keep-alive`. If cache directives are honoured, a plain
-    head has no directive that is in `RequestDirectives` (`only-if-cached` is not).
+    head has none of the directives in `RequestDirectives`. It may have `only-if-cached`.
     """
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
@@ -419,7 +419,7 @@ def plain(
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
 ) -> Headers | None:
-    """The fields of the head that a call to the API sends, as `extra_of` finds them. None if the
+    """The fields of the head that are passed on to the API, as `extra_of` finds them. None if the
     head has no such field, or only a valid `traceparent`."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)
