@@ -144,6 +144,8 @@ def _make(folder: Path, *arguments: str) -> str:
 def _run_until_answered(folder: Path) -> tuple[int, str]:
     """The exit code after Ctrl-C of `make run`, whose page was answered, and all it printed."""
     log = folder / "run.log"
+    # A job that a shell started in the background ignores SIGINT, and so do its children.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("wb") as file:
         child = subprocess.Popen(
             ["make", "--no-print-directory", "run"],
@@ -154,6 +156,7 @@ def _run_until_answered(folder: Path) -> tuple[int, str]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    signal.signal(signal.SIGINT, former)
     try:
         wait_until(lambda: _page_answers(log.read_text()), 180, "an answer of `make run`")
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does
