@@ -62,8 +62,8 @@ class Closed:
     `is_longer` tells whether the other replicas must hear of this 429:
     - If the gate was open: True.
     - If a probe (the one call that tests a closed gate) was under way: True.
-    - If the gate was closed without a probe: True if this 429 makes the gate stay closed for at
-      least SHORTEST_HOLD seconds more.
+    - If the gate was closed without a probe: True if this 429 moves the end of the pause by at
+      least SHORTEST_HOLD seconds.
     """
 
     seconds: float
@@ -129,7 +129,8 @@ class Budget(Charging, Protocol):
 @dataclass(frozen=True, slots=True)
 class KnownBudget:
     """The state of the shared budget, which a replica got from a look at the time `at` (monotonic).
-    If the limit is high, a stretch counts as the window here (see `Stretch` in core/budget).
+    If the limit is high, all numbers of calls are those of a stretch, a part of the window (see
+    `Stretch` in core/budget/window_log).
 
     life      the number of the current life
     stamp     the time `at` on the clock of Redis, in microseconds

@@ -106,8 +106,8 @@ def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
 
 
 def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
-    """The entry's lines with this `Cache-Control` in place of all fields about freshness. All these
-    fields are in the lines from `brief_at` on, because a 304 has these fields too."""
+    """The entry's lines with this `Cache-Control` in place of all fields about freshness. The lines
+    from `brief_at` on are those that a 304 has too. The fields about freshness are among them."""
     fields = from_lines(held.head[held.brief_at :])
     brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), control)
     return held.head[: held.brief_at] + to_lines(brief)

@@ -236,8 +236,8 @@ class History:
 
     def _budget(self) -> tuple[float | None, float | None]:
         """How many calls a minute all tenants together may make, and how many calls are free now.
-        Both are None if a tenant has no limit, if each credential has a budget, or if the gauges
-        cannot be read."""
+        Both are None if a tenant has no limit, if the budgets belong to credentials and not to
+        tenants, or if the gauges cannot be read."""
         readings = self._read()
         views = () if readings is None else tuple(readings.budgets.values())
         limits = [view.limit * _MINUTE / view.window for view in views if view.limit is not None]

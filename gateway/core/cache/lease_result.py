@@ -74,7 +74,7 @@ class Ending:
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:
-        """The error for the follower to raise. None if the fetch did not fail."""
+        """The error for the follower to raise. None if the ending has no error."""
         wait = self.retry_after or 1.0
         match self.fault:
             case None:

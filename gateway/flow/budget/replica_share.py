@@ -3,13 +3,15 @@
 All replicas pay from one budget in Redis, the shared budget. `ports/budget` defines the words:
 
 - look: a replica reports its calls, and reads the state of the shared budget
-- part: the calls of the limit that a replica may make in any window without Redis
-- share: the part, made smaller if a 429 has lowered the limit
+- part: one replica's part of the limit
+- share: the most calls that a replica may make in any window without Redis. It is the part, or less
+  if a 429 has lowered the limit
 - claim: the calls of the share that a replica may make at once when it loses Redis
 - life: the time between two losses of the shared budget's data
 
 Without Redis, a replica spends only calls that it knows to be unspent. All replicas divide these
-calls equally. A replica that knows nothing yet pays as after a start.
+calls equally. A replica that knows nothing yet takes an equal part of the whole limit, and
+grants these calls at even intervals.
 """
 
 from __future__ import annotations
@@ -237,7 +239,8 @@ class Shares:
         raise RedisUnavailable(RedisOperation.BUDGET, "it is away, or forgets again and again")
 
     def _is_late(self, scope: str, asked: float) -> bool:
-        """Whether Redis answered late: it counts the call too long before the call is made."""
+        """Whether Redis answered so late that the charge is much older than the call will be. Redis
+        would then stop counting the call too early."""
         return self._clock.monotonic() - asked > transit(self._shared.view(scope).window) / 4
 
     async def _from_share(
@@ -273,8 +276,9 @@ class Shares:
         # Two kinds of own calls are not in `times` yet:
         # - Calls that the shared budget does not know. They are added.
         # - Calls that Redis granted after `known.at`. They are added if this replica is alone.
-        # With other replicas such a call is counted already: calls of the limit that are neither in
-        # `times` nor in a claim count as spent at `until` (see `Past`).
+        # If there are other replicas, the calls of the second kind are not added. All calls of the
+        # limit that are neither in `times` nor in a claim count as spent at `until` (see `Past`),
+        # and these calls are among them.
         times += [
             each.at
             for each in account.sent
@@ -290,7 +294,8 @@ class Shares:
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Budget.enter. Returns None in three cases, and the call then needs another charge:
 
-        - The call was paid from the share. Its charge is undone: other replicas may not know it.
+        - The call was paid from the share. Its charge is undone, because perhaps the other replicas
+          do not count this call. The next charge may come from Redis.
         - Redis does not answer.
         - Redis answers that the charge is no longer valid.
         """
@@ -318,8 +323,8 @@ class Shares:
         return charge
 
     async def _granted(self, scope: str, charge: Charge) -> Charge:
-        """Add a granted call to `sent`, and return its charge. If a 429 came while Redis was asked,
-        undo the charge and raise GateClosed."""
+        """Return the charge of a granted call. Add the call to `sent`, unless it has to wait. If a
+        429 came while Redis was asked, undo the charge and raise GateClosed."""
         try:
             self._refuse_behind_own_gate(scope)
         except GateClosed:

@@ -79,7 +79,7 @@ class Tiers:
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
-        """The entry that L1 may serve without asking Redis, or None. Redis is asked if the sweeps
+        """The entry that L1 may serve without a question to Redis, or None. None also if the sweeps
         did not confirm the entry in time (see `_passed_by`)."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
@@ -129,8 +129,9 @@ class Tiers:
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Begin a look-up that needs only one question to Redis. `answered` makes its result. If L1
-        has an entry, returns None and asks nothing: Redis then only has to confirm this entry."""
+        """Ask Redis for the key. `answered` makes the result of the look-up from the answer.
+        Returns None if L1 has an entry. `lookup` is then better, because it only lets Redis confirm
+        the entry."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -191,8 +192,9 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # The floor may not show an order for a version at or below its own. If orders do not wait
-        # for this replica, it may miss such an order. The last refused answer is then forgotten.
+        # An order for a version at or below that of the floor does not change the floor. If orders
+        # do not wait for this replica, it could miss such an order, and serve a refused answer that
+        # the order ruled out. So the refused answer is forgotten.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -263,8 +265,8 @@ class Tiers:
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether the entry may be used in spite of gaps. Each gap sets a time limit for entries
-        that were confirmed before its end. False after the first of these limits."""
+        """Whether the entry may be used although notices may have been missed. An entry that was
+        confirmed before a gap in the notices ended may be used for a limited time only."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -283,9 +285,10 @@ class Tiers:
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
         """Offer a fetched entry to Redis. L1 takes the entry in three cases:
 
-        - If Redis accepts the entry: L1 may serve it.
-        - If only soft orders rule the entry out: L1 has it for rescue only.
-        - If Redis lost the floor, and no order came: perhaps only this replica knows the entry.
+        - Redis accepts the entry. L1 may serve it.
+        - Only soft orders rule the entry out. L1 may use it for rescue.
+        - Redis lost the floor, and no order came. L1 asks Redis before it serves the entry. L1
+          takes it, because perhaps only this replica knows its version.
 
         L1 does not take the entry if L1 has a later one, or if an order comes during the offer:
         Redis may have judged the entry before that order.

@@ -9,8 +9,8 @@ import asyncio
 from typing import Final
 
 # Seconds of pause after each fetch. A fetch takes 2.5 ms of work, and hits wait during these 2.5
-# ms. Without the pause, four fetches at a time (the default) would take half of a core if the
-# upstream answers at once.
+# ms. Without the pause, four fetches at a time (the default) would take a large part of a core if
+# the upstream answers at once.
 REST: Final = 0.25
 
 

@@ -115,9 +115,9 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the bound once, as soon as the sweep has shown that it keeps within the bound. Also
-        log once that the sweep is too slow, if the settings only allow a bound that is longer than
-        the freshness lifetime."""
+        """Log the bound once, as soon as the sweep has shown that it keeps within the bound. If
+        even the shortest bound that the settings allow is longer than the freshness lifetime, also
+        log once that the sweep is too slow."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:
