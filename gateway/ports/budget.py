@@ -135,11 +135,9 @@ class KnownBudget:
     life      the number of the current life
     stamp     the time `at` on the clock of Redis, in microseconds
     error     the most by which `stamp` may be wrong, in seconds
-    replicas  how many replicas divide the limit
-    silent    how many other replicas are silent, or have not reported their calls after a loss of
-              data. A part is kept for each
-    absent    how many replicas of `silent` had time to report after a loss of data, but did not.
-              They have probably ended
+    replicas  how many replicas divide the limit. Silent replicas are included
+    absent    how many of these replicas had time to report after a loss of data, but did not. They
+              have probably ended
     limit     the current limit
     claim     the claim of this replica at the time `at`. Each call that it asks for after `at` uses
               up one call of the claim
@@ -154,7 +152,6 @@ class KnownBudget:
     at: float
     error: float
     replicas: int
-    silent: int
     limit: int
     claim: int
     part: int

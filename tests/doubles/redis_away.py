@@ -236,10 +236,9 @@ class SwitchedBudget:
             self._expected = max(self._expected, look.known.replicas)
         ages = [now - at for at in log.times if at > now - log._window]
         replicas = max(1, len(self._seen), self._expected)
-        silent = len(self._silent(name)) + replicas - max(1, len(self._seen))
         limit = log.limit(now)
         parts = (claim, part, part)
-        return KnownBudget(self._life, 0, now, 0.0, replicas, silent, limit, *parts, ages)
+        return KnownBudget(self._life, 0, now, 0.0, replicas, limit, *parts, ages)
 
     async def leave(self, scopes: Sequence[str], name: str = "") -> None:
         self._switch.pass_on("budget")

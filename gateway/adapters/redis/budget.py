@@ -238,13 +238,13 @@ class RedisBudget:
         )
 
     def _heard(self, scope: str, reply: Sequence[int], now: float, took: float) -> KnownBudget:
-        holds, closed_for, spent, every, stamp, life, replicas, silent, *rest = reply
+        holds, closed_for, spent, every, stamp, life, replicas, *rest = reply
         absent, claim, part, share, *ages = rest
         until = now + closed_for / 1_000_000
         self._seen[scope] = BudgetReply("", 0.0, max(0, holds - spent), until, limit=holds)
         told = [age / 1_000_000 for age in ages for _ in range(every)]
         parts = (claim, part, share)
-        return KnownBudget(life, stamp, now, took, replicas, silent, holds, *parts, told, absent)
+        return KnownBudget(life, stamp, now, took, replicas, holds, *parts, told, absent)
 
     async def leave(self, scopes: Sequence[str]) -> None:
         """As SharedBudget.leave."""

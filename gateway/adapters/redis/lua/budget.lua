@@ -142,10 +142,10 @@ local SLOW = 3
 -- left for this replica. A replica that was not heard for `gone` is forgotten. A replica is missing if it knew the
 -- previous life, and has not reported yet what it spent in that life. An equal part is kept for each missing replica.
 -- Also returns: how many replicas there are; whether all that knew the previous life have reported what they spent in
--- it; whether a silent replica may just be slow; how many are silent or missing; the sum of the other replicas' parts
--- of `full`; how many missing replicas have probably ended, because they had time to report.
+-- it; whether a silent replica may just be slow; the sum of the other replicas' parts of `full`; how many missing
+-- replicas have probably ended, because they had time to report.
 local function kept_for_others(book, full, limit, at, silent, gone, name)
-  local here, quiet, claims, heard, parts, unknown, is_slow = 1, 0, 0, 0, 0, 0, false
+  local here, claims, heard, parts, unknown, is_slow = 1, 0, 0, 0, 0, false
   local returned, told = 0, 0
   local raw = redis.call('HGETALL', book)
   for n = 1, #raw, 2 do
@@ -158,7 +158,7 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
         local part = read_book(book, 'p' .. whose) or 0
         here = here + 1
         if at - seen > silent then
-          quiet, parts, unknown = quiet + 1, parts + part, unknown + (part > 0 and 0 or 1)
+          parts, unknown = parts + part, unknown + (part > 0 and 0 or 1)
         else
           claims, heard = claims + claim, heard + part
         end
@@ -177,7 +177,7 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
   local equal = equal_part(full, all)
   parts = math.min(full - equal, parts + (missing + unknown) * equal)
   local kept = math.min(limit - 1, part_of(parts, full, limit) + claims)
-  return math.max(0, kept), all, told >= expected, is_slow, quiet + missing, heard + parts,
+  return math.max(0, kept), all, told >= expected, is_slow, heard + parts,
     at > since + SLOW * silent and missing or 0
 end
 
@@ -343,7 +343,7 @@ redis.call('PEXPIRE', log, keep)
 -- hears it any more. This is an equal part, or less if the parts of the other replicas leave less. A reply may be lost.
 -- The book therefore has the larger of the old and the new claim until the replica reports that it saw the reply with
 -- the new claim. A look whose report is older than the last report gives no claim.
-local kept, all, is_told, _, quiet, parts, absent = kept_for_others(book, limit, holds, at, tonumber(silent), tonumber(gone), name)
+local kept, all, is_told, _, parts, absent = kept_for_others(book, limit, holds, at, tonumber(silent), tonumber(gone), name)
 local claim, part = 0, 0
 if known == life then
   for n = 17, 16 + told do charge({ log }, math.max(1, at - tonumber(ARGV[n])), keep) end
@@ -363,7 +363,7 @@ local stamps = redis.call('ZRANGEBYSCORE', log, '(' .. text(math.max(0, at - spa
 local every, ages = math.max(1, math.ceil(#stamps / most)), {}
 for n = every, #stamps, every do ages[#ages + 1] = text(at - (tonumber(stamps[n]) or at)) end
 local closed_for = gate and math.max(0, gate.closed_until - at) or 0
-return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, quiet, absent, claim, part, part_of(part, limit, holds), unpack(ages) }
+return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, absent, claim, part, part_of(part, limit, holds), unpack(ages) }
 
 -- script: enter
 -- Promise: a call that has waited for its turn counts from now on. In three cases the charge is undone instead, and the reply says so: the gate was closed during the wait, the charge is not known any more (lost, undone by a 429, or older than the window), or the calls that are now kept for other replicas leave no room for this call. The probe of a closed gate stays the probe. If its charge is undone, the next call becomes the probe.
