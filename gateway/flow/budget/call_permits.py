@@ -261,6 +261,18 @@ class WaitQueue(Generic[Paid]):
                 place.ended.set()
 
 
+@dataclass(slots=True)
+class _Trial:
+    """The calls with a credential that the upstream has not accepted yet.
+
+    calls  how many of them are under way, or ask the small budget
+    ended  set when one of them has ended, or if the small budget has refused all of them
+    """
+
+    calls: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Credentials:
     """Knows which credentials the upstream has accepted, and which ones it has refused lately.
 
@@ -274,8 +286,7 @@ class Credentials:
         self._observer = observer
         self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
         self._refused: FIFOCache[str, float] = FIFOCache(_MOST_CREDENTIALS)
-        # Unknown credentials with a call under way; the event is set when it ends.
-        self._asking: dict[str, asyncio.Event] = {}
+        self._trials: dict[str, _Trial] = {}  # by partition
 
     def turn_away(self, partition: str) -> None:
         """Raise AccessRefused if the upstream has refused the credential lately."""
@@ -321,8 +332,18 @@ class Credentials:
         if known or not caller.owns_token or partition in self._accepted:
             yield
             return
-        charge = await self._take(partition, purpose)
-        asked = self._asking.setdefault(partition, asyncio.Event())
+        # The call counts before the budget answers, because Redis may answer a later call earlier.
+        trial = self._trials.setdefault(partition, _Trial())
+        trial.calls += 1
+        charge = None
+        try:
+            charge = await self._budget.take(NEWCOMERS, purpose)
+        except BudgetExhausted as exhausted:
+            self._leave(partition, trial)
+            await self._wait(partition, trial, purpose, exhausted)
+        except BaseException:
+            self._leave(partition, trial)
+            raise
         try:
             yield
         except CallWithheld:
@@ -330,24 +351,26 @@ class Credentials:
                 await self._budget.give_back(NEWCOMERS, charge)
             raise
         finally:
-            asked.set()
-            if self._asking.get(partition) is asked:
-                del self._asking[partition]
+            if charge is not None:
+                self._leave(partition, trial, has_ended=True)
 
-    async def _take(self, partition: str, purpose: Purpose) -> Charge | None:
-        """Charge the small budget. If it is spent, wait for a call under way with this credential.
-        Returns None if the upstream then accepted the credential."""
-        try:
-            return await self._budget.take(NEWCOMERS, purpose)
-        except BudgetExhausted as exhausted:
-            asked = self._asking.get(partition)
-            if asked is not None:
-                await asked.wait()  # ends at the deadline of the call that is under way, or earlier
-                self.turn_away(partition)
-                if partition in self._accepted:
-                    return None
+    def _leave(self, partition: str, trial: _Trial, *, has_ended: bool = False) -> None:
+        trial.calls -= 1
+        if has_ended or trial.calls == 0:
+            trial.ended.set()
+            if self._trials.get(partition) is trial:
+                del self._trials[partition]
+
+    async def _wait(
+        self, partition: str, trial: _Trial, purpose: Purpose, exhausted: BudgetExhausted
+    ) -> None:
+        """Wait until a call with this credential has ended. Raises AccessRefused or `exhausted` if
+        the upstream has not accepted the credential then."""
+        await trial.ended.wait()  # at the deadline of a call that is under way, or earlier
+        self.turn_away(partition)
+        if partition not in self._accepted:
             self._observer.budget_denied(purpose, exhausted.retry_after)
-            raise
+            raise exhausted
 
 
 @dataclass(slots=True)

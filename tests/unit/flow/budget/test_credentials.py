@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from gateway.core.vocabulary import AccessRefusal, NoticeKind, Outcome, Purpose
 from gateway.flow.budget import call_permits as module
 from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.request.response_selection import Answer, Ask
+from gateway.ports import Charge
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, OURS, STALE, Redis, Replica, ok, says, settle
@@ -114,6 +116,45 @@ async def test_who_is_being_asked_about_waits_for_the_verdict(replica: Replica) 
     answers = await asyncio.gather(*waiting)
 
     assert [answer.outcome for answer in answers] == [Outcome.FILLED] * 20
+
+
+async def test_a_caller_that_the_budget_refuses_first_waits_for_the_others(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may refuse a later call before its reply to an earlier one has arrived."""
+    redis = Redis(clock, limit=50)
+    replica = Replica(clock, redis, limit=50)
+    take, may_pass = replica.budget.take, asyncio.Event()
+
+    async def late(scope: str, *args: Any, **kwargs: Any) -> Charge:
+        charge = await take(scope, *args, **kwargs)  # a refusal is raised at once
+        if scope == NEWCOMERS:
+            await may_pass.wait()
+        return charge
+
+    monkeypatch.setattr(replica.budget, "take", late)
+    replica.upstream.then(*(ok(1, training_id=f"trn_{n}") for n in range(20)))
+    waiting = [asyncio.create_task(ask(replica, CALLER, f"trn_{n}")) for n in range(20)]
+    await settle()
+
+    may_pass.set()
+    answers = await asyncio.gather(*waiting)
+
+    assert [answer.outcome for answer in answers] == [Outcome.FILLED] * 20
+
+
+async def test_a_caller_does_not_wait_if_the_budget_refuses_all(clock: FakeClock) -> None:
+    """No call would show whether the upstream accepts the credential."""
+    replica = Replica(clock, limit=50)
+    replica.upstream.always = says(401)
+    for number in range(5):
+        await ask(replica, stranger(number))
+
+    answers = await asyncio.gather(
+        *(ask(replica, CALLER, f"trn_{n}") for n in range(3)), return_exceptions=True
+    )
+
+    assert [type(answer) for answer in answers] == [BudgetExhausted] * 3
 
 
 async def test_a_bad_verdict_holds_for_all_who_wait(replica: Replica) -> None:
