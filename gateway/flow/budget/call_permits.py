@@ -141,8 +141,8 @@ class Paying:
 
     async def _turn(self, scope: str, call: Call, until: float) -> Charge | None:
         """Pay for the call, and wait for its turn. None if the charge is then no longer valid."""
-        now, who, rank = self._clock.monotonic(), call.who, _rank(call)
-        patience = 0.0 if self._queue.is_full else max(0.0, until - now)
+        who, rank, left = call.who, _rank(call), max(0.0, until - self._clock.monotonic())
+        patience = 0.0 if self._queue.is_full else left
         try:
             paid = await self._budget.take(
                 scope, call.purpose, guessed=call.guessed, patience=patience
@@ -151,7 +151,8 @@ class Paying:
             # call could be sent too early, and a window could have one call too many.
             at = self._clock.monotonic() + paid.wait
         except BudgetExhausted:
-            freed = self._queue.oust(scope, rank, who) if patience > 0.0 else None
+            # Also if the queue is full: the number of places remains the same.
+            freed = self._queue.oust(scope, rank, who) if left > 0.0 else None
             if freed is None:
                 raise
             paid, at = freed.paid, freed.at

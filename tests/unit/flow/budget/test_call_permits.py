@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
+from gateway.flow.budget.call_permits import WaitQueue
 from gateway.ports import Call, Charge
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
@@ -167,6 +168,28 @@ async def test_a_caller_who_fills_the_line_makes_room(replica: Replica, clock: F
     await settle()
     assert [each.done() for each in (*hog, other)] == [False, True, False]
 
+    clock.advance(13.0)
+    await settle()
+    assert await hog[0] == await other == ok(1)
+    with pytest.raises(BudgetExhausted):
+        await hog[1]
+
+
+async def test_a_full_queue_is_shared_too(clock: FakeClock) -> None:
+    """A caller with all its places gives one of them to another caller."""
+    replica = Replica(clock, limit=LIMIT)
+    replica.upstream.always = ok(1)
+    replica.outbound._paying._queue = WaitQueue(clock, most=2)
+    await spend(replica, clock)
+    hog = [ask(replica, who="hog") for _ in range(2)]
+    await settle()
+
+    other = ask(replica, who="other")
+    await settle()
+    assert [each.done() for each in (*hog, other)] == [False, True, False]
+
+    with pytest.raises(BudgetExhausted):
+        await ask(replica, who="third")  # no caller has two places more
     clock.advance(13.0)
     await settle()
     assert await hog[0] == await other == ok(1)
