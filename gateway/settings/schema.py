@@ -309,6 +309,12 @@ def _of_the_rest(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]
         problem = "is above upstream.timeout, the whole call's deadline"
         fault = Fault("upstream.connect_timeout", problem, "upstream.timeout at most")
         yield "upstream.connect_timeout upstream.timeout", fault
+    if upstream.ca_certs is not None and upstream.base_url.lower().startswith("http:"):
+        problem = "would never be used, since upstream.base_url begins with http://"
+        fault = Fault(
+            "upstream.ca_certs", problem, "no file, or an upstream.base_url with https://"
+        )
+        yield "upstream.ca_certs upstream.base_url", fault
 
 
 def _meet(one: str, other: str) -> bool:

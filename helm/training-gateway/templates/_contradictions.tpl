@@ -29,6 +29,9 @@
 {{- if and .Values.access.clientsExistingSecret (ne $mode "clients") -}}
 {{- fail "access.clientsExistingSecret would never be used: set config.access.mode to \"clients\", or name no Secret" -}}
 {{- end -}}
+{{- if and .Values.upstream.caExistingSecret (hasPrefix "http:" (.Values.config.upstream.base_url | default "")) -}}
+{{- fail "upstream.caExistingSecret would never be used: config.upstream.base_url begins with http://, so give it https://, or name no Secret" -}}
+{{- end -}}
 {{- if and (eq (toString .Values.config.sweep.enabled) "true") (not (has $mode (list "open" "clients"))) -}}
 {{- fail "config.sweep.enabled is true and the gateway has no token to sweep with: leave it \"auto\", or set config.access.mode to \"open\" or \"clients\"" -}}
 {{- end -}}

@@ -81,6 +81,16 @@ def test_a_clients_file_outside_its_mode_would_never_be_used(file: str) -> None:
     ].startswith(idle)
 
 
+def test_certificate_authorities_without_tls_would_never_be_used(file: str) -> None:
+    """An operator that names them believes that the calls are encrypted."""
+    told = complaints(upstream__base_url="http://api.internal", upstream__ca_certs=file)
+
+    assert told[0] == (
+        "upstream.ca_certs: would never be used, since upstream.base_url begins with http:// "
+        "(wanted: no file, or an upstream.base_url with https://)"
+    )
+
+
 @pytest.mark.parametrize("plane", ["server", "admin"])
 def test_certificate_and_key_come_together(file: str, plane: str) -> None:
     """Either alone serves nobody."""
