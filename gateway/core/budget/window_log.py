@@ -1,7 +1,6 @@
 """The log of a budget: the times of the last calls, and the rule when the next call may be made.
 
-A scope is the name of a budget. A rate is the limit of a scope: a number of calls in any window of
-time. A rank is the priority of a call.
+A scope is the name of a budget.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, porti
 NEWCOMERS: Final = ":newcomers"
 _THEIR_SHARE: Final = 10
 
-# A 429 lowers the limit to this fraction of the calls of the last window. The fraction is below 1,
-# because other programs may call the upstream too.
+# A 429 lowers the limit to this fraction of the last window's calls, because other programs may
+# call the upstream too.
 _KEPT: Final = 0.8
 # A 429 never lowers the limit below a tenth of the configured one.
 _LEAST: Final = 10
-# After the last 429 the limit stays low for ten seasons (see `WindowLog`). Then the limit rises in
-# each season by a twentieth of the configured limit.
+# A lowered limit stays low for ten seasons. Then it rises in each season by a twentieth of the
+# configured limit.
 _HOLD: Final = 10
 _STEPS: Final = 20
 
@@ -39,7 +38,7 @@ class Rate:
 
 
 class OwnRates:
-    """The rates of the scopes. The rates of the tenants may change while the process runs."""
+    """The rates of the scopes."""
 
     def __init__(self, tenants: Mapping[str, Rate | None] | None = None) -> None:
         self._tenants = dict(tenants or {})
@@ -49,8 +48,8 @@ class OwnRates:
         self._tenants = dict(tenants)
 
     def of(self, scope: str, usual: Rate | None) -> Rate | None:
-        """The rate of the scope, None if it has no limit. `usual` is the rate of a scope that has
-        no rate of its own."""
+        """The rate of the scope (None: no limit). `usual`: for a scope without a rate of its
+        own."""
         if scope == NEWCOMERS:
             return usual and Rate(max(1, usual.limit // _THEIR_SHARE), usual.window)
         return self._tenants.get(scope, usual)
@@ -64,7 +63,7 @@ class Lowered:
     since: float
 
     def now(self, full: int, window: float, now: float) -> int:
-        """The limit at the time `now`. `full` is the configured limit. `window` is a season."""
+        """The limit at the time `now`. `full`: the configured limit. `window`: a season."""
         windows = max(0, int((now - self.since) / window) - _HOLD)
         return max(1, min(full, self.limit + windows * max(1, full // _STEPS)))
 
@@ -85,8 +84,8 @@ _ALL_OF_IT: Final = 1.0
 
 
 def transit(window: float) -> float:
-    """The margin for transit, in seconds: one call may need this much more time than another to
-    reach the upstream."""
+    """The margin for transit: how many seconds longer one call may take to the upstream than
+    another."""
     return min(1.0, window / 10.0)
 
 
@@ -94,13 +93,12 @@ def transit(window: float) -> float:
 class Past:
     """The calls of a limit that several replicas divide, as one of these replicas knows them.
 
-    limit  the number of calls that these replicas together may make in a window
-    times  the time of each known call. It is in the future if the call waits for its turn
-    claim  the number of calls, not in `times`, that each replica may still make at once
-    until  the last time when other replicas may have made unknown calls. So all calls of the limit
-           that are neither in `times` nor in a claim count as made at this time. None: there are no
-           unknown calls, and the other calls of the limit are free
-    own    the times of the calls of this replica. All of them count in its own part
+    limit  how many calls these replicas together may make in a window
+    times  of the known calls. A call that waits for its turn has a future time
+    claim  how many calls, not in `times`, each replica may still make at once
+    until  all other calls of the limit count as made at this time, because other replicas may have
+           made them. None: the other calls are free
+    own    the times of this replica's calls
     """
 
     limit: int
@@ -113,13 +111,11 @@ class Past:
 class WindowLog:
     """The times of the last calls. Allows at most `limit` calls in any `window` seconds.
 
-    This is no token bucket, which would allow a burst in addition to the full limit.
+    A token bucket would allow a burst in addition to the full limit.
 
-    window  seconds, with the margin for transit (see `Stretch`). A call made at `t` counts in
-            [t, t + window). A call that is granted for a turn at `t` counts from the grant until
-            `t + window`
-    season  seconds (None: `window`). A limit that a 429 lowered stays low for ten seasons. Then it
-            rises in each season
+    window  seconds, with the margin for transit. A call whose turn is at `t` counts from its grant
+            until `t + window`
+    season  seconds (None: `window`), see `_HOLD`
     """
 
     __slots__ = (
@@ -143,7 +139,7 @@ class WindowLog:
         self._sweep_share = sweep_share
         self._portions: Portions = portions(limit, sweep_share)
         self._lowered: Lowered | None = None
-        # A call in the log is made up (see `paced`) if its time is before this time.
+        # Calls before this time are made up (see `paced`).
         self._born = -inf
         self._sent: list[float] = []
         self._by_rank: dict[Rank, list[float]] = {rank: [] for rank in RANKS}
@@ -162,9 +158,8 @@ class WindowLog:
     ) -> WindowLog:
         """A log for a start without known calls: `free` calls may be made at once.
 
-        The other calls of the limit are made up: they count as made at even intervals in the last
-        window. Each time a made-up call leaves the window, one call may be made. Some of them also
-        count for a rank, in proportion to its floor (the calls that are reserved for the rank).
+        The other calls of the limit are made up, at even intervals in the last window. Each rank
+        gets a part of them, in proportion to its floor.
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now
@@ -178,12 +173,12 @@ class WindowLog:
 
     @property
     def times(self) -> Sequence[float]:
-        """The time of each call, in ascending order. It is in the future if the call waits."""
+        """The times of the calls, in ascending order. A call that waits has a future time."""
         return self._sent
 
     def try_take(self, now: float, rank: Rank = Rank.CALLER, patience: float = 0.0) -> float:
-        """Charge a call, if it may be made within `patience` seconds. Returns the seconds until the
-        call may be made. If they are more than `patience`, the call is not charged."""
+        """Charge a call whose turn comes within `patience` seconds. Returns the seconds until its
+        turn."""
         self._forget(now)
         wait = self._turn(now, rank) - now
         if wait > patience:
@@ -193,8 +188,8 @@ class WindowLog:
         return wait
 
     def move(self, stamp: float, now: float) -> bool:
-        """Move the charge of a call from the time `stamp` to the time `now`, when the call is made.
-        Returns False if the log has no such charge any more."""
+        """Move a charge from the time `stamp` to `now`, when its call is made. False: there is no
+        such charge any more."""
         self._forget(now)
         moved = [sent for sent in (self._sent, *self._by_rank.values()) if _remove(sent, stamp)]
         for sent in moved:
@@ -202,18 +197,18 @@ class WindowLog:
         return bool(moved)
 
     def give_back(self, stamp: float) -> None:
-        """Remove the charge with the time `stamp`, because its call was certainly not sent."""
+        """Remove the charge of a call that was certainly not sent."""
         if _remove(self._sent, stamp):
             any(_remove(sent, stamp) for sent in self._by_rank.values())
 
     def limit(self, now: float) -> int:
-        """The limit at the time `now`. A 429 may have lowered it."""
+        """The limit at the time `now`."""
         self._forget(now)
         return self._limit
 
     def refused(self, now: float) -> None:
-        """Lower the limit after a 429. Calls that wait for their turn are removed: they were not
-        sent, and need another charge. Made-up calls (see `paced`) do not count as spent."""
+        """Lower the limit after a 429. The charges of waiting calls are removed, so these calls
+        need new ones. Made-up calls do not count as spent."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
@@ -226,14 +221,12 @@ class WindowLog:
         self._forget(now)
 
     def available(self, now: float) -> int:
-        """The number of calls that are free at the time `now`."""
+        """How many calls are free."""
         self._forget(now)
         return max(0, self._limit - len(self._sent))
 
     def share(self, past: Past, parts: int) -> None:
-        """Turn this log into the log of one of `parts` replicas. Its limit is an equal part of
-        `past.limit`, at least one call. Each time `parts` calls of `past.limit` become free, each
-        replica may make one call."""
+        """Make this the log of one of `parts` replicas, which divide `past.limit` equally."""
         self._full = self._limit = max(1, past.limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
         times = sorted(past.times)
@@ -244,14 +237,13 @@ class WindowLog:
         # The k-th call of this part is free when k × `parts` calls of the limit are free.
         first = len(times) - past.limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
-        # This replica also makes no more calls in a window than its part. Its calls in `past.own`
-        # count too. Without this bound, all replicas together could exceed the limit: a replica
-        # that knows of fewer replicas takes a larger share of the free calls.
+        # All calls of this replica count in its part. Otherwise all replicas together could exceed
+        # the limit: a replica that knows of fewer replicas takes a larger share of the free calls.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
         self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
 
     def follow(self, other: WindowLog) -> None:
-        """Copy the calls of `other`, a log with another limit, which this log replaces."""
+        """Copy the calls of `other`, which this log replaces."""
         self._born = other._born
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
@@ -259,9 +251,9 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time when a call of the rank may be made.
 
-        A binary search finds this time, because a call that may be made at one time may also be
-        made at any later time. When an old call leaves the window, one call becomes free. If the
-        old call was of another rank, that rank may get this call reserved, but never more.
+        A binary search finds it: a call that may be made at one time may also be made later. When
+        an old call leaves the window, one call becomes free, and at most this one is reserved for
+        another rank.
         """
         if self._may_go(now, rank):
             return now
@@ -312,8 +304,8 @@ def _remove(stamps: list[float], stamp: float) -> bool:
     return False
 
 
-# A log has at most this many times. After a start without known calls, all of them are written in
-# one step. With more times, this step would block Redis or the event loop for too long.
+# A log has at most this many times. A start writes all of them in one step. More times would block
+# Redis or the event loop for too long.
 MOST_KEPT: Final = 2_000
 
 
@@ -321,9 +313,8 @@ MOST_KEPT: Final = 2_000
 class Stretch:
     """One of `parts` equal stretches of a window: at most `limit` calls in any `span` seconds.
 
-    A log has the times of one stretch only, so the number of times is bounded. All spans together
-    are as long as the window and its margin for transit. The limit of a stretch is rounded down, so
-    all stretches together never allow more calls than the rate.
+    A log has the times of one stretch only, so their number is bounded. All spans together are as
+    long as the window and its margin for transit.
     """
 
     limit: int
@@ -337,5 +328,5 @@ class Stretch:
         return cls(rate.limit // parts, (rate.window + transit(rate.window)) / parts, parts)
 
     def whole(self, calls: int, rate: Rate) -> int:
-        """Convert a number of calls in a stretch to a number of calls in the window of `rate`."""
+        """How many calls in the window of `rate` correspond to `calls` in a stretch."""
         return rate.limit if calls == self.limit else calls * self.parts
