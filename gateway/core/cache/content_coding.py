@@ -1,5 +1,4 @@
-"""The compressed form of an entry: which entries have this form, which requests get it, and which
-header fields it has (RFC 9110, 8.4 and 12.5.3)."""
+"""The compressed form of an entry, and the requests that get it (RFC 9110, 8.4 and 12.5.3)."""
 
 from __future__ import annotations
 
@@ -12,8 +11,8 @@ from gateway.core.http.cache_control import directives_of, joined
 from gateway.core.http.fields import Headers, first
 from gateway.core.http.memoized import memoized
 
-# A response that fits into one packet gains nothing from compression. Other requests wait while a
-# body is compressed, so large bodies get the fast level, which takes 8 ms for a mebibyte.
+# A response that fits into one packet gains nothing. Other requests wait while a body is
+# compressed, so large bodies get the fast level, which takes 8 ms for a mebibyte.
 _LEAST: Final = 1_400
 _LARGE: Final = 65_536
 _WELL, _FAST = 6, 1
@@ -43,9 +42,8 @@ def takes_gzip(accept_encoding: bytes | None) -> bool:
 
 
 def is_worth_coding(entry: Entry) -> bool:
-    """Whether the entry may have a compressed form: it is a 200, its body is a long text without a
-    content coding, and `no-transform` (RFC 9111, 5.2.2.6) is absent. If `coded_body` returns None
-    for such an entry, the entry has no compressed form."""
+    """Whether the entry may have a compressed form. A stored `no-transform` forbids it (RFC 9111,
+    5.2.2.6)."""
     if len(entry.body) < _LEAST or entry.status != 200:
         return False
     if first(entry.headers, b"content-encoding") is not None:
@@ -56,16 +54,16 @@ def is_worth_coding(entry: Entry) -> bool:
 
 
 def coded_body(body: bytes) -> bytes | None:
-    """The compressed body. Equal bodies have equal compressed bodies. None if compression saves
-    10 % or less."""
+    """The compressed body. None if it saves 10 % or less. Equal bodies have equal compressed
+    bodies."""
     level = _WELL if len(body) < _LARGE else _FAST
     coded = gzip.compress(body, level, mtime=0)
     return coded if len(coded) < len(body) * _GAIN else None
 
 
 def coded_entry(entry: Entry, coded: bytes) -> Entry:
-    """The compressed form as an entry. Preconditions of requests are compared with the fields of
-    this entry, but a response gets the fields that `coded_fields` makes."""
+    """The compressed form as an entry. Its header fields serve preconditions only: a response gets
+    `coded_fields`."""
     tag = (b"etag", tag_of(entry))
     headers = (*(pair for pair in entry.headers if pair[0] != b"etag"), tag)
     return entry.but(body=coded, headers=headers)

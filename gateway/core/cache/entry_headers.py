@@ -1,7 +1,6 @@
 """Makes the header fields of an entry's responses, and checks the preconditions of requests.
 
-The head of an entry is made once. gateway/web adds the fields that differ between responses (`Age`,
-`Cache-Status`, `X-Request-ID`).
+gateway/web adds the fields that differ between responses, for example `Age`.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from gateway.core.cache.entry import Entry
 from gateway.core.http.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 
-# An entry from Redis may have any fields. The fields in this set are left out, because they frame a
-# message, or because the gateway writes them itself.
+# An entry from Redis may have any fields. These fields frame a message, or are written by the
+# gateway.
 _NEVER_THEIRS = REPLACED_BY_US | HOP_BY_HOP
 # Commas inside the quotes belong to the tag (RFC 9110, 8.8.3). List elements may be empty (5.6.1).
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
@@ -24,16 +23,15 @@ _LAST_MODIFIED_MARGIN = 60.0
 
 
 def etag_of(entry: Entry) -> bytes:
-    """The upstream's ETag, or a strong one that the gateway makes from the body."""
+    """The upstream's ETag, or a strong one made from the body."""
     return first(entry.headers, b"etag") or b'"%s"' % entry.digest.encode("ascii")
 
 
 def last_modified_of(entry: Entry) -> bytes | None:
-    """The upstream's `Last-Modified`, or else `updated_at`. None for an entry without `updated_at`.
+    """The upstream's `Last-Modified`, or else `updated_at`.
 
-    `Last-Modified` has whole seconds. If a training is edited twice in a second, both versions have
-    the same `Last-Modified`, and a 304 could be wrong. So `updated_at` is used only if it is at
-    least a minute earlier than `Date`.
+    Two edits within a second have the same `Last-Modified`, so a 304 could be wrong. `updated_at`
+    is used only if it is at least a minute earlier than `Date`.
     """
     if entry.updated_at is None:
         return None
@@ -47,8 +45,8 @@ def last_modified_of(entry: Entry) -> bytes | None:
 
 
 def stored_fields(entry: Entry, *, vary: bool) -> Headers:
-    """The fields of the entry's responses (200, 404 or 410), without those that gateway/web adds.
-    `vary`: the response depends on the caller."""
+    """The fields of the entry's responses, without those of gateway/web. `vary`: the response
+    depends on the caller."""
     fields = [pair for pair in entry.headers if pair[0] not in _NEVER_THEIRS]
     if first(fields, b"content-type") is None:
         fields.append((b"content-type", b"application/json"))
@@ -86,8 +84,7 @@ class Conditions:
 
 
 def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
-    """Whether the response is a 304 (RFC 9110, 13.2.2). If-None-Match takes precedence over
-    If-Modified-Since, and its tags are compared weakly."""
+    """Whether the response is a 304 (RFC 9110, 13.2.2). Tags are compared weakly."""
     if conditions.if_none_match is not None:
         return _matches(conditions.if_none_match, etag_of(entry))
     if conditions.if_modified_since is None:
@@ -114,8 +111,8 @@ def _date(value: bytes | None) -> float | None:
 
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
-    """The header lines of the entry's responses, and an offset. The lines from this offset on are
-    those that a 304 has as well, the `ETag` first. `vary` as in `stored_fields`."""
+    """The header lines of the entry's responses, and the offset of the lines that a 304 has as
+    well. The `ETag` is the first of these."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 
@@ -125,8 +122,7 @@ def head_of_fields(fields: Headers, entry: Entry) -> tuple[bytes, int]:
 
 
 def coded_head(head: bytes, entry: Entry, length: int) -> tuple[bytes, int]:
-    """Like `head_of`, for a compressed form of `length` bytes. `head` is that of the uncompressed
-    form."""
+    """Like `head_of`, for a compressed form of `length` bytes. `head`: of the uncompressed form."""
     return _arranged(coded_fields(from_lines(head), entry, length))
 
 

@@ -1,7 +1,6 @@
-"""The result of a fetch by one replica (the leader), in the form that the waiting replicas (the
-followers) get.
+"""The result of a leader's fetch, in the form that the followers get.
 
-A result has no body and no credential. If an entry was stored, followers read it from the cache.
+It has no body and no credential.
 """
 
 from __future__ import annotations
@@ -50,10 +49,9 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of a leader's fetch, with all values that a follower needs to raise the leader's
-    error.
+    """The end of a leader's fetch, with all that a follower needs to raise the leader's error.
 
-    retry_after  the `retry_after` of the leader's error, in seconds from the end of the fetch
+    retry_after  in seconds from the end of the fetch
     trace        the leader's span as a `traceparent` (None: no trace)
     """
 
@@ -69,12 +67,11 @@ class Ending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the leader's fetch brought an answer that is no failure. Such an answer may be
-        stored or not."""
+        """Whether the fetch brought an answer that is no failure."""
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:
-        """The error for the follower to raise. None if the ending has no error."""
+        """The error for the follower to raise, if there is one."""
         wait = self.retry_after or 1.0
         match self.fault:
             case None:
@@ -119,12 +116,7 @@ class Ending:
 
 
 def ending_of(error: Exception) -> Ending:
-    """The ending that followers get if the leader's fetch raised this error.
-
-    The ending is TRANSIENT if the leader's own connection failed, or if the error is no
-    UpstreamFailure, CallWithheld or AccessRefused. In these cases a follower's own call may
-    succeed.
-    """
+    """The ending for this error. TRANSIENT: a follower's own call may succeed."""
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if isinstance(error, CallWithheld):
         wait = error.retry_after
@@ -148,8 +140,7 @@ def ending_of(error: Exception) -> Ending:
 
 
 def _is_its_own(failure: UpstreamFailure) -> bool:
-    """Whether the leader's own connection failed. A timeout of the answer itself is no such
-    failure."""
+    """Whether the leader's own connection failed."""
     if isinstance(failure, UpstreamTimeout):
         return failure.reason is not FailureReason.READ_TIMEOUT
     return isinstance(failure, UpstreamUnreachable)

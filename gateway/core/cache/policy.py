@@ -1,8 +1,6 @@
-"""Decides whether an answer may be stored, whether a stored response may be served, and whether a
-stale one may be served because the upstream failed.
+"""Decides whether an answer may be stored, and when a stored response may be served.
 
-The flow uses these rules through the interface `Rules`. In `ByPolicy` the settings decide. In
-`ByOrigin` (module rfc9111) the upstream's header fields decide.
+In `ByPolicy` the settings decide, in `ByOrigin` (module rfc9111) the upstream's header fields.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ from gateway.core.upstream.classification import Judged, Question, judge
 from gateway.core.upstream.training import Training, digest
 from gateway.core.vocabulary import NotStoredReason
 
-# A 304 does not change these stored fields. If a 304 brought a wrong validator and the gateway
-# stored it, later 304s would confirm a body to which this validator does not belong.
+# A 304 does not change these stored fields. With a wrong validator from a 304, later 304s would
+# confirm a wrong body.
 _TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})
 _MARGIN_OF_EXPIRY = 60.0
 JITTER = 0.1
@@ -40,8 +38,8 @@ class Plan(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The settings of the section `freshness`, with durations in seconds. Both stale windows begin
-    when the freshness lifetime ends (RFC 5861)."""
+    """The settings of the section `freshness`, in seconds. Both stale windows begin when the
+    freshness lifetime ends (RFC 5861)."""
 
     lifetime: float = 30.0
     stale_while_revalidate: float = 300.0
@@ -53,15 +51,13 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How many seconds Redis keeps a body: at least a minute longer than these windows allow
-        its use."""
+        """How many seconds Redis keeps a body: at least a minute longer than it may be used."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 
 
 def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = False) -> Plan:
-    """How a request uses the entry. `below_floor`: the floor (the record of the known versions)
-    rules out the entry, so the entry may only be used for rescue."""
+    """How a request uses the entry. `below_floor`: the floor rules the entry out."""
     if below_floor or entry.is_from_the_future(now):
         return Plan.FETCH
     if entry.is_fresh(now):
@@ -75,8 +71,7 @@ def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = Fals
 
 
 def may_rescue(entry: Entry, now: float, windows: Windows) -> bool:
-    """Whether the entry may be served because the upstream failed or may not be called (RFC 5861,
-    4)."""
+    """Whether the entry may be used for rescue (RFC 5861, 4)."""
     if entry.is_negative or entry.is_from_the_future(now):
         return False
     window = max(windows.stale_while_revalidate, windows.stale_if_error)
@@ -92,11 +87,9 @@ class Candidate:
 
 
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
-    """The later one of the entries in L1 and L2. An entry that the floor rules out is chosen only
-    if the floor allows neither entry.
+    """The later entry of L1 and L2. An entry that the floor rules out is only the second choice.
 
-    A lost floor may have recorded an order against the entries, so an unknown floor (None) rules
-    out both.
+    An unknown floor (None) rules out both, because a lost floor may have recorded an order.
     """
     held = [entry for entry in (local, found) if entry is not None]
     allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
@@ -111,8 +104,8 @@ def admit(
 ) -> Entry:
     """The entry of a reply that passed `judge`. `training` None: the reply has no training.
 
-    Freshness begins when the ticket was taken, before the call was sent. `jitter` in [0, 1)
-    shortens the lifetime by a tenth at most.
+    Freshness begins with the ticket, before the call was sent. `jitter` in [0, 1) shortens the
+    lifetime by a tenth at most.
     """
     lifetime = windows.lifetime if training is not None else windows.negative_lifetime
     return Entry(
@@ -132,8 +125,7 @@ def admit(
 
 
 def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: float) -> Entry:
-    """The entry after a 304. Its body, version, validators and content type stay. Other header
-    fields are updated (RFC 9111, 3.2)."""
+    """The entry after a 304, with updated header fields (RFC 9111, 3.2)."""
     fresh = tuple(pair for pair in end_to_end(reply.headers) if pair[0] not in _TELL_OF_THE_BODY)
     updated = {key for key, _ in fresh}
     return entry.but(
@@ -156,8 +148,7 @@ def date_of(reply: Reply, asked_at: float) -> str:
 
 
 def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None:
-    """NO_STORE if the upstream sent `no-store` and the setting `freshness.no_store` is `respect`.
-    Otherwise None."""
+    """NO_STORE if the upstream sent `no-store` and the settings respect it, or None."""
     if not windows.respect_no_store:
         return None
     for key, value in headers:
@@ -169,8 +160,8 @@ def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None
 class Rules(Protocol):
     """The rules that the flow uses.
 
-    `sent` are the request fields that a call for the present request sends upstream. They are also
-    known if no call is made. `jitter` is in [0, 1).
+    `sent`: the request fields that a call for the present request would send upstream. `jitter` is
+    in [0, 1).
     """
 
     @property
@@ -184,11 +175,11 @@ class Rules(Protocol):
         ...
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Classify a complete reply. Raises UpstreamFailure if the reply counts as a failure."""
+        """Classify a complete reply. Raises UpstreamFailure."""
         ...
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """Why the entry of a reply may not be stored. None if it may."""
+        """Why the entry may not be stored. None if it may."""
         ...
 
     def admit(
@@ -233,35 +224,35 @@ class ByPolicy:
     is_verbatim: ClassVar[bool] = False
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Calls the function `judge`."""
+        """Calls `judge`."""
         return judge(reply, question, now)
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """NO_STORE, or None. All other directives are ignored."""
+        """All directives other than `no-store` are ignored."""
         return why_not_stored(reply.headers, self.windows)
 
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """Calls the function `admit`."""
+        """Calls `admit`."""
         return admit(reply, training, ticket, self.windows, jitter)
 
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """Calls the function `renew`."""
+        """Calls `renew`."""
         return renew(entry, reply, ticket, self.windows, jitter)
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """Calls the function `plan`."""
+        """Calls `plan`."""
         return plan(entry, now, self.windows, below_floor=below_floor)
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """Calls the function `may_rescue`."""
+        """Calls `may_rescue`."""
         return may_rescue(entry, now, self.windows)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """Always true, because a stored response is the response to every request for its key."""
+        """A stored response answers every request for its key."""
         return True
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
@@ -269,5 +260,5 @@ class ByPolicy:
         return head_of(entry, vary=self.vary)
 
     def passing(self, reply: Reply) -> Reply:
-        """The reply unchanged. `web.render` replaces its caching fields with `no-store`."""
+        """The reply unchanged."""
         return reply

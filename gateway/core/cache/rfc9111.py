@@ -1,11 +1,8 @@
 """The rules of `freshness.source = "origin"`: the upstream's header fields decide (RFC 9111, 5861,
-9213). If they state no lifetime, it is estimated from `Last-Modified`. A lifetime or a window of
-the settings applies only if the header fields give none.
+9213).
 
-The first functions read a reply: may it be stored, how long is it fresh, and how long may it be
-used when it is stale? `is_shared` says whether several callers use one partition (a part of the
-cache). The last functions compare the request fields that `Vary` names (RFC 9110, 12.5.5; RFC 9111,
-4.1).
+The settings apply only where the header fields state nothing. `is_shared`: several callers use one
+partition.
 """
 
 from __future__ import annotations
@@ -46,8 +43,8 @@ _LONGEST_GUESS: Final = 86_400.0
 
 
 def said(headers: Headers, *, is_shared: bool) -> Directives:
-    """The directives that apply. In a shared cache these are the directives of `CDN-Cache-Control`
-    (RFC 9213), if this field is present and valid. Otherwise they are those of `Cache-Control`."""
+    """The directives that apply: in a shared cache those of a valid `CDN-Cache-Control` (RFC 9213),
+    and otherwise those of `Cache-Control`."""
     for_cdns = _for_cdns(headers, is_shared=is_shared)
     return directives_of(_all(headers, b"cache-control")) if for_cdns is None else for_cdns
 
@@ -93,8 +90,7 @@ def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> 
 def guessed_lifetime(
     status: int, headers: Headers, received: float, *, is_shared: bool
 ) -> float | None:
-    """The heuristic lifetime in seconds of a response that states none (RFC 9111, 4.2.2). None if
-    there is no `Last-Modified`, or if no heuristic is allowed."""
+    """The heuristic lifetime in seconds (RFC 9111, 4.2.2), or None."""
     changed = _moment(first(headers, b"last-modified"))
     public = b"public" in said(headers, is_shared=is_shared)
     if changed is None or not (public or status in _HEURISTIC):
@@ -104,8 +100,7 @@ def guessed_lifetime(
 
 
 def initial_age(headers: Headers, sent: float) -> float:
-    """The age that the response would have had at the time `sent`, when its request was sent
-    (RFC 9111, 4.2.3). Later ages are counted from this time."""
+    """The age at the time `sent`, when the request was sent (RFC 9111, 4.2.3)."""
     apparent = floor(sent - date_of(headers, sent))
     return max(float(apparent), delta_seconds(first(headers, b"age")), 0.0)
 
@@ -117,9 +112,8 @@ def date_of(headers: Headers, otherwise: float) -> float:
 
 
 def windows_for(headers: Headers, windows: Windows, *, is_shared: bool) -> Windows:
-    """The windows of a response. A stale window that the response states (RFC 5861) replaces the
-    configured one. Both stale windows are 0 if the response forbids its use when it is stale (RFC
-    9111, 4.2.4)."""
+    """The windows of a response. It may state its stale windows (RFC 5861), or forbid its use when
+    it is stale (RFC 9111, 4.2.4)."""
     fields = (_all(headers, b"cache-control"), _all(headers, b"cdn-cache-control"))
     return _windows(*fields, windows, is_shared)
 
@@ -179,16 +173,11 @@ class ByOrigin:
     is_verbatim: ClassVar[bool] = True
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Like `ByPolicy`, but most replies that `ByPolicy` refuses are passed on to the caller,
-        for example errors, HTML pages, and bodies that are no training.
+        """Like `ByPolicy`, but most refused replies are passed on to the caller.
 
-        A 5xx or an HTML page without a freshness lifetime is passed on only if no stored response
-        may be used for rescue. These replies always raise an error:
-
-        - a 429
-        - a 304 to a call without validators, or with the `Content-Type` of an HTML page
-        - a 401 to the gateway's own token, if its body is an error of the API
-        - a reply whose status is larger than 599
+        A 5xx or an HTML page without a freshness lifetime is passed on only if rescue is
+        impossible. These are always errors: a 429, a 304 to a call without validators, a 401 to the
+        gateway's own token, and a status above 599.
         """
         try:
             judged = judge(reply, question, now)
@@ -209,8 +198,8 @@ class ByOrigin:
         return bool(self._lifetime(reply.status, reply.headers, now))
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """Why the response must not be stored (RFC 9111, 3), or None. A response with neither a
-        version nor a lifetime is not stored either."""
+        """Calls `why_not_stored`. A response with neither a version nor a lifetime is not stored
+        either."""
         if entry.updated_at is None and entry.freshness_lifetime <= 0.0:
             return NotStoredReason.STATUS
         return why_not_stored(entry.status, entry.headers, is_shared=self.is_shared)
@@ -218,9 +207,8 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply, with the lifetime that the reply states, or else the heuristic
-        lifetime. If there is neither, a training, a 404 or a 410 has the lifetime of the settings.
-        Any other response then has the lifetime 0."""
+        """The entry of a reply, with the stated or else the heuristic lifetime. Without both, a
+        training, a 404 and a 410 get the lifetime of the settings. Other responses then get 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         has_ours = training is not None or entry.is_negative
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
@@ -236,8 +224,7 @@ class ByOrigin:
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry after a 304. A field of the 304 replaces the stored field of the same name (RFC
-        9111, 3.2)."""
+        """The entry after a 304, with updated header fields (RFC 9111, 3.2)."""
         fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _OF_THE_BODY)
         updated = {name for name, _ in fresh}
         headers = tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh
@@ -269,12 +256,12 @@ class ByOrigin:
         return windows_for(entry.headers, self.windows, is_shared=self.is_shared)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """Calls the function `selects`."""
+        """Calls `selects`."""
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """The header lines, with the upstream's caching fields. If neither `Cache-Control` nor
-        `Expires` is among them, a `Cache-Control` states the entry's lifetime."""
+        """The header lines, with the upstream's caching fields. If there are none, a
+        `Cache-Control` states the lifetime."""
         return head_of_fields(self._fields(entry), entry)
 
     def _fields(self, entry: Entry) -> Headers:
@@ -298,19 +285,19 @@ class ByOrigin:
         return tuple(fields)
 
     def passing(self, reply: Reply) -> Reply:
-        """Calls the function `verbatim`."""
+        """Calls `verbatim`."""
         return verbatim(reply)
 
 
 def verbatim(reply: Reply) -> Reply:
-    """The reply without cookies, fields of one connection, and fields that the gateway writes
-    itself. The upstream's caching fields stay, also `Date` and `Age`."""
+    """The reply without cookies and the fields of one connection. Its caching fields stay, also
+    `Date` and `Age`."""
     return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
 
 
 def _kept(headers: Headers) -> Headers:
-    """All fields except those of one connection or one message. Called again before a response is
-    sent, because an entry from Redis may have any fields."""
+    """All fields except those of one connection or one message. An entry from Redis may have
+    these."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 
@@ -326,27 +313,26 @@ _ABSENT: Final = b""
 
 
 def varies_on(headers: Headers) -> frozenset[bytes] | None:
-    """The lower-case names in `Vary`. None for `*`, which matches no other request."""
+    """The lower-case names in `Vary` (RFC 9110, 12.5.5). None for `*`, which matches no other
+    request."""
     value = joined(value for name, value in headers if name == b"vary")
     names = frozenset(name.strip().lower() for name in value.split(b",")) - {b""}
     return None if b"*" in names else names
 
 
 def selecting_fields(headers: Headers, sent: Headers) -> Headers:
-    """The request fields that `Vary` names, normalised. A field that the request does not have is
-    listed with the value `_ABSENT`."""
+    """The request fields that `Vary` names, normalised. An absent field has the value `_ABSENT`."""
     return tuple((name, _presented(name, sent)) for name in sorted(varies_on(headers) or ()))
 
 
 def selects(selecting: Headers, sent: Headers) -> bool:
-    """Whether a request with the fields `sent` has the same values in the selecting fields (RFC
-    9111, 4.1)."""
+    """Whether a request with the fields `sent` has the same selecting fields (RFC 9111, 4.1)."""
     return all(_presented(name, sent) == value for name, value in selecting)
 
 
 def _presented(name: bytes, sent: Headers) -> bytes:
-    """The field as one value, normalised (RFC 9111, 4.1). The value of a field that is present
-    begins with `=`, so that an empty field differs from an absent one (`_ABSENT`)."""
+    """The field as one value, normalised. Because of the `=` in front, an empty field differs from
+    an absent one."""
     values = [value for key, value in sent if key == name]
     if not values:
         return _ABSENT

@@ -1,12 +1,11 @@
-"""Finds the later of two answers, and compares an answer's version with the known versions of its
-training.
+"""Finds the later of two answers, and compares an answer's version with the known versions.
 
-Redis compares versions by the same rule, in store.lua. `Known` is used without Redis, while Redis
-is away, or if Redis lost a version.
+The script store.lua has the same rules. `Known` serves without Redis, and after Redis lost a
+version.
 
-The module also has the doubt: the record of answers that were refused for their version. The
-upstream may go back to older versions (after a restore from a backup), or write dates far in the
-future (with a wrong clock). The gateway believes such answers after enough of them agree.
+The upstream may go back to older versions (after a restore from a backup), or write dates far in
+the future (with a wrong clock). Such answers are refused, and recorded as a doubt. After enough of
+them agree, the gateway believes them.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from gateway.core.vocabulary import StoreVerdict
 
 
 def supersedes(entry: Entry, other: Entry) -> bool:
-    """Whether the entry may replace `other`: it has a later version, or the same version and a
-    fetch that is not earlier. If either has no version, only the fetches are compared."""
+    """Whether the entry may replace `other`. If either has no version, only the times of the
+    fetches are compared."""
     if entry.updated_at is None or other.updated_at is None:
         return entry.confirmed_at >= other.confirmed_at
     if entry.updated_at != other.updated_at:
@@ -45,9 +44,7 @@ class Known:
     updated_at   the version below which no answer is accepted (None: no such version)
     raised_from  the stored version, if the list or a soft order named a later one
     digest       of the last accepted answer ("": not known)
-    started      when the fetch of the last accepted answer or page of the list began, or when a
-                 later order raised `updated_at` (in seconds)
-    doubt        about answers that were refused for their version (None: no doubt)
+    started      as `Floor.started`
     trusts_next  whether the next answer is accepted even if its version is far ahead
     """
 
@@ -61,14 +58,13 @@ class Known:
 
     @classmethod
     def of(cls, entry: Entry | None, doubt: Doubt | None) -> Self:
-        """The versions that are known from an entry alone. `entry` None: no version is known."""
+        """The versions that are known from an entry alone."""
         if entry is None:
             return cls(doubt=doubt)
         return cls(entry.updated_at, _kind(entry), entry.digest, entry.confirmed_at, doubt)
 
     def verdict(self, entry: Entry) -> StoreVerdict:
-        """Whether the entry is accepted, and whether it changes the stored response. A negative
-        entry has no version, so the times of the fetches decide about it."""
+        """Whether the entry is accepted, and whether it changes the stored response."""
         is_later = entry.confirmed_at >= self.started
         if entry.updated_at is None:
             return self._verdict_on_negative(is_later)
@@ -105,12 +101,9 @@ class Known:
             self.doubt = None
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Record a refused answer. Returns whether the refused answers are believed now: enough of
-        them agreed over at least `believe_after` seconds."""
+        """Record a refused answer. Returns whether the refused answers are believed now."""
         behind = before(entry.updated_at, self.updated_at)
         ahead = entry.is_ahead and not behind
-        # An answer counts only if its version is refused, and its fetch began at `started` or
-        # later.
         if entry.updated_at is None or not (behind or ahead) or entry.confirmed_at < self.started:
             return False
         doubt = doubt_of(entry) if self.doubt is None else self.doubt.after(entry, self.updated_at)
@@ -127,16 +120,16 @@ def _kind(entry: Entry) -> Last:
     return Last.NEGATIVE if entry.updated_at is None else Last.VERSION
 
 
-# At least this number of answers has to agree, even if `believe_after` is very short, because a
-# passing fault may cause two wrong answers.
+# At least this number of answers has to agree, because a passing fault may cause two wrong ones.
 ENOUGH: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The last refused answer, and how many refused answers in a row agree (ENOUGH at most). The
-    fetch of the first of these answers began at the time `first`, the fetch of the last one at the
-    time `last`."""
+    """The last refused answer, and how many refused answers in a row agree (ENOUGH at most).
+
+    Their fetches began between `first` and `last`.
+    """
 
     updated_at: Instant
     digest: str
@@ -145,12 +138,10 @@ class Doubt:
     last: float
 
     def after(self, entry: Entry, known: Instant | None) -> Doubt:
-        """The doubt after another refused answer. `known` is the latest known version.
+        """The doubt after another refused answer. `known`: the latest known version.
 
-        An answer agrees if it has the same version and bytes as the last refused answer. It also
-        agrees if its version is later (the training may have been edited), and both versions are on
-        the same side of `known`. With an answer that does not agree, a new doubt begins. An answer
-        whose fetch began at `last` or earlier changes nothing.
+        A later version on the same side of `known` agrees too, because the training may have been
+        edited. With an answer that does not agree, a new doubt begins.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:
@@ -167,7 +158,7 @@ class Doubt:
         return self.answers >= ENOUGH and over >= round(believe_after * 1_000_000)
 
     def is_ended_by(self, entry: Entry) -> bool:
-        """Whether an accepted answer ends the doubt: its fetch began at `first` or later."""
+        """Whether an accepted answer ends the doubt."""
         return entry.confirmed_at >= self.first
 
 

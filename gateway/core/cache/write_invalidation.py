@@ -22,26 +22,23 @@ _OWN_ID: Final = re.compile(rb'"id"\s*:\s*"(%b)"' % ID.encode())
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The trainings whose stored responses are outdated after a write. If the answer's body is a
-    training, `versions` has its id and its new version, unless this version is far in the
-    future."""
+    """The trainings that a write made outdated. `versions`: the id and the new version of the
+    training in the answer's body."""
 
     training_ids: tuple[str, ...]
     versions: tuple[tuple[str, Instant], ...] = ()
 
 
 def is_success(reply: Reply) -> bool:
-    """Whether the write succeeded (2xx or 3xx). Stored responses are then outdated (RFC 9111,
-    4.4)."""
+    """Whether the write succeeded (RFC 9111, 4.4)."""
     return 200 <= reply.status < 400
 
 
 def written(target: str | None, reply: Reply, base_url: str, now: float) -> Written:
-    """The trainings that a successful write made outdated. `target` is the id of the training that
-    was written to (None: the collection was written to).
+    """The trainings that a successful write made outdated.
 
-    These are the target, the trainings in `Location` and `Content-Location` (only with the origin
-    of `base_url`), and the training in the body. A version that is far ahead of `now` is ignored.
+    `target`: the id of the training that was written to (None: the collection). A version that is
+    far ahead of `now` is ignored.
     """
     named = [each for each in (target, *_located(reply.headers, base_url)) if each]
     told = _told(reply)
@@ -53,8 +50,7 @@ def written(target: str | None, reply: Reply, base_url: str, now: float) -> Writ
 
 
 def _located(headers: Headers, base_url: str) -> list[str]:
-    """The ids of the trainings that `Location` and `Content-Location` name. A URL of another origin
-    is ignored (RFC 9111, 4.4)."""
+    """The trainings that the fields name. A URL of another origin is ignored (RFC 9111, 4.4)."""
     base = base_url.rstrip("/") + "/training/"
     found = []
     for name, value in headers:
@@ -76,8 +72,8 @@ def _resolved(base: str, value: bytes) -> str:
 
 
 def _told(reply: Reply) -> tuple[str, Instant] | None:
-    """The id and the version of the training in the body. None if the body is no training, or if
-    the id is not in its first 4,096 bytes."""
+    """The id and the version of the training in the body. The body's first 4,096 bytes must have
+    the id."""
     for match in _OWN_ID.finditer(reply.body[:4_096]):
         training_id = match[1].decode("ascii")
         try:
