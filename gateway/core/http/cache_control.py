@@ -1,8 +1,6 @@
-"""Parses cache directives: `Cache-Control` of requests and responses, and targeted fields such as
-`CDN-Cache-Control`.
+"""Parses cache directives: `Cache-Control`, and targeted fields such as `CDN-Cache-Control`.
 
-Malformed `Cache-Control` is read as far as possible. `Pragma` is ignored (RFC 9111, 5.4). A
-caller's `only-if-cached` always applies. The flow decides which other directives of a caller apply.
+Malformed `Cache-Control` is read as far as possible. `Pragma` is ignored (RFC 9111, 5.4).
 """
 
 from __future__ import annotations
@@ -21,8 +19,8 @@ LARGEST_DELTA: Final = 2**31
 
 Directives = Mapping[bytes, bytes | None]
 
-# RFC 9111, 5.2: a directive is a token, and may have an argument (a token or a quoted string).
-# Text between two commas (outside of quotes) that has another form is ignored.
+# RFC 9111, 5.2: a token, perhaps with an argument (a token or a quoted string). Text of another
+# form is ignored.
 _DIRECTIVE = re.compile(
     rb"[ \t]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
     rb"(?:=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<token>[^\s,\"]*)))?[ \t]*"
@@ -59,9 +57,8 @@ def directives_of(value: bytes) -> Directives:
 
 
 def _elements(value: bytes) -> list[bytes]:
-    """Split the value at commas outside of quotes. If a quote is never closed, the rest is split at
-    each comma behind that quote. This takes linear time, because the end of such a quote is
-    searched for only once."""
+    """Split at commas outside of quotes, and at each comma behind a quote that is never closed.
+    This takes linear time, because the end of such a quote is searched for only once."""
     found: list[bytes] = []
     start = 0
     while (match := _TO_COMMA.match(value, start)) is not None:
@@ -81,7 +78,7 @@ def joined(values: Iterable[bytes]) -> bytes:
 
 @memoized(1_024)
 def targeted(value: bytes) -> Directives | None:
-    """The directives of a targeted field. None if it is empty or has a fault (RFC 9213, 2.1)."""
+    """The directives of a targeted field. None if it is empty or has a fault."""
     found: dict[bytes, bytes | None] = {}
     position = 0
     value = value.strip(b" ")
@@ -123,9 +120,7 @@ class RequestDirectives:
 
 @memoized(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
-    """The directives of the field. None if the field has no directive that `RequestDirectives` has.
-    An invalid argument counts as 0. With the value 0, `max-age` allows no age above 0, `max-stale`
-    allows no staleness, and `min-fresh` demands only that the response is fresh."""
+    """The directives of the field. None if none of them is in `RequestDirectives`."""
     if cache_control is None:
         return None
     found = directives_of(cache_control)

@@ -11,9 +11,8 @@ from gateway.core.vocabulary import Detail, Forward, NotStoredReason
 class Handling:
     """How the cache handled a request, in the terms of Cache-Status (RFC 9211).
 
-    `forward` None: a hit. `forward_status` is the status of the upstream's response (None: there
-    was no response). `outdated`: the stored response was invalidated, and is used for rescue. Such
-    a response counts as stale even within its freshness lifetime.
+    `forward` None: a hit. `forward_status` None: there was no response. `outdated`: the response
+    was invalidated, and is used for rescue, so it counts as stale.
     """
 
     detail: Detail | None = None
@@ -25,14 +24,13 @@ class Handling:
     outdated: bool = False
 
 
-# The handling of hits, by detail, for stored responses that are not outdated. The values are made
-# in advance, because many hits share them.
+# The handling of hits. The values are made in advance, because many hits share them.
 HITS = {detail: Handling(detail) for detail in Detail}
 
 
 def cache_status(handling: Handling, ttl: float | None) -> bytes:
-    """The field's value. `ttl` is in seconds, and negative for a stale response. If `ttl` is None,
-    the field has no parameter `ttl`."""
+    """The field's value. `ttl` is in seconds, and negative for a stale response (None: left
+    out)."""
     parts = ["gateway"]
     if handling.forward is None:
         parts.append("hit")

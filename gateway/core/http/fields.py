@@ -1,5 +1,4 @@
-"""Reads header fields (RFC 9110), and selects those that may be stored and passed on. `Reply` is a
-complete response of the upstream."""
+"""Reads header fields (RFC 9110), and selects those that may be stored and passed on."""
 
 from __future__ import annotations
 
@@ -13,12 +12,11 @@ from gateway.core.http.cache_control import LARGEST_DELTA
 Headers = tuple[tuple[bytes, bytes], ...]
 
 # Fields that the gateway writes itself, or that are only true of the upstream's own message.
-# `end_to_end` drops them, except `ETag` and `Last-Modified`.
 REPLACED_BY_US = frozenset(
     b"age cache-control cache-status content-encoding content-length date etag expires "
     b"last-modified pragma set-cookie training-updated-at vary x-request-id alt-svc".split()
 )
-# Fields of one connection, which are not passed on.
+# Fields of one connection.
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authentication-info proxy-authorization "
     b"proxy-connection te trailer transfer-encoding upgrade".split()
@@ -41,7 +39,7 @@ def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 
 
 def as_text(headers: Headers) -> dict[str, str]:
-    """The values by name, as text. If several fields have the same name, the first one counts."""
+    """The values by name, as text. The first field of a name counts."""
     return {key.decode("latin-1"): value.decode("latin-1") for key, value in reversed(headers)}
 
 
@@ -84,15 +82,13 @@ def without_hops(headers: Headers) -> Headers:
 
 
 def end_to_end(headers: Headers) -> Headers:
-    """The fields that may be stored and passed on: those of `without_hops` that are not in
-    REPLACED_BY_US, and the validators (`ETag`, `Last-Modified`)."""
+    """The fields that may be stored and passed on, also the validators."""
     dropped = REPLACED_BY_US - {b"etag", b"last-modified"}
     return shared(tuple(pair for pair in without_hops(headers) if pair[0] not in dropped))
 
 
 def shared(headers: Headers) -> Headers:
-    """The same fields, made of shared objects to save memory. Thousands of entries use the same
-    object for a name, and also for a value if its field is in ALIKE."""
+    """The same fields, made of objects that thousands of entries share, to save memory."""
     return tuple(
         [
             _shared_field(pair) if pair[0] in ALIKE else (_shared_name(pair[0]), pair[1])
@@ -114,7 +110,7 @@ def _shared_field(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A complete response of the upstream, or of a proxy in front of it. Names are in lower case.
-    `is_verbatim`: the response is passed on with the caching fields that it came with."""
+    `is_verbatim`: it is passed on with its own caching fields."""
 
     status: int
     headers: Headers
@@ -122,13 +118,12 @@ class Reply:
     is_verbatim: bool = False
 
     def header(self, name: bytes) -> bytes | None:
-        """The value of the first field with that (lower-case) name."""
+        """As `first`."""
         return first(self.headers, name)
 
     @property
     def is_html(self) -> bool:
-        """Whether the body counts as an HTML page: by its type, or because it begins with `<`. The
-        API sends no HTML."""
+        """Whether the body counts as an HTML page. The API sends no HTML."""
         kind = (self.header(b"content-type") or b"").lower()
         if kind.startswith((b"text/html", b"application/xhtml")):
             return True

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Final, TypeVar
 
-# The longest short value, in bytes. Usual values are shorter.
+# The longest short value, in bytes.
 _LONGEST: Final = 256
 
 T = TypeVar("T", bound=bytes | None)
@@ -17,8 +17,8 @@ R = TypeVar("R")
 
 
 def memoized(most: int) -> Callable[[Callable[[T], R]], Callable[[T], R]]:
-    """A decorator that remembers the results for `most` short values. It also remembers the last
-    long value, because the same request may need that result again."""
+    """Remember the results for `most` short values, and for the last long value, which the same
+    request may need again."""
 
     def decorate(function: Callable[[T], R]) -> Callable[[T], R]:
         of_short, of_long = lru_cache(most)(function), lru_cache(1)(function)

@@ -13,16 +13,14 @@ _QUOTED: Final = re.compile(r'"[^"]*"')
 _PARAMETER: Final = re.compile(r"(?<![a-z])([a-z]+) *= *([0-9]{1,15})(?![0-9])")
 _RESET_HEADERS: Final = ("ratelimit", "x-ratelimit")
 
-# A reset below 1e9 is a number of seconds. From 1e9 it is a date in seconds since 1970 (1e9 is in
-# 2001), and from 1e11 a date in milliseconds since 1970 (1e11 is in 1973).
+# From 1e9 a reset is a date in seconds since 1970 (1e9 is in 2001), and from 1e11 in milliseconds.
 _EPOCH_SECONDS: Final = 1e9
 _EPOCH_MILLISECONDS: Final = 1e11
 
 
 def parse_retry_after(value: str | None, date_now: float) -> float | None:
-    """The seconds that a Retry-After states (a number or a date: RFC 9110, 10.2.3), never negative.
-    None if the field is absent or invalid. `date_now` (epoch seconds) is subtracted from an
-    HTTP-date."""
+    """The seconds that a Retry-After states (RFC 9110, 10.2.3), never negative. None if it is
+    absent or invalid. `date_now`: the time (epoch seconds) from which an HTTP-date is counted."""
     if value is None:
         return None
     seconds = _decimal(value)
@@ -35,15 +33,9 @@ def parse_retry_after(value: str | None, date_now: float) -> float | None:
 def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds until the upstream may be asked again, or None if no field says so.
 
-    `headers` by lower-case name, `now` in epoch seconds. The first of these fields that states a
-    time counts:
-
-    - Retry-After
-    - RateLimit (the structured field and its earlier drafts), RateLimit-*, X-RateLimit-*, but only
-      if they say that no call remains
-
-    The seconds until a date are counted from the `Date` of the response, because the upstream's
-    clock may differ from the gateway's. Without a valid `Date`, the seconds are counted from `now`.
+    `headers` by lower-case name, `now` in epoch seconds. RateLimit (also in its earlier drafts) and
+    X-RateLimit count only if no call remains. The upstream's clock may differ from the gateway's,
+    so dates are compared with the `Date` of the response.
     """
     date = parse_http_date(headers.get("date", ""))
     clock = now if date is None else date
@@ -57,8 +49,7 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _exhausted_policy(value: str) -> float | None:
-    """Seconds until all exhausted policies (those without a remaining call) of a RateLimit field
-    are reset. None if no policy is exhausted."""
+    """Seconds until all exhausted policies of a RateLimit field are reset, or None."""
     bare = _QUOTED.sub("", value.lower())
     policies = [dict(_PARAMETER.findall(policy)) for policy in bare.split(",")]
     waits = [policy["t"] for policy in policies if policy.get("r") == "0" and "t" in policy]
@@ -69,8 +60,6 @@ def _exhausted_policy(value: str) -> float | None:
 
 
 def _until_reset(value: str, clock: float) -> float | None:
-    """Seconds until a reset. `value` is in seconds from now, or a date in epoch seconds or
-    milliseconds."""
     reset = _decimal(value)
     if reset is None:
         return None

@@ -1,5 +1,4 @@
-"""Reads the caller's trace from `traceparent` (W3C Trace Context, 3.2). This module starts no
-trace."""
+"""Reads the caller's trace from `traceparent` (W3C Trace Context, 3.2)."""
 
 from __future__ import annotations
 
@@ -7,12 +6,12 @@ import re
 from typing import Final
 
 # Version ff is invalid, and so are ids of zeros only. A later version may have more data after the
-# flags. The meaning of the data is unknown, so such a field is not passed on.
+# flags. Such a field is not passed on.
 TRACE: Final = rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 TRACEPARENT: Final = re.compile(TRACE)
 
-# The last digits of flags whose lowest bit is set. The bit says that the trace is sampled: the
-# service that began the trace keeps it, so operators can look it up.
+# The last digits of flags whose lowest bit is set: the trace is sampled, so operators can look it
+# up.
 SAMPLED: Final = b"13579bdf"
 # The position of the trace id.
 ID: Final = slice(3, 35)
