@@ -1,8 +1,7 @@
-"""An item of the list: the version that a page states for one training. This module also compares
-the list with single answers (answers to calls for one training).
+"""An item of the list: the version that a page states for one training.
 
-If the bytes of items and single answers agree, items may be stored. If the versions disagree, a
-single call decides which version is true.
+A single answer is the answer to a call for one training. If the bytes of items and single answers
+agree, items may be stored. If the versions disagree, a single call decides which one is true.
 """
 
 from __future__ import annotations
@@ -23,23 +22,21 @@ _FOUND: Final = 200
 
 
 class ListVerdict(StrEnum):
-    """The result of comparing an item of the list with the known versions of its training."""
+    """The result of comparing an item with the known versions of its training."""
 
-    UNKNOWN = "unknown"  # no answer is known, and no version below the item's: the floor stays
+    UNKNOWN = "unknown"  # no answer and no lower version is known: the floor stays
     CONFIRMED = "confirmed"  # the known version: the entry is renewed
-    NEWER = "newer"  # a later version, or a version after a negative entry: the floor is raised
+    NEWER = "newer"  # later, or after a negative entry: the floor is raised
     DOUBTFUL = "doubtful"  # an older version, or one far ahead: a single call decides
-    # The item is not believed, because a single answer or another row of the page contradicted the
-    # list about this training. A single call decides, unless it has decided already.
-    CONTRADICTED = "contradicted"
+    CONTRADICTED = "contradicted"  # by a single answer, or by another row of the page
     PASSED = "passed"  # an answer or an order came after the page was asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The version that one item of the list states. The fields have the same names as in `Entry`.
+    """The version that one item of the list states, with fields as in `Entry`.
 
-    `confirmed_at`: when the page was asked for. `digest`: the digest of the item's own bytes.
+    `confirmed_at`: when the page was asked for. `digest`: of the item's own bytes.
     """
 
     training_id: str
@@ -52,11 +49,11 @@ class Listed:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the version was far in the future when the page was asked for."""
+        """As `Entry.is_ahead`."""
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def confirmation(self, generation: int) -> Confirmation:
-        """The confirmation that this item gives to an entry: times, but no header fields."""
+        """The confirmation of an entry by this item, without header fields."""
         return Confirmation(
             status=_FOUND,
             headers=None,
@@ -71,8 +68,7 @@ class Listed:
 def listed(
     training: Training, reply: Reply, asked_at: float, windows: Windows, jitter: float
 ) -> Listed:
-    """The item of a page that was asked for at `asked_at` (on the clock that all replicas
-    share)."""
+    """The item of a page that was asked for at `asked_at`, on the clock that all replicas share."""
     return Listed(
         training_id=training.id,
         updated_at=training.updated_at,
@@ -84,7 +80,7 @@ def listed(
     )
 
 
-# Items are stored only after this number of items in a row had the same bytes as single answers.
+# So many items in a row must have agreed with single answers before items are stored.
 ENOUGH: Final = 20
 # Of this many stored items, one is checked by a single call.
 CHECK_EVERY: Final = 50
@@ -96,7 +92,7 @@ class Likeness:
 
     same     how many items in a row agreed, up to `ENOUGH`
     filled   how many items were stored
-    stopped  whether an item differed after `ENOUGH` had agreed; if so, no more items are stored
+    stopped  an item differed after `ENOUGH` had agreed, so no more items are stored
     """
 
     same: int = 0
@@ -105,18 +101,18 @@ class Likeness:
 
     @property
     def is_proven(self) -> bool:
-        """Whether items may be stored like single answers."""
+        """Whether items may be stored."""
         return self.same >= ENOUGH and not self.stopped
 
     def compared(self, *, same: bool) -> Likeness:
-        """The likeness after an item was compared with the single answer of the same version."""
+        """The likeness after comparing an item with a single answer of its version."""
         if same:
             return replace(self, same=min(self.same + 1, ENOUGH))
         return replace(self, same=0, stopped=self.stopped or self.is_proven)
 
     def after_filling(self, count: int) -> tuple[Likeness, int]:
-        """The likeness after `count` items were stored, and how many of these items single calls
-        have to check."""
+        """The likeness after `count` items were stored, and how many single calls have to check
+        them."""
         filled = self.filled + count
         due = filled // CHECK_EVERY - self.filled // CHECK_EVERY
         return replace(self, filled=filled), due
@@ -125,17 +121,17 @@ class Likeness:
 UNPROVEN: Final = Likeness()
 
 
-# The versions that one page states for one training: several if the page has it in several rows.
+# The versions that the rows of one page state for one training.
 Claims = frozenset[Instant]
 
-# At most this many trainings with a contradiction are remembered, and at most this many claims for
-# each of them. If a contradiction is forgotten, another single call has to find it again.
+# How many trainings are remembered, and how many claims for each. A forgotten contradiction costs
+# another single call.
 _MOST_TRAININGS: Final = 10_000
 _MOST_CLAIMS: Final = 4
 
 
 class Belief(Enum):
-    """The decision about the claims of a page for one training."""
+    """The decision about the claims of a page."""
 
     BELIEVED = "believed"
     ASKED = "asked"  # a single call has to decide
@@ -147,8 +143,8 @@ class _Contradiction:
     """The contradiction about one training.
 
     wrong     the claims that single answers contradicted
-    answered  the version of the last single answer; None: there is no such training
-    sweep     the number of the last sweep with a wrong claim
+    answered  the version of the last single answer (None: there is no such training)
+    sweep     the last sweep with a wrong claim
     """
 
     wrong: tuple[Instant, ...]
@@ -169,10 +165,8 @@ class Contradictions:
         return training_id in self._known
 
     def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
-        """Decide about the claims of a page. While no contradiction about the training is known, a
-        claim without a rival is believed, and a single call decides between several claims. After a
-        contradiction, a single call checks each new claim, and other claims are ignored. The list
-        is believed again after a whole sweep without a wrong claim."""
+        """Decide about the claims of a page. After a contradiction, the list is believed again
+        after a whole sweep without a wrong claim."""
         known = self._known.get(training_id)
         if known is None:
             return Belief.BELIEVED if len(claims) == 1 else Belief.ASKED
@@ -189,8 +183,8 @@ class Contradictions:
     def answered(
         self, training_id: str, claims: Claims, version: Instant | None, sweep: int
     ) -> bool:
-        """Note the single answer that came after the claims of a page, and return whether it
-        contradicts them. `version` None: there is no such training."""
+        """Note the single answer after the claims of a page, and return whether it contradicts
+        them. `version` None: there is no such training."""
         wrong, known = claims - {version}, self._known.get(training_id)
         before = () if known is None else known.wrong
         if wrong or known is not None:

@@ -1,7 +1,6 @@
 """How far the sweep of a partition has come, and whether a sweep was complete.
 
-Times are seconds on the clock that the replicas share. A new leader continues from the progress of
-the previous leader.
+Times are seconds on the clock that the replicas share.
 """
 
 from __future__ import annotations
@@ -16,16 +15,15 @@ from gateway.core.upstream.list_page import Page
 class Progress:
     """How far a sweep has come.
 
-    sweeps     the number of sweeps that have ended
+    sweeps     how many sweeps have ended
     offset     the first row of the next page, which is asked for at `next_at` or later
-    total      the number of trainings that the last page stated; None: no page was read yet
+    total      how many trainings there are, by the last page (None: no page was read yet)
     steady     whether all pages of this sweep stated the same total and had only valid items
-    pages      for each page of this sweep, the time when it was asked for, less its `Age`
-    before     the same for the pages of the previous sweep
-    last_id    the id of the last training that this sweep has read
-    off_until  until this time no page is asked for; `off_why` is the reason
-    likeness   how far items of the list agree, byte by byte, with answers to calls for one training
-    complete   how many sweeps in a row saw all trainings; sweeps of a cold start do not count
+    pages      when each page of this sweep was asked for, less its `Age`
+    before     the `pages` of the previous sweep
+    last_id    of the last training that this sweep has read
+    off_until  until this time no page is asked for, because of `off_why`
+    complete   how many sweeps in a row saw all trainings, without the cold start
     """
 
     sweeps: int = 0
@@ -43,26 +41,23 @@ class Progress:
 
     @property
     def oldest(self) -> float | None:
-        """The time of the oldest confirmation that still counts. None if no page was read. The
-        pages of this sweep replace the pages of the previous sweep one by one."""
+        """The time of the oldest confirmation that still counts. None if no page was read."""
         return min((*self.pages, *self.before[len(self.pages) :]), default=None)
 
     @property
     def is_proven(self) -> bool:
-        """Whether the staleness bound holds for all trainings. Two sweeps in a row after the cold
-        start have to be complete, because the bound depends on the time between two
-        confirmations."""
+        """Whether the staleness bound holds for all trainings. The bound depends on the time
+        between two confirmations, so two sweeps in a row have to be complete."""
         return self.complete > 1
 
     @property
     def is_warm(self) -> bool:
-        """Whether the cold start is over. The cold start lasts for two sweeps: the first finds the
-        trainings, and the second may store them."""
+        """Whether the cold start is over: the first sweep finds the trainings, the second may store
+        them."""
         return self.sweeps > 1
 
     def after(self, page: Page, as_of: float) -> Progress:
-        """The progress after another page of this sweep. `as_of`: when the page was asked for, less
-        its `Age` (its time in a cache in front of the API)."""
+        """The progress after another page. `as_of`: when it was asked for, less its `Age`."""
         same = self.offset == 0 or page.total == self.total
         return replace(
             self,
@@ -76,7 +71,7 @@ class Progress:
         )
 
     def is_complete(self, distinct: int) -> bool:
-        """Whether this sweep, which has met `distinct` different ids, saw all trainings."""
+        """Whether this sweep, with `distinct` different ids, saw all trainings."""
         return self.steady and distinct == self.total
 
     def ended(self, *, complete: bool) -> Progress:
@@ -98,6 +93,6 @@ class Progress:
 
 
 def is_last(page: Page) -> bool:
-    """Whether a sweep ends with this page. A page without rows ends it too, because the offset
-    would not change any more."""
+    """Whether a sweep ends with this page. After a page without rows the offset would not change
+    any more."""
     return page.rows == 0 or not page.has_more
