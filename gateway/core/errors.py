@@ -1,33 +1,34 @@
-"""The exceptions that several parts of the gateway use. The tree says whose matter each of them is:
-the caller's, the operator's, the upstream's, or ours (of the gateway or its settings).
+"""The exceptions that several parts of the gateway use, and whose matter each is.
+
+"Ours" means: of the gateway or its settings.
 
 GatewayError
-├── AccessRefused           the caller's: its credential was not accepted
-│   ├── AdminTokenUnset     ours: no token is configured, so no token can be accepted
-│   └── NotPermitted        the operator's: the token is known, and does not allow this
-├── ClientRateLimited       the caller's: it exceeds its own rate limit
-├── BadRequest              the caller's: the request is not valid
+├── AccessRefused           the caller's
+│   ├── AdminTokenUnset     ours
+│   └── NotPermitted        the operator's
+├── ClientRateLimited       the caller's
+├── BadRequest              the caller's
 │   ├── BadId
 │   └── TooLarge
-├── OnlyIfCached            the caller's choice: nothing usable is stored
-├── VersionNotReached       the caller's choice: it wants a later version than any known one
-├── UpstreamFailure         the upstream's: no usable answer came (a stale response may be served)
+├── OnlyIfCached            the caller's choice
+├── VersionNotReached       the caller's choice
+├── UpstreamFailure         the upstream's (a stale response may be served)
 │   ├── UpstreamUnreachable
 │   ├── UpstreamTimeout
 │   ├── UpstreamError
-│   │   └── VersionDoubted  a version that is not believed yet
+│   │   └── VersionDoubted
 │   ├── UpstreamRateLimited
-│   ├── UpstreamRefused     ours: the upstream refused the gateway's own token
+│   ├── UpstreamRefused     ours
 │   └── InvalidPayload
-├── ListRefused             the upstream's: it refuses the list, or sends a list of an unknown form
-├── CallWithheld            ours: the call was not made (a stale response may be served)
-│   ├── BackedOff           fetches of the key failed a moment ago, in some replica
+├── ListRefused             the upstream's
+├── CallWithheld            ours: no call was made (a stale response may be served)
+│   ├── BackedOff
 │   ├── BudgetExhausted
 │   ├── CircuitOpen
 │   ├── Frozen
 │   └── GateClosed
 ├── ShuttingDown            ours
-└── RedisUnavailable        ours: Redis may be away at any time
+└── RedisUnavailable        ours
 
 Only `flow.request` serves a stale response in place of an error, or passes on the `reply` of an
 UpstreamError. Only `web.problems` turns an error into a response of the gateway.
@@ -60,8 +61,8 @@ class AdminTokenUnset(AccessRefused):
 
 
 class NotPermitted(AccessRefused):
-    """The operator's token is known, but does not allow the request. `needed` None: only a token
-    with all rights allows it."""
+    """The operator's token does not allow the request. `needed` None: only a token with all rights
+    allows it."""
 
     def __init__(self, operator: str, may: frozenset[Right], needed: Right | None) -> None:
         super().__init__(AccessRefusal.NOT_PERMITTED)
@@ -100,8 +101,8 @@ class OnlyIfCached(GatewayError):
 
 
 class VersionNotReached(GatewayError):
-    """The caller wants a version that is later than all known versions. `retry_after`: seconds (>
-    0) until the upstream may be asked."""
+    """The caller wants a later version than any known one. `retry_after`: seconds (> 0) until the
+    upstream may be asked."""
 
     def __init__(self, wanted: str, reached: str | None, *, retry_after: float) -> None:
         latest = reached or "none"
@@ -139,8 +140,8 @@ class UpstreamUnreachable(UpstreamFailure):
     """There was no connection, or the connection broke before a whole response came.
 
     sent      False only if the request was certainly not sent
-    was_kept  True if earlier requests had used this connection, and the upstream closed it. In this
-              case the request may never have arrived
+    was_kept  the upstream closed a connection that earlier requests had used, so the request may
+              never have arrived
     """
 
     def __init__(
@@ -160,11 +161,10 @@ class UpstreamTimeout(UpstreamFailure):
 
 
 class UpstreamError(UpstreamFailure):
-    """A response that does not answer the question (for example a 5xx, a 3xx, a 204, or a CDN's
-    page).
+    """A response that does not answer the question (for example a 5xx, a 3xx, or a CDN's page).
 
-    `reply` is for the caller if no stale response may be served. None: the caller gets an error
-    response of the gateway.
+    `reply` is for the caller if no stale response may be served. None: the gateway makes an error
+    response.
     """
 
     reply: Reply | None = None
@@ -203,7 +203,7 @@ class UpstreamRefused(UpstreamFailure):
 
 
 class InvalidPayload(UpstreamFailure):
-    """A body that is no training. Only the rules of cache/rfc9111 may store it or pass it on."""
+    """A body that is no training."""
 
     def __init__(self, invalid: InvalidReason, what: str) -> None:
         too_large = invalid is InvalidReason.TOO_LARGE
@@ -212,8 +212,7 @@ class InvalidPayload(UpstreamFailure):
 
 
 class ListRefused(GatewayError):
-    """The gateway may not read the list, or does not know its form. Asking again soon would not
-    help."""
+    """The gateway may not read the list, or does not know its form. Asking again soon is no use."""
 
 
 class CallWithheld(GatewayError):
@@ -227,28 +226,26 @@ class CallWithheld(GatewayError):
 
 
 class BudgetExhausted(CallWithheld):
-    """The gateway's share of the limit is spent, or calls are granted at even intervals and the
-    next call is not due yet.
+    """The budget has no free call now.
 
-    `is_passing`: this state may end at any moment, and then a call is free. Either this replica
-    cannot use the shared budget just now, or calls are kept for a replica that is silent.
+    `is_passing`: a call may become free at any moment. Either this replica cannot use the shared
+    budget just now, or calls are kept for a silent replica.
     """
 
     is_passing = False
 
     @classmethod
     def of(cls, limit: int | None, window: float, *, retry_after: float) -> Self:
-        """The error of a budget with `limit` calls in any `window` seconds. `limit` None: the text
-        names no limit."""
+        """The error of a budget with `limit` calls in any `window` seconds (None: the text names no
+        limit)."""
         most = "" if limit is None else f" (at most {limit} in any {window:g} s)"
         unknown = "calls that the gateway does not know of may count as spent"
         return cls(f"no call is free now{most}; {unknown}", retry_after=retry_after)
 
 
 class GateClosed(CallWithheld):
-    """No calls are made, because the gate is closed. The gate closes after a 429 of the upstream,
-    and when Redis has lost the record of spent calls. `is_probed`: a call tries the upstream, or
-    the replicas are reporting their calls, so the gate may open at any moment."""
+    """The gate is closed, after a 429 or because Redis has lost the record of spent calls.
+    `is_probed`: the gate may open at any moment."""
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)
@@ -256,7 +253,7 @@ class GateClosed(CallWithheld):
 
 
 class CircuitOpen(CallWithheld):
-    """The breaker allows no call, because the upstream failed too often in a row."""
+    """The breaker allows no call."""
 
 
 class BackedOff(CallWithheld):
@@ -272,7 +269,7 @@ class Frozen(CallWithheld):
 
 
 class ShuttingDown(GatewayError):
-    """The replica is shutting down and takes no new requests."""
+    """The replica takes no new requests."""
 
 
 class RedisUnavailable(GatewayError):

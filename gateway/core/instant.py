@@ -1,8 +1,7 @@
-"""Instants: points in time, exact to the nanosecond, and their forms as text. This module has no
-clock.
+"""Points in time, exact to the nanosecond, and their forms as text.
 
-An `Instant` is a plain int: the nanoseconds since 1970-01-01T00:00:00Z without leap seconds, within
-the years 0001 to 9999 in UTC. It is no `datetime`, because a `datetime` has only microseconds.
+An `Instant` is the nanoseconds since 1970-01-01T00:00:00Z without leap seconds, within the years
+0001 to 9999. A `datetime` has only microseconds.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ _DAY: Final = 86_400
 _EARLIEST: Final = (1 - _EPOCH_DAY) * _DAY * NANOSECONDS
 _LATEST: Final = (date.max.toordinal() + 1 - _EPOCH_DAY) * _DAY * NANOSECONDS - 1
 
-# The wire form is text for Lua and Redis. The shift makes all instants positive, and the latest
-# ones then have 21 digits. Zeros in front give all texts this length, so the texts sort by time.
+# The wire form is text for Lua and Redis. It sorts by time, because the shift makes all instants
+# positive, and zeros in front give all texts one length.
 WIRE_LENGTH: Final = 21
 _WIRE_SHIFT: Final = 10**20
 _MANY_SECONDS: Final = 1e10
@@ -62,12 +61,10 @@ _LONGEST_HTTP_DATE: Final = len("Wednesday, 09-Sep-94 00:00:00 GMT")
 
 
 def parse_instant(text: str) -> Instant:
-    """Read an RFC 3339 date-time. Raises ValueError for any other text, for a missing offset, and
-    for a day that does not exist.
+    """Read an RFC 3339 date-time with an offset. Raises ValueError for any other text.
 
-    A fraction may have up to 24 digits. The digits after the ninth are cut off, because an error
-    would make the gateway refuse the whole training. Any time within a leap second counts as the
-    next midnight (UTC).
+    A fraction may have up to 24 digits. Digits after the ninth are cut off, because an error would
+    make the gateway refuse the whole training. A leap second counts as the next midnight (UTC).
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -85,14 +82,14 @@ def parse_instant(text: str) -> Instant:
 
 
 def to_rfc3339(instant: Instant) -> str:
-    """Write an instant in UTC. The fraction has only the digits that it needs."""
+    """Write an instant in UTC, with the shortest fraction."""
     seconds, nanoseconds = divmod(instant, NANOSECONDS)
     fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
     return f"{_utc(seconds).replace(tzinfo=None).isoformat()}{fraction}Z"
 
 
 def to_wire(instant: Instant) -> str:
-    """Write an instant as 21 ASCII digits. These texts sort by time."""
+    """Write an instant as 21 ASCII digits."""
     return f"{instant + _WIRE_SHIFT:021d}"
 
 
@@ -112,8 +109,8 @@ def from_seconds(seconds: float) -> Instant:
 
 
 def are_seconds(*values: float) -> bool:
-    """Whether each value can be a time or a duration: finite, not negative, and below 10 billion
-    seconds. A time then lies before the year 2287, and has at most 16 digits in microseconds."""
+    """Whether each value can be a time or a duration. A time then lies before the year 2287, and
+    has at most 16 digits in microseconds."""
     return all(math.isfinite(value) and 0.0 <= value < _MANY_SECONDS for value in values)
 
 
@@ -138,9 +135,8 @@ def parse_http_date(text: str) -> float | None:
     """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), in upper or lower
     case (RFC 9111, 4.2). None for any other text.
 
-    The two-digit years 69 to 99 mean 1969 to 1999, as in POSIX. The RFC's rule is not used, because
-    it needs a clock. By the RFC's rule the year 70 would mean 2070, but servers often send
-    `01-Jan-70` for "long ago".
+    The two-digit years 69 to 99 mean 1969 to 1999, as in POSIX. By the RFC's rule `01-Jan-70` would
+    mean 2070, but servers often send it for "long ago".
     """
     bare = text.strip(" \t")
     return _parse_http_date(bare) if len(bare) <= _LONGEST_HTTP_DATE else None
@@ -156,7 +152,6 @@ def _parse_http_date(text: str) -> float | None:
 
 
 def _http_seconds(match: re.Match[str]) -> float | None:
-    """None for a day that does not exist."""
     year, month = int(match["year"]), _MONTHS.index(match["month"].title()) + 1
     if len(match["year"]) == 2:
         year += 1900 if year >= 69 else 2000
@@ -173,14 +168,12 @@ def _epoch_seconds(day: date, hour: str, minute: str, second: str) -> int:
 
 
 def _utc(seconds: int) -> datetime:
-    """The time in UTC. `datetime.fromtimestamp` is not used, because it fails before 1970 on some
-    systems."""
+    """`datetime.fromtimestamp` fails before 1970 on some systems."""
     return _EPOCH + timedelta(seconds=seconds)
 
 
 def _within_range(nanoseconds: int) -> Instant:
-    """ValueError outside the years 0001 to 9999. An offset can move a date-time out of these
-    years."""
+    """An offset can move a date-time out of the years 0001 to 9999."""
     if not _EARLIEST <= nanoseconds <= _LATEST:
         raise ValueError("beyond the years 0001 to 9999 in UTC")
     return Instant(nanoseconds)

@@ -1,5 +1,4 @@
-"""Reads the URL of a Redis into an address. The settings read the URL to check it, and the adapter
-reads it to connect.
+"""Reads the URL of a Redis into an address.
 
 A message about a wrong URL quotes no part of it, because any part may contain a password.
 """
@@ -29,16 +28,14 @@ _TLS: Final = (
     "ssl_cert_reqs",
 )
 _USER: Final = ("username", "password")
-# A URL may have the user and a name for the connection, but no timeouts, retries or pools, because
-# the gateway decides these.
+# Timeouts, retries and pools are no parameters, because the gateway decides these.
 _NAMED: Final = (*_USER, "client_name")
 _ALWAYS: Final = ("db", *_NAMED)
 _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 _OF_SEVERAL: Final = ("ssl", *_OF_SENTINELS)
 _YES_OR_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
-# RFC 3986, appendix B. This pattern replaces `urlsplit`, which refuses brackets if there are
-# several hosts.
+# RFC 3986, appendix B. `urlsplit` refuses brackets if there are several hosts.
 _URL: Final = re.compile(r"([A-Za-z+]+)://([^/?#]*)([^?#]*)\??([^#]*)#?(.*)")
 _HOST: Final = re.compile(
     r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?))"
@@ -63,7 +60,6 @@ class SentinelGroup:
 class Address:
     """The address of a Redis, with the options of the driver.
 
-    options  the driver's options for each connection
     tls      the options for certificates (None: without TLS)
     watched  the sentinels that know which host is the master
     seeds    nodes of a cluster, each of which knows all other nodes
@@ -77,8 +73,8 @@ class Address:
 
 
 def read_address(url: str) -> Address:
-    """The address of a URL. Raises ValueError if the URL is wrong. The text of the error is the
-    reason. If the URL is no URL of a Redis, the error has no text."""
+    """The address of a URL. Raises ValueError with the reason as its text. The text is empty if the
+    URL is no URL of a Redis."""
     parts = _split(url)
     query = _query(parts)
     tls = parts.scheme == "rediss" or _yes_or_no(query, "ssl", False)
@@ -98,8 +94,7 @@ def read_address(url: str) -> Address:
 
 
 def masked(url: str) -> str:
-    """The URL for logs, without user, password and parameters. The URL has to be a valid one (see
-    `read_address`)."""
+    """A valid URL for logs, without user, password and parameters."""
     parts = _split(url)
     user, query = "***@" if "@" in parts.netloc else "", "?***" if parts.query else ""
     return f"{parts.scheme}://{user}{_location(parts)}{parts.path}{query}"
@@ -111,8 +106,8 @@ def _split(url: str) -> SplitResult:
         raise ValueError
     parts = SplitResult(match[1].lower(), *match.groups()[1:])
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
-        # A password with a `/` or `?` ends the host part too early. Then a part of the password
-        # would count as the host, and the start log would show it.
+        # A password with a `/` or `?` ends the host too early. The start log would then show a part
+        # of the password as the host.
         raise ValueError("has an @ behind its host: write the password percent-encoded")
     if parts.fragment:
         raise ValueError("has a fragment")
@@ -137,13 +132,11 @@ def _yes_or_no(query: dict[str, str], name: str, default: bool) -> bool:
 
 
 def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
-    """Raises ValueError for parameters that are unknown, empty, or without effect for this
-    scheme."""
     known = (*_ALWAYS, *_TLS, *_OF_SEVERAL)
     for place, (name, value) in enumerate(query.items(), start=1):
         if name not in known:
-            # The message has the position of the parameter, because its name may be a part of a
-            # password that was not percent-encoded.
+            # The message has the position, because the name may be a part of a password that was
+            # not percent-encoded.
             raise ValueError(f"its parameter {place} is none of {', '.join(known)}")
         if not value:
             raise ValueError(f"{name} is empty")
@@ -157,8 +150,8 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
 
 
 def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str, int | None]:
-    """The name of the master ("" without sentinels), and the number of the database (None for a
-    cluster, and if the URL has no number)."""
+    """The name of the master ("" without sentinels), and the number of the database (None: not
+    stated, or a cluster)."""
     master, path = "", parts.path.removeprefix("/")
     if parts.scheme == SENTINEL:
         master, _, path = path.partition("/")
@@ -175,8 +168,7 @@ def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str
 
 
 def _options(parts: SplitResult, query: dict[str, str], db: int | None) -> dict[str, str | int]:
-    """The options of each connection. A user and password before the host take precedence over
-    parameters."""
+    """A user and password before the host take precedence over parameters."""
     given = parts.netloc.rpartition("@")[0].partition(":")[::2]
     options: dict[str, str | int] = {name: query[name] for name in _NAMED if name in query}
     options |= {name: unquote(text) for name, text in zip(_USER, given, strict=True) if text}
@@ -218,7 +210,7 @@ def _host(text: str, usual_port: int) -> Place:
 
 
 def _is_six(text: str | None) -> bool:
-    """Whether the text in brackets is an IPv6 address. True without brackets."""
+    """Whether the text is an IPv6 address, or None."""
     try:
         return text is None or bool(IPv6Address(text))
     except ValueError:
