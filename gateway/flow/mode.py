@@ -1,8 +1,4 @@
-"""The mode of all replicas: `normal`, `frozen` (no calls) or `bypass` (no stored responses).
-
-An operator's order sets the mode. request/mode_handler applies the mode to requests.
-fill/upstream_call applies it to calls.
-"""
+"""The mode of all replicas: `normal`, `frozen` (no calls) or `bypass` (no stored responses)."""
 
 from __future__ import annotations
 
@@ -15,40 +11,38 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import Mode
 from gateway.ports import Clock, ModeOrder, Observer, SharedMode
 
-# Each replica reads the mode from Redis at this interval (seconds).
+# Seconds between two looks at the mode in Redis.
 _LOOK: Final = 1.0
-# `Retry-After` (seconds) in the mode `frozen`: a guess, because nobody knows when an operator will
-# end the mode.
+# `Retry-After` (seconds) in the mode `frozen`: a guess, because an operator ends the mode.
 THAW: Final = 30.0
 
-# Each hit compares the mode with this constant, because looking up a member of an enum is slow.
+# For each hit, because looking up a member of an enum is slow.
 NORMAL: Final = Mode.NORMAL
 
 
 class Modes:
-    """The mode of this replica. An order changes it, whichever replica receives the order."""
+    """The mode of this replica. An order to any replica changes it."""
 
     def __init__(self, shared: SharedMode, clock: Clock, observer: Observer) -> None:
         self._shared = shared
         self._clock = clock
         self._observer = observer
         self.current: Mode = NORMAL
-        # The order that set the mode. None before the first order.
+        # None before the first order.
         self.ordered: ModeOrder | None = None
 
     async def order(self, mode: Mode, by: str = LOOPBACK.name) -> None:
-        """Set the mode of all replicas, in the name of the operator `by`. If RedisUnavailable is
-        raised, this replica's mode is unchanged. But if only Redis' answer was lost, Redis may have
-        the order, and all replicas then follow it."""
+        """Set the mode of all replicas, in the name of the operator `by`. After RedisUnavailable,
+        this replica's mode is unchanged. Redis may have the order nevertheless, and all replicas
+        then follow it."""
         known = (await self._shared.read(), self.ordered)
         order = ModeOrder(mode, _later_than(known, self._clock.now()), by)
         await self._shared.write(order)
         self._follow(order)
 
     async def look(self) -> None:
-        """Apply the order in Redis. If this replica knows a later order, write the later order
-        again, because Redis may have lost it, or another replica may have replaced it by an earlier
-        order. While Redis is away, the mode does not change."""
+        """Apply the order in Redis. An order that Redis lost, or that an earlier order replaced, is
+        written again. While Redis is away, the mode does not change."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()
             if self.ordered is not None and _is_outdated(ordered, self.ordered):
@@ -70,15 +64,14 @@ class Modes:
 
 
 def _later_than(known: Iterable[ModeOrder | None], now: float) -> float:
-    """The time of a new order, in seconds, rounded to milliseconds. It is later than the times of
-    all known orders, even if a known order came from a replica whose clock is ahead."""
+    """The time of a new order, in seconds, rounded to milliseconds. It is later than all known
+    orders, even if a known one came from a replica whose clock is ahead."""
     times = (each.at for each in known if each is not None and each.at is not None)
     return max(round(now, 3), *(round(at + 0.001, 3) for at in times), 0.0)
 
 
 def _is_outdated(ordered: ModeOrder | None, known: ModeOrder) -> bool:
-    """Whether the order in Redis (`ordered`) is missing, or earlier than `known`. False if one of
-    the two orders has no time."""
+    """Whether the order in Redis (`ordered`) is missing, or earlier than `known`."""
     if ordered is None:
         return True
     return ordered.at is not None and known.at is not None and ordered.at < known.at

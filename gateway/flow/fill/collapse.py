@@ -1,8 +1,6 @@
 """Lets all replicas share one fetch of a key: one replica leads, and the others follow.
 
-The leader has a lease (a record in Redis), and calls upstream. This module decides whether this
-replica leads or follows, and what a follower does when the leader's fetch has ended. A lost lease
-costs a call, and nothing else.
+The leader has the lease of the key. A lost lease costs a call, and nothing else.
 """
 
 from __future__ import annotations
@@ -28,30 +26,26 @@ from gateway.flow.singleflight import Course
 from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken
 
-# The first and the longest pause between two looks at a lease, in seconds. Usually a message that
-# the fetch has ended comes earlier.
+# Seconds between two looks at a lease: at first, and at most. Usually a message tells earlier that
+# the fetch has ended.
 _FIRST_LOOK: Final = 0.25
 _LONGEST_LOOK: Final = 1.0
 _GROWTH: Final = 1.5
 
-# A flight takes part in this many elections of a leader at most. A second election follows if the
-# fetch of the first leader brought this replica no response, and the ending of this fetch is not in
-# _FINAL.
+# The most elections of a leader in which a flight takes part.
 _ELECTIONS: Final = 2
-# The endings after which no other leader is elected.
+# No other leader is elected after these endings.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# The verdicts after which followers look up the stored answer. A fetch with the verdict BELIEVED
-# has the ending TOO_OLD, because a believed version gives the floor a new generation, as an
-# invalidation does.
+# Followers look up the stored answer after these verdicts. BELIEVED is none of them: it gives the
+# floor a new generation, as an invalidation does.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
-# How often a lease is renewed in one lifetime. The lease does not end if one renewal is lost.
+# Renewals in one lifetime of a lease. One lost renewal does not end the lease.
 _RENEWALS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """A response that another replica fetched. `awaited`: this replica followed that fetch. If
-    False, the response was stored already when this replica wanted to fetch it."""
+    """A response that another replica fetched. `awaited`: this replica followed that fetch."""
 
     seen: Seen
     awaited: bool
@@ -82,8 +76,7 @@ class Collapsing:
         self.waiters = 0
 
     async def fill(self, want: Want, flight: Course) -> Landed:
-        """Fetch the key here, or wait for the replica that fetches it. One deadline applies to all
-        steps.
+        """Fetch the key here, or wait for the replica that fetches it.
 
         Raises UpstreamFailure, CallWithheld or AccessRefused. Raises BackedOff for a refresh if all
         replicas back off from the key.
@@ -94,8 +87,8 @@ class Collapsing:
         for _ in range(_ELECTIONS):
             with on(Part.LEASE):
                 taken = await self._take(want)
-            # The deadline counts from the first answer of Redis, so that a slow Redis does not
-            # shorten the time for the call.
+            # The deadline counts from the first answer of Redis. A slow Redis does not shorten the
+            # time for the call.
             deadline = min(deadline, self._clock.monotonic() + self._timeout)
             if taken is None:
                 return await self._ask_alone(want, flight, deadline)
@@ -115,7 +108,7 @@ class Collapsing:
         return await self._ask_alone(want, flight, deadline)
 
     async def bypass(self, want: Want, flight: Course) -> Filled | Passed:
-        """Call upstream for one caller, without a lease. Nothing is stored."""
+        """Call upstream for one caller, without a lease."""
         return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
 
     async def _take(self, want: Want) -> Taken | None:
@@ -157,8 +150,8 @@ class Collapsing:
                 holds = await self._lease.renew(key, token)
 
     async def _landed_before(self, want: Want, taken: Taken, flight: Course) -> Elsewhere | None:
-        """A fresh response that was stored after this flight's look-up and before this replica got
-        the lease. None if there is no such response."""
+        """A fresh response that was stored after this flight's look-up and before its lease, or
+        None."""
         if taken.floor is None or taken.floor.started <= _known(want):
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -192,8 +185,8 @@ class Collapsing:
         raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True)
 
     async def _stored_elsewhere(self, ending: Ending, want: Want, flight: Course) -> Seen | None:
-        """The response that the leader stored. None if the look-up does not find it, if it is below
-        the floor, or if it was not confirmed later than the response that this flight knows."""
+        """The response that the leader stored, if it was confirmed after the known one. Otherwise
+        None."""
         if ending.kind is not EndingKind.DONE:
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -206,7 +199,7 @@ class Collapsing:
 async def renewing(
     lifetime: float, renew: Callable[[], Coroutine[object, object, None]]
 ) -> AsyncIterator[None]:
-    """Renew a lease until the block ends. A lease that lasts for ever is not renewed."""
+    """Renew a lease until the block ends."""
     if math.isinf(lifetime):
         yield
         return
@@ -219,29 +212,25 @@ async def renewing(
 
 
 def _known(want: Want) -> float:
-    """When the stored response was last confirmed. 0.0 if the flight knows no stored response."""
+    """When the stored response that the flight knows was last confirmed."""
     return 0.0 if want.held is None else want.held.entry.confirmed_at
 
 
 def _failure(ending: Ending, want: Want) -> Failed | None:
-    """The error of the leader's fetch, for a follower. `fill` raises this error if no further
-    election follows. The caller may get a stored response for rescue in place of the raised error.
-
-    None if the ending has no error, for example after a 4xx for one caller. Also None if the ending
-    is ALONE and no response is stored, because this replica then makes its own call.
-    """
+    """The error of the leader's fetch, for a follower, or None. A follower with nothing stored
+    ignores the error of an ALONE ending, and makes its own call."""
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None
     return ending.error()
 
 
 def _ending_of_failure(error: Exception, want: Want) -> Ending:
-    """The ending that is told to the followers of a failed fetch. After TRANSIENT a follower may
-    lead a fetch of its own. Besides the cases of `ending_of`, the ending is TRANSIENT in two cases:
+    """The ending that is told to followers. After TRANSIENT a follower may lead a fetch of its own.
+    Besides the cases of `ending_of`, the ending is TRANSIENT in two cases:
 
-    - The budget denied a call for which no caller waits (for example a refresh). A follower with a
-      waiting caller may still get a call.
-    - The mode forbids calls. Followers need no error, because each replica knows the mode itself.
+    - The budget denied a call for which no caller waits. A follower with a waiting caller may still
+      get a call.
+    - The mode forbids calls. Each replica knows the mode itself.
     """
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
     if is_unhurried or isinstance(error, Frozen):

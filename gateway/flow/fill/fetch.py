@@ -1,8 +1,4 @@
-"""Loads a key: calls the upstream, judges the answer, and stores the answer.
-
-`Want` says what to fetch. `Filled` or `Passed` is the result. `collapse` decides about leaders and
-followers. request/response_selection handles the errors.
-"""
+"""Loads a key: calls the upstream, judges the answer, and stores the answer."""
 
 from __future__ import annotations
 
@@ -67,7 +63,6 @@ _DOUBTED: dict[StoreVerdict | None, str] = {
 class Want:
     """The fetch that is wanted.
 
-    held    the stored response, if there is one
     alone   this replica makes a call even if another replica is already fetching the key
     bypass  nothing is stored
     """
@@ -94,13 +89,13 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """An answer of the upstream for this caller alone (for example a 403). Nothing is stored."""
+    """An answer of the upstream for this caller alone (for example a 403)."""
 
     reply: Reply
 
 
 class Fetcher:
-    """Loads a key from upstream, and stores the answer if the rules allow it."""
+    """Loads keys from upstream."""
 
     def __init__(
         self,
@@ -129,8 +124,8 @@ class Fetcher:
         """Call the upstream and store its answer. Raises UpstreamFailure, CallWithheld,
         AccessRefused.
 
-        The ticket has to be taken before the call. `deadline` is monotonic. The call uses the
-        tenant's current token, because the token may have been replaced while the fetch waited.
+        The ticket has to be taken before the call. `deadline` is monotonic. The tenant's token may
+        be replaced while the fetch waits, so the call uses the current one.
         """
         caller = self._current(want.caller)
         want = replace(want, caller=caller)
@@ -200,8 +195,7 @@ class Fetcher:
                 return None
 
     async def _turned_away(self, want: Want, status: int) -> None:
-        """Drop the responses to which the upstream refused access: after a 401 all responses of the
-        credential, after a 403 the response of this training."""
+        """Drop the stored responses to which the upstream refused access."""
         if status == 401:
             self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             await self._tiers.drop_partition(want.key.partition)
@@ -232,15 +226,14 @@ class Fetcher:
         elif stored.verdict is StoreVerdict.INVALIDATED and _proved(entry, stored):
             await self._tell(_change(want.key, entry.updated_at))
         elif stored.verdict is StoreVerdict.BELIEVED:
-            # The notice has no version, because another replica may hold a later version than the
-            # believed one. A notice with the believed version would not outdate that later version.
+            # The notice has no version. Another replica may hold a later version than the believed
+            # one, and a notice with the believed version would not outdate it.
             self._observer.invalidated(Cause.UPDATED_AT, want.key.training_id)
             await self._tell(_change(want.key, None))
         return Filled(held, reply.status, stored.verdict, refused)
 
     async def _outdate(self, want: Want, entry: Entry) -> None:
-        """Drop the stored entry if the answer, which may not be stored itself, supersedes it.
-        Otherwise later requests would still get the entry."""
+        """Drop the stored entry if an answer that may not be stored supersedes it."""
         known = None if want.held is None else want.held.entry
         if known is None or not supersedes(entry, known):
             return
@@ -258,8 +251,7 @@ class Fetcher:
         await self._tell(_change(key, entry.updated_at))
 
     async def _tell(self, notice: Notice) -> None:
-        """Tell the other replicas. Without Redis they learn of the change by their own
-        refreshes."""
+        """Without Redis, the other replicas learn of the change by their own refreshes."""
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
 
@@ -273,26 +265,24 @@ class Fetcher:
 
 
 def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReason | None]:
-    """The upstream's status, and what became of the answer: the verdict of the store, or the reason
-    why it was not stored. The second value is None if the answer concerned only the caller."""
+    """The upstream's status, and what became of the answer (None if it concerned only the
+    caller)."""
     if isinstance(fetched, Passed):
         return fetched.reply.status, None
     return fetched.forward_status, fetched.not_stored or fetched.verdict
 
 
 def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
-    """The reason to back off from the key although an answer came. An answer that the store refused
-    as older or as far in the future is always a reason. Another fruitless answer (see `fruitless`)
-    is a reason only if the fetch was a refresh. None if there is no reason."""
+    """The reason to back off from the key although an answer came, or None. A doubted version is
+    always a reason. Another fruitless answer is a reason only for a refresh."""
     vain = fruitless(landed)
     is_doubted = isinstance(vain, VersionDoubted)
     return vain if is_doubted or want.purpose is Purpose.REFRESH else None
 
 
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
-    """The error that describes a fruitless answer. An answer is fruitless if the store refused it
-    as older or as far in the future. An answer for this caller alone is fruitless too, except a 401
-    or 403, which removes stored responses. None for any other answer."""
+    """The error for an answer with a doubted version, or for one caller alone. Otherwise None. A
+    401 or 403 is not fruitless, because it removes stored responses."""
     if isinstance(landed, Filled):
         what = _DOUBTED.get(landed.verdict)
         if what is None:

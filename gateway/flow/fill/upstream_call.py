@@ -3,15 +3,8 @@
 A read is tried once more if nothing was sent, or if upstream had already closed the idle connection
 that the read used (RFC 9112, 9.3.1). A write is never tried again.
 
-The budget is charged before a call is sent. The charge is renewed if the call has to wait long for
-a connection. The charge is given back if the call was certainly not sent. Other modules judge the
-reply, and report their verdict here.
-
-Words of this module:
-
-breaker  stops calls after ten failures in a row
-gate     stops calls after a 429, until the time that upstream gave
-probe    the one call that finds out whether upstream answers again
+The budget is charged before a call is sent. The charge is given back if the call was certainly not
+sent. Other modules judge the reply, and report their verdict here.
 """
 
 from __future__ import annotations
@@ -76,7 +69,7 @@ class Outbound:
 
     @property
     def circuit(self) -> Circuit:
-        """The breaker's state, for metrics and /status."""
+        """The breaker's state."""
         return self._breaker.circuit
 
     async def ask(self, scope: str, call: Call) -> Reply:
@@ -110,7 +103,7 @@ class Outbound:
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if call.write is not None or (failure.sent and not _was_kept(failure)):
                 raise
-            # A closed idle connection is no failure of the upstream, so there is no pause for it.
+            # No pause after a closed idle connection: it is no failure of the upstream.
             pause = 0.0 if failure.sent else _RETRY_PAUSE * (1.0 + self._clock.jitter())
             if self._clock.monotonic() + pause >= call.deadline:
                 raise
@@ -119,8 +112,7 @@ class Outbound:
     async def _ask_again(
         self, scope: str, call: Call, pause: float, failure: UpstreamFailure
     ) -> Reply:
-        """Try the call again, without asking the breaker. If the budget allows no second call, the
-        first failure is raised."""
+        """Try the call again, without asking the breaker."""
         if pause:
             await self._clock.sleep(pause)
         try:
@@ -150,15 +142,13 @@ class Outbound:
             raise
 
     def _is_late(self, scope: str, paid_at: float) -> bool:
-        """Whether the call has waited for a connection for more than a quarter of `transit` (one
-        call may need this much more time than another to reach the upstream). If so, the charge has
-        to be renewed. With the old charge, the gateway would stop counting the call while the
-        upstream may still count it."""
+        """Whether the call waited so long for a connection that its charge has to be renewed. With
+        the old charge, the gateway might stop counting the call before the upstream does."""
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
     def _enter(self) -> Breaker:
-        """Ask the breaker whether the call may be made. The call may become the probe. Raises
+        """Ask the breaker whether the call may be made, perhaps as the probe. Raises
         CircuitOpen."""
         now = self._clock.monotonic()
         entered = self._breaker.try_call(self._rule, now)
@@ -171,9 +161,8 @@ class Outbound:
         return entered
 
     def _leave(self, entered: Breaker, before: Breaker) -> None:
-        """Undo `_enter`, because the call said nothing about the upstream. If this call was the
-        probe, the next call may be the probe. Does nothing if the breaker has changed after
-        `_enter`."""
+        """Undo `_enter`: the call said nothing about the upstream, so the next call may be the
+        probe."""
         if self._breaker is entered:
             self._move(before)
 
@@ -208,15 +197,13 @@ class Outbound:
         return closed.seconds
 
     async def _tell(self, scope: str, seconds: float) -> None:
-        """Tell the other replicas that the gate is closed. A replica that misses the notice finds
-        the gate closed when it asks Redis for a call."""
+        """A replica that misses the notice finds the gate closed when it asks Redis for a call."""
         notice = Notice(NoticeKind.GATE_CLOSED, scope=scope, until=self._clock.now() + seconds)
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
 
     def gate_closed_elsewhere(self, scope: str, until: float) -> None:
-        """Make no call before `until` (shared clock), because another replica got a 429. The notice
-        is ignored if fewer than SHORTEST_HOLD seconds are left."""
+        """Make no call before `until` (shared clock), because another replica got a 429."""
         seconds = until - self._clock.now()
         if seconds < SHORTEST_HOLD:
             return
@@ -225,8 +212,8 @@ class Outbound:
         self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
-        """Open the gate if a probe is under way, or if the gate is due to open. Otherwise a closed
-        gate stays closed, because the answered call was sent before the gate closed."""
+        """Open the gate after a probe, or if the gate is due. An answer to a call that was sent
+        before the gate closed does not open it."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 
