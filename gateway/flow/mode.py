@@ -16,7 +16,7 @@ _LOOK: Final = 1.0
 # `Retry-After` (seconds) in the mode `frozen`: a guess, because an operator ends the mode.
 THAW: Final = 30.0
 
-# For each hit, because looking up a member of an enum is slow.
+# Hits compare the mode with this constant, because looking up a member of an enum is slow.
 NORMAL: Final = Mode.NORMAL
 
 

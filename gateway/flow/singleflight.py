@@ -1,8 +1,5 @@
 """Flights: work that several requests for one key share. The first request starts a flight, and the
-others join. A request that leaves does not end the flight.
-
-This module owns the tasks of all flights.
-"""
+others join. A request that leaves does not end the flight."""
 
 from __future__ import annotations
 
@@ -26,11 +23,9 @@ Asked = TypeVar("Asked")
 class Course:
     """Whether the result of a flight may be stored, and in which tiers.
 
-    is_current  False after an invalidation of the key. Requests that wait already can still get the
-                result. No further request joins. L1 stores the result in two cases only: Redis
-                accepts it after the invalidation, or the invalidation leaves it for rescue
-    may_store   False after an invalidation that Redis may not know. The result is then not offered
-                to Redis
+    is_current  False after an invalidation of the key. No further request joins. L1 stores the
+                result only if Redis accepts it after the invalidation, or if it is left for rescue
+    may_store   False after an invalidation that Redis may not know. Redis does not get the result
     orders      how many invalidations came during the flight
 
     For a request with `no-store`, `is_current` and `may_store` are False from the beginning.
@@ -49,12 +44,8 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
-    """Shared work in progress.
-
-    spent         the waits of the flight; None if waits are not noted
-    is_unhurried  no caller waited for the flight when it began
-    is_retired    `linger` has no effect any more
-    """
+    """Shared work in progress. `is_unhurried`: no caller waited for the flight when it began.
+    `is_retired`: `linger` has no effect any more."""
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
@@ -64,8 +55,7 @@ class Flight(Course, Generic[Result]):
 
     async def join(self, patience: float | None = None) -> Result:
         """Returns the flight's result, or raises its error. Raises TimeoutError after `patience`
-        seconds, and ShuttingDown if the flight was cancelled. The flight goes on if the caller
-        stops waiting."""
+        seconds, and ShuttingDown if the flight was cancelled."""
         with sharing(self.spent):
             if patience is None:
                 await self._end()
@@ -81,14 +71,14 @@ class Flight(Course, Generic[Result]):
         self._task.add_done_callback(lambda _: tell())
 
     def result(self) -> Result | None:
-        """The result. None if the flight failed, was cancelled, or has not ended."""
+        """The result, or None if there is none (yet)."""
         if not self._task.done() or self._task.cancelled() or self._task.exception() is not None:
             return None
         return self._task.result()
 
     async def _end(self) -> None:
-        """Wait for the end of the flight. This does not use `asyncio.wait`, because `asyncio.wait`
-        needs three times as long, and each look-up waits here."""
+        """Wait for the end. `asyncio.wait` would take three times as long, and each look-up waits
+        here."""
         if self._task.done():
             return
         ended = asyncio.get_running_loop().create_future()
@@ -105,8 +95,8 @@ class Flight(Course, Generic[Result]):
 
 
 class Flights(Generic[Name, Result]):
-    """The flights under way. For each name there is at most one that requests can join. If there is
-    a clock, the flights note their waits."""
+    """The flights under way. For each name, requests can join at most one. With a clock, the
+    flights note their waits."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
@@ -134,8 +124,8 @@ class Flights(Generic[Name, Result]):
         part: Part,
         finish: Callable[[Flight[Result]], Result],
     ) -> Flight[Result]:
-        """Start a flight without a task. It waits only for `question`. The wait is noted as `part`.
-        When the question has ended, `finish` makes the result."""
+        """Start a flight without a task. When `question` has ended, `finish` makes the result. The
+        wait is noted as `part`."""
         flight = self._new(name)
         interval = None if flight.spent is None else flight.spent.begin(part)
         self._own(name, flight, asyncio.get_running_loop().create_future())
@@ -180,9 +170,8 @@ class Flights(Generic[Name, Result]):
             ended.set_result(result)
 
     def linger(self, name: Name, flight: Flight[Result]) -> None:
-        """Let requests join a flight that has ended, until the next turn of the event loop is over.
-        Does nothing if the flight was outdated or retired, or if another flight of the name is
-        under way."""
+        """Let requests join a flight that has ended, until the next turn of the event loop is
+        over."""
         is_fit = flight.is_current and not flight.is_retired and flight._task.done()
         if is_fit and self._current.setdefault(name, flight) is flight:
             flight.is_retired = True  # it lingers only once
@@ -190,7 +179,7 @@ class Flights(Generic[Name, Result]):
             loop.call_soon(loop.call_soon, self._leave, name, flight)
 
     async def follow(self, flight: Flight[Result], patience: float | None = None) -> Result:
-        """Join the flight. During the wait the request counts as one of the `waiters`."""
+        """Join the flight, and count as one of the `waiters` during the wait."""
         self.waiters += 1
         try:
             return await flight.join(patience)
@@ -198,8 +187,8 @@ class Flights(Generic[Name, Result]):
             self.waiters -= 1
 
     def forget(self, name: Name, *, known: bool = False) -> None:
-        """Outdate the flights of this name (see `Course`). No further request joins them. `known`:
-        Redis knows the order that ruled out the results, and can judge them."""
+        """Outdate the flights of this name (see `Course`). `known`: Redis knows the order that
+        ruled out the results, and can judge them."""
         self._current.pop(name, None)
         for flight in self._flying.get(name, ()):
             flight.outdate(known=known)

@@ -251,7 +251,7 @@ class Fetcher:
         await self._tell(_change(key, entry.updated_at))
 
     async def _tell(self, notice: Notice) -> None:
-        """Without Redis, the other replicas learn of the change by their own refreshes."""
+        """Tell the other replicas. Without Redis, their own refreshes find the change."""
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
 

@@ -1,8 +1,8 @@
 """Invalidates entries, in Redis, in this replica, and in the other replicas.
 
-The sequence matters: first Redis and the replicas of Redis, then this replica, then the other
-replicas of the gateway. Once all have confirmed, no request gets an older entry as the current one,
-and no fetch that began before the order brings an older entry back.
+The sequence matters: first Redis and its replicas, then this replica, then the others. After all
+have confirmed, no request gets an older entry as the current one. No fetch that began before the
+order brings an older entry back.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 # entries until `Confirmations.until`.
 _PATIENCE: Final = 1.0
 
-# Seconds in which the replicas of Redis have to acknowledge that they have the new data. Usually
-# that takes one round trip.
+# Seconds in which the replicas of Redis have to acknowledge the new data. Usually it takes one
+# round trip.
 _COPYING: Final = 0.25
 
 
@@ -63,8 +63,7 @@ class Invalidation:
         by: str = LOOPBACK.name,
     ) -> Confirmations:
         """Invalidate versions below `updated_at` (None: all versions) in every partition, in the
-        name of the operator `by`. `soft`: these versions may still be used for rescue (while the
-        upstream fails or may not be called).
+        name of the operator `by`. `soft`: these versions may still be used for rescue.
 
         Raises RedisUnavailable. A part of the order may then be done. It is safe to repeat the
         order.
@@ -79,8 +78,7 @@ class Invalidation:
         """Invalidate all stored versions of the trainings that a write changed. If the answer to
         the write named a new version, later answers with an older version are ruled out too.
 
-        Raises RedisUnavailable. `Writing` then calls this method again. If Redis stays away,
-        `Writing` also calls `written_here`.
+        Raises RedisUnavailable.
         """
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         await asyncio.gather(*(self._shared.invalidate(each, None) for each in notice.training_ids))
@@ -88,19 +86,14 @@ class Invalidation:
         await self._everywhere(notice, Cause.WRITE)
 
     def written_here(self, changed: Written) -> None:
-        """Invalidate in this replica alone what a write changed, because Redis does not answer."""
+        """As `written`, but in this replica alone, because Redis does not answer."""
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         self.apply(notice, Origin.ORDER, Cause.WRITE, known=False)
 
     async def purge(
         self, partition: str | None, *, soft: bool, by: str = LOOPBACK.name
     ) -> Confirmations:
-        """Invalidate all entries, or those of one partition, in the name of the operator `by`.
-        `soft`: these entries may still be used for rescue.
-
-        Raises RedisUnavailable. A part of the order may then be done. It is safe to repeat the
-        order.
-        """
+        """Invalidate all entries, or those of one partition. Otherwise as `invalidate`."""
         purged = await self._shared.purge(partition, soft=soft)
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)
         return replace(await self._everywhere(notice), purged=None if partition is None else purged)
@@ -118,9 +111,8 @@ class Invalidation:
         *,
         known: bool = True,
     ) -> None:
-        """Apply a notice in this replica. To apply a notice twice or late does no harm. `known`:
-        whether Redis knows the order. If not, the results of fetches under way are not offered to
-        Redis."""
+        """Apply a notice in this replica. To apply it twice or late does no harm. `known` False:
+        Redis does not know the order, and gets no results of fetches under way."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)
@@ -141,15 +133,13 @@ class Invalidation:
 
     def gap(self, until: float = math.inf) -> None:
         """Let requests ask Redis before L1 serves an entry, because notices may have been missed.
-        While Redis is away, L1 may serve its present entries until `until` (monotonic). The results
-        of fetches under way may still be stored, because Redis judges each result by the generation
-        of its ticket."""
+        While Redis is away, L1 may serve its present entries until `until` (monotonic). Fetches
+        under way may still store: Redis judges each result by its ticket."""
         self._serving.retire()
         self._tiers.suspect(until)
 
     def _changed(self, notice: Notice) -> None:
-        """Let requests ask Redis about entries that another replica found to be outdated. These
-        entries may still be used for rescue."""
+        """Let requests ask Redis about entries that another replica found to be outdated."""
         assert notice.partition is not None, "a change is told with its key"
         for training_id in notice.training_ids:
             key = Key(notice.partition, training_id)

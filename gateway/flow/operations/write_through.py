@@ -1,11 +1,10 @@
 """Passes each write of a caller to the upstream, once and without changes.
 
 Before the caller gets the answer, the responses that the write outdated are invalidated in all
-replicas. If Redis is away, this process tells the other replicas when Redis is back. If this
-process ends before that, they are not told.
+replicas. If Redis is away, the other replicas are told when Redis is back. If this process ends
+before that, they are not told.
 
-core/cache/write_invalidation says which trainings a write changed. If no answer came, the write may
-have been done nevertheless. The training that the write names is then invalidated.
+A write without an answer may have been done, so its training is invalidated too.
 """
 
 from __future__ import annotations
@@ -37,14 +36,12 @@ from gateway.ports import Call, Clock, Write
 
 _COLLECTION = "-"
 
-# The pauses (seconds) between the attempts to invalidate what a write changed. One late answer of
-# Redis does not mean that Redis is away. With these pauses an attempt usually succeeds if Redis was
-# only slow for a moment.
+# Seconds between the attempts to invalidate. With these pauses an attempt usually succeeds if Redis
+# was only slow for a moment.
 _PAUSES: Final = (0.05, 0.1, 0.1)
-# While Redis is away, the attempt is repeated after this pause (seconds).
+# Seconds between two attempts while Redis is away.
 _AGAIN: Final = 1.0
-# The invalidations of at most this many writes wait for Redis. If there are more, the oldest are
-# forgotten.
+# The most writes whose invalidation waits for Redis. Of more writes, the oldest are forgotten.
 _MOST_OWED: Final = 10_000
 
 
@@ -59,8 +56,7 @@ class Order:
 
 
 class Writing:
-    """Passes writes on to the upstream. `timeout` is in seconds. `base_url` is the URL of the
-    API."""
+    """Passes writes on to the upstream. `timeout` is in seconds."""
 
     def __init__(
         self,
@@ -78,7 +74,7 @@ class Writing:
         self._clock = clock
         self._base_url = base_url
         self._timeout = timeout
-        # The writes whose invalidation Redis has not accepted.
+        # Writes whose invalidation Redis has not accepted.
         self._owed: dict[Written, None] = {}
 
     async def hand_on(self, order: Order) -> Answer:
@@ -119,15 +115,14 @@ class Writing:
         return reply
 
     async def _settled(self, caller: Caller, name: str, reply: Reply) -> None:
-        """Tell budget and breaker that the upstream answered. A 5xx counts as a failure."""
         if reply.status < 500:
             await self._outbound.answered(caller.scope)
             return
         await self._outbound.failed(caller.scope, name, _failed(reply))
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
-        """Raise an error if the answer concerns the gateway and not the caller, or if the status is
-        above 599, because such a status cannot be passed on."""
+        """Raise an error if the answer concerns the gateway and not the caller, or if its status
+        cannot be passed on."""
         if reply.status == 429:
             raise rate_limited(reply, "a write", self._clock.now())
         if reply.status == 401 and not caller.owns_token:
@@ -136,9 +131,8 @@ class Writing:
             raise _failed(reply)
 
     async def _outdate(self, changed: Written) -> None:
-        """Invalidate what the write changed. If Redis does not answer, try again after a pause. If
-        the last attempt fails too, invalidate in this replica only, and let `run` repeat the
-        invalidation later."""
+        """Invalidate what the write changed. If Redis does not answer, only this replica
+        invalidates, and `run` tries again later."""
         if not changed.training_ids:
             return
         for pause in _PAUSES:
@@ -174,7 +168,7 @@ def _failed(reply: Reply) -> UpstreamError:
 
 
 def _may_have_happened(failure: UpstreamFailure) -> bool:
-    """Whether the upstream may have done the write: it was sent, and no usable answer came back."""
+    """Whether the upstream may have done the write, although no usable answer came back."""
     if isinstance(failure, UpstreamTimeout | UpstreamUnreachable):
         return failure.sent
     return not isinstance(failure, UpstreamRateLimited | UpstreamRefused)

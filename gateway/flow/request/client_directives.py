@@ -1,9 +1,7 @@
-"""Answers the requests that have `Cache-Control` directives, if the gateway honours directives.
+"""Answers the requests that have `Cache-Control` directives (`freshness.client_directives`).
 
-The setting `freshness.client_directives` says whether the gateway honours them. This module decides
-whether the directives refuse a stored response. Calls that are made only because of such a refusal
-get a part of the budget (`CallShare`). Calls for a version that is not stored (see `min_version`)
-get another part. core/http/cache_control reads the directives.
+Calls that are made only because a directive refuses the stored response get a part of the budget
+(`CallShare`).
 """
 
 from __future__ import annotations
@@ -25,8 +23,7 @@ from gateway.flow.cache.tiers import Seen
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock
 
-# For this many seconds after a call that a directive caused, no directive causes another call for
-# the key.
+# Seconds between two calls that directives cause for one key.
 _AGAIN_AFTER: Final = 10.0
 _MOST_KEYS: Final = 10_000
 _PART_OF_BUDGET: Final = 10
@@ -42,7 +39,7 @@ class DirectiveHandler:
         self._grants = grants
 
     async def get(self, ask: Ask) -> Answer:
-        """As Serving.get, but follows the caller's directives if the gateway honours them."""
+        """As Serving.get, but follows the caller's directives."""
         directives = ask.directives
         if directives is None:
             return await self._serving.get(ask)
@@ -69,8 +66,8 @@ class DirectiveHandler:
 def refuses(directives: RequestDirectives, age: float, lifetime: float) -> bool:
     """Whether the directives refuse a stored response of this age and freshness lifetime.
 
-    `max-age` also refuses a stale response, except if `max-stale` allows that response (RFC 9111,
-    5.2.1.1). `min-fresh` refuses a stale response even if `max-stale` allows it.
+    `max-age` also refuses a stale response, except if `max-stale` allows it (RFC 9111, 5.2.1.1).
+    `min-fresh` refuses it even then.
     """
     if directives.no_cache or (directives.max_age is not None and age > directives.max_age):
         return True
@@ -81,7 +78,7 @@ def refuses(directives: RequestDirectives, age: float, lifetime: float) -> bool:
 
 
 def takes_stale(directives: RequestDirectives, age: float, lifetime: float) -> bool:
-    """Whether `max-stale` allows a response of this age and freshness lifetime."""
+    """Whether `max-stale` allows this age."""
     return directives.max_stale is not None and age - lifetime <= directives.max_stale
 
 
@@ -92,8 +89,7 @@ def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:
 
 class Grants:
     """Decides whether a directive may cause a call. A key gets at most one such call in ten
-    seconds, and only if `share` has a call left for the caller. Each replica counts its own
-    calls."""
+    seconds, paid from `share`. Each replica counts its own calls."""
 
     def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
@@ -101,7 +97,7 @@ class Grants:
         self._last: FIFOCache[Key, float] = FIFOCache(_MOST_KEYS)
 
     def take(self, key: Key, caller: Caller) -> bool:
-        """Whether this request may cause a call. If so, the call is charged to the share."""
+        """Charge a call. Returns False if the request may not cause one."""
         now = self._clock.monotonic()
         if now - self._last.get(key, now - _AGAIN_AFTER) < _AGAIN_AFTER:
             return False
@@ -129,18 +125,13 @@ class _Charged:
 
 
 class CallShare:
-    """Limits calls that are made only because a caller does not accept the stored response. The
-    share of such calls is a tenth of each budget in any window. Each replica has an equal part of
-    the share, and at least one call. If there are too many scopes (names of budgets), one scope is
-    forgotten, and a few calls beyond the share of that budget may be made.
-
-    The limit of one caller: the calls of all other callers are subtracted from this replica's part
-    of the share, and the caller gets half of the rest (rounded up).
+    """Limits calls that are made only because a caller does not accept the stored response. Their
+    share is a tenth of each budget in any window. Each replica has an equal part of the share, and
+    at least one call. A caller may have half (rounded up) of what the other callers left of this
+    part.
 
     is_divided  False if callers cannot be distinguished. Then one caller may spend the whole share
-    rates       the budgets with a limit of their own
-    usual       the limit of all other budgets (None: no limit)
-    replicas    returns the number of replicas
+    usual       the limit of budgets that are not in `rates` (None: no limit)
     """
 
     def __init__(
@@ -160,7 +151,7 @@ class CallShare:
         self._charged: FIFOCache[str, _Charged] = FIFOCache(_MOST_SCOPES)
 
     def take(self, caller: Caller) -> SharedCall | None:
-        """Charge one call. Returns None if this caller may not have one now."""
+        """Charge one call. None if this caller may not have one now."""
         now, rate = self._clock.monotonic(), self._rates.of(caller.scope, self._usual)
         call = SharedCall(caller.scope, (caller.client, caller.partition), now)
         if rate is None:
@@ -175,8 +166,7 @@ class CallShare:
         return call
 
     def give_back(self, call: SharedCall) -> None:
-        """Undo the charge of a call that was not made, or that brought the version that the caller
-        needs."""
+        """Undo the charge of a call."""
         charged = self._charged.get(call.scope)
         if charged is not None and call in charged.calls:
             charged.calls.remove(call)
@@ -190,8 +180,7 @@ class CallShare:
         return max(1.0, charged.calls[0].at + rate.window - self._clock.monotonic())
 
     def _current(self, scope: str, since: float) -> _Charged:
-        """The calls that were charged to the scope after `since`. The scope moves to the end of the
-        queue in which scopes are forgotten."""
+        """The calls that were charged to the scope after `since`."""
         charged = self._charged.get(scope) or _Charged()
         self._charged[scope] = charged
         while charged.calls and charged.calls[0].at <= since:

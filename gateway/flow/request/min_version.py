@@ -1,9 +1,7 @@
-"""Requests that name a version (`Training-Min-Updated-At`), and need that version or a later one.
+"""Answers requests that need a version (`Training-Min-Updated-At`), for example after a write.
 
-For example, a caller that wrote a training wants to read what it wrote. If the stored version is
-too old, one fetch is made for all callers that need a later version. The header is no proof that
-the version exists. So the header does not change which versions other callers may get, and fetches
-for such requests have only a share of the budget. Each caller has a part of that share.
+The header is no proof that the version exists. So it does not change which versions other callers
+may get, and such fetches have only a share of the budget.
 """
 
 from __future__ import annotations
@@ -33,19 +31,17 @@ from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
-# After a fetch that did not bring the needed version, the caller may cause no fetch of the key for
-# some seconds: for at most _FIRST after one such fetch, and for at most _LONGEST after several such
-# fetches in a row.
+# After a fetch without the needed version, the caller may cause no fetch of the key for at most
+# _FIRST seconds. After several such fetches in a row: at most _LONGEST.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
 
-# A key, and the client that wants a version of it.
 _Asking = tuple[Key, str]
 
 
 class Answering(Protocol):
-    """Answers requests without regard to needed versions (Serving, DirectiveHandler or Unusual)."""
+    """Answers requests without regard to needed versions."""
 
     async def get(self, ask: Ask) -> Answer:
         """The answer."""
@@ -54,8 +50,8 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Vain:
-    """How many fetches in a row brought a caller only versions that were too old. The next fetch
-    may start at `until` (monotonic)."""
+    """Fetches in a row that brought only versions that were too old. The next fetch may start at
+    `until` (monotonic)."""
 
     attempts: int
     until: float
@@ -64,8 +60,8 @@ class _Vain:
 class Reaching:
     """Answers all requests, also those that need a version.
 
-    A fetch is charged to `share` only if a response was already stored before it. If the fetch
-    brings the version, the charge is undone.
+    A fetch is charged to `share` only if a response was already stored. If the fetch brings the
+    version, the charge is undone.
     """
 
     def __init__(self, serving: Serving, clock: Clock, share: CallShare) -> None:
@@ -75,9 +71,7 @@ class Reaching:
         self._vain: FIFOCache[_Asking, _Vain] = FIFOCache(_MOST)
 
     async def get(self, ask: Ask, answering: Answering) -> Answer:
-        """The answer of `answering`, if no version is needed, or if the stored response may be
-        served as current and its version is late enough. Otherwise the answer of a fetch, or an
-        answer without a fetch while the key is left alone (see `Serving.stand_in`).
+        """The answer with the needed version or a later one. A 404 is an answer too.
 
         Raises VersionNotReached, OnlyIfCached, and the errors of a fetch. A stored version that is
         too old is not served in place of such an error.
@@ -106,8 +100,8 @@ class Reaching:
         raise _not_reached(wanted, _entry_of(answer), self._missed(ask))
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of a fetch that all callers share. If that fetch began before this request,
-        and brings a version that is too old, another fetch is made."""
+        """The answer of a fetch that all callers share. If one that began before this request
+        brings a version that is too old, another fetch is made."""
         earlier = self._serving.fills.under_way(ask.key)
         while True:
             joined = self._serving.fills.under_way(ask.key)
@@ -119,8 +113,6 @@ class Reaching:
             seen = await self._serving.seen(ask)
 
     async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer to a new call upstream. The charge is undone if no call was made, or if the
-        answer has the needed version or a later one."""
         charged = self._charge(ask, wanted, seen)
         flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
         try:
@@ -162,8 +154,8 @@ class Reaching:
             raise _not_reached(wanted, None if seen is None else seen.held.entry, vain.until - now)
 
     def _missed(self, ask: Ask) -> float:
-        """Note a fetch that did not bring the needed version. Returns the seconds until this caller
-        may cause another fetch."""
+        """Note a fetch without the needed version. Returns the seconds until this caller may cause
+        another."""
         before = self._vain.pop(_asking(ask), None)
         attempts = 1 if before is None else before.attempts + 1
         wait = backoff(attempts, _FIRST, _LONGEST, self._clock.jitter())

@@ -1,7 +1,4 @@
-"""Answers requests in the modes that an operator may order instead of `normal`.
-
-`frozen` serves only stored responses. `bypass` calls the upstream for each request.
-"""
+"""Answers requests in the modes that an operator may order instead of `normal`."""
 
 from __future__ import annotations
 
@@ -39,14 +36,12 @@ class Unusual:
         return self.modes.current is not NORMAL
 
     async def get(self, ask: Ask) -> Answer:
-        """The answer to the request in the current mode. Raises an error if nothing can be
-        served."""
+        """The answer in the current mode. Raises an error if nothing can be served."""
         if self.modes.current is Mode.FROZEN:
             return self._frozen(await self._serving.seen(ask))
         return await self._bypass(ask)
 
     def _frozen(self, seen: Seen | None) -> Answer:
-        """The stored response. Raises Frozen if nothing usable is stored."""
         now = self._clock.now()
         if seen is not None:
             planned = self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
@@ -59,7 +54,6 @@ class Unusual:
         raise Frozen("nothing usable is stored, and nothing may be fetched", retry_after=THAW)
 
     async def _bypass(self, ask: Ask) -> Answer:
-        """The answer of the upstream. Each request makes a call, which counts against the limit."""
         if ask.only_if_cached:
             raise OnlyIfCached
         want = Want(ask.key, ask.caller, Purpose.MISS, extra=ask.extra, bypass=True)
@@ -67,13 +61,11 @@ class Unusual:
         return _bypassed(await flight.join())
 
     async def land(self, patience: float) -> None:
-        """Wait for the calls under way, for `patience` seconds at most. Then cancel those that have
-        not ended."""
+        """As Flights.land."""
         await self._flights.land(patience)
 
 
 def _bypassed(landed: Filled | Passed) -> Answer:
-    """The answer of the upstream. Nothing was looked up in the cache, and nothing is stored."""
     if isinstance(landed, Passed):
         handling = Handling(None, Forward.BYPASS, landed.reply.status)
         return Answer(landed.reply, Outcome.BYPASSED, Tier.UPSTREAM, handling)

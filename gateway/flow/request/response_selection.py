@@ -1,14 +1,8 @@
 """Selects the response to a request, and decides whether upstream is called.
 
-peek  does not wait: it returns an answer only if L1 may give one without asking Redis
-get   may wait: it asks L1, then both tiers (L1 and Redis), then upstream
-
-For each key there is at most one look-up and one fetch that requests can join. This module decides
-whether a request joins them or starts new ones. After a failed fetch, the key is *left alone*: for
-some time it is not fetched, if requests can be answered without a fetch.
-
-This module decides about rescue, except in the mode `frozen`. Rescue means: a stale response is
-served because upstream failed or may not be called.
+For each key there is at most one look-up and one fetch that requests can join. After a failed
+fetch, the key is *left alone*: for some time it is not fetched, if requests can be answered without
+a fetch.
 """
 
 from __future__ import annotations
@@ -51,10 +45,10 @@ from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, failing, frui
 from gateway.flow.singleflight import Flight, Flights
 from gateway.ports import NEVER, Clock, Held, Observer
 
-# The seconds for which a stale answer may be given again while its refresh is under way or queued.
+# Seconds for which a stale answer may be given again while its refresh is under way or queued.
 _STANDS: Final = 1.0
-# The plans with which a stale answer may be given again. _REFRESHED: if the refresh of the key is
-# under way or queued. _LEFT_ALONE: if the key is left alone.
+# The plans with which a stale answer may be given again: while the key is refreshed, and while it
+# is left alone.
 _REFRESHED: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH,)
 _LEFT_ALONE: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH, Plan.WAIT_SOFTLY)
 
@@ -68,7 +62,7 @@ __all__ = ["Answer", "Ask", "Serving"]
 
 
 class Serving:
-    """Answers requests from the tiers (L1: this process, L2: Redis) and from upstream."""
+    """Answers requests from the tiers and from upstream."""
 
     def __init__(
         self,
@@ -90,17 +84,14 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        # These are functions of sweep/refresh_queue:
-        # waits     returns whether a refresh has to wait for its turn; if it has to, it is queued
-        # put_off   queues a refresh for which no call was free; returns False if the queue is full
-        # is_short  returns whether refreshes wait because no call was free
+        # These are methods of `Following` (sweep/refresh_queue).
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
 
     def peek(self, ask: Ask) -> Answer | None:
-        """The answer that L1 may give without asking Redis, or None. If the answer is stale, its
-        refresh may be started or queued (see `stale_refreshing`)."""
+        """The answer that L1 may give without asking Redis, or None. A stale answer may start or
+        queue a refresh."""
         held = self._tiers.peek(ask.key)
         if held is None:
             return None
@@ -171,12 +162,8 @@ class Serving:
         return self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
 
     def stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
-        """The answer with the stale response `seen`. A refresh is started or queued, except:
-
-        - if the key is left alone after a failure
-        - if a fetch of the key is under way
-        - if the request has `only-if-cached`
-        """
+        """The answer with the stale response `seen`. If a refresh is due, it is started or
+        queued."""
         failure = self.standing(ask.key)
         if failure is not None:
             return from_store(seen, failure.outcome, failure.detail)
@@ -186,8 +173,8 @@ class Serving:
         return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
-        """Start a refresh and return its flight. None if the refresh has to wait for its turn. No
-        fetch of the key may be under way."""
+        """Start a refresh. Returns None if it has to wait for its turn. No fetch of the key may be
+        under way."""
         if self.waits(ask):
             return None
         self.background.begin()
@@ -196,11 +183,8 @@ class Serving:
         return flight
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
-        """The answer of upstream, from the fetch under way or a new one. Other answers are:
-
-        - If the key is left alone after a failure: the answer of `stand_in`, if there is one.
-        - If the fetch fails: the response `seen`, if rescue is allowed.
-        - If the plan is WAIT_SOFTLY, and the fetch takes too long: the response `seen`.
+        """The answer of upstream, from the fetch under way or a new one. The response `seen` may be
+        served instead if the key is left alone, or if the fetch fails or takes too long.
 
         `keep` False: a new fetch is made for this request, and its result is not stored.
         """
@@ -223,8 +207,8 @@ class Serving:
                 # The fetch was a refresh. A fetch for a waiting caller has a higher priority.
                 return await self.from_upstream(ask, seen, keep=keep)
             if seen is None or not self._may_rescue(seen):
-                # Another replica fetched a version that is not believed yet. The response `seen`
-                # may not be served. The request is handled as if nothing were stored.
+                # Another replica fetched a version that is not believed yet. This replica then
+                # makes its own call, as if nothing were stored.
                 if isinstance(error, VersionDoubted):
                     return await self.from_upstream(ask, None, keep=keep)
                 return passed_on(error)
@@ -235,8 +219,8 @@ class Serving:
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
-        """The answer while the key is left alone after a failure. None if the key is not left
-        alone, or if nothing may be served without a call."""
+        """The answer while the key is left alone. None if it is not, or if nothing may be served
+        without a call."""
         failure = self.standing(ask.key)
         if failure is None:
             return None
@@ -246,12 +230,9 @@ class Serving:
         return from_store(stored, failure.outcome, failure.detail)
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
-        """The answer while no stored response may be served as current. It is the later one of two:
-        the response `stored`, and the last answer of upstream that was refused for its version. A
-        refused version far in the future counts as the earlier one.
-
-        None if no refused answer is remembered, or if it does not fit the request (`Vary`).
-        """
+        """The later one of two answers: the response `stored`, and the last answer of upstream that
+        was refused for its version. A version far in the future counts as the earlier one. None if
+        no refused answer fits the request (`Vary`)."""
         said = self._tiers.refused.of(ask.key)
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
@@ -265,16 +246,15 @@ class Serving:
         return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
     def _own_flight(self, ask: Ask) -> Flight[Landed]:
-        """A new fetch with its own call. It is needed if the result of the shared fetch does not
-        fit the request, or if the result may not be stored."""
+        """A new fetch with its own call."""
         self.fills.retire(ask.key)
         return self.start(ask, None, Purpose.MISS, alone=True)
 
     def start(
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
     ) -> Flight[Landed]:
-        """Start a fetch. Other requests may join it. The key must have no other fetch that requests
-        can join. `alone`: this replica makes a call even if another replica fetches the key."""
+        """Start a fetch. The key must have no other fetch that requests can join. `alone`: see
+        `Want`."""
         held = seen.held if seen else None
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
@@ -331,13 +311,9 @@ class Serving:
         return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
-        """Whether this request may need a later answer than `landed`, the result of the fetch that
-        it joined. An order is an invalidation by an operator. The result is True in these cases:
-
-        - This replica may have missed an order (see `Confirming.hears_orders`).
-        - Redis refused the answer because of an order, and this replica has not heard of it.
-        - Redis refused the answer because of an order, and this replica knows a later version.
-        """
+        """Whether an order may have outdated `landed`, the result of the fetch that this request
+        joined. If Redis refused it because of an order, this replica may not have heard of that
+        order."""
         if not self.confirming.hears_orders():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
@@ -347,8 +323,8 @@ class Serving:
     async def landed(
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
-        """The answer to a request that waited for a fetch. `landed`: the result of the fetch.
-        `seen`: the response that was stored before the fetch."""
+        """The answer to a request that waited for a fetch. `seen`: the response that was stored
+        before."""
         forward = forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
@@ -365,10 +341,8 @@ class Serving:
     ) -> Answer | None:
         """The stored response, if it is a better answer than `landed`. Otherwise None.
 
-        - If `landed` was refused as older: the stored response is better if it is later.
-        - If the version of `landed` is far in the future: the stored response is better.
-        - If an order came while a 404 was fetched: the stored response is better if it is fresh
-          and later. Another replica may have stored it after the order.
+        A version far in the future is always the worse one. If an order came while a 404 was
+        fetched, another replica may have stored a fresh and later response after the order.
         """
         stored = await self.seen(ask) or seen
         if stored is None or not self._may_rescue(stored):
@@ -383,8 +357,8 @@ class Serving:
         return Answer(stored.held, outcome, stored.tier, told)
 
     def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up in Redis, under way or new. None if L1 may serve its entry without asking
-        Redis. None too if a fetch of the key is under way, or if Redis is missing or away."""
+        """The look-up in Redis, under way or new. None if it is not needed, or if Redis cannot be
+        asked."""
         if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
             return None
         held = self.held(key)
@@ -392,11 +366,11 @@ class Serving:
         return None if vouched else self.looking_up(key)
 
     async def seen(self, ask: Ask) -> Seen | None:
-        """The stored response for this request, fresh or not. None if there is none."""
+        """The stored response for this request, fresh or not, or None."""
         return chosen(self._rules, ask, await self.look_up(ask.key))
 
     def coded(self, key: Key, held: Held) -> Held:
-        """The compressed form of the entry, or the entry itself if compressing gains nothing."""
+        """As Tiers.coded."""
         return self._tiers.coded(key, held)
 
     def may_be_stale(self, seen: Seen) -> bool:
@@ -410,8 +384,8 @@ class Serving:
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
         """For how many seconds L1 may repeat the stale answer that `ask` just got. 0: it may not.
 
-        A repeated answer starts no refresh. L1 may therefore repeat it only while a refresh is
-        under way or queued, or while the key is left alone.
+        A repeated answer starts no refresh. So a refresh has to be under way or queued, or the key
+        has to be left alone.
         """
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
@@ -427,7 +401,7 @@ class Serving:
         return stands if self._rules.plan(held.entry, until) in plans else 0.0
 
     def standing(self, key: Key) -> Failure | None:
-        """The failure because of which the key is left alone now. None if it is not left alone."""
+        """The failure because of which the key is left alone now, or None."""
         return self._backoffs.standing(key)
 
     def has_failed(self, key: Key) -> bool:
@@ -436,12 +410,8 @@ class Serving:
         return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
 
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
-        """Let no further request join the look-ups and fetches that are under way for matching
-        keys. Their results may be outdated (see `Course`).
-
-        `known`: Redis knows the order that outdated them, and judges the results of the fetches.
-        If `known` is False, they are not offered to Redis.
-        """
+        """Let no further request join the look-ups and fetches of matching keys, because their
+        results may be outdated. `known`: see `Flights.forget`."""
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches, known=known)
 
@@ -451,8 +421,7 @@ class Serving:
         self.fills.retire()
 
     async def land(self, patience: float) -> None:
-        """Wait at most `patience` seconds for the fetches, and cancel those that have not ended.
-        Then do the same with the look-ups."""
+        """As Flights.land: first the fetches, then the look-ups."""
         await self.fills.land(patience)
         await self.lookups.land(patience)
 
@@ -465,7 +434,7 @@ def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:
 
 
 def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
-    """Whether the result of a fetch for another request fits the fields of this request too."""
+    """Whether the result of a fetch for another request fits this request too (`Vary`)."""
     if isinstance(landed, Passed):
         return True
     held = landed.seen.held if isinstance(landed, Elsewhere) else landed.held
@@ -473,8 +442,8 @@ def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
 
 
 def drops_stored(landed: Landed) -> bool:
-    """Whether the fetch may have removed the stored response. If so, a look-up that is under way
-    could bring the removed response back."""
+    """Whether the fetch may have removed the stored response. If so, a look-up under way could
+    bring that response back."""
     return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)
 
 
@@ -486,8 +455,7 @@ def forward_of(ask: Ask, seen: Seen | None) -> Forward:
 
 
 def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
-    """What `Cache-Status` says about a fetch of this replica. It says `changed` or `unchanged` only
-    if a response was stored before the fetch."""
+    """What `Cache-Status` says about a fetch of this replica."""
     verdict = None if forward is Forward.URI_MISS else filled.verdict
     return Handling(
         detail=None if verdict is None else _OF_REVALIDATION.get(verdict),
