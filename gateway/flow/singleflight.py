@@ -28,7 +28,7 @@ class Course:
     may_store   False after an invalidation that Redis may not know. Redis does not get the result
     orders      how many invalidations came during the flight
 
-    For a request with `no-store`, `is_current` and `may_store` are False from the beginning.
+    With `no-store`, `is_current` and `may_store` are False from the beginning.
     """
 
     is_current: bool = field(default=True, init=False)

@@ -197,8 +197,8 @@ class Outbound:
         return closed.seconds
 
     async def _tell(self, scope: str, seconds: float) -> None:
-        """Tell the other replicas. One that misses the notice learns it from Redis at its next
-        call."""
+        """Tell the other replicas. A replica that misses the notice finds the gate closed in
+        Redis."""
         notice = Notice(NoticeKind.GATE_CLOSED, scope=scope, until=self._clock.now() + seconds)
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)

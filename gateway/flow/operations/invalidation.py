@@ -1,8 +1,8 @@
 """Invalidates entries, in Redis, in this replica, and in the other replicas.
 
-The sequence matters: first Redis and its replicas, then this replica, then the others. After all
-have confirmed, no request gets an older entry as the current one. No fetch that began before the
-order brings an older entry back.
+The sequence matters: first Redis and its replicas, then this replica of the gateway, then the
+others. After all have confirmed, no request gets an older entry as the current one. No fetch that
+began before the order brings an older entry back.
 """
 
 from __future__ import annotations

@@ -183,8 +183,9 @@ class Serving:
         return flight
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
-        """The answer of upstream, from the fetch under way or a new one. The response `seen` may be
-        served instead if the key is left alone, or if the fetch fails or takes too long.
+        """The answer of upstream, from the fetch under way or a new one. While the key is left
+        alone, the answer of `stand_in`. If the fetch fails or takes too long, the response `seen`
+        may be served instead.
 
         `keep` False: a new fetch is made for this request, and its result is not stored.
         """

@@ -1,11 +1,8 @@
 """Applies a page of the list to the stored responses, and tells the other replicas.
 
-Each item is compared with the floor of its training. The floor is the lowest version that may be
-served as current. An item with a later version raises the floor to this version. A version far in
-the future is doubtful, and raises no floor.
-
-Some items need a *single call*: a call for this one training. The answer to a single call is a
-*single answer*. `sweep` decides when the next page is due.
+An item with a later version raises the floor of its training. A version far in the future is
+doubtful, and raises no floor. A *single call* asks for one training. Its answer is a *single
+answer*.
 """
 
 from __future__ import annotations
@@ -48,14 +45,12 @@ from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
 # The most items that Redis compares in one round trip.
 _COMPARED_AT_ONCE: Final = 20
-# The most items that are prepared or applied without a pause. In each pause, requests of callers
-# are answered. Ten items take about a third of a millisecond.
+# The most items without a pause for requests of callers. Ten take about a third of a millisecond.
 _ITEMS_AT_ONCE: Final = 10
 # If this number of single answers in a row contradict the list, the whole list is not believed.
 _MOST_CONTRADICTIONS: Final = 5
-# The most raised floors that are remembered. A raised floor is remembered if a single call has to
-# bring the later version. If the whole list is not believed, the remembered floors are lowered
-# again. A floor that was forgotten stays until its single answer has an older version.
+# The most raised floors that are remembered, to lower them if the whole list is not believed. A
+# forgotten floor stays until its single answer has an older version.
 _MOST_CLAIMED: Final = 10_000
 
 
@@ -63,8 +58,7 @@ _MOST_CLAIMED: Final = 10_000
 class Brought:
     """A page of the list, and the time when it was requested.
 
-    `asked_at`: this time on the clock that all replicas share. `asked_here`: this time on the
-    monotonic clock.
+    `asked_at`: on the clock that all replicas share. `asked_here`: monotonic.
     """
 
     caller: Caller
@@ -102,16 +96,15 @@ class Findings:
         self._in_a_row = 0  # how many single answers in a row contradicted the list
         self._contradictions = Contradictions()
         self._claimed: FIFOCache[Key, Listed] = FIFOCache(_MOST_CLAIMED)
-        # The floors to lower: the key, the item that raised the floor, and the single answer with
-        # an older version. The answer is None if `disbelieve` lowers the floor.
+        # The floors to lower: the key, the item that raised the floor, and an older single answer
+        # (None: the whole list is not believed).
         self._refuted: deque[tuple[Key, Listed, Entry | None]] = deque()
-        self._spare = 0  # how many single calls this sweep may still make to check trainings
-        self.warms = True  # whether an empty cache is filled from the list (`sweep.warm`)
+        self._spare = 0  # how many single calls this sweep may still make for checks
+        self.warms = True  # `sweep.warm`
 
     @property
     def is_contradicted(self) -> bool:
-        """Whether the whole list is not believed, because many single answers in a row had other
-        versions than the list."""
+        """Whether the whole list is not believed."""
         return self._in_a_row >= _MOST_CONTRADICTIONS
 
     @property
@@ -127,8 +120,8 @@ class Findings:
         await self.settle()
 
     async def settle(self) -> None:
-        """Lower the floors in `_refuted`, and store the single answers with older versions. While a
-        floor is too high, each request for its training costs a call.
+        """Lower the floors in `_refuted`, and store the older single answers. While a floor is too
+        high, each request for its training costs a call.
 
         Raises RedisUnavailable. The next call of `settle` lowers the other floors.
         """
@@ -140,17 +133,13 @@ class Findings:
             self._refuted.popleft()
 
     async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
-        """Apply a page to the stored responses.
-
-        - If an item has the version of the stored response: the response is renewed.
-        - If an item raised the floor: the stored response became outdated.
-        - If the stored response is outdated or missing: the item is stored, if `Filling` allows it.
+        """Apply a page to the stored responses. Returns how far the bytes of items agree with the
+        bytes of single answers.
 
         progress  how far the sweep had come before this page
         spare     how many single calls one sweep may make to check trainings
 
-        Returns how far the bytes of items agree with the bytes of single answers. Raises
-        RedisUnavailable. A page that was applied in part can be applied again without harm.
+        Raises RedisUnavailable. A page that was applied in part can be applied again without harm.
         """
         filling = self._filling
         if progress.offset == 0:
@@ -187,8 +176,6 @@ class Findings:
         ]
 
     def _follow(self, brought: Brought, found: Item, sweep: int) -> None:
-        """Renew the response in L1 if the item has the known version. Make a single call if the
-        version of the item is doubtful."""
         key, verdict, floor = found.key, found.compared.verdict, found.compared.floor
         if verdict is ListVerdict.CONFIRMED and floor is not None:
             last = found.listed.confirmation(floor.generation)
@@ -200,13 +187,7 @@ class Findings:
         self._observer.swept(key, verdict)
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
-        """The items that are believed, one for each training. For the other trainings, single calls
-        may be made. The items of a training are not believed in these cases:
-
-        - The page has two versions of the training.
-        - A single answer contradicted the list about this training. After a whole sweep without a
-          wrong version of the training, the list is believed again.
-        """
+        """The items that are believed, one for each training. Single calls may check the others."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -229,17 +210,13 @@ class Findings:
         return self._filling.is_awaiting
 
     async def prepare(self, progress: Progress) -> None:
-        """Prepare for the next page (see `Filling.prepare`), before the page is requested."""
+        """As Filling.prepare, before the page is requested."""
         warming = self.warms and not progress.is_warm
         await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
-        """Make single calls for stored trainings that are missing on the list (`absent`). The
-        trainings that are read most come first. The number of calls in one sweep is limited.
-
-        If no call is left for a training, its response may stay fresh for some time. This time ends
-        at the staleness bound (the longest time for which an edit may stay unnoticed).
-        """
+        """Make single calls for stored trainings that are missing on the list (`absent`), the most
+        read first. Without a call, a response may stay fresh for the staleness bound at most."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
@@ -259,11 +236,8 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors of the items `newer` were raised. A replica then asks
-        Redis before it serves such a training from L1. While Redis is away, L1 still serves it.
-
-        `filled`: the trainings that were stored from the page. The others need a single call each.
-        """
+        """Tell all replicas that the floors of the items `newer` were raised. `filled`: the
+        trainings that were stored from the page. The others need a single call each."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)
@@ -286,8 +260,7 @@ class Findings:
         self._following.send(Errand(Ask(key, caller), Purpose.REFRESH, then))
 
     def _came(self, key: Key, item: Listed, sweep: int, landed: Landed | None) -> None:
-        """Note whether the single answer has the version of the item, or a later one. If the
-        store refused the answer as older, `settle` will lower the floor."""
+        """Note whether the single answer has the version of the item, or a later one."""
         if not isinstance(landed, Filled):
             return
         claimed, entry = self._claimed.pop(key, item), landed.held.entry
@@ -299,7 +272,7 @@ class Findings:
             self._refuted.append((key, claimed, entry))
 
     def _ask(self, caller: Caller, key: Key, claims: Claims, sweep: int) -> None:
-        """Make a single call to learn the true version, if this sweep has a call left."""
+        """Make a single call to learn the true version, if this sweep has one left."""
         if self._spare <= 0:
             return
         self._spare -= 1
@@ -307,8 +280,8 @@ class Findings:
         self._following.send(Errand(Ask(key, caller), Purpose.VERIFY, then))
 
     def _told(self, key: Key, claims: Claims, sweep: int, landed: Landed | None) -> None:
-        """Note whether a single answer contradicts `claims`. These are the versions that the page
-        states for the training. There are several if several rows have this training."""
+        """Note whether a single answer contradicts `claims`, the versions of the training on the
+        page."""
         if not isinstance(landed, Filled):
             return
         version = landed.held.entry.updated_at

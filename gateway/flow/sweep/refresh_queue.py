@@ -1,12 +1,8 @@
 """The queue of calls to upstream for which no caller waits. Each call fetches one training.
 
-A call has one of three reasons:
-- The list shows that the stored response is outdated or missing.
-- The list may be wrong about the training, and the call checks this.
-- A caller got a stale response, and the refresh of this response could not start at once. Such a
-  call is a *refresh for readers*.
-
-The training that callers of this replica want most is fetched first (see `_worth`).
+A call is for the sweep, or it is a *refresh for readers*: a caller got a stale response, and its
+refresh could not start at once. The training that callers of this replica want most is fetched
+first (see `_worth`).
 """
 
 from __future__ import annotations
@@ -36,29 +32,24 @@ from gateway.flow.fill.collapse import Landed
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock, LocalStore
 
-# An errand is a call that waits in the queue. Its lane has two values: the scope (the name of a
-# budget) and the rank (the priority of the call).
+# The scope (the name of a budget) and the priority of an errand.
 Lane = tuple[str, Rank]
 
 # The most errands in the queue. If a training is left out, the next sweep finds it again.
 _MOST: Final = 2_000
-# The most refreshes for readers in a lane. With the default limit, refreshes get at most 400 calls
-# in five minutes. After five minutes a refresh is of no use, because callers then wait for a fetch.
-# If a refresh is left out, the next read of the training asks for it again.
+# The most refreshes for readers in a lane. A refresh is of use for five minutes, in which the
+# default limit allows 400. A refresh that is left out comes back with the next read.
 _MOST_PUT_OFF: Final = 500
-# The errands are sorted again after this number of seconds. Sorting 500 takes a millisecond.
+# Seconds until the errands are sorted again. Sorting 500 takes a millisecond.
 _COMPARE_EVERY: Final = 0.25
-# The longest pause (seconds) of a lane after no call was free for one of its errands.
+# The longest pause (seconds) of a lane without a free call.
 _PATIENCE: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One training to fetch. `then` is called with the result, or with None if there is no result.
-
-    `for_readers`: whether the errand is a refresh for readers. While no call is free, such an
-    errand may be removed from the queue (see `_forget_unasked`).
-    """
+    """One training to fetch. `then` gets the result, or None if there is no result. An errand
+    `for_readers` may be removed from the queue (see `_forget_unasked`)."""
 
     ask: Ask
     purpose: Purpose
@@ -67,8 +58,7 @@ class Errand:
 
     @property
     def refresh(self) -> bool:
-        """Whether the purpose is REFRESH. A refresh ends without a call if the stored response is
-        fresh."""
+        """Whether the errand ends without a call if the stored response is fresh."""
         return self.purpose is Purpose.REFRESH
 
     @property
@@ -98,12 +88,12 @@ class Following:
         self._short: set[Lane] = set()  # lanes with refreshes for which no call was free
         self._closed: set[Lane] = set()  # lanes that wait in `_wait_for_a_call`
         self._any = asyncio.Event()
-        self._ranking: list[Errand] = []  # sorted; the errand that is wanted most is last
+        self._ranking: list[Errand] = []  # sorted; the last is wanted most
         self._ranked_at = -math.inf
 
     def place(self, key: Key) -> tuple[int, int] | None:
-        """The place of the key in its lane, and the number of errands in the lane. The errand that
-        is wanted most has place 1. None if the key is not in the queue."""
+        """The place of the key in its lane (1: wanted most), and the number of errands in the lane.
+        None if the key is not in the queue."""
         errand = self._errands.get(key)
         if errand is None:
             return None
@@ -115,9 +105,8 @@ class Following:
     def send(self, errand: Errand) -> None:
         """Add the errand to the queue. If the queue is full, `then` is called with None.
 
-        If an errand for the same training waits already, only one of the two stays:
-        - If the new errand is a refresh for readers: the waiting errand stays.
-        - If the new errand is any other errand: it replaces the waiting one. Both get the result.
+        If an errand for the training waits already, a refresh for readers is left out. Any other
+        errand replaces the waiting one, and both get the result.
         """
         before = self._errands.get(errand.ask.key)
         if before is None and len(self._errands) >= _MOST:
@@ -134,8 +123,8 @@ class Following:
         self._any.set()
 
     def waits(self, ask: Ask) -> bool:
-        """Whether a refresh for readers has to wait. If it has to wait, it is added to the queue.
-        If the queue is full, it is left out."""
+        """Whether a refresh for readers has to wait. If so, it is added to the queue, or left out
+        if the queue is full."""
         lane = ask.caller.scope, Rank.REFRESH
         if not self._waiting[lane] and self._background.has_room:
             return False
@@ -144,8 +133,7 @@ class Following:
         return True
 
     def is_short(self, ask: Ask) -> bool:
-        """Whether refreshes in the lane of `ask` wait because no call was free. False if they wait
-        only because `background` has no room."""
+        """Whether refreshes in the lane of `ask` wait because no call was free."""
         return (ask.caller.scope, Rank.REFRESH) in self._short
 
     def put_off(self, ask: Ask) -> bool:
@@ -180,16 +168,15 @@ class Following:
             await self._wait_for_a_call(errand.lane, pause)
 
     async def _begun(self, errand: Errand) -> float:
-        """Run an errand that `background` counts already. Returns the result of `_run`."""
+        """As `_run`, for an errand that `background` counts already."""
         try:
             return await self._run(errand)
         finally:
             self._background.end()
 
     async def _wait_for_a_call(self, lane: Lane, pause: float) -> None:
-        """Wait until a call is free in the lane, or until the lane is empty. After each pause, only
-        the errand that is wanted most asks for a call. Otherwise a call could go to an errand that
-        is wanted less."""
+        """Wait for a free call in the lane. Only the errand that is wanted most asks for it.
+        Otherwise the call could go to an errand that is wanted less."""
         self._closed.add(lane)
         while pause > 0.0:
             await self._clock.sleep(pause)
@@ -204,7 +191,6 @@ class Following:
         self._any.set()
 
     def _next(self) -> Errand | None:
-        """The errand that was wanted most when the errands were last sorted, or None."""
         if self._clock.monotonic() - self._ranked_at < _COMPARE_EVERY:
             errand = self._best_ranked()
             if errand is not None:
@@ -216,7 +202,7 @@ class Following:
         now, self._ranked_at = self._clock.now(), self._clock.monotonic()
         some = [each for each in self._errands.values() if each.lane not in self._closed]
         self._ranking = sorted(some, key=lambda each: self._worth(each, now), reverse=True)
-        # The last errand is taken first. Of equal errands, the last is the one that came first.
+        # The last is taken first. Of equal errands, the last is the one that came first.
         self._ranking.reverse()
 
     def _best_ranked(self) -> Errand | None:
@@ -233,8 +219,8 @@ class Following:
         return None if errand is None else self._take(errand)
 
     def _worth(self, errand: Errand, now: float) -> tuple[float, int]:
-        """How much the callers of this replica want the errand: reads per second, and the number of
-        reads. The number decides if the rates are equal. Both are 0 if L1 has no entry."""
+        """How much the callers of this replica want the errand: reads per second, and all reads. A
+        refresh for readers counts only the reads per second that are probably outdated."""
         held = self._local.peek(errand.ask.key)
         if held is None:
             return 0.0, 0
@@ -250,12 +236,8 @@ class Following:
         return errand
 
     def _forget_unasked(self) -> None:
-        """Remove refreshes for readers, because they contain credentials. A refresh is removed:
-
-        - if L1 has no entry of the training
-        - if the entry is fresh again
-        - if the entry is so old that callers wait for a fetch
-        """
+        """Remove refreshes for readers that are of no use any more, because they contain
+        credentials."""
         now = self._clock.now()
         for errand in [each for each in self._errands.values() if each.for_readers]:
             held = self._local.peek(errand.ask.key)
@@ -264,8 +246,8 @@ class Following:
                 self._take(errand)
 
     async def _run(self, errand: Errand) -> float:
-        """Run the errand. Returns 0 if it ended. If no call was free, the errand waits again,
-        and the result is the pause of its lane in seconds."""
+        """Run the errand. Returns 0 if it ended. If no call was free, the result is the pause of
+        its lane in seconds."""
         try:
             landed = await self._fetch(errand)
         except (BackedOff, UpstreamFailure, AccessRefused, ShuttingDown):
@@ -279,8 +261,8 @@ class Following:
     async def _fetch(self, errand: Errand) -> Landed | None:
         """The result of the fetch. None if no fetch is made."""
         ask, serving = errand.ask, self._serving
-        # No fetch is made if upstream has just failed for the key. If no call was free for the last
-        # fetch, a refresh tries again. Other errands end, because the next sweep may wait for them.
+        # If no call was free for the last fetch, a refresh tries again. Other errands end, because
+        # the next sweep may wait for them.
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None
@@ -307,15 +289,13 @@ def _both(
     return tell
 
 
-# Seconds. Shorter times count as this number. Without this, a time of zero would be a divisor.
+# Shorter times (in seconds) count as this, because zero may be no divisor.
 _LEAST: Final = 1.0
 
 
 def expected_staleness(entry: Entry, reads: int, now: float) -> float:
-    """How many reads per second probably get an outdated response from this entry.
-
-    `reads`: the number of reads after the last confirmation of the entry.
-    """
+    """How many reads per second probably get an outdated response from this entry. `reads`: since
+    its last confirmation."""
     return reads_a_second(entry, reads, now) * _has_changed(entry, now)
 
 
@@ -325,8 +305,8 @@ def reads_a_second(entry: Entry, reads: int, now: float) -> float:
 
 
 def _has_changed(entry: Entry, now: float) -> float:
-    """The probability that the training changed after the last confirmation of the entry. It is
-    low if the training had not changed for a long time then."""
+    """The probability that the training changed after the last confirmation. It is low if the
+    training had not changed for a long time then."""
     age = max(entry.age(now), _LEAST)
     if entry.updated_at is None:
         return 1.0

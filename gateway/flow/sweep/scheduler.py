@@ -19,8 +19,7 @@ from gateway.flow.sweep.sweep import Parts, Sweep
 
 Words = dict[str, object]
 
-# Seconds between two checks: which tenants there are, and how old the oldest confirmation of a
-# tenant's trainings is.
+# Seconds between two looks at the tenants and at the age of their oldest confirmations.
 _LOOK_EVERY: Final = 1.0
 
 
@@ -38,7 +37,6 @@ class Sweeps:
     """The sweeps of this replica, one for each tenant.
 
     own_callers  returns the tenants whose token the gateway has
-    pace_of      returns how fast a tenant's sweep may make calls
     reads        returns how many requests of a tenant this replica has had
     why_none     the reason why there are no sweeps; None: there are sweeps
     """
@@ -65,7 +63,7 @@ class Sweeps:
         self._by_partition: dict[str, Sweep] = {}
 
     async def run(self) -> None:
-        """Run a sweep for each tenant until cancelled by the owner."""
+        """Run a sweep for each tenant until cancelled."""
         if self._why_none is not None:
             self._tell_why_none(self._why_none)
             return
@@ -90,8 +88,7 @@ class Sweeps:
 
     def is_contradicted(self, key: Key) -> bool:
         """Whether the list is not believed about this training. Only the replica that leads the
-        sweep finds this out. In other replicas the result may be False although the list is not
-        believed."""
+        sweep knows this. In other replicas the result may be False nevertheless."""
         sweep = self._by_partition.get(key.partition)
         return sweep is not None and key.training_id in sweep.contradictions
 
@@ -115,9 +112,8 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the bound once, as soon as the sweep has shown that it keeps within the bound. If
-        even the shortest bound that the settings allow is longer than the freshness lifetime, also
-        log once that the sweep is too slow."""
+        """Log the bound as soon as the sweep has kept it. Also log if the settings allow only a
+        bound that is longer than the freshness lifetime."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

@@ -3,10 +3,9 @@ to calls for one training).
 
 An item is stored only if both conditions hold:
 - Its JSON members have the same names, in the same order, as those of an item that proved equal.
-- Its ticket was read before the page was asked for. A ticket has the generation of the floor. A
-  later order without a version raises this generation, and the item is then refused.
+- Its ticket was read before the page was asked for. A later order then rules the item out.
 
-If a later check finds a difference, all entries that were stored from the list are dropped.
+If a later check finds a difference, all entries from the list are dropped.
 """
 
 from __future__ import annotations
@@ -34,18 +33,16 @@ from gateway.flow.fill.fetch import Filled
 from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLease
 
-# If single answers have one of these fields, nothing is stored from the list, because a page does
-# not have such a field for each item.
+# With one of these fields in single answers, nothing is stored: a page cannot have them for each
+# item.
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
 T = TypeVar("T")
 
-# The most sequences of member names that are remembered.
 _MOST_NAMES: Final = 100
-# The most checks that wait for their turn.
 _MOST_DUE: Final = 100
-# The most items that are chosen in one turn of the event loop, or changed in Redis at once.
+# The most items in one turn of the event loop, or changed in Redis at once.
 _AT_ONCE: Final = 8
-# The most trainings that `_forget_the_unmet` looks through in one turn of the event loop.
+# The same for `_forget_the_unmet`.
 _FORGOTTEN_AT_ONCE: Final = 500
 # Turns of the event loop between two pieces of a page.
 _TURNS: Final = 3
@@ -62,10 +59,8 @@ class Item:
 
 
 class Filling:
-    """Stores items of the list. `caller` has the token with which the list is read.
-
-    `bodies_here`: only L1 holds bodies, because there is no Redis.
-    """
+    """Stores items of the list. `caller` has the token for the list. `bodies_here`: only L1 holds
+    bodies, because there is no Redis."""
 
     def __init__(
         self,
@@ -94,7 +89,7 @@ class Filling:
         self._fields: frozenset[bytes] | None = None
         self._counted: dict[str, str] = {}
         self._met: set[str] = set()  # the trainings that this sweep has met
-        self._sweep: int | None = None  # the number of the sweep that `_met` is about
+        self._sweep: int | None = None  # the sweep that `_met` is about
         self._names: FIFOCache[str, None] = FIFOCache(_MOST_NAMES)
         self._due: deque[Item] = deque(maxlen=_MOST_DUE)
         self._awaited = 0
@@ -102,8 +97,8 @@ class Filling:
         self._differed = False
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
-        """Take tickets for trainings that are probably on the page that begins at `row`: the
-        previous sweep met them on this page, and they had no floor then."""
+        """Take tickets for the trainings that the previous sweep met on the page at `row`, without
+        a floor."""
         unknown = self._unknown.pop(row, [])
         if likeness.stopped or not (likeness.is_proven or warming):
             return
@@ -127,7 +122,7 @@ class Filling:
             self._counted[training_id] = floor.digest
             self._names[names_digest(item.training.body)] = None
         elif likeness.is_proven:
-            # The bytes may have changed after the stored answer came. Only a new answer can prove a
+            # The bytes may have changed after the stored answer came. Only a new one can prove a
             # difference.
             self._check(item)
             return likeness
@@ -136,8 +131,7 @@ class Filling:
         return likeness.compared(same=same)
 
     async def settle(self, likeness: Likeness) -> Likeness:
-        """If a check found a difference, drop all that was stored from the list, and fetch it
-        again."""
+        """If a check found a difference, drop and fetch again all that was stored from the list."""
         if not self._differed:
             return likeness
         self._differed = False
@@ -155,11 +149,9 @@ class Filling:
     async def fill(
         self, items: list[Item], reply: Reply, asked: tuple[float, float], likeness: Likeness
     ) -> tuple[set[str], Likeness]:
-        """Store the items whose stored responses are outdated or missing. Returns the ids of the
-        stored items, and the new likeness (see Likeness). `asked`: when the page was asked for, on
-        the shared clock and in monotonic time."""
+        """Store the items whose stored responses are outdated or missing. Returns their ids, and
+        the new likeness. `asked`: when the page was asked for (shared clock, monotonic)."""
         filled: list[Item] = []
-        # A check is under way, or a check that ended during this page found a difference.
         is_in_doubt = self._checking or self._differed
         if likeness.is_proven and self._fields is not None and not is_in_doubt:
             wanted: list[Item] = []
@@ -167,9 +159,8 @@ class Filling:
                 wanted += filter(self._is_wanted, some)
                 await give_way()
             if wanted:
-                # The ids are noted before the items are stored, because `settle` has to find each
-                # stored item, even if Redis fails in between. The id of an item that is refused
-                # does no harm.
+                # The ids are noted first: `settle` has to find each stored item, even if Redis
+                # fails in between.
                 ids = [item.listed.training_id for item in wanted]
                 await self._lease.note_filled(self._caller.partition, ids)
             for some in batches(wanted, _AT_ONCE):
@@ -182,8 +173,8 @@ class Filling:
     async def learn(
         self, progress: Progress, items: list[Item], likeness: Likeness, *, warming: bool
     ) -> None:
-        """Remember the floor of each item, because the next sweep needs it for the item's ticket.
-        `progress`: how far the sweep had come before this page."""
+        """Remember the floor of each item for its ticket in the next sweep. `progress`: before this
+        page."""
         row = progress.offset
         self._met.update(item.listed.training_id for item in items)
         # The first page may be applied twice, but it begins a new sweep only once.
@@ -191,7 +182,7 @@ class Filling:
             self._sweep = progress.sweeps
             await self._forget_the_unmet(items)
         if row == 0 and self._due:
-            # Few checks in each sweep, so that checks do not delay the pages.
+            # One of these checks in each sweep, so that they do not delay the pages.
             self._check(self._due.popleft())
         for item in items:
             floor, training_id = item.compared.floor, item.listed.training_id
@@ -201,14 +192,14 @@ class Filling:
             else:
                 self._unknown[row].append(training_id)
         if warming and row == 0 and likeness.same < ENOUGH:
-            # Too few single answers are stored yet. These calls bring answers to compare with.
+            # Too few single answers are stored to compare with.
             for item in [each for each in items if each.compared.floor is None][:ENOUGH]:
                 ask = Ask(item.key, self._caller)
                 self._awaited += 1
                 self._following.send(Errand(ask, Purpose.WARM, self._came))
 
     async def _forget_the_unmet(self, items: list[Item]) -> None:
-        """Forget trainings that the last sweep did not meet. `items`: the first items of the new
+        """Forget trainings that the last sweep did not meet. `items`: the first of the new
         sweep."""
         for table in (self._tickets, self._counted):
             for some in batches(list(table), _FORGOTTEN_AT_ONCE):
@@ -219,8 +210,7 @@ class Filling:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether `learn` has asked for single answers that did not come yet. The items of the next
-        sweep will be compared with these answers."""
+        """Whether single answers that `learn` has asked for did not come yet."""
         return self._awaited > 0
 
     def _came(self, _: Landed | None) -> None:
@@ -233,7 +223,7 @@ class Filling:
         if item.compared.verdict is ListVerdict.CONFIRMED:
             lacks = self._bodies_here and self._local.peek(item.key) is None
             is_wanted = lacks or not item.compared.is_held
-        # Refuse the item before any byte is stored, if no proven item had these member names.
+        # Only an item with the member names of a proven item is stored.
         return is_wanted and names_digest(item.training.body) in self._names
 
     async def _store(self, item: Item, reply: Reply, asked: tuple[float, float]) -> bool:
@@ -247,8 +237,8 @@ class Filling:
         return not stored.verdict.is_refusal
 
     async def deposit(self, key: Key, entry: Entry, asked_at: float) -> Stored:
-        """Store an entry that no caller asked for. L1 takes the entry only if L1 already has an
-        earlier entry of the key, or if there is no Redis and L1 has room."""
+        """Store an entry that no caller asked for. L1 takes it only in place of an earlier entry of
+        the key, or if there is no Redis and L1 has room."""
         held, heard = self._tiers.render(entry, asked_at), self._tiers.orders
         stored = await self._tiers.offer(key, held)
         if stored.verdict.is_refusal:
@@ -257,16 +247,16 @@ class Filling:
             if self._bodies_here:
                 self._local.offer(key, held)
         elif self._tiers.orders > heard:
-            # An order came during the offer. Redis is asked before the new or the earlier entry is
-            # served.
+            # An order came during the offer. L1 asks Redis before it serves the new or the earlier
+            # entry.
             self._tiers.doubt(key)
         elif not self._tiers.holds_later(key, entry):
             self._local.replace(key, held)
         return stored
 
     def _entry(self, item: Item, reply: Reply, ticket: Ticket) -> Entry:
-        """The entry of an item, made as if the item were a single answer. The entry has those
-        header fields of the page that single answers have too."""
+        """The entry of an item, as if it were a single answer. It has those header fields of the
+        page that single answers have too."""
         names = self._fields or frozenset()
         fields: Headers = tuple(field for field in reply.headers if field[0] in names)
         single = Reply(200, fields, item.training.body)
@@ -274,7 +264,7 @@ class Filling:
         return self._rules.admit(single, item.training, ticket, (), jitter)
 
     def _fields_of(self, item: Item) -> Headers | None:
-        """The header fields of the stored single answer. None if they are unknown."""
+        """The header fields of the stored single answer, or None."""
         last = item.compared.last()
         if last is not None and last.headers is not None:
             return last.headers
@@ -297,8 +287,7 @@ class Filling:
 
 
 async def give_way() -> None:
-    """Let the event loop answer requests of callers before the next piece of a page. Several turns
-    of the loop are given, because an answer to a caller often takes more than one turn."""
+    """Let requests of callers run. An answer often takes more than one turn of the event loop."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 

@@ -1,8 +1,4 @@
-"""The sweep of one partition: one replica reads page after page of the list, at an even pace.
-
-This module decides which replica reads the pages (leads), when the next page is due, and when the
-sweep pauses. `reconciliation` applies a page.
-"""
+"""The sweep of one partition: one replica reads page after page of the list, at an even pace."""
 
 from __future__ import annotations
 
@@ -35,12 +31,11 @@ from gateway.flow.sweep.reconciliation import Brought, Findings
 from gateway.flow.sweep.store_from_list import give_way
 from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
-# Seconds between two looks at the sweep's lease, which decides which replica leads.
+# Seconds between two looks at the sweep's lease.
 _LOOK_EVERY: Final = 1.5
 # The most seconds between two pages of a cold start, if the budget allows the calls.
 _HURRY: Final = 0.05
-# Seconds for which the sweep is off after the list was refused, or after it contradicted single
-# answers.
+# Seconds for which the sweep is off after the list was refused or contradicted.
 _OFF_FOR: Final = 3600.0
 # Seconds of backoff after failed calls: after the first failure, and at most.
 _FIRST_PAUSE: Final = 1.0
@@ -104,7 +99,7 @@ class Sweep:
 
     @property
     def state(self) -> str:
-        """The state in one word, for people."""
+        """The state in one word."""
         if self.turn is None:
             return "unknown"
         if self._is_off(self.turn):
@@ -115,9 +110,8 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start is still filling the cache. Also true while the state of the sweep
-        is unknown. False if `warms` is false, if the list cannot be used, or after two failed calls
-        in a row."""
+        """Whether a cold start is still filling the cache. True while its state is unknown. False
+        after two failed calls in a row."""
         turn = self.turn
         if not self._warms or self._failures > 1:
             return False
@@ -132,11 +126,8 @@ class Sweep:
 
     @property
     def bound(self) -> Bound | None:
-        """The staleness bound that operators see. None while one of these is true:
-        - One of the last two sweeps was incomplete, or belonged to the cold start.
-        - The sweep pauses, or Redis is away.
-        - The oldest confirmation is older than the bound.
-        """
+        """The staleness bound that operators see. None while it is not proven, while the sweep
+        pauses, and while the oldest confirmation is older than the bound."""
         turn, age, allowed = self.turn, self.age, self.allowed
         if turn is None or age is None or allowed is None:
             return None
@@ -150,7 +141,7 @@ class Sweep:
         return self._findings.contradictions
 
     async def run(self) -> None:
-        """Sweep until cancelled by the owner."""
+        """Sweep until cancelled."""
         try:
             while True:
                 pause = await self._step()
@@ -179,8 +170,6 @@ class Sweep:
             return _LOOK_EVERY
 
     def _may_go(self, turn: Turn) -> bool:
-        """Whether the next page may be read: the list can be used, and either callers have read
-        lately or a cold start is under way."""
         if self._is_off(turn):
             return False
         return turn.is_read or (self._warms and not turn.progress.is_warm)
@@ -191,9 +180,8 @@ class Sweep:
         return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
 
     def _wait(self, turn: Turn) -> float:
-        """Seconds until the next page. The first page of a sweep waits for single answers that are
-        under way. If the wait would last longer than a whole sweep, the result is 0, because then
-        the clock or the pace has changed."""
+        """Seconds until the next page. A wait of more than a whole sweep counts as 0, because the
+        clock or the pace has changed."""
         if turn.progress.offset == 0 and self._findings.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now
@@ -224,9 +212,8 @@ class Sweep:
         if self._findings.is_contradicted:
             why = "single calls get other versions than the list has"
             pause = await self._turn_off(progress, why, turn.now)
-            # `disbelieve` comes last, because it makes `is_contradicted` false. So if Redis fails
-            # in `_turn_off`, `is_contradicted` is still true, and the next page switches the sweep
-            # off.
+            # `disbelieve` comes last, because it makes `is_contradicted` false. If Redis fails in
+            # `_turn_off`, the next page has to switch the sweep off.
             await self._findings.disbelieve()
             return pause
         as_of = turn.now - delta_seconds(reply.header(b"age"))
@@ -234,9 +221,8 @@ class Sweep:
         return await self._go_on(progress, self._paced(after, turn.now), page)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
-        """Set the time when the next page is due. After the cold start, this is one gap after this
-        page was due, or now if that time has passed. The sweep does not make up for a pause,
-        because pages would then come in a burst."""
+        """Set the time when the next page is due: one gap after this page was due. The sweep does
+        not make up for a pause, because pages would then come in a burst."""
         gap = self._pace().gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))
@@ -258,7 +244,6 @@ class Sweep:
         return 0.0
 
     async def _turn_off(self, progress: Progress, why: str, now: float) -> float:
-        """Switch the sweep off. The same reason is not logged twice in a row."""
         off = progress.off(why, now + _OFF_FOR)
         await self._lease.note(self._caller.partition, off)
         if progress.off_why != why:
@@ -267,12 +252,10 @@ class Sweep:
         return _LOOK_EVERY
 
     def _stands(self, progress: Progress) -> None:
-        """Note the new progress in this replica."""
         if self.turn is not None:
             self._look_on(replace(self.turn, progress=progress))
 
     def _look_on(self, turn: Turn | None) -> None:
-        """Note the latest state of the sweep that this replica knows."""
         self.turn, self.horizon = turn, None
         allowed, progress = self.allowed, self.progress
         oldest = None if progress is None else progress.oldest
@@ -286,7 +269,7 @@ THE_LIST = "(the list)"
 
 
 class Listing:
-    """Asks the upstream for pages. Breaker, budget and gate apply as to any other call."""
+    """Asks the upstream for pages."""
 
     def __init__(
         self, outbound: Outbound, clock: Clock, observer: Observer, *, timeout: float
