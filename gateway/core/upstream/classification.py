@@ -1,7 +1,4 @@
-"""Classifies a complete reply of the upstream as an answer, an error for the caller, or a failure.
-
-cache/policy decides whether an answer is stored, and how long it is fresh.
-"""
+"""Classifies a complete reply of the upstream: an answer, an error for the caller, or a failure."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import FailureReason, InvalidReason
 
-# RFC 9110, 15: a larger status belongs to no class, and counts as a failure of the upstream.
+# RFC 9110, 15: a larger status belongs to no class, and counts as a failure.
 LAST_STATUS: Final = 599
-# Error texts about a page of the list have this in place of a training id.
+# In error texts about the list, in place of a training id.
 _THE_LIST: Final = "(the list)"
 
 
@@ -43,13 +40,12 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class ForCaller:
-    """A 4xx with an error of the API, except for 404, 410, 429, and a 401 to the gateway's own
-    token. Such a reply is passed on unchanged, because only the caller can act on it."""
+    """Another 4xx with an error of the API, passed on, because only the caller can act on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A response that is no training, and is passed on because `freshness.source` is `"origin"`."""
+    """A response that is no training, passed on because `freshness.source` is `"origin"`."""
 
 
 Judged = Training | Confirmed | Gone | ForCaller | Other
@@ -60,7 +56,7 @@ class Question:
     """The parts of a call that decide how its reply is judged.
 
     conditional  whether the call sent validators
-    owns_token   whether it sent the caller's own token; if so, a 401 concerns the caller
+    owns_token   whether it sent the caller's own token; a 401 then concerns the caller
     """
 
     training_id: str
@@ -72,8 +68,7 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
     """Classify a complete reply. Raises UpstreamRateLimited, UpstreamRefused, UpstreamError or
     InvalidPayload.
 
-    If the reply says at which date the upstream may be asked again, the time until then is counted
-    from the reply's `Date`, or from `now` (epoch seconds) if there is no valid `Date`.
+    `now` (epoch seconds) stands for the time of a reply without a valid `Date`.
     """
     training_id = question.training_id
     if reply.status == 429:
@@ -96,12 +91,10 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
 
 
 def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, Page]:
-    """Return the page of the list that a complete reply contains. The generator pauses as
-    `read_page` does.
+    """Return the page of the list in a complete reply. Pauses as `read_page`.
 
-    Raises ListRefused if the reply is a 4xx with an error of the API (but no 429), if the gateway
-    does not know the form of the page, or if the page has other rows than those that were asked
-    for. Raises the errors of `judge` for other failures.
+    Raises ListRefused for a 4xx (but no 429) with an error of the API. Otherwise raises as
+    `read_page` and `judge`.
     """
     if reply.status == 200 and not reply.is_html:
         return (yield from read_page(reply, offset))
@@ -110,7 +103,7 @@ def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, P
 
 
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
-    """The failure for a 429. `asked` names the requested object in the text of the error."""
+    """The error for a 429. `asked` names the requested object in the error's text."""
     return UpstreamRateLimited(f"upstream answered 429 to {asked}", retry_after=hint(reply, now))
 
 
@@ -139,7 +132,7 @@ def _is_api_error(body: bytes) -> bool:
 
 
 def rejection(failure: InvalidPayload | UpstreamError) -> InvalidReason | None:
-    """The reason for which a body was refused, for the metric. None if no body was refused."""
+    """Why a body was refused. None if no body was refused."""
     if isinstance(failure, InvalidPayload):
         return failure.invalid
     challenged = failure.status == 200 and failure.reason is FailureReason.CHALLENGE

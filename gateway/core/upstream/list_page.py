@@ -1,7 +1,4 @@
-"""Parses one page of the list: bytes -> `Page`, or an error with the reason.
-
-The exact bytes of each item are cut out of the page. The module `training` checks them.
-"""
+"""Parses one page of the list: bytes -> `Page`, or an error with the reason."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from gateway.core.vocabulary import InvalidReason
 
 # One call may ask for this many items at most.
 PAGE_SIZE: Final = 100
-# `read_page` pauses before each group of this many rows (items, valid or not).
+# `read_page` pauses before each group of this many rows.
 _ROWS_AT_ONCE: Final = 10
 
 _members: Final = Decoder(dict[str, Raw])
@@ -46,13 +43,11 @@ class Page:
 
 
 def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
-    """Return the page that begins with row `offset`, from a reply with status 200. Other work can
-    run when the generator pauses: between its steps, and before each group of rows.
+    """Return the page that begins with row `offset`, from a reply with status 200. The generator
+    pauses to let other work run.
 
-    Raises ListRefused for complete JSON that does not have the form of a page, or is not the page
-    that was asked for. Raises InvalidPayload for a body that is cut short, is not UTF-8 or not
-    JSON, or is nested too deeply. There are two errors, because it may help to ask again soon after
-    InvalidPayload, but not after ListRefused.
+    Raises InvalidPayload for a body that is no complete JSON: it may help to ask again. Raises
+    ListRefused for JSON that is not the wanted page: it does not help to ask again.
     """
     copy = without_surrogates(reply.body)
     yield
@@ -84,7 +79,6 @@ def _item(text: bytes) -> Training:
 
 
 def _read(copy: bytes) -> dict[str, Raw]:
-    """The members of the page's JSON object. In `copy` all surrogates of the body are replaced."""
     try:
         copy.decode()
         members = _members.decode(copy)
@@ -119,13 +113,11 @@ def _has_more(members: dict[str, Raw]) -> bool:
 
 
 def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
-    """The exact bytes of the items. Each item is found in `copy`, and cut out of `original` at the
-    same position. The positions are the same, because a surrogate and its replacement have the same
-    length.
+    """The exact bytes of the items: found in `copy`, and cut out of `original` at the same
+    positions. The positions match, because a surrogate and its replacement have the same length.
 
-    The parser does not tell the positions of the items, so `copy` is searched for each item. The
-    search begins where the previous item ended. The first match is the item itself, because only a
-    comma and white space separate two items.
+    Only a comma and white space separate two items. So the first match after an item is the next
+    item.
     """
     try:
         items = [bytes(item) for item in _array.decode(array)]

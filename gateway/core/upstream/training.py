@@ -1,13 +1,13 @@
 """Parses one training as the upstream sent it: bytes -> `Training`, or `InvalidPayload`.
 
-A body that breaks a hard rule is refused. A body that breaks a soft rule is served, and its
-difference from the API's documentation is reported as drift. The bytes of a body are never changed.
+A body that breaks a hard rule is refused. A body that breaks a soft rule is served, and reported as
+drift. The bytes of a body are never changed.
 
 JSON parsers differ in some cases (RFC 8259, sections 4, 6, 7 and 8). This module decides:
-- If a member's name occurs twice, each occurrence is checked. `id` and `updated_at` must have the
-  same value each time. Otherwise two readers of the same bytes could see two trainings.
-- A string with half a surrogate pair (from a text that was cut within an emoji) is JSON, and the
-  body is served.
+
+- If `id` or `updated_at` occurs twice, the values must be the same. Otherwise two readers of the
+  same bytes could see two trainings.
+- Half a surrogate pair in a string (a text that was cut within an emoji) is JSON.
 - A byte order mark, NaN, Infinity and control characters in strings are not JSON.
 """
 
@@ -59,7 +59,7 @@ _CHANNELS: Final = frozenset(
     | {"whatsapp", "instagram", "messenger", "api", "web_voice"}
 )
 
-# At most this number of differences of one body are reported.
+# The most differences of one body that are reported.
 MAX_DRIFT: Final = 32
 _MAX_SHOWN: Final = 64
 
@@ -67,16 +67,15 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _REPLACEMENT: Final = rb"\\ufffd"
 
 
-# Names and raw JSON values in the order of the body, including repeated names.
+# Names and raw JSON values in the order of the body. Names may repeat.
 _Members = list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One way in which a training that is served differs from the API's documentation.
+    """One way in which a served training differs from the API's documentation.
 
-    `field` is short and printable ASCII, for a log line. It is never used as a metric label,
-    because the upstream chooses it.
+    `field` is short and printable ASCII. It is no metric label, because the upstream chooses it.
     """
 
     kind: DriftKind
@@ -85,8 +84,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training whose body obeys the hard rules: the unchanged bytes, and the values read from
-    them."""
+    """A training whose body obeys the hard rules."""
 
     id: str
     updated_at: Instant
@@ -96,8 +94,7 @@ class Training:
 
 
 class _Name:
-    """A member's name. No two `_Name` objects are equal, so a dict keeps all members with the same
-    name."""
+    """A member's name. No two names are equal, so a dict keeps all members with the same name."""
 
     __slots__ = ("text",)
 
@@ -117,8 +114,7 @@ _strings: Final = Decoder(list[str])
 def parse(body: bytes, expected_id: str | None) -> Training:
     """Check a body by the hard and soft rules. Raises only InvalidPayload.
 
-    `expected_id` None (for items of the list): any id is accepted, and the soft rules are not
-    checked.
+    `expected_id` None: any id is accepted, and the soft rules are not checked.
     """
     members = _read_object(body)
     training_id = _read_id(members, expected_id)
@@ -129,20 +125,18 @@ def parse(body: bytes, expected_id: str | None) -> Training:
 
 
 def is_training_id(text: str) -> bool:
-    """Whether the text can be a training id. `.` and `..` cannot, because they have a meaning in
-    paths."""
+    """Whether the text can be a training id. `.` and `..` cannot: they have a meaning in paths."""
     return _ID.fullmatch(text) is not None and text not in (".", "..")
 
 
 def without_surrogates(body: bytes) -> bytes:
-    """A copy of the body for the parser. All surrogates are replaced, because msgspec refuses half
-    a surrogate pair. All other bytes keep their positions."""
+    """The body with all surrogates replaced, because msgspec refuses half a surrogate pair. All
+    other bytes keep their positions."""
     return _SURROGATE.sub(_REPLACEMENT, body)
 
 
 def digest(body: bytes) -> str:
-    """32 hex digits that identify a body (BLAKE2b, 16 bytes). The gateway's ETag has the same
-    digits."""
+    """32 hex digits that identify a body (BLAKE2b, 16 bytes), as in the gateway's ETag."""
     return blake2b(body, digest_size=16).hexdigest()
 
 
@@ -152,7 +146,6 @@ def names_digest(body: bytes) -> str:
 
 
 def _read_object(body: bytes) -> _Members:
-    """The members of the body's JSON object, with their values as raw JSON text."""
     try:
         body.decode()
         values = _object.decode(without_surrogates(body))
@@ -171,7 +164,6 @@ def _read_object(body: bytes) -> _Members:
 
 
 def _read_id(members: _Members, expected_id: str | None) -> str:
-    """The training's id. Each occurrence of it must be `expected_id` (None: all must be equal)."""
     found = _texts(members, "id", InvalidReason.WRONG_TYPE)
     if not found:
         raise InvalidPayload(InvalidReason.ID_MISSING, "the body has no id")
@@ -182,7 +174,6 @@ def _read_id(members: _Members, expected_id: str | None) -> str:
 
 
 def _read_updated_at(members: _Members) -> tuple[Instant, str]:
-    """The time when this version was written: as an instant, and as the upstream's text."""
     found = _texts(members, "updated_at", InvalidReason.UPDATED_AT_INVALID)
     if not found:
         raise InvalidPayload(InvalidReason.UPDATED_AT_MISSING, "the body has no updated_at")
@@ -198,7 +189,6 @@ def _read_updated_at(members: _Members) -> tuple[Instant, str]:
 
 
 def _texts(members: _Members, wanted: str, reason: InvalidReason) -> set[str]:
-    """The different values of a member. Raises InvalidPayload(reason) if one is not a string."""
     values = [value for name, value in members if name == wanted]
     if any(value[0] not in _STRING for value in values):
         raise InvalidPayload(reason, f"{wanted} is not a string")
@@ -206,7 +196,6 @@ def _texts(members: _Members, wanted: str, reason: InvalidReason) -> set[str]:
 
 
 def _check_types(members: _Members) -> None:
-    """Refuse a body if one of its documented fields has an impossible JSON type."""
     for name, value in members:
         wrong = name in _FIELDS and value[0] not in _FIELDS[name]
         if wrong or (name in _ARRAYS and not _holds_strings(value)):
