@@ -1,7 +1,4 @@
-"""The closed sets of words that Cache-Status, metric labels, log fields and /explain share.
-
-A word means the same wherever it is shown.
-"""
+"""The closed sets of words that Cache-Status, metric labels, log fields and /explain share."""
 
 from __future__ import annotations
 
@@ -91,8 +88,8 @@ class StoreVerdict(StrEnum):
 
     FIRST = "first"  # no version was known
     CHANGED = "changed"  # a later version, another body, or a change to or from a negative entry
-    UNCHANGED = "unchanged"  # same version and body, or negative again: the stored entry is renewed
-    BELIEVED = "believed"  # enough refused answers agree now, so this one is accepted
+    UNCHANGED = "unchanged"  # same version and body, or negative again
+    BELIEVED = "believed"  # accepted, because enough refused answers agree
     OLDER = "older"  # refused: a later version or a later fetch is known
     AHEAD = "ahead"  # refused: its version is far in the future
     INVALIDATED = "invalidated"  # refused: epoch or generation changed after the fetch began
@@ -120,7 +117,7 @@ class InvalidReason(StrEnum):
 
 
 class DriftKind(StrEnum):
-    """How a training differs from the API's documentation. The training is served anyway."""
+    """How a served training differs from the API's documentation."""
 
     UNKNOWN_FIELD = "unknown-field"
     MISSING_FIELD = "missing-field"
@@ -157,8 +154,8 @@ class Cause(StrEnum):
 class Origin(StrEnum):
     """Where an invalidation came from."""
 
-    UPSTREAM = "upstream"  # an answer of the upstream
-    ORDER = "order"  # an order to this replica, or a write through this replica
+    UPSTREAM = "upstream"
+    ORDER = "order"  # an order to this replica, or a write through it
     REPLICA = "replica"  # a notice from another replica
 
 
@@ -184,10 +181,10 @@ class NoticeKind(StrEnum):
 class EndingKind(StrEnum):
     """How a leader's fetch ended, for its followers in other replicas."""
 
-    DONE = "done"  # the answer was stored: followers can look it up
-    TRANSIENT = "transient"  # the fetch failed, but may succeed in another replica
-    GAVE_UP = "gave-up"  # the fetch failed, and would fail in every replica
-    ALONE = "alone"  # the answer is for one caller or was not stored: each replica has to fetch
+    DONE = "done"  # the answer was stored
+    TRANSIENT = "transient"  # failed, but may succeed in another replica
+    GAVE_UP = "gave-up"  # failed, and would fail in every replica
+    ALONE = "alone"  # the answer is for one caller, or was not stored
     TOO_OLD = "too-old"  # an invalidation came after the fetch began
 
 
@@ -217,10 +214,10 @@ class Circuit(StrEnum):
 
 
 class Mode(StrEnum):
-    """How all replicas serve. An operator sets the mode."""
+    """How all replicas serve."""
 
     NORMAL = "normal"
-    FROZEN = "frozen"  # only from stored responses; no calls are made
+    FROZEN = "frozen"  # only from stored responses
     BYPASS = "bypass"  # only from the upstream; nothing is stored
 
 
@@ -274,15 +271,15 @@ class Problem(StrEnum):
 class Part(StrEnum):
     """The parts of the time for which a request waits."""
 
-    LOOKUP = "lookup"  # the look-up in both tiers; requests for the same key share one look-up
-    LEASE = "lease"  # the wait for the lease, or for the fetch of another replica
-    BUDGET = "budget"  # the wait until the call may be made
+    LOOKUP = "lookup"  # requests for the same key share one look-up
+    LEASE = "lease"  # the lease, or the fetch of another replica
+    BUDGET = "budget"
     UPSTREAM = "upstream"
     STORE = "store"
 
 
 class SpanFate(StrEnum):
-    """The fate of a span that was to be sent to the collector."""
+    """The fate of a span for the collector."""
 
     SENT = "sent"
     FAILED = "failed"  # the collector did not accept it

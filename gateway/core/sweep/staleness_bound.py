@@ -15,7 +15,7 @@ from gateway.core.upstream.list_page import PAGE_SIZE
 
 # Seconds from the start of a call until all replicas know the result.
 CALL: Final = 1.0
-# The shortest time (seconds) between two pages if there is no rate limit.
+# The shortest time (seconds) between two pages without a rate limit.
 _SHORTEST_GAP: Final = 0.05
 
 
@@ -26,7 +26,6 @@ class Pace:
     rate         the limit of calls; None: unlimited
     share        the part of `rate` that the sweep may spend
     interval     the wanted time for a whole sweep; None: half of `lifetime`
-    lifetime     the freshness lifetime of responses
     l1_lifetime  how long a replica may use its L1 without asking Redis
     """
 
@@ -51,8 +50,7 @@ class Pace:
         return Bound(interval, interval / pages(total), CALL, self.l1_lifetime)
 
     def spare(self, total: int | None) -> int:
-        """How many single calls (calls for one training) one sweep may make: the calls of its share
-        that its pages do not need, but at least one."""
+        """How many calls for single trainings a sweep may make besides its pages, at least one."""
         calls = int(self.interval_of(total) / self.shortest_gap)
         return max(1, calls - pages(total))
 
@@ -70,8 +68,8 @@ class Bound:
     """The longest time from an edit to the last response without the edit, in parts (seconds).
 
     interval  from one page with the training to the next page with it
-    gap       for how long a page can be delayed, because calls of callers come first
-    call      the call for the page, and the notice (a message) to the other replicas
+    gap       how long calls of callers may delay a page
+    call      the call for the page, and the notice to the other replicas
     notice    after this time a replica that missed the notice asks Redis
     """
 
@@ -88,19 +86,19 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """Tells which entries the sweeps have not confirmed in time. `oldest`: all trainings on the
-    list were confirmed at this time or later (see `Progress.oldest`). `seconds`: the staleness
-    bound."""
+    """Tells which entries the sweeps have not confirmed in time.
+
+    oldest   all trainings on the list were confirmed at this time or later
+    seconds  the staleness bound
+    """
 
     oldest: float
     seconds: float
 
     def has_passed(self, entry: Entry, now: float) -> bool:
-        """Whether the entry is older than the bound, and the sweeps did not confirm it. False for
-        entries whose freshness lifetime is within the bound, because these become stale soon
-        enough."""
-        # `oldest` is the time of a page, from which the `Age` of the page was subtracted. So
-        # `initial_age` is subtracted here too.
+        """Whether the entry is older than the bound, and no sweep confirmed it. False if the
+        freshness lifetime is within the bound: such an entry becomes stale soon enough."""
+        # `oldest` is a page's time less the page's `Age`. So `initial_age` is subtracted here too.
         confirmed = entry.confirmed_at - entry.initial_age
         if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:
             return False
@@ -108,7 +106,7 @@ class Horizon:
 
 
 class Worst:
-    """The largest of the values that were noted in the last 60 minutes."""
+    """The largest value that was noted in the last 60 minutes."""
 
     __slots__ = ("_minutes",)
 
@@ -116,7 +114,7 @@ class Worst:
         self._minutes: dict[int, float] = {}
 
     def note(self, now: float, value: float | None) -> None:
-        """Note the value at `now` (monotonic). None: the value is not known."""
+        """Note the value at `now` (monotonic). None: not known."""
         minute = int(now // 60)
         if value is not None:
             self._minutes[minute] = max(value, self._minutes.get(minute, value))
@@ -124,7 +122,7 @@ class Worst:
             del self._minutes[each]
 
     def of(self, now: float) -> float | None:
-        """The largest value of the last hour. None if no value was noted."""
+        """The largest value. None: no value was noted."""
         since = int(now // 60) - 60
         return max((v for each, v in self._minutes.items() if each > since), default=None)
 
@@ -135,6 +133,6 @@ def pages(total: int | None) -> int:
 
 
 def without_sweep(lifetime: float, stale_while_revalidate: float) -> float:
-    """The bound without a sweep. Only a request causes the refresh of a stale entry, and this
-    request may still get the stale entry."""
+    """The bound without a sweep. The request that starts a refresh may still get the stale
+    entry."""
     return lifetime + stale_while_revalidate
