@@ -50,8 +50,7 @@ Ctrl-C ends it.
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options of the demo. A port of None stands for the usual port, or for any free port if
-    the usual port is taken."""
+    """The options of the demo. A port of None: the usual one, or any free one if that is taken."""
 
     port: int | None = None
     admin_port: int | None = None
@@ -76,7 +75,7 @@ async def _play(plan: Plan, upstream: Upstream, stop: asyncio.Event, out: TextIO
 
     def join(work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
-        # A task ends by itself only if something is wrong. Then the demo ends.
+        # A task that ends by itself has failed. Then the demo ends.
         task.add_done_callback(lambda _: stop.set())
         company.append(task)
 
@@ -112,8 +111,7 @@ async def _dismiss(company: list[asyncio.Task[None]]) -> None:
 
 
 def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
-    """The settings, without Redis. The access mode is passthrough, so that the printed command
-    shows how a caller sends a token."""
+    """The access mode is passthrough: the printed command shows how to send a token."""
     return load(
         None,
         {
@@ -128,8 +126,7 @@ def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
 
 
 def _port(asked: int | None, usual: int, out: TextIO) -> int:
-    """Return `asked`. If it is None, return the `usual` port, or 0 (any free port) if the usual
-    port is taken."""
+    """Return 0 (any free port) if the usual port is taken."""
     if asked is not None:
         return asked
     with socket.socket() as probe:
@@ -176,9 +173,8 @@ class Upstream:
 @asynccontextmanager
 async def simulator(port: int) -> AsyncIterator[Upstream]:
     """Run a simulator while the block runs. Raises UpstreamEnded if it does not start."""
-    # The simulator ends when its standard input closes. So it also ends if this process is killed.
-    # It has a session of its own, so that a terminal's Ctrl-C reaches only this process. Then the
-    # gateway can drain before the simulator ends.
+    # If this process is killed, the simulator's standard input closes, and the simulator ends. It
+    # has a session of its own: Ctrl-C must not end it before the gateway has drained.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
         *("--port", str(port), "--until-stdin-closes"),
@@ -214,8 +210,7 @@ async def _end_process(process: Process) -> None:
 
 
 TOKEN = "demo-token"
-# The first training is not among these, because the printed command asks for it twice, and has to
-# show a miss and then a hit.
+# Without the first training: the printed command has to show a miss of it, and then a hit.
 POPULAR = tuple(f"trn_{number:06d}" for number in range(2, 18))
 _WEIGHTS = tuple(1.0 / rank for rank in range(1, len(POPULAR) + 1))
 _SELDOM = range(100, 1001)
@@ -228,14 +223,12 @@ _ANSWER_WITHIN = 15.0
 
 
 async def visit(gateway_url: str, random: Random) -> None:
-    """Ask for trainings a few times a second, until cancelled. Few trainings get most of the
-    requests (Zipf's law)."""
+    """Ask for trainings a few times a second (by Zipf's law), until cancelled."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
         base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
     ) as client:
-        # New trainings are added one at a time. If all were added at once, their misses would spend
-        # all free calls.
+        # Trainings are added one at a time. The misses of all at once would spend all free calls.
         known = 1.0
         while True:
             await asyncio.sleep(random.expovariate(1 / _PAUSE))
@@ -293,8 +286,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class PlainLines:
-    """Shows the figures in a new line every ten seconds. This form is used if the output is a file,
-    or has log lines too."""
+    """Shows the figures in a new line every ten seconds."""
 
     every = 10.0
 
@@ -320,7 +312,7 @@ class LiveLine:
         self._shown = ""
 
     def show(self, text: str) -> None:
-        """Replace the line. The text is cut to the terminal's width."""
+        """Replace the line, cut to the terminal's width."""
         self._shown = text[: shutil.get_terminal_size().columns - 1]
         self._put("")
 
@@ -349,7 +341,7 @@ async def show(admin_url: str, display: PlainLines | LiveLine) -> None:
 
 
 def sentence(status: Status) -> str:
-    """The worst finding, the figures since the start, and the calls that are free now."""
+    """The worst finding, the figures since the start, and the free calls."""
     figures = status.figures
     wrong = "".join(f"{each.says}   " for each in status.findings[:1] if each.level != "good")
     budget = "".join(
