@@ -1,18 +1,10 @@
-"""Which calls to the upstream may be made, and when.
+"""Decides which calls to the upstream may be made, and when.
 
-Paying       pays for calls, and lets callers wait for their turn
-Credentials  callers' own credentials: accepted by the upstream, refused lately, or unknown
-Guesses      callers that ask for trainings that do not exist
+A caller waits if its turn comes soon enough. Otherwise it is told when to come back. Callers that
+guess tokens or ids must leave most calls to others. A caller that the gateway has forgotten costs a
+few calls at most.
 
-A caller waits if its turn comes soon enough before its deadline. Otherwise it is told when to come
-back. Callers that guess tokens or ids must leave most calls to others. Each table of callers has a
-bounded size. If a caller is forgotten, this costs a few calls at most.
-
-Words of this module:
-
-scope  the name of a budget (a tenant or a partition)
-turn   the time when a paid call may be sent
-gate   closed after a 429: then no call may be made, except one that tests the upstream
+A scope is the name of a budget. A turn is the time when a paid call may be sent.
 """
 
 from __future__ import annotations
@@ -33,26 +25,23 @@ from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, Ga
 from gateway.core.vocabulary import AccessRefusal, Purpose
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
-# A caller may wait for its turn during this fraction of the time until its deadline.
+# A caller may wait for its turn for this fraction of the time until its deadline.
 _PATIENCE: Final = 0.5
-# Seconds until the budget is asked again if a call may become free at any moment
-# (`GateClosed.is_probed`, `BudgetExhausted.is_passing`).
+# Seconds until the budget is asked again, if a call may become free at any moment.
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# The most callers in the queue, and the most callers that pause. Each has a task and a
-# connection. With usual limits, far fewer callers can get a turn before their deadline.
+# The most callers in the queue, and the most that pause. Each has a task and a connection.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
 _MOST_CREDENTIALS: Final = 10_000
-# How many misses of a caller are remembered. A miss: nothing usable is stored for the request.
+# How many misses of a caller are remembered, and for how many windows of the budget.
 _REMEMBERED: Final = 20
-_WINDOWS: Final = 10  # each miss is remembered for this many windows of the budget
-# A caller counts as guessing if at least this number of its remembered misses ended in a 404 or
-# 410, and if these are at least half of its remembered misses.
+_WINDOWS: Final = 10
+# A caller counts as guessing if at least this many of its remembered misses, and at least half of
+# them, ended in a 404 or 410.
 _IN_VAIN: Final = 3
-# A caller also counts as guessing if many of its misses are under way at once: at least _FEW, and
-# at least `limit // _UNDER_WAY`.
+# A caller also counts as guessing with `limit // _UNDER_WAY` misses under way (at least _FEW).
 _UNDER_WAY: Final = 4
 _FEW: Final = 10
 _MOST_CALLERS: Final = 10_000
@@ -61,8 +50,8 @@ Paid = TypeVar("Paid")
 
 
 class Paying:
-    """Pays for calls from the budget, and lets callers wait for their turn. `replicas` returns how
-    many replicas pay from the same budget."""
+    """Pays for calls, and lets callers wait for their turn. `replicas` returns how many replicas
+    pay from the same budget."""
 
     def __init__(
         self, budget: Budget, clock: Clock, observer: Observer, replicas: Callable[[], int]
@@ -78,7 +67,7 @@ class Paying:
 
     async def pay(self, scope: str, call: Call) -> Charge:
         """Pay for one call, and return when the call may be sent. Raises BudgetExhausted or
-        GateClosed, and counts the refusal."""
+        GateClosed."""
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
         paid = await self._within(patience, scope, call)
@@ -88,9 +77,8 @@ class Paying:
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """Renew the charge of a call that had to wait for a connection. The charge then counts from
-        now. If `paid` is no longer valid, pay for the call a second time. The second payment waits
-        for no turn, because the call occupies a connection that others may need. Raises as
+        """Let the charge of a call that waited for a connection count from now. If `paid` is no
+        longer valid, pay again, but wait for no turn: the call occupies a connection. Raises as
         `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
@@ -99,7 +87,7 @@ class Paying:
         return entered or await self._within(0.0, scope, call)
 
     def gate_closed(self, scope: str) -> None:
-        """After a 429, end the wait of all callers of this scope. They ask the budget again."""
+        """After a 429, end the wait of all callers of this scope."""
         self._queue.wake(scope)
 
     async def _within(self, patience: float, scope: str, call: Call) -> Charge:
@@ -110,11 +98,6 @@ class Paying:
             raise
 
     async def _in_turn(self, scope: str, call: Call, until: float) -> Charge:
-        """Pay for the call, and wait for its turn, until `until` (monotonic) at the latest.
-
-        - If the gate is closed, or a call may become free at any moment: ask again after a pause.
-        - If the budget is spent, the pause would end too late, or too many pause: raise the error.
-        """
         while True:
             try:
                 paid = await self._turn(scope, call, until)
@@ -129,7 +112,7 @@ class Paying:
             else:
                 if paid is not None:
                     return paid
-                continue  # the charge is no longer valid: ask for another charge
+                continue  # the charge is no longer valid
             await self._hold(pause * (1.0 + self._clock.jitter() / 10.0))
 
     async def _hold(self, seconds: float) -> None:
@@ -140,15 +123,15 @@ class Paying:
             self._held -= 1
 
     async def _turn(self, scope: str, call: Call, until: float) -> Charge | None:
-        """Pay for the call, and wait for its turn. None if the charge is then no longer valid."""
+        """Pay, and wait for the turn. None if the charge is then no longer valid."""
         who, rank, left = call.who, _rank(call), max(0.0, until - self._clock.monotonic())
         patience = 0.0 if self._queue.is_full else left
         try:
             paid = await self._budget.take(
                 scope, call.purpose, guessed=call.guessed, patience=patience
             )
-            # The wait counts from the answer of the budget. If it counted from the question, the
-            # call could be sent too early, and a window could have one call too many.
+            # The wait counts from the budget's answer. If it counted from the question, the call
+            # could be sent too early, and exceed the limit.
             at = self._clock.monotonic() + paid.wait
         except BudgetExhausted:
             # Also if the queue is full: the number of places remains the same.
@@ -174,8 +157,7 @@ class Paying:
 
     def _told(self, scope: str, withheld: CallWithheld, call: Call) -> CallWithheld:
         """The error for this caller. If the budget is spent, each caller is told to come back later
-        than the caller before, up to about two windows from now. Otherwise all would come back for
-        the same free call."""
+        than the one before. Otherwise all would come back for the same free call."""
         view = self._budget.view(scope)
         is_spent = isinstance(withheld, BudgetExhausted)
         if not is_spent or view.limit is None or not has_a_caller(call.purpose):
@@ -192,7 +174,7 @@ class Paying:
 
 @dataclass(slots=True, eq=False)
 class Place(Generic[Paid]):
-    """A turn of the caller `who` at the time `at` (monotonic), with the charge for the call.
+    """A turn of the caller `who` at the time `at` (monotonic).
 
     `is_ousted`: another caller got this turn. `ended` is set if the wait ends before the turn.
     """
@@ -220,7 +202,7 @@ class WaitQueue(Generic[Paid]):
         return len(self._places) >= self._most
 
     async def wait(self, place: Place[Paid]) -> bool:
-        """Wait for the turn, or until `wake` ends the wait. Returns False if another caller got the
+        """Wait for the turn, or until `wake` ends the wait. False if another caller got the
         place."""
         self._places.append(place)
         turn = asyncio.ensure_future(self._clock.sleep(place.at - self._clock.monotonic()))
@@ -236,11 +218,10 @@ class WaitQueue(Generic[Paid]):
         return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
-        """Take a place from the caller with the most places, and return it for the caller `who`.
-        Without this, one caller could get all turns.
+        """Take the latest place of the caller with the most places, for the caller `who`. Without
+        this, one caller could get all turns.
 
-        Only places of this scope and rank count. The place with the latest turn is taken. Returns
-        None if no caller has at least two places more than `who`.
+        None if no caller of this scope and rank has at least two places more than `who`.
         """
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
@@ -264,10 +245,9 @@ class WaitQueue(Generic[Paid]):
 
 @dataclass(slots=True)
 class _Trial:
-    """The calls with a credential that the upstream has not accepted yet.
+    """The calls with one credential that the upstream has not accepted yet.
 
-    calls  how many of them are under way, or ask the small budget
-    ended  set when one of them has ended, or if the small budget has refused all of them
+    `ended` is set when one of these calls has ended, or when the small budget refused all.
     """
 
     calls: int = 0
@@ -277,8 +257,8 @@ class _Trial:
 class Credentials:
     """Knows which credentials the upstream has accepted, and which ones it has refused lately.
 
-    Calls with credentials that the upstream has not accepted yet also use up one small budget.
-    For REFUSED_FOR seconds after a refusal, no call is made with the refused credential.
+    Calls with credentials that are not accepted yet also count in one small budget. For REFUSED_FOR
+    seconds after a refusal, no call is made with the refused credential.
     """
 
     def __init__(self, budget: Budget, clock: Clock, observer: Observer) -> None:
@@ -300,8 +280,7 @@ class Credentials:
         del self._refused[partition]
 
     def judged(self, caller: Caller, status: int, sent_at: float) -> None:
-        """Note the status of the answer to a call of this caller. The call was sent at `sent_at`
-        (monotonic)."""
+        """Note the status of the answer to a call that was sent at `sent_at` (monotonic)."""
         if not caller.owns_token:
             return
         if status == 401:
@@ -310,7 +289,7 @@ class Credentials:
             self._accept(caller.partition, sent_at)
 
     def _accept(self, partition: str, since: float) -> None:
-        # If the call was sent before the last refusal, its answer does not cancel the refusal.
+        # A call that was sent before the last refusal does not cancel the refusal.
         if since >= self._refused.get(partition, since):
             self._refused.pop(partition, None)
             self._accepted[partition] = None
@@ -324,8 +303,7 @@ class Credentials:
     async def vouched(
         self, caller: Caller, purpose: Purpose, *, known: bool
     ) -> AsyncIterator[None]:
-        """A context in which the caller's call is made. Raises AccessRefused or CallWithheld if the
-        call may not be made.
+        """A context for a call of the caller. Raises AccessRefused or CallWithheld.
 
         `known`: a response is stored for the credential, so the upstream has accepted it before.
         """
@@ -333,7 +311,7 @@ class Credentials:
         if known or not caller.owns_token or partition in self._accepted:
             yield
             return
-        # The call counts before the budget answers, because Redis may answer a later call earlier.
+        # Counted before the budget answers, because Redis may answer a later call earlier.
         trial = self._trials.setdefault(partition, _Trial())
         trial.calls += 1
         charge = None
@@ -365,9 +343,9 @@ class Credentials:
     async def _wait(
         self, partition: str, trial: _Trial, purpose: Purpose, exhausted: BudgetExhausted
     ) -> None:
-        """Wait until a call with this credential has ended. Raises AccessRefused or `exhausted` if
-        the upstream has not accepted the credential then."""
-        await trial.ended.wait()  # at the deadline of a call that is under way, or earlier
+        """Wait for another call with this credential. Raises if the credential is not accepted
+        then."""
+        await trial.ended.wait()  # ends at the deadline of that call at the latest
         self.turn_away(partition)
         if partition not in self._accepted:
             self._observer.budget_denied(purpose, exhausted.retry_after)
@@ -376,16 +354,16 @@ class Credentials:
 
 @dataclass(slots=True)
 class _Misses:
-    """The misses of one caller. `ended`: when each remembered miss was answered, and whether with a
-    404 or 410. `under_way`: how many misses are not answered yet."""
+    """The misses of one caller. `ended`: when each miss was answered, and whether with a 404 or
+    410."""
 
     ended: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     under_way: int = 0
 
 
 class Guesses:
-    """Finds the callers that guess ids, from the misses of each caller. `usual` is the limit of
-    budgets without a rate of their own in `rates` (None: no limit)."""
+    """Finds the callers that guess ids. `usual` is the limit of scopes without one of their own
+    (None: no limit)."""
 
     def __init__(self, clock: Clock, usual: Rate | None, rates: OwnRates) -> None:
         self._clock = clock
@@ -394,8 +372,7 @@ class Guesses:
         self._records: FIFOCache[str, _Misses] = FIFOCache(_MOST_CALLERS)
 
     def is_guesser(self, who: str, scope: str) -> bool:
-        """Whether the caller counts as guessing: the next miss will probably end in a 404 or 410,
-        or very many misses are under way."""
+        """Whether the caller counts as guessing (see `_IN_VAIN` and `_UNDER_WAY`)."""
         rate, record = self._rates.of(scope, self._usual), self._records.get(who)
         if rate is None or record is None:
             return False
@@ -418,7 +395,7 @@ class Guesses:
             record.under_way -= 1
 
     def ended(self, who: str, *, in_vain: bool) -> None:
-        """Note that the upstream answered a miss. `in_vain`: the answer is a 404 or 410."""
+        """Note the answer to a miss. `in_vain`: the answer is a 404 or 410."""
         record = self._records.get(who)
         if record is not None:
             record.ended.append((self._clock.monotonic(), in_vain))

@@ -1,17 +1,10 @@
 """Pays for the calls of one replica, with Redis and without.
 
-All replicas pay from one budget in Redis, the shared budget. `ports/budget` defines the words:
-
-- look: a replica reports its calls, and reads the state of the shared budget
-- part: one replica's part of the limit
-- share: the most calls that a replica may make in any window without Redis. It is the part, or less
-  if a 429 has lowered the limit
-- claim: the calls of the share that a replica may make at once when it loses Redis
-- life: the time between two losses of the shared budget's data
+`ports/budget` defines the words look, part, share, claim and life.
 
 Without Redis, a replica spends only calls that it knows to be unspent. All replicas divide these
-calls equally. A replica that knows nothing yet takes an equal part of the whole limit, and
-grants these calls at even intervals.
+calls equally. A replica that knows nothing yet takes an equal part of the whole limit, and grants
+these calls at even intervals.
 """
 
 from __future__ import annotations
@@ -40,21 +33,19 @@ from gateway.ports import (
 
 # Seconds between two looks at the shared budget.
 LOOK: Final = 0.5
-# The largest number of scopes (names of budgets) in memory. The last used ones stay.
+# The most scopes (names of budgets) in memory.
 _MOST: Final = 1_000
-# The largest number of scopes in one look.
+# The most scopes in one look.
 _AT_ONCE: Final = 50
-# The largest number of attempts to look, take a call, or move a charge.
+# The most attempts to look, take a call, or move a charge.
 _TRIES: Final = 3
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A call that this replica made.
+    """A call that this replica made at the time `at` (monotonic).
 
-    at      the time when the call was allowed (monotonic)
-    charge  the payment for the call
-    life    the number of the last life in which the shared budget knew the call. 0: never
+    `life` is the last life in which the shared budget knew the call. 0: never.
     """
 
     at: float
@@ -69,9 +60,8 @@ class _Account:
     known     the result of the last look. None: there was no look yet
     earlier   the last result before a loss of data. None: there is none, or it is reported
     asked     how many calls this replica has asked Redis for since the last look
-    share_of  the value of `asked` when the share was computed. None: the share must be computed
-    sent      the calls of the last window that this replica made
-    lives     for each value of `_Sent.life`: how many calls in `sent` have this value
+    share_of  the value of `asked` when the share was computed. None: it must be computed
+    lives     how many calls in `sent` have each value of `_Sent.life`
     """
 
     known: KnownBudget | None = None
@@ -91,7 +81,7 @@ class _Account:
     def untold(self) -> list[_Sent]:
         """The calls that the shared budget does not know in its present life."""
         life = 0 if self.known is None else self.known.life
-        # `sent` may be long, so it is not read if the shared budget knows all its calls.
+        # `sent` may be long, so it is read only if needed.
         if life and self.lives[life] == len(self.sent):
             return []
         return [each for each in self.sent if each.life != life or not life]
@@ -101,7 +91,6 @@ class _Account:
         self.lives[sent.life] += 1
 
     def count(self) -> None:
-        """Compute `lives` again, after calls in `sent` were removed or reported."""
         self.lives = Counter(each.life for each in self.sent)
 
     def forget(self, before: float) -> None:
@@ -112,9 +101,8 @@ class _Account:
 class Shares:
     """The Budget of one replica. Pays from the shared budget or, without Redis, from the share.
 
-    `replicas` returns how many replicas are alive (sent a heartbeat lately). `scopes` returns the
-    scopes that this replica looks at from the start. Their spent calls are then known when the
-    first request comes.
+    `replicas` returns how many replicas are alive. The `scopes` are looked at from the start: their
+    spent calls are then known when the first request comes.
     """
 
     def __init__(
@@ -154,11 +142,10 @@ class Shares:
                 await self.look(scopes[first : first + _AT_ONCE])
 
     async def look(self, scopes: Sequence[str]) -> None:
-        """Read the state of each scope, and report the calls that this replica paid from its share.
-        After a loss of data, also report the calls before the loss that this replica knows.
+        """Read the state of each scope, and report the calls that the shared budget does not know.
 
-        The look is repeated after the first look, after a loss of data, and if the part became
-        smaller. So the shared budget learns that this replica uses the new result.
+        Look again after a change, so that the shared budget learns that this replica uses the new
+        result.
         """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
@@ -167,7 +154,7 @@ class Shares:
             scopes = await self._look(limited)
 
     async def _look(self, scopes: Sequence[str]) -> list[str]:
-        """Look at each scope once. Returns the scopes that need another look."""
+        """Returns the scopes that need another look."""
         now, asked, told = self._clock.monotonic(), [], []
         for scope in scopes:
             account = self._account(scope)
@@ -196,7 +183,7 @@ class Shares:
             if is_same and account.earlier is look.earlier:
                 account.earlier = None
             elif newest is not None and newest.life != found.life:
-                # Redis has lost its data. The next look reports the state before the loss.
+                # Redis has lost its data. The next look reports `earlier`.
                 account.earlier = account.earlier or newest
             if newest is before or (newest is not None and known.stamp > newest.stamp):
                 account.known, account.asked, account.share_of = known, 0, None
@@ -209,8 +196,8 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """As Budget.take."""
-        # A gate stops all calls after a 429. This replica's own gate comes first. The gate in Redis
-        # may still be open: Redis was away when the 429 came, or has lost its data since.
+        # The gate in Redis may be open after a 429: Redis was away then, or has lost its data
+        # since.
         self._refuse_behind_own_gate(scope)
         try:
             charge = await self._ask(scope, purpose, guessed=guessed, patience=patience)
@@ -239,8 +226,7 @@ class Shares:
         raise RedisUnavailable(RedisOperation.BUDGET, "it is away, or forgets again and again")
 
     def _is_late(self, scope: str, asked: float) -> bool:
-        """Whether Redis answered so late that the charge is much older than the call will be. Redis
-        would then stop counting the call too early."""
+        """Whether Redis answered so late that it would stop counting the call too early."""
         return self._clock.monotonic() - asked > transit(self._shared.view(scope).window) / 4
 
     async def _from_share(
@@ -261,44 +247,32 @@ class Shares:
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
-        """The arguments of `OwnBudget.stand_in`: a limit with its spent calls, and the number of
-        replicas that divide this limit.
-
-        The limit and the calls are None if this replica has not looked yet, or has no share. The
-        number includes silent replicas (without a recent look): they may spend calls.
-        """
+        """The arguments of `OwnBudget.stand_in`. The number of replicas includes silent ones,
+        because they may spend calls."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # Two kinds of own calls are not in `times` yet:
-        # - Calls that the shared budget does not know. They are added.
-        # - Calls that Redis granted after `known.at`. They are added if this replica is alone.
-        # If there are other replicas, the calls of the second kind are not added. All calls of the
-        # limit that are neither in `times` nor in a claim count as spent at `until` (see `Past`),
-        # and these calls are among them.
+        # Two kinds of own calls are not in `times` yet: those that the shared budget does not know,
+        # and those that it granted after `known.at`. If there are other replicas, the second kind
+        # counts as spent at `until` (see `Past`). So it is added only if this replica is alone.
         times += [
             each.at
             for each in account.sent
             if each.life != known.life or (is_alone and each.at >= known.at)
         ]
         # Until this time other replicas may make calls that this replica does not see. From then on
-        # this replica counts as silent, and nobody else spends its share.
+        # this replica is silent, and nobody else spends its share.
         until = None if is_alone else known.at + self._shared.silence
         share = min(known.share, max(1, known.limit // replicas))
         own = [each.at for each in account.sent]
         return Past(replicas * share, times, until, account.claim, own), replicas
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Budget.enter. Returns None in three cases, and the call then needs another charge:
-
-        - The call was paid from the share. Its charge is undone, because perhaps the other replicas
-          do not count this call. The next charge may come from Redis.
-        - Redis does not answer.
-        - Redis answers that the charge is no longer valid.
-        """
+        """As Budget.enter. Also returns None if Redis does not answer, and for a call that was paid
+        from the share: perhaps the other replicas do not count this call."""
         self._drop(scope, charge)
         if charge.is_share:
             await self._own.give_back(scope, charge)
@@ -310,8 +284,7 @@ class Shares:
         return None if entered is None else await self._granted(scope, entered)
 
     async def _enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Move the charge to the present time, because the call has to count when it is made. If
-        Redis answers late, move the charge again. None if the charge is no longer valid."""
+        """Move the charge to the time when the call is made."""
         for _ in range(_TRIES):
             asked = self._clock.monotonic()
             entered = await self._shared.enter(scope, charge)
@@ -323,8 +296,8 @@ class Shares:
         return charge
 
     async def _granted(self, scope: str, charge: Charge) -> Charge:
-        """Return the charge of a granted call. Add the call to `sent`, unless it has to wait. If a
-        429 came while Redis was asked, undo the charge and raise GateClosed."""
+        """Note the granted call. If a 429 came while Redis was asked, undo the charge and raise
+        GateClosed."""
         try:
             self._refuse_behind_own_gate(scope)
         except GateClosed:
@@ -345,7 +318,6 @@ class Shares:
             await self._shared.give_back(scope, charge)
 
     def _drop(self, scope: str, charge: Charge) -> None:
-        """Remove the call with this charge from `sent`, because the call was not sent."""
         account = self._account(scope)
         kept = deque(each for each in account.sent if each.charge.stamp != charge.stamp)
         if len(kept) < len(account.sent):
@@ -358,8 +330,8 @@ class Shares:
             closed = await self._shared.close(scope, retry_after)
         except RedisUnavailable:
             return await self._own.close(scope, retry_after)
-        # `hold` adds no jitter. So this replica may send the probe (the one call that tests a
-        # closed gate) almost as soon as Redis allows it.
+        # `hold` adds no jitter. So this replica may send the probe almost as soon as Redis allows
+        # it.
         self._own.hold(scope, closed.seconds)
         return closed
 
@@ -379,8 +351,7 @@ class Shares:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """As Budget.view, for the shared budget. `gate_closed_for` is the longer time of the gate
-        in Redis and this replica's gate."""
+        """As Budget.view, with the longer `gate_closed_for` of both gates."""
         shared, own = self._shared.view(scope), self._own.view(scope)
         return replace(shared, gate_closed_for=max(shared.gate_closed_for, own.gate_closed_for))
 
