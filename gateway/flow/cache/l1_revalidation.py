@@ -1,15 +1,13 @@
-"""Decides whether L1, the cache in this process, may serve an entry without asking Redis.
+"""Decides whether L1 may serve an entry without asking Redis.
 
 Words of this module:
 
-confirm  Redis confirms an entry if it says that the entry is still valid. No body is read for this.
-         `Held.checked_at` is the time of the last confirmation by Redis (monotonic).
-         But `Entry.confirmed_at` is when upstream confirmed the response (shared clock)
-order    an order to invalidate entries. Its result says whether all replicas have applied it
+confirm  Redis says that the entry is still valid (`Held.checked_at`). Here it does not mean the
+         confirmation by the API (`Entry.confirmed_at`)
 counted  orders wait until this replica has applied them (see `Bus.counted_until`)
 member   this replica may serve entries without Redis (see `Bus.vouched_until`)
 due      a read has found that the entry should soon be confirmed again
-doubted  Redis has to be asked before the entry is served (`Held.doubt`), unless Redis is away
+doubted  Redis has to be asked before the entry is served, if it can be asked (`Held.doubt`)
 gap      a time in which this replica may have missed orders
 """
 
@@ -29,28 +27,26 @@ from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedS
 
 # Fractions of `l1_lifetime`. A read makes an entry due when _DUE has passed since its confirmation.
 # _GATHER later, one question asks Redis about all due entries. An entry that is read at least every
-# _GATHER is thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1). If an entry is read less
-# often, a read may find a confirmation that is too old. This read has to ask Redis.
+# _GATHER is thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1).
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
-# The outcomes of answers from fresh entries. These answers start no refresh.
+# The outcomes of answers that start no refresh.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
-# Keys in one question to Redis. One question about a hundred keys costs as much as ten questions
-# about one key each. Other tasks run between two questions.
+# Keys in one question to Redis. A hundred keys cost as much as ten questions about one key each.
+# Other tasks run between two questions.
 _BATCH: Final = 100
-# The most keys that `run_catching_up` confirms. Each other key is confirmed when it is read.
+# The most keys that `run_catching_up` confirms.
 _MOST: Final = 5_000
-# For this many seconds after the return of Redis, L1 answers as it did without Redis. In this time
-# the bus connects again, and the entries that were read last are confirmed.
+# For this many seconds after the return of Redis, L1 answers as without Redis. Meanwhile the bus
+# connects again, and entries are confirmed.
 _RETURN: Final = 2.0
 
 
 class Confirming:
     """Asks Redis again and again to confirm the entries of L1 that callers read.
 
-    More reads of an entry do not cause more questions. A confirmation counts from the moment when
-    the question was sent. An entry that was dropped, replaced or doubted after this moment is not
-    confirmed.
+    A confirmation counts from the moment when the question was sent. An entry that was dropped,
+    replaced or doubted after this moment is not confirmed.
     """
 
     def __init__(
@@ -71,33 +67,25 @@ class Confirming:
         self._lifetime = l1_lifetime
         self._due_after = l1_lifetime * _DUE
         self._gather = l1_lifetime * _GATHER
-        # The end of the last gap (monotonic). A confirmation before this time no longer counts.
+        # The end of the last gap (monotonic). An earlier confirmation no longer counts.
         self._suspect_until = NEVER
         self._offset = 0.0
         self.begin_edition()
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
         self.missed = MissedOrders(clock)
-        # The value of `Bus.vouched_until` when a read last found Redis away. NEVER: no read has
-        # found Redis away since the last `_return`.
+        # `Bus.vouched_until` when a read last found Redis away. NEVER: none did since `_return`.
         self._alone_until = NEVER
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
-        self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
+        self._catching_up: dict[Key, asyncio.Event] = {}  # set after Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
         """Whether L1 may serve the entry without asking Redis.
 
-        The result is False if the entry may only be used for rescue (if upstream fails or may not
-        be called). Any other entry may be served in these cases:
-
-        - In a process without Redis: if the entry is not doubted.
-        - While Redis answers: if the entry was confirmed less than `l1_lifetime` ago and after the
-          last gap, and this replica is counted.
-        - Shortly after the return of Redis (see `_return`): if the entry is not doubted.
-        - While Redis is away: if `vouches_alone` is True.
-
-        Missed orders shorten the times of the last two cases (see `MissedOrders.until`).
+        While Redis answers, the entry needs a recent confirmation (see `_is_confirmed`). While
+        Redis is away, `vouches_alone` decides. Shortly after the return of Redis, L1 may serve each
+        entry that is not doubted (see `_return`).
         """
         if held.is_purged:
             return False
@@ -116,14 +104,12 @@ class Confirming:
         return True
 
     def is_counted(self) -> bool:
-        """Whether orders wait until this replica has applied them. If True, this replica has
-        applied each order whose result says that all replicas applied it."""
+        """Whether orders wait until this replica has applied them."""
         until = self._bus.counted_until
         if not self._bus.is_connected:
-            # A new replica is not a member yet, and is counted only while the bus is connected.
-            # Without this rule, an order could be missed: Redis may lose the record of the new
-            # replica before other replicas have read this record. Orders then do not wait for the
-            # new replica, but they still arrive over the bus.
+            # A new replica (no member yet) is counted only while the bus is connected. Redis may
+            # lose the record of the new replica before other replicas have read it. Then orders do
+            # not wait, and reach the new replica only over the bus.
             until = min(until, self._bus.vouched_until)
         return self._clock.monotonic() < until
 
@@ -135,9 +121,9 @@ class Confirming:
         )
 
     def _return(self, now: float) -> None:
-        """Start to confirm the entries of L1, because Redis is back. For `_RETURN` seconds at most,
-        L1 may still serve entries that are not confirmed yet. This is safe: an order waits for this
-        replica, or its result names the time until which this replica may serve its entries."""
+        """Let L1 serve unconfirmed entries for a moment, because Redis is back. This is safe: an
+        order waits for this replica, or the order's result names the time until which this replica
+        may serve them."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
@@ -146,16 +132,13 @@ class Confirming:
         return min(self._grace_until, self.missed.until(entry.confirmed_at))
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether this replica may serve the entry without Redis. The replica must be a member.
-        After a gap, the entry may be served for a limited time only (see `MissedOrders.until`).
-        `entry` None: gaps are ignored."""
+        """Whether this replica may serve the entry without Redis. It has to be a member, and gaps
+        limit the time. `entry` None: gaps are ignored."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
         """Whether this replica has surely applied each order whose result says that all replicas
-        applied it. The replica must be a member, or it must be counted while Redis is up. The
-        result of an order does not mention a replica that is neither. Gaps limit the time as in
-        `vouches_alone`."""
+        applied it. Such a result ignores replicas that are neither members nor counted."""
         now = self._clock.monotonic()
         hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
         return hears and now < self._missed_until(entry)
@@ -168,8 +151,7 @@ class Confirming:
 
     def stands_for(self, key: Key, answer: Answer) -> float:
         """The seconds for which L1 may give this answer to every request, if `edition` stays the
-        same. Returns 0.0 if the answer may start a refresh, or depends on fields of the request
-        (`Vary`)."""
+        same. 0.0: not at all."""
         held, now = answer.content, self._clock.now()
         if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
             return 0.0
@@ -179,8 +161,7 @@ class Confirming:
         return min(entry.freshness_lifetime - entry.age(now), self.unasked_for(key, held))
 
     def unasked_for(self, key: Key, held: Held) -> float:
-        """The seconds during which a read of the entry neither asks Redis nor makes the entry
-        due."""
+        """The seconds in which a read of the entry neither asks Redis nor makes the entry due."""
         if not self._shared.holds_bodies:
             return math.inf
         now = self._clock.monotonic()
@@ -190,15 +171,13 @@ class Confirming:
             return self._graced_until(held.entry) - now
         unasked = now - held.checked_at
         due = self._due_after if unasked < self._due_after else self._lifetime
-        # The result for a new replica, which is not a member yet, is negative. Each of its hits has
-        # to check that the bus is connected (see `is_counted`).
+        # Negative for a new replica: each of its hits has to check the bus (see `is_counted`).
         sure_until = min(self._bus.counted_until, self._bus.vouched_until)
         return min(due - unasked, sure_until - now)
 
     def edition(self, key: tuple[str, str]) -> object:
-        """An object that is noted with each decision to serve an entry. The decision may be used
-        again only while `edition` returns the same object. The object is another one after a gap,
-        after a change of the shared clock, and while Redis is away."""
+        """A decision to serve an entry may be used again only while `edition` returns the same
+        object."""
         if self._clock.offset != self._offset:
             self._offset = self._clock.offset
             self.begin_edition()
@@ -219,8 +198,7 @@ class Confirming:
     def suspect(self, until: float = math.inf) -> None:
         """Note that a gap ends now. Each entry has to be confirmed again before L1 serves it.
 
-        While Redis is away, and shortly after its return, L1 may serve entries that are not
-        confirmed again. If `Entry.confirmed_at` is not after the gap, L1 may serve the entry only
+        While Redis is away, and shortly after its return, L1 may serve entries from before the gap
         until `until` (monotonic).
         """
         self.missed.note(until)
@@ -229,11 +207,8 @@ class Confirming:
         self._all_due.set()
 
     async def confirm(self, keys: Iterable[Key]) -> set[Key]:
-        """Ask Redis about the entries of these keys in L1, except doubted entries. Returns the keys
-        of the entries that Redis confirmed.
-
-        Raises RedisUnavailable; nothing is changed then.
-        """
+        """Ask Redis about the entries of these keys in L1, except doubted entries. Returns the
+        confirmed keys. If it raises RedisUnavailable, nothing is changed."""
         asked_at = self._clock.monotonic()
         asked = {
             key: held
@@ -255,10 +230,9 @@ class Confirming:
         return self._local.peek(key) is held and held.checked_at > NEVER
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
-        """Renew the entry if Redis confirms it, otherwise doubt it. Returns whether Redis confirms.
+        """Renew the entry if Redis confirms it, otherwise doubt it.
 
-        `standing` None: Redis has no floor (the record of the key's versions). The entry is then
-        doubted, because Redis may have lost an order together with the floor.
+        `standing` None: Redis has lost the floor, and perhaps an order with it.
         """
         entry = None if standing is None else _confirmed(held.entry, standing)
         if entry is None:
@@ -271,11 +245,9 @@ class Confirming:
         return True
 
     def renew(self, key: Key, floor: Floor, last: Confirmation, asked_at: float) -> None:
-        """Renew the entry in L1, because a page of the list of trainings has confirmed the version
-        of `floor`. An entry with another version is doubted. A doubted entry is not renewed.
-
-        `asked_at` is the time when the page was requested (monotonic).
-        """
+        """Renew the entry in L1, because a page of the list has confirmed the version of `floor`.
+        An entry with another version is doubted. The page was requested at `asked_at`
+        (monotonic)."""
         held = self._local.peek(key)
         if held is not None and held.checked_at > NEVER:
             self._settle(key, held, Standing(floor, lambda: last), asked_at)
@@ -290,8 +262,7 @@ class Confirming:
             await self._confirm_all(due, observer)
 
     async def run_catching_up(self, observer: Observer) -> None:
-        """After each gap, and after each return of Redis, confirm the entries that were read last.
-        Runs until cancelled."""
+        """Confirm the entries that were read last, after each gap and each return of Redis."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()
@@ -303,9 +274,8 @@ class Confirming:
                 self._caught_up(keys)
 
     async def caught_up(self, key: Key) -> bool:
-        """Wait for `run_catching_up`, if it is about to ask Redis about this key. Returns True when
-        Redis was asked, or when `run_catching_up` gave up after an error. Returns False at once if
-        `run_catching_up` will not ask about this key."""
+        """Wait until `run_catching_up` has asked Redis about this key, or has failed. False at once
+        if it will not ask about this key."""
         asked = self._catching_up.get(key)
         if asked is None:
             return False
@@ -339,7 +309,7 @@ class Confirming:
 
 def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
     """The entry, or a renewed copy, if Redis confirms the entry. Otherwise None."""
-    # Reading `standing.last` takes time. It is not needed for an entry as recent as the floor.
+    # `standing.last` is slow, and not needed for an entry as recent as the floor.
     known = entry.confirmed_at >= standing.floor.started
     confirmed = entry.confirmed_by(standing.floor, None if known else standing.last())
     if confirmed is None or confirmed.confirmed_at <= standing.struck_at:
@@ -348,10 +318,10 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 
 
 class MissedOrders:
-    """The gaps: times in which this replica may have missed orders. Each gap has two times:
+    """The gaps. Each gap has two times:
 
-    over  the time when the gap ended (shared clock)
-    end   the monotonic time until which entries that a missed order invalidated may be served
+    over  when the gap ended (shared clock)
+    end   until when entries that a missed order invalidated may be served (monotonic)
 
     All gaps whose `end` has passed are merged into one.
     """
@@ -369,7 +339,6 @@ class MissedOrders:
         self._gaps = [*gaps, (self._clock.now(), until)]
 
     def until(self, confirmed_at: float) -> float:
-        """The monotonic time until which an entry may be served without asking Redis.
-        `confirmed_at` is `Entry.confirmed_at`. The result is infinite if all gaps ended before
-        `confirmed_at`."""
+        """The monotonic time until which an entry may be served without asking Redis. Infinite if
+        all gaps ended before `confirmed_at` (`Entry.confirmed_at`)."""
         return min((end for over, end in self._gaps if confirmed_at <= over), default=math.inf)

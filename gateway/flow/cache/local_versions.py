@@ -1,10 +1,6 @@
 """The versions that this replica knows by itself, without Redis.
 
-Redis has a floor for each key: the record of the key's versions. Redis may lose a floor.
-
-- `Alone` judges an answer while Redis is away, or after Redis lost the floor.
-- `Latest` remembers versions that this replica has served, but that are not in L1 (its memory).
-- `RefusedVersions` remembers answers that were refused for their version a moment ago.
+They count while Redis is away, and after Redis lost the floor of a key.
 """
 
 from __future__ import annotations
@@ -24,17 +20,13 @@ _MOST_VERSIONS: Final = 10_000
 _MOST_DOUBTS: Final = 10_000
 # A refused answer may be served again for this many seconds.
 _LONGEST: Final = 10.0
-# The most bytes of all refused answers together: body, header fields and _OVERHEAD of each.
+# The most bytes of all refused answers together, with _OVERHEAD for each.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _OVERHEAD: Final = 1_000
 
 
 class Alone:
-    """Judges a new entry without Redis. The rule is in core/cache/version_verdict.
-
-    A `Doubt` counts the answers of one key that were refused for their version. If enough of them
-    agree, the last one is believed (accepted). If a doubt is forgotten, its count begins again.
-    """
+    """Judges a new entry without Redis, by the rule in core/cache/version_verdict."""
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
         self._local = local
@@ -48,8 +40,8 @@ class Alone:
         return self.latest.of(key) if held is None else held.entry
 
     def refuses(self, key: Key, entry: Entry) -> Stored | None:
-        """Refuse the entry if this replica knows a later version that Redis does not know. Returns
-        None if the entry is not refused."""
+        """Refuse the entry if this replica knows a later version that Redis does not know. None if
+        the entry is not refused."""
         known = self.known(key)
         if known is None or not overrules(known, entry) or self._believes(key, entry, known):
             return None
@@ -79,16 +71,10 @@ class Alone:
 
         floor     the floor that refused the answer (None: unknown)
         may_hold  whether the answer may be put into L1
-        is_left   whether it may be used for rescue (served because the upstream failed)
+        is_left   whether the answer may be used for rescue
 
-        If L1 has a later entry, nothing changes. The other cases:
-
-        - `may_hold` and `is_left`: the answer is put into L1.
-        - `may_hold`, and the floor is unknown or has another epoch: the answer is put into L1.
-          Perhaps only this replica knows its version.
-        - Otherwise: L1 drops its entry of the key, if the floor is unknown or rules this entry out.
-
-        If L1 has no entry at the end, `latest` remembers the answer's version.
+        If `floor` is unknown or has another epoch, L1 takes the answer: perhaps only this replica
+        knows the answer's version.
         """
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
@@ -102,15 +88,14 @@ class Alone:
             self.latest.note(key, held.entry)
 
     def took(self, key: Key, entry: Entry) -> None:
-        """Note that the store accepted the entry. A doubt about the key ends, if the
-        entry was not fetched before the first answer that the doubt counts."""
+        """Note that the store accepted the entry. This may end a doubt about the key."""
         doubt = self._doubts.get(key)
         if doubt is not None and doubt.is_ended_by(entry):
             del self._doubts[key]
 
     def _believes(self, key: Key, entry: Entry, known: Entry | None) -> bool:
-        """Note a refused answer. Returns whether it is believed now. If so, L1 and `latest` forget
-        their entry of the key."""
+        """Note a refused answer. Returns whether it is believed now, because enough such answers
+        agree."""
         noted = Known.of(known, self._doubts.pop(key, None))
         if noted.believes(entry, self._believe_after):
             self._local.drop(key)
@@ -122,19 +107,16 @@ class Alone:
 
 
 class Latest:
-    """The latest noted version of each key. Two kinds of responses are noted: those that are served
-    but not put into L1, and those that L1 drops because of an invalidation.
+    """The latest version of each key that was served but not put into L1, or that an invalidation
+    removed from L1.
 
-    Redis may lose the floor of a key, and then accept an older version. The noted version shows
-    that the other one is older, and not to be served.
-
-    At most `most` versions are remembered. The one that was noted the longest time ago is forgotten
-    first. From then on, callers may get an older version.
+    Redis may lose the floor of a key, and then accept an older version. The version here shows that
+    the other one is older. If a version is forgotten, callers may get an older one.
     """
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
         self._most = most
-        # Many look-ups call `get`. The `get` of a cachetools cache would be slower.
+        # Many look-ups call `get`, which is slower in a cachetools cache.
         self._entries: dict[Key, Entry] = {}
 
     def of(self, key: Key) -> Entry | None:
@@ -142,7 +124,7 @@ class Latest:
         return self._entries.get(key)
 
     def note(self, key: Key, entry: Entry) -> None:
-        """Note the version of the entry. If a later version is noted already, that one stays."""
+        """Note the version of the entry. A later noted version stays."""
         before = self._entries.pop(key, None)
         if before is None or supersedes(entry, before):
             before = entry.but(body=b"", headers=())
@@ -162,11 +144,8 @@ class Latest:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A refused answer.
-
-    floor  the floor that refused the answer (None: unknown)
-    until  the monotonic time until which the answer may be served again
-    """
+    """An answer that `floor` refused (None: unknown). It may be served again until `until`
+    (monotonic)."""
 
     held: Held
     floor: Floor | None
@@ -181,8 +160,7 @@ class RefusedVersions:
     """For each key, the last answer that the store refused for its version.
 
     After a refusal, the gateway makes no call for the key for some time. During this time, requests
-    may get the refused answer again, for _LONGEST seconds at most. If the answer is forgotten, the
-    next request may need a call.
+    may get the refused answer again.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -204,8 +182,8 @@ class RefusedVersions:
             self.forget(oldest)
 
     def judge(self, key: Key, floor: Floor | None) -> None:
-        """Forget the refused answer if the floor is unknown or has changed since the refusal.
-        `floor` is the present floor (None: unknown)."""
+        """Forget the refused answer if the present `floor` is unknown (None), or is not the floor
+        of the refusal."""
         refused = self._refused.get(key)
         if refused is not None and not _is_same(refused.floor, floor):
             self.forget(key)
@@ -230,16 +208,14 @@ class RefusedVersions:
 
 
 def overrules(local: Entry, other: Entry) -> bool:
-    """Whether `local` is later than `other`, and has another epoch (a random text that each new
-    floor gets). The epochs differ if `local` was fetched without Redis, or before Redis lost the
-    floor."""
+    """Whether `local` is later than `other`, and has another epoch: `local` was fetched without
+    Redis, or before Redis lost the floor."""
     return local.epoch != other.epoch and is_passed(other, local)
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
-    """Whether `local` is later than `other`, and not the same answer. If `other` came from Redis,
-    the result True means that Redis does not know `local`. An example: the master of Redis failed,
-    and its replica did not have the last writes."""
+    """Whether `local` is later than `other`, and not the same answer. If Redis sent such an
+    `other`, Redis does not know `local` (for example after a failover)."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not supersedes(other, local)
@@ -248,14 +224,9 @@ def is_passed(other: Entry, local: Entry) -> bool:
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
     """Whether `local` is later than `other`, although `other` has the higher generation.
 
-    An order to invalidate raises the generation. Usually a fetch after the order brings the later
-    entry. But the upstream may then send an older version.
-
-    There is no proof, and the result is False, in these cases:
-
-    - `local` has no version, or the same version as `other`.
-    - The version of `local` is far in the future: it may be a mistake.
-    - The eras differ: a new era begins when the gateway gives up the known version.
+    After an order has raised the generation, the upstream may still send an older version. A
+    version far in the future is no proof: it may be a mistake. A new era begins when the gateway
+    gives up the known version.
     """
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False

@@ -1,16 +1,7 @@
 """Looks up, stores and drops entries in the two tiers: L1 (memory of this replica) and L2 (Redis).
 
-This module applies the rules of `core`, and catches failures of Redis. While Redis is away,
-only L1 is used. A process without Redis has its floors in memory.
-
-Words of this module:
-
-floor   the record of a key's versions in Redis; it may rule out an entry
-epoch   a random text in the floor; each new floor has another one
-rescue  serving an entry because the upstream failed or may not be called
-order   an order to invalidate entries; a soft one still allows rescue, a hard one does not
-gap     a time in which this replica may have missed orders
-sweep   reading the list of trainings, which confirms entries
+While Redis is away, only L1 is used. A process without Redis has its floors in memory. A gap is a
+time in which this replica may have missed orders.
 """
 
 from __future__ import annotations
@@ -75,12 +66,12 @@ class Tiers:
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
         # Returns the `Horizon` of a partition (None: no whole sweep of it is known). The attribute
-        # is None if there are no sweeps at all.
+        # is None without sweeps.
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
-        """The entry that L1 may serve without a question to Redis, or None. None also if the sweeps
-        did not confirm the entry in time (see `_passed_by`)."""
+        """The entry that L1 may serve without asking Redis, or None. None also if the sweeps did
+        not confirm the entry in time."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -89,7 +80,7 @@ class Tiers:
         return held if self._passed_by(key, held.entry) is None else None
 
     def render(self, entry: Entry, checked_at: float) -> Held:
-        """The entry with its rendered head (the lines of its header fields)."""
+        """The entry with its rendered head."""
         return Held(
             entry,
             *self._rules.head(entry),
@@ -100,8 +91,7 @@ class Tiers:
         )
 
     def coded(self, key: Key, held: Held) -> Held:
-        """The compressed form of the entry, made by the first call. The entry itself if compressing
-        gains nothing."""
+        """The compressed form of the entry. The entry itself if compressing gains nothing."""
         if held.is_codable and held.coded is None:
             body = coded_body(held.entry.body)
             held.is_codable = body is not None
@@ -120,8 +110,7 @@ class Tiers:
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
         """The best entry of both tiers (see `reconcile`). None if no entry may be used.
 
-        If Redis confirms the entry in L1, no body is read. Otherwise the best entry is put into L1.
-        If `flight.is_current` is False by then (for example after an order), L1 does not get it.
+        L1 gets this entry, if `flight` is still current at the end.
         """
         with on(Part.LOOKUP):
             held = self._local.peek(key)
@@ -129,9 +118,8 @@ class Tiers:
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Ask Redis for the key. `answered` makes the result of the look-up from the answer.
-        Returns None if L1 has an entry. `lookup` is then better, because it only lets Redis confirm
-        the entry."""
+        """Ask Redis for the key; `answered` takes the answer. None if L1 has an entry: `lookup` may
+        then need no body from Redis."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -139,8 +127,8 @@ class Tiers:
     def answered(
         self, key: Key, flight: Course, asked_at: float, answer: asyncio.Future[Found]
     ) -> Seen | None:
-        """The result of a look-up that `question` began at `asked_at` (monotonic). `answer` is the
-        finished future of `question`."""
+        """The result of a look-up that `question` began at `asked_at` (monotonic). `answer` is
+        finished."""
         try:
             found = answer.result()
         except RedisUnavailable:
@@ -148,16 +136,16 @@ class Tiers:
         return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """The result `seen`. If the sweeps did not confirm its entry in time, the freshness
-        lifetime is cut to the staleness bound."""
+        """If the sweeps did not confirm the entry in time, cut its lifetime to the staleness
+        bound."""
         if seen is None or self.horizon_of is None:
             return seen
         horizon = self._passed_by(key, seen.held.entry)
         return seen if horizon is None else self._within_bound(key, seen, horizon)
 
     def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
-        """The `Horizon` of the partition if the sweeps did not confirm the entry within the
-        staleness bound (the longest time for which an edit may stay unnoticed). Otherwise None."""
+        """The partition's `Horizon` if the sweeps did not confirm the entry in time. Otherwise
+        None."""
         horizon = None if self.horizon_of is None else self.horizon_of(key.partition)
         if horizon is None or not horizon.has_passed(entry, self._clock.now()):
             return None
@@ -192,9 +180,9 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # An order for a version at or below that of the floor does not change the floor. If orders
-        # do not wait for this replica, it could miss such an order, and serve a refused answer that
-        # the order ruled out. So the refused answer is forgotten.
+        # An order for a version at or below the floor's does not change the floor. If orders do not
+        # wait for this replica, it could miss such an order. It could then serve a refused answer
+        # that the order ruled out.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -232,8 +220,8 @@ class Tiers:
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
-        """Put the entry into L1, even if it may only be used for rescue. L1 then still knows its
-        version if Redis loses it."""
+        """Put the entry into L1, even if only for rescue. L1 then knows its version if Redis loses
+        it."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
@@ -246,13 +234,8 @@ class Tiers:
         self._local.drop(key)
 
     def _is_struck(self, local: Entry, found: Found) -> bool:
-        """Whether the entry in L1 may not even be used for rescue, for one of these reasons:
-
-        - The entry was confirmed at `found.struck_at` or before: an order or a 401 ruled it out.
-        - Redis has no floor with the entry's epoch, and this replica may have missed orders.
-        - Redis has a floor with this epoch, but no usable body. The floor rules out the entry, and
-          not only because of soft orders.
-        """
+        """Whether the entry in L1 may not even be used for rescue. An order or a 401 ruled it out,
+        or this replica may have missed such an order."""
         if local.confirmed_at <= found.struck_at:
             return True
         of_this_life = found.floor is not None and found.floor.epoch == local.epoch
@@ -265,8 +248,7 @@ class Tiers:
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether the entry may be used although notices may have been missed. An entry that was
-        confirmed before a gap in the notices ended may be used for a limited time only."""
+        """Whether the entry may be used although orders may have been missed in a gap."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -275,26 +257,25 @@ class Tiers:
         return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket of a fetch: epoch and generation (a number that orders raise) of the floor.
-        While Redis is away, the epoch is empty and the generation is 0."""
+        """The ticket of a fetch. While Redis is away, the epoch is empty and the generation is
+        0."""
         try:
             return await self._shared.begin(key)
         except RedisUnavailable:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer a fetched entry to Redis. L1 takes the entry in three cases:
+        """Offer a fetched entry to Redis, and put it into L1 if Redis accepts it. L1 also takes
+        these:
 
-        - Redis accepts the entry. L1 may serve it.
-        - Only soft orders rule the entry out. L1 may use it for rescue.
-        - Redis lost the floor, and no order came. L1 asks Redis before it serves the entry. L1
-          takes it, because perhaps only this replica knows its version.
+        - An entry that only soft orders rule out, for rescue.
+        - An entry whose floor Redis lost: perhaps only this replica knows its version.
 
-        L1 does not take the entry if L1 has a later one, or if an order comes during the offer:
-        Redis may have judged the entry before that order.
+        L1 takes nothing if an order comes during the offer: Redis may have judged before that
+        order.
 
-        A request may get the entry even if Redis refuses it. No other request may then get an older
-        version. For this reason Redis is asked before L1 serves the key again.
+        After a refusal, L1 asks Redis before it serves the key again. A request may get the refused
+        entry, and no other request may then get an older version.
         """
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
@@ -315,7 +296,7 @@ class Tiers:
         self.refused.forget(key)
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
-            # Redis believed the entry, and therefore raised the generation of the floor.
+            # Redis believed the entry, and so raised the generation of the floor.
             held.entry = held.entry.but(generation=stored.floor.generation)
         if self.holds_later(key, held.entry):
             return stored
@@ -326,12 +307,7 @@ class Tiers:
         return stored
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
-        """Whether L1 has a later entry than `entry`:
-
-        - If epoch and generation are equal: True if `entry` does not supersede the entry in L1.
-        - If the epochs differ: True if the entry in L1 is later (see `overrules`).
-        - If only the generations differ: False.
-        """
+        """Whether L1 has a later entry. False if only the generations differ."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -345,12 +321,8 @@ class Tiers:
         return known is not None and is_passed(entry, known)
 
     async def offer(self, key: Key, held: Held, *, is_current: bool = True) -> Stored:
-        """Offer the entry to Redis.
-
-        - If only this replica knows a later version: the entry is refused without asking Redis.
-        - If Redis is away and `is_current` is False (an order came): the entry is refused.
-        - If Redis is away and `is_current` is True: this replica judges the entry.
-        """
+        """Offer the entry to Redis. While Redis is away, this replica judges the entry, but refuses
+        it if an order came (`is_current` False)."""
         refused = self._alone.refuses(key, held.entry)
         if refused is not None:
             return refused
@@ -363,20 +335,19 @@ class Tiers:
             return self._alone.judge(key, held.entry)
 
     def doubt(self, key: Key) -> None:
-        """Let the next request for this key ask Redis, because L1's entry may be outdated."""
+        """Let the next request for this key ask Redis."""
         held = self._local.peek(key)
         if held is not None:
             held.doubt()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Note a gap that ends now. `until` is its time limit while Redis is away (see
-        `Confirming.suspect`)."""
+        """As `Confirming.suspect`, and forget all refused answers."""
         self.refused.forget_where(lambda _: True)
         self.confirming.suspect(until)
 
     def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
-        """Whether L1 has an entry without a version, or with a version below `updated_at`. If
-        `updated_at` is None: whether L1 has any entry."""
+        """Whether L1 has an entry without a version, or with a version below `updated_at` (None:
+        any entry)."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -386,9 +357,9 @@ class Tiers:
     def give_up_passed(
         self, training_ids: Set[str], updated_at: Instant | None, *, soft: bool = False
     ) -> None:
-        """Drop the entries of these trainings from L1 for which `is_passed` is True. `soft`: they
-        stay in L1 for rescue, except negative entries (404 or 410). L1 is searched once for all
-        trainings, because a search takes milliseconds and an order may name 1,000 trainings."""
+        """Drop those entries of these trainings from L1 for which `is_passed` is True. `soft`: they
+        stay for rescue, except negative entries. L1 is searched once, because a search takes
+        milliseconds and an order may name 1,000 trainings."""
         self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
@@ -401,8 +372,8 @@ class Tiers:
                 self._give_up(key, held.entry)
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
-        """Drop the entries of a partition from L1 (None: of all partitions). `soft`: they stay in
-        L1 for rescue. Returns the number of entries."""
+        """Drop the entries of a partition (None: of all) from L1. `soft`: they stay for rescue.
+        Returns their number."""
         self.orders += 1
         self._alone.latest.forget_all(partition)
         self.refused.forget_where(lambda key: partition in (None, key.partition))
@@ -445,6 +416,4 @@ def _is_left(entry: Entry, floor: Floor | None) -> bool:
 
 
 def _is_refused_for_version(entry: Entry, stored: Stored) -> bool:
-    """Whether the store refused the entry because its version is far ahead, or because the upstream
-    went back to an older version."""
     return stored.verdict is StoreVerdict.AHEAD or entry.went_back(stored.floor)
