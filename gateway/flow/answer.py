@@ -17,7 +17,7 @@ from gateway.ports import Held
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request for a training. The caller is known, and the training's id is valid.
+    """One request for a training, with a known caller and a valid id.
 
     `directives` None: no cache directives apply, except `only_if_cached`. `at_least` None: any
     version may be served.
@@ -32,8 +32,7 @@ class Ask:
 
 
 class Answer(NamedTuple):
-    """The content to send, and its source. A `Reply` is a response of the upstream that is passed
-    on to the caller."""
+    """The content to send, and its source. A `Reply` is a response of the upstream, passed on."""
 
     content: Held | Reply
     outcome: Outcome
@@ -41,7 +40,6 @@ class Answer(NamedTuple):
     handling: Handling
 
 
-# The values of a fresh hit in L1, and a fast constructor of `Answer`. These constants save each hit
-# two expensive steps: the look-up of an enum's member, and the constructor of a named tuple.
+# For fresh hits in L1: an enum's look-up and a named tuple's constructor would be slow.
 FRESH, L1, HIT = Outcome.FRESH, Tier.L1, HITS[Detail.L1]
 new_answer: Final = tuple.__new__

@@ -1,22 +1,18 @@
-"""Limits how many background fetches are under way at once. No caller waits for such a fetch.
-
-This module counts the fetches. refresh_queue decides which waiting fetch is next.
-"""
+"""Limits how many background fetches are under way at once. No caller waits for such a fetch."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Final
 
-# Seconds of pause after each fetch. A fetch takes 2.5 ms of work, and hits wait during these 2.5
-# ms. Without the pause, four fetches at a time (the default) would take a large part of a core if
-# the upstream answers at once.
+# Seconds of pause after each fetch. A fetch takes 2.5 ms of work, and hits wait meanwhile. Without
+# the pause, four fetches at a time (the default) could take a large part of a core.
 REST: Final = 0.25
 
 
 class Background:
-    """Allows `most` fetches at once. The place of a fetch becomes free `rest` seconds after the
-    fetch has ended. Check `has_room` before `begin`, without an await in between."""
+    """Allows `most` fetches at once. A place becomes free `rest` seconds after its fetch has ended.
+    Check `has_room` before `begin`, without an await in between."""
 
     def __init__(self, most: int, rest: float = 0.0) -> None:
         self._most = most

@@ -1,9 +1,8 @@
 """The keys whose last fetch failed, and how long each of them is left alone (not fetched).
 
-These are the failures that this replica knows. The pauses that all replicas share are in Redis,
-with the leases. If nothing stored may be served, a request of a caller fetches the key
-nevertheless. The number of keys is bounded, so a key may be forgotten. A forgotten key may be
-fetched too early.
+This replica knows these failures by itself. Redis has the pauses of all replicas, with the leases.
+A caller's request fetches the key nevertheless if nothing stored may be served. A forgotten key may
+be fetched too early.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ _MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failure of a key. The key is left alone until `until` (monotonic). `attempts` counts
-    the failures of the key in a row."""
+    """The last of `attempts` failures in a row. The key is left alone until `until` (monotonic)."""
 
     attempts: int
     until: float
@@ -47,9 +45,8 @@ class Backoffs:
 
     def __init__(self, clock: Clock, believe_after: float) -> None:
         self._clock = clock
-        # The longest pause while a version is doubted. It is half the time after which the
-        # version may be believed (but between _BASE and _CAP), so that a call is made soon after
-        # that time.
+        # The longest pause while a version is doubted. It is short, so that a call is made soon
+        # after `believe_after`.
         self._cap_of_doubt = min(max(believe_after / 2.0, _BASE), _CAP)
         self._failures: FIFOCache[Key, Failure] = FIFOCache(_MOST)
 
@@ -69,15 +66,13 @@ class Backoffs:
         return wait
 
     def heard(self, key: Key, backed_off: BackedOff) -> None:
-        """Note failures of the key that another replica reported, and leave the key alone for the
-        reported time."""
+        """Note failures of the key that another replica reported."""
         self._failures.pop(key, None)
         wait, word = backed_off.retry_after, (Outcome.STALE_ERROR, Detail.STALE_ERROR)
         self._note(key, backed_off.attempts, wait, *word)
 
     def shared(self, error: Exception) -> Pause | None:
-        """The pause of the key for all replicas. None if the failure says nothing about the key,
-        because no call was made or the caller's credential was refused."""
+        """The pause of the key for all replicas. None if the failure says nothing about the key."""
         says_nothing = isinstance(error, CallWithheld | AccessRefused)
         return None if says_nothing else self._pause(error)
 
@@ -96,12 +91,12 @@ class Backoffs:
 
 def is_news(error: Exception) -> bool:
     """Whether each refresh that fails with this error is logged. A refused token makes all
-    refreshes fail, so only the refusal of the token is logged, once a minute."""
+    refreshes fail, and is logged once a minute instead."""
     return not isinstance(error, UpstreamRefused)
 
 
 def stale_word(error: Exception) -> tuple[Outcome, Detail]:
-    """The outcome and the detail if a stale answer is served instead of this error."""
+    """The outcome and the detail of a stale answer that is served instead of this error."""
     if isinstance(error, CallWithheld):
         return Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED
     return Outcome.STALE_ERROR, Detail.STALE_ERROR
