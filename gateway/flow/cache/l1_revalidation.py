@@ -151,7 +151,7 @@ class Confirming:
 
     def stands_for(self, key: Key, answer: Answer) -> float:
         """The seconds for which L1 may give this answer to every request, if `edition` stays the
-        same. 0.0: not at all."""
+        same. 0.0 or less: not at all."""
         held, now = answer.content, self._clock.now()
         if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
             return 0.0
