@@ -1,12 +1,8 @@
 """The upstream over HTTP/1.1: sends one request and reads one whole answer.
 
-This module ends a call at its deadline, limits how many calls run at once, and decides which header
-fields are passed on. It must not judge an answer, try twice, or ask the budget: `flow` does these
-things.
-
-It uses the requests and responses of httpx, but not its client, because that client sends the
-upstream's cookies back, reads the environment, and raises on a redirect whose `Location` it cannot
-parse.
+It must not judge an answer, try twice, or ask the budget: `flow` does these things. It does not use
+httpx's client, which sends cookies back, reads the environment, and raises on a redirect with a
+malformed `Location`.
 """
 
 from __future__ import annotations
@@ -29,14 +25,13 @@ from gateway.ports import Attributes, Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
-# Common servers close an idle connection after 5 s (Node) or later. The gateway closes it earlier,
-# because a server that closes first might do so just when a request is sent.
+# Servers close an idle connection after 5 s (Node) or later. The gateway closes first: a server
+# might close just when a request is sent.
 _KEPT_SECONDS = 4.0
 
 
-# Response fields that callers do not get. The gateway decodes the body, so the length and the
-# coding that the upstream stated are wrong then. A cookie for one caller must not reach other
-# callers.
+# The gateway decodes the body, so the stated length and coding are wrong. A cookie for one caller
+# must not reach others.
 _NOT_PASSED_DOWN = {b"content-length", b"content-encoding", b"set-cookie"}
 _CODINGS = {"identity", "gzip", "x-gzip", "deflate"}
 _NOT_PASSED_UP = HOP_BY_HOP | {
@@ -46,22 +41,20 @@ _NOT_PASSED_UP = HOP_BY_HOP | {
 
 _TRACEPARENT = b"traceparent"
 
-# A write may have conditions of its caller, so the two fields of these conditions are passed on.
+# The conditions of a write are its caller's, so they are passed on.
 _NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 
 
 class HttpxUpstream:
     """Sends calls to the API at `base_url`.
 
-    timeout          seconds; no call takes longer, even if its deadline is later
-    connect_timeout  seconds for the TCP connection, and as many again for TLS
+    timeout          seconds that a call may take, even if its deadline is later
+    connect_timeout  seconds for DNS and the TCP connection, and as many again for TLS
     max_body         the largest body in bytes, before and after decoding
     max_list_body    the same for a page of the list (None: `max_body`)
-    passes_codings   whether a body in an unknown content coding is passed on unchanged, with its
-                     `Content-Encoding`
-    connections      how many calls may run at the same time
-    tls              replaces the default context, which trusts the public authorities and checks
-                     the name of the host
+    passes_codings   whether a body in an unknown content coding is passed on unchanged
+    connections      how many calls may run at once
+    tls              replaces the default context, which trusts the public authorities
     """
 
     def __init__(
@@ -102,10 +95,7 @@ class HttpxUpstream:
         )
 
     async def call(self, call: Call) -> Reply:
-        """Send the call once and read the whole answer, whatever its status.
-
-        Raises UpstreamUnreachable, UpstreamTimeout, InvalidPayload, or the error of `before_send`.
-        """
+        """As Upstream.call. Raises also the error of `before_send`."""
         started = self._clock.monotonic()
         seconds = min(self._timeout, call.deadline - started)
         status = None
@@ -131,7 +121,7 @@ class HttpxUpstream:
             self._observer.call_ended(call.purpose, status, seconds, trace)
 
     async def reachable(self) -> None:
-        """Open a connection, with TLS if the URL is https, and close it. No call is made.
+        """Open a connection, with TLS if the URL is https, and close it.
 
         Raises UpstreamUnreachable or UpstreamTimeout.
         """
@@ -185,8 +175,7 @@ class HttpxUpstream:
             try:
                 response = await self._transport.handle_async_request(request)
             except httpx.LocalProtocolError:
-                # A request field is invalid, so nothing was sent. The error does not name the
-                # field, because it may be a credential.
+                # The error does not name the invalid field, because it may be a credential.
                 what = f"{exchange.what}: a request field is no HTTP"
                 raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
             except CutShortError as error:
@@ -207,8 +196,7 @@ class HttpxUpstream:
 
 
 def _told(exchange: Exchange) -> Attributes:
-    """The attributes of the call's span (HTTP semantic conventions, client), without header
-    fields."""
+    """The attributes of the call's span (HTTP semantic conventions), without header fields."""
     url = exchange.request.url
     told: dict[str, str | int] = {
         "http.request.method": exchange.request.method,
@@ -220,8 +208,7 @@ def _told(exchange: Exchange) -> Attributes:
 
 
 def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
-    """The request fields of this call, except those that are the same for all calls. `call.extra`
-    cannot set a field that the gateway sets itself."""
+    """The request fields of this call. `call.extra` cannot set a field that the gateway sets."""
     fields = [(b"Authorization", b"Bearer " + call.token.encode())]
     if call.etag is not None:
         fields.append((b"If-None-Match", call.etag))
@@ -231,7 +218,6 @@ def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
         fields += [each for each in call.write.fields if each[0] not in _NEVER_WRITTEN]
     fields += [each for each in call.extra if each[0].lower() not in _NOT_PASSED_UP]
     if call.span is not None:
-        # The upstream gets the `traceparent` of this call's span instead of the caller's.
         fields = [each for each in fields if each[0] != _TRACEPARENT]
         fields.append((_TRACEPARENT, call.span.traceparent))
     return fields
@@ -254,8 +240,10 @@ def coded(coding: str) -> tuple[bytes, bytes]:
 
 
 def decoded(body: bytes, coding: str, most: int) -> bytes:
-    """The body without its content coding. An upstream may use a coding although the gateway asks
-    for none. Raises InvalidPayload if decoding fails, or makes more than `most` bytes."""
+    """The body without its content coding, which some upstreams use without being asked.
+
+    Raises InvalidPayload if decoding fails, or makes more than `most` bytes.
+    """
     if not body or coding == "identity":
         return body
     if not is_ours(coding):

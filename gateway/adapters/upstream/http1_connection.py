@@ -1,8 +1,6 @@
-"""One connection to the upstream: it sends a request and reads the response. llhttp parses the
-response.
+"""One connection to the upstream: it sends a request, and llhttp parses the response.
 
-This module decides where a response ends, and whether its connection may carry another request. If
-bytes come while no request is under way, the connection is aborted, because the next request,
+If bytes come while no request is under way, the connection is aborted. Otherwise the next request,
 perhaps of another caller, would get these bytes as its response.
 """
 
@@ -19,19 +17,17 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason
 
-# The largest number of bytes that may come between two pieces of a body, or before the first one:
-# heads, interim responses, and the bytes between and after chunks.
+# The most bytes without a piece of a body: heads, interim responses, and the bytes around chunks.
 _LARGEST_HEAD: Final = 64 * 1024
-# After a request that is larger than this, a connection carries no further request. The operating
-# system may at first take only a part of such a request. The response may come while the end of the
-# request is still unsent, and the next request would wait behind these bytes. With TLS the gateway
-# cannot see unsent bytes.
+# After a larger request than this, a connection carries no further one. The response may come while
+# the request's end is still unsent, and the next request would wait behind it. With TLS the gateway
+# cannot see this.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
 _EMPTY: Final = (b"content-length", b"0")
 _FRAMED_BY: Final = {b"content-length", b"transfer-encoding"}
-# `_EMPTY_LINE` is the end of a head, and of a chunked body. `_EMPTY_LINES` has one more empty line.
+# The end of a head, and of a chunked body.
 _EMPTY_LINE: Final = b"\r\n\r\n"
 _EMPTY_LINES: Final = b"\r\n\r\n\r\n"
 ENDED: Final = "the connection ended without a response"
@@ -50,9 +46,8 @@ class _Part(Enum):
 class Incoming:
     """A response that is being read.
 
-    When `end` is done without an exception, `status`, `fields` (as they came) and `body` are
-    complete. If `end` has an exception, it says why there is no complete response. If `is_last` is
-    true, the connection must not carry another request.
+    When `end` is done, `status`, `fields` and `body` are complete, or `end` has an exception. If
+    `is_last` is true, the connection must not carry another request.
     """
 
     def __init__(self, max_body: int) -> None:
@@ -87,7 +82,7 @@ class Incoming:
             self.is_last = True
 
     def ended(self) -> None:
-        """Note that the peer sends nothing more. If the body has no stated length, it ends here."""
+        """Note that the peer sends nothing more. This ends a body without a stated length."""
         if self._part is _Part.BODY and self._ends_with_connection and not self.end.done():
             self.end.set_result(None)
 
@@ -101,13 +96,11 @@ class Incoming:
             self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
 
     def release(self) -> None:
-        """Delete the parser, because the parser and this object refer to each other. Without the
-        deletion, the body would stay in memory for longer."""
+        """Break the cycle with the parser, which would keep the body in memory for longer."""
         del self._parser
 
     def _is_end_of_message(self, data: bytes) -> bool:
-        """Whether `data` ends where the message ends. The parser ignores empty lines after a
-        message, so this method looks for them."""
+        """Whether nothing follows the message. The parser ignores empty lines after it."""
         if self._is_chunked or not self._last_bytes:
             return self._tail.endswith(_EMPTY_LINE) and self._tail != _EMPTY_LINES
         return data.endswith(self._last_bytes)
@@ -146,8 +139,8 @@ class Incoming:
         self.status, self._part = status, _Part.BODY
         self._is_chunked = bool(coding)
         self._ends_with_connection = not framing
-        # A 204 has no body (RFC 9110, 15.3.5). If its fields announce a body all the same, the
-        # upstream may still send one. So the connection must not carry another request.
+        # A 204 has no body (RFC 9110, 15.3.5), but an upstream may send one that its fields
+        # announce.
         self._may_be_followed = status == 204 and framing not in ([], [_EMPTY])
         # A 304 may state the length of a body that it does not have (RFC 9110, 8.6).
         if status not in _WITHOUT_BODY:
@@ -177,8 +170,7 @@ class Incoming:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that carries one request at a time. The set `connections` has all open
-    connections."""
+    """A connection that carries one request at a time. `connections` has all open ones."""
 
     transport: asyncio.Transport
 
@@ -188,24 +180,21 @@ class Connection(asyncio.Protocol):
         self._expiry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """See asyncio.Protocol."""
         self.transport = transport
         self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
         if self._incoming is None or self._incoming.end.done():
             self.abort()
         else:
             self._incoming.feed(data)
 
     def eof_received(self) -> None:
-        """See asyncio.Protocol. With TLS, uvloop calls it only if the peer sent `close_notify`."""
+        """With TLS, uvloop calls this only if the peer sent `close_notify`."""
         if self._incoming is not None:
             self._incoming.ended()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """See asyncio.Protocol."""
         self._connections.discard(self)
         self._no_expiry()
         if self._incoming is not None:
@@ -215,8 +204,8 @@ class Connection(asyncio.Protocol):
         """Send a request and return the whole response.
 
         Raises httpx.TransportError or OSError if no valid head came, CutShortError if the body is
-        not whole, and InvalidPayload if the body is too large. After any exception, also a
-        cancellation, the connection must not be used again.
+        not whole, and InvalidPayload if it is too large. After any exception, also a cancellation,
+        the connection must not be used again.
         """
         incoming = self._incoming = Incoming(max_body)
         self.transport.write(message)
@@ -234,8 +223,7 @@ class Connection(asyncio.Protocol):
         self._expiry = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def wake(self) -> bool:
-        """End the idle time. Returns whether a request may be sent: the connection is open, and
-        nothing came during the idle time."""
+        """End the idle time. Returns whether a request may be sent."""
         self._no_expiry()
         if self.is_closing():
             return False
@@ -249,8 +237,7 @@ class Connection(asyncio.Protocol):
         return self not in self._connections or self.transport.is_closing()
 
     def close(self) -> None:
-        """Close the connection, or abort it if bytes still wait to be sent. With TLS, asyncio ends
-        TLS before it closes the connection."""
+        """Close the connection, or abort it if bytes still wait to be sent."""
         if not self.is_closing() and self.transport.get_write_buffer_size():
             self.abort()  # the peer may never read the bytes
         else:
@@ -267,7 +254,7 @@ class Connection(asyncio.Protocol):
 
 
 def _has_news(descriptor: int) -> bool:
-    """Whether there is something to read: bytes, or the end of the connection."""
+    """Whether bytes, or the end of the connection, can be read."""
     asked = select.poll()
     asked.register(descriptor, select.POLLIN)
     return bool(asked.poll(0))

@@ -1,8 +1,4 @@
-"""Sends the requests of httpx to one origin (server), over HTTP/1.1 connections that stay open.
-
-This module decides which connection a request uses, and when a connection is closed. `Exchange`
-knows how far a request has come, and what its failure means. `http1_connection` reads the response.
-"""
+"""Sends the requests of httpx to one origin (server), over HTTP/1.1 connections that stay open."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ from gateway.ports import Deadline
 
 # Seconds until another address of the host is tried as well (RFC 8305).
 _NEXT_ADDRESS_AFTER: Final = 0.25
-# With TLS: seconds to wait for the upstream's `close_notify` after the gateway has sent its own.
+# Seconds to wait for the upstream's `close_notify`.
 _CLOSING: Final = 1.0
 
 
@@ -35,9 +31,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
 
     connect_timeout  seconds for DNS and the TCP connection, and as many again for TLS
     kept             how many idle connections may stay open
-    kept_seconds     for how long each of them stays open
-
-    The module `client` limits how many requests run at once.
+    kept_seconds     how long each of them stays open
     """
 
     def __init__(
@@ -64,14 +58,10 @@ class Http1Transport(httpx.AsyncBaseTransport):
         self._connecting: set[asyncio.Task[Connection]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The whole response. Raises one of these errors:
+        """The whole response. Raises the errors of `Connection.send`.
 
-        - httpx.LocalProtocolError: the request is not valid HTTP. Nothing was sent.
-        - The error that `before_send` raised. Nothing was sent.
-        - Another httpx.TransportError (for example ConnectTimeout), or OSError: the head of the
-          response did not come.
-        - CutShortError: the body is not whole.
-        - InvalidPayload: the body is larger than the Exchange allows.
+        If nothing was sent, raises httpx.LocalProtocolError, the error of `before_send`, or an
+        error of the connection attempt (httpx.ConnectTimeout, OSError).
         """
         exchange: Exchange = request.extensions["exchange"]
         message = _message(request)
@@ -94,8 +84,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.fields, stream=stream)
 
     async def _ready(self, exchange: Exchange) -> Connection:
-        """A connection on which the request may be sent at once, because `before_send` has
-        returned."""
+        """A connection on which the request may be sent at once: `before_send` has returned."""
         connection = None if exchange.is_retry else self._take()
         exchange.is_kept = connection is not None
         if connection is None:
@@ -111,9 +100,11 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return connection
 
     async def connect(self, exchange: Exchange) -> Connection:
-        """A new connection, with TLS if the origin is https. If the caller is cancelled, the
-        attempt still goes on to its end, because the event loop would lose the socket of a
-        cancelled attempt. The new connection is then closed."""
+        """A new connection, with TLS if the origin is https.
+
+        If the caller is cancelled, the attempt still goes on to its end, because the event loop
+        would lose the socket of a cancelled attempt.
+        """
         connecting = asyncio.create_task(self._connect(exchange))
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
@@ -143,7 +134,6 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return connection
 
     def _take(self) -> Connection | None:
-        """The most recently used idle connection that can still be used, or None."""
         while self._idle:
             connection = self._idle.pop()
             if connection.wake():
@@ -171,8 +161,8 @@ def _close(connecting: asyncio.Task[Connection]) -> None:
 
 
 def _message(request: httpx.Request) -> bytes:
-    """The bytes of the request. Raises LocalProtocolError if the request is not valid HTTP. The
-    error does not quote the invalid part."""
+    """The bytes of the request. Raises LocalProtocolError, which does not quote the invalid
+    part."""
     fields = request.headers.raw
     target = request.url.raw_path
     if b" " in target or not is_sound(target):
@@ -186,7 +176,7 @@ def _message(request: httpx.Request) -> bytes:
 
 
 class Phase(IntEnum):
-    """How far a request has come. In the phase SENT, bytes of the request may have been sent."""
+    """How far a request has come."""
 
     QUEUED = 0
     CONNECTING = 1
