@@ -1,7 +1,6 @@
 """Builds the parts that know the callers and the operators.
 
-These parts are built from the settings, the clients file and the tokens file. If a file changes
-while the gateway runs, these parts get the new content.
+If the clients file or the tokens file changes, these parts get the new content.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ from gateway.settings import (
 class Admission:
     """The parts that depend on the clients file.
 
-    started   the content of the file at the start, None if there is no clients file
-    reloaded  whether the last version of the file is used, None if there is no clients file
+    started   the file's content at the start, None without a clients file
+    reloaded  whether the last version of the file is used, None without a clients file
     """
 
     callers: Callers
@@ -49,15 +48,13 @@ class Admission:
 
     @property
     def tenants(self) -> tuple[str, ...]:
-        """The tenants. Callers with their own tokens are one tenant, even if each token has a
-        budget of its own."""
+        """The names of the tenants. In `passthrough` all callers are one tenant."""
         access = self.callers.access
         return tuple(access.partitions()) or ("default",)
 
 
 def admission_of(settings: Settings) -> Admission:
-    """The admission at the start. Raises SettingsFault if the clients file got a fault after the
-    settings were checked."""
+    """The admission at the start. Raises SettingsFault if the clients file has got a fault."""
     path = _clients_file(settings)
     if path is None:
         return Admission(Callers(_access_of(settings)), OwnRates())
@@ -91,9 +88,10 @@ def _text(secret: SecretStr | None) -> str | None:
 def clients_watch(
     settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[ClientsGiven] | None:
-    """The watch that applies changes of the clients file. None if there is no such file. A new
-    version with faults is not used, and sets `reloaded` to False. The telemetry gets the names of
-    the clients at once, and again after each change."""
+    """The watch that applies changes of the clients file. None if there is no such file.
+
+    The telemetry gets the clients' names at once, even without a file.
+    """
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
     path = _clients_file(settings)
@@ -126,8 +124,7 @@ class OperatorAccess:
 
 
 def operator_access_of(settings: Settings) -> OperatorAccess:
-    """The operators at the start. Raises SettingsFault if the tokens file got a fault after the
-    settings were checked."""
+    """As `admission_of`, for the tokens file."""
     admin = settings.admin
     token = None if admin.token is None else admin.token.get_secret_value()
     if admin.tokens_file is None:
@@ -139,7 +136,7 @@ def operator_access_of(settings: Settings) -> OperatorAccess:
 def tokens_watch(
     settings: Settings, access: OperatorAccess, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[TokensGiven] | None:
-    """As `clients_watch`, for the tokens file and the operators."""
+    """As `clients_watch`, for the tokens file."""
     telemetry.operators_known(access.operators.names)
     path = settings.admin.tokens_file
     if path is None or access.started is None:
@@ -158,18 +155,17 @@ def tokens_watch(
     return FileWatch(tokens_file(path), clock, access.started, take=take, refuse=refuse)
 
 
-# Seconds between two looks at the file.
+# In seconds.
 LOOK_EVERY: Final = 0.5
 
 G = TypeVar("G")
 
 
 class FileWatch(Generic[G]):
-    """When the file changes, gives its new content to `take`, or the faults of the file to
-    `refuse`. `started` is the content when the process started.
+    """Gives the new content of a changed file to `take`, or its faults to `refuse`.
 
-    A change is used only if two looks in a row find the same content. So a half-written file is
-    used only if its writer pauses for longer than the time between two looks.
+    A change is used only if two looks in a row find it. So a half-written file is used only if its
+    writer pauses for longer than `LOOK_EVERY`. `started` is the content at the start.
     """
 
     def __init__(
@@ -190,15 +186,14 @@ class FileWatch(Generic[G]):
         self._known: object = None
 
     async def run(self) -> None:
-        """Look at the file again and again, until cancelled by the owner."""
+        """Look at the file again and again, until cancelled."""
         while True:
-            # In a thread, because a long file takes time to parse.
+            # A long file takes time to parse.
             self.judge(await asyncio.to_thread(self.file.look))
             await self._clock.sleep(LOOK_EVERY)
 
     def judge(self, look: G | SettingsFault) -> None:
-        """Use the result of a look, if the previous look had the same result. A result that is
-        already in use is not used again."""
+        """Use the result of a look, if it is new and the previous look had the same."""
         found = look.faults if isinstance(look, SettingsFault) else look
         stood, self._seen = found == self._seen, found
         if not stood or found == self._known:

@@ -15,9 +15,8 @@ from gateway.ports import Clock
 class SystemClock:
     """The clock of this process. It follows Redis' clock, if there is a Redis.
 
-    `now` is the monotonic clock plus an offset, which `learn` may change. The machine's clock
-    (`wall`) is read only once, so a later change of it makes no entry younger or older. Tests pass
-    a wrong `wall`.
+    The machine's clock (`wall`) is read only once. A later change of it makes no entry younger or
+    older.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
@@ -27,8 +26,8 @@ class SystemClock:
         """Seconds since the Unix epoch, on the clock that all replicas share."""
         return time.monotonic() + self.offset
 
-    # Measures durations, in seconds. Each hit calls it several times, so it is Python's own
-    # function: a method around it would be slower.
+    # Seconds, for durations. This is Python's own function, because each hit calls it several
+    # times.
     monotonic = staticmethod(time.monotonic)
 
     def jitter(self) -> float:
@@ -40,9 +39,10 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def learn(self, redis_seconds: float, round_trip: float) -> None:
-        """Note Redis' time, which was read within the last `round_trip` seconds. If Redis' time
-        differs from `now` by `round_trip` or less, the difference is ignored, because the round
-        trip alone may cause it."""
+        """Note Redis' time, which was read within the last `round_trip` seconds.
+
+        A difference of at most `round_trip` is ignored, because the round trip alone may cause it.
+        """
         sample = redis_seconds + round_trip / 2.0 - time.monotonic()
         if abs(sample - self.offset) > round_trip:
             self.offset = sample
@@ -53,8 +53,7 @@ _DIGITS = 32
 
 
 def ids() -> Iterator[bytes]:
-    """Endless random ids of 128 bits, as hex digits. Many are taken from the operating system at
-    once, because one at a time would make hits slower."""
+    """Endless random ids of 128 bits, as hex digits. Making one at a time would slow down hits."""
     while True:
         digits = token_hex(_AT_ONCE * _DIGITS // 2).encode("ascii")
         for start in range(0, len(digits), _DIGITS):
@@ -66,9 +65,7 @@ _SAMPLES = 60
 
 
 class LoopLag:
-    """Measures the delay of the event loop, while `watch` runs. `worst` is the longest delay in the
-    last 15 seconds. The last delay alone would not be enough, because it is rarely read just after
-    a stall."""
+    """Measures the delay of the event loop, while `watch` runs."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -76,11 +73,12 @@ class LoopLag:
 
     @property
     def worst(self) -> float:
-        """Seconds; 0.0 before the first measurement."""
+        """The longest delay of the last 15 seconds, in seconds; 0.0 before the first
+        measurement."""
         return max(self._lags, default=0.0)
 
     async def watch(self) -> None:
-        """Measure until cancelled by the owner."""
+        """Measure until cancelled."""
         while True:
             before = self._clock.monotonic()
             await self._clock.sleep(_INTERVAL)

@@ -81,16 +81,14 @@ from gateway.settings import (
 )
 
 _LEASE = 3.0
-# The size of the smallest entries in bytes. `l1.max_bytes` divided by this size is the number of
-# version floors that the ledger (the shared store of a process without Redis) keeps, within the two
-# bounds below.
+# The size of the smallest entries in bytes (see `floors_for`).
 _SMALLEST_ENTRY = 1_500
 _FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """All parts of the process. `run` starts and stops them, and `Operations` reads them."""
+    """All parts of the process."""
 
     clock: SystemClock
     telemetry: Telemetry
@@ -205,9 +203,10 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:
-    """The rules for entries: those of the settings, or those of the upstream's header fields. The
-    upstream's header fields mean different things to a private and to a shared cache. This cache is
-    private in the mode `passthrough`, because each token has its own partition there."""
+    """The rules for entries: those of the settings, or those of the upstream's header fields.
+
+    In `passthrough` this is a private cache, because each token has its own partition.
+    """
     access, windows = admission.callers.access, windows_of(settings)
     vary = not isinstance(access, Open)
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -254,9 +253,10 @@ def _shared(
 
 
 def floors_for(max_bytes: int) -> int:
-    """How many version floors a process without Redis keeps if its L1 has `max_bytes`. These floors
-    take memory in addition to L1: about a third of `max_bytes`, unless one of the two bounds
-    decides their number."""
+    """How many version floors a process without Redis keeps if its L1 has `max_bytes`.
+
+    Between the two bounds, the floors take about a third of `max_bytes` in addition to L1.
+    """
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
 
@@ -271,8 +271,11 @@ def _together(
     redis: Connection | None,
     shared: SharedStore,
 ) -> tuple[Lease, Bus]:
-    """The lease and the bus. Both use the same name for this replica, because the bus listens to
-    the channel with this name, and the results of other replicas' leases arrive there."""
+    """The lease and the bus. Both use the same name for this replica.
+
+    The bus listens to the channel with this name. The results of other replicas' leases arrive
+    there.
+    """
     if redis is None or not isinstance(shared, RedisStore):
         return AloneLease(shared), AloneBus()
     replica, endings, prefix = _new_epoch(), Endings(), settings.redis.prefix
@@ -283,8 +286,7 @@ def _together(
         replica=replica,
         longest_fetch=_longest_fetch(settings),
         entropy=_new_epoch,
-        # If a replica dies during a fetch, its lease ends early enough that the other replicas
-        # still have time for a call of their own.
+        # If a replica dies during a fetch, the others still have time for a call of their own.
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
         partition_invalidations=shared.partition_invalidations,
     )
@@ -301,15 +303,16 @@ def _together(
 
 
 def _has_partition_invalidations(settings: Settings) -> bool:
-    """Whether a refused token invalidates its partition. It does so only if callers send their own
-    tokens."""
+    """Whether a refused token invalidates its partition."""
     return settings.access.mode is AccessMode.PASSTHROUGH
 
 
 def _alone(settings: Settings) -> float:
-    """Seconds for which a replica that cannot reach Redis may serve its entries without asking the
-    upstream first. These seconds begin when this replica no longer counts as alive (see
-    Membership)."""
+    """Seconds for which a replica that cannot reach Redis may serve entries without asking the
+    upstream.
+
+    They begin when the replica no longer counts as alive (see Membership).
+    """
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
 
@@ -323,8 +326,7 @@ def _new_epoch() -> str:
 
 
 def windows_of(settings: Settings) -> Windows:
-    """The windows: for how long responses may be used, according to the section `freshness` of the
-    settings."""
+    """The windows, from the section `freshness` of the settings."""
     freshness = settings.freshness
     return Windows(
         lifetime=freshness.lifetime,

@@ -1,8 +1,7 @@
 """Findings: what is wrong, whose fault it is, and what to do, in sentences.
 
-This module judges the figures of the last minute, and the present readings of the gauges. Its
-findings tell a person about one process. The alerts of `dashboards/` notify people, and use figures
-of longer periods.
+They tell a person about the last minute of one process. The alerts of `dashboards/` notify people,
+and use figures of longer periods.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.vocabulary import Circuit, FailureReason, Mode
 from gateway.ports import Clock
 
-# If more than this part of a minute's requests fails, there is a finding with the level `bad`. The
-# objective for availability (99.9 %) allows a tenth of this part.
+# The largest part of a minute's requests that may fail. The objective for availability (99.9 %)
+# allows a tenth of it.
 _BEARABLE: Final = 0.01
-# Seconds by which the event loop may be late before there is a finding.
+# Seconds by which the event loop may be late.
 _SLUGGISH: Final = 0.25
-# If the invalid bodies (no training) are more than this part of a minute's calls, there is a
-# finding.
+# The largest part of a minute's calls that may bring an invalid body.
 _STRANGE: Final = 0.05
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
@@ -60,12 +58,9 @@ class Finding:
 
     level        `good`, `watch` or `bad`
     whose        `us`, `upstream`, `redis` or `nobody`
-    says, do     what is wrong, and what to do about it
     runbook      the section of the runbook
-    runbook_url  the address of this section, relative to the admin plane if `admin.docs_url` is not
-                 set
-    since        when the finding began, in seconds since the Unix epoch; None for the level `good`,
-                 and in results of `judge`
+    runbook_url  its address, relative to the admin plane if `admin.docs_url` is not set
+    since        seconds since the Unix epoch; None for the level `good`, and in results of `judge`
     """
 
     level: str
@@ -78,8 +73,7 @@ class Finding:
 
 
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
-    """The findings, at least one, the worst first. In the mode `frozen` the finding about the mode
-    is first."""
+    """The findings, at least one, the worst first. In the mode `frozen` the mode comes first."""
     found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
     found += [*_of_redis(now)]
     asked = sum(minute.requests.values())
@@ -103,8 +97,7 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
 
 
 def _frozen(minute: Totals, asked: int) -> Finding:
-    """The finding in the mode `frozen`. It is not `bad`, because the operator who ordered the mode
-    accepted that requests fail if their training is not stored."""
+    """Not `bad`: the operator who ordered the mode accepted that some requests fail."""
     says = _FROZEN
     if minute.errors:
         says += f"; {minute.errors} of {_times(asked, 'request')} failed in the last minute"
@@ -184,8 +177,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # A call for one training that brings a rejected body also counts as a failed call. The finding
-    # above is about failed calls, so these bodies are subtracted here.
+    # The finding above has counted rejected bodies of single trainings already, as failed calls.
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(
@@ -252,21 +244,20 @@ def _times(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
-# A finding that comes back after at most this many seconds is still the same finding.
+# A finding that comes back within so many seconds is still the same finding.
 _SAME: Final = 20.0
 
-# The path of the runbook. It begins below `docs_url`, or on the admin plane if there is no
-# `docs_url`.
+# Below `docs_url`, or on the admin plane if there is no `docs_url`.
 _RUNBOOK: Final = "dashboards/RUNBOOK.md"
 
 _Topic = tuple[str, str | None]
 
 
 class Findings:
-    """Judges the figures every two seconds. `docs_url` is the address of the documents (None: the
-    gateway serves them).
+    """Judges the figures. `docs_url` is the address of the documents (None: the gateway serves
+    them).
 
-    Findings with the same section of the runbook and the same `whose` count as the same finding, so
+    Findings with the same section of the runbook and the same `whose` are the same finding. So
     `since` stays when only the sentence changes.
     """
 
@@ -285,15 +276,13 @@ class Findings:
         self._seen: dict[_Topic, tuple[float, float]] = {}
 
     async def watch(self) -> None:
-        """Judge again and again, until cancelled by the owner. `since` is therefore right even if
-        nobody looks at the findings for a while."""
+        """Judge every two seconds until cancelled. So `since` is right even if nobody looks."""
         while True:
             self.now()
             await self._clock.sleep(EVERY)
 
     def now(self) -> list[Finding]:
-        """The findings in the order of `judge`, each with the time when it began and the address of
-        its section of the runbook."""
+        """The findings in the order of `judge`, with `since` and `runbook_url`."""
         found = judge(self._history.minute(), self._readings())
         moment = self._clock.monotonic()
         for topic in [each for each, (_, last) in self._seen.items() if moment - last > _SAME]:

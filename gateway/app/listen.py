@@ -1,7 +1,4 @@
-"""The sockets and servers of both planes: the port for callers, and the port for operators.
-
-Both planes share one process and one event loop.
-"""
+"""The sockets and servers of both planes, which share one process and one event loop."""
 
 from __future__ import annotations
 
@@ -25,22 +22,20 @@ from gateway.web.wire.connection import Wire
 
 # Files that the process may have open besides its callers' connections.
 _OTHER_FILES = 256
-# The most connections that may wait to be accepted (the system may allow fewer). When a replica
-# goes away, all its callers connect to the others at once. If more connections than this wait, the
-# system drops the first packet of the next caller, and this caller tries again only after one
-# second, and then after three.
+# Connections that may wait to be accepted (the system may allow fewer). When a replica goes away,
+# all its callers connect to the others at once. A caller that finds no room has to try again, after
+# one second, and then after three.
 _BACKLOG = 4_096
 # uvicorn calls `Server.on_tick` ten times a second.
 _TICKS = 10
 _TICK = 0.1
-# When a server shuts down, it waits half a second for requests on idle connections, and two seconds
-# for the first requests on new connections, because requests may be on their way.
+# At a shutdown, requests may be on their way. A server waits half a second for them on idle
+# connections, and two seconds on new ones.
 _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
 
-# A port is closed after a round of `_ROUND` seconds without a new connection, or after `_ROUNDS`
-# rounds.
+# A port is closed after a round of `_ROUND` seconds without a connection, or after `_ROUNDS`.
 _ROUND = 0.005
 _ROUNDS = 20
 
@@ -64,11 +59,10 @@ class Addresses:
 
 
 class Server(uvicorn.Server):
-    """The server of one plane. No signal ends it: the module `app/run` decides when it ends.
+    """The server of one plane. No signal ends it: `app/run` decides when it ends.
 
     answering  set once the server accepts connections
     looked_at  the loop's time of the last check of the connections
-    door       the class of the connections
     """
 
     def __init__(self, config: uvicorn.Config, door: type[Wire]) -> None:
@@ -77,12 +71,11 @@ class Server(uvicorn.Server):
         self.looked_at = 0.0
         self.servers: list[asyncio.Server] = []
         self._door = door
-        # Weak references, so that a connection whose handshake failed is forgotten.
+        # A connection whose handshake failed is forgotten.
         self._made: WeakSet[Wire] = WeakSet()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections, and set `answering`. uvicorn's own method would allow a minute for a
-        TLS handshake."""
+        """Accept connections. uvicorn's own method would allow a minute for a TLS handshake."""
         loop = asyncio.get_running_loop()
         for each in sockets or []:
             server = await loop.create_server(
@@ -104,14 +97,13 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def drain(self) -> None:
-        """From now on close each connection after a response that announces the close. `Wire.drain`
-        says which response of the connection this is."""
+        """From now on close each connection after a response (see `Wire.drain`)."""
         self._door.terms.draining.set()
         for connection in self._connections():
             connection.drain()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept only the connections that are queued already, answer the requests, and close."""
+        """Accept only the queued connections, answer the requests, and close."""
         self.drain()
         loop = asyncio.get_running_loop()
         began, beside = loop.time(), [loop.create_task(self._look_on())]
@@ -128,8 +120,7 @@ class Server(uvicorn.Server):
             await asyncio.gather(*beside, return_exceptions=True)
 
     def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
-        """Listen no more, but accept the connections that the system has queued, because closing
-        the port would reset them. Returns a task for each of these connections."""
+        """Closing the port would reset the queued connections. Returns a task for each of them."""
         copies = [each.dup() for each in sockets]  # they listen until `last_accepted` closes them
         for server in self.servers:
             server.close()
@@ -146,8 +137,7 @@ class Server(uvicorn.Server):
 
     @property
     def _handshake_timeout(self) -> float | None:
-        """Seconds for a TLS handshake, as many as for a request head. asyncio requires None if
-        there is no TLS."""
+        """Seconds. asyncio requires None if there is no TLS."""
         return None if self.config.ssl is None else self._door.terms.limits.head_timeout
 
     def _connection(self) -> Wire:
@@ -156,8 +146,11 @@ class Server(uvicorn.Server):
         return made
 
     async def _last_call(self, taken: list[asyncio.Task[None]]) -> None:
-        """Wait for requests that are on their way. This method counts steps instead of seconds,
-        because bytes that come while the event loop stalls are read only in the next step."""
+        """Wait for requests that are on their way.
+
+        Steps are counted, not seconds: bytes that come during a stall of the event loop are read in
+        the next step.
+        """
         for step in range(_STEPS_WHEN_NEW):
             if all(each.done() for each in taken) and not self._may_be_asked(step):
                 return
@@ -171,14 +164,13 @@ class Server(uvicorn.Server):
         return any(each.is_new or (is_early and each.is_idle) for each in open_ones)
 
     async def _look_on(self) -> None:
-        """Do the work of `on_tick`, which uvicorn does not call during the shutdown."""
+        """During the shutdown, uvicorn does not call `on_tick`."""
         while True:
             await asyncio.sleep(_TICKS * _TICK)
             self._look(asyncio.get_running_loop().time())
 
     def _look(self, now: float) -> None:
-        """Check each connection. If this check is late, the deadlines of callers move by the delay,
-        because the event loop read nothing during the delay."""
+        """If this check is late, deadlines move: the loop read nothing during the delay."""
         late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
         for connection in self._connections():
             try:
@@ -194,19 +186,18 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle no signals here: a signal has to end both servers, so `app/run` handles it."""
+        """A signal has to end both servers, so `app/run` handles it."""
         yield
 
 
 def last_accepted(listener: socket.socket) -> list[socket.socket]:
     """The connections that wait to be accepted. Closes the listener when no more come.
 
-    A close resets the connections whose TCP handshake is not complete. The last packet of a
-    handshake may be late if the cores are busy, so this function waits for late packets.
+    A close resets connections whose TCP handshake is not complete. If the cores are busy, the last
+    packet may be late, so this function waits.
 
-    The wait blocks the event loop on purpose. If the loop ran, it would send responses, and in a
-    drain each response closes its connection. The callers would connect again at once, to the port
-    that is about to close.
+    The wait blocks the event loop on purpose. Otherwise responses would end connections in a drain,
+    and their callers would connect again to this port.
     """
     with listener:
         accepted = _waiting(listener)
@@ -232,7 +223,7 @@ def _waiting(listener: socket.socket) -> list[socket.socket]:
 def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> socket.socket:
     """A listening socket. Raises StartFault, which names `setting`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only for sockets that were made with this protocol.
+    # asyncio turns Nagle's algorithm off only for sockets with this protocol.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -259,8 +250,7 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
 
 
 def files_for(connections: int) -> int:
-    """Raise the limit of open files for this number of `connections`. Returns how many connections
-    the process can really have, which may be fewer."""
+    """Raise the limit of open files. Returns how many `connections` the process can have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -277,8 +267,7 @@ def server_of(
     ends_in: float,
     idle_timeout: float,
 ) -> Server:
-    """A server for an application. Its shutdown takes about `ends_in` seconds at most. `door` is
-    the class of its connections."""
+    """A server whose shutdown takes about `ends_in` seconds at most."""
     config = uvicorn.Config(
         app,
         http=door,

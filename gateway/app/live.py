@@ -1,8 +1,7 @@
-"""The data of the live page's stream. The first message has all events and all rows of the history
-(a row has the figures of some seconds). Each later message has only the new ones. Every message has
-the present state.
+"""The data of the live page's stream.
 
-Once a second, the present values are read for each watcher (an open live page).
+Each message has the present state, and the events and rows that are new. A row has the figures of
+some seconds.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from gateway.ports import BudgetView
 from gateway.settings import Settings
 
 Words = dict[str, object]
-# How far a watcher has got: the number of rows, and of events, at its last message.
+# The number of rows, and of events, at the last message.
 Place = tuple[int, int]
 
 _EVERY: Final = 1.0
-# The page shows at most this many tenants.
+# The most tenants that the page shows.
 _TENANTS: Final = 12
 
 
 class Live:
-    """The data for watchers. `ended` is set when the streams have to end."""
+    """The data for watchers (open live pages). `ended` is set when the streams have to end."""
 
     def __init__(
         self,
@@ -61,8 +60,8 @@ class Live:
         return not self._ended.is_set()
 
     def tell(self, place: Place) -> tuple[Words, Place]:
-        """The data that is new after `place`, and the new place. The place (0, 0) is before all
-        rows and events."""
+        """The data that is new after `place`, and the new place. (0, 0) is before all rows and
+        events."""
         history, events = self._house.history, self._house.telemetry.events
         words: Words = {
             "now": self._now(),
@@ -112,8 +111,7 @@ class Live:
 
 
 def _words_of(minute: Totals, history: History) -> Words:
-    """The figures of the last minute. A share, a latency or an age is None if there was no request
-    from which it could be computed."""
+    """A share, a latency or an age is None if no request gives one."""
     asked = sum(minute.requests.values())
     answered = asked - minute.requests[Outcome.REJECTED]
     return {
@@ -131,8 +129,7 @@ def _words_of(minute: Totals, history: History) -> Words:
 
 
 def _scarce(budgets: Mapping[str, BudgetView]) -> list[tuple[str, BudgetView]]:
-    """The tenants that are shown. Tenants with a closed gate come first. Otherwise a tenant comes
-    earlier if a smaller part of its limit is free."""
+    """The tenants that are shown: closed gates first, then the smallest free part of the limit."""
 
     def left(view: BudgetView) -> float:
         known = view.limit is not None and view.available is not None

@@ -1,4 +1,4 @@
-"""Gathers the data that the admin plane (the port for operators) shows, and carries out orders."""
+"""Gathers the data that the admin plane shows, and carries out orders."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from gateway.settings import AccessMode, Printable, RateScope, Settings, SweepWa
 
 Words = dict[str, object]
 
-# The most partitions that a message names. There may be many more, one for each credential.
+# The most partitions that a message names. There may be one for each credential.
 _NAMED = 20
-# Seconds that readiness may wait for the cache to be filled after the start.
+# Seconds that readiness waits at most for the cache to be filled.
 _WARMING = 30.0
 _NOT_HERE = (
     "on the first request: this replica holds it in no partition (each credential or tenant has "
@@ -50,8 +50,10 @@ class Life:
 
 
 class Operations:
-    """Answers the questions of operators, and carries out their orders. The Protocol of the same
-    name in `web/admin/app` says what each method promises."""
+    """Answers the questions of operators, and carries out their orders.
+
+    The Protocol of the same name in `web/admin/app` says what each method promises.
+    """
 
     def __init__(self, house: House, settings: Settings, life: Life) -> None:
         self._house = house
@@ -64,12 +66,10 @@ class Operations:
         self.watched = live(started=life.started, ended=life.ended)
 
     def is_ready(self) -> bool:
-        """Whether load balancers should send requests."""
         return self._life.ready and not self._life.draining and not self._warms_first()
 
     def _warms_first(self) -> bool:
-        """Whether readiness still waits until the cache is filled from the list. When this wait is
-        over, it never begins again, even if Redis or the API fails later."""
+        """When this wait is over, it never begins again, even if Redis or the API fails later."""
         if self._settings.sweep.warm is not SweepWarm.BEFORE_READY or self._life.is_warm:
             return False
         up = self._house.clock.monotonic() - self._life.started
@@ -78,7 +78,6 @@ class Operations:
         return is_warming
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
-        """The text of the metrics in pieces, and its content type."""
         return self._house.telemetry.scrape(accept)
 
     def readings(self) -> GaugeReadings:
@@ -102,7 +101,6 @@ class Operations:
         )
 
     def status(self) -> Words:
-        """The response of /status, for `gateway status` and for scripts."""
         house, life = self._house, self._life
         outcomes = by_outcome(house.telemetry.counters)
         figures = house.telemetry.snapshot()
@@ -151,7 +149,6 @@ class Operations:
         return effective(self._settings)
 
     async def explain(self, training_id: str, partition: str | None) -> Words:
-        """The state of a training in each tier, its last events, and the budgets for its calls."""
         now: Words = {"time": _instant(self._house.clock.now())}
         held_in = self._house.explainer.partitions(training_id)
         if partition is None and len(held_in) > 1:
@@ -169,8 +166,6 @@ class Operations:
         return now | words | self._whose(chosen) | self._trail(training_id, chosen)
 
     def _trail(self, training_id: str, partition: str | None) -> Words:
-        """The last events of the training, the newest first, and the budgets that calls for it may
-        use. Also the staleness bound, if a sweep reads the tenant's list."""
         noted = self._house.telemetry.journal.of(training_id, partition)
         whose = {} if partition is None else self._whose(partition)
         budgets = {
@@ -185,7 +180,6 @@ class Operations:
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
-        """Invalidate the versions before `updated_at` (None: all) in all replicas."""
         telling: Words = {"ids": len(training_ids), "first": training_ids[0], "soft": soft}
         if updated_at is not None:
             telling["updated_at"] = to_rfc3339(updated_at)
@@ -196,7 +190,6 @@ class Operations:
         return done
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
-        """Invalidate all entries, or those of one partition, in all replicas."""
         telling: Words = {"soft": soft}
         if partition is not None:
             telling["partition"] = partition
@@ -206,13 +199,12 @@ class Operations:
         return done
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
-        """Set the mode of all replicas."""
         with self._telling(Right.MODE, by, {"mode": mode}):
             await self._house.modes.order(mode, by)
 
     @contextmanager
     def _telling(self, order: Right, by: str, telling: Words) -> Iterator[None]:
-        """Log and count an order that was carried out, or log that it failed because of Redis."""
+        """Log and count an order that was carried out, or log that Redis made it fail."""
         telemetry = self._house.telemetry
         try:
             yield
@@ -222,8 +214,6 @@ class Operations:
         telemetry.ordered(order, by, **telling)
 
     def _freshness(self) -> Words:
-        """The staleness bound without a sweep, the state of each tenant's sweep, and the age of the
-        oldest stale answer in the last minute (None if there was none)."""
         sweeps, oldest = self._house.sweeping.sweeps, self._house.history.oldest_stale()
         return {
             "without_sweep_seconds": sweeps.bound_without(),
@@ -240,14 +230,14 @@ class Operations:
         return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
     def _whose(self, partition: str) -> Words:
-        """The tenant of the partition, and its clients. Empty if the tenant is not known."""
+        """Empty if the tenant is not known."""
         access = self._house.admission.callers.access
         tenants = [name for name, theirs in access.partitions().items() if theirs == partition]
         return {"tenant": tenants[0], "clients": access.clients_of(tenants[0])} if tenants else {}
 
     def _budgets(self) -> dict[str, BudgetView]:
-        """The budgets by tenant. Empty if each credential has a budget of its own, because the
-        number of credentials is unbounded, and a credential has no name that may be shown."""
+        """Empty if each credential has a budget. There is no bound on the number of credentials,
+        and they have no names that may be shown."""
         settings = self._settings
         is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
         if is_passthrough and settings.upstream.rate_scope is RateScope.CREDENTIAL:
@@ -281,7 +271,5 @@ def _instant(seconds: float) -> str:
 
 
 def _split(figures: Mapping[str, float | int], name: str) -> Mapping[str, float | int]:
-    """The figures whose names begin with `name` and a dot. In the result, the names are without
-    this beginning."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): n for key, n in figures.items() if key.startswith(prefix)}

@@ -1,5 +1,5 @@
-"""Runs the process until it has drained. This module opens the sockets, starts the tasks, handles
-the signals, and decides in which order sockets and tasks end."""
+"""Runs the process until it has drained: its sockets, tasks and signals, and the order of their
+ends."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ from gateway.web.wire.hot_path import HotPath
 from gateway.web.wire.request_head import Limits
 
 _LAST_SECONDS = 1.0
-# Seconds that orders in flight may take when the process stops. For example, if Redis has lost the
-# list of replicas, an order waits until the replicas have registered again.
+# Seconds for orders in flight at the stop. An order may wait until replicas have registered again.
 _LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
 # Seconds for sending the spans that still wait.
@@ -50,11 +49,12 @@ async def serve(
     misspelt: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then drain. A second signal ends the process at once.
+
     If `stop` is given, only `stop` ends the serving. Raises the same errors as `compose`.
 
     started   called with the addresses as soon as both planes accept connections
     log_to    receives the log instead of standard output
-    misspelt  ignored environment variables, each with the name that was probably meant (logged)
+    misspelt  ignored environment variables, each with the name that was probably meant
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())
@@ -62,7 +62,7 @@ async def serve(
     access_log = _logging(settings, house, form, log_to)
     operations = Operations(house, settings, life)
     servers = _servers(settings, house, operations, access_log)
-    # This blocks the event loop for long, so it is done before the sockets listen.
+    # This blocks the event loop for long, so no socket listens yet.
     _freeze_garbage_collector()
     data, admin = _listening(settings, *servers)
     addresses = Addresses(data.url, admin.url)
@@ -106,8 +106,7 @@ class Plane:
         await self.server.serve(sockets=[self.listener])
 
     async def end(self, served: asyncio.Task[None], patience: float) -> None:
-        """Tell the server to end (see `Server.shutdown`), and wait `patience` seconds at most until
-        it has ended."""
+        """Tell the server to end (see `Server.shutdown`), and wait `patience` seconds at most."""
         self.server.should_exit = True
         await asyncio.wait({served}, timeout=patience)
 
@@ -160,10 +159,9 @@ def _listening(
     settings: Settings, data_server: Server, admin_server: Server
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
-    # The admin port is opened first. Callers connect as soon as the data port is open (with
-    # `server.reuse_port` even while another process serves it). If the data port were open already,
-    # and the admin port turned out to be taken, this process would end, and close the connections
-    # of these callers.
+    # The admin port is opened first: if it is taken, this process ends, and must not have callers
+    # yet. Callers connect as soon as the data port is open, with `server.reuse_port` even beside
+    # another process.
     admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
@@ -210,7 +208,7 @@ def _logging(settings: Settings, house: House, form: LogFormat, sink: Sink | Non
 
 @contextlib.contextmanager
 def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
-    """A task that ends when `stop` is set. If `stop` is None, the task ends at a signal."""
+    """A task that ends when `stop` is set, or at a signal if `stop` is None."""
     told = asyncio.Event() if stop is None else stop
     with set_by_signals(told) if stop is None else contextlib.nullcontext():
         waiting = asyncio.ensure_future(told.wait())
@@ -230,8 +228,8 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
             *(group.create_task(watch.run()) for watch in house.watches),
         ]
         if house.redis is not None:
-            # The first requests wait until Redis has answered, or is known to be away. Otherwise
-            # they would fetch trainings that Redis has stored, and would have no lease.
+            # Without this wait, the first requests would fetch trainings that Redis has stored, and
+            # would have no lease.
             await house.redis.first_word(_FIRST_WORD)
             await house.bus.enter()
             tasks.append(group.create_task(house.redis.run()))
@@ -250,8 +248,8 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
         finally:
             for task in tasks:
                 task.cancel()
-            # The task of the bus tells Redis at its end that this replica is no member any more. So
-            # the connection to Redis is closed only after the tasks have ended.
+            # At its end, the task of the bus tells Redis that this replica is no member any more.
+            # So Redis is closed later.
             await asyncio.gather(*tasks, return_exceptions=True)
             await house.upstream.close()
             if house.redis is not None:
@@ -261,8 +259,7 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Runs both planes. When the `with` block has ended for any reason, both planes have ended
-    too."""
+    """When the `with` block has ended for any reason, both planes have ended too."""
     async with asyncio.TaskGroup() as group:
         ends = [group.create_task(plane.serve()) for plane in planes]
         try:
@@ -281,8 +278,6 @@ def _allow_connections(connections: int) -> None:
 
 
 def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
-    """Log a warning if there is no token and the host is not loopback. The admin port then answers
-    only metrics, probes, and the files of the page."""
     if (admin.token or admin.tokens_file) is None and not is_loopback(admin.host):
         logger.warning(
             "admin.token-missing",
@@ -294,28 +289,24 @@ def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
 
 
 def _freeze_garbage_collector() -> None:
-    """Exclude all objects that exist now from garbage collection, because they live as long as the
-    process."""
+    """No collection has to look at the present objects: they live as long as the process."""
     gc.collect()
     gc.freeze()
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Further signals are ignored for this number of seconds after the first one. They may have the same
-# cause: the command `timeout` signals its child and then the child's group, and a shell repeats the
-# terminal's SIGHUP.
+# Seconds after the first signal in which others are ignored. They may have the same cause:
+# `timeout` signals its child and then the child's group, and a shell repeats the terminal's SIGHUP.
 _SAME_SIGNAL = 0.02
 
 
 @contextlib.contextmanager
 def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first of the signals in `_ENDING`. `_SAME_SIGNAL` seconds later these
-    signals get the system's default action, so the next one ends the process, whatever the event
-    loop does.
+    """Set `stop` at the first of the signals in `_ENDING`. The next one ends the process.
 
-    If this process is the first one of a container, the kernel drops signals that have the default
-    action. In such a process the signals therefore get another action, which ends the process as
-    soon as Python code runs. SIGHUP stays ignored if it was ignored at the start (`nohup`).
+    It gets the system's default action, whatever the event loop does. For the first process of a
+    container, the kernel drops signals with the default action, so `_exit_at_once` ends that
+    process. SIGHUP stays ignored if it was ignored at the start (`nohup`).
     """
     loop = asyncio.get_running_loop()
     signals = [each for each in _ENDING if not _is_ignored_hangup(each)]
@@ -347,7 +338,7 @@ def _is_ignored_hangup(each: signal.Signals) -> bool:
 
 
 async def check(settings: Settings) -> tuple[str, ...]:
-    """The faults of ports, upstream, Redis and tracing, one line each. Empty if there are none."""
+    """The faults of ports, upstream, Redis and tracing, one line each."""
     faults: list[str] = []
     _check_listening(settings, faults)
     try:
@@ -372,8 +363,7 @@ async def check(settings: Settings) -> tuple[str, ...]:
 
 
 def untried(settings: Settings) -> str:
-    """The facts that `check` does not find out, because it would need calls that count against the
-    limit."""
+    """The facts that `check` cannot find out without calls that count against the limit."""
     tokens = {
         AccessMode.PASSTHROUGH: "callers' tokens",
         AccessMode.CLIENTS: "the tenants' tokens",

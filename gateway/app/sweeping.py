@@ -1,5 +1,4 @@
-"""Builds the sweeps, which read the API's list of trainings again and again. This module decides
-which tenants have a sweep, the pace of each sweep, and its adapters."""
+"""Builds the sweeps: which tenants have one, its pace, and its adapters."""
 
 from __future__ import annotations
 
@@ -29,17 +28,16 @@ from gateway.flow.sweep.sweep import Listing, Parts
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 
-# A tenant's sweep pauses if the tenant's clients have sent no request for this many seconds.
+# A tenant's sweep pauses if the tenant's clients have sent no request for so many seconds.
 PAUSE_AFTER: Final = 300.0
-# Lifetime of the lease in seconds. If the leader (the replica that sweeps) is killed, the lease
-# ends after this time at the latest. Another replica then leads as soon as it looks at the lease,
-# within two seconds.
+# Lifetime of the lease in seconds. If the leader is killed, another replica leads within this time
+# and two seconds more.
 _LEAD: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The parts that the sweeps use. `telemetry` has the number of requests of each client."""
+    """The parts that the sweeps use."""
 
     clock: Clock
     telemetry: Telemetry
@@ -60,7 +58,7 @@ class Sweeping:
     following: Following
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
-        """The coroutines of the sweeps and of the queue. They run until they are cancelled."""
+        """The coroutines of both. They run until they are cancelled."""
         return [self.sweeps.run(), self.following.run()]
 
 
@@ -133,7 +131,7 @@ def _lists(settings: Settings, windows: Windows, ground: Ground) -> ListStore:
 
 
 def _why_none(settings: Settings) -> str | None:
-    """The reason why there is no sweep at all. None if there may be sweeps."""
+    """None if there may be sweeps."""
     if settings.sweep.enabled is SweepEnabled.FALSE:
         return "sweep.enabled is false"
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -162,7 +160,6 @@ def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
 
 
 def _reads(counters: Counters, admission: Admission, tenant: str) -> int:
-    """How many requests the tenant's clients have sent to this replica. Clients that are counted as
-    `other` may belong to any tenant, so their requests count for every tenant."""
+    """Clients that are counted as `other` may belong to any tenant, so they count for each."""
     names = {*admission.callers.access.clients_of(tenant), OTHER_CLIENTS}
     return sum(count for (client, _), count in list(counters.clients.items()) if client in names)

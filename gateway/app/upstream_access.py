@@ -1,5 +1,4 @@
-"""Builds the parts between a request and the upstream, from the settings: the budget, the HTTP
-client, the handler of callers' cache directives, and the part that passes on writes."""
+"""Builds the parts between a request and the upstream, from the settings."""
 
 from __future__ import annotations
 
@@ -56,8 +55,7 @@ def outward(
     bus: Bus,
     modes: Modes,
 ) -> Outward:
-    """Put the parts of `Outward` together. `admission` knows the tenants and their rates. `bus`
-    knows the number of replicas."""
+    """Put the parts of `Outward` together."""
     rates = admission.rates
     own = _local_budget(settings, clock, rates)
     shared = _redis_budget(settings, clock, redis, rates)
@@ -83,7 +81,7 @@ def call_share_of(
     settings: Settings, clock: SystemClock, *, rates: OwnRates, bus: Bus
 ) -> CallShare:
     """The share of each budget for calls that are made only because a caller wants a newer
-    response. `rates` has the rates of tenants, `bus` knows the number of replicas."""
+    response."""
     mode, scope = settings.access.mode, settings.upstream.rate_scope
     is_one = mode is AccessMode.OPEN or (
         mode is not AccessMode.CLIENTS and scope is RateScope.CREDENTIAL
@@ -166,9 +164,7 @@ def _rate(settings: Settings) -> tuple[int | None, float]:
 
 
 def _probe_patience(settings: Settings) -> float:
-    """Seconds for which no other call is made while a probe (a call that finds out whether the API
-    answers again) has no answer. Each call ends before this time has passed, so two probes are
-    never under way at once."""
+    """Seconds. Longer than any call, so two probes are never under way at once."""
     return settings.upstream.timeout * 2.0
 
 
