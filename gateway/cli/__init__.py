@@ -1,4 +1,4 @@
-"""The `gateway` command: its options, exit codes and texts. The work is done elsewhere.
+"""The `gateway` command: its options, exit codes and texts.
 
 Exit codes: 0 done; 1 not done; 2 the command or the settings are wrong; 3 done, but some replicas,
 or replicas of Redis, did not confirm; 4 the gateway that was asked has a bad finding. Heavy modules

@@ -1,9 +1,5 @@
-"""Calls the admin plane (the port for operators) of a running gateway.
-
-This module has the options that the commands share. It sends the request, and prints an error
-message if there is no usable answer. It also writes times, durations and sizes as people do:
-`05:12:07 UTC (4 min ago)`, `3 h 12 min`.
-"""
+"""Calls the admin plane of a running gateway, and writes times, durations and sizes as people
+do."""
 
 # ruff: noqa: PLC0415 -- heavy imports wait until a command runs
 
@@ -30,8 +26,7 @@ if TYPE_CHECKING:
     from gateway.settings import AdminSettings
 
 
-# Seconds to wait for a response. An order waits for Redis and the other replicas; a purge may take
-# long.
+# Seconds to wait for a response. An order waits for Redis and the other replicas.
 _PATIENCE = 10.0
 _PATIENCE_WITH_ORDERS = 60.0
 # The title in the OpenAPI description of the data plane.
@@ -41,8 +36,7 @@ _STATUS = {"time", "findings", "mode_order"}
 
 
 def _sendable(_context: click.Context, _option: click.Parameter, said: str | None) -> str | None:
-    """The token, if it has a valid form. Otherwise raises BadParameter with a message that shows no
-    part of the token."""
+    """The token. Raises BadParameter with a message that shows no part of it."""
     from gateway.settings.parsers import parse_token
 
     if said is not None:
@@ -76,8 +70,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 def plane_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which gateway it asks. The command gets an `Admin` as
-    `plane`."""
+    """Give a command the options that name a gateway. The command gets an `Admin` as `plane`."""
 
     @wraps(command)
     def with_plane(
@@ -89,11 +82,10 @@ def plane_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
-    """The admin plane that the options name.
+    """The admin plane that the options name. The settings replace missing options.
 
-    The settings replace missing options. They are read as for a gateway that starts here: from the
-    file that GATEWAY_CONFIG names, and from the environment. If `--admin` is a URL, it may name
-    another gateway. So a token from the settings file is not sent to this URL.
+    If `--admin` is a URL, it may name another gateway. So a token from the settings file is not
+    sent to this URL.
     """
     from gateway.settings import load_admin
 
@@ -131,7 +123,7 @@ def _trusting(name: str, path: Path) -> ssl.SSLContext:
 
 
 def seconds_of(date_time: str) -> float:
-    """A date-time in the form of the admin plane, as seconds since the Unix epoch."""
+    """A date-time of the admin plane, as seconds since the Unix epoch."""
     from gateway.core.instant import parse_instant, to_seconds
 
     return to_seconds(parse_instant(date_time))
@@ -139,11 +131,11 @@ def seconds_of(date_time: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The admin plane at an address, with the token that it needs, if any. `tls` replaces the
-    default context, which trusts the public authorities.
+    """The admin plane at an address. `tls` replaces the default context, which trusts public
+    authorities.
 
-    `get` and `order` write a line to standard error and exit with status 1 if there is no response,
-    or if the response is an error or is not JSON.
+    If a response is missing, an error, or no JSON, a method writes a line to standard error and
+    exits with status 1.
     """
 
     url: str
@@ -160,8 +152,7 @@ class Admin:
         return self._ask("GET", path, query=query, patience=_PATIENCE)
 
     def status(self) -> tuple[httpx.Response, Mapping[str, Any]]:
-        """The response to a GET of /status, and its members. Exits if a member that the commands
-        read is missing."""
+        """The response of /status, and its members. Exits if one of `_STATUS` is missing."""
         answer = self.get("/status", {})
         words = _members(answer)
         if not words:
@@ -173,8 +164,8 @@ class Admin:
         return answer, words
 
     def members(self, answer: httpx.Response, needed: Set[str]) -> dict[str, Any]:
-        """The members of a JSON object. Exits if the response is no JSON object, or lacks a member
-        in `needed`, because such a response does not come from an admin plane."""
+        """The members of a response. Exits if one of `needed` is missing: then no admin plane
+        answered."""
         words = _members(answer)
         if not words.keys() >= needed:
             self.is_something_else(answer.status_code)
@@ -263,7 +254,7 @@ class Admin:
 
 
 def _members(answer: httpx.Response) -> dict[str, Any]:
-    """The members of the JSON object in the response. Empty if it has no JSON object."""
+    """Empty if the response has no JSON object."""
     try:
         words = answer.json()
     except ValueError:
@@ -290,7 +281,7 @@ _SIZES: Final = ("KiB", "MiB", "GiB")
 
 
 def duration(seconds: float) -> str:
-    """Seconds as text, in two units at most: `250 ms`, `1.5 s`, `12 s`, `4 min 7 s`, `2 d 4 h`."""
+    """Seconds as text, in two units at most: `250 ms`, `1.5 s`, `4 min 7 s`."""
     if seconds < 1.0:
         return f"{max(0.0, seconds) * 1000:.0f} ms" if seconds >= 0.0005 else "0 s"
     if seconds < 10.0:
@@ -305,8 +296,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: float, now: float) -> str:
-    """The time `at` (seconds since the Unix epoch), and how long before or after `now` it is. The
-    date is added if `at` and `now` are on different days."""
+    """The time `at` with its distance from `now`. Both are seconds since the Unix epoch."""
     then, today = (datetime.fromtimestamp(each, UTC) for each in (at, now))
     form = "%H:%M:%S UTC" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S UTC"
     ago = now - at
@@ -319,7 +309,7 @@ def moment(at: float, now: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as text: `312 bytes`, `2.1 KiB`, `64 MiB`."""
+    """Bytes as text: `312 bytes`, `2.1 KiB`."""
     if count < 1024:
         return f"{count:.0f} bytes"
     for unit in _SIZES:

@@ -67,8 +67,7 @@ def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool
 
 
 def in_short(words: Mapping[str, Any]) -> str:
-    """Two sentences: what the first tier with an entry has stored, and what the next request
-    gets."""
+    """Two sentences: what is stored, and what the next request gets."""
     held = words.get("l1") or words.get("l2")
     if not isinstance(held, dict):
         away = "; Redis cannot be asked" if words.get("redis") else ""
@@ -82,8 +81,7 @@ def in_short(words: Mapping[str, Any]) -> str:
 
 
 def readable(words: Mapping[str, object], now: float, indent: str = "") -> Iterator[str]:
-    """A JSON object as indented lines with aligned names. Times get their distance from `now`
-    (seconds since the Unix epoch), null is a dash."""
+    """A JSON object as indented lines. `now` is in seconds since the Unix epoch."""
     width = max(map(len, words), default=0)
     for name, value in words.items():
         if isinstance(value, dict) and value:
@@ -113,7 +111,7 @@ def _plain(value: object, now: float) -> str:
 
 
 def _said(name: str, value: object, now: float) -> str:
-    """A value as text, with the unit that its name implies. The exact text of a version is kept."""
+    """A value as text, with the unit that its name implies."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if name in _DURATIONS or name.endswith("_seconds"):
             return duration(value)

@@ -1,5 +1,4 @@
-"""`gateway hash-key` makes a key for a caller, or a token for an operator. It also prints the line
-for the clients file or the tokens file."""
+"""`gateway hash-key` makes a key for a caller, or a token for an operator."""
 
 # ruff: noqa: PLC0415 -- heavy imports wait until the command runs
 
@@ -12,8 +11,7 @@ import click
 
 from gateway.cli.serve import WRONG_SETTINGS, complain
 
-# The number of random bytes in a key. A plain SHA-256 of the key is safe, because nobody can guess
-# so many bytes.
+# Random bytes in a key. Nobody can guess so many, so a plain SHA-256 is safe.
 _ENTROPY = 32
 
 

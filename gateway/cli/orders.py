@@ -89,8 +89,6 @@ def purge(
 
 
 def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
-    """Print how many replicas confirmed, and the detail of the receipt. Exit with 3 if a replica,
-    of the gateway or of Redis, did not confirm."""
     import msgspec  # noqa: PLC0415 -- a help text does not need it
 
     from gateway.web.admin.orders import Receipt  # noqa: PLC0415

@@ -1,5 +1,4 @@
-"""The commands `gateway serve`, `gateway check` and `gateway health` (a container's health
-check)."""
+"""The commands `gateway serve`, `gateway check` and `gateway health`."""
 
 # ruff: noqa: PLC0415 -- heavy imports wait until a command runs
 
@@ -102,8 +101,7 @@ def check(config: Path | None) -> None:
 
 
 def settings_or_exit(config: Path | None) -> Settings:
-    """The settings of this process. If the settings have faults, the process prints a line for each
-    fault, and exits with code 2."""
+    """The settings. If they have faults, exits with code 2 and a line for each fault."""
     from gateway.settings import SettingsFault, load
 
     try:
@@ -128,8 +126,8 @@ def complain(faults: Iterable[str], exit_code: int) -> NoReturn:
 
 
 def _end_by_signals() -> None:
-    """Let signals end the first process of a container. The kernel ignores a signal to this process
-    if the process has no handler for the signal."""
+    """Let signals end the first process of a container, for which the kernel drops unhandled
+    signals."""
     if os.getpid() != 1:
         return
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.simulator import SimulatorConfig
 
 
-# The words of the simulator's enums. An import of the enums would make the help text slow.
+# The words of the simulator's enums. Importing the enums would make the help text slow.
 REVISIONS = (
     *("question-answer", "early", "current", "metadata", "typeless", "new-channel", "odd-form"),
 )
@@ -29,7 +29,6 @@ ETAGS = ("none", "strong", "weak")
 def _keys(
     _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, str]:
-    """The organisation of each token. It is `demo` for a token without `=ORGANISATION`."""
     pairs = (each.partition("=") for each in given)
     return {token: organisation or "demo" for token, _, organisation in pairs}
 
@@ -187,8 +186,7 @@ def _serve(config: SimulatorConfig) -> None:
 
 
 def _end_with_stdin() -> None:
-    """End this process when standard input is closed. If standard input is a pipe from the parent
-    process, the system closes it when the parent ends, for whatever reason."""
+    """The end of the parent process closes a pipe on standard input, whatever ended the parent."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)

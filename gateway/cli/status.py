@@ -1,4 +1,4 @@
-"""`gateway status`: the state of a running gateway, for somebody who was just woken by an alert."""
+"""`gateway status`: the state of a running gateway, for somebody who was woken by an alert."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _finding(finding: Mapping[str, Any], now: float, address: str) -> Iterator[s
 
 
 def mode_words(words: Mapping[str, Any], now: float) -> str:
-    """The mode, since when it holds, who ordered it, and how it ends."""
+    """The mode, and the order that set it."""
     mode, order = words["mode"], words["mode_order"]
     said = str(mode)
     if order is not None and order["since"] is not None:
