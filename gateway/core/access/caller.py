@@ -1,13 +1,7 @@
-"""Finds the client, tenant and partition that belong to a caller's credential, or refuses the
-credential.
+"""Finds the client, tenant and partition of a caller's credential, or refuses the credential.
 
-A partition is the part of the cache that belongs to one credential or tenant. Each access mode has
-a class here. In the mode `clients` the gateway knows only the SHA-256 of a caller's key. The
-partition stays the same if a key or the token for the upstream is replaced, because entries belong
-to the tenant.
-
-A `Caller` may contain a caller's credential, as its `token`. No other object that this module makes
-contains such a credential.
+The partition stays the same if a client's key or a tenant's token is replaced, because entries
+belong to the tenant. Only a `Caller` may contain a caller's credential, as its `token`.
 """
 
 from __future__ import annotations
@@ -33,9 +27,9 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]{1,4096}=*)
 class Caller:
     """A caller whose credential was accepted.
 
-    scope       the name of the budget that counts the caller's calls
-    token       the token that goes upstream
-    owns_token  whether `token` is the caller's own; if so, a 401 of upstream concerns the caller
+    scope       the name of the caller's budget
+    token       goes upstream
+    owns_token  whether `token` is the caller's own, so that a 401 of the API concerns the caller
     rate        the client's own rate limit; None: no limit
     """
 
@@ -51,9 +45,8 @@ class Caller:
 def partition_of(*parts: str, secret: str | None = None) -> str:
     """Name a partition: 32 hex digits that do not reveal `parts`.
 
-    The length of each part is included, so ("a:b", "c") and ("a", "b:c") have different names. With
-    `secret` the name is an HMAC, so somebody who reads the names in Redis cannot test whether a
-    guessed credential is right.
+    The length of each part counts, so ("a:b", "c") and ("a", "b:c") differ. With `secret` the name
+    is an HMAC, so readers of Redis cannot test guessed credentials.
     """
     message = b"".join(b"%d:%s" % (len(raw), raw) for raw in (part.encode() for part in parts))
     if secret is None:
@@ -62,8 +55,7 @@ def partition_of(*parts: str, secret: str | None = None) -> str:
 
 
 def bearer(fields: Sequence[bytes]) -> str:
-    """The bearer token of the only `Authorization` field. Raises AccessRefused if the field is
-    missing, repeated or malformed."""
+    """The bearer token of the only `Authorization` field. Raises AccessRefused."""
     if not fields:
         raise AccessRefused(AccessRefusal.CREDENTIAL_MISSING)
     match = _BEARER.fullmatch(fields[0]) if len(fields) == 1 else None
@@ -74,8 +66,7 @@ def bearer(fields: Sequence[bytes]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Passthrough:
-    """The mode `passthrough`: the caller's own token goes upstream. Each token has its own
-    partition."""
+    """The mode `passthrough`: the caller's own token goes upstream, and has its own partition."""
 
     base_url: str
     secret: str | None = field(repr=False)
@@ -83,19 +74,18 @@ class Passthrough:
     owns_tokens: ClassVar[bool] = True
 
     def admit(self, authorization: Sequence[bytes]) -> Caller:
-        """Accept any well-formed token. The upstream checks it. Raises AccessRefused."""
+        """Accept any well-formed token, which the upstream checks. Raises AccessRefused."""
         token = bearer(authorization)
         partition = partition_of("passthrough", self.base_url, token, secret=self.secret)
         scope = partition if self.budget_per_credential else DEFAULT_TENANT
         return Caller("passthrough", DEFAULT_TENANT, partition, scope, token, owns_token=True)
 
     def partitions(self) -> Mapping[str, str]:
-        """The partitions by tenant. The mapping is empty, because no token is known in advance."""
+        """The partitions by tenant. Empty, because no token is known in advance."""
         return {}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The `Caller` of each tenant for the gateway's own calls. There are none, because the
-        gateway has no token."""
+        """The `Caller` by tenant for the gateway's own calls. Empty, because it has no token."""
         return {}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
@@ -105,8 +95,8 @@ class Passthrough:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The mode `open`, for a trusted network: callers are not checked, and the gateway sends its
-    own token upstream."""
+    """The mode `open`, for a trusted network: any caller's request goes upstream with the gateway's
+    token."""
 
     base_url: str
     secret: str | None = field(repr=False)
@@ -119,16 +109,16 @@ class Open:
         return Caller("open", DEFAULT_TENANT, partition, DEFAULT_TENANT, self.token, False)
 
     def partitions(self) -> Mapping[str, str]:
-        """The partitions by tenant: all callers share one."""
+        """As in `Passthrough`: all callers share one."""
         name = partition_of("open", self.base_url, DEFAULT_TENANT, secret=self.secret)
         return {DEFAULT_TENANT: name}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The `Caller` for the gateway's own calls: the same one as for requests."""
+        """As in `Passthrough`: the same one as for requests."""
         return {DEFAULT_TENANT: self.admit(())}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
-        """The names under which the tenant's requests are counted."""
+        """As in `Passthrough`."""
         return ("open",)
 
 
@@ -137,14 +127,16 @@ KEY_PREFIX = "gw_"
 
 
 def digest_of(key: str) -> str:
-    """The SHA-256 of a key or of an operator's token, in lower-case hex digits, as in the clients
-    file and in the tokens file. A plain hash is enough because keys and tokens are random."""
+    """The SHA-256 of a key or of an operator's token, in lower-case hex digits.
+
+    A plain hash is enough because keys and tokens are random.
+    """
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant: one upstream token, one budget (`rate` None: unlimited) and one partition."""
+    """A tenant. `rate` None: its budget is unlimited."""
 
     name: str
     token: str = field(repr=False)
@@ -153,7 +145,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client, which may present any of its keys. `rate` None: no rate limit of its own."""
+    """A client. `rate` None: no rate limit of its own."""
 
     name: str
     digests: tuple[str, ...] = field(repr=False)
@@ -163,7 +155,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The mode `clients`: all tenants, and the clients that may send requests."""
+    """The mode `clients`: the tenants, and the clients that may send requests."""
 
     tenants: tuple[Tenant, ...]
     clients: tuple[Client, ...]
@@ -180,7 +172,7 @@ class Clients:
         tenants: Iterable[Tenant],
         clients: Iterable[Client],
     ) -> Self:
-        """Make the tables. Each client's tenant has to be in `tenants`, and each digest has to be
+        """Make the tables. The tenant of each client has to be in `tenants`, and each digest
         unique."""
         by_name = {tenant.name: tenant for tenant in tenants}
         known = tuple(clients)
@@ -211,11 +203,11 @@ class Clients:
         return caller
 
     def partitions(self) -> Mapping[str, str]:
-        """The partitions by tenant."""
+        """As in `Passthrough`."""
         return self._partitions
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The `Caller` of each tenant for the gateway's own calls."""
+        """As in `Passthrough`."""
         return {
             each.name: Caller(
                 client="",
@@ -229,11 +221,11 @@ class Clients:
         }
 
     def token_of(self, tenant: str) -> str | None:
-        """The token that goes upstream for the tenant. None if the tenant is unknown."""
+        """The tenant's upstream token. None if the tenant is unknown."""
         return self._tokens.get(tenant)
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
-        """The names under which the tenant's requests are counted."""
+        """As in `Passthrough`."""
         return tuple(client.name for client in self.clients if client.tenant == tenant)
 
     def rates(self) -> Mapping[str, Rate | None]:

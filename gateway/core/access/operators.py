@@ -1,7 +1,4 @@
-"""The operators of the admin plane: their tokens and their rights.
-
-This module keeps only the SHA-256 of each token.
-"""
+"""The operators of the admin plane: their rights, and the SHA-256 of their tokens."""
 
 from __future__ import annotations
 
@@ -16,8 +13,7 @@ from gateway.core.vocabulary import Right
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An operator. `digests` has the digest of each of the operator's tokens, `may` the operator's
-    rights."""
+    """An operator, with the digests of the operator's tokens."""
 
     name: str
     digests: tuple[str, ...] = field(repr=False)
@@ -25,10 +21,9 @@ class Operator:
 
 
 EVERYTHING: Final = frozenset(Right)
-# Names of operators that are not in the tokens file. No operator in the file may have these names.
-# A request that never needs a token (for example a probe) counts as a request of NOBODY. If no
-# token is configured and the plane listens only on loopback, all other requests count as requests
-# of LOOPBACK.
+# The tokens file must not use these names. Requests that never need a token (such as probes) are
+# NOBODY's. The others are LOOPBACK's if no token is configured and the plane listens only on
+# loopback.
 TOKEN_NAME: Final = "admin.token"
 LOOPBACK: Final = Operator("loopback", (), EVERYTHING)
 NOBODY: Final = Operator("nobody", (), frozenset())
@@ -36,8 +31,7 @@ RESERVED: Final = (TOKEN_NAME, LOOPBACK.name, NOBODY.name)
 
 
 class Operators:
-    """All operators with a token: one with `admin.token` and all rights, and those of the tokens
-    file."""
+    """The operator with `admin.token` and all rights, and those of the tokens file."""
 
     def __init__(self, token: str | None, listed: Iterable[Operator] | None = None) -> None:
         self._own = (
@@ -47,7 +41,7 @@ class Operators:
 
     @property
     def need_tokens(self) -> bool:
-        """Whether `admin.token` or a tokens file is configured. An empty file counts too."""
+        """Whether `admin.token` or a tokens file, even an empty one, is configured."""
         return bool(self._own) or self._listed is not None
 
     @property
@@ -61,8 +55,8 @@ class Operators:
         self._listed = tuple(listed)
 
     def with_token(self, token: bytes) -> Operator | None:
-        """The operator with this token, or None if the token is unknown. All digests are compared,
-        each in constant time."""
+        """The operator with this token, or None. All digests are compared, each in constant
+        time."""
         presented = digest_of(token.decode("ascii", "replace"))
         found = None
         for operator in (*self._own, *(self._listed or ())):

@@ -1,10 +1,8 @@
 """Remembers accepted callers by their credentials, and enforces the rate limits of clients.
 
-The keys of the table are the bytes of credentials, so nothing in this module is printed or logged.
-
-The algorithm GCRA (ITU-T I.371) enforces the rate limit. It stores one point in time for each
-client. Each granted request moves this point by `window / limit` seconds into the future (from the
-present, if the point is in the past). A request is refused if the point is too far in the future.
+The keys of the table are credentials, so nothing here is printed or logged. The rate limit is a
+GCRA (ITU-T I.371). Each granted request moves a point in time into the future. If the point is too
+far ahead, a request is refused.
 """
 
 from __future__ import annotations
@@ -19,8 +17,7 @@ from gateway.core.budget.window_log import Rate
 
 Access = Passthrough | Open | Clients
 
-# The largest number of credentials that are remembered, and the largest length of each in bytes.
-# Together they take 16 MiB at most.
+# The most credentials that are remembered, and the longest in bytes: at most 16 MiB together.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 
@@ -37,13 +34,13 @@ class Admitted:
 
 
 class Callers:
-    """Accepts callers by the rules in `access`, which may be replaced while the process runs."""
+    """Accepts callers by the rules in `access`."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
-        # Returns the `Admitted` for these bytes of `Authorization`, or None if the table does not
-        # have the bytes. Each hit calls this, so it is the dict's own method, which is fast.
+        # The `Admitted` for these bytes of `Authorization`, or None. Each hit calls this, so it is
+        # the dict's own method.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 
@@ -61,8 +58,10 @@ class Callers:
         self._allowances = {who: left for who, left in self._allowances.items() if who in kept}
 
     def current(self, caller: Caller) -> Caller:
-        """The caller with the current token of its tenant. The token may have been replaced while a
-        call waited. If the tenant was removed, the caller keeps its token."""
+        """The caller with the current token of its tenant, which may be newer than the call.
+
+        A caller whose tenant was removed keeps its token.
+        """
         if caller.owns_token or not isinstance(self._access, Clients):
             return caller
         token = self._access.token_of(caller.tenant)
@@ -86,7 +85,7 @@ class Callers:
         self._known[sent] = admitted
 
     def _allowance_of(self, caller: Caller) -> Allowance | None:
-        """The allowance of the client, which all its keys share."""
+        """All keys of a client share its allowance."""
         if caller.rate is None:
             return None
         return self._allowances.setdefault((caller.client, caller.rate), Allowance(caller.rate))
@@ -94,22 +93,19 @@ class Callers:
 
 _SHARE_AT_ONCE: Final = 10
 _ALWAYS_AT_ONCE: Final = 10
-# Tolerance in seconds. Without it, a caller that waited for the stated time could be refused
-# because of a rounding error.
+# Seconds. A rounding error must not refuse a caller that waited for the stated time.
 _TOLERANCE: Final = 1e-6
 
 
 def burst_of(rate: Rate) -> int:
-    """The number of requests that may come at once: a tenth of the limit, or ten if that is more,
-    and never more than the limit."""
+    """How many requests may come at once: a tenth of the limit, at least ten, at most the limit."""
     return min(rate.limit, max(_ALWAYS_AT_ONCE, rate.limit // _SHARE_AT_ONCE))
 
 
 class Allowance:
     """The allowance of one client: in any window at most `rate.limit` requests plus the burst.
 
-    A client that waits `rate.window / rate.limit` seconds after each request is never refused. A
-    refused request costs nothing. `now` is seconds on a clock that does not run backwards.
+    A refused request costs nothing. `now` is seconds on a clock that does not run backwards.
     """
 
     __slots__ = ("_slack", "_spacing", "_used_up_at", "rate")
@@ -130,7 +126,7 @@ class Allowance:
         return 0.0
 
     def remaining(self, now: float) -> int:
-        """The number of requests that would be granted now."""
+        """How many requests would be granted now."""
         return int((self._slack - self.full_in(now) + _TOLERANCE) / self._spacing + 1.0)
 
     def full_in(self, now: float) -> float:
