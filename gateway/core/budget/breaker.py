@@ -1,9 +1,6 @@
-"""Breaker, gate and backoff decide when a call may be made after failures. The breaker opens after
-several failures in a row. The gate closes after one 429. An open breaker stops calls, and so does a
-closed gate.
+"""Breaker, gate and backoff decide when a call may be made after failures.
 
-`now` is a time in seconds, on a clock that does not run backwards. All times of a state are on the
-same clock.
+`now` is seconds on a clock that does not run backwards.
 """
 
 from __future__ import annotations
@@ -13,8 +10,8 @@ from typing import Final
 
 from gateway.core.vocabulary import Circuit
 
-# How long a gate stays closed, in seconds: between SHORTEST_HOLD and LONGEST_HOLD. If the upstream
-# does not state how long, the time grows from FIRST_HOLD to LAST_HOLD with each 429 in a row.
+# Seconds that a gate stays closed. If the upstream states no time, they grow from FIRST_HOLD to
+# LAST_HOLD with each 429 in a row.
 SHORTEST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 3600.0
 FIRST_HOLD: Final = 30.0
@@ -24,11 +21,10 @@ _MOST_DOUBLINGS: Final = 60
 
 
 def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
-    """Seconds to wait after the `attempt`-th failure in a row. The wait doubles from `base` to
-    `cap`.
+    """Seconds to wait after the `attempt`-th failure in a row. They double from `base` to `cap`.
 
-    `jitter` in [0, 1) subtracts up to half of the wait, so that calls that failed at the same time
-    are repeated at different times.
+    `jitter` in [0, 1) subtracts up to half. So calls that failed together are repeated at different
+    times.
     """
     doublings = min(max(attempt - 1, 0), _MOST_DOUBLINGS)
     return min(cap, base * 2.0**doublings) * (1.0 - jitter / 2.0)
@@ -36,8 +32,10 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The wait between a failed fetch of a key and the next background refresh of the key. The wait
-    is at least `least` seconds. For the other fields see `backoff`."""
+    """The wait between a failed fetch of a key and the next background refresh of the key.
+
+    It is at least `least` seconds. For the other fields see `backoff`.
+    """
 
     base: float
     cap: float
@@ -45,17 +43,16 @@ class Pause:
     least: float
 
     def after(self, attempts: int) -> float:
-        """Seconds to wait after this number of failures in a row."""
+        """Seconds to wait after so many failures in a row."""
         return max(self.least, backoff(attempts, self.base, self.cap, self.jitter))
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerRule:
-    """`threshold` failures in a row open a breaker. The time for which the breaker stays open grows
-    from `base` to `cap` seconds, and jitter shortens this time (see `backoff`).
+    """`threshold` failures in a row open a breaker, for `base` to `cap` seconds (see `backoff`).
 
-    While a probe has no result, no other call may be made, for `patience` seconds at most.
-    `patience` is longer than any call may take.
+    A probe without a result stops other calls for `patience` seconds, longer than any call may
+    take.
     """
 
     threshold: int
@@ -66,11 +63,10 @@ class BreakerRule:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """The state of a circuit breaker: closed, open until a time, or half open with one probe (a
-    call that tests whether the upstream answers again).
+    """The state of a circuit breaker: closed, open until a time, or half open with one probe.
 
-    While the breaker is open, results of earlier calls change nothing. While the breaker is half
-    open, the result of any call counts as the result of the probe.
+    While it is open, results of earlier calls change nothing. While it is half open, any result
+    counts as the result of the probe.
     """
 
     failures: int = 0
@@ -86,12 +82,11 @@ class Breaker:
         return Circuit.HALF_OPEN if self.probing else Circuit.OPEN
 
     def wait(self, now: float) -> float:
-        """Seconds until a call may be made. 0.0: a call may be made now."""
+        """Seconds until a call may be made; 0.0: now."""
         return 0.0 if self.open_until is None else max(0.0, self.open_until - now)
 
     def try_call(self, rule: BreakerRule, now: float) -> Breaker | None:
-        """The next state if a call is made now. None if no call may be made. If a probe is due, the
-        call is the probe. If a probe has no result within `rule.patience`, another one is due."""
+        """The next state if a call is made now. None if no call may be made."""
         if self.open_until is None:
             return self
         if now < self.open_until:
@@ -105,8 +100,7 @@ class Breaker:
     def record_failure(self, rule: BreakerRule, now: float, jitter: float) -> Breaker:
         """The state after a call that failed. `jitter` is in [0, 1).
 
-        The count of failures stays when the breaker opens, so one failed probe opens the breaker
-        again.
+        The count of failures stays when the breaker opens, so one failed probe opens it again.
         """
         if self.circuit is Circuit.OPEN:
             return self
@@ -119,10 +113,9 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The state of a gate, which a 429 closes: open, closed until a time, or closed with one probe
-    under way.
+    """The state of a gate: open, closed until a time, or closed with one probe under way.
 
-    `probe` is the time when the probe under way was allowed (None: no probe is under way).
+    `probe` is the time when this probe was allowed; None: no probe is under way.
     """
 
     closed_until: float | None = None
@@ -135,15 +128,14 @@ class Gate:
         return self.closed_until is None
 
     def wait(self, now: float) -> float:
-        """Seconds until a call may be made. 0.0: a call, or at least a probe, may be made now."""
+        """Seconds until a call, or at least a probe, may be made; 0.0: now."""
         return 0.0 if self.closed_until is None else max(0.0, self.closed_until - now)
 
     def close(self, now: float, retry_after: float | None, jitter: float) -> Gate:
         """The gate after a 429. `retry_after` is in seconds, None if the upstream stated no time.
 
-        A call that was in flight when the gate closed may also get a 429. If no probe was sent yet,
-        such a 429 does not count as another refusal: it can only make the gate stay closed for
-        longer.
+        If no probe is under way, a further 429 answers an earlier call. It can only prolong the
+        time.
         """
         straggler = not self.is_open and self.probe is None
         refusals = self.refusals if straggler else self.refusals + 1
@@ -153,34 +145,29 @@ class Gate:
         return Gate(until, refusals=refusals)
 
     def try_probe(self, now: float, patience: float) -> Gate | None:
-        """The next gate if this call is sent as the probe. None if the gate is open, or if the call
-        may not be the probe.
+        """The next gate if this call is the probe. None if the gate is open, or if no probe may be
+        sent.
 
-        For `patience` seconds (longer than the deadline of any call) no other call may be the
-        probe.
+        For `patience` seconds (longer than any call) no other call may be the probe.
         """
         if self.closed_until is None or now < self.closed_until:
             return None
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The next gate if a probe was allowed, but was not sent. `probe` is the time when it was
-        allowed. The next call may then be the probe. Nothing changes if no probe or another probe
-        is under way."""
+        """The next gate if the probe that was allowed at the time `probe` was not sent."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:
         """The gate after a response other than 429.
 
-        The gate opens if a probe is under way, or if the time `closed_until` has come. Otherwise
-        the call was sent before the gate closed, and nothing changes.
+        Before the probe is due, the response answers an earlier call, and changes nothing.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:
-    """Seconds for which a gate stays closed: the time that the upstream stated, otherwise the
-    backoff. Jitter adds up to a tenth."""
+    """The stated time or the backoff. Jitter adds up to a tenth."""
     if retry_after is None:
         retry_after = backoff(refusals, FIRST_HOLD, LAST_HOLD, 0.0)
     return min(LONGEST_HOLD, max(SHORTEST_HOLD, retry_after) * (1.0 + jitter / 10.0))

@@ -1,5 +1,5 @@
-"""The priority of calls if the budget is short: each purpose of a call has a rank, and each rank
-has a part of the limit."""
+"""The priority of calls if the budget is short: each purpose has a rank, each rank a part of the
+limit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from gateway.core.vocabulary import Purpose
 
 
 class Rank(StrEnum):
-    """The priority of a call. The order of the members matters, because lua/budget.lua gets the
-    values of the ranks in this order."""
+    """The priority of a call. lua/budget.lua gets the values in the order of the members."""
 
     CALLER = "caller"  # a caller waits, and nothing is stored; or a caller writes
     VERSION = "version"  # a caller waits for a version that is not stored
     REVALIDATION = "revalidation"  # a caller waits, and the stored response may be used for rescue
-    REFRESH = "refresh"  # no caller waits; usually the stale response was sent already
-    SWEEP = "sweep"  # no caller waits for a call of the sweep
+    REFRESH = "refresh"  # no caller waits
+    SWEEP = "sweep"
     GUESS = "guess"  # a caller waits for a training that probably does not exist
 
 
@@ -50,12 +49,11 @@ _CALLED_FOR: Final = frozenset(
 
 
 def has_a_caller(purpose: Purpose) -> bool:
-    """Whether a call may wait until the budget allows it. It may, if a caller waits for the
-    response and the call is no retry."""
+    """Whether a call may wait for the budget: a caller waits for it, and it is no retry."""
     return purpose in _CALLED_FOR
 
 
-# The part of a limit that is reserved for each rank. About a third of the limit is never reserved.
+# The part of a limit that is reserved for each rank.
 _FLOORS: Final = {
     Rank.CALLER: 0.2,
     Rank.VERSION: 0.1,
@@ -66,14 +64,13 @@ _FLOORS: Final = {
 }
 # The largest part of a limit that the rank GUESS may spend.
 _GUESSES: Final = 0.25
-# If the limit is lower than this, nothing is reserved.
+# A lower limit reserves nothing.
 _SMALLEST: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """The part of the limit for one rank, in any window: `floor` calls are reserved for the rank,
-    and the rank may make at most `ceiling` calls.
+    """The part for one rank in any window: `floor` calls are reserved, `ceiling` is the most.
 
     If `always` is False, the floor is reserved only if a call of the rank was refused in the last
     window.
@@ -88,8 +85,7 @@ Portions = Mapping[Rank, Portion]
 
 
 def portions(limit: int, sweep_share: float) -> Portions:
-    """The part of each rank in a limit. `sweep_share` in (0, 1] is the part that the sweep may
-    spend at most."""
+    """The part of each rank. `sweep_share` in (0, 1] is the most that the sweep may spend."""
     ceilings = {Rank.SWEEP: sweep_share, Rank.GUESS: _GUESSES}
     return {
         rank: Portion(
@@ -114,11 +110,11 @@ def scaled(full: int, limit: int, sweep_share: float) -> Portions:
 
 
 def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of: Portions) -> int:
-    """How many calls a rank has to leave to the other ranks. `spent` has the number of calls of
-    each rank. `wanted` are the ranks with a call that was refused in the last window.
+    """How many calls a rank has to leave to the others.
 
-    A rank that has spent less than its own floor has to leave only the floors that are always
-    reserved. Otherwise two ranks below their floors would wait for each other.
+    `wanted` are the ranks with a call that was refused in the last window. A rank below its own
+    floor leaves only the floors that are always reserved. Otherwise two such ranks would wait for
+    each other.
     """
     is_below = spent[rank] < of[rank].floor
     kept_for = {other for other in RANKS if of[other].always}
