@@ -18,8 +18,8 @@ _GLOB = re.compile(r"([*?\[\]\\^-])")
 class Names:
     """The keys of one gateway in Redis. Some modules have further keys of their own.
 
-    In a cluster, the part in braces (the hash tag) decides which node has the key, so all keys of
-    one script call have the same hash tag.
+    The part in braces (the hash tag) decides which node of a cluster has the key. All keys of one
+    script call have the same hash tag.
     """
 
     prefix: str
@@ -29,21 +29,19 @@ class Names:
             raise ValueError(f"no prefix for keys in Redis: {self.prefix!r}")
 
     def body(self, key: Key) -> str:
-        """The key of the stored response. The key names the format of the response (SCHEMA),
-        because a release reads and writes only one format."""
+        """The stored response. The key contains SCHEMA, because a release reads only one format."""
         return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
 
     def floor(self, key: Key) -> str:
-        """The key of the version floor, the same for all releases."""
+        """The version floor, the same for all releases."""
         return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
 
     def doubt(self, key: Key) -> str:
-        """The key of the doubt, which is a record of answers that were refused for their
-        version."""
+        """The doubt: the answers that were refused for their version."""
         return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
 
     def backoff(self, key: Key) -> str:
-        """The key of the backoff after failures."""
+        """The backoff after failures."""
         return f"{self.prefix}:{{{key.training_id}}}:o:{key.partition}"
 
     def touched(self, key: Key) -> tuple[str, str, str]:
@@ -51,18 +49,16 @@ class Names:
         return self.floor(key), self.event(key.training_id), self.body(key)
 
     def judged(self, key: Key) -> tuple[str, str, str, str]:
-        """The keys of `touched`, and the key of the doubt."""
+        """The keys of `touched`, and the doubt."""
         return *self.touched(key), self.doubt(key)
 
     def event(self, training_id: str) -> str:
-        """The key of the event (the record of the last orders to invalidate this training, in all
-        partitions)."""
+        """The event: the last orders about this training, in all partitions."""
         return f"{self.prefix}:{{{training_id}}}:i"
 
     def mark(self, tag: str) -> str:
-        """A key on the node that has the keys with this hash tag. The gateway writes this key to
-        learn how many replicas of Redis have all earlier writes: a replica that has got this write
-        has got the earlier writes too."""
+        """A key on the node of this hash tag. A replica of Redis that has got a write of this key
+        has got all earlier writes too."""
         return f"{self.prefix}:{{{tag}}}:mark"
 
     def floors(self, partition: str | None) -> str:
@@ -71,8 +67,7 @@ class Names:
         return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
 
     def key_of(self, floor: bytes | str) -> Key | None:
-        """The partition and the training whose floor has this name. None if no floor has such a
-        name."""
+        """The key whose floor has this name. None if no floor has such a name."""
         name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
         match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
         return None if match is None else Key(match[2], match[1])
@@ -87,30 +82,29 @@ class AccountNames:
         self._prefix = Names(prefix).prefix
 
     def log(self, scope: str) -> str:
-        """The key of the log, which has the times of the calls of all ranks."""
+        """The log: the times of the calls of all ranks."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:w"
 
     def all(self, scope: str) -> tuple[str, ...]:
-        """The keys of log, gate and book, and of the log of each rank."""
+        """All keys of one budget."""
         return (self.log(scope), self.gate(scope), self.book(scope), *self.ranks(scope))
 
     def gate(self, scope: str) -> str:
-        """The key of the gate, which a 429 closes."""
+        """The gate."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
 
     def book(self, scope: str) -> str:
-        """The key of the book. The book says when a call of each rank was last refused, whether the
-        limit is lowered, and what is known of each replica and of the log."""
+        """The book: when each rank was last refused, whether the limit is lowered, and what is
+        known of each replica and of the log."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
 
     def ranks(self, scope: str) -> tuple[str, ...]:
-        """For each rank (a priority of calls), the key of the log of its calls."""
+        """The log of each rank (a priority of calls)."""
         return tuple(f"{self.log(scope)}:{rank}" for rank in RANKS)
 
 
 def ear(prefix: str, replica: str) -> str:
-    """The channel to which only this replica listens. There it receives the answers to its notices,
-    and the endings of fetches that other replicas led."""
+    """The channel of one replica: for answers to its notices, and for endings of fetches."""
     return f"{prefix}:bus:{replica}"
 
 

@@ -1,10 +1,8 @@
-"""Lease on Redis: one replica leads the fetch of a key. The replicas that wait for the fetch (the
-followers) are told how it ended.
+"""Lease on Redis: one replica leads the fetch of a key, and its followers learn how it ended.
 
 The rules are in lua/lease.lua. An ending (how a fetch ended) arrives on the channel of this
-replica, to which the bus listens. If the ending is missed, the replica reads it from Redis. An
-ending may arrive before the reply that says which fetch to follow. The last endings are therefore
-kept, even if no caller waits for them yet. Each message is checked before it is used.
+replica. If the ending is missed, the replica reads it from Redis. An ending may arrive before the
+reply that says which fetch to follow. The last endings are therefore kept.
 """
 
 from __future__ import annotations
@@ -33,8 +31,8 @@ from gateway.core.http.traceparent import TRACEPARENT
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
 
-# This number goes up when the format changes. An ending with another schema is ignored if it
-# arrives on the channel. If it is read from Redis, it counts as `EndingKind.TRANSIENT`.
+# Goes up when the format changes. An ending with another schema is ignored on the channel, and
+# counts as `EndingKind.TRANSIENT` in Redis.
 SCHEMA: Final = 1
 
 _HEARD_LATELY: Final = 1_000
@@ -79,7 +77,7 @@ def is_ended(data: bytes) -> bool:
 
 
 def decode_ended(data: bytes) -> tuple[str, Ending]:
-    """The token of the fetch that ended, and its ending. Raises only NoticeRefused."""
+    """The token of the fetch, and its ending. Raises only NoticeRefused."""
     match = _ENDED.fullmatch(data)
     if match is None:
         raise NoticeRefused("words")
@@ -103,14 +101,12 @@ class Endings:
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
     def take(self, token: str, ending: Ending) -> None:
-        """Note how the fetch with this token ended."""
         self._heard[token] = ending
         for ended in self._waiting.get(token, ()):
             ended.set()
 
     async def wait(self, token: str, patience: float) -> Ending | None:
-        """The ending of the fetch with this token. None if no ending came within `patience`
-        seconds."""
+        """The ending of this fetch. None if none came within `patience` seconds."""
         if token in self._heard:
             return self._heard[token]
         ended = asyncio.Event()
@@ -128,8 +124,7 @@ class Endings:
         return self._heard.get(token)
 
 
-# How long (ms) an ending and the list of followers are kept. A follower asks Redis more often than
-# this, so it stays on the list and can read the ending.
+# How long (ms) an ending and the list of followers are kept. Followers ask Redis more often.
 _KEEP: Final = 3_000
 # How long (ms) failures are remembered after their backoff has ended.
 _REMEMBERED: Final = 600_000
@@ -138,14 +133,14 @@ _REMEMBERED: Final = 600_000
 class RedisLease:
     """The leases of one replica.
 
-    endings        the object to which the bus gives the endings that arrive
+    endings        receives the endings that arrive on the bus
     replica        the name of this replica on the bus
     longest_fetch  see RedisStore
     entropy        makes tokens, and the epochs of new floors
-    lifetime       a lease ends after this many seconds, if its replica does not renew it
+    lifetime       a lease ends after this many seconds, if it is not renewed
 
-    The store uses the same object `partition_invalidations`. This object remembers the share
-    records of partitions that the store has just read.
+    The store has the same `partition_invalidations`, which remembers the shares that the store has
+    just read.
     """
 
     def __init__(
@@ -177,9 +172,7 @@ class RedisLease:
         self._watch = Script.load("lease", "watch")
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
-        """Take a ticket for a fetch, and either lead or follow the fetch. `unhurried`: no caller
-        waits for the fetch. While the key backs off after failures, an unhurried fetch may only
-        follow another one. Raises BackedOff if there is none to follow."""
+        """As `Lease.take`."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep
@@ -206,7 +199,7 @@ class RedisLease:
         return taken
 
     async def renew(self, key: Key, token: str) -> bool:
-        """Renew the lease for another lifetime. Returns False if the lease is lost."""
+        """As `Lease.renew`."""
         return await self._connection.run_script(
             RedisOperation.LEASE,
             self._renew,
@@ -218,8 +211,7 @@ class RedisLease:
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """End the lease, and tell the followers how the fetch ended. With a `pause`, the key backs
-        off. Does nothing if the lease is lost."""
+        """As `Lease.release`."""
         await self._connection.run_script(
             RedisOperation.LEASE,
             self._release,
@@ -229,8 +221,7 @@ class RedisLease:
         )
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
-        """How the fetch with this token ended. None if that fetch has not ended after `patience`
-        seconds."""
+        """As `Lease.watch`."""
         heard = await self._endings.wait(token, patience)
         if heard is not None:
             return heard
@@ -247,14 +238,13 @@ class RedisLease:
         return max(1, round(self.lifetime * 1000))
 
     def _leases(self, key: Key) -> tuple[str, str]:
-        """The names of two records: the lease, and the list of its followers. In a cluster both are
-        in the same slot as the floor."""
+        """The keys of the lease and of the list of its followers, in the slot of the floor."""
         stem = f"{self._names.prefix}:{{{key.training_id}}}"
         return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
 
 
 def _came(ending: Ending, pause: Pause | None) -> tuple[str | int, ...]:
-    """The arguments that say what the ending changes in the backoff of the key."""
+    """What the ending changes in the backoff of the key."""
     if pause is None:
         return ("answer",) if ending.is_answered else ("none",)
     base, cap, least = (round(each * 1000) for each in (pause.base, pause.cap, pause.least))
@@ -286,8 +276,7 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
 
 
 def _decoded(ending: bytes) -> Ending:
-    """The ending in these bytes. If they cannot be read (another version of the gateway wrote
-    them), the ending counts as TRANSIENT."""
+    """The ending. Bytes that cannot be read (another release wrote them) count as TRANSIENT."""
     try:
         return decode_ending(ending)
     except NoticeRefused:

@@ -1,14 +1,12 @@
 """Membership: which replicas are alive, and which replicas may still serve their entries.
 
-A replica is *alive* until it has missed five heartbeats. Orders wait for the replicas that are
-alive. A replica is a *member* for longer, because it may still be running without Redis. It may
-serve its entries for `span` seconds after the last of its heartbeats that the other replicas have
-read. Orders count such a replica as unconfirmed.
+A replica may be running without Redis, so it is a *member* for longer than it is *alive*. It is a
+member for `span` seconds after its last heartbeat that the others have read. For so long it may
+serve its entries.
 
-If Redis loses the members, a new *life* of the membership begins. Each replica adds to this life
-the members that it read last. If no other replica has read a member yet, no other replica can add
-this member. Therefore a replica relies on a heartbeat for its membership only when the others have
-surely read this heartbeat.
+If Redis loses the members, a new *life* of the membership begins. Each replica adds the members
+that it read last. Nobody adds a member that no other replica has read. Therefore a replica relies
+only on heartbeats that the others have surely read.
 """
 
 from __future__ import annotations
@@ -27,16 +25,16 @@ from gateway.adapters.redis.messages import is_replica
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock
 
-# After this many missed heartbeats a replica does not count as alive.
+# After this many missed heartbeats a replica is not alive.
 _MISSED_HEARTBEATS: Final = 5
-# The other replicas have surely read a heartbeat before this many further heartbeats are due.
+# The others have surely read a heartbeat before this many further heartbeats are due.
 _HEARTBEATS_UNTIL_READ: Final = 2
 
 
 @dataclass(slots=True)
 class Remembered:
-    """The members that were read last, and the members that Redis lost. Each has the monotonic time
-    until which it may serve its entries."""
+    """The members that were read last, and those that Redis lost, with the monotonic time until
+    which each may serve its entries."""
 
     life: int | None = None
     members: dict[str, float] = field(default_factory=dict)
@@ -45,11 +43,10 @@ class Remembered:
     def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
         """Note the members that were read at `now`. Returns them and the lost ones.
 
-        If `life` has changed, Redis lost the members that were known until now. A member counts as
-        lost until its time is over, or until `members` has it with the remembered time or a later
-        time. If `members` has an earlier time, another replica has added the member from an older
-        list, and the member still counts as lost. If `life` has not changed, a missing member is
-        not lost: it has left, or its time is over.
+        A new `life` means that Redis lost the members. A member counts as lost until its time is
+        over, or until `members` has it with the remembered time or a later one. (An earlier time
+        comes from a replica with an older list.) Without a new life, a missing member has left, or
+        its time is over.
         """
         if self.life not in (None, life):
             self.lost |= self.members
@@ -64,15 +61,14 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The number of a notice, and the life of the membership in which Redis counted it."""
+    """The number of a notice, and the life in which Redis counted it."""
 
     life: int
     number: int
 
     def is_lost(self, life: int, number: int) -> bool:
-        """Whether Redis has lost the notice. `life` is the life that Redis has now, and `number` is
-        the number of the last notice that Redis knows now. `number` is lower than the number of
-        this notice, for example, if the master died, and its successor did not have the notice."""
+        """Whether Redis, which now has this life and this last number, has lost the notice. Redis'
+        number is lower if the master died and its successor did not have the notice."""
         return self.life != life or self.number > number
 
 
@@ -82,8 +78,8 @@ class Others:
 
     seconds    for how long each replica may serve the entries that it had at its last heartbeat
     alive      the replicas for which an order waits
-    unsettled  for this many seconds more, some replicas may be missing here, because Redis has
-               just lost the members, or is new. 0 or less: none is missing
+    unsettled  for this many seconds more, some replicas may be missing: Redis has lost the members,
+               or is new. 0 or less: none is missing
     sent       the number and the life of that notice
     """
 
@@ -100,10 +96,10 @@ class Others:
 class Membership:
     """Sends the heartbeats of one replica, and remembers the other replicas.
 
-    heartbeat  the seconds between two heartbeats
-    alone      for how many seconds a replica may serve its entries after it stopped being alive
-    settle     if Redis loses the members, each replica that is alive adds the members that it
-               remembers; after this many seconds at most, all of them have done so
+    heartbeat  seconds between two heartbeats
+    alone      seconds for which a replica may serve its entries after it stopped being alive
+    settle     seconds after a loss of the members, in which all living replicas add the members
+               that they remember
     """
 
     def __init__(
@@ -124,31 +120,29 @@ class Membership:
         self._patience = _MISSED_HEARTBEATS * heartbeat
         self._settle = settle
         self._until_read = _HEARTBEATS_UNTIL_READ * heartbeat
-        # For this long after a heartbeat, replicas that have read it count the sender as a member.
         self.span = self._until_read + self._patience + alone
         self._remembered = Remembered()
         self._beat = Script.load("membership", "beat")
         self._tell = Script.load("membership", "tell")
         self.alive = 1
         self.life = 0  # changes when Redis loses the members
-        # The times at which heartbeats of this life were sent. The first is the time of the last
-        # heartbeat that the others have surely read (if there is one). The times of all later
-        # heartbeats follow.
+        # When heartbeats of this life were sent: the last one that the others have surely read, and
+        # all later ones.
         self._beats: deque[float] = deque()
-        # The monotonic times until which other replicas count this one as alive, and as a member.
+        # Monotonic times until which the others count this replica as alive, and as a member.
         self.counted_until = -math.inf
         self.vouched_until = -math.inf
 
     @property
     def home(self) -> str:
-        """A key that is on the node of the membership."""
+        """A key on the node of the membership."""
         return self._keys[0]
 
     async def beat(self) -> tuple[int, bool]:
         """Send a heartbeat. Raises RedisUnavailable.
 
-        Returns the number of the last notice, and whether this replica was perhaps not alive before
-        the heartbeat. If so, an order may have been sent without waiting for this replica.
+        Returns the number of the last notice, and whether this replica was perhaps not alive
+        before. If so, an order may not have waited for it.
         """
         number, was_off = await self._beat_once()
         if self._remembered.lost:
@@ -176,9 +170,8 @@ class Membership:
         return number, was_off
 
     def _vouch(self, sent: float) -> None:
-        """Set `vouched_until` by the last heartbeat that the others have surely read. The heartbeat
-        at `sent` does not count yet, because Redis may lose this heartbeat before the others read
-        it."""
+        """Set `vouched_until` by the last heartbeat that the others have surely read. Redis may
+        still lose the newest one."""
         self._beats.append(sent)
         was_read = sent - self._until_read
         while len(self._beats) > 1 and self._beats[1] <= was_read:
@@ -210,8 +203,7 @@ class Membership:
         return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled, sent)
 
     async def leave(self) -> None:
-        """Tell Redis that this replica is no longer alive, and no longer a member. Raises
-        RedisUnavailable."""
+        """End the membership of this replica. Raises RedisUnavailable."""
 
         async def command(client: driver.Redis) -> None:
             async with client.pipeline(transaction=False) as pipe:
@@ -245,8 +237,7 @@ def _named(members: Sequence[bytes]) -> frozenset[str]:
 
 
 def _members(told: Sequence[bytes]) -> dict[str, float]:
-    """Each name with its time in seconds. In `told`, each name is followed by its time in
-    microseconds."""
+    """In `told`, each name is followed by its time in microseconds."""
     names = (name.decode("utf-8", "replace") for name in told[::2])
     seconds = (int(each) / 1_000_000 for each in told[1::2])
     return {name: left for name, left in zip(names, seconds, strict=True) if is_replica(name)}

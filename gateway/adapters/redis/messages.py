@@ -1,8 +1,8 @@
-"""Encodes and decodes the messages of the bus (channels in Redis): notices, and answers to notices.
+"""Encodes and decodes the messages of the bus: notices, and answers to notices.
 
 No I/O. Nothing that arrives is trusted, because other programs can reach the channels too. A notice
-is sent as its number, a space, and JSON. Redis counts the notices of all replicas, so a missing
-number is a missed notice.
+is its number, a space, and JSON. Redis counts the notices of all replicas, so a missing number is a
+missed notice.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from gateway.core.instant import Instant, from_wire, to_wire
 from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
-# This number goes up when the format changes. All releases use the same channel. A notice with
-# another schema is refused, and counts as missed.
+# Goes up when the format changes. All releases use one channel. A notice with another schema counts
+# as missed.
 SCHEMA: Final = 1
 
-# A notice has at most `MOST_IDS` ids of trainings, and a message has at most `LONGEST` bytes. These
-# bytes are enough for `MOST_IDS` ids of the greatest length.
+# `LONGEST` bytes are enough for `MOST_IDS` of the longest ids.
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
-# The most replicas that one notice names. A notice for more replicas names none, and is for all.
+# A notice for more replicas names none, and is for all.
 _MOST_NAMED: Final = 100
 
 _NUMBERED = re.compile(rb"([0-9]{1,16}) (.*)", re.DOTALL)
@@ -42,7 +41,7 @@ _Request = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class NoticeRefused(Exception):
-    """The bytes that arrived are not a usable message. `why` is the reason in one word."""
+    """The bytes are no usable message. `why` is the reason in one word."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"neither a notice nor an answer: {why}")
@@ -64,13 +63,12 @@ class Told:
     only: frozenset[str] = frozenset()
 
     def is_for(self, replica: str) -> bool:
-        """Whether this replica has to apply the notice."""
         return not self.only or replica in self.only
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The answer to a notice: `sender` has applied it. `request` is the number in the notice."""
+    """The answer to a notice: `sender` has applied it."""
 
     sender: str
     request: int
@@ -89,8 +87,7 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     updated_at: str | None
     soft: bool
     request: _Request | None
-    # The fields below are left out if they are None or empty, because earlier releases refuse a
-    # notice with fields that they do not know.
+    # Left out if None or empty, because earlier releases refuse unknown fields.
     scope: _Scope | None = None
     until: _Seconds | None = None
     operator: _Operator | None = None
@@ -119,9 +116,8 @@ def is_replica(name: str) -> bool:
 def encode_notice(
     notice: Notice, sender: str, request: int | None, only: frozenset[str] = frozenset()
 ) -> bytes:
-    """The notice without its number, for the replicas in `only`. If `only` is empty, or has more
-    than `_MOST_NAMED` names, the notice is for all replicas. Raises ValueError if a receiver would
-    refuse the notice."""
+    """The notice without its number, for the replicas in `only` (empty, or more than `_MOST_NAMED`:
+    for all). Raises ValueError if a receiver would refuse it."""
     written = _encoder.encode(
         _Notice(
             schema=SCHEMA,
@@ -174,7 +170,7 @@ def decode_acknowledgement(data: bytes) -> Acknowledgement:
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """Decode the message. The schema is read first, because the other fields depend on it."""
+    """Read the schema first, because the other fields depend on it."""
     try:
         is_ours = _schemas.decode(data).schema == SCHEMA
         if is_ours:
@@ -192,8 +188,7 @@ def _instant(text: str | None) -> Instant | None:
 
 
 def _makes_sense(notice: Notice) -> bool:
-    """Whether the notice has the fields that its kind needs, and none that its kind cannot have
-    (see ports.Notice)."""
+    """Whether the fields fit the kind (see ports.Notice)."""
     is_of_gate = {notice.scope is not None, notice.until is not None}
     if is_of_gate != {notice.kind is NoticeKind.GATE_CLOSED}:
         return False
@@ -216,7 +211,7 @@ def _makes_sense(notice: Notice) -> bool:
 
 
 class Holes:
-    """Finds missed notices (holes), by comparing the numbers that arrived with Redis' count."""
+    """Finds missed notices (holes), by comparing numbers with Redis' count."""
 
     def __init__(self) -> None:
         self._heard = 0
@@ -228,24 +223,23 @@ class Holes:
         return self._heard
 
     def start(self, told: int) -> None:
-        """Begin to compare. `told` is Redis' count, read after this replica has subscribed."""
+        """Begin with Redis' count, read after this replica has subscribed."""
         self._heard = self._told = told
 
     def is_after_hole(self, number: int) -> bool:
-        """Whether a notice is missing before this one."""
         return number > self._heard + 1
 
     def hear(self, number: int) -> None:
-        """Note that this notice was applied, or did not have to be applied here."""
+        """Note a notice that was applied, or that did not have to be applied."""
         self._heard = max(self._heard, number)
 
     def catch_up(self, told: int, heard_before: int) -> bool:
         """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before` is
-        the value that `heard` had when Redis was asked for the count.
+        the value that `heard` had when Redis was asked.
 
-        Only notices that Redis had counted at the previous call of this method have had time to
-        arrive, so only these can count as missed. If `told` is less than `heard_before`, Redis has
-        lost its count and begun again. Notices then count as missed too.
+        Only notices that Redis had counted at the previous call have had time to arrive, and can be
+        missed. If `told` is below `heard_before`, Redis has lost its count, and notices count as
+        missed too.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

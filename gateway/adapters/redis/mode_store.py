@@ -12,20 +12,19 @@ from gateway.adapters.redis.keys import Names
 from gateway.core.vocabulary import Mode, RedisOperation
 from gateway.ports import ModeOrder
 
-# The expiry in seconds. Each read renews it, so that Redis drops only keys that no gateway reads.
+# The expiry in seconds. Each read renews it, so Redis drops only keys that no gateway reads.
 _KEEP: Final = 30 * 24 * 3600
 
 _MODES: Final = {mode.value.encode(): mode for mode in Mode}
-# The record of an order: the mode, the time in seconds, the name of the operator.
+# The mode, the time in seconds, the name of the operator.
 _ORDER: Final = re.compile(rb"([a-z]+) ([0-9]{1,12}\.[0-9]{3}) ([A-Za-z0-9._-]{1,64})")
 
 
 class RedisMode:
-    """SharedMode on Redis. One key has the mode. Another key has the mode again, the time of the
-    order, and the name of the operator.
+    """SharedMode on Redis. One key has the mode. Another key has the mode, time and operator of the
+    order.
 
-    Earlier releases write only the first key. If the two modes differ, the last order may come from
-    such a release, so the second key is ignored.
+    Earlier releases write only the first key. If the two modes differ, the second key is ignored.
     """
 
     def __init__(self, connection: Connection, prefix: str) -> None:
@@ -34,8 +33,7 @@ class RedisMode:
         self._beside = f"{Names(prefix).prefix}:{{mode}}:o"
 
     async def read(self) -> ModeOrder | None:
-        """The last order. None if the first key is missing, or if its value is no mode. Raises
-        RedisUnavailable."""
+        """As `SharedMode.read`. A value that is no mode counts as no order."""
 
         async def command(client: driver.Redis) -> ModeOrder | None:
             mode = _MODES.get(await _text(client, self._name))
@@ -44,7 +42,7 @@ class RedisMode:
         return await self._connection.execute(RedisOperation.MODE, command, at=self._name)
 
     async def write(self, order: ModeOrder) -> None:
-        """Store the order. Raises RedisUnavailable."""
+        """As `SharedMode.write`."""
         is_known = order.at is not None and order.by is not None
         beside = f"{order.mode} {order.at:.3f} {order.by}" if is_known else "-"
 
@@ -56,7 +54,7 @@ class RedisMode:
 
 
 async def _text(client: driver.Redis, name: str) -> bytes:
-    """The string under this key. Empty if there is no string. The expiry of the key is renewed."""
+    """The string under this key, empty if there is none. Renews the expiry."""
     if await client.type(name) != b"string":
         return b""
     raw: Any = await client.getex(name, ex=_KEEP)
