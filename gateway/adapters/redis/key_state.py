@@ -1,24 +1,18 @@
 """Reads the records of a key, and makes two parts of the floor's record: page and answer.
 
-No I/O. The records:
+No I/O. The records are the body (the stored entry), the floor, the event (the last orders about the
+training), and the share of the partition (see partition_invalidation.py).
 
-body    the stored entry
-floor   the latest known version
-event   the last orders about the training
-share   a text of the partition (see partition_invalidation.py)
+The record of a floor begins with its version and the digest of the body, in FLOOR_LENGTH bytes. Two
+parts may follow:
 
-The record of a floor begins with its version and the digest of the body (a short text made from
-it), in FLOOR_LENGTH bytes. Two parts may follow:
-
-page    the times of the newest page (of the list of trainings) that confirmed the body. Missing if
-        the answer confirmed the body later than any page
+page    the times of the newest page of the list that confirmed the body. Missing if the answer
+        confirmed the body later
 answer  status, header fields and times of the last answer for one training that brought or
         confirmed the body
 
-A floor without a digest has neither part. A soft order (which allows rescue) or the list may raise
-the floor above the version of the stored body. The record then has the version of the body in the
-place of both parts (see `_RAISED` in records.py). The Lua scripts copy the answer without reading
-it.
+A floor without a digest has neither part. If the floor was raised above the version of the stored
+body, that version takes the place of both parts (see `_RAISED` in records.py).
 """
 
 from __future__ import annotations
@@ -48,16 +42,16 @@ from gateway.core.instant import are_seconds
 from gateway.core.sweep.list_item import Listed
 from gateway.ports import Found, Standing
 
-# Goes up when the format of the answer changes. An answer with another schema is not read.
+# Goes up when the format of the answer changes. Other schemas are not read.
 SCHEMA = 1
 
-# The most bytes for the fields of the answer, because a floor is kept long and read often. A larger
-# answer is left out of the record. Then a replica cannot renew its entry in L1 by this answer.
+# The most bytes of the answer, because a floor is kept long and read often. A larger answer is left
+# out, and then cannot renew an entry in L1.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
-# The bytes of the page: its own schema, the generation of the floor (15 digits), the checksum, the
-# date, and three times in microseconds.
+# A page: its schema, the generation of the floor (15 digits), the checksum, the date, and three
+# times in microseconds.
 _RENEWED = b"\x02"
 _TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
 _TIMES_LENGTH = 29 + 3 * 16
@@ -66,7 +60,7 @@ _RENEWED_LENGTH = _TIMES_AT + SUM + _TIMES_LENGTH
 
 
 class _Last(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The fields of the answer. Only their values are stored, in this sequence."""
+    """The fields of the answer, stored in this sequence."""
 
     status: int
     headers: Headers
@@ -82,8 +76,8 @@ _decoder = msgspec.msgpack.Decoder(_Last)
 
 
 def encode_last(entry: Entry) -> bytes:
-    """The part `answer` for this entry: schema (1 byte), checksum (16), fields. Empty if the fields
-    are larger than `_LARGEST`."""
+    """The part `answer`: schema (1 byte), checksum (16), fields. Empty if the fields exceed
+    `_LARGEST`."""
     last = Confirmation.of(entry)
     rest = _encoder.encode(
         _Last(
@@ -102,22 +96,20 @@ def encode_last(entry: Entry) -> bytes:
 
 
 def encode_renewed(item: Listed) -> bytes:
-    """The part `page` for this item of the list: checksum (16 bytes), fields. sweep.lua adds the
-    rest in front."""
+    """The part `page`: checksum (16 bytes), fields. sweep.lua adds the rest in front."""
     times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
     fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
     return checksum(fields) + fields
 
 
 def read_standing(record: bytes) -> Standing | None:
-    """The state of a key, from the record of its floor alone. The event is not read, so the newest
-    orders may be missing. None if the bytes are no floor."""
+    """The state of a key, from its floor alone. The newest orders may be missing. None if the bytes
+    are no floor."""
     return _standing(read_floor(record), record)
 
 
 def standing_after(record: bytes | None, event: bytes | None, share: str | None) -> Standing | None:
-    """The state of a key, after `event` is applied to its floor. None if the record of the floor,
-    the event or the share is lost."""
+    """The state of a key after `event`. None if the floor, the event or the share is lost."""
     floor = floor_after(record, event)
     if floor is None or record is None or share is None:
         return None
@@ -130,11 +122,11 @@ def read_found(
     share: str | None,
     refused: Callable[[str], None],
 ) -> Found:
-    """The result of a look-up: the floor, and the entry if it may be used (see `_is_lost`). If the
-    floor, the event or the share is missing in Redis, the result has neither.
+    """The entry and the floor. Neither, if the floor, the event or the share is missing.
 
-    `records` has the bytes of the floor, the event and the body. If the bytes of the body are no
-    entry of this key, `refused` is called with the reason."""
+    `records` has the bytes of the floor, the event and the body. If the body is no entry of this
+    key, `refused` is called with the reason.
+    """
     record, event, body = records
     known = None if share is None else floor_after(record, event)
     # The lost floor, event or share may have ruled out the body.
@@ -152,15 +144,12 @@ def read_found(
 
 
 def _is_lost(entry: Entry, known: Floor) -> bool:
-    """Whether the entry must not be used at all, not even for rescue (served stale when the API
-    fails). Each of these cases is enough:
+    """Whether the entry must not even be used for rescue.
 
-    - The epochs differ: a lost record was made anew, or the partition was invalidated.
-    - A hard order (which forbids rescue) without a version came after the entry's fetch began.
-    - The floor has no digest, and a later version than the entry. Either a hard order removed the
-      digest, or a refused answer proved that the later version exists.
-    - The floor has a version and no digest, and rules out an entry without a version (see
-      `Entry.is_below`).
+    - Another epoch: a lost record was made anew, or the partition was invalidated.
+    - A hard order without a version came after the entry's fetch began.
+    - No digest, and a later version: a hard order removed the digest, or a refused answer proved
+      that the later version exists.
     """
     if entry.epoch != known.epoch:
         return True
@@ -175,8 +164,8 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
 
 
 def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
-    """The entry with the times and header fields of its last confirmation. The entry stays
-    unchanged if no later confirmation is known, or the floor does not confirm it."""
+    """The entry with the times and header fields of its last confirmation, if the floor confirms
+    it. Otherwise unchanged."""
     if entry.confirmed_at >= known.started or entry.is_below(known):
         return entry
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry
@@ -190,14 +179,10 @@ def _standing(floor: Floor | None, record: bytes) -> Standing | None:
 
 
 def _last(data: bytes) -> Confirmation | None:
-    """The last confirmation of the body, from the page and the answer in `data`. None if neither
-    can be read.
+    """The later one of page and answer. None if neither can be read.
 
-    - If only one of the two can be read: that one.
-    - If the generations differ: the page. The generation rose after the answer, so its header
-      fields may be outdated.
-    - If the generations are equal: the later of the two. A page gets the header fields of the
-      answer, because a page has none.
+    If the generations differ, the page counts: the generation rose after the answer, so the
+    answer's header fields may be outdated. A page has no header fields of its own.
     """
     if data[:1] != _RENEWED:
         return _single(data)
@@ -245,7 +230,7 @@ def _single(data: bytes) -> Confirmation | None:
 
 
 def _can_be_served(last: _Last) -> bool:
-    """Whether a caller may get these values. Another program may have written wrong ones."""
+    """Whether the values are sound. Another program may have written them."""
     return (
         last.status in (200, 404, 410)
         and are_seconds(last.confirmed_at, last.initial_age, last.freshness_lifetime)

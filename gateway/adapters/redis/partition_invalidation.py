@@ -1,17 +1,14 @@
 """Invalidates whole partitions, by means of a record in Redis: the *share* of the partition.
 
-The share exists before the first fetch of its partition. Each entry is stored with the share that
-was read when its fetch began. An invalidation replaces the share. A look-up reads the share
-together with the entries, and does not return entries with another share. So an invalidation does
-not have to search for the entries. If Redis loses the share, a different share is made, because
-Redis may have lost an invalidation together with the share.
+Each entry is stored with the share that was read when its fetch began. An invalidation replaces the
+share. A look-up does not return entries with another share, so nothing has to be searched. If Redis
+loses the share, a different one is made, because an invalidation may be lost too.
 
 In a cluster each region (group of slots) has a copy of the share, so that a partition does not
-depend on one node. The copies may differ, because an entry is compared only with the copy of its
-own region.
+depend on one node. An entry is compared only with the copy of its region.
 
-A fetch may use a share that a look-up has just read. If the share is replaced after that look-up,
-no later look-up finds the response of the fetch, and the training is fetched again.
+A fetch may use a share that a look-up has just read. If the share was replaced meanwhile, no later
+look-up finds the response of the fetch.
 """
 
 from __future__ import annotations
@@ -36,16 +33,15 @@ _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
 _READ_FOR: Final = 1.0  # seconds for which a fetch may use a share that was read
-# Seconds after which `keep` renews the expiry of a share again (a quarter of a share's life, if
-# that is shorter).
+# Seconds after which `keep` renews a share again, at most a quarter of a share's life.
 _KEPT_FOR: Final = 10.0
-_MOST: Final = 4_096  # the most shares that are remembered
+_MOST: Final = 4_096  # shares that are remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The share of a partition, as a look-up read it together with an entry. `share` is None if it
-    is lost. `struck_at`: when the partition was last invalidated (-inf: not known)."""
+    """The share of a partition, as a look-up read it (None: lost), and when the partition was last
+    invalidated (-inf: not known)."""
 
     share: str | None
     struck_at: float
@@ -57,8 +53,8 @@ _NONE: Final = Beside("", -math.inf)
 class PartitionInvalidations:
     """Invalidates partitions, and reads and renews their shares.
 
-    A share lives for `keep` ms, longer than any body. `are_possible` is true if callers bring their
-    own tokens: a 401 to such a token invalidates its partition. Otherwise no shares are used.
+    A share lives for `keep` ms, longer than any body. `are_possible`: callers bring their own
+    tokens, and a 401 invalidates a partition. Otherwise no shares are used.
     """
 
     def __init__(
@@ -76,8 +72,7 @@ class PartitionInvalidations:
         self._kept: TTLCache[str, str] = TTLCache(_MOST, min(_KEPT_FOR, keep / 4_000), clock)
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Rule out all responses that were fetched for the partition until now. Raises
-        RedisUnavailable."""
+        """As `SharedStore.invalidate_partition`. Raises RedisUnavailable."""
         names = [self._name(partition, region) for region in self._connection.regions]
         for name in names:
             self._read.pop(name, None)
@@ -86,8 +81,8 @@ class PartitionInvalidations:
         await self._connection.run_many(operation, self._script, calls, lambda _: None)
 
     async def share(self, key: Key, operation: RedisOperation, keep: int) -> str:
-        """The share for a fetch of this key that begins now. If no look-up has just read the share,
-        Redis is asked, and keeps the share for at least `keep` ms more. Raises RedisUnavailable."""
+        """The share for a fetch that begins now. It lives for at least `keep` ms, if Redis has to
+        be asked. Raises RedisUnavailable."""
         if not self._are_possible:
             return ""
         read = self._read.get(self.name(key))
@@ -135,8 +130,7 @@ class PartitionInvalidations:
             self._read[name] = share
 
     def name(self, key: Key) -> str:
-        """The name of the share for this key. In a cluster, it is the name of the copy in the same
-        region as the key's floor."""
+        """The name of the share, in a cluster of the copy in the region of the key's floor."""
         return self._name(key.partition, self._connection.region(self._names.floor(key)))
 
     def _name(self, partition: str, region: str | None) -> str:
@@ -150,15 +144,14 @@ def _share(record: bytes | None) -> str | None:
 
 
 def read_invalidated_at(record: bytes | None) -> float:
-    """The time (seconds) in a record of 16 digits (microseconds). -inf for any other record."""
+    """The time (seconds) in a record of 16 digits (microseconds). -inf for other records."""
     if record is None or _INVALIDATED_AT.fullmatch(record) is None:
         return -math.inf
     return int(record) / 1_000_000
 
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
-    """The result of a look-up, after an invalidation of the partition at `struck_at`. An entry that
-    was last confirmed at this time or earlier is left out."""
+    """The result, without an entry that was last confirmed at `struck_at` or earlier."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:
@@ -167,7 +160,7 @@ def without_invalidated(found: Found, struck_at: float) -> Found:
 
 
 def standing_invalidated(standing: Standing | None, struck_at: float) -> Standing | None:
-    """The state of a key, after an invalidation of its partition at `struck_at`."""
+    """The state, after an invalidation of the partition at `struck_at`."""
     if standing is None:
         return None
     return replace(standing, struck_at=max(struck_at, standing.struck_at))

@@ -1,8 +1,8 @@
 """The formats in Redis: the envelope (an entry as bytes), and the records of floors and of events.
 
-No I/O. An event here is the record of the last orders to invalidate a training. The fields of a
-record have fixed widths, because Lua compares them as text. Lua's numbers are doubles, which cannot
-tell apart two versions that differ by a nanosecond.
+No I/O. An event here is the record of the last orders about a training. Fields have fixed widths,
+because Lua compares them as text. Lua's numbers are doubles, which cannot tell apart versions that
+differ by a nanosecond.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from gateway.core.cache.entry import SOFT, Entry, Floor, Key
 from gateway.core.http.fields import are_sound, shared
 from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
-# Goes up when the envelope changes. The name of a body in Redis contains this number, so that a
-# release never reads a body of another schema.
+# Goes up when the envelope changes. It is in the name of a body, so a release reads no other
+# schema.
 SCHEMA = 3
 
-NO_VERSION = "0" * WIRE_LENGTH  # means no version; sorts before all versions
+NO_VERSION = "0" * WIRE_LENGTH  # sorts before all versions
 NO_DIGEST = "-" * 32
 NEVER = "0" * 16
 EPOCH_LENGTH = 16
@@ -37,15 +37,15 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 _FLOOR = re.compile(
     rb"([0-9a-f]{16}) (0{5}\d{15}) (\d{21}) ([vn-]) ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
 )
-# If the floor was raised above the stored version, the stored version comes after the fixed part.
+# The stored version, after the fixed part, if the floor was raised above it.
 _RAISED = re.compile(rb"\x03(\d{21})")
-# The first digit of the serial (the first field) is at most 8, because Lua may add one to the
-# serial. The sum must have 16 digits, and be exact as a number in Lua.
+# The serial (the first field) begins with 8 at most, because Lua may add one. The sum must have 16
+# digits, and be exact as a double.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
 
 
 class EnvelopeRefused(Exception):
-    """Bytes in Redis are not an entry of the wanted key. `why` is the reason in one word."""
+    """The bytes are no entry of the wanted key. `why` is the reason in one word."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"not an entry: {why}")
@@ -53,7 +53,7 @@ class EnvelopeRefused(Exception):
 
 
 class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The fields of the envelope before the body. Only their values are stored, in this order."""
+    """The fields before the body, stored in this order."""
 
     partition: str
     training_id: str
@@ -101,7 +101,7 @@ def encode(key: Key, entry: Entry) -> bytes:
 
 
 def decode(key: Key, data: bytes) -> Entry:
-    """The entry in an envelope, if it is an entry of `key`. Raises only EnvelopeRefused.
+    """The entry of `key` in an envelope. Raises only EnvelopeRefused.
 
     The body is a copy, so that the whole envelope does not stay in memory.
     """
@@ -124,13 +124,12 @@ def decode(key: Key, data: bytes) -> Entry:
 
 
 def checksum(rest: bytes | memoryview) -> bytes:
-    """The checksum (`SUM` bytes) that is stored before these bytes."""
+    """The checksum of these bytes (`SUM` bytes)."""
     return blake2b(rest, digest_size=SUM).digest()
 
 
 def _is_sound(head: _Head) -> bool:
-    """Whether the entry can be served. This is checked because another program may have written the
-    entry."""
+    """Another program may have written the entry."""
     return (
         head.status in (range(200, 600) if head.updated_at is None else (200,))
         and are_seconds(head.confirmed_at, head.initial_age, head.freshness_lifetime)
@@ -180,10 +179,9 @@ def read_floor(record: bytes) -> Floor | None:
 
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
-    """The floor in the record after `event` is applied, by the rule of `absorb` in floor.lua.
+    """The floor after `event` is applied, by the rule of `absorb` in floor.lua.
 
-    None (unknown) if the record or the event is lost, because the lost one may have ruled out a
-    response that is still stored.
+    None if one of the records is lost, because the lost one may have ruled out a stored response.
     """
     match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     happened = None if event is None else _EVENT.fullmatch(event)
@@ -197,7 +195,7 @@ def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
 
 
 class _Event(NamedTuple):
-    """The fields of an event's record, as text. floor.lua explains them."""
+    """The fields of an event's record, as floor.lua explains them."""
 
     serial: str
     all: str
@@ -210,9 +208,8 @@ class _Event(NamedTuple):
 
 @dataclass(slots=True)
 class _Record:
-    """The fields of a floor's record, most of them as text. If the floor was raised above the
-    version of the stored response, `stored` is the version of that response, which may be used for
-    rescue. Otherwise `stored` is empty."""
+    """The fields of a floor's record. `stored`: the version of the stored response, if the floor
+    was raised above it (otherwise empty)."""
 
     epoch: str
     generation: int
@@ -224,11 +221,9 @@ class _Record:
     stored: str
 
     def floor(self) -> Floor:
-        """The floor in this record."""
         return _floor_of(self.epoch, self.generation, self.updated_at, self.digest, self.started)
 
     def absorb(self, event: _Event) -> None:
-        """Apply the event."""
         seen = self.seen
         if event.serial == seen:
             return
@@ -277,8 +272,7 @@ def _read(match: re.Match[bytes], record: bytes) -> _Record:
 
 
 def of_share(floor: Floor, share: str) -> Floor:
-    """The same floor, but its epoch is followed by the share (a record of the partition, see
-    partition_invalidation.py). The epoch of an entry has this form too."""
+    """The same floor, with the share of its partition after its epoch, as in an entry."""
     if not share:
         return floor
     epoch = floor.epoch + share
@@ -286,16 +280,14 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last order that the event records, -inf if the time is not known. The serial
-    of the event is this time in microseconds. If the floor or the share is lost, nobody knows which
-    responses the order ruled out. Then all responses that were confirmed before this time are in
-    doubt."""
+    """The time of the last order that the event records (-inf: not known). If the floor or the
+    share is lost, all responses that were confirmed before this time are in doubt."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 
 
 def _version(text: str) -> Instant | None:
-    """The version in these digits. None if the digits mean no version, or cannot be read."""
+    """None if the digits mean no version, or cannot be read."""
     try:
         return None if text == NO_VERSION else from_wire(text)
     except ValueError:

@@ -1,10 +1,7 @@
 """SharedStore on Redis: bodies and version floors that all replicas see.
 
-This module makes the keys and the arguments of each script. The rules are in lua/store.lua. The
-last orders to invalidate a training are in a record of their own, the event. Look-ups apply the
-event to the floor (`records.floor_after`).
-
-`Purging` drops all keys, or those of a partition. `secured` waits for the replicas of Redis.
+The rules are in lua/store.lua. The last orders about a training are in a record of their own, the
+event. Look-ups apply it to the floor.
 """
 
 from __future__ import annotations
@@ -43,8 +40,7 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
-# One round trip reads at most this many keys (first with bodies, then without), because a longer
-# reply might come too late.
+# The most keys of one round trip, with bodies and without. A longer reply might come too late.
 _LOOKED_UP_AT_ONCE = 200
 _CONFIRMED_AT_ONCE = 500
 
@@ -52,15 +48,15 @@ _CONFIRMED_AT_ONCE = 500
 class RedisStore:
     """Bodies and version floors in Redis, both with an expiry.
 
-    longest_keep   seconds for which a body is kept at most. A floor or an event is kept twice as
-                   long, so that it outlives the bodies that it ruled out
-    longest_fetch  seconds from `begin` to `store` at most. `begin` keeps a new floor for twice this
+    longest_keep   most seconds for which a body is kept. A floor or an event is kept twice as long,
+                   so that it outlives the bodies that it ruled out
+    longest_fetch  most seconds from `begin` to `store`. `begin` keeps a new floor for twice this
                    time, so that fetches that store nothing take little memory
     entropy        makes the epoch of a new floor: 16 hex digits, never those of a lost floor
     believe_after  seconds; see core/cache/version_verdict.py
 
     If Redis loses a floor or an event, no look-up finds the bodies that the lost record may have
-    ruled out. For `has_partition_invalidations` see partition_invalidation.py.
+    ruled out. For `has_partition_invalidations` see PartitionInvalidations.
     """
 
     def __init__(
@@ -113,7 +109,7 @@ class RedisStore:
         return True
 
     def lookup(self, key: Key) -> asyncio.Future[Found]:
-        """The floor and the body. Look-ups in one turn of the event loop share round trips."""
+        """As `SharedStore.lookup`."""
         if self.reaches(key):
             return self._lookups.ask(key)
         answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
@@ -121,15 +117,14 @@ class RedisStore:
         return answer
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The state of each key, without its body. Keys whose node cannot be asked are left out.
-        Raises RedisUnavailable if no node can be asked."""
+        """As `SharedStore.confirm`."""
         reached = [key for key in keys if self.reaches(key)]
         if keys and not reached:
             raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
         return await self._confirms.ask_all(reached)
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket for a fetch. Makes a floor if there is none."""
+        """As `SharedStore.begin`."""
 
         def read(reply: Sequence[Any]) -> tuple[Floor | None, float]:
             return read_floor(reply[0]), int(reply[1]) / 1_000_000
@@ -149,14 +144,14 @@ class RedisStore:
         return Ticket(floor.epoch + share, floor.generation, started - self._skew(key))
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Store an entry for `keep` seconds (> 0), if store.lua accepts it.
+        """As `SharedStore.store`. store.lua decides.
 
         If store.lua now believes a version that it refused before, the floor gets a new generation.
         The entry is then offered again, with that generation.
         """
         stored = await self._offer(key, entry, keep)
-        # If this fails, the share record of the partition may expire before the entry. That is
-        # harmless, because no look-up then finds the entry.
+        # If this fails, the share may expire before the entry. That is harmless: no look-up then
+        # finds the entry.
         with suppress(RedisUnavailable):
             share = entry.epoch[EPOCH_LENGTH:]
             await self.partition_invalidations.keep(key, share, RedisOperation.STORE)
@@ -209,8 +204,7 @@ class RedisStore:
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Invalidate the versions older than `updated_at` (None: all) in every partition; `soft`
-        leaves them for rescue."""
+        """As `SharedStore.invalidate`."""
         bound = None if updated_at is None else Instant(updated_at)
         await self._connection.run_script(
             RedisOperation.INVALIDATE,
@@ -221,16 +215,15 @@ class RedisStore:
         )
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Rule out all responses that were fetched for a partition until now."""
+        """As `SharedStore.invalidate_partition`."""
         await self.partition_invalidations.invalidate_partition(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Drop every key, or every key of a partition; `soft` leaves the bodies for rescue. Returns
-        the number of keys."""
+        """As `SharedStore.purge`."""
         return await self._purging.purge(partition, soft=soft)
 
     async def secure(self, patience: float) -> Copies | None:
-        """Wait for Redis' replicas; see `secured`."""
+        """As `secured`."""
         return await secured(self._connection, self._names, patience)
 
     async def _read_floors(self, keys: list[Key]) -> dict[Key, Standing | None]:
@@ -255,8 +248,8 @@ class RedisStore:
         return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """The node of the entry, and the node of the share record of its partition. Keys with the
-        same two nodes are read together."""
+        """The nodes of the entry and of the share of its partition. Keys with the same two are read
+        together."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
@@ -270,14 +263,13 @@ class RedisStore:
 
 
 def _milliseconds(seconds: float) -> int:
-    """The seconds in milliseconds. At least 1, because Redis refuses an expiry of 0."""
+    """At least 1, because Redis refuses an expiry of 0."""
     return max(1, int(seconds * 1000))
 
 
 _DROPPED_AT_ONCE: Final = 100
 _SCANNED_AT_ONCE: Final = 500
-# A purge searches Redis at most this many times. It searches again if keys moved between nodes
-# during the search.
+# The most searches of a purge. It searches again if keys moved between nodes meanwhile.
 _SEARCHES: Final = 3
 
 
@@ -285,8 +277,7 @@ class Purging:
     """Drops all keys, or all keys of a partition.
 
     It searches Redis for floors. Each fetch makes a floor first, so a key without a floor has
-    nothing to drop. `drop` is the script for one key. The floors of dropped keys are kept for
-    `keep` ms.
+    nothing to drop. The floors of dropped keys are kept for `keep` ms.
     """
 
     def __init__(self, connection: Connection, names: Names, drop: Script, keep: int) -> None:
@@ -296,8 +287,8 @@ class Purging:
         self._keep = keep
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """As `RedisStore.purge`. If a node cannot be searched, the others are searched all the
-        same, and RedisUnavailable is raised at the end."""
+        """As `SharedStore.purge`. If a node cannot be searched, the others are searched all the
+        same. RedisUnavailable is raised at the end."""
         keys: set[Key] = set()
         for _ in range(_SEARCHES):
             before = self._connection.layout
@@ -337,16 +328,15 @@ class Purging:
             )
 
 
-# The expiry (ms) of a mark: a key that is written only to learn how many replicas of Redis have it.
+# The expiry (ms) of a mark (see `Names.mark`).
 _MARK_KEEP: Final = 1_000
 
 
 async def secured(connection: Connection, names: Names, patience: float) -> Copies | None:
     """Wait for the replicas of Redis, for `patience` seconds at most, and count them.
 
-    If a master dies, the writes are lost that its replicas do not have. So a caller waits here
-    before it promises that a write lasts. None if there are no replicas, or if Redis does not allow
-    ROLE.
+    If a master dies, the writes are lost that its replicas do not have. None if there are no
+    replicas, or if Redis does not allow ROLE.
     """
     marks = map(names.mark, connection.tags)
     counted = await asyncio.gather(
@@ -362,8 +352,6 @@ async def secured(connection: Connection, names: Names, patience: float) -> Copi
 
 
 async def _secured(connection: Connection, mark: str, patience: float) -> Copies:
-    """How many replicas the master of this mark has, and how many of them have the mark."""
-
     async def count(client: Any) -> int:
         try:
             role = await client.execute_command("ROLE")

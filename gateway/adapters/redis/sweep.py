@@ -1,6 +1,6 @@
 """The sweeps in Redis: their leaders and progress, and the comparison of pages with the floors.
 
-This module makes the keys and the arguments of each script. The rules are in lua/sweep.lua.
+The rules are in lua/sweep.lua.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from gateway.ports import Advanced, Compared, Turn
 # If no replica continues a sweep, Redis forgets its progress after this time (ms).
 _KEEP: Final = 24 * 3600 * 1000
 
-# Each format of the progress has a prefix of its own. If the stored progress has another prefix,
-# the sweep starts again.
+# If the stored progress has another prefix (an older format), the sweep starts again.
 _SCHEMA: Final = b"1 "
 
 _encoder = msgspec.json.Encoder()
@@ -40,13 +39,11 @@ _decoder = msgspec.json.Decoder(Progress)
 
 
 class RedisSweepLease:
-    """The lease of the sweeps, as one replica uses it. The class also stores how far the sweeps
-    have come, and which ids they met.
+    """The lease of the sweeps, as one replica uses it, and how far the sweeps have come.
 
     entropy       makes the token that marks this replica as the leader
-    pause_after   the sweep of a partition pauses when no caller has read from the partition for
-                  this many seconds
-    longest_keep  the most seconds for which a body is kept (see RedisStore)
+    pause_after   the sweep of a partition pauses after this many seconds without a read by callers
+    longest_keep  see RedisStore
     lifetime      after this many seconds another replica may replace a leader that died
     """
 
@@ -64,8 +61,8 @@ class RedisSweepLease:
         self._prefix = Names(prefix).prefix
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
-        # The record of the trainings that were stored from the list is kept as long as a floor.
-        # This time begins anew with each page.
+        # The record of the trainings that were stored from the list is kept as long as a floor,
+        # from the last page on.
         self._keep_filled = _floor_keep(longest_keep)
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
@@ -74,7 +71,7 @@ class RedisSweepLease:
         self._release = Script.load("sweep", "release")
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
-        """Become the leader, stay the leader, or see how far another leader has come."""
+        """As `SweepLease.take`."""
         lead, progress, _, _, reads = self._names(partition)
         turn = await self._connection.run_script(
             RedisOperation.SWEEP,
@@ -88,7 +85,7 @@ class RedisSweepLease:
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """Note that a page is done. Returns None if this replica does not lead any more."""
+        """As `SweepLease.advance`."""
         ids = [training.id for training in page.items]
         return await self._connection.run_script(
             RedisOperation.SWEEP,
@@ -108,11 +105,11 @@ class RedisSweepLease:
         )
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Note the progress. Returns False if this replica does not lead any more."""
+        """As `SweepLease.note`."""
         return await self._noted(partition, progress, "")
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """Note that a sweep has ended. Returns False if this replica does not lead any more."""
+        """As `SweepLease.finish`."""
         return await self._noted(partition, progress, "complete" if complete else "incomplete")
 
     async def _noted(self, partition: str, progress: Progress, end: str) -> bool:
@@ -125,7 +122,7 @@ class RedisSweepLease:
         )
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
-        """Note that these trainings are about to be stored from the list."""
+        """As `SweepLease.note_filled`."""
         name = self._filled(partition)
 
         async def command(client: Any) -> None:
@@ -137,7 +134,7 @@ class RedisSweepLease:
         await self._connection.execute(RedisOperation.SWEEP, command, at=name)
 
     async def filled(self, partition: str) -> list[str]:
-        """The ids that `note_filled` has noted. There are none if Redis has lost the record."""
+        """As `SweepLease.filled`."""
         name = self._filled(partition)
 
         async def command(client: Any) -> list[str]:
@@ -146,7 +143,7 @@ class RedisSweepLease:
         return await self._connection.execute(RedisOperation.SWEEP, command, at=name)
 
     async def forget_filled(self, partition: str) -> None:
-        """Forget which trainings were stored from the list."""
+        """As `SweepLease.forget_filled`."""
         name = self._filled(partition)
 
         async def command(client: driver.Redis) -> None:
@@ -158,16 +155,15 @@ class RedisSweepLease:
         return f"{self._prefix}:{{{partition}}}:sf"
 
     async def release(self, partition: str) -> None:
-        """If this replica leads, end its lead, so that another replica can lead at once."""
+        """As `SweepLease.release`."""
         lead = self._names(partition)[0]
         await self._connection.run_script(
             RedisOperation.SWEEP, self._release, (lead,), (self._token,), lambda _: None
         )
 
     def _names(self, partition: str) -> tuple[str, str, str, str, str]:
-        """The keys, all in one slot: the lead, the progress, the ids that this sweep met, the ids
-        that the last complete sweep met, and a key that exists if callers have read from the
-        partition lately."""
+        """The keys, all in one slot: the lead, the progress, the ids of this sweep, the ids of the
+        last complete sweep, and a key that exists if callers have read lately."""
         stem = f"{self._prefix}:{{{partition}}}:s"
         return f"{stem}l", f"{stem}p", f"{stem}m", f"{stem}k", f"{stem}r"
 
@@ -213,11 +209,7 @@ class RedisLists:
         self._take_back = Script.load("sweep", "take_back", needs=["floor"])
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Compare the items with the floors, in few round trips for each node. See `compare` in
-        sweep.lua.
-
-        The script compares times on the clock of the node that has the training.
-        """
+        """As `ListStore.compare`, on the clock of the node that has the training."""
         keeps = (max(1, int(min(keep, self._longest_keep) * 1000)), self._floor_keep)
         keys = [Key(partition, item.training_id) for item in items]
         skews = [self._connection.skew(self._names.floor(key)) for key in keys]
@@ -225,7 +217,7 @@ class RedisLists:
             (self._names.judged(key), _listed(item, skew))
             for key, item, skew in zip(keys, items, skews, strict=True)
         ]
-        # The keys of one run must be in one slot. In a cluster, a run therefore has one item only.
+        # The keys of one run must be in one slot, so a run in a cluster has one item.
         runs = [asked] if self._connection.is_alone else [[each] for each in asked]
         told = await asyncio.gather(
             *(
@@ -245,7 +237,7 @@ class RedisLists:
         ]
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """Forget a version that only the list claimed. See `take_back` in sweep.lua."""
+        """As `ListStore.take_back`."""
         return await self._connection.run_script(
             RedisOperation.SWEEP,
             self._take_back,
