@@ -15,30 +15,27 @@ from gateway.adapters.telemetry.log_lines import Lines, scrub
 from gateway.core.vocabulary import Detail, Outcome
 from gateway.ports import AccessLine
 
-# Outcomes that are normal, or that the caller caused. Such answers are frequent, so only a few of
-# them get a line. The same holds for stale answers in the mode `frozen`, because an operator
-# ordered that mode.
+# Outcomes that are normal, or that the caller caused. Such answers are frequent, so they are
+# sampled. So are stale answers in the mode `frozen`, which an operator ordered.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
-# The most lines a second about rescued answers (stale ones, sent because the API failed or was not
-# called). While the API fails, every hit may be a rescued answer, and a line costs ten times as
-# much as a hit. Beyond this number rescued answers are sampled.
+# The most lines a second about rescues. Further rescues are sampled. While the API fails, every hit
+# may be a rescue, and a line costs ten times as much as a hit.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
 
 class AccessLog:
-    """Logs errors, slow answers, answers that needed a call to the upstream, and ten rescued
-    answers a second. All other answers are sampled: only a few get a line. An answer with the
-    outcome `rejected` is always sampled, unless it is slow.
+    """Logs errors, slow answers, answers that needed a call to the upstream, and ten rescues a
+    second. Of the other answers only a sample gets a line.
 
-    monotonic returns seconds, for the limit of rescued answers
-    level   the lowest level of the lines that are written, a word such as `info`
-    every   of this number of sampled answers, one gets a line of level `info`, and the others get
-            `debug` (0: all get `debug`)
-    slow    seconds beyond which an answer is slow
+    monotonic  returns seconds, for the limit of rescues
+    level      the lowest level that is written, a word such as `info`
+    every      of this many sampled answers, one gets a line of level `info`, the others of `debug`
+               (0: all get `debug`)
+    slow       seconds beyond which an answer is slow
 
-    `unlogged` and `brief` are explained in `web/request`.
+    For `unlogged` and `brief` see `web/request`.
     """
 
     def __init__(
@@ -62,10 +59,9 @@ class AccessLog:
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The level of the line about an answer, None for no line. Call this method at most once
-        for an answer, because each call counts as an answer of its own."""
-        # REJECTED is no error, even with a 5xx: the 504 for `only-if-cached`, and (with
-        # `freshness.source = "origin"`) an upstream's 5xx that is passed on.
+        """The level of the line about an answer (None: no line). Each call counts as one answer."""
+        # REJECTED is no error, even with a 5xx: the 504 for `only-if-cached`, or (with
+        # `freshness.source = "origin"`) an upstream's 5xx.
         is_fine = (status < 500 or outcome is Outcome.REJECTED) and seconds <= self._slow
         if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):
             if self.unlogged[0] > 0:
@@ -94,7 +90,7 @@ class AccessLog:
         return self._rescues <= RESCUES
 
     def put(self, line: AccessLine, weight: int) -> None:
-        """Write the line, without the fields that are None. Never raises."""
+        """Write the line. Never raises."""
         record: dict[str, object] = {
             "level": _NAMES[weight],
             "event": "request.answered",

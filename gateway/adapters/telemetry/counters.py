@@ -1,11 +1,10 @@
-"""The counts of this process, as plain numbers. `metrics` has the names of the metrics.
+"""The counts of this process, as plain numbers.
 
 The keys of a table are label values. Every combination that can occur is there from the start, at
-0. Some keys are added later: those of clients, operators and spans, and a few combinations that
-only occur with `freshness.source = "origin"`.
+0. Some are added later: those of clients, operators and spans, and a few that only occur with
+`freshness.source = "origin"`.
 
-A count is only a dictionary entry or a list item. Such counts are fast to change, and each hit
-changes several of them.
+A count is only a dictionary entry or a list item, because each hit changes several counts.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _STORED = (Tier.L1, Tier.L2)
 _FETCHED = (Tier.UPSTREAM,)
 _NOWHERE = (Tier.NONE,)
 
-# 2xx: the training. 3xx: a 304 to a conditional request. 4xx: there is no such training (404, 410).
+# 2xx: the training. 3xx: a 304. 4xx: there is no such training (404, 410).
 _BODY = ("2xx", "3xx")
 _ANSWER = ("2xx", "3xx", "4xx")
 
@@ -50,9 +49,9 @@ _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
     (Outcome.NEGATIVE, _STORED, ("4xx",)),
     (Outcome.FILLED, _FETCHED, _ANSWER),
     (Outcome.REVALIDATED, _FETCHED, _ANSWER),
-    # L2: another replica made the call and stored the response there.
+    # L2: another replica made the call.
     (Outcome.COLLAPSED, (Tier.L2, *_FETCHED), _ANSWER),
-    # A write, or a request in the mode `bypass`, may get any status of the API.
+    # A write, or a request in the mode `bypass`, may get any status.
     (Outcome.BYPASSED, _FETCHED, STATUS_CLASSES),
     # The API refused this caller.
     (Outcome.REJECTED, _FETCHED, ("4xx",)),
@@ -73,12 +72,11 @@ STALE = (Outcome.STALE_REFRESHING, Outcome.STALE_ERROR, Outcome.STALE_SHIELDED)
 _SERVED = "served"
 CLIENT_RESULTS = (_SERVED, "limited", "refused")
 ORDERS = (Right.INVALIDATE, Right.PURGE, Right.MODE)
-# Operators name clients in a file. The bound protects memory from a mistake in this file.
+# Protects memory from a mistake in the clients file.
 _MOST_CLIENTS = 10_000
 OTHER_CLIENTS = "other"
 
-# Upper bounds in seconds, inclusive. Two of them are the objectives: 10 ms for hits, and 1 s for
-# all requests.
+# Upper bounds in seconds, inclusive. Two are objectives: 10 ms for hits, 1 s for all requests.
 REQUEST_SECONDS = (
     *(50e-6, 100e-6, 250e-6, 500e-6, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -104,7 +102,7 @@ class Histogram:
     """Counts values by size. Bucket n counts the values above bound n - 1, up to bound n. The last
     bucket counts the values above all bounds.
 
-    `exemplars` has, for each bucket, the last value with a trace, and the id of that trace.
+    `exemplars` has, for each bucket, the last trace and its value.
     """
 
     __slots__ = ("bounds", "buckets", "exemplars", "total")
@@ -133,7 +131,6 @@ def status_class(status: int | None) -> str:
 
 
 def _zeros(keys: Iterable[K]) -> Tally[K]:
-    """A table with these keys at 0. It counts other keys as well."""
     return defaultdict(int, dict.fromkeys(keys, 0))
 
 
@@ -143,12 +140,10 @@ def _per_purpose(bounds: tuple[float, ...]) -> dict[Purpose, Histogram]:
 
 @dataclass(slots=True)
 class Counters:
-    """All numbers of this process that only grow, and a few that do not: the calls in flight, the
-    time of the last success, and the greatest `Age` (seconds) of a stale answer."""
+    """All numbers of this process. Most of them only grow."""
 
-    # `_hits` has lists of one count each. Each function that `counting` returns keeps one of these
-    # lists, so that a hit needs no look-up in a table. The property `requests` has the sums of
-    # `_requests` and `_hits`.
+    # Each function that `counting` returns keeps one list of `_hits`, so that a hit needs no
+    # look-up. `requests` has the sums of `_requests` and `_hits`.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
@@ -200,7 +195,7 @@ class Counters:
 
     @property
     def clients(self) -> dict[tuple[str, str], int]:
-        """How many requests there were, by client and result."""
+        """Requests by client and result."""
         total = self._clients.copy()
         for client, (served,) in self._served.items():
             total[client, _SERVED] += served
@@ -218,7 +213,7 @@ class Counters:
     ) -> None:
         """Count one request that was answered. A `status` outside 200–599 counts as `5xx`.
 
-        The code of `Histogram.observe` is repeated here, because a call of a method costs time.
+        The code of `Histogram.observe` is repeated here, because a call costs time.
         """
         self._requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
         times = self.request_seconds[outcome]
@@ -235,11 +230,8 @@ class Counters:
                 self._note_stale(age)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function that counts a hit with this outcome, tier and status each time it is called.
-
-        The function has the same effect as `count_request` and `count_client`. It is faster,
-        because `counting` looks up the counts of the outcome once, and not for each hit.
-        """
+        """A function that counts hits of this kind, faster than `count_request` and
+        `count_client`."""
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age
         in_time, of_age, served = times.buckets, ages.buckets, self._served
@@ -280,8 +272,8 @@ class Counters:
         return count_stale if outcome in STALE else count
 
     def take_oldest_stale(self) -> float | None:
-        """The greatest age (seconds) of a stale answer since the last call of this method. None if
-        there was none."""
+        """The greatest age (seconds) of a stale answer since the last call (None: no stale
+        answer)."""
         oldest, self.oldest_stale = self.oldest_stale, None
         return oldest
 
@@ -290,14 +282,14 @@ class Counters:
             self.oldest_stale = age
 
     def count_client(self, client: str, result: str) -> None:
-        """Count a client's request. All other results of a new client are added at 0."""
+        """Count a client's request."""
         try:
             self._clients[client, result] += 1
         except KeyError:
             self._clients[self._meet(client), result] += 1
 
     def know_client(self, client: str) -> None:
-        """Add all results of a client at 0, unless they are there already."""
+        """Add all results of a client, at 0."""
         self._meet(client)
 
     def count_order(self, order: Right, operator: str) -> None:
@@ -305,17 +297,17 @@ class Counters:
         self.orders[order, operator] += 1
 
     def know_operator(self, operator: str) -> None:
-        """Add all orders of an operator at 0, unless they are there already."""
+        """Add all orders of an operator, at 0."""
         for order in ORDERS:
             self.orders.setdefault((order, operator), 0)
 
     def know_spans(self) -> None:
-        """Add all results of spans at 0. Called only if this process sends spans."""
+        """Add all results of spans, at 0."""
         self.spans.update(dict.fromkeys(SpanFate, 0))
 
     def _meet(self, client: str) -> str:
-        """The name under which the client is counted: `other` if there are too many clients. Adds
-        all results under this name at 0, unless they are there already."""
+        """The name under which the client is counted (`other` if there are too many clients). Adds
+        its results, at 0."""
         if (client, _SERVED) in self._clients:
             return client
         name = client if len(self._clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS

@@ -1,8 +1,7 @@
 """Logs events without credentials, limits the number of lines, and remembers the last events.
 
-The `Journal` has the last events of each training, for /explain: fetches, orders and sweeps, but no
-hits. `Events` and `Trail` never raise, because a request must not fail if an event cannot be
-logged.
+The `Journal` has the last events of each training, for /explain, but no hits. `Events` and `Trail`
+never raise, because a request must not fail if an event cannot be logged.
 """
 
 from __future__ import annotations
@@ -21,13 +20,11 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
-# The most events of one name that are remembered. This bound keeps frequent events from displacing
-# other events.
+# The most events of one name, so that frequent events do not displace others.
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
-# The most windows (`_Window`) that are kept. At this number all windows are dropped, to protect
-# memory. Their counts of suppressed lines are lost.
+# At this number all windows are dropped, with their counts of suppressed lines.
 _MOST_REASONS = 1_000
 
 
@@ -41,9 +38,9 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event that was not suppressed, with a level above debug.
+    """A logged event with a level above debug.
 
-    number  the running number of the event in this process, from 1
+    number  counts these events in this process, from 1
     time    seconds since the Unix epoch
     """
 
@@ -55,8 +52,7 @@ class Happening:
 
 @dataclass(slots=True)
 class _Window:
-    """How many lines of one event and key were written since `start` (monotonic), and how many were
-    suppressed."""
+    """The lines of one event and key since `start` (monotonic)."""
 
     start: float
     lines: int = 0
@@ -86,8 +82,8 @@ class Events:
     ) -> None:
         """Log an event, but at most `per_second` lines of this event and `key` in `every` seconds.
 
-        The key is the field `reason` by default. If lines were suppressed, the next line of this
-        event and key says how many, in the field `suppressed`.
+        The key is the field `reason` by default. The next line says how many were suppressed, in
+        the field `suppressed`.
         """
         with suppress(Exception):
             name = (event, key or str(fields.get("reason", "")))
@@ -99,12 +95,11 @@ class Events:
             self._write(level, event, {name: scrub(value) for name, value in fields.items()})
 
     def recent(self) -> list[Happening]:
-        """The last 50 of the remembered events, the newest first. At most 20 events of each name
-        are remembered."""
+        """The last 50 of the remembered events, the newest first."""
         return self.after(0)[:_TOLD]
 
     def after(self, number: int) -> list[Happening]:
-        """The remembered events whose number is greater than `number`, the newest first."""
+        """The remembered events with a greater number, the newest first."""
         found = [each for name in self._recent.values() for each in name if each.number > number]
         return sorted(found, key=lambda each: each.number, reverse=True)
 
@@ -139,20 +134,20 @@ class Events:
 EVENTS_OF_ONE: Final = 20
 MOST_IDS: Final = 10_000
 MOST_BYTES: Final = 8 * 1024 * 1024
-# The id for events that concern all trainings, for example a purge.
+# The id of events that concern all trainings, such as a purge.
 EVERYBODY: Final = "*"
 
-# Bytes that a `_Page` and a `Noted` take without the texts in them.
+# Bytes of a `_Page` and of a `Noted`, without the texts in them.
 _PAGE: Final = 1_100
 _EVENT: Final = 620
-# Bytes that a training takes with its first event, if the texts are short.
+# Bytes of a training with its first event, if the texts are short.
 _FIRST: Final = _PAGE + _EVENT + 200
 
 
 @dataclass(slots=True)
 class Noted:
-    """An event, and how often it happened in a row. Times are seconds since the Unix epoch.
-    `partition` is None if the event concerns all partitions."""
+    """An event, and how often it happened in a row. Times are Unix seconds. `partition` None: the
+    event concerns all partitions."""
 
     event: str
     partition: str | None
@@ -168,7 +163,6 @@ class Noted:
         return _EVENT + sum(map(len, texts))
 
     def repeats(self, event: str, partition: str | None, fields: dict[str, object]) -> bool:
-        """Whether the arguments describe the same event again."""
         return (self.event, self.partition, self.fields) == (event, partition, fields)
 
 
@@ -181,9 +175,8 @@ class _Page:
 
 
 class Journal:
-    """Remembers the last events of each training, within bounds. When a bound is exceeded, it
-    forgets the training that had no event for the longest time. Routine events do not count as
-    events in this choice (see `note`)."""
+    """Remembers the last events of each training, within bounds. Beyond them it forgets the
+    training that had no event, or only routine events, for the longest time."""
 
     def __init__(
         self, clock: Clock, *, most_ids: int = MOST_IDS, most_bytes: int = MOST_BYTES
@@ -195,7 +188,7 @@ class Journal:
         self.size = 0
 
     def knows_or_has_room(self, training_id: str) -> bool:
-        """Whether the journal has this training, or room for one more training with one event."""
+        """Whether the journal has this training, or room for one more with one event."""
         return training_id in self._pages or (
             len(self._pages) < self._most_ids and self.size + _FIRST <= self._most_bytes
         )
@@ -209,11 +202,11 @@ class Journal:
         is_routine: bool = False,
         **fields: object,
     ) -> None:
-        """Remember an event. If the event repeats the training's last event, only the count and the
-        time of that last event change.
+        """Remember an event. If it repeats the training's last event, only a count and a time
+        change.
 
-        Routine events (`is_routine`), for example those of a sweep, happen to all trainings again
-        and again. So they do not count when the journal chooses which training it forgets.
+        Routine events (of a sweep, for example) happen to all trainings again and again. So they do
+        not keep a training in the journal.
         """
         now = self._clock.now()
         page = self._page(training_id)
@@ -221,8 +214,7 @@ class Journal:
             self._pages.move_to_end(training_id)
         last = page.events[-1] if page.events else None
         if last is None or not last.repeats(event, partition, fields):
-            # Scrubbing takes time. Most events of a sweep repeat the last event, so they do not get
-            # here.
+            # Scrubbing takes time. Most events of a sweep repeat the last one, and do not get here.
             fields = {name: scrub(value) for name, value in fields.items() if value is not None}
         if last is not None and last.repeats(event, partition, fields):
             last.times, last.last = last.times + 1, now
@@ -233,11 +225,8 @@ class Journal:
             self.size -= forgotten.cost
 
     def of(self, training_id: str, partition: str | None = None) -> list[Noted]:
-        """The last events of the training, and those that concern all trainings, the newest first.
-
-        With `partition`, only the events of that partition, and the events that concern all
-        partitions.
-        """
+        """The last events of the training, and those that concern all, the newest first. With
+        `partition`, events of other partitions are left out."""
         found = [
             noted
             for name in dict.fromkeys((training_id, EVERYBODY))
@@ -267,7 +256,7 @@ class Journal:
 
 
 class Trail:
-    """The part of the Observer that writes the journal. It never raises."""
+    """The part of the Observer that writes the journal."""
 
     def __init__(self, clock: Clock) -> None:
         self.journal = Journal(clock)
@@ -297,8 +286,7 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # A sweep meets every training again and again. In a full journal, each new training would
-        # displace another one. So a sweep adds no training to a full journal.
+        # A sweep meets every training. In a full journal each new one would displace another.
         if self.journal.knows_or_has_room(key.training_id):
             self.note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
 
@@ -311,7 +299,6 @@ class Trail:
         is_routine: bool = False,
         **fields: object,
     ) -> None:
-        """Remember an event of a training. The id `*` means all trainings. For `is_routine` see
-        `Journal.note`."""
+        """As `Journal.note`. The id `*` means all trainings."""
         with suppress(Exception):
             self.journal.note(training_id, event, partition, is_routine=is_routine, **fields)

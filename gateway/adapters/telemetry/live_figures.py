@@ -1,7 +1,6 @@
 """Figures for the live page and /status: since the start, of the last minute, and in rows.
 
-A row has the figures of two seconds. The rows of the last 15 minutes are kept. Making a row takes a
-tenth of a millisecond. Requests do no work for the rows, because rows are made from the counters.
+Rows are made from the counters, in a tenth of a millisecond, so requests do no work for them.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ HITS = (
 
 
 def figures(counters: Counters) -> dict[str, float | int]:
-    """The figures since the start of this replica. A name with a dot, such as `requests.fresh`,
-    stands for a part or a quantile of the figure that is named before the dot."""
+    """The figures since the start. A name with a dot, such as `requests.fresh`, is a part or a
+    quantile."""
     outcomes = by_outcome(counters)
     calls = {
         purpose: sum(histogram.buckets) for purpose, histogram in counters.call_seconds.items()
@@ -63,7 +62,7 @@ def figures(counters: Counters) -> dict[str, float | int]:
 
 
 def by_outcome(counters: Counters) -> dict[Outcome, int]:
-    """The number of requests by outcome, over all tiers and statuses."""
+    """The number of requests by outcome."""
     totals = dict.fromkeys(Outcome, 0)
     for (outcome, _, _), count in list(counters.requests.items()):
         totals[outcome] += count
@@ -71,15 +70,13 @@ def by_outcome(counters: Counters) -> dict[Outcome, int]:
 
 
 def hit_rate(outcomes: Mapping[Outcome, int]) -> float:
-    """The share of hits among the requests that were not rejected. 0.0 if there were no such
-    requests."""
+    """The share of hits among the requests that were not rejected (0.0: there were none)."""
     asked = sum(count for outcome, count in outcomes.items() if outcome is not Outcome.REJECTED)
     return sum(outcomes[outcome] for outcome in HITS) / asked if asked else 0.0
 
 
 def quantile(histograms: Sequence[Histogram], share: float) -> float:
-    """The value that a `share` of all observations does not exceed, in the unit of the histograms.
-    0.0 if there are no observations.
+    """The value that a `share` of all observations does not exceed. 0.0 if there are none.
 
     All histograms (at least one) have the same bounds. Within a bucket the value is interpolated
     linearly, as in Prometheus. A value above the last bound counts as that bound.
@@ -92,12 +89,8 @@ def quantile(histograms: Sequence[Histogram], share: float) -> float:
 def quantile_of(
     bounds: Sequence[float], counts: Sequence[int], share: float, most: float = math.inf
 ) -> float:
-    """As `quantile`, for the buckets of one histogram. The last bucket counts the values above all
-    bounds.
-
-    `most` is a value that no observation exceeds. If `most` lies within the bucket of the result,
-    the bucket is treated as if it ended at `most`.
-    """
+    """As `quantile`, for the buckets of one histogram. No observation exceeds `most`, so the bucket
+    with `most` ends there."""
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):
         if count and below + count >= wanted:
@@ -137,7 +130,6 @@ class Totals:
     ages: list[int]
 
     def since(self, before: Totals) -> Totals:
-        """The counts after the moment of `before`."""
         return Totals(
             _less(self.requests, before.requests),
             self.errors - before.errors,
@@ -150,13 +142,12 @@ class Totals:
         )
 
     def latency(self, share: float) -> float | None:
-        """The seconds within which this share of the requests was answered. None if there were no
-        requests."""
+        """The seconds within which this share of the requests was answered (None: no requests)."""
         return quantile_of(REQUEST_SECONDS, self.seconds, share) if any(self.seconds) else None
 
     def age(self, share: float, most: float) -> float | None:
-        """The age in seconds that this share of the responses did not exceed. None if no response
-        had an age. `most` is an age that no response exceeded."""
+        """The age in seconds that this share of the responses did not exceed (None: no response had
+        an age). No age exceeds `most`."""
         return quantile_of(AGE_SECONDS, self.ages, share, most) if any(self.ages) else None
 
 
@@ -165,7 +156,7 @@ class History:
 
     read      returns the gauges, None if they cannot be read
     lifetime  age in seconds beyond which a response is stale. Infinite if the upstream's header
-              fields decide this for each response, because then there is no common age
+              fields decide this
     """
 
     def __init__(
@@ -185,7 +176,7 @@ class History:
         self.taken = 0
 
     async def watch(self) -> None:
-        """Take rows until cancelled by the owner."""
+        """Take rows until cancelled."""
         while True:
             await self._clock.sleep(EVERY)
             self.take()
@@ -205,8 +196,8 @@ class History:
         return _totals(self._counters).since(self._totals[0])
 
     def oldest_stale(self) -> float | None:
-        """The age in seconds of the oldest stale answer of the last minute. None if there was no
-        stale answer."""
+        """The age in seconds of the oldest stale answer of the last minute (None: no stale
+        answer)."""
         ages = (*self._oldest_stale, self._counters.oldest_stale)
         return max((age for age in ages if age is not None), default=None)
 
@@ -215,8 +206,8 @@ class History:
         return max(self._lifetime, self.oldest_stale() or 0.0)
 
     def after(self, taken: int) -> dict[str, list[float | None]]:
-        """The rows after the first `taken` rows, as far as they are kept. The result has a list for
-        each column."""
+        """The rows after the first `taken` rows, as far as they are kept: a list for each
+        column."""
         count = min(max(self.taken - taken, 0), len(self._rows))
         rows = list(self._rows)[len(self._rows) - count :]
         return {name: [row[at] for row in rows] for at, name in enumerate(NAMES)}
@@ -235,9 +226,8 @@ class History:
         )
 
     def _budget(self) -> tuple[float | None, float | None]:
-        """How many calls a minute all tenants together may make, and how many calls are free now.
-        Both are None if a tenant has no limit, if the budgets belong to credentials and not to
-        tenants, or if the gauges cannot be read."""
+        """The calls a minute of all tenants together, and the calls that are free now. None if a
+        tenant has no limit, or if no budget of a tenant can be read."""
         readings = self._read()
         views = () if readings is None else tuple(readings.budgets.values())
         limits = [view.limit * _MINUTE / view.window for view in views if view.limit is not None]

@@ -1,11 +1,10 @@
-"""Writes the log: events of the gateway (through structlog), the access log, and messages of
-libraries. All lines have the same form: JSON for machines, or text for people.
+"""Writes the log as JSON or text: events (through structlog), the access log, and messages of
+libraries.
 
-A thread writes the lines, so other code does not wait if the reader of the log is slow. Lines that
-do not fit into the bounded buffer, or that cannot be written, are lost and counted.
+A thread writes the lines, so no request waits for a slow reader of the log.
 
-A value may come from any caller. In both forms a value cannot end its line, begin another line, or
-move the cursor of a terminal.
+A value may come from any caller. No value can end its line, begin another line, or move the cursor
+of a terminal.
 """
 
 from __future__ import annotations
@@ -32,23 +31,21 @@ from structlog.typing import EventDict, WrappedLogger
 
 logger = structlog.get_logger("gateway")
 
-# Messages of libraries are logged from this level on, because below this level the HTTP libraries
-# log headers, which contain credentials.
+# Below this level the HTTP libraries log headers, which contain credentials.
 _LIBRARIES_FROM = logging.WARNING
 _STANDARD_OUTPUT = 1
-# Seconds that the process waits at its end for its last lines to be written.
+# Seconds that the process waits for its last lines.
 _LAST_LINES = 1.0
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
 def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) -> Lines:
-    """Send all that is logged in this process to `sink` as lines.
+    """Send all that is logged in this process to `sink` as lines. Returns the `Lines` for
+    `AccessLog`.
 
     form   `json` or `console`
     level  a word such as `info`
     now    returns seconds since the Unix epoch
-
-    Returns the `Lines`, which `AccessLog` needs because it does not use structlog.
     """
     lines = Lines(form, now, sink)
     structlog.configure(
@@ -68,8 +65,7 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
 def configure_standard_output(
     form: str, level: str, *, now: Callable[[], float], on_lost: Callable[[], None]
 ) -> Lines:
-    """As `configure`, with standard output as the sink. `on_lost` is called for each lost line, by
-    the thread that loses it."""
+    """As `configure`, with standard output as the sink. For `on_lost` see `LineWriter.report`."""
     writer = standard_output()
     lines = configure(form, level, now=now, sink=writer)
     writer.report(partial(_lost_line, lines), on_lost)
@@ -79,8 +75,7 @@ def configure_standard_output(
 @cache
 def standard_output() -> LineWriter:
     """The only writer of this process. It writes its last lines when the process ends."""
-    # Without standard output, the lines go to the null device, because descriptor 1 may belong to a
-    # connection.
+    # Without standard output, descriptor 1 may belong to a connection.
     descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else _STANDARD_OUTPUT
     writer = LineWriter(descriptor)
     atexit.register(writer.flush, _LAST_LINES)
@@ -92,22 +87,17 @@ def _lost_line(lines: Lines, count: int) -> bytes:
 
 
 class _Out:
-    """Receives finished records from structlog."""
-
     def __init__(self, lines: Lines) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = lines.write
         self.msg = self.log = lines.write
 
 
 class _Libraries(logging.Handler):
-    """Receives what libraries log through the standard module `logging`."""
-
     def __init__(self, lines: Lines) -> None:
         super().__init__()
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the message as the event `library.said`. Never raises."""
         with suppress(Exception):
             self._lines.write(_of_library(record))
 
@@ -165,7 +155,7 @@ class Sink(Protocol):
 
 
 class Lines:
-    """Writes records as lines. `form` is `json` or `console`; `now` returns Unix seconds."""
+    """Writes records as lines. For `form` and `now` see `configure`."""
 
     def __init__(self, form: str, now: Callable[[], float], sink: Sink) -> None:
         self._render = render_json if form == "json" else render_console
@@ -173,7 +163,7 @@ class Lines:
         self._sink = sink
 
     def write(self, record: Record) -> None:
-        """Add the time to the record (`level`, `event`, fields), and write it."""
+        """Write the record (`level`, `event`, fields) with the time. Never raises."""
         with suppress(Exception):
             self._sink.write(self.line(record))
 
@@ -183,13 +173,13 @@ class Lines:
 
 
 def instant(now: float) -> str:
-    """Seconds since the Unix epoch as ISO 8601 in UTC, to the millisecond."""
+    """Unix seconds as ISO 8601 in UTC, to the millisecond."""
     text = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 
 def scrub(value: object) -> object:
-    """A text without credentials, shortened if it is long. Other values are returned unchanged."""
+    """A text without credentials, shortened if it is long. Other values stay unchanged."""
     if not isinstance(value, str):
         return value
     clean = conceal(value)
@@ -197,13 +187,13 @@ def scrub(value: object) -> object:
 
 
 def conceal(text: str) -> str:
-    """The text without bearer tokens, and without the user names and passwords in URLs."""
+    """The text without bearer tokens, and without user names and passwords in URLs."""
     return _SECRETS.sub("[removed]", text)
 
 
 def render_json(record: Record) -> bytes:
-    """One JSON object, in ASCII because some readers take U+2028 and similar characters for the end
-    of a line."""
+    """One JSON object, in ASCII: some readers take U+2028 and similar characters for the end of a
+    line."""
     with suppress(UnicodeEncodeError):  # a lone surrogate; json.dumps below escapes it
         line = _encoder.encode(record)
         if line.isascii() and b"\x7f" not in line:
@@ -233,9 +223,9 @@ def _printable(row: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in row)
 
 
-# At most this many bytes may wait to be written.
+# The most bytes that may wait.
 _MOST: Final = 4 * 2**20
-# A pipe does not divide a write of at most this many bytes, even if several processes write to it.
+# A pipe does not divide a write of this many bytes, even if several processes write to it.
 _PIECE: Final = select.PIPE_BUF
 
 
@@ -249,9 +239,8 @@ def _count_nothing() -> None: ...
 class LineWriter:
     """A sink whose `write` never waits for the descriptor: a thread writes the lines.
 
-    After a line was dropped, all further lines are dropped until the buffer is empty. Lines that
-    cannot be written (a closed pipe, a full disk) are lost too. Before the next lines that can be
-    written, one line says how many were lost.
+    If the buffer is full, lines are dropped until it is empty. Lines that cannot be written (a
+    closed pipe, a full disk) are lost too. The first line afterwards says how many were lost.
     """
 
     def __init__(self, descriptor: int, *, most: int = _MOST) -> None:
@@ -259,9 +248,8 @@ class LineWriter:
         self._most = most
         self._lost_line: Callable[[int], bytes] = _say_nothing
         self._on_lost: Callable[[], None] = _count_nothing
-        # While a thread has locked this condition, Python may run a finalizer in the same thread,
-        # and the finalizer may write a log line. This causes no deadlock, because a thread may lock
-        # a Condition again (Python's default).
+        # A finalizer may write a log line in a thread that has locked this condition. That is no
+        # deadlock, because the same thread may lock a Condition again (Python's default).
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._size = 0
@@ -271,8 +259,8 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def report(self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]) -> None:
-        """Set the two functions for lost lines. `lost_line` makes the line that says how many were
-        lost. `on_lost` is called for each lost line, by the thread that loses it."""
+        """`lost_line` makes the line that says how many lines were lost. `on_lost` is called for
+        each of them, by the thread that loses it."""
         with self._changed:
             self._lost_line, self._on_lost = lost_line, on_lost
 
@@ -309,8 +297,8 @@ class LineWriter:
                     self._lose(len(lines))
 
     def _take(self) -> tuple[list[bytes], int]:
-        """The next lines to write, and how many lost lines to report before them (0 while further
-        lines are dropped). Waits until a line is buffered or dropped."""
+        """The next lines to write, and how many lost lines to report first (0 while lines are
+        dropped). Waits until a line is buffered or dropped."""
         with self._changed:
             if not self._lines and not self._is_dropping:
                 self._is_idle = True
@@ -335,7 +323,7 @@ class LineWriter:
 
 
 def _put(descriptor: int, block: bytes) -> bool:
-    """Write the whole block, however long that takes. False if it cannot be written."""
+    """Write the whole block, however long that takes. False if that fails."""
     rest = memoryview(block)
     try:
         while rest:

@@ -1,6 +1,6 @@
 """The name, the help text, the labels and the source of each metric.
 
-Nothing is counted here. The sources are read when Prometheus asks for the metrics (a scrape).
+Nothing is counted here: the sources are read at each scrape.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ Series = tuple[Labels, Histogram]
 Source = TypeVar("Source")
 Table = tuple[tuple[str, str, Labels, Callable[[Source], list[Row]]], ...]
 
-# Each row: the name without `_total`, the help text, the labels, and the function that reads the
-# numbers.
+# Each row: name without `_total`, help text, labels, and the function that reads the numbers.
 COUNTS: Table[Counters] = (
     (
         "gateway_requests",
@@ -171,7 +170,7 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
 )
 
 
-# `list` copies a table of counts in one step, so that a scrape may also run in another thread.
+# `list` copies a table in one step, in case another thread adds to it.
 def _rows(counts: Mapping[T, int]) -> list[Row]:
     return [(labels, count) for labels, count in list(counts.items())]
 
@@ -186,11 +185,9 @@ def _series(histograms: Mapping[S, Histogram]) -> list[Series]:
 
 @dataclass(frozen=True, slots=True)
 class GaugeReadings:
-    """The state of this replica now. If this replica does not have a value, the field is None, and
-    the metric has no series.
+    """The state of this replica now. If a field is None, the metric has no series.
 
-    budgets          by tenant. Empty if each credential has a budget, because one series for each
-                     credential would be too many
+    budgets          by tenant. Empty if each credential has a budget: that would be too many series
     loop_lag         seconds, see `LoopLag`
     sweep_confirmed  age in seconds of the oldest confirmation by a sweep, see `Progress.oldest`
     """
@@ -305,7 +302,6 @@ GAUGES: Table[GaugeReadings] = (
     ),
 )
 
-# Gauges that are read from the counters.
 OWN_GAUGES: Table[Counters] = (
     (
         "gateway_upstream_inflight",
@@ -371,8 +367,7 @@ def encode(registry: CollectorRegistry, accept: str) -> tuple[Iterator[bytes], s
     """The body of the response to a scrape, and its content type: OpenMetrics if `accept` asks for
     it, otherwise text.
 
-    The body comes in pieces, one for each family (a metric with all its series), so that requests
-    can run between two pieces.
+    The body comes in pieces, one for each family, so that requests can run between two pieces.
     """
     encoder, content_type = choose_encoder(accept)
     return _pieces(registry, encoder), content_type
@@ -406,8 +401,7 @@ def _families(
 
 
 def _buckets(histogram: Histogram) -> list[Bucket]:
-    """The cumulative counts by upper bound. The exemplar of a bucket is its last value that has a
-    trace. Only OpenMetrics shows exemplars."""
+    """The cumulative counts by upper bound. Only OpenMetrics shows the exemplars."""
     bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
     exemplars = dict(histogram.exemplars)
     counts = accumulate(histogram.buckets)
@@ -418,5 +412,5 @@ def _buckets(histogram: Histogram) -> list[Bucket]:
 
 
 def _exemplar(trace: bytes, seconds: float) -> Exemplar:
-    """An exemplar without a time. The scraper uses the time at which it first sees the exemplar."""
+    """An exemplar without a time. The scraper uses its own time."""
     return Exemplar({"trace_id": trace.decode("ascii")}, seconds)

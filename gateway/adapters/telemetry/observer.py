@@ -1,6 +1,6 @@
 """The Observer: its methods change counts, log events, and note events in the journal.
 
-The names and levels of the logged events are here. The names of the metrics are in `metrics`.
+The names and levels of the logged events are here.
 """
 
 from __future__ import annotations
@@ -44,15 +44,13 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# Some events may have this many lines a second, because their lines differ (for example each line
-# names another training). Other events may have one.
+# The most lines a second of events whose lines differ (for example each names another training).
 _BURST = 20
 # The most faults of a file that one log line names.
 _MOST_FAULTS = 20
 # Seconds between two lines about a state that lasts.
 _SELDOM = 60.0
-# At most this many differences between trainings and the API's documentation are logged, each of
-# them once.
+# At most this many differences from the API's documentation are logged, each once.
 _MOST_DRIFTS = 100
 _MISSING = (404, 410)
 _NOBODYS = (Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY)
@@ -64,7 +62,7 @@ _ALL = "*"
 class Telemetry(Trail):
     """Counts in `counters`, logs events, and answers scrapes. It never raises.
 
-    `gauges` is called at every scrape. It may be set later, when there are values to read.
+    `gauges` is called at every scrape. It may be set later.
     """
 
     def __init__(
@@ -83,13 +81,11 @@ class Telemetry(Trail):
         self._registry = registry_of(CountersCollector(self.counters, version, self.read))
 
     def scrape(self, accept: str = "") -> tuple[Iterator[bytes], str]:
-        """The answer to a scrape: its body in pieces, and the content type that `accept` asks for.
-        The body is made in pieces because it takes milliseconds of CPU, and requests can run
-        between two pieces."""
+        """The answer to a scrape, see `encode`. Making the whole body takes milliseconds of CPU."""
         return encode(self._registry, accept)
 
     def snapshot(self) -> dict[str, float | int]:
-        """The figures since the start, see `figures`."""
+        """As `figures`."""
         return figures(self.counters)
 
     # ---- only counted, not logged
@@ -132,14 +128,12 @@ class Telemetry(Trail):
         self.counters.freshness_lag.observe(seconds)
 
     def evicted(self, tier: Tier) -> None:
-        """An entry was removed because the space was needed."""
         self.counters.evictions[tier] += 1
 
     def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
         self.counters.redis_seconds[operation].observe(seconds)
 
     def log_line_lost(self) -> None:
-        """A line could not be written in time, or at all."""
         self.counters.log_lines_dropped += 1
 
     # ---- the data plane
@@ -156,7 +150,6 @@ class Telemetry(Trail):
             self.counters.know_client(name)
 
     def clients_reloaded(self, tenants: int, clients: int) -> None:
-        """Another version of the clients file is in force."""
         self.events.emit(
             INFO, "clients.reloaded", per_second=_BURST, tenants=tenants, clients=clients
         )
@@ -176,24 +169,22 @@ class Telemetry(Trail):
             self.counters.know_operator(name)
 
     def tokens_reloaded(self, tokens: int) -> None:
-        """Another version of the tokens file is in force."""
         self.events.emit(INFO, "tokens.reloaded", per_second=_BURST, tokens=tokens)
 
     def tokens_refused(self, faults: list[str]) -> None:
-        """The tokens file has a fault. The previous version stays in force."""
+        """The previous version of the tokens file stays in force."""
         told = faults[:_MOST_FAULTS]
         self.events.emit(ERROR, "tokens.refused", per_second=_BURST, count=len(faults), faults=told)
 
     def ordered(self, order: Right, operator: str, **told: Any) -> None:
-        """An order was carried out. `told` has its parameters, and how many replicas confirmed
-        it."""
+        """An order was carried out. `told`: its parameters, and how many replicas confirmed it."""
         self.counters.count_order(order, operator)
         self.events.emit(
             INFO, "order.done", per_second=_BURST, order=order, operator=operator, **told
         )
 
     def order_failed(self, order: Right, operator: str, why: str, **told: Any) -> None:
-        """An order was not carried out, or only a part of it was carried out."""
+        """An order was carried out only in part, or not at all."""
         self.events.emit(
             *(WARNING, "order.failed"),
             per_second=_BURST,
@@ -219,7 +210,7 @@ class Telemetry(Trail):
         self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        # An operator ordered each change of the mode, so no line should be suppressed.
+        # An operator ordered each change, so no line should be suppressed.
         ordered = _by(operator)
         self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode, **ordered)
         self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
@@ -266,8 +257,8 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
-        # A version that is far in the future gets a warning, because a person has to correct it,
-        # and because no other event reports it.
+        # A person has to correct a version that is far in the future, and no other event reports
+        # it.
         level = WARNING if reason is NotStoredReason.FUTURE_VERSION else DEBUG
         self.events.emit(
             level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
@@ -304,8 +295,7 @@ class Telemetry(Trail):
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1
-        # In an outage operations fail several times a second, so each operation gets at most one
-        # line a minute. `redis.away` and `redis.back` log the outage.
+        # In an outage operations fail several times a second. `redis.away` and `redis.back` log it.
         self.events.emit(
             WARNING, "redis.failed", key=operation, every=_SELDOM, operation=operation, why=why
         )
@@ -329,8 +319,7 @@ class Telemetry(Trail):
         )
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """If `seconds` is None, the settings switch the sweep off. Otherwise the sweep does not use
-        the API's list for this number of seconds, perhaps because of a fault."""
+        """`seconds` None: the settings switch the sweep off. Otherwise there may be a fault."""
         tenant = tenant or _ALL
         if seconds is None:
             self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
@@ -373,19 +362,18 @@ class Telemetry(Trail):
     # ---- traces
 
     def spans_known(self) -> None:
-        """Create the metrics of spans with the value 0, because this process sends traces."""
+        """Create the metrics of spans, with the value 0."""
         self.counters.know_spans()
 
     def spans_ended(self, result: SpanFate, count: int, why: str) -> None:
-        """Count spans that were sent or lost."""
         self.counters.spans[result] += count
         if result is not SpanFate.SENT:
             told: dict[str, Any] = {"reason": result, "count": count, "why": why}
             self.events.emit(WARNING, "tracing.spans-lost", every=_SELDOM, **told)
 
     def read(self) -> GaugeReadings | None:
-        """The gauges now. None if they cannot be read, because a scrape without gauges is better
-        than no scrape."""
+        """The gauges now. None if they cannot be read: a scrape without gauges is better than no
+        scrape."""
         if self.gauges is None:
             return None
         with suppress(Exception):
