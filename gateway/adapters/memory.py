@@ -1,8 +1,7 @@
 """L1: the entries in the memory of this process. If L1 is full, the least recently used entry is
 evicted.
 
-This module holds entries, finds them, and counts their bytes. It does not decide whether an entry
-may be served. Nothing here awaits.
+This module does not decide whether an entry may be served.
 """
 
 from __future__ import annotations
@@ -15,10 +14,8 @@ from gateway.core.cache.entry import Key
 from gateway.core.http.fields import ALIKE
 from gateway.ports import Held
 
-# The overhead in bytes of an entry, of a header field and of a compressed form, without their texts
-# and bodies. The overhead comes from the item in the dictionary, from Python objects, and from the
-# allocator, which rounds sizes up. The figures were measured as the growth of a process with 50,000
-# entries.
+# The bytes that an entry, a header field and a compressed form need in addition to their texts and
+# bodies. They were measured as the growth of a process with 50,000 entries.
 _EACH = 970
 _EACH_FIELD = 115
 _EACH_CODED = 1_000
@@ -27,8 +24,8 @@ _EACH_CODED = 1_000
 def cost(key: Key, held: Held) -> int:
     """The bytes of memory that an entry takes while it is held.
 
-    Some texts are in memory only once for all entries: names of header fields, values of fields
-    that are equal in all responses, and names of partitions. Their bytes are not counted.
+    Texts that are in memory only once for all entries are not counted: names of header fields,
+    values that are equal in all responses (`ALIKE`), and names of partitions.
     """
     entry = held.entry
     texts = len(key.training_id) + len(entry.updated_at_text) + len(entry.date)
@@ -46,28 +43,24 @@ class MemoryStore:
     entry that it evicts."""
 
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
-        # The keys are plain tuples of texts, because the garbage collector does not have to visit
-        # such tuples.
+        # Plain tuples of texts, because the garbage collector does not have to visit these.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # Each hit calls `peek` to find the entry under its key. A call of `peek` does not count as
-        # a use of the entry, but a call of `get` does. While an entry has hits, `Tiers.peek`
-        # decides about once a second or more often whether L1 may serve the entry. Such an entry
-        # counts as used, because `Tiers.peek` calls `get` each time.
+        # Each hit calls `peek`, which does not count as a use. But `Tiers.peek` calls `get`, about
+        # once a second for an entry with hits. So such an entry counts as used.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0
         self._on_evict = on_evict
 
     def get(self, key: Key) -> Held | None:
-        """The entry under the key. This call makes it the most recently used entry."""
+        """As LocalStore.get."""
         held = self._items.get(key)
         if held is not None:
             self._items.move_to_end(key)
         return held
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold the entry as the most recently used. An earlier entry of the key is dropped. An
-        entry that is larger than `max_bytes` is not held."""
+        """As LocalStore.put."""
         before = self._items.pop(key, None)
         if before is not None:
             self._size -= before.cost
@@ -75,8 +68,7 @@ class MemoryStore:
         self._hold(key, held)
 
     def offer(self, key: Key, held: Held) -> bool:
-        """Hold the entry as the least recently used, if there is room and nothing is held under the
-        key. Returns whether the entry is held."""
+        """As LocalStore.offer."""
         held.cost = cost(key, held)
         if key in self._items or self._size + held.cost > self._max_bytes:
             return False
@@ -85,7 +77,7 @@ class MemoryStore:
         return True
 
     def replace(self, key: Key, held: Held) -> None:
-        """Hold the entry in place of the present one. This does not count as a use."""
+        """As LocalStore.replace."""
         before = self._items[key]
         held.follow(before)
         self._size -= before.cost
@@ -104,7 +96,7 @@ class MemoryStore:
             self._on_evict()
 
     def drop(self, key: Key) -> bool:
-        """Forget the key. Returns whether anything was held."""
+        """As LocalStore.drop."""
         held = self._items.pop(key, None)
         if held is None:
             return False
@@ -112,12 +104,11 @@ class MemoryStore:
         return True
 
     def drop_partition(self, partition: str) -> int:
-        """Forget all keys of a partition. Returns how many were held."""
+        """As LocalStore.drop_partition."""
         return sum(map(self.drop, self.keys(partition=partition)))
 
     def keys(self, partition: str | None = None, training_ids: Set[str] | None = None) -> list[Key]:
-        """The keys of all entries, or only those of a partition, of some trainings, or of both.
-        Even with a filter, the method reads every key."""
+        """As LocalStore.keys."""
         return [
             Key(*key)
             for key in self._items
@@ -125,7 +116,7 @@ class MemoryStore:
         ]
 
     def last_used(self, most: int) -> list[Key]:
-        """The keys that were used last, at most `most` of them, the most recent first."""
+        """As LocalStore.last_used."""
         return [Key(*key) for key in islice(reversed(self._items), most)]
 
     @property
@@ -135,5 +126,5 @@ class MemoryStore:
 
     @property
     def size(self) -> int:
-        """How many bytes the entries take, with keys, headers and overhead."""
+        """As LocalStore.size."""
         return self._size

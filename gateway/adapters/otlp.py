@@ -1,10 +1,8 @@
 """Sends spans over OTLP with OpenTelemetry's SDK (the optional dependencies `otlp`).
 
-The span of a request has the name and the attributes that OpenTelemetry's semantic conventions for
-HTTP require. The span of a call to the upstream has such attributes too. A thread of the SDK sends
-the spans. The SDK reads most `OTEL_…` variables itself. This module reads the size of the queue of
-spans, and the variables of the sampler (the rule for which traces are kept). The gateway has its
-own, fast sampler, because each hit asks the sampler.
+The spans follow OpenTelemetry's semantic conventions for HTTP. A thread of the SDK sends them. The
+SDK reads most `OTEL_…` variables itself. Each hit asks the sampler (the rule for which traces are
+kept), so the gateway has a fast one of its own.
 """
 
 from __future__ import annotations
@@ -37,8 +35,8 @@ from gateway.core.http.traceparent import SAMPLED
 from gateway.core.vocabulary import Part, SpanFate
 from gateway.ports import Attributes, Clock, Deadline, Served
 
-# The methods that the semantic conventions know. A caller may send any other text as a method, so
-# no span is named after such a text.
+# The methods of the semantic conventions. Callers may send any text, but no other text names a
+# span.
 _METHODS: Final = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 )
@@ -51,10 +49,11 @@ Told = Callable[[SpanFate, int, str], None]
 
 
 def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
-    """The rule that decides which traces are kept, from OTEL_TRACES_SAMPLER and its _ARG.
+    """The rule that decides which traces are kept, from OTEL_TRACES_SAMPLER and its _ARG. Raises
+    ValueError.
 
-    By default a trace is kept only if the caller has sampled it, because a trace for each request
-    would cost as much CPU as several hits. Raises ValueError.
+    By default only traces that the caller has sampled are kept: one trace costs as much CPU as
+    several hits.
     """
     name = variables.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_off"
     by_parent, root = name.startswith("parentbased_"), name.removeprefix("parentbased_")
@@ -78,8 +77,8 @@ class OtlpTracer:
     """A Tracer that sends spans to the collector at `endpoint`. It must be made in the event loop.
     Raises ValueError if a variable has a wrong value.
 
-    told       called in the loop with the fate of some spans, their number, and the reason of
-               this fate ("" if they were sent)
+    told       called in the loop with the fate of some spans, their number, and the reason ("" if
+               they were sent)
     variables  the environment variables of OpenTelemetry
     """
 
@@ -95,8 +94,8 @@ class OtlpTracer:
         version: str,
         scheme: str,
     ) -> None:
-        # Without this line, OpenTelemetry would log header fields that it cannot parse. Such fields
-        # may contain credentials.
+        # Otherwise OpenTelemetry would log header fields that it cannot parse. These may contain
+        # credentials.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self.keeps = sampler(variables, clock.jitter)
         self.clock, self.scheme = clock, scheme
@@ -111,17 +110,16 @@ class OtlpTracer:
         self.start = self._provider.get_tracer("gateway", version).start_span
 
     def begin(self, traceparent: bytes | None) -> OtlpSpan:
-        """Begin the span of a request, within the caller's span if there is one."""
+        """As Tracer.begin. The caller's span is the parent, if there is one."""
         return OtlpSpan(self, "HTTP", SpanKind.SERVER, _around(traceparent))
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """Begin and end the only span of a hit, which took `seconds`."""
+        """As Tracer.hit."""
         span = OtlpSpan(self, "HTTP", SpanKind.SERVER, _around(traceparent), seconds)
         span.serve(served)
 
     async def close(self, patience: float) -> None:
-        """Send the spans that wait. Those that still wait after `patience` seconds count as
-        dropped."""
+        """As Tracer.close. Spans that still wait after `patience` seconds count as dropped."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def shut() -> None:
@@ -159,22 +157,20 @@ class OtlpSpan:
         self.traceparent = b"00-%032x-%016x-%02x" % ids
 
     def part(self, name: str) -> OtlpSpan:
-        """Begin the span of a part within this span. Its kind is CLIENT if the part is a call to
-        the upstream."""
+        """As Span.part."""
         kind = SpanKind.CLIENT if name == Part.UPSTREAM else SpanKind.INTERNAL
         return OtlpSpan(self._tracer, name, kind, set_span_in_context(self._span, Context()))
 
     def link(self, traceparent: bytes) -> None:
-        """Record that this span waits for the work of the span in `traceparent`."""
+        """As Span.link."""
         self._span.add_link(_context(traceparent))
 
     def note(self, attributes: Attributes) -> None:
-        """Add attributes to the span."""
+        """As Span.note."""
         self._span.set_attributes(attributes)
 
     def serve(self, served: Served) -> None:
-        """End the span of a request. It gets the name and the attributes that the semantic
-        conventions require, and attributes that only the gateway has (`gateway.…`)."""
+        """As Span.serve. Attributes that only the gateway has begin with `gateway.`."""
         known = served.method in _METHODS
         told = {
             "http.request.method": served.method if known else "_OTHER",
@@ -193,7 +189,7 @@ class OtlpSpan:
         self.end(str(served.status) if served.status >= 500 else None)
 
     def end(self, fault: str | None = None) -> None:
-        """End the span now. `fault` is the name of an error, if there was one."""
+        """As Span.end."""
         if fault is not None:
             self._span.set_attribute("error.type", fault)
             self._span.set_status(Status(StatusCode.ERROR))
@@ -202,7 +198,7 @@ class OtlpSpan:
 
 
 class _Waiting(SpanProcessor):
-    """The spans that wait to be sent. While `most` spans wait, further spans are dropped."""
+    """The spans that wait to be sent, at most `most`. Further spans are dropped."""
 
     def __init__(self, sending: _Sending, most: int, told: Told) -> None:
         self._inner = BatchSpanProcessor(sending)
@@ -217,17 +213,16 @@ class _Waiting(SpanProcessor):
         self._inner.on_end(span)
 
     def shutdown(self) -> None:
-        """Send the spans that wait. This may block for half a minute."""
+        """May block for half a minute."""
         self._inner.shutdown()
 
     def give_up(self) -> None:
-        """Count the spans that still wait as dropped."""
         self._told(SpanFate.DROPPED, self._taken - self._sending.done, "the gateway ends")
 
 
 class _Sending(SpanExporter):
-    """Sends spans by the SDK's exporter, in a thread of the SDK, and reports how each batch ended.
-    `done` counts the spans that were sent or lost."""
+    """Sends spans in a thread of the SDK, and reports how each batch ended. `done` counts the spans
+    that were sent or lost."""
 
     def __init__(self, url: str, told: Told) -> None:
         self._session = _Session()
@@ -236,7 +231,7 @@ class _Sending(SpanExporter):
         self.done = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send the spans. The SDK's exporter makes the retries."""
+        """The SDK's exporter makes the retries."""
         result = SpanExportResult.FAILURE
         try:
             result = self._inner.export(spans)
@@ -254,8 +249,8 @@ class _Sending(SpanExporter):
 
 
 class _Session(requests.Session):
-    """A session that notes in `ended` how its last request ended. No text of the request or the
-    response is noted."""
+    """Notes in `ended` how its last request ended, without any text of the request or the
+    response."""
 
     ended = "nothing was sent"
 

@@ -1,7 +1,6 @@
 """The budget and the gate in memory, for a process without Redis, or while Redis is away.
 
-A scope is the name of a budget, for example of a tenant. The gate of a scope closes after a 429. A
-closed gate stops all calls. core/budget has the rules.
+core/budget has the rules.
 """
 
 from __future__ import annotations
@@ -20,12 +19,7 @@ from gateway.ports import BudgetView, Charge, Clock, Closed
 
 @dataclass(slots=True)
 class _Account:
-    """The state of one scope.
-
-    rate  the configured limit. None: unlimited
-    log   the calls of the last stretch (the window, or a part of it if the limit is large). None:
-          unlimited
-    """
+    """The state of one scope. If its budget is unlimited, `rate` and `log` are None."""
 
     rate: Rate | None
     log: WindowLog | None
@@ -35,23 +29,20 @@ class _Account:
 class LocalBudget:
     """The budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
 
-    A call counts for the length of the window and a margin. The margin is needed because one call
-    may reach the upstream faster than another.
-
     start_paced     True: calls are granted slowly after the start (see below)
-    probe_patience  seconds for which a probe without an answer stops other calls. A probe is the
-                    one call that tests a closed gate
+    probe_patience  seconds for which a probe without an answer stops other calls
     max_scopes      the largest number of scopes in memory. A forgotten scope begins as at the start
-    rates           the scopes with a rate of their own. If a rate changes, old calls still count
+    rates           the scopes with a rate of their own
     sweep_share     the largest part of a limit that the sweep may use, in (0, 1]
 
-    If `start_paced`, a tenth of the first stretch's calls (one call at least) is free at the start.
-    The rest of these calls are granted at even intervals. The whole limit of the scope NEWCOMERS is
-    free at the start. Why: an earlier process may have spent its whole limit before the start.
+    An earlier process may have spent its whole limit before the start. `start_paced` therefore
+    frees only a tenth of the first stretch's calls (one call at least) at the start. The rest of
+    these calls are granted at even intervals. The scope NEWCOMERS is not paced.
 
-    - If it spent the limit evenly: a window has at most a tenth more calls than the limit.
-    - If it spent the limit in its last moment: a window may have nearly twice the limit. Most of
-      these calls are not sent yet when the first 429 comes, and the 429 stops them.
+    - If the earlier process spent the limit evenly: a window has at most a tenth more calls than
+      the limit.
+    - If it spent the limit in its last moment: a window may have nearly twice the limit. The first
+      429 stops most of these calls before they are sent.
     """
 
     def __init__(
@@ -92,12 +83,8 @@ class LocalBudget:
         return Charge(now + wait, wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. Returns None in two cases:
-
-        - The charge is not in the log any more. For example, a 429 removes the charges of the calls
-          that wait.
-        - The gate is due to reopen, and the call is not the probe.
-        """
+        """As Charging.enter. Once the gate is due to reopen, only the probe's charge is valid. A
+        429 makes the charges of waiting calls invalid."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:
@@ -113,16 +100,15 @@ class LocalBudget:
         return Charge(now, charge.wait)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge whose call was certainly not sent. A charge must not be undone twice: the
-        second time could undo another charge with the same stamp."""
+        """As Charging.give_back. A second call could undo another charge with the same stamp."""
         account = self._account(scope)
         if account.log is not None:
             account.log.give_back(charge.stamp)
         account.gate = account.gate.take_back(charge.stamp)
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """Close the gate after a 429. If the gate was open or a probe was under way, lower the
-        limit, too. Otherwise the call was sent before the gate closed, and the limit stays."""
+        """As Charging.close. If the call was sent before the gate closed, its 429 does not lower
+        the limit."""
         account, now = self._account(scope), self._clock.monotonic()
         before = account.gate
         is_straggler = not before.is_open and before.probe is None
@@ -133,21 +119,18 @@ class LocalBudget:
         return Closed(wait, not is_straggler or wait - before.wait(now) >= SHORTEST_HOLD)
 
     def hold(self, scope: str, seconds: float) -> None:
-        """Close this gate for `seconds`, because the gate that all replicas share is closed."""
+        """As Budget.hold."""
         account = self._account(scope)
         account.gate = account.gate.close(self._clock.monotonic(), seconds, jitter=0.0)
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than a 429. It opens the gate if a probe is under way, or if the
-        gate is due to reopen. Returns whether the answer opened the gate."""
+        """As Charging.reopen."""
         account = self._account(scope)
         before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
         return account.gate.is_open and not before.is_open
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on, pay from one of `replicas` equal parts of a limit. `past` has this limit and
-        its spent calls. If `past` is None, the limit is that of the scope, and the earlier calls
-        are unknown, as after a start."""
+        """As OwnBudget.stand_in."""
         account = self._account(scope)
         log = account.log = self._new_log(scope, account.rate)
         if log is not None:
@@ -196,9 +179,8 @@ class LocalBudget:
             return None
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
-        # Newcomers are credentials that the upstream has not accepted yet. Their calls are charged
-        # to two scopes: NEWCOMERS and the scope of the caller. It is enough if the second one
-        # grants calls at even intervals.
+        # The calls of NEWCOMERS are also charged to the caller's own scope. It is enough if that
+        # scope is paced.
         if not self._start_paced or scope == NEWCOMERS:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()

@@ -1,7 +1,6 @@
 """The floors of a process without Redis, in memory. A floor is the record of a key's versions.
 
-The rules are those of adapters/redis/lua. The methods are async because the port declares them so.
-None of them waits.
+The rules are those of adapters/redis/lua. No method waits.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 @dataclass(slots=True)
 class Orders:
-    """The orders to invalidate a training. Soft orders leave stored responses for rescue: they may
-    be served if the upstream fails. Hard orders do not.
+    """The orders to invalidate a training.
 
     struck_at   the time of the last hard order (-inf: none)
     bound       hard orders ruled out the versions below this one (None: no order named a version)
@@ -41,9 +39,8 @@ class Orders:
             self.bound = Instant(max(updated_at, self.bound or updated_at))
 
     def add_soft(self, updated_at: int | None) -> None:
-        """Add a soft order for versions below `updated_at` (None: all versions). An order for all
-        versions is not noted here. `Ledger.invalidate` changes the floors that exist. A later floor
-        belongs to a fetch that began after the order, and the order does not concern this fetch."""
+        """As `add`, for a soft order. An order for all versions is not noted: it concerns only the
+        floors that exist now."""
         if updated_at is not None:
             self.soft_bound = Instant(max(updated_at, self.soft_bound or updated_at))
 
@@ -55,8 +52,7 @@ class Orders:
 
 
 class Ledger:
-    """The SharedStore of a process without Redis. It has floors, but no bodies. The bodies are in
-    L1, the first tier of the cache.
+    """The SharedStore of a process without Redis. It has floors, but no bodies: L1 has these.
 
     There are at most `max_floors` floors. The least recently used one is forgotten first. If this
     happens during a fetch of its key, the fetched answer is refused.
@@ -82,7 +78,7 @@ class Ledger:
         self._partition_invalidations: LRUCache[str, float] = LRUCache(max_floors)
 
     def reaches(self, _key: Key) -> bool:
-        """Always True, because the ledger is in this process."""
+        """Always True."""
         return True
 
     @property
@@ -100,18 +96,17 @@ class Ledger:
         return None if orders is None else orders.lowest
 
     async def lookup(self, key: Key) -> Found:
-        """The floor, without a body. Entries that were fetched until `struck_at` are ruled out."""
+        """As SharedStore.lookup. There is never a body."""
         record = self._floors.get(key)
         struck_at = self._partition_invalidations.get(key.partition, -math.inf)
         if record is not None:
             return Found(None, record.seen(), struck_at)
-        # Without a floor, only this time shows that a hard order came. (An order changes the floors
-        # that exist.)
+        # Without a floor, only this time shows that a hard order came.
         orders = self._orders.get(key.training_id)
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The floor of each key (None: no floor). `Standing.last` always returns None."""
+        """As SharedStore.confirm. `Standing.last` always returns None."""
         founds = {key: await self.lookup(key) for key in keys}
         return {
             key: None
@@ -121,8 +116,7 @@ class Ledger:
         }
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket for a fetch: epoch and generation of the floor, and the time. Makes a floor if
-        there is none."""
+        """As SharedStore.begin."""
         record = self._floors.get(key)
         if record is None:
             orders = self._orders.get(key.training_id)
@@ -131,7 +125,7 @@ class Ledger:
         return Ticket(record.epoch, record.generation, self._clock.now())
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Judge an entry, and note its version if it is accepted. `keep` has no effect."""
+        """As SharedStore.store. `keep` has no effect."""
         record = self._floors.get(key)
         if record is None:
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -145,7 +139,7 @@ class Ledger:
         return Stored(verdict, record.seen())
 
     async def drop(self, key: Key) -> None:
-        """Raise the generation and forget the version of one key."""
+        """As SharedStore.drop."""
         record = self._floors.get(key)
         if record is not None:
             record.forget()
@@ -153,9 +147,7 @@ class Ledger:
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Invalidate versions below `updated_at` (None: all versions) in every partition. `soft`:
-        they may still be used for rescue. The order changes the floors that exist. A new floor
-        begins with `Orders.lowest`."""
+        """As SharedStore.invalidate. A floor that is made later begins with `Orders.lowest`."""
         now = self._clock.now()
         records = [self._floors[key] for key in self._floors.keys_of(training_id)]
         orders = self._orders.setdefault(training_id, Orders())
@@ -169,34 +161,31 @@ class Ledger:
             record.invalidate(None if updated_at is None else bound, now, soft=soft)
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Rule out all responses of a partition, and those of fetches that are under way."""
+        """As SharedStore.invalidate_partition."""
         before = self._partition_invalidations.get(partition, -math.inf)
         self._partition_invalidations[partition] = max(self._clock.now(), before)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Purge a partition (None: all partitions). Returns the number of its floors. `soft` has no
-        effect: it concerns only bodies, and these are in L1."""
+        """As SharedStore.purge. `soft` has no effect, because the bodies are in L1."""
         keys = [key for key in self._floors if partition in (None, key.partition)]
         for key in keys:
             self._floors[key].forget()
         return len(keys)
 
     async def secure(self, patience: float) -> Copies | None:
-        """None: there are no replicas of Redis."""
+        """Always None."""
         return None
 
 
 class _Floors(LRUCache[Key, "Record"]):
     """At most `most` floors, with an index: the keys of each training. Without the index, an order
-    for 1,000 trainings would search all floors 1,000 times. One search of 100,000 floors takes
-    5 ms."""
+    for 1,000 trainings would search all floors 1,000 times (each time 5 ms for 100,000 floors)."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
         self._keys: dict[str, tuple[Key, ...]] = {}
 
     def keys_of(self, training_id: str) -> tuple[Key, ...]:
-        """The keys of this training that have a floor."""
         return self._keys.get(training_id, ())
 
     def __setitem__(self, key: Key, record: Record) -> None:
@@ -214,13 +203,8 @@ class _Floors(LRUCache[Key, "Record"]):
 
 @dataclass(slots=True)
 class Record(Known):
-    """A floor, with the fields of `Known`.
-
-    epoch       a random text that each new floor gets
-    generation  a number. Each order without a version raises it, and so do a purge and the belief
-                in a refused version
-    ordered_at  the time of the last order for this training (0.0: none since the floor was made)
-    """
+    """A floor. `epoch` and `generation` are explained in docs/glossary.md. `ordered_at` is the time
+    of the last order for this training (0.0: none since the floor was made)."""
 
     epoch: str = field(kw_only=True)
     generation: int = 0
@@ -228,7 +212,7 @@ class Record(Known):
     ordered_at: float = 0.0
 
     def seen(self) -> Floor:
-        """The floor in the form that the port returns."""
+        """The floor as the port returns it."""
         return Floor(self.epoch, self.generation, self.updated_at, self.digest, self.started)
 
     def judge(self, entry: Entry) -> StoreVerdict:
@@ -238,8 +222,7 @@ class Record(Known):
         return self.verdict(entry)
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Note an answer that was refused for its version. Returns whether it is believed now:
-        enough such answers agree. If so, its version becomes the known version."""
+        """As `Known.believes`. A version that is believed becomes the known version."""
         if not Known.believes(self, entry, believe_after):
             return False
         self._begin_era()
@@ -248,21 +231,15 @@ class Record(Known):
         return True
 
     def forget(self) -> None:
-        """Rule out all entries, and forget the known version. The next answer is accepted, whatever
-        its version is."""
+        """Rule out all entries. The next answer is accepted, whatever its version is."""
         self._begin_era()
         self.updated_at, self.last, self.digest, self.started = None, Last.NONE, "", 0.0
         self.doubt, self.trusts_next, self.raised_from = None, True, None
 
     def learn_of(self, entry: Entry) -> None:
         """Raise the floor to the version of an entry that an order ruled out during its fetch. A
-        caller may get the entry, and later requests must not get an older version. Nothing changes
-        in three cases:
-
-        - The entry has no version, or no later one than the floor.
-        - Its version is far in the future: it may be a mistake.
-        - The fetch began with another epoch or in another era.
-        """
+        caller may get this entry, and later requests must not get an older version. A version far
+        in the future may be a mistake, and changes nothing."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
             return
@@ -270,8 +247,7 @@ class Record(Known):
             self.raise_to(entry.updated_at, entry.confirmed_at)
 
     def invalidate(self, bound: Instant | None, now: float, *, soft: bool) -> None:
-        """Apply an order: rule out versions below `bound` (None: all versions). `soft`: they may
-        still be used for rescue."""
+        """Apply an order for the versions below `bound` (None: all versions)."""
         if bound is None:
             self.generation += SOFT if soft else 1
         elif not soft:
@@ -284,8 +260,7 @@ class Record(Known):
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out versions below `bound`, and negative answers (404 or 410) of fetches that began
-        before `now`. Nothing changes if the known version is `bound` or later. The known version is
-        `raised_from` or, if that is None, `updated_at`."""
+        before `now`."""
         if before(self.raised_from or self.updated_at, bound):
             self.updated_at = max(bound, self.updated_at or bound)
             self.last, self.digest, self.raised_from = Last.NONE, "", None

@@ -1,8 +1,4 @@
-"""The sweep of a process without Redis. It compares the list of trainings with the floors in
-memory.
-
-This process always leads. The rules are those of adapters/redis/lua/sweep.lua.
-"""
+"""The sweep of a process without Redis, by the rules of adapters/redis/lua/sweep.lua."""
 
 from __future__ import annotations
 
@@ -27,13 +23,11 @@ class LedgerLists:
         self._ledger = ledger
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Compare a page of the list with the ledger. `keep` has no effect, because no body is
-        stored here."""
+        """As ListStore.compare. `keep` has no effect."""
         return [self._compared(Key(partition, item.training_id), item) for item in items]
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """Forget the version `updated_at`, if only the list claimed it, and no order named it or a
-        later version. Returns whether the version was forgotten."""
+        """As ListStore.take_back."""
         record = self._ledger.record(key)
         if record is None or record.raised_from is None or record.updated_at != updated_at:
             return False
@@ -90,11 +84,8 @@ def _raise(record: Record, item: Listed) -> None:
 
 @dataclass(slots=True)
 class _Board:
-    """The notes about one partition.
-
-    `met` has the trainings that this sweep has met, `known` those that the last complete sweep met.
-    Both map a training's id to its row in the list.
-    """
+    """The notes about one partition. `met` has the trainings that this sweep has met, `known` those
+    that the last complete sweep met. Both map a training's id to its row in the list."""
 
     progress: Progress = field(default_factory=Progress)
     met: dict[str, int] = field(default_factory=dict)
@@ -104,8 +95,8 @@ class _Board:
 
 
 class LedgerSweepLease:
-    """The sweeps of this process. If no caller has read from a partition for `pause_after` seconds,
-    `Turn.is_read` is false for this partition, and its sweep may pause."""
+    """The sweeps of this process. A partition that no caller has read for `pause_after` seconds
+    does not count as read (`Turn.is_read`)."""
 
     lifetime = math.inf
 
@@ -115,7 +106,7 @@ class LedgerSweepLease:
         self._boards: dict[str, _Board] = {}
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
-        """Always lead, because there is no other replica."""
+        """As SweepLease.take. This process always leads."""
         board, now = self._board(partition), self._clock.now()
         if was_read:
             board.read_at = now
@@ -124,7 +115,7 @@ class LedgerSweepLease:
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """Note the progress after a page, and which trainings the page has."""
+        """As SweepLease.advance."""
         board = self._board(partition)
         if before.offset == 0:
             board.met = {}
@@ -140,7 +131,7 @@ class LedgerSweepLease:
         return True
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """Note that a sweep has ended."""
+        """As SweepLease.finish."""
         board = self._board(partition)
         board.progress = progress
         if complete:
@@ -149,19 +140,19 @@ class LedgerSweepLease:
         return True
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
-        """Note that these trainings are about to be stored from the list."""
+        """As SweepLease.note_filled."""
         self._board(partition).filled.update(training_ids)
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that `note_filled` has noted."""
+        """As SweepLease.filled."""
         return sorted(self._board(partition).filled)
 
     async def forget_filled(self, partition: str) -> None:
-        """Forget which trainings were stored from the list."""
+        """As SweepLease.forget_filled."""
         self._board(partition).filled.clear()
 
     async def release(self, partition: str) -> None:
-        """Does nothing, because no other replica can lead."""
+        """Do nothing."""
 
     def _board(self, partition: str) -> _Board:
         return self._boards.setdefault(partition, _Board())
@@ -169,12 +160,8 @@ class LedgerSweepLease:
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
     """The trainings that the last complete sweep met near the trainings `ids` of a page, and that
-    this sweep has not met.
-
-    They are looked for in the rows from the lowest to the highest row that `ids` had in that sweep.
-    For the `first` page these rows begin at the beginning of the list, and for the `last` page they
-    end at the end of the list. Only the first 400 of the trainings in them are looked at.
-    """
+    this sweep has not met. "Near" means between the lowest and the highest row that `ids` had in
+    that sweep. Only the first 400 trainings there are looked at."""
     known = board.known or {}
     rows = [known[each] for each in ids if each in known]
     low = -math.inf if first else min(rows, default=None)
