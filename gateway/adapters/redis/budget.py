@@ -1,7 +1,6 @@
 """The budget on Redis: one window of calls and one gate for all replicas, on Redis' clock.
 
-This module calls the scripts of lua/budget.lua, and remembers the last reply for each scope (the
-name of a budget). The scripts have the rules of core/budget/breaker and core/budget/window_log.
+The scripts in lua/budget.lua have the rules.
 """
 
 from __future__ import annotations
@@ -25,25 +24,22 @@ from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Lookin
 # How long Redis keeps an idle budget (ms).
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-# A replica reports to Redis twice a second (`look`). If a replica has not reported for `_SILENCE`
-# seconds, its part of the limit is kept for it, because it may have lost Redis, and may spend this
-# part without asking. After `_GONE` seconds plus one stretch (see `RedisBudget`) without a report,
-# the replica is forgotten.
+# A replica reports to Redis twice a second (`look`). After `_SILENCE` seconds without a report, its
+# part is kept for it: it may have lost Redis, and may spend its part. After `_GONE` seconds plus
+# one stretch, it is forgotten.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
-# Redis' clock may differ from the expected time by the error of the round trips plus these seconds.
-# If it differs by more, the clock counts as set to another time.
+# Seconds. If Redis' clock differs from the expected time by more than these and the error of the
+# round trips, the clock was set.
 _STEADY: Final = 0.25
-# A reply has at most this many ages of calls. If there are more calls, each age stands for several
-# calls.
+# A reply has at most this many ages. If there are more calls, each age stands for several.
 _MOST_TOLD: Final = MOST_KEPT
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetReply:
-    """The last reply about one scope. `word` is the outcome of `take`, for example `exhausted`.
-    `closed_until` is on the monotonic clock. `stamp` is the time of a granted call, on Redis'
-    clock."""
+    """The last reply about one scope. `word` is the outcome of `take`. `closed_until` is on the
+    monotonic clock. `stamp` is the time of a granted call, on Redis' clock."""
 
     word: str
     wait: float
@@ -56,7 +52,7 @@ class BudgetReply:
 
 def numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
     """Floor, ceiling and `always` (1 or 0) of each rank (see `Portion` in core/budget/priority).
-    Without a limit, all these numbers are 0."""
+    Without a limit, all are 0."""
     if limit is None:
         return (0, 0, 0) * len(RANKS)
     of = portions(limit, sweep_share)
@@ -68,29 +64,25 @@ def numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
 
 
 def micros(seconds: float) -> int:
-    """Whole microseconds, as the scripts use them."""
+    """Whole microseconds."""
     return round(seconds * 1_000_000)
 
 
 def seconds(micros: bytes) -> float:
-    """Convert a time in a reply from microseconds to seconds."""
+    """The seconds of a time in a reply."""
     return int(micros) / 1_000_000
 
 
 class RedisBudget:
-    """Allows all replicas together at most `limit` calls in any `window` seconds.
+    """The SharedBudget: all replicas together make at most `limit` calls in any `window` seconds.
 
-    A call counts for one *stretch* (see `Stretch` in core/budget/window_log). A stretch is as long
-    as the window and a margin. If the limit is high, a stretch is only a part of this time, and has
-    the same part of the limit. If no replica knows the earlier calls, a tenth of the limit is free
-    at first. The rest is granted evenly, until a stretch has passed.
-
-    limit            None: any number of calls
-    start_paced      False: if no replica knows the earlier calls, the whole limit is free at first
-    probe_patience   for how many seconds a probe without an answer keeps other calls away
-    rates            the scopes that have a rate of their own
-    sweep_share      the largest part of a limit that the sweep may use, in (0, 1]
-    name             identifies this replica
+    limit           None: any number of calls
+    start_paced     True: if no replica knows the earlier calls, a tenth of the limit is free at
+                    first. The rest is granted evenly within a stretch (see `Stretch` in
+                    core/budget/window_log)
+    probe_patience  for how many seconds a probe without an answer keeps other calls away
+    rates           the scopes that have a rate of their own
+    sweep_share     the largest part of a limit that the sweep may use, in (0, 1]
     """
 
     silence: float = _SILENCE
@@ -172,20 +164,16 @@ class RedisBudget:
         return Charge(float(seen.stamp), seen.wait)
 
     def _as_known(self, known: KnownBudget | None) -> tuple[int, ...]:
-        """Four arguments of the script `take`:
-
-        - a number that changes when Redis has forgotten which calls were made (the *life*)
-        - Redis' time in the last reply to `look`
-        - the time that Redis' clock should show now, and the possible error of that time
-        """
+        """Arguments of the script `take`: the life, Redis' time in the last look, the time that
+        Redis' clock should show now, and the error of that time."""
         if known is None:
             return (0, 0, 0, 0)
         now, error = _taken_for(known, self._clock.monotonic()), micros(known.error + _STEADY)
         return (known.life, known.stamp, now, error)
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """As SharedBudget.look. If Redis' clock was set to another time, Redis is told to forget
-        which calls were made, because the times of these calls are wrong now."""
+        """As SharedBudget.look. If Redis' clock was set, Redis is told to forget the calls: their
+        times are wrong."""
         found = await self._ask_all(asked, [0] * len(asked))
         wrong = [
             known.life
@@ -216,8 +204,8 @@ class RedisBudget:
         free = max(1, limit // 10) if self._is_paced(look.scope) else limit
         seen = (0, 0, 0, 0)
         if known is not None:
-            # The number of replicas is reported without those that have probably ended (`absent`).
-            # So no replica waits for their reports if Redis loses its data again.
+            # Replicas that have probably ended (`absent`) are left out. Otherwise other replicas
+            # would wait for their reports if Redis loses its data again.
             seen = (known.life, known.stamp, known.replicas - known.absent, known.part)
         ages, stamps = _reported(look)
         return (
@@ -257,14 +245,8 @@ class RedisBudget:
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin the turn of a call that has waited. Its charge is moved to the present time. Raises
-        GateClosed if the gate was closed during the wait. In three cases the call needs another
-        charge, and the result is None:
-
-        - The charge is lost or too old, or a 429 undid it.
-        - The room for the call is now kept for other replicas.
-        - The gate is due to reopen, and the call is not the probe.
-        """
+        """As Charging.enter. A charge is no longer valid if the room for its call is now kept for
+        other replicas. Once the gate is due to reopen, only the probe's charge is valid."""
         rule = self._rule(scope)
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
@@ -279,14 +261,12 @@ class RedisBudget:
         return Charge(stamp, charge.wait) if stamp > 0.0 else None
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge whose call was certainly not sent. Must not be called twice for one charge,
-        because a later charge may have the same stamp."""
+        """As Charging.give_back. A second call could undo a later charge with the same stamp."""
         await self._end_probe(scope, f"{charge.stamp:.0f}")
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """Close the gate after a 429. If the gate was open, or a probe was under way, the limit is
-        lowered too. Otherwise the refused call was sent before an earlier 429 closed the gate. The
-        new 429 then does not lower the limit, and can only make the gate stay closed for longer."""
+        """As Charging.close. If the call was sent before the gate closed, its 429 does not lower
+        the limit."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
@@ -304,8 +284,7 @@ class RedisBudget:
         return closed
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429. It opens the gate if a probe is under way, or if the gate
-        is due to reopen. Returns whether the gate was opened."""
+        """As Charging.reopen."""
         return await self._end_probe(scope, "")
 
     async def _end_probe(self, scope: str, never_sent: str) -> bool:
@@ -320,7 +299,7 @@ class RedisBudget:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """The budget according to the last reply. Before the first reply it counts as full."""
+        """As Charging.view. Before the first reply the budget counts as full."""
         seen, rate = self._last(scope), self._rates.of(scope, self._usual)
         closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
         if rate is None:
@@ -338,9 +317,8 @@ class RedisBudget:
         return stretch.limit, micros(stretch.span), stretch.parts
 
     def _is_paced(self, scope: str) -> bool:
-        # Newcomers are credentials that the upstream has not accepted yet. After a start, their
-        # common scope may use its limit at once, because each of their calls is also charged to the
-        # caller's own scope, which is paced.
+        # The calls of NEWCOMERS are also charged to the caller's own scope. It is enough if that
+        # scope is paced.
         return self._start_paced and scope != NEWCOMERS
 
     def _shown(self, scope: str) -> tuple[int | None, float]:
@@ -367,8 +345,7 @@ def _closed(wait: float, is_probed: bool) -> GateClosed:
 
 
 def _alone(rule: tuple[int, int, int]) -> tuple[int, int]:
-    """Two durations, in microseconds. After the first one without a report, a replica counts as
-    silent, so its part is kept for it. After the second one, the replica is forgotten."""
+    """Microseconds without a report until a replica counts as silent, and until it is forgotten."""
     _, span, _ = rule
     return micros(_SILENCE), micros(_GONE) + span
 
@@ -381,9 +358,10 @@ def _taken_for(known: KnownBudget, now: float) -> int:
 def _reported(look: Looking) -> tuple[list[int], list[int]]:
     """The calls that a look reports: ages, and stamps on Redis' clock, in microseconds.
 
-    After a loss of Redis' data, the replica also reports the stamps of all calls that it saw before
-    the loss. A stamp that several replicas report counts once. If Redis' clock was set to another
-    time, the stamps are wrong now. The replica then reports only its own calls, by their ages."""
+    After a loss of Redis' data, all calls that this replica saw before are reported by their
+    stamps. A stamp that several replicas report counts once. If Redis' clock was set, stamps are
+    wrong. Then this replica reports only its own calls, by their ages.
+    """
     ages, earlier = list(map(micros, look.untold)), look.earlier
     if earlier is None or look.known is None or _was_set(earlier, look.known):
         return [*ages, *(micros(age) for age, _ in look.made)], []
@@ -393,7 +371,7 @@ def _reported(look: Looking) -> tuple[list[int], list[int]]:
 
 
 def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
-    """Whether Redis' clock was set between two replies. If so, Redis' clock has advanced by more or
-    less than this replica's clock, and the round trips do not explain the difference."""
+    """Whether Redis' clock was set between two replies: it advanced differently from this replica's
+    clock, and the round trips do not explain this."""
     ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000
     return not -after.error - _STEADY <= ahead <= before.error + _STEADY
