@@ -1,14 +1,8 @@
 """Bus on Redis: one channel for the notices to all replicas, and one channel for each replica.
 
-A notice is a message to all other replicas, for example that entries are outdated. The channel of a
-replica carries the answers to its notices, and the endings of fetches (see lease.py).
-
-Redis keeps no messages for a replica that is not connected. A *gap* is a time in which a replica
-may have missed notices. The replica reports a gap in these cases:
-
-- It is connected again.
-- The number of a notice, or the reply to a heartbeat, shows that a notice is missing.
-- It is alive again: orders wait for it again (see membership.py).
+The channel of a replica carries the answers to its notices, and the endings of fetches (lease.py).
+Redis keeps no notices for a replica that is not connected. A *gap* is a time in which a replica may
+have missed some.
 """
 
 from __future__ import annotations
@@ -44,7 +38,7 @@ from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
 
 
 class Request:
-    """One notice that waits for answers of other replicas. Each answer repeats the `number`."""
+    """One notice that waits for answers. Each answer repeats the `number`."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -57,8 +51,8 @@ class Request:
         self._came.set()
 
     async def answered_by(self, replicas: frozenset[str], patience: float) -> frozenset[str]:
-        """Wait until all of these replicas have answered, for `patience` seconds at most. Returns
-        all replicas that have answered, even if they are not in `replicas`."""
+        """Wait for these replicas, for `patience` seconds at most. Returns all that have
+        answered."""
         with suppress(TimeoutError):
             async with Deadline(patience):
                 while not replicas <= self._answered:
@@ -85,7 +79,7 @@ class Requests:
             del self._open[request.number]
 
     def take(self, answer: Acknowledgement) -> None:
-        """Give the answer to its request. If the request has ended, ignore the answer."""
+        """Give the answer to its request, if that is still open."""
         request = self._open.get(answer.request)
         if request is not None:
             request.take(answer.sender)
@@ -95,11 +89,9 @@ class Requests:
 class Missing:
     """The replicas that did not confirm an order.
 
-    members    their names; empty if one of the names is not known. Empty means all replicas
-    until      the monotonic time until which at least one of them may serve entries older than the
-               order
-    sent       the last notice with this order: its number, and the life in which Redis counted it
-               (a new life of the membership begins when Redis loses the members)
+    members  their names. Empty: all replicas, because one of the names is not known
+    until    the monotonic time until which one of them may serve entries older than the order
+    sent     the last notice with this order
     """
 
     members: frozenset[str]
@@ -108,14 +100,12 @@ class Missing:
 
 
 class Unconfirmed:
-    """The orders of this replica that another replica did not confirm.
+    """The orders that another replica did not confirm. They are sent again if Redis loses its count
+    of notices.
 
-    Redis counts the notices. If Redis loses its count, these orders are sent again. Without this, a
-    replica could miss an order for ever:
-
-    - The replica is cut off, and misses the order.
-    - Redis loses the count, and begins again at 0.
-    - The replica comes back, reads 0, and believes that it has missed nothing.
+    Otherwise a replica could miss an order for ever. The replica is cut off, and misses the order.
+    Redis loses the count, and begins again at 0. The replica comes back, reads 0, and believes that
+    it has missed nothing.
     """
 
     def __init__(self) -> None:
@@ -123,8 +113,7 @@ class Unconfirmed:
         self._ids = 0
 
     def keep(self, order: Notice, missing: Missing) -> None:
-        """Remember the order until `missing.until`. If there are too many orders, forget those that
-        were remembered first."""
+        """Remember the order until `missing.until`."""
         self._forget(order)
         self._orders[order] = missing
         self._ids += len(order.training_ids) + 1
@@ -132,18 +121,14 @@ class Unconfirmed:
             self._forget(next(iter(self._orders)))
 
     def lost(self, life: int, number: int, now: float) -> list[tuple[Notice, Missing]]:
-        """The orders that Redis has lost. Before that, forget the orders whose `Missing.until` has
-        passed.
-
-        life    the number of the present life of the membership
-        number  the number of the last notice that Redis knows now
-        """
+        """Forget the orders whose `Missing.until` has passed. Returns the orders that Redis has
+        lost (see `Sent.is_lost`)."""
         for order in [each for each, missing in self._orders.items() if missing.until <= now]:
             self._forget(order)
         return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
 
     def sent(self, order: Notice, sent: Sent) -> None:
-        """Note that the order was sent again. Does nothing if the order is forgotten already."""
+        """Note that the order was sent again."""
         if order in self._orders:
             self._orders[order] = replace(self._orders[order], sent=sent)
 
@@ -158,8 +143,8 @@ Gap = Callable[[float], None]
 # Seconds until the next attempt to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# After Redis has lost the members, an order waits until they are known again. One order waits at
-# most this many times, because Redis may lose the members again and again.
+# An order waits at most this many times for lost members, because Redis may lose them again and
+# again.
 _TRIES: Final = 2
 # `Unconfirmed` remembers at most this many orders and training ids together.
 _MOST_UNCONFIRMED: Final = 100_000
@@ -170,11 +155,10 @@ _MOST_AT_ONCE: Final = 50
 class RedisBus:
     """Sends and receives the notices of one replica. Answers arrive only while `listen` runs.
 
-    replica          the name of this process. Two processes with the same name ignore each other's
-                     notices
-    heartbeat        seconds between two heartbeats; also the `patience` of the Subscription
-    alone, settle    see Membership
-    endings          receives the endings of other replicas' fetches, for which the lease waits
+    replica        two processes with the same name ignore each other's notices
+    heartbeat      seconds between two heartbeats; also the `patience` of the Subscription
+    alone, settle  see Membership
+    endings        receives the endings of other replicas' fetches
     """
 
     def __init__(
@@ -208,39 +192,38 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # Set by `_has_heard_all`: its time (monotonic, -inf: never called), and the values that
-        # `life` and `vouched_until` had then.
+        # The time of the last `_has_heard_all` (monotonic, -inf: none), and `life` and
+        # `vouched_until` then.
         self._whole_at, self._life, self._limit = -math.inf, 0, -math.inf
 
     @property
     def replicas(self) -> int:
-        """How many replicas were alive at the last heartbeat, this one included."""
+        """As Bus.replicas."""
         return self._membership.alive
 
     @property
     def is_connected(self) -> bool:
-        """Whether notices of other replicas arrive."""
+        """As Bus.is_connected."""
         return self._is_connected
 
     @property
     def counted_until(self) -> float:
-        """The monotonic time until which this replica is alive: orders wait for it."""
+        """As Bus.counted_until."""
         return self._membership.counted_until
 
     @property
     def vouched_until(self) -> float:
-        """The monotonic time until which this replica is a member: it may answer without Redis."""
+        """As Bus.vouched_until."""
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
-        """Send the notice to the other replicas. Raises RedisUnavailable."""
+        """As Bus.announce."""
         await self._tell(notice, None)
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """Send the notice to the other replicas. Wait until each replica that is alive has
-        answered, for `patience` seconds at most. If Redis has just lost the members, wait for the
-        members first (see `_settled`). Raises RedisUnavailable."""
-        # The request is opened first, because an answer may arrive earlier than Redis' reply.
+        """As Bus.confirm. If Redis has just lost the members, waits for them first (see
+        `_settled`)."""
+        # Opened first, because an answer may arrive earlier than Redis' reply.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
             others = await self._settled(others, notice, request.number)
@@ -257,16 +240,14 @@ class RedisBus:
         return Confirmations(known, confirmed, until=told_at + seconds)
 
     async def enter(self) -> None:
-        """Send the first heartbeat, so that orders wait for this replica. Does nothing if Redis is
-        away."""
+        """As Bus.enter."""
         sent = self._clock.monotonic()
         with suppress(RedisUnavailable):
             await self._membership.beat()
             self._has_heard_all(sent)
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
-        """Call `apply` with each notice of another replica. Call `gap` for each gap, with the time
-        that `_missed` explains. Runs until cancelled, even after an invalid message."""
+        """As Bus.listen. `_missed` explains the time that `gap` gets."""
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._send_heartbeats(gap))
@@ -277,9 +258,8 @@ class RedisBus:
                 await self._membership.leave()
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
-        """The other replicas. If Redis has just lost the members, wait until each replica has added
-        the members that it remembers. Then send the notice again, and read the replicas again. If
-        some may still be missing after `_TRIES` waits, add one replica without a name."""
+        """The other replicas. If Redis has just lost the members, wait until the replicas have
+        added them again. If some may still be missing then, add one replica without a name."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -294,15 +274,15 @@ class RedisBus:
         return await self._membership.tell(self._channel, message)
 
     async def _send_heartbeats(self, gap: Gap) -> None:
-        """Send heartbeats until cancelled, even while the subscription is lost. Without heartbeats,
-        orders would not wait for this replica."""
+        """Send heartbeats even while the subscription is lost. Otherwise orders would not wait for
+        this replica."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
                 heard_before, sent = self._holes.heard, self._clock.monotonic()
                 number, was_off = await self._membership.beat()
-                # Without a subscription, `_holes` must not change: the next subscription compares
-                # the last number that was heard with Redis' count (see `_follow`).
+                # Without a subscription, `_holes` must not change: `_follow` compares it with
+                # Redis' count.
                 missed = self._is_connected and self._holes.catch_up(number, heard_before)
                 if was_off or missed:
                     self._missed(gap, number, heard_before)
@@ -313,9 +293,8 @@ class RedisBus:
             await self._clock.sleep(pause)
 
     async def _send_again(self, number: int) -> bool:
-        """Send again the unconfirmed orders that Redis has lost, for the replicas in
-        `Missing.members`. At most `_MOST_AT_ONCE` are sent. Returns False if more are left. Raises
-        RedisUnavailable."""
+        """Send again the unconfirmed orders that Redis has lost, at most `_MOST_AT_ONCE`. Returns
+        whether none is left."""
         now = self._clock.monotonic()
         lost = self._unconfirmed.lost(self._membership.life, number, now)
         for order, missing in lost[:_MOST_AT_ONCE]:
@@ -339,13 +318,11 @@ class RedisBus:
             pause = min(2 * pause, _LONG_PAUSE)
 
     async def _follow(self, apply: Apply, gap: Gap) -> None:
-        """Receive messages until the subscription is lost (SubscriptionLost). Also raises
-        RedisUnavailable."""
+        """Receive messages. Raises SubscriptionLost or RedisUnavailable."""
         channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
-            # The sequence matters: subscribe, ask for the last number, report the gap. The gap has
-            # the notices up to this number. A notice with a higher number arrives, or the next
-            # number shows that it is missing.
+            # The sequence matters: subscribe, ask for the last number, report the gap up to it. A
+            # later notice arrives, or is found missing.
             heard_before, sent = self._holes.heard, self._clock.monotonic()
             number, _ = await self._membership.beat()
             self._holes.start(number)
@@ -355,7 +332,7 @@ class RedisBus:
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
-                # Without this, other tasks would wait while many messages are in the buffer.
+                # Otherwise other tasks would wait while many messages are in the buffer.
                 await asyncio.sleep(0)
 
     async def _receive(self, channel: str, data: bytes, apply: Apply, gap: Gap) -> None:
@@ -370,8 +347,7 @@ class RedisBus:
             self._observer.bus_failed(refused.why)
 
     async def _receive_notice(self, data: bytes, apply: Apply, gap: Gap) -> None:
-        """Apply a notice, and answer it if its sender waits. A notice that cannot be read or
-        applied counts as missed."""
+        """A notice that cannot be read or applied counts as missed."""
         told = decode_notice(data)
         if self._holes.is_after_hole(told.number):
             self._missed(gap, told.number, self._holes.heard)
@@ -393,29 +369,25 @@ class RedisBus:
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _has_heard_all(self, at: float) -> None:
-        """Note that this replica has heard all notices that were sent before the time `at`, or has
-        reported a gap for them. At its start it has no entries, and needs no earlier notice."""
+        """Note that notices before the time `at` were heard, or are in a reported gap. At its start
+        a replica needs no earlier notice: it has no entries."""
         membership = self._membership
         self._whole_at, self._life, self._limit = at, membership.life, membership.vouched_until
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
         """Report a gap, with the monotonic time until which this replica may serve entries older
-        than a missed order. `number` is the number of the last notice, and `heard` is the last
-        number that this replica heard. The time is:
+        than a missed order. `number` is the last notice, `heard` the last that this replica heard.
+        The time is:
 
         - -inf before the first `_has_heard_all`
-        - infinite if `life` is the same and the numbers are equal: no notice was missed
-        - infinite if `life` is new (Redis lost the members), `number` is 0 (Redis lost the count
-          too), and `_limit` has not come
-        - `_limit` in all other cases: the `vouched_until` of the last `_has_heard_all`. The result
-          of a missed order names this time, or a later one
+        - infinite if no notice was missed: `life` is the same, and the numbers are equal
+        - infinite before `_limit` if Redis lost the members (new `life`) and the count (`number` is
+          0)
+        - `_limit` in all other cases: the result of a missed order names this time, or a later one
 
-        In the third case, an order may have been missed before the loss. It does no harm:
-
-        - Until `_limit`, this replica may serve older entries, because the result of the order
-          names `_limit` or a later time.
-        - After `_limit`, this replica has the order. Its sender sends a lost order again (see
-          `Unconfirmed`). It has not done so yet, because `number` is 0, so the order will arrive.
+        In the third case, an order may have been missed before the loss. Its result names `_limit`
+        or a later time, and the order will arrive by then. Its sender sends it again (see
+        `Unconfirmed`), and has not done so yet, because `number` is 0.
         """
         is_known, until = self._whole_at > -math.inf, self._limit
         if self._membership.life == self._life:
@@ -426,7 +398,6 @@ class RedisBus:
         self._does(lambda: gap(told))
 
     def _does(self, act: Callable[[], None]) -> bool:
-        """Call `act`. Returns whether the call succeeded."""
         try:
             act()
         except Exception as fault:  # noqa: BLE001 - an error in `act` must not end the listener
