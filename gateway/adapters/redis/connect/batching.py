@@ -1,7 +1,4 @@
-"""Gathers questions to Redis, so that questions of the same few milliseconds share a round trip.
-
-The store uses `Gathering` to read keys, and the connection uses it to run scripts.
-"""
+"""Gathers questions to Redis, so that questions of the same few milliseconds share a round trip."""
 
 from __future__ import annotations
 
@@ -19,20 +16,17 @@ Asked = TypeVar("Asked", bound=Hashable)
 Found = TypeVar("Found")
 Waiting = dict[Asked, list[asyncio.Future[Found]]]
 
-# A round trip waits for the end of the previous round trip, but for this many seconds at most.
+# A round trip waits at most this many seconds for the end of the previous one.
 _PATIENCE: Final = 0.004
 
 
 class Gathering(Generic[Asked, Found]):
     """Gathers the questions to each home (the nodes that answer), and gives callers the answers.
 
-    The questions of one turn of the event loop are passed to `read`, up to `most` at once. While a
-    round trip to the home is under way, further questions are gathered, for some milliseconds at
-    most. A question that no caller waits for any more is not sent. If a caller stops waiting, the
-    other callers with the same question still get the answer. If a round trip fails, only the
-    questions of this round trip fail. If the slot of one key is being moved (OnTheMove), each
-    question of the round trip is asked again alone. `operation` names the operation of a question,
-    for errors.
+    The questions of one turn of the event loop are passed to `read`, up to `most` at once. During a
+    round trip to the home, further questions are gathered, for `_PATIENCE` at most. If the slot of
+    one key is being moved (OnTheMove), each question of the round trip is asked again alone.
+    `operation` names the operation of a question, for errors.
     """
 
     def __init__(
@@ -75,7 +69,7 @@ class Gathering(Generic[Asked, Found]):
         return found
 
     async def close(self) -> None:
-        """Cancel all questions, those that wait and those under way."""
+        """Cancel all questions, waiting or under way."""
         for _, answer in (each for waiting in self._waiting.values() for each in _open(waiting)):
             answer.cancel()
         self._waiting.clear()
@@ -128,7 +122,7 @@ class Gathering(Generic[Asked, Found]):
                 answer.set_result(found[asked])
 
     def _again(self, asked: Asked, fault: RedisUnavailable) -> RedisUnavailable:
-        """A copy of the fault for one waiter, because each waiter adds its own traceback."""
+        """A copy for one waiter, because each waiter adds its own traceback."""
         another = RedisUnavailable(self._operation(asked), fault.why)
         another.__cause__ = fault
         return another
@@ -139,5 +133,5 @@ def _is_done(answer: asyncio.Future[Found]) -> bool:
 
 
 def _open(waiting: Waiting[Asked, Found]) -> list[tuple[Asked, asyncio.Future[Found]]]:
-    """The answers for which a caller still waits, each with its question."""
+    """The answers for which a caller still waits."""
     return [(key, each) for key, answers in waiting.items() for each in answers if not each.done()]

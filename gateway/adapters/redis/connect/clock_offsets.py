@@ -1,9 +1,7 @@
 """The skew of a node in a cluster: how far its clock is ahead of the clock that replicas share.
 
-A time in Redis is on the clock of the node that stores it. When a time is read, the skew is
-subtracted. When the time is written again, the skew is added. The skew may be known only roughly.
-But the addition must exactly undo the subtraction, because the node compares the time with its own
-times.
+A time in Redis is on the clock of the node that stores it. A reader subtracts the skew, and a
+writer adds it again. The sum must be exactly the stored time, because the node compares the two.
 """
 
 from __future__ import annotations
@@ -14,15 +12,14 @@ from typing import Final
 from gateway.core.cache.entry import Confirmation, Entry, Floor
 from gateway.ports import Found, Standing
 
-# Skews are multiples of this many seconds. It is a power of two, so a timestamp (a double) stays
-# exactly the same when a skew is subtracted and added again.
+# Seconds. Skews are multiples of this power of two, so subtracting and adding one leaves a
+# timestamp (a double) exactly the same.
 STEP: Final = 1 / 16
 
 
 def settled(known: float, ahead: float, error: float) -> float:
-    """The skew after another measurement. `known` is the skew before the measurement. This skew
-    stays if the measurement does not contradict it. `ahead` is the measured skew, which may be
-    wrong by `error`."""
+    """The skew after a measurement `ahead`, which may be wrong by `error`. The `known` skew stays
+    if it is not contradicted."""
     if abs(ahead - known) <= error + STEP:
         return known
     return round(ahead / STEP) * STEP
@@ -34,14 +31,14 @@ def of_entry(entry: Entry, skew: float) -> Entry:
 
 
 def of_floor(floor: Floor | None, skew: float) -> Floor | None:
-    """The floor with its times `skew` seconds earlier."""
+    """As `of_entry`, for a floor."""
     if floor is None or not skew or floor.started == 0.0:
         return floor
     return replace(floor, started=floor.started - skew)
 
 
 def of_found(found: Found, skew: float) -> Found:
-    """The result of a look-up, with all its times `skew` seconds earlier."""
+    """As `of_entry`, for a look-up."""
     if not skew:
         return found
     entry = None if found.entry is None else of_entry(found.entry, skew)
@@ -49,7 +46,7 @@ def of_found(found: Found, skew: float) -> Found:
 
 
 def of_standing(standing: Standing | None, skew: float) -> Standing | None:
-    """The state of a key, with all its times `skew` seconds earlier."""
+    """As `of_entry`, for the state of a key."""
     if standing is None or not skew:
         return standing
     floor = of_floor(standing.floor, skew)

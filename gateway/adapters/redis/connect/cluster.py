@@ -1,7 +1,6 @@
 """A Redis Cluster: which node holds a key, and what the nodes say about the cluster.
 
-Each key belongs to a slot, and each slot to a node. This module has the map of slots, decides which
-node's map is believed, and follows redirections. If a node is away, only its keys are unavailable.
+Each key belongs to a slot, and each slot to a node.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ from gateway.ports import Clock, Observer
 
 SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
 
-# The slots are divided into regions, each with this many slots. A node usually holds long runs of
-# slots, so the slots of one region are usually all on the same node.
+# Slots in a region. A node usually holds long runs of slots, so a region is usually on one node.
 _REGION: Final = 256
 
 # The holder of each slot; None if no node holds it.
@@ -35,13 +33,13 @@ Holders = list[Place | None]
 
 
 def slot_of(name: str) -> int:
-    """The slot of a key. If the key has a *hash tag* (a text in braces), only this text counts."""
+    """The slot of a key. Only its *hash tag* (a text in braces) counts, if there is one."""
     return key_slot(name.encode())
 
 
 def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
-    """The holder of each slot, from a reply to CLUSTER SLOTS. If the reply has no host for a node,
-    the node is on the host of `asked`. Raises ValueError."""
+    """The holder of each slot, from a reply to CLUSTER SLOTS. A node without a host is on the host
+    of `asked`. Raises ValueError."""
     holders: Holders = [None] * SLOTS
     for first, last, master, *_ in reply:
         if not 0 <= first <= last < SLOTS:
@@ -54,16 +52,14 @@ def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
 
 @cache
 def tag_of(first: int, last: int) -> str:
-    """A hash tag whose slot is one of those from `first` to `last`. The text of the tag is a
-    number, the smallest possible one."""
+    """The smallest number that is a hash tag of a slot from `first` to `last`."""
     return next(str(n) for n in itertools.count() if first <= slot_of(f"{{{n}}}") <= last)
 
 
 @cache
 def regions() -> tuple[str, ...]:
-    """A hash tag for each region, in the order of the slots. Some records (for example the share
-    record of a partition) are read together with every key. Such a record has a copy in each
-    region. The tags stay the same when slots move to other nodes."""
+    """A hash tag for each region, in the order of the slots (see `Connection.regions`). The tags
+    stay the same when slots move."""
     return tuple(tag_of(first, first + _REGION - 1) for first in range(0, SLOTS, _REGION))
 
 
@@ -73,13 +69,13 @@ def region_of(slot: int) -> str:
 
 
 def tags_of(holders: Holders) -> tuple[str, ...]:
-    """A hash tag for each node that holds slots: a key with this tag is on that node."""
+    """See `Connection.tags`."""
     firsts = {place: slot for slot, place in reversed(list(enumerate(holders))) if place}
     return tuple(tag_of(slot, _last(holders, slot)) for slot in sorted(firsts.values()))
 
 
 def tag_held(place: Place, holders: Holders) -> str | None:
-    """The hash tag that `tags_of` has for this node. None if the node holds no slot."""
+    """The tag that `tags_of` has for this node. None if the node holds no slot."""
     if place not in holders:
         return None
     first = holders.index(place)
@@ -87,7 +83,7 @@ def tag_held(place: Place, holders: Holders) -> str | None:
 
 
 def _last(holders: Holders, first: int) -> int:
-    """The last slot of the run that begins at `first`. All slots of a run are on one node."""
+    """The last slot of the run that begins at `first`, all on one node."""
     run = itertools.takewhile(lambda slot: holders[slot] == holders[first], range(first, SLOTS))
     return max(run)
 
@@ -96,17 +92,16 @@ T = TypeVar("T")
 
 
 class OnTheMove(RedisUnavailable):
-    """The slot of the key is being moved to another node. Keys of other slots are available."""
+    """The slot of the key is being moved."""
 
     def __init__(self, operation: str) -> None:
         super().__init__(operation, "its slot is being moved to another node")
 
 
 class Member(Node):
-    """One node of the cluster. A node counts as away for the reasons that `Node` states, and also
-    while the node says that the cluster is down.
+    """One node of the cluster. It also counts as away while it says that the cluster is down.
 
-    `holders` is the map of slots that the node sent last. A map with a higher `epoch` is later.
+    `holders` is the map of slots that it sent last. A map with a higher `epoch` is later.
     """
 
     questions: ClassVar = ("CLUSTER INFO", "CLUSTER SLOTS")
@@ -122,8 +117,8 @@ class Member(Node):
         self._said: Any = None
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Take the map that the node sent, if the node says that the cluster is up. A node that was
-        cut off says that the cluster is down, and may have an old map."""
+        """Take the node's map. Raises ClusterDownError if the node says that the cluster is down:
+        perhaps it was cut off, and has an old map."""
         for refused in answers:
             if isinstance(refused, Exception):
                 raise refused
@@ -137,8 +132,8 @@ class Member(Node):
 
 
 class _Asking(driver.Redis):
-    """A client of the node to which a slot is being moved. It sends ASKING before each command, on
-    the same connection. Otherwise the node would redirect commands for this slot."""
+    """Sends ASKING before each command, on the same connection. Otherwise the node to which a slot
+    is being moved would redirect commands for this slot."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         send: Any = super().execute_command
@@ -157,12 +152,11 @@ def asking(command: Command[T]) -> Command[T]:
     return asked
 
 
-# The slot of the records about all replicas (see membership.py). The clock of the node with this
-# slot is the shared clock.
+# The slot of the records about all replicas. The clock of its node is the shared clock.
 _SHARED_SLOT: Final = slot_of("{bus}")
 
-# A command is sent this many times at most. It is sent again after a redirection, or after TRYAGAIN
-# (the error while only some of the command's keys have been moved).
+# A command is sent this many times at most: again after a redirection, or after TRYAGAIN (only some
+# of its keys have been moved).
 _HOPS: Final = 5
 _PAUSE: Final = 0.005  # seconds to wait after TRYAGAIN
 
@@ -194,8 +188,7 @@ class Cluster:
         self._told: Holders | None = None
         self._masters: tuple[Member, ...] = ()
         self._is_whole = False
-        # Whether all nodes are up, and all slots have a node. Each hit reads this value, so it is
-        # computed only when a node or the map changes.
+        # Each hit reads `is_up`, so it is computed only when a node or the map changes.
         self.is_up = False
         self.layout = 0
         self.tags: tuple[str, ...] = ()
@@ -205,20 +198,20 @@ class Cluster:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """A hash tag for each region."""
+        """As Connection.regions."""
         return regions()
 
     def region(self, name: str) -> str | None:
-        """The hash tag of the region of this key."""
+        """As Connection.region."""
         return region_of(slot_of(name))
 
     def serves(self, name: str) -> bool:
-        """Whether the node that holds this key is up."""
+        """As Connection.serves."""
         holder = self.holder(slot_of(name))
         return holder is not None and holder.is_up
 
     def home(self, name: str) -> Place | None:
-        """The node that holds this key."""
+        """As Connection.home."""
         return self._holders[slot_of(name)]
 
     def slot(self, name: str) -> int:
@@ -226,7 +219,7 @@ class Cluster:
         return slot_of(name)
 
     def skew(self, name: str) -> float:
-        """Seconds by which the clock of this key's node is ahead of the shared clock."""
+        """As Connection.skew."""
         place = self._holders[slot_of(name)]
         return 0.0 if place is None else self._skews.get(place, 0.0)
 
@@ -238,8 +231,8 @@ class Cluster:
         asked_to_wait: float,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
-        """Run the command on the node that holds the key `at`, and return its result. Raises
-        RedisUnavailable. No command is sent if that node is away, or if no node holds the slot."""
+        """Run the command on the node that holds the key `at`. Raises RedisUnavailable, at once if
+        that node is away or not known."""
         slot, asked = slot_of(at), command
         member = self.holder(slot)
         if member is None or not member.is_up:
@@ -263,13 +256,11 @@ class Cluster:
         return any(member.is_away for member in self._masters or self._members.values())
 
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
-        """Ignore the time in this reply, because it is unknown which node sent the reply. In a
-        cluster, the time of a node is taken only from its answers to looks (see
-        node_availability.py)."""
+        """Ignore the time: it is unknown which node sent this reply. Only looks tell the times of
+        nodes."""
 
     async def check(self) -> bool:
-        """Look at all known nodes. If the map has changed, look at all nodes of the new map too.
-        Returns whether all nodes are up, and all slots have a node."""
+        """As Connection.check. Looks at all known nodes, and at those of a new map."""
         await _all_at_once(member.check() for member in tuple(self._members.values()))
         if await self._learn():
             # The node of the shared clock comes first: the other clocks are compared with it.
@@ -280,8 +271,7 @@ class Cluster:
         return self.is_up
 
     async def reach(self) -> None:
-        """Ask each node once whether it answers. Raises RedisUnavailable if nodes do not answer
-        (with the reason of each of them), or if some slots have no node."""
+        """As Connection.reach. Also raises if slots have no node."""
         await self.check()
         asked = self._masters or tuple(self._members.values())
         answers = await asyncio.gather(*(each.reach() for each in asked), return_exceptions=True)
@@ -317,7 +307,6 @@ class Cluster:
         return member
 
     def _count(self) -> None:
-        """Compute `is_up` again."""
         self.is_up = self._is_whole and all(master.is_up for master in self._masters)
 
     def _heard(self, place: Place, seconds: float, round_trip: float) -> None:
@@ -330,14 +319,13 @@ class Cluster:
             self._skews[place] = settled(known, ahead, round_trip)
 
     def _moved(self, slot: int, moved: MovedError, member: Member) -> Member:
-        """Note the new holder of this slot at once. The next look brings the whole map."""
+        """Note the new holder at once. The next look brings the whole map."""
         holder = self._named(moved, member)
         self._holders[slot], self._told = holder.place, None
         return holder
 
     def _named(self, redirection: AskError, asked: Member) -> Member:
-        """The node that a redirection names. If the redirection has no host, the node is on the
-        host of `asked`, at the port of the redirection."""
+        """The node that a redirection names. If it names no host, the host is that of `asked`."""
         host = asked.place[0] if redirection.host in ("", "?") else redirection.host
         return self._member((host, redirection.port))
 
@@ -359,27 +347,26 @@ class Cluster:
         return True
 
     async def _forget(self, masters: dict[Place, Any]) -> None:
-        """Forget the nodes that hold no slot, and close the connections to these nodes. Nodes that
-        the URL names are kept."""
+        """Forget the nodes that hold no slot, but keep those that the URL names."""
         gone = self._members.keys() - masters.keys() - set(self._route.seeds)
         self._skews = {place: self._skews.get(place, 0.0) for place in masters}
         await _all_at_once(self._members.pop(place).close() for place in gone)
 
 
 class SharedNodeRoute:
-    """The way to the node of the shared slot, where notices are published and counted."""
+    """The way to the node of the shared slot, where notices are published."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     @property
     def master(self) -> Place | None:
-        """The address of that node. It changes when the slot moves."""
+        """As Way.master. It changes when the slot moves."""
         holder = self._cluster.holder(_SHARED_SLOT)
         return None if holder is None else holder.place
 
     def connection(self) -> Any:
-        """A new connection to that node, not yet connected. Raises RedisUnavailable."""
+        """As Way.connection. Raises RedisUnavailable."""
         holder = self._cluster.holder(_SHARED_SLOT)
         if holder is None:
             raise _away(RedisOperation.BUS, None)

@@ -1,9 +1,5 @@
-"""The connection to Redis (one node or a cluster), and the task that watches whether Redis answers.
-
-This module runs scripts, and reads several keys at once. node_availability.py decides whether a
-node counts as away. A *look* asks a node whether it answers. cluster.py decides which node holds a
-key.
-"""
+"""The connection to Redis (one node or a cluster), and the watch: the task that finds out whether
+Redis answers."""
 
 from __future__ import annotations
 
@@ -31,20 +27,19 @@ _BETWEEN_FIRST_LOOKS: Final = 0.01
 
 _RUN_AT_ONCE: Final = 50  # the most scripts in one round trip, so that the reply comes in time
 
-# If one of several commands gets such an error, only that command is sent again.
+# After such an error, only the command that got it is sent again.
 _REDIRECTED: Final = (AskError, TryAgainError)
 
 
 def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
-    """Do nothing with the time."""
+    """Do nothing."""
 
 
 class Connection:
     """Connects to Redis, and knows whether Redis is away.
 
-    While a node is away (see node_availability.py), each call for one of its keys fails at once,
-    until `check` finds that the node answers. `run` calls `check` again and again. Keys with the
-    same hash tag (a text in braces) are on the same node.
+    While a node is away, each call for one of its keys fails at once, until `check` succeeds. `run`
+    calls `check` again and again.
     """
 
     def __init__(
@@ -90,8 +85,7 @@ class Connection:
 
     @property
     def is_up(self) -> bool:
-        """Whether all nodes are up, and in a cluster all slots have a node. If not, some or all
-        calls fail at once."""
+        """Whether all nodes are up, and in a cluster all slots have a node."""
         return self._nodes.is_up
 
     @property
@@ -101,14 +95,12 @@ class Connection:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """A hash tag for each region (part of the slots). Some records are needed at each look-up
-        of any key (for example the share record of a partition). Such a record has a copy in each
-        region, so that usually the node of the key has a copy too. Without a cluster there is one
-        copy, and `regions` is `(None,)`."""
+        """A hash tag for each region (part of the slots), `(None,)` without a cluster. A record
+        that each look-up needs has a copy in each region, so the key's node usually has one."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
-        """The hash tag of the region of this key (see `regions`). None without a cluster."""
+        """The hash tag of the region of this key. None without a cluster."""
         return self._nodes.region(name)
 
     @property
@@ -127,23 +119,21 @@ class Connection:
         return self._nodes.serves(name)
 
     def home(self, name: str) -> Hashable:
-        """The node of this key. Keys of one node are read in one round trip."""
+        """The node of this key."""
         return self._nodes.home(name)
 
     def skew(self, name: str) -> float:
-        """Seconds by which the clock of this key's node is ahead of the clock that the replicas
-        share."""
+        """Seconds by which the clock of this key's node is ahead of the shared clock."""
         return self._nodes.skew(name)
 
     async def run(self) -> None:
-        """The watch: look again and again whether Redis answers, until cancelled."""
+        """The watch, which runs until cancelled."""
         while True:
             up = await self.check()
             await self._clock.sleep(self._look_every if up else self._look_every_while_away)
 
     async def first_word(self, patience: float) -> None:
-        """Wait until Redis is up, or is known to be away. The wait ends after `patience` seconds at
-        most."""
+        """Wait until Redis is up or known to be away, for `patience` seconds at most."""
         with suppress(TimeoutError):
             async with Deadline(patience):
                 while not await self.check() and not self._nodes.is_away:
@@ -170,12 +160,11 @@ class Connection:
         at: str = "",
         asked_to_wait: float = 0.0,
     ) -> T:
-        """Run the command on the node of the key `at`, and return its result. Raises
-        RedisUnavailable if the command fails. If that node is away, raises this error at once.
+        """Run the command on the node of the key `at`. Raises RedisUnavailable, at once if that
+        node is away.
 
-        `command` also reads the reply. A reply that it cannot read counts as a failure of Redis. If
-        the command asks Redis to wait before it replies, `asked_to_wait` is the time of this wait
-        (seconds). It is added to the timeout.
+        A reply that `command` cannot read counts as a failure of Redis. `asked_to_wait` (seconds,
+        added to the timeout) is how long the command asks Redis to wait.
         """
         return await self._nodes.put(at, operation, command, asked_to_wait)
 
@@ -187,9 +176,8 @@ class Connection:
         arguments: Sequence[str | bytes | int],
         read: Callable[[list[Any]], T],
     ) -> T:
-        """Run a script, and return the result of `read` for its reply. The reply begins with Redis'
-        time, but `read` gets only the rest. The scripts of one turn of the event loop share round
-        trips to each node, except large scripts (`ScriptRun.is_large`)."""
+        """Run a script, and return the result of `read` for its reply without Redis' time. The
+        scripts of one turn of the event loop share round trips to each node, except large ones."""
         run = ScriptRun(operation, script, keys, arguments)
         if run.is_large or not self.serves(run.at):
             return await self._run_alone(run, read)
@@ -205,9 +193,8 @@ class Connection:
     async def _run_alone(
         self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
     ) -> T:
-        """As `run_script`, in a separate round trip. `said` is the error of an earlier attempt in a
-        shared round trip. If this error is a redirection, the script runs again. Any other error is
-        raised as RedisUnavailable."""
+        """As `run_script`, in a separate round trip. `said` is the error of an earlier attempt. The
+        script runs again only if this was a redirection."""
         faults = [] if said is None else [said]
 
         async def command(client: driver.Redis) -> T:
@@ -221,7 +208,7 @@ class Connection:
         return await self.execute(run.operation, command, at=run.at)
 
     async def _run_together(self, runs: list[ScriptRun]) -> dict[ScriptRun, Any]:
-        """The reply to each script, which may be an error."""
+        """The reply to each script, or its error."""
 
         async def command(client: driver.Redis) -> list[Any]:
             sent = self._clock.monotonic()
@@ -246,8 +233,8 @@ class Connection:
         calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]],
         read: Callable[[list[Any]], T],
     ) -> list[T]:
-        """Run the script once for each pair of keys and arguments in `calls`, in one round trip for
-        each node. Returns the result of `read` for each reply."""
+        """As `run_script`, once for each pair of keys and arguments in `calls`, in one round trip
+        for each node."""
         found: dict[int, T] = {}
 
         async def run_at(some: Sequence[int]) -> None:
@@ -271,8 +258,7 @@ class Connection:
         return [found[number] for number in range(len(calls))]
 
     async def read(self, operation: RedisOperation, names: Sequence[str]) -> list[Any]:
-        """The values of these keys. Each node is asked in one round trip, with one command for each
-        slot."""
+        """The values of these keys, in one round trip for each node."""
         if isinstance(self._nodes, Single):
             return await self.execute(operation, lambda client: client.mget(names))
         found: dict[str, Any] = {}
@@ -300,7 +286,7 @@ class Connection:
 
 
 def _sound(replies: list[Any]) -> list[Any]:
-    """The replies. Raises the first error among them that is no redirection."""
+    """Raises the first error that is no redirection."""
     for reply in replies:
         if isinstance(reply, Exception) and not isinstance(reply, _REDIRECTED):
             raise reply
@@ -308,7 +294,6 @@ def _sound(replies: list[Any]) -> list[Any]:
 
 
 def _grouped(items: Sequence[T], by: Callable[[T], Hashable]) -> list[list[T]]:
-    """The items in groups with the same value of `by`."""
     groups: defaultdict[Hashable, list[T]] = defaultdict(list)
     for item in items:
         groups[by(item)].append(item)

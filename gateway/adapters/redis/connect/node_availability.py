@@ -1,7 +1,6 @@
 """Decides when a node of Redis counts as away, and turns its errors into errors of the gateway.
 
-A *look* is a request that finds out whether the node answers. `Single` is a Redis that has all
-keys. connection.py and cluster.py decide which node is asked.
+A *look* is a request that finds out whether the node answers.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ T = TypeVar("T")
 Command = Callable[[driver.Redis], Awaitable[T]]
 OnTime = Callable[[float, float], None]
 
-# Errors while a reply is read. They count as failures of Redis, not of the gateway.
+# Errors while a reply is read. They count as failures of Redis.
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 # Errors by which Redis refuses all writes: it is a replica, it is full, it cannot save its
@@ -38,10 +37,9 @@ NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 _UNWRITABLE: Final = (ReadOnlyError, OutOfMemoryError)
 _UNWRITABLE_WORDS: Final = ("MISCONF ", "NOREPLICAS ")
 
-# A node counts as away if this number of deadlines in a row passed without an answer.
 _SILENCES: Final = 3
-# If a deadline passes without an answer, looks follow. For this number of seconds after that
-# deadline, other operations wait for the looks. A healthy Redis answers a look within this time.
+# After a late answer, new operations wait for the looks, for this many seconds at most. A healthy
+# Redis answers a look within this time.
 _DOUBT: Final = 0.01
 # The expiry (ms) of the key that a look tries to write.
 _WRITTEN_KEEP: Final = 1_000
@@ -51,24 +49,21 @@ class Node:
     """One Redis, and whether it is away.
 
     The node counts as away if a connection is refused or lost, if a reply cannot be read, or if
-    Redis refuses writes. After one late answer, the node is only in doubt, and looks follow.
-    Operations that begin during the doubt wait for the looks. If no answer comes within a moment
-    (`_DOUBT`), these operations fail. If three deadlines in a row pass without an answer, the node
-    counts as away. The node is up again when `check` succeeds.
+    Redis refuses writes. After a late answer, the node is only in doubt, and looks follow. New
+    operations wait for the looks, and fail after `_DOUBT`. After `_SILENCES` late answers in a row,
+    the node counts as away.
 
-    timeout    seconds for a whole operation
-    on_time    gets the time of the node's clock, and the length of the round trip (in seconds)
-    prefix     a look tries to write a key that begins with it
-    name       for observers, if there are several nodes
-    on_move    called after each assignment to `is_up`
+    timeout, on_time, prefix  see Connection
+    name                      for observers, if there are several nodes
+    on_move                   called after each assignment to `is_up`
     """
 
-    # A key with this hash tag (a text in braces) is on this node. None if the node has no slot.
+    # A key with this hash tag is on this node. None: the node has no slot.
     tag: str | None = None
 
     # Further commands of a look.
     questions: ClassVar[tuple[str, ...]] = ()
-    # Errors that redirect to another node. They are no failures of this node.
+    # Redirections are no failures of this node.
     redirections: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(
@@ -89,7 +84,7 @@ class Node:
         self._on_move = on_move
         self._is_known = False
         self._client = driver.Redis.from_pool(route.pool(connections))
-        # A look has a connection of its own, so that it does not wait for operations.
+        # Looks have a connection of their own, so they do not wait for operations.
         self._looking = driver.Redis.from_pool(route.pool(1))
         self._doubt: asyncio.Task[None] | None = None
         self._doubted_at = 0.0
@@ -103,15 +98,15 @@ class Node:
 
     @property
     def is_away(self) -> bool:
-        """Whether the node is known to be away. False at the start, when nothing is known yet."""
+        """Whether the node is known to be away. False at the start."""
         return self._is_known and not self.is_up
 
     async def reach(self) -> None:
-        """Look once whether the node answers. If not, raise RedisUnavailable with the reason."""
+        """Look once. If the node does not answer, raise RedisUnavailable with the reason."""
         await self._ask(RedisOperation.PING, self._look, self._looking, self._timeout)
 
     async def check(self) -> bool:
-        """Look once whether the node answers. Returns whether the node is up."""
+        """Look once. Returns whether the node is up."""
         if not self.is_up:
             await self._drop_idle()
         with suppress(RedisUnavailable):
@@ -139,24 +134,23 @@ class Node:
         asked_to_wait: float = 0.0,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
-        """Run the command, even if the node is away, and return its result. Raises
-        RedisUnavailable. A redirection is raised as the error of the driver. If the command tells
-        Redis to wait, `asked_to_wait` (seconds) is added to the timeout. `beside` names the other
-        operations that share this command. Observers are told of each of these operations."""
+        """Run the command, even if the node is away. Raises RedisUnavailable, or a redirection as
+        the error of the driver. For `asked_to_wait` see `Connection.execute`. `beside` names the
+        other operations that share this command."""
         if self._doubt is not None and not await self._is_cleared(self._doubt):
             raise RedisUnavailable(operation, self._named("its last answer is late"))
         seconds = self._timeout + asked_to_wait
         return await self._ask(operation, command, self._client, seconds, beside)
 
     def heard(self, reply: Sequence[Any], sent: float) -> None:
-        """Pass the node's time to `on_time`. The reply begins with this time: seconds, then
-        microseconds. The question was sent at `sent` (monotonic)."""
+        """Pass the node's time, with which the reply begins, to `on_time`. The question was sent at
+        `sent` (monotonic)."""
         seconds = int(reply[0]) + int(reply[1]) / 1_000_000
         self._on_time(seconds, self._clock.monotonic() - sent)
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Judge the answers to `questions`. If the node is in a bad state, raise an error of the
-        driver."""
+        """Judge the answers to `questions`. Raises an error of the driver if the node's state is
+        bad."""
 
     async def _ask(
         self,
@@ -186,12 +180,9 @@ class Node:
     def _failed(
         self, operation: RedisOperation, fault: Exception, beside: Sequence[RedisOperation] = ()
     ) -> RedisUnavailable:
-        """The error for a failed operation. Also notes what the failure says about the node:
-
-        - The answer is late: the node is in doubt.
-        - Redis refused only this command, and the command is no look: the node is as before.
-        - Anything else, for example Redis refuses all writes: the node is away.
-        """
+        """The error for a failed operation. After a late answer the node is in doubt. If Redis
+        refused only this command, nothing changes. After another failure, or a refused look, the
+        node is away."""
         unwritable = _is_unwritable(fault)
         reason = self._named(why(fault) + ": it cannot be written" * unwritable)
         for each in (operation, *beside):
@@ -217,7 +208,7 @@ class Node:
         self._doubt = None
 
     async def _settle(self) -> None:
-        """Look until any operation gets an answer, or until the node counts as away."""
+        """Look until any operation gets an answer, or the node counts as away."""
         answers = self._answers
         for _ in range(_SILENCES - 1):
             with suppress(RedisUnavailable):
@@ -227,8 +218,6 @@ class Node:
         self._move(False)
 
     async def _is_cleared(self, doubt: asyncio.Task[None]) -> bool:
-        """Wait until the doubt has ended, or until it has lasted `_DOUBT` seconds. Returns True if
-        the doubt has ended, and the node is up."""
         left = self._doubted_at + _DOUBT - self._clock.monotonic()
         with suppress(TimeoutError):
             async with Deadline(left):
@@ -244,17 +233,15 @@ class Node:
             self._observer.redis_moved(up, self._name)
 
     async def _look(self, client: driver.Redis) -> None:
-        # PING is needed too: a restarted Redis that still loads its data answers TIME, but not
-        # PING.
+        # A restarted Redis that still loads its data answers TIME, but not PING.
         sent = self._clock.monotonic()
         async with client.pipeline(transaction=False) as pipe:
             pipe.ping()
             pipe.execute_command("TIME")
             tag = self.tag
             if tag is not None:
-                # A Redis at its `maxmemory` still answers reads and PING, but refuses this SET. The
-                # SET writes and replicates nothing, because with `xx` it needs a key that exists,
-                # and this key never exists.
+                # A Redis at its `maxmemory` still answers reads and PING, but refuses this SET.
+                # With `xx` the SET writes and replicates nothing, because this key never exists.
                 pipe.set(f"{self._prefix}:{{{tag}}}:written", b"", px=_WRITTEN_KEEP, xx=True)
             for question in self.questions:
                 pipe.execute_command(question)
@@ -268,7 +255,7 @@ class Node:
         self.judge(answers)
 
     async def _drop_idle(self) -> None:
-        """Close the idle connections, which cannot be used any more after Redis went away."""
+        """Close the idle connections: they cannot be used after Redis went away."""
         with suppress(RedisError, OSError):
             async with Deadline(self._timeout):  # closing TLS waits for the other side
                 for client in (self._client, self._looking):
@@ -276,7 +263,6 @@ class Node:
 
 
 def _is_unwritable(answer: Any) -> bool:
-    """Whether the answer says that Redis refuses all writes."""
     if isinstance(answer, _UNWRITABLE):
         return True
     return isinstance(answer, ResponseError) and str(answer).startswith(_UNWRITABLE_WORDS)
@@ -286,8 +272,8 @@ _TAG: Final = "bus"
 
 
 class Single(Node):
-    """The only node, which has all keys. If sentinels name the master, `reach` asks the sentinels
-    before it looks."""
+    """The only node, which has all keys. If sentinels name the master, `reach` asks them before it
+    looks."""
 
     questions: ClassVar = ("ROLE",)
 
@@ -297,29 +283,27 @@ class Single(Node):
 
     layout: Final = 0
 
-    # In a cluster, some records have a copy in each region (a group of slots). Here they have one
-    # copy, without a region (None).
+    # Records that a cluster has in each region have one copy here, without a region.
     regions: Final[tuple[str | None, ...]] = (None,)
 
     def region(self, _name: str) -> str | None:
-        """None, because there is only one copy."""
+        """Always None."""
         return None
 
     def serves(self, _name: str) -> bool:
-        """Whether the node of this key is up."""
+        """As Connection.serves."""
         return self.is_up
 
     def home(self, _name: str) -> str:
-        """The node of this key: always the same."""
+        """Always the same."""
         return _TAG
 
     def slot(self, _name: str) -> int:
-        """The slot of this key: always the same."""
+        """Always the same."""
         return 0
 
     def skew(self, _name: str) -> float:
-        """Seconds by which the node's clock is ahead of the clock that all replicas share. Always
-        0.0, because that clock is the clock of this node."""
+        """Always 0.0: this node has the shared clock."""
         return 0.0
 
     async def put(
@@ -330,29 +314,26 @@ class Single(Node):
         asked_to_wait: float,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
-        """Run the command, and return its result. Raises RedisUnavailable. While Redis is away,
-        this error is raised at once."""
+        """As Cluster.put."""
         if not self.is_up:
             raise RedisUnavailable(operation, "it is away")
         return await self.ask(operation, command, asked_to_wait, beside)
 
     async def reach(self) -> None:
-        """Ask the sentinels, if there are any, and then look once for an answer. Raises
-        RedisUnavailable with the reason."""
+        """Ask the sentinels, then look. Raises RedisUnavailable with the reason."""
         await self._find_master()
         await super().reach()
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Raises ReadOnlyError if the server is a replica, because its data may be outdated."""
+        """Raises ReadOnlyError if the server is a replica: its data may be outdated."""
         (role,) = answers
-        # If the gateway's user in Redis may not ask for the role, `role` is an error, and is
-        # ignored. A replica is then found out when it refuses a write.
+        # If the gateway's user in Redis may not ask for the role, `role` is an error. A replica is
+        # then found out when it refuses a write.
         if not isinstance(role, Exception) and role[0] != b"master":
             raise ReadOnlyError
 
     async def _find_master(self) -> None:
-        """Ask the sentinels for the master, if there are any. Each question has its own
-        deadline."""
+        """Each question to the sentinels has its own deadline."""
         try:
             moved = await self.route.find()
         except (OSError, RedisError) as fault:

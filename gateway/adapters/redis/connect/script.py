@@ -13,11 +13,11 @@ from redis.exceptions import NoScriptError
 from gateway.core.vocabulary import RedisOperation
 
 _LUA = Path(__file__).parents[1] / "lua"
-# In a file of `lua/`, a line above each script has this text and then the name of the script.
+# Above each script in a file of `lua/` is a line with this text and the script's name.
 _SECTION: Final = "-- script: "
 
-# If a run has an argument of type `bytes` with more bytes than this, the run has a round trip of
-# its own, so that no other run waits while the argument is sent.
+# A run with a longer argument (`bytes`) has a round trip of its own, so that no other run waits for
+# it.
 _LARGE: Final = 16_384
 
 
@@ -30,8 +30,8 @@ class Script:
 
     @classmethod
     def load(cls, file: str, name: str, *, needs: Sequence[str] = ()) -> Script:
-        """The script of that name in a file of `lua/`. Its text is put together from the files in
-        `needs`, the part of `file` above the first script, and the script itself."""
+        """The script of that name, below the files in `needs` and the part of `file` above its
+        first script."""
         shared, *sections = (_LUA / f"{file}.lua").read_text().split(_SECTION)
         scripts = dict(section.split("\n", maxsplit=1) for section in sections)
         preludes = [(_LUA / f"{each}.lua").read_text() for each in needs]
@@ -41,8 +41,7 @@ class Script:
     async def run(
         self, client: Any, keys: Sequence[str], arguments: Sequence[str | bytes | int]
     ) -> list[Any]:
-        """The reply of the script. If Redis does not remember the script, the text of the script is
-        sent."""
+        """The reply of the script. Its text is sent if Redis does not remember it."""
         parts = (*keys, *arguments)
         try:
             reply: list[Any] = await client.evalsha(self.digest, len(keys), *parts)
@@ -53,7 +52,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScriptRun:
-    """One run of a script. Two runs are never equal, because each run gets a reply of its own."""
+    """One run of a script. Two runs are never equal: each gets a reply of its own."""
 
     operation: RedisOperation
     script: Script
@@ -67,7 +66,7 @@ class ScriptRun:
 
     @property
     def is_large(self) -> bool:
-        """Whether the run has a round trip of its own."""
+        """See `_LARGE`."""
         return any(isinstance(each, bytes) and len(each) > _LARGE for each in self.arguments)
 
     async def run(self, client: Any) -> list[Any]:
@@ -78,8 +77,8 @@ class ScriptRun:
 async def run_together(client: Any, runs: Sequence[ScriptRun]) -> list[Any]:
     """The reply to each run, in one round trip (two if Redis does not remember all scripts).
 
-    If one of several runs fails, the list has the error of this run in place of a reply. If there
-    is only one run and it fails, the error is raised.
+    The error of one of several runs takes the place of its reply. The error of a single run is
+    raised.
     """
     if len(runs) == 1:
         return [await runs[0].run(client)]

@@ -1,7 +1,6 @@
 """A connection that receives messages on channels, and raises SubscriptionLost when it is lost.
 
-There are no retries. After a loss, the caller makes a new connection, and so knows that messages
-may have been lost.
+It never connects again by itself: messages may have been lost, and the caller must know this.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class SubscriptionLost(Exception):
-    """Subscribing failed, or no more messages will come from this subscription. `why` tells an
-    operator the reason."""
+    """No more messages will come. `why` tells an operator the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"no longer subscribed: {why}")
@@ -33,12 +31,12 @@ class Way(Protocol):
 
     @property
     def master(self) -> Place | None:
-        """The address of the master. It changes when another server becomes the master. None if
-        there are no sentinels, or if they have named no master yet."""
+        """The address of the master, which may change. None: not known, or always the same
+        server."""
         ...
 
     def connection(self) -> Any:
-        """A new connection object, on which the caller has to call `connect`."""
+        """A new connection, on which the caller has to call `connect`."""
         ...
 
 
@@ -46,15 +44,14 @@ class Subscription:
     """A subscription, which lasts as long as its `async with`.
 
     Connecting and subscribing may take `patience` seconds together. After a silence of `patience`
-    seconds a PING is sent, which must be answered within `patience` seconds. The connection also
-    counts as lost if `route` names another master than when this object was made, even if the
-    former master still answers.
+    seconds a PING is sent, which has as long to be answered. The connection also counts as lost if
+    `route` names another master, even if the former one still answers.
     """
 
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
         self._route = route
         self._master = route.master
-        # The driver's PubSub is not used: it would reconnect without telling the caller.
+        # The driver's PubSub would reconnect without telling the caller.
         self._connection = route.connection()
         self._channels = channels
         self._patience = patience
@@ -107,8 +104,8 @@ class Subscription:
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """Turns timeouts and the driver's errors into SubscriptionLost. If the server is not Redis, its
-    replies cause other errors, which are turned into SubscriptionLost too."""
+    """Turns timeouts and the driver's errors into SubscriptionLost. `_NONSENSE` comes from servers
+    that are not Redis."""
     try:
         yield
     except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:

@@ -1,8 +1,5 @@
-"""Makes the driver's connections to Redis, whatever the scheme of the URL is.
-
-This module also sets up TLS, tells why a connection failed, and asks the sentinels which host is
-the master. No request waits for the sentinels.
-"""
+"""Makes the driver's connections to Redis, whatever the scheme of the URL is. Also sets up TLS, and
+asks the sentinels for the master."""
 
 from __future__ import annotations
 
@@ -29,10 +26,9 @@ from gateway.ports import Deadline
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
-# The driver gets no timeouts, because callers have one Deadline for connecting, writing and reading
-# together. If a command is cancelled, its connection is closed, so that a late reply is dropped.
-# With RESP2 and without `driver_info`, a new connection needs no round trips for HELLO and CLIENT
-# SETINFO.
+# The driver gets no timeouts: callers have one Deadline for connecting, writing and reading. A
+# cancelled command closes its connection, so a late reply is dropped. With RESP2 and without
+# `driver_info`, a connection needs no round trips for HELLO and CLIENT SETINFO.
 _OURS: dict[str, Any] = {
     "socket_timeout": None,
     "socket_connect_timeout": None,
@@ -44,17 +40,14 @@ _OURS: dict[str, Any] = {
 
 
 class Sentinels:
-    """The sentinels of one master. The driver's connections get this object in place of a pool, and
-    ask it for the master's address.
-
-    Each sentinel has `patience` seconds to answer.
-    """
+    """The sentinels of one master, which the driver's connections get in place of a pool. Each has
+    `patience` seconds to answer."""
 
     is_master = True
     check_connection = False
 
     def __init__(self, clients: dict[str, Any], name: str, patience: float) -> None:
-        """`clients` maps the address of each sentinel (as text) to its client."""
+        """`clients` has the address of each sentinel (as text), and its client."""
         self._driver: Any = Sentinel([])  # type: ignore[no-untyped-call]
         self._driver.sentinels = list(clients.values())
         self._where = list(clients)
@@ -65,8 +58,8 @@ class Sentinels:
     async def find(self) -> bool:
         """Ask all sentinels for the master. Returns whether the master has changed.
 
-        If no sentinel names a master, the known master stays, because it may still run. If no
-        master is known either, raises the driver's ConnectionError with the answers.
+        If no sentinel names a master, the known master stays: it may still run. If none is known,
+        raises the driver's ConnectionError with the answers.
         """
         answers = await asyncio.gather(*map(self._ask, self._driver.sentinels))
         named = [answer for answer in answers if not isinstance(answer, str)]
@@ -75,13 +68,12 @@ class Sentinels:
                 said = ", ".join(map(" ".join, zip(self._where, map(str, answers), strict=True)))
                 raise ConnectionFault(f"no sentinel names a master {self._name!r}: {said}")
             return False
-        # A sentinel that was cut off still names the former master. Each failover raises the epoch,
-        # so the answer with the highest epoch is the latest.
+        # A sentinel that was cut off still names the former master. Each failover raises the epoch.
         before, (_, self.master) = self.master, max(named, key=lambda answer: answer[0])
         return before != self.master
 
     async def get_master_address(self) -> tuple[str, int]:
-        """The master that was found last. The driver's connections call this when they connect."""
+        """The master that was found last, for the driver's connections."""
         if self.master is None:
             raise ConnectionFault("no sentinel has named a master yet")
         return self.master
@@ -91,8 +83,8 @@ class Sentinels:
         await self._driver.aclose()
 
     async def _ask(self, sentinel: Any) -> tuple[int, tuple[str, int]] | str:
-        """The epoch of the last failover, and the address of the master. If the sentinel names no
-        master, the reason as text."""
+        """The epoch of the last failover, and the address of the master. If there is none: the
+        reason as text."""
         try:
             async with Deadline(self._patience):
                 masters = await sentinel.sentinel_masters()
@@ -109,12 +101,12 @@ class Sentinels:
 class Route:
     """The way to the Redis of a URL.
 
-    Only `find` asks sentinels. If the URL names sentinels, a connection goes to the master that was
-    found last. In a cluster each node has a route of its own (`to`).
+    Only `find` asks sentinels: no request waits for them. A connection goes to the master that was
+    found last.
     """
 
     def __init__(self, url: str, patience: float) -> None:
-        """Each sentinel has `patience` seconds to answer. Raises ValueError for a bad URL."""
+        """Raises ValueError for a bad URL."""
         address = read_address(url)
         self.seeds = address.seeds
         tls = None if address.tls is None else {"tls": _context(address.tls)}
@@ -137,16 +129,12 @@ class Route:
         return None if self._sentinels is None else self._sentinels.master
 
     async def find(self) -> bool:
-        """Ask the sentinels for the master, if there are any. Returns whether the master has
-        changed.
-
-        Raises the driver's ConnectionError if no master is known.
-        """
+        """As Sentinels.find. Without sentinels, returns False."""
         return self._sentinels is not None and await self._sentinels.find()
 
     def pool(self, connections: int) -> driver.BlockingConnectionPool:
-        """A pool of at most `connections` connections. If all of them are in use, a request waits
-        until one is free."""
+        """A pool of at most `connections` connections. If all are in use, a request waits for
+        one."""
         return driver.BlockingConnectionPool(
             connection_class=self._class,
             max_connections=connections,
@@ -165,8 +153,7 @@ class Route:
 
 
 class _Certified:
-    """A connection with certificates that were read at the start, so that no request waits for the
-    files."""
+    """Its certificates were read at the start: no request waits for the files."""
 
     def __init__(self, *, tls: RedisSSLContext, **options: Any) -> None:
         super().__init__(**options)
@@ -221,16 +208,15 @@ _CONNECTING = re.compile(r"(?:Error |\[Errno )(\d+)\b.*? ?connecting to (\S+?)\.
 
 
 def why(fault: Exception) -> str:
-    """The reason as text for an operator. If a connection failed, the text has the address and the
+    """The reason as text for an operator. After a failed connection it has the address and the
     message of the operating system.
 
-    The text of an OSError or of the driver's ConnectionError is used. (Wrong credentials are such a
-    ConnectionError too.) The texts of other errors are not used, because they may quote the command
-    that was sent, with its data.
+    Only the texts of an OSError and of the driver's ConnectionError (also wrong credentials) are
+    used. Others may quote the command that was sent, with its data.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
-    # Errors of OpenSSL have numbers of their own, which `os.strerror` does not know.
+    # Errors of OpenSSL have numbers that `os.strerror` does not know.
     if "[SSL" not in told and (match := _CONNECTING.search(told)):
         told = f"{match[2]}: {os.strerror(int(match[1]))}"
     return f"{name}: {told}" if told else name
