@@ -1,9 +1,8 @@
 """The Protocols through which `flow` uses stores, Redis, the upstream and the clock.
 
-The package also has the values that the Protocols use, Deadline (which limits a wait), and
-stand-ins for missing parts (AloneBus, AloneLease, AloneMode, NoTracer). The stores, the bus, the
-leases and the budgets have contract suites in tests/contract. Every implementation passes these
-suites. This package does no I/O.
+The package also has values that the Protocols use, and stand-ins for missing parts (`AloneBus`). It
+does no I/O. The contract suites in tests/contract test each implementation of the stores, the bus,
+the leases and the budgets.
 """
 
 from gateway.ports.budget import (

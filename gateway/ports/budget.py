@@ -1,20 +1,15 @@
-"""The ports of the budget (the account of calls to the upstream) and of its gate.
+"""The ports of the budget and of its gate.
 
-A 429 closes the gate: no calls are made for a time. All replicas pay for calls from one *shared
-budget* in Redis. A replica without Redis pays from its own budget. Even then all replicas together
-must stay within the limit. The words for this:
+A replica pays for calls from the *shared budget* in Redis, or without Redis from its own budget. In
+both cases all replicas together must stay within the limit. Words of this module:
 
-look    a request of a replica to Redis, which reports the calls of the replica. The reply is the
-        state of the shared budget
-part    a number of calls per window: the configured limit divided by the number of replicas, or
-        less. The shared budget keeps one part for each replica
-share   a number of calls per window: the most that a replica may spend without Redis. It is the
-        part, or less after a 429: if the limit is halved, the share is half of the part
+look    a report of a replica's calls to Redis. The reply is the state of the shared budget
+part    the limit divided by the number of replicas, or less. The shared budget keeps one for each
+share   the most calls per window that a replica may spend without Redis: its part, or less after a
+        429
 claim   those calls of its share that a replica may spend at once when it loses Redis
-silent  a replica is silent if it has made no look for `SharedBudget.silence` seconds. Perhaps it
-        has lost Redis, and spends its share
-life    the time between two losses of the shared budget's data. Each life has a number. A new life
-        begins without the calls of the life before
+silent  without a look for `SharedBudget.silence` seconds, but perhaps spending its share
+life    the time between two losses of the shared budget's data. A new life knows no earlier calls
 """
 
 from __future__ import annotations
@@ -29,8 +24,8 @@ from gateway.core.vocabulary import Purpose
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """The state of a budget. `limit` (calls per window) and `available` (free calls) are None if it
-    is unlimited. `gate_closed_for` is in seconds. 0.0: the gate is open, or due to reopen."""
+    """The state of a budget. `limit` (calls per window) and `available` are None without a limit.
+    `gate_closed_for` 0.0: the gate is open, or due to reopen."""
 
     limit: int | None
     window: float
@@ -42,11 +37,9 @@ class BudgetView:
 class Charge:
     """One call that is paid for.
 
-    stamp     a number that identifies the charge in its budget
     wait      the seconds until the call may be sent
-    is_share  whether this replica paid alone, because it could not use the shared budget
-    life      the number of the life in which the shared budget granted the call. 0: the shared
-              budget did not grant the call, or has no limit
+    is_share  this replica paid alone, because it could not use the shared budget
+    life      the life in which the shared budget granted the call. 0: it did not, or has no limit
     """
 
     stamp: float
@@ -59,11 +52,8 @@ class Charge:
 class Closed:
     """A gate after a 429: the seconds until it may reopen.
 
-    `is_longer` tells whether the other replicas must hear of this 429:
-    - If the gate was open: True.
-    - If a probe (the one call that tests a closed gate) was under way: True.
-    - If the gate was closed without a probe: True if this 429 moves the end of the pause by at
-      least SHORTEST_HOLD seconds.
+    `is_longer`: the other replicas must hear of this 429. It closed an open gate, came during a
+    probe, or moved the end of the pause by at least SHORTEST_HOLD seconds.
     """
 
     seconds: float
@@ -71,38 +61,31 @@ class Closed:
 
 
 class Charging(Protocol):
-    """The methods that all budgets have.
-
-    `scope` names the owner of a budget: a tenant, or a partition if each credential has a budget of
-    its own.
-    """
+    """The methods of all budgets. `scope` names the owner of a budget: a tenant, or a partition if
+    each credential has its own budget."""
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Let a call count from now on, because its wait (`Charge.wait`) is over.
-
-        Returns a charge that replaces `charge`. None: `charge` is no longer valid, and the call
-        needs another charge. If the gate was closed during the wait, undoes `charge` and raises
-        GateClosed.
-        """
+        """Let a call count from now on, because its wait is over. Returns the new charge, or None
+        if the call has to `take` another one. If the gate was closed during the wait, undoes
+        `charge` and raises GateClosed."""
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge whose call was certainly not sent. A charge may be undone only once. If the
-        call was the probe, the next call becomes the probe."""
+        """Undo a charge whose call was certainly not sent. A charge may be undone only once."""
         ...
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """Close the gate after a 429. `retry_after` is in seconds, None if the upstream named no
-        time. If the gate was open or a probe was under way, the limit is lowered too."""
+        """Close the gate after a 429. `retry_after` None: the upstream named no time. If the gate
+        was open or a probe was under way, the limit is lowered too."""
         ...
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429. It opens a closed gate if a probe is under way, or if the
-        gate is due to reopen. Returns whether the answer opened the gate."""
+        """Note an answer other than 429. It opens a gate that is due to reopen, or has a probe
+        under way. Returns whether it opened the gate."""
         ...
 
     def view(self, scope: str) -> BudgetView:
-        """The state of the budget, as this replica knows it. Redis is not asked."""
+        """The state as this replica knows it, without asking Redis."""
         ...
 
 
@@ -115,9 +98,8 @@ class Budget(Charging, Protocol):
         """Charge one call, which may be sent after `Charge.wait` seconds (at most `patience`).
         Raises GateClosed or BudgetExhausted, with the seconds until another try makes sense.
 
-        `purpose` decides the priority of the call (`core.budget.priority`). `guessed`: the upstream
-        probably has no training with the wanted id. When a closed gate is due to reopen, the first
-        call is the probe.
+        `guessed`: the upstream probably has no such training. When a closed gate is due to reopen,
+        the first call becomes the probe.
         """
         ...
 
@@ -128,22 +110,17 @@ class Budget(Charging, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KnownBudget:
-    """The state of the shared budget, which a replica got from a look at the time `at` (monotonic).
-    If the limit is high, all numbers of calls are those of a stretch, a part of the window (see
-    `Stretch` in core/budget/window_log).
+    """The state of the shared budget, from a look at the time `at` (monotonic).
 
-    life      the number of the current life
+    If the limit is high, all numbers of calls are those of a `Stretch` (core/budget/window_log).
+
     stamp     the time `at` on the clock of Redis, in microseconds
-    error     the most by which `stamp` may be wrong, in seconds
-    replicas  how many replicas divide the limit. Silent replicas are included
-    absent    how many of these replicas had time to report after a loss of data, but did not. They
-              have probably ended
-    limit     the current limit
-    claim     the claim of this replica at the time `at`. Each call that it asks for after `at` uses
-              up one call of the claim
-    part      the part of this replica. 0: it is new, or the others have the whole limit. Without
-              Redis such a replica pays as after a start (see `OwnBudget.stand_in`)
-    share     the share of this replica
+    error     the possible error of `stamp`, in seconds
+    replicas  how many replicas divide the limit, silent ones included
+    absent    how many of them had time to report after a loss of data, but did not
+    claim     the claim at the time `at`. Each later call uses up one call of it
+    part      0: this replica is new, or the others have the whole limit. Without Redis it then pays
+              as after a start
     ages      seconds since each call of the last window. Negative: the call waits for its turn
     """
 
@@ -164,13 +141,12 @@ class KnownBudget:
 class Looking:
     """What one replica sends to look at a scope.
 
-    known    the result of its last look. None: this is the first look
+    known    the result of its last look (None: there was none)
     claim    how many calls of its claim are left
-    untold   the ages of the calls that it paid without Redis, and did not report yet
-    earlier  after a loss of data: the result of its last look before the loss. The calls in it
-             are reported, because the replicas that made them may have ended
-    made     after a loss of data: the age and the charge of each call of this replica that the
-             shared budget knew
+    untold   the ages of calls that it paid without Redis, and did not report yet
+    earlier  after a loss of data: the last look before it. Its calls are reported, because the
+             replicas that made them may have ended
+    made     after a loss of data: age and charge of each own call that the shared budget knew
     """
 
     scope: str
@@ -182,9 +158,8 @@ class Looking:
 
 
 class SharedBudget(Charging, Protocol):
-    """The budget of all replicas. It may be away (RedisUnavailable), and it may lose its data. A
-    silent replica is granted nothing before its next look. Its part is kept for it until the budget
-    forgets this replica."""
+    """The budget of all replicas. It may be away (RedisUnavailable), and may lose its data. A
+    silent replica is granted nothing before its next look. Its part is kept for a time."""
 
     silence: float
 
@@ -201,17 +176,17 @@ class SharedBudget(Charging, Protocol):
         guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
-        """As `Budget.take`. `known` is the result of the last look. Returns None if the replica has
-        to look first."""
+        """As `Budget.take`, with the result of the last look. None: the replica has to look
+        first."""
         ...
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """Look at each scope, and return its state. The shared budget adds the reported calls only
-        if `Looking.known` is of the current life. Otherwise they have to be reported again."""
+        """Return the state of each scope. Reported calls are added only if `Looking.known` is of
+        the current life. Otherwise they have to be reported again."""
         ...
 
     async def leave(self, scopes: Sequence[str]) -> None:
-        """Note that this replica ends. No part is kept for it from now on."""
+        """Note that this replica ends, so that no part is kept for it."""
         ...
 
 
@@ -219,9 +194,7 @@ class OwnBudget(Budget, Protocol):
     """The budget in the memory of this replica."""
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on, divide a limit into `replicas` equal parts, and pay for calls from one part.
-
-        `past` has the limit, and the calls that were spent from it (monotonic times). None: the
-        limit of the scope is divided, and the spent calls are unknown, as after a start.
-        """
+        """From now on, pay for calls from one of `replicas` equal parts of a limit. `past` has the
+        limit and its spent calls (monotonic times). None: the limit of the scope, with unknown
+        calls, as after a start."""
         ...

@@ -1,8 +1,8 @@
-"""Deadlines for answers from outside this process: from Redis, the upstream or a caller.
+"""Deadlines for answers from Redis, the upstream or a caller.
 
-A timer that fires after a stall of our own loop (a CPU quota, a stopped process, long work) says
-nothing about the other side: the answer may be in the socket, not read yet. A deadline therefore
-counts only the time in which this process could read, and reads once more before it raises.
+A timer that fires after a stall of our own loop (a CPU quota, a stopped process) says nothing about
+the other side: the answer may be in the socket. A deadline counts only the time in which this
+process could read, and reads once more before it raises.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ import asyncio
 from types import TracebackType
 from typing import Final
 
-# A deadline has about this number of equal steps. A short deadline has fewer and a long one has
-# more, because a step takes at least _SHORTEST_STEP and at most _LONGEST_STEP seconds.
+# A deadline has about this number of equal steps, each between _SHORTEST_STEP and _LONGEST_STEP
+# seconds.
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1
-# Turns of the loop for the last look: one to read the sockets, and one for each task that passes
-# the answer on (the driver's task, a shared task, and the task that waits).
+# Turns of the loop for the last look: one to read the sockets, and three for the tasks that pass
+# the answer on (the driver's, a shared one, and the one that waits).
 _LAST_TURNS: Final = 4
 
 
 class Deadline:
     """`async with Deadline(seconds):` raises TimeoutError when the block takes longer.
 
-    It is like `asyncio.timeout`, but consists of a fixed number of steps. A step that ends late
-    because of a stall counts as one step, however long the stall was. So a stall takes one and a
-    half steps at most from the time that the other side has for its answer. The number of steps is
-    fixed, so stalls cannot postpone the end for ever.
+    A deadline is a fixed number of steps. A late step counts as one, however long the stall was. So
+    a stall takes at most one and a half steps from the time of the other side. It cannot postpone
+    the end for ever.
     """
 
     __slots__ = ("_due", "_handle", "_left", "_loop", "_step", "_timeout")
@@ -57,7 +56,6 @@ class Deadline:
         await self._timeout.__aexit__(kind, error, traceback)
 
     def _wait(self) -> None:
-        """Wait for the end of the next step. After the last one, look at the sockets once more."""
         if self._left == 0:
             self._look(_LAST_TURNS)
             return

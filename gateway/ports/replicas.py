@@ -17,18 +17,16 @@ from gateway.ports.tiers import Copies, SharedStore
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message from one replica to the others: entries are outdated, or a gate is closed. It never
-    has a body.
+    """A message from one replica to the others: entries are outdated, or a gate is closed.
 
     CHANGED      in one partition, the versions of these trainings before `updated_at` are outdated
     INVALIDATED  in every partition, the versions of these trainings before `updated_at` are invalid
-    PURGED       all entries are invalid, or only those of `partition` if it is given
+    PURGED       all entries are invalid, or only those of `partition`
     REFUSED      the upstream refused the credential of `partition`, whose entries are all dropped
-    GATE_CLOSED  a 429 has closed the gate of `scope`: no call may be made before `until` (on the
-                 shared clock)
+    GATE_CLOSED  a 429 closed the gate of `scope`: no calls before `until` (on the shared clock)
 
-    `updated_at` None: all versions. Entries that a `soft` order invalidated may still be used for
-    rescue. `operator` is the name of the operator who gave the order (None: no order).
+    `updated_at` None: all versions. `soft`: entries may still be used for rescue. `operator` None:
+    no order.
     """
 
     kind: NoticeKind
@@ -43,16 +41,15 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Confirmations:
-    """The result of an order: how many replicas have applied it, and how many replicas of Redis
-    have it.
+    """The result of an order.
 
     known      how many replicas are known, this one included
     confirmed  how many of them have applied the order
-    copies     the replicas of Redis, if there are any. The order is lost if one of them becomes the
-               master before it has the order
+    copies     how many replicas of Redis have it (None: there are none). If one without it becomes
+               the master, the order is lost
     purged     after the purge of a partition, the number of its keys
-    until      the time (on the shared clock) until which a replica that did not confirm may serve
-               entries older than the order. None if all have confirmed
+    until      until then (shared clock), a replica that did not confirm may serve older entries.
+               None: all have confirmed
     """
 
     known: int
@@ -63,12 +60,12 @@ class Confirmations:
 
 
 class Bus(Protocol):
-    """Carries notices between the replicas. If a notice is lost, a replica learns of the change
-    later. In a process without Redis, `counted_until` and `vouched_until` are infinite."""
+    """Carries notices between the replicas. A replica that misses one learns of the change
+    later."""
 
     @property
     def replicas(self) -> int:
-        """How many replicas were alive when they were last counted, this one included."""
+        """How many replicas were alive at the last count, this one included."""
         ...
 
     @property
@@ -84,8 +81,7 @@ class Bus(Protocol):
     @property
     def vouched_until(self) -> float:
         """Until this monotonic time, this replica may serve entries older than an order that it did
-        not confirm. After that it has to ask the shared store first. The result of the order tells
-        this time, or a later one (`Confirmations.until`)."""
+        not confirm. `Confirmations.until` is not earlier."""
         ...
 
     async def announce(self, notice: Notice) -> None:
@@ -93,9 +89,8 @@ class Bus(Protocol):
         ...
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """Send the notice to the other replicas, and wait until each of them has applied it, for
-        `patience` seconds at most. This replica counts as confirmed, because it applies a notice
-        before sending it. Raises RedisUnavailable."""
+        """Send the notice, and wait for `patience` seconds at most until the others have applied
+        it. This replica has applied it before, and counts as confirmed. Raises RedisUnavailable."""
         ...
 
     async def enter(self) -> None:
@@ -104,44 +99,39 @@ class Bus(Protocol):
         ...
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
-        """Hand each notice of another replica to `apply`, until cancelled. Whenever notices may
-        have been missed, call `gap` with the monotonic time until which this replica may serve
-        entries older than a missed order."""
+        """Hand each notice of another replica to `apply`, until cancelled. When notices may have
+        been missed, call `gap` with the monotonic time until which this replica may serve entries
+        older than a missed order."""
         ...
 
 
 class AloneBus:
-    """The bus of a process that has no other replicas."""
+    """The bus of a process without other replicas."""
 
     replicas = 1
     counted_until = vouched_until = math.inf
 
     @property
     def is_connected(self) -> bool:
-        """Always True."""
         return True
 
     async def announce(self, notice: Notice) -> None:
         """Do nothing."""
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """Count this replica only."""
         return Confirmations(known=1, confirmed=1)
 
     async def enter(self) -> None:
         """Do nothing."""
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
-        """Return at once, because no notice ever arrives."""
+        """No notice ever arrives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The ticket of a fetch, and whether this replica `leads` or follows another replica.
-
-    `token` names the leader's fetch. `floor` is the floor of the key when the ticket was taken
-    (None: not known).
-    """
+    """The ticket of a fetch, and whether this replica `leads` or follows another replica. `token`
+    names the leader's fetch. `floor` None: not known."""
 
     ticket: Ticket
     token: str
@@ -150,27 +140,22 @@ class Taken:
 
 
 class Lease(Protocol):
-    """Lets one replica fetch a key for all replicas. A lease only saves calls: the store decides
-    which answers are stored.
-
-    Every method raises RedisUnavailable if Redis does not answer within the timeout.
-    """
+    """Lets one replica fetch a key for all. A lease only saves calls: the store decides which
+    answers are stored. Every method raises RedisUnavailable if Redis does not answer in time."""
 
     @property
     def lifetime(self) -> float:
-        """Seconds after which the lease ends if it is not renewed. Infinite in a process without
-        Redis."""
+        """Seconds after which the lease ends without a renewal."""
         ...
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, as SharedStore.begin does, and the lease of the key.
 
-        If another fetch has the lease, this replica follows that fetch, and is told how it ended.
-        But if the key was invalidated or a later answer was accepted after that fetch began, this
-        replica leads.
+        This replica follows a fetch that has the lease already. But this replica leads if the key
+        was invalidated or a later answer was accepted after that fetch began.
 
-        `unhurried`: no caller waits for the fetch. During the pause after failures (see `release`)
-        such a fetch may follow, but not lead. If there is no fetch to follow, raises BackedOff.
+        `unhurried`: no caller waits. During the pause after failures such a fetch may follow, but
+        not lead. Raises BackedOff if there is no fetch to follow.
         """
         ...
 
@@ -184,20 +169,19 @@ class Lease(Protocol):
         """End the lease and tell the followers how the fetch ended. Does nothing if the lease is
         lost.
 
-        `pause` says how long after a failure no replica makes an unhurried fetch of the key (see
-        `take`). The pause grows with each failure in a row, and ends with a success. None:
-        no pause begins.
+        During `pause` (None: no pause), no replica makes an unhurried fetch of the key. The pause
+        grows with each failure in a row, and ends with a success.
         """
         ...
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Wait for the end of the fetch with that token, for `patience` seconds at most. Returns
-        how it ended (transient if nobody renewed the lease), or None if it goes on."""
+        how it ended (transient: nobody renewed the lease), or None if it goes on."""
         ...
 
 
 class AloneLease:
-    """The lease of a process that has no other replicas."""
+    """The lease of a process without other replicas."""
 
     lifetime = math.inf
 
@@ -205,30 +189,25 @@ class AloneLease:
         self._shared = shared
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
-        """This replica always leads."""
         return Taken(await self._shared.begin(key), "", leads=True, floor=None)
 
     async def renew(self, key: Key, token: str) -> bool:
-        """Always True."""
         return True
 
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """Do nothing: this process remembers failures by itself."""
+        """This process remembers failures by itself."""
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
-        """Never called, because no other replica leads."""
+        """Never called."""
         return Ending(EndingKind.TRANSIENT)
 
 
 @dataclass(frozen=True, slots=True)
 class ModeOrder:
-    """An order to serve in a mode.
-
-    `at` is the time of the order (seconds on the shared clock), and `by` the operator who gave it
-    (None: not known).
-    """
+    """An order to serve in a mode. `at` (on the shared clock) and the operator `by` are None if
+    they are not known."""
 
     mode: Mode
     at: float | None = None
@@ -236,10 +215,10 @@ class ModeOrder:
 
 
 class SharedMode(Protocol):
-    """Keeps the mode that an operator ordered. Both methods raise RedisUnavailable."""
+    """Keeps the mode that was ordered. Both methods raise RedisUnavailable."""
 
     async def read(self) -> ModeOrder | None:
-        """The last order. None if there was no order."""
+        """The last order, None if there was none."""
         ...
 
     async def write(self, order: ModeOrder) -> None:
@@ -248,10 +227,9 @@ class SharedMode(Protocol):
 
 
 class AloneMode:
-    """The mode of a process that has no other replicas: `Modes` itself remembers it."""
+    """The mode of a process without other replicas: `Modes` itself remembers it."""
 
     async def read(self) -> ModeOrder | None:
-        """Always None."""
         return None
 
     async def write(self, order: ModeOrder) -> None:

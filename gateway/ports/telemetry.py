@@ -42,46 +42,42 @@ class Observer(Protocol):
         *,
         trace: bytes | None = None,
     ) -> None:
-        """A request to the data plane was answered. `trace` is the id of its trace (None: not
-        sampled)."""
+        """A request to the data plane was answered. `trace` None: not sampled."""
         ...
 
     def client_result(self, client: str, result: str) -> None:
-        """A client's request ended with a `result`: `served`, `limited` or `refused`."""
+        """A client's request ended with `served`, `limited` or `refused`."""
         ...
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function that counts answers of this kind, as `requested` and `client_result`
-        (`served`) do. Hits use this function, because it is faster: the counters are looked up when
-        the function is made, and not for each hit."""
+        """A function that counts such answers, as `requested` and `client_result` (`served`) do,
+        but looks up the counters only once."""
         ...
 
     def call_started(self, purpose: Purpose) -> None:
-        """A call to the upstream begins."""
+        """A call begins."""
         ...
 
     def call_ended(
         self, purpose: Purpose, status: int | None, seconds: float, trace: bytes | None = None
     ) -> None:
-        """A call ended, with a status or without an answer. `trace` is the id of its trace (None:
-        not sampled)."""
+        """A call ended, with or without an answer. `trace` None: not sampled."""
         ...
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
-        """A call failed: no usable answer of the API came."""
+        """No usable answer of the API came."""
         ...
 
     def token_refused(self, scope: str) -> None:
-        """The upstream said 401 to the gateway's own token of that scope."""
+        """The upstream said 401 to the gateway's own token."""
         ...
 
     def circuit_moved(self, state: Circuit) -> None:
-        """The upstream's breaker changed its state."""
+        """The breaker changed its state."""
         ...
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        """An order changed the mode of all replicas. `operator` is the one who gave it (None: not
-        known)."""
+        """An order changed the mode of all replicas. `operator` None: not known."""
         ...
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
@@ -89,15 +85,15 @@ class Observer(Protocol):
         ...
 
     def budget_waited(self, purpose: Purpose, seconds: float) -> None:
-        """A call waited for its turn for `seconds`."""
+        """A call waited for its turn."""
         ...
 
     def gate_closed(self, scope: str, seconds: float) -> None:
-        """A gate was closed for `seconds`: the upstream said 429, or said that no call is left."""
+        """The upstream said 429, or said that no call is left."""
         ...
 
     def gate_opened(self, scope: str) -> None:
-        """A gate was opened, because the upstream gave an answer other than 429."""
+        """The upstream gave an answer other than 429."""
         ...
 
     def stored(self, key: Key, verdict: StoreVerdict) -> None:
@@ -117,11 +113,11 @@ class Observer(Protocol):
         operator: str | None = None,
     ) -> None:
         """`count` entries became invalid. `training_id` is `*` if they may be of several trainings.
-        `operator` is the one who gave the order (None: there was no order)."""
+        `operator` None: no order."""
         ...
 
     def outdated(self, key: Key) -> None:
-        """Another replica has found that the entry in L1 is outdated."""
+        """Another replica found the entry in L1 outdated."""
         ...
 
     def fetched(
@@ -131,8 +127,7 @@ class Observer(Protocol):
         status: int,
         verdict: StoreVerdict | NotStoredReason | None,
     ) -> None:
-        """A fetch brought an answer. `verdict` says whether it was stored (None: it was only passed
-        on)."""
+        """A fetch brought an answer. `verdict` None: the answer was only passed on."""
         ...
 
     def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
@@ -140,39 +135,36 @@ class Observer(Protocol):
         ...
 
     def swept(self, key: Key, found: str) -> None:
-        """The sweep met the training in the upstream's list. `found` is a ListVerdict."""
+        """The sweep met the training in the list. `found` is a ListVerdict."""
         ...
 
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
-        """A sweep ended. `complete`: the sweep met all trainings. `trainings`: how many it met."""
+        """A sweep ended. `complete`: it met all trainings."""
         ...
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """The list is not read for `seconds` (None: never again). `tenant` is "" if this applies to
-        all tenants."""
+        """The list is not read for `seconds` (None: never again). `tenant` "": all tenants."""
         ...
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        """Nothing is stored from the list any more, because a training's bytes in the list differ
-        from those in a single answer (`GET /training/{id}`). The `taken_back` trainings that were
-        stored from the list are removed."""
+        """Nothing is stored from the list any more: a training's bytes in the list differ from
+        those in a single answer. The `taken_back` trainings are removed."""
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        """After an edit, answers without the edit are served for at most `seconds` (the staleness
-        bound). `trainings` is the number of trainings for which the sweep keeps this bound (None:
-        there is no sweep)."""
+        """After an edit, answers without it are served for at most `seconds` (the staleness bound).
+        The sweep keeps this bound for `trainings` trainings (None: there is no sweep)."""
         ...
 
     def sweep_too_slow(
         self, tenant: str, seconds: float, *, trainings: int, lifetime: float
     ) -> None:
-        """The sweep takes too long: the staleness bound (`seconds`) is longer than the freshness
-        `lifetime`. `trainings` is the number of trainings on the list."""
+        """The sweep is too slow: the staleness bound (`seconds`) is longer than the freshness
+        `lifetime`."""
         ...
 
     def lagged(self, seconds: float) -> None:
-        """A change of a training was noticed `seconds` after the new version's `updated_at`."""
+        """A new version was noticed `seconds` after its `updated_at`."""
         ...
 
     def payload_rejected(self, reason: InvalidReason, training_id: str, what: str) -> None:
@@ -180,7 +172,7 @@ class Observer(Protocol):
         ...
 
     def drifted(self, kind: DriftKind, field_name: str) -> None:
-        """A body differs from the API's documentation and was accepted nevertheless."""
+        """A body that was accepted differs from the API's documentation."""
         ...
 
     def regressed(self, training_id: str) -> None:
@@ -188,11 +180,11 @@ class Observer(Protocol):
         ...
 
     def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
-        """Redis answered after `seconds`."""
+        """Redis answered."""
         ...
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
-        """Redis did not answer, answered with an error, or sent an answer that made no sense."""
+        """Redis gave no answer, an error, or an answer that made no sense."""
         ...
 
     def bus_failed(self, why: str) -> None:
@@ -200,8 +192,7 @@ class Observer(Protocol):
         ...
 
     def redis_moved(self, up: bool, node: str = "") -> None:
-        """Redis came back (`up`) or went away. If Redis has several nodes, this is about `node`
-        only."""
+        """Redis came back (`up`) or went away. With several nodes, only `node` did."""
         ...
 
     def envelope_refused(self, why: str) -> None:
@@ -209,19 +200,18 @@ class Observer(Protocol):
         ...
 
     def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
-        """A caller was refused. `request_id` is "" if the request has none. `by` is the name of an
-        operator, "" if the caller is no operator."""
+        """A caller was refused. `request_id` "": none. `by` "": no operator."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
-        """A background refresh failed, and will be tried again in `again_in` seconds."""
+        """A background refresh failed. The next try is in `again_in` seconds."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AccessLine:
-    """One answered request, for the access log. `parts` has the seconds for which the request
-    waited for each part (for example for the upstream)."""
+    """One answered request, for the access log. `parts`: the seconds for which it waited for each
+    part."""
 
     request_id: str
     method: str
@@ -237,14 +227,14 @@ class AccessLine:
     parts: Mapping[Part, float] | None = None
 
 
-# The attributes of a span, with the names of the semantic conventions of OpenTelemetry.
+# With the names of OpenTelemetry's semantic conventions.
 Attributes = Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How a request ended. `path` is its path, and `route` the path without the id. Both are None
-    if the gateway has no such path."""
+    """How a request ended. `route` is its `path` without the id. Both are None if the gateway has
+    no such path."""
 
     method: str
     route: str | None
@@ -261,7 +251,7 @@ class Span(Protocol):
 
     @property
     def traceparent(self) -> bytes:
-        """The `traceparent` to send with requests within this span (W3C Trace Context, 3.2)."""
+        """The field to send with requests within this span (W3C Trace Context, 3.2)."""
         ...
 
     def part(self, name: str) -> Span:
@@ -281,7 +271,7 @@ class Span(Protocol):
         ...
 
     def end(self, fault: str | None = None) -> None:
-        """End the span. `fault` is the name of an error, if there was one."""
+        """End the span. `fault` is the name of an error."""
         ...
 
 
@@ -294,8 +284,8 @@ class Tracer(Protocol):
         ...
 
     def keeps(self, traceparent: bytes | None) -> bool:
-        """Whether the trace of a request is kept. Without a valid `traceparent` (None), chance may
-        decide, so call this at most once for such a request."""
+        """Whether a request's trace is kept. Without a valid `traceparent` (None), chance may
+        decide: call this only once for it."""
         ...
 
     def begin(self, traceparent: bytes | None) -> Span:
@@ -303,7 +293,7 @@ class Tracer(Protocol):
         ...
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """Note a hit that took `seconds`. Called only for a request whose trace is kept."""
+        """Note a hit whose trace is kept."""
         ...
 
     async def close(self, patience: float) -> None:
@@ -317,15 +307,13 @@ class NoTracer:
     is_on = False
 
     def keeps(self, traceparent: bytes | None) -> bool:
-        """No trace is kept."""
         return False
 
     def begin(self, traceparent: bytes | None) -> Span:
-        """Never called."""
         raise NotImplementedError
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
         """Never called."""
 
     async def close(self, patience: float) -> None:
-        """Do nothing."""
+        """Nothing waits."""

@@ -1,4 +1,4 @@
-"""The ports of the cache's tiers (L1 in this process, L2 in Redis), and an entry as L1 holds it."""
+"""The ports of the cache's tiers, and an entry as L1 holds it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import msgspec
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.vocabulary import Detail, Outcome, StoreVerdict, Tier
 
-# As `Held.checked_at`: Redis was not asked about the entry, or does not agree with it. As
-# `Held.until`: no decision about the entry may be used again.
+# As `Held.checked_at`: Redis has not confirmed the entry. As `Held.until`: there is no decision.
 NEVER: Final = -math.inf
 
 
 class Count(Protocol):
-    """Counts one answer. `traceparent` is the caller's field (None: absent or not valid)."""
+    """Counts one answer. `traceparent` None: absent or not valid."""
 
     def __call__(  # noqa: PLR0917 -- names would cost each hit
         self,
@@ -33,12 +32,8 @@ class Count(Protocol):
 
 
 class HitLabels:
-    """How answers with the same outcome, tier, detail and status are logged and counted. Thousands
-    of answers share one object.
-
-    `status` is the entry's status. `count` counts an answer with this status. `count_not_modified`
-    counts an answer with 304. `is_routine`: only a sample of these answers is logged.
-    """
+    """How answers of one kind are logged and counted. Thousands of answers share one object.
+    `is_routine`: only a sample of these answers is logged."""
 
     __slots__ = (
         *("count", "count_not_modified", "detail", "is_routine", "outcome", "status", "tier"),
@@ -67,27 +62,22 @@ class Held(msgspec.Struct, gc=False):
 
     head          the lines of the header fields; a 304 has only those from byte `brief_at` on
     checked_at    when Redis was last known to agree with the entry (monotonic)
-    is_plain      while the entry is fresh, all requests for the key may get it: the entry has a
-                  version, and does not depend on request fields (`Vary`)
-    is_purged     the entry may only be used for rescue, whatever Redis says or forgets
+    is_plain      while fresh, all requests may get it: it has a version, and no `Vary`
+    is_purged     it is only for rescue, whatever Redis says or forgets
     is_verbatim   the head has the upstream's own caching fields
     is_codable    a compressed form is worth its cost
     coded         the compressed form, made when a caller first wants it
     cost          the bytes that L1 counts for the entry
-    reads         how often the entry was read in L1
-    reads_before  how many of these reads came before the last confirmation
+    reads_before  how many of the `reads` came before the last confirmation
 
-    A decision that L1 may serve the entry is used again, for a second at most. The fields of the
-    decision:
+    A decision that L1 may serve the entry is used again, for a second at most:
 
-    until    the monotonic time until which the decision may be used
-    edition  the decision may be used only as long as `Confirming.edition` returns this object
-    labels   how the answers are counted
-    moment   the lines that are sent after the head: `Age` and `Cache-Status`
-    born     the age of the entry counts from this monotonic time
+    until    the monotonic time until which it may be used
+    edition  it may be used only as long as `Confirming.edition` returns this object
+    moment   the lines after the head: `Age` and `Cache-Status`
+    born     the monotonic time from which the entry's age counts
 
-    The garbage collector ignores these objects, because there are many, and none is part of a
-    cycle.
+    The garbage collector ignores these objects: there are many, and none is part of a cycle.
     """
 
     # The fields that each hit reads are together, at the beginning.
@@ -111,11 +101,11 @@ class Held(msgspec.Struct, gc=False):
     reads_before: int = 0
 
     def __post_init__(self) -> None:
-        """Copy the reference to the entry's body to a place where a hit reads it faster."""
+        """A hit reads the body faster from this object."""
         self.body = self.entry.body
 
     def but(self, **changes: object) -> Held:
-        """A copy in which the fields named in `changes` have the new values."""
+        """A copy with these `changes`."""
         return msgspec.structs.replace(self, **changes)
 
     @property
@@ -124,14 +114,14 @@ class Held(msgspec.Struct, gc=False):
         return self.reads - self.reads_before
 
     def follow(self, before: Held) -> None:
-        """Take over the number of reads from `before`, which this object replaces in L1."""
+        """Take over the number of reads from `before`, which this object replaces."""
         is_confirmed = self.entry.confirmed_at != before.entry.confirmed_at
         self.reads_before = before.reads if is_confirmed else before.reads_before
         self.reads = max(self.reads, before.reads)
 
     def doubt(self) -> None:
-        """From now on, ask Redis before the entry is served. This has no effect while Redis cannot
-        be asked (`Confirming.vouches_alone`)."""
+        """From now on, ask Redis before the entry is served. No effect while Redis cannot be asked
+        (`Confirming.vouches_alone`)."""
         self.checked_at = self.until = NEVER
 
     def leave_to_rescue(self) -> None:
@@ -141,46 +131,44 @@ class Held(msgspec.Struct, gc=False):
 
 
 class LocalStore(Protocol):
-    """L1: holds entries up to a number of bytes, and then evicts the least recently used entry. No
-    method awaits."""
+    """L1: holds entries up to a number of bytes, and evicts the least recently used first."""
 
     def get(self, key: Key) -> Held | None:
-        """The entry under the key, which becomes the most recently used."""
+        """The entry, which becomes the most recently used."""
         ...
 
     def peek(self, key: tuple[str, str], /) -> Held | None:
-        """The entry under the key. This does not count as a use."""
+        """The entry, without counting this as a use."""
         ...
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold the entry as the most recently used, in place of an earlier one under the key. An
-        entry that alone is larger than L1 is not held."""
+        """Hold the entry as the most recently used. An entry larger than L1 is not held."""
         ...
 
     def offer(self, key: Key, held: Held) -> bool:
-        """Hold the entry as the least recently used, if there is room and L1 has no entry under the
-        key. Returns whether the entry is held."""
+        """Hold the entry as the least recently used, if there is room and the key has none. Returns
+        whether the entry is held."""
         ...
 
     def replace(self, key: Key, held: Held) -> None:
-        """Replace the entry under the key. The key must have one. This does not count as a use."""
+        """Replace the entry that the key has, without counting this as a use."""
         ...
 
     def drop(self, key: Key) -> bool:
-        """Forget the key. Returns whether anything was held."""
+        """Returns whether anything was held."""
         ...
 
     def drop_partition(self, partition: str) -> int:
-        """Forget all keys of a partition. Returns how many were held."""
+        """Returns how many keys were held."""
         ...
 
     def keys(self, partition: str | None = None, training_ids: Set[str] | None = None) -> list[Key]:
-        """All keys, or only those with this partition, with one of these training ids, or both.
-        Each call reads every key."""
+        """All keys, or those that match the partition and the training ids. Each call reads every
+        key."""
         ...
 
     def last_used(self, most: int) -> list[Key]:
-        """At most `most` keys that were used last, the most recent first."""
+        """At most `most` keys, the last used first."""
         ...
 
     @property
@@ -190,7 +178,7 @@ class LocalStore(Protocol):
 
     @property
     def size(self) -> int:
-        """How many bytes the entries take, with keys, headers and overhead."""
+        """The bytes of the entries, with keys, headers and overhead."""
         ...
 
 
@@ -198,11 +186,9 @@ class LocalStore(Protocol):
 class Found:
     """The result of a look-up in the shared store.
 
-    entry      None if there is no floor or no usable body, or if the body may not even be used for
-               rescue
-    floor      None if there is no floor, or if a record that may rule out the body is lost
-    struck_at  responses that were last confirmed at this time (see `Clock.now`) or before are ruled
-               out
+    entry      None if there is no floor, or no body that may be used at least for rescue
+    floor      None if there is none, or if a record that may rule out the body is lost
+    struck_at  responses last confirmed at this time (see `Clock.now`) or before are ruled out
     """
 
     entry: Entry | None
@@ -212,8 +198,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The verdict on an entry that was offered to the store, and the floor after it (None:
-    unknown)."""
+    """The verdict on an offered entry, and the floor after it (None: unknown)."""
 
     verdict: StoreVerdict
     floor: Floor | None
@@ -221,7 +206,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """How many replicas Redis has, and how many of them have all that was written."""
+    """How many replicas Redis has, and how many of them have all writes."""
 
     known: int
     acknowledged: int
@@ -231,8 +216,8 @@ class Copies:
 class Standing:
     """The state of a key, without the stored body.
 
-    last       reads the last confirmation of the body (None: not known). This costs more than
-               reading the floor, and is needed only if the floor was confirmed later than the entry
+    last       reads the last confirmation of the body (None: not known). This costs more than the
+               floor, and is needed only if the floor was confirmed later than the entry
     struck_at  as in `Found`
     """
 
@@ -244,22 +229,22 @@ class Standing:
 class SharedStore(Protocol):
     """L2: bodies and version floors that all replicas see.
 
-    Every call raises RedisUnavailable if it gets no answer within the timeout. The calls of
-    `lookup` in one turn of the event loop are sent together, and so are the calls of `confirm`.
+    Every call raises RedisUnavailable if it gets no answer within the timeout. All calls of
+    `lookup` (or of `confirm`) in one turn of the event loop are sent together.
     """
 
     @property
     def is_up(self) -> bool:
-        """Whether each node of the store answered when it was last asked."""
+        """Whether each node answered when it was last asked."""
         ...
 
     def reaches(self, key: Key) -> bool:
-        """Whether the node that has the key can be asked now. If not, calls fail at once."""
+        """Whether the key's node can be asked now. If not, calls fail at once."""
         ...
 
     @property
     def holds_bodies(self) -> bool:
-        """Whether the store has bodies in addition to floors. False in a process without Redis."""
+        """Whether the store has bodies in addition to floors. False without Redis."""
         ...
 
     def lookup(self, key: Key) -> Awaitable[Found]:
@@ -267,8 +252,8 @@ class SharedStore(Protocol):
         ...
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The state of each key (None: nothing is known). Keys whose node cannot be asked are left
-        out. Raises if no node can be asked."""
+        """The state of each key (None: nothing is known), without keys whose node cannot be asked.
+        Raises if no node can be asked."""
         ...
 
     async def begin(self, key: Key) -> Ticket:
@@ -276,34 +261,32 @@ class SharedStore(Protocol):
         ...
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Store an entry for `keep` seconds (> 0), if no later version is known, and the floor
-        still has the generation and the epoch of the entry's ticket."""
+        """Store an entry for `keep` seconds (> 0), if no later version is known, and the floor has
+        the generation and the epoch of the entry's ticket."""
         ...
 
     async def drop(self, key: Key) -> None:
-        """Raise the generation and remove the body of one key."""
+        """Raise the generation and remove the body of the key."""
         ...
 
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Invalidate the versions older than `updated_at` (None: all) in every partition, including
-        those that fetches in flight will bring. After a `soft` order, stored versions may still be
-        used for rescue."""
+        """Invalidate the versions older than `updated_at` (None: all) in every partition, also
+        those that fetches in flight will bring. `soft` keeps stored versions for rescue."""
         ...
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Invalidate all responses of a partition that were fetched until now, and those that
-        fetches in flight will bring. This is one step, however much is stored."""
+        """Invalidate all responses of a partition, also those that fetches in flight will bring.
+        This is one step, however much is stored."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Raise the generation of all keys (or of all keys of one partition), forget their
-        versions, and remove their bodies. `soft` keeps the bodies for rescue. Returns how many keys
-        there were."""
+        """Raise the generation of all keys (or of one partition's), forget their versions, and
+        remove their bodies. `soft` keeps the bodies for rescue. Returns the number of keys."""
         ...
 
     async def secure(self, patience: float) -> Copies | None:
-        """Wait `patience` seconds at most, until all replicas of Redis have the data that was
-        written before. None if Redis has no replicas."""
+        """Wait for `patience` seconds at most, until all replicas of Redis have the earlier writes.
+        None: Redis has no replicas."""
         ...
