@@ -1,10 +1,8 @@
 """The settings that an operator may give, and how they are read.
 
-`schema.py` has every setting with its type and default. `config/gateway.toml` explains the
-settings. `load` makes one immutable `Settings` from a TOML file and environment variables, or
-reports all faults at once. Only this package reads the gateway's environment variables, its
-settings file, and the files of clients, tokens and secrets. This package does not decide what a
-setting does.
+`schema` has every setting with its type and default. `config/gateway.toml` explains the settings.
+Only this package reads the gateway's environment variables, its settings file, and the files of
+clients, tokens and secrets.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""The clients file (the callers that are accepted, and the upstream's token of each tenant) and the
-tokens file (the operators, and what each of them may do).
+"""The clients file (callers, and the token of each tenant) and the tokens file (operators).
 
 Both are read again while the gateway runs. No message shows a key, a digest, a token, or an invalid
-name, because an operator may have written a key in the place of a name.
+name: an operator may have written a key in the place of a name.
 
-Each file is parsed in a separate process, because `tomllib` takes minutes for some short texts (for
-example a dotted key with many parts). The gateway can end a process, but not a thread.
+Each file is parsed in a separate process, because `tomllib` takes minutes for some short texts (a
+dotted key with many parts). The gateway can end a process, but not a thread.
 """
 
 from __future__ import annotations
@@ -28,34 +27,29 @@ from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_te
 from gateway.settings.schema import Section, judge
 from gateway.settings.types import RATE, Fault, Kind, SettingsFault, Token, kind_of
 
-# Characters: enough for about 6,000 clients.
+# Characters, for about 6,000 clients.
 _LARGEST = 1024 * 1024
 _LONGEST_LINE = 16 * 1024
-# The most seconds for parsing. On an idle machine a file of the largest size takes 0.2 s.
+# Seconds for parsing. On an idle machine the largest file takes 0.2 s.
 _PATIENCE = 10.0
-# If the process failed or took too long, the text is parsed again after this many looks. It is not
-# parsed at each look, because the process may fail each time.
+# If the process failed or took too long, the cause may be the machine. The same text is parsed
+# again after this many looks.
 _RETRY_AFTER = 20
 
 G = TypeVar("G")
 Secret = str | Unreadable
-# Reads a secret from a file whose path is in the TOML tables. A relative path starts at the folder
-# of the file that has the tables.
+# Reads a secret from a file that the TOML tables name.
 Read = Callable[[object], Secret]
-# Makes the content from the tables, and from the files of secrets that they name. Raises
-# SettingsFault.
+# Makes the content from the tables. Raises SettingsFault.
 Parse = Callable[[Mapping[str, object], Read], G]
 
 
 class RereadFile(Generic[G]):
-    """The file that `setting` names, and the files of secrets that this file names. In messages,
-    `wanted` is the word for its rows (for example `clients`).
+    """The file that `setting` names, and the files of secrets that this file names.
 
     Each look reads all files whole, and compares their texts. So changes are also found on network
     drives, and if Kubernetes replaces links. The text is parsed only after a change, because each
-    parse starts a process, and a process for every look would use a good part of a core. If the
-    process failed or took too long, the cause may be the machine and not the text. The same text is
-    then parsed again at each 20th look, until a parse gives a result.
+    parse starts a process. In messages, `wanted` is the word for the rows of the file.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -70,8 +64,7 @@ class RereadFile(Generic[G]):
         self._retry_at: int | None = None
 
     def look(self) -> G | SettingsFault:
-        """The content of the file, or its faults. Each call returns the same object as long as the
-        file is readable and the text is not parsed again."""
+        """The content of the file, or its faults."""
         self._looks += 1
         try:
             text = read_text(self._path, _LARGEST, again=True)
@@ -87,7 +80,7 @@ class RereadFile(Generic[G]):
         return self._found
 
     def given(self) -> G:
-        """The content of the file. Raises SettingsFault with all faults."""
+        """The content of the file. Raises SettingsFault."""
         look = self.look()
         if isinstance(look, SettingsFault):
             raise look
@@ -123,10 +116,9 @@ class RereadFile(Generic[G]):
         return SettingsFault((Fault(self._setting, f"names a file that {problem}", wanted),))
 
 
-# The process writes the tables, or the reason why the text is not valid. A date becomes null,
-# because no setting is a date. After 0.2 s of CPU time the process lowers its own priority, so that
-# requests come first. If it did so from the beginning, a busy machine would accept a revoked key
-# for seconds longer.
+# A date becomes null, because no setting is a date. After 0.2 s of CPU time the process lowers its
+# own priority, so that requests come first. If it did so from the beginning, a busy machine would
+# accept a revoked key for seconds longer.
 _CHILD = """
 import json, os, signal, sys, tomllib
 signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
@@ -153,7 +145,7 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
     """The tables of the text.
 
     Raises Unreadable if the text is not valid, and ParseFailed if the process failed or took more
-    than `seconds`. The error's message fits behind "a file that", and quotes nothing of the text.
+    than `seconds`. The message fits behind "a file that", and quotes nothing of the text.
     """
     try:
         child = subprocess.run(
@@ -179,8 +171,7 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
 
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-# Names are shown in log lines, so a text that looks like a key or a digest is not accepted as a
-# name.
+# Names are shown in log lines, so no name may look like a key or a digest.
 _NAME = re.compile(rf"(?!{KEY_PREFIX}|{_DIGEST.pattern}$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
 _LONGEST_SHOWN = 24
 
@@ -188,7 +179,7 @@ Table = Mapping[str, object]
 
 
 def name_of(value: object) -> str:
-    """A name that may be in every log line and label. Raises ValueError if it is not valid."""
+    """A name for log lines and labels. Raises ValueError."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError
     return value
@@ -204,7 +195,7 @@ def _digests(value: object) -> tuple[str, ...]:
     return digests
 
 
-# `Name` and `Digests` are marked as secret, so no message shows the text that was written.
+# Marked as secret, so no message shows the text that was written.
 Name = Annotated[
     str, Kind("a name", "1 to 64 characters from A-Z a-z 0-9 . _ -, no key", name_of, secret=True)
 ]
@@ -223,7 +214,7 @@ class Row(Section):
     """One row, with a name that is unique in its table.
 
     needed  the fields that a row must have
-    beside  further fields, which are read and taken out before the row is judged
+    beside  further fields, which are taken out before the row is judged
     """
 
     name: Name = ""
@@ -244,11 +235,11 @@ class Rows:
     _digests: set[str] = field(default_factory=set)
 
     def refuse(self, place: str, problem: str, wanted: str) -> None:
-        """Note a fault at a place in the file."""
+        """Note a fault."""
         self.faults.append(Fault(f"{self.setting}: {place}", problem, wanted))
 
     def refuse_unknown(self, tables: Table, kinds: tuple[str, ...]) -> None:
-        """Note a fault for each table whose kind is not one of `kinds`."""
+        """Note a fault for each table of another kind."""
         for name in tables.keys() - set(kinds):
             wanted = " and ".join(f"[[{kind}]]" for kind in kinds)
             self.refuse(_shown(name), "is not known here", wanted)
@@ -264,7 +255,7 @@ class Rows:
         self, tables: Table, kind: str, form: type[R], prepare: Prepare | None = None
     ) -> Iterator[tuple[str, R]]:
         """The rows of one kind, each with its place in the file (`clients[1]` is the first) and its
-        valid fields. Before a row is judged, `prepare` reads the fields that `beside` names."""
+        valid fields. `prepare` reads the fields that `beside` names."""
         rows = tables.get(kind, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             self.refuse(kind, "is not a list of tables", f"[[{kind}]]")
@@ -316,7 +307,7 @@ class _TenantRow(Row):
     beside = (_TOKEN_FILE,)
 
     def tenant(self, usual: Rate | None) -> Tenant:
-        """The tenant of this row. `usual` is the tenant's rate if the row has no `rate_limit`."""
+        """`usual` is the rate of a tenant without `rate_limit`."""
         token = "" if self.upstream_token is None else self.upstream_token.get_secret_value()
         given = "rate_limit" in self.model_fields_set
         return Tenant(self.name, token, self.rate_limit if given else usual)
@@ -331,8 +322,7 @@ class _ClientRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class ClientsGiven:
-    """The content of the clients file. Two contents are equal only if their upstream tokens are
-    equal too, so that a new token counts as a change."""
+    """The content of the clients file. Contents with different upstream tokens are not equal."""
 
     tenants: tuple[Tenant, ...]
     clients: tuple[Client, ...]
@@ -342,18 +332,17 @@ Look = ClientsGiven | SettingsFault
 
 
 def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
-    """Read the clients file. `usual` is the budget of a tenant without `rate_limit`. Raises
-    SettingsFault with all that is wrong."""
+    """Read the clients file. `usual` is the rate of a tenant without `rate_limit`. Raises
+    SettingsFault."""
     return clients_file(path, usual).given()
 
 
 def clients_file(path: Path, usual: Rate | None) -> RereadFile[ClientsGiven]:
-    """The clients file and its files of tokens, to be read again and again."""
+    """The clients file and its files of tokens."""
     return RereadFile(path, partial(_parse_clients, usual), setting=_CLIENTS_FILE, wanted="clients")
 
 
 def _parse_clients(usual: Rate | None, tables: Table, read: Read) -> ClientsGiven:
-    """Raises SettingsFault with all faults."""
     rows = Rows(_CLIENTS_FILE)
     tenants = dict(rows.of(tables, "tenants", _TenantRow, partial(_read_token, rows, read)))
     clients = dict(rows.of(tables, "clients", _ClientRow))
@@ -414,7 +403,7 @@ class TokensGiven:
 
 
 def tokens_file(path: Path) -> RereadFile[TokensGiven]:
-    """The tokens file, to be read again and again."""
+    """The tokens file."""
     return RereadFile(path, _parse_tokens, setting=_TOKENS_FILE, wanted="tokens")
 
 

@@ -1,7 +1,7 @@
 """Reads the files that settings name: texts, secrets and certificates.
 
-Messages show a value only if it is certainly a path, because an operator may give the secret itself
-by mistake.
+Messages show a value only if it is certainly a path: an operator may give the secret itself by
+mistake.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LARGEST_SECRET = 64 * 1024  # characters
 
 @dataclass
 class Unreadable(Exception):
-    """A file cannot be used. `problem` says why, and quotes nothing of the file."""
+    """A file cannot be used. `problem` quotes nothing of the file."""
 
     problem: str
 
@@ -24,13 +24,10 @@ class Unreadable(Exception):
 def read_text(
     path: Path, most: int | None = None, newline: str | None = None, *, again: bool = False
 ) -> str:
-    """The text of the file. Raises Unreadable, with words that fit behind "a file that", such as
-    "is not UTF-8".
+    """The text of the file. Raises Unreadable, with words that fit behind "a file that".
 
-    most     the most characters that the file may have (None: no bound)
-    newline  see `open`
-    again    the file is read many times. It must not be a pipe, because a read would then wait for
-             a writer
+    most   the most characters (None: no bound)
+    again  the file is read many times. A pipe is refused, because a read would wait for a writer
     """
     try:
         if again and path.is_fifo():
@@ -48,8 +45,8 @@ def read_text(
 
 
 def read_secret(path: object, folder: Path | None = None, *, again: bool = False) -> str:
-    """The text of the file without its last line break. A relative path starts at `folder`, or at
-    the current folder. Raises Unreadable."""
+    """The text of the file without its last line break. A relative path starts at `folder` (None:
+    the current folder). Raises Unreadable."""
     if not isinstance(path, str) or not path:
         raise Unreadable("is not a path")
     try:
@@ -64,7 +61,7 @@ def read_secret(path: object, folder: Path | None = None, *, again: bool = False
 
 
 def is_readable(path: Path) -> bool:
-    """Whether there is a file, and it can be read."""
+    """Whether this is a file that can be read."""
     try:
         if not path.is_file():  # opening a pipe would wait for its writer
             return False
@@ -102,9 +99,8 @@ def unusable_authorities(authorities: Path) -> str | None:
 
 
 def _tried(path: str, folder: Path | None) -> str:
-    """The end of a message: where the gateway looked for the file. If `path` is only a name, it may
-    be a secret, so the text has only the folder. A path into an existing folder is no secret, so
-    the text has the whole path. For any other path the text is ""."""
+    """Where the gateway looked, for the end of a message, without a text that may be a secret. A
+    path into an existing folder is no secret."""
     tried = (folder or Path()).joinpath(path).absolute()
     named = Path(path).parent
     if named == Path():

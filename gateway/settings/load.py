@@ -1,7 +1,7 @@
 """Makes `Settings` from the values that the operator gave, or reports all faults at once.
 
 Values come from a file, from the environment (which replaces values of the file), and from files of
-secrets. They are gathered by full name ("section.name"). Then the schema checks them.
+secrets.
 """
 
 from __future__ import annotations
@@ -40,12 +40,11 @@ class _Given:
 
     values: dict[str, object] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    # False if a part could not be read. Then no setting is reported as missing or contradictory,
-    # because the unread part may be the reason.
+    # False if a part could not be read. Then no setting may be reported as missing or
+    # contradictory.
     complete: bool = True
 
     def refuse(self, name: str, problem: str, wanted: str) -> None:
-        """Note a fault."""
         self.faults.append(Fault(name, problem, wanted))
 
 
@@ -71,9 +70,8 @@ def load_admin(
     """The settings of the admin plane, and their faults. A default replaces an invalid value.
 
     `is_here` False: the gateway is at another address, so only the environment variables for the
-    admin token are used. Faults of other settings are left out if the file of settings could be
-    read. The files of clients and tokens are not read, because a running gateway uses their earlier
-    content if they have a fault now.
+    admin token are used. Faults of other settings are left out if the settings file could be read.
+    The files of clients and tokens are not read: a running gateway may use their earlier content.
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))
@@ -87,10 +85,10 @@ def load_admin(
 
 
 def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
-    """Variables without effect, because they have one underscore where two are needed. Each comes
-    with the variable that was probably meant.
+    """Variables with one underscore where two are needed, and the variables that were probably
+    meant.
 
-    A variable with a value such as `tcp://…` is left out, because Kubernetes sets such variables.
+    Kubernetes sets variables with values such as `tcp://…`: these are left out.
     """
     known = {_variable(name, "_"): _variable(name) for name in _KNOWN}
     return tuple(
@@ -101,12 +99,11 @@ def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], 
 
 
 def opentelemetry(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
-    """The environment variables of OpenTelemetry, which have names of their own."""
+    """The environment variables of OpenTelemetry."""
     return {name: text for name, text in environ.items() if name.startswith("OTEL_")}
 
 
 def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
-    """All values that the operator gave, with secrets read from their files."""
     given = _Given()
     named = environ.get("GATEWAY_CONFIG")
     path = config or (Path(named) if named else None)
@@ -123,13 +120,9 @@ def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
 def _level(
     found: Iterable[tuple[str, str, object]], folder: Path | None, given: _Given
 ) -> dict[str, tuple[str, object, Path | None]]:
-    """The settings that one source gives. Each has its full name (`admin.token`, or
-    `admin.token_file` for a secret in a file), its value, and the folder where relative paths
-    start.
-
-    `found` has three items for each setting: its spelling in the source (for example
-    `GATEWAY_ADMIN__TOKEN`), its full name, and its value.
-    """
+    """Each setting of one source: its full name (with `_file` for a secret in a file), its value,
+    and the folder where relative paths start. `found` has the spelling in the source, the full
+    name, and the value."""
     level: dict[str, tuple[str, object, Path | None]] = {}
     twice = set()
     for written, name, value in found:
@@ -203,15 +196,13 @@ def _meant(near: Iterable[str]) -> str:
 
 
 def _choice(name: str) -> str:
-    """The settings of the named section, or all sections if there is no such section."""
     section, _, _ = name.partition(".")
     names = SECTIONS[section].model_fields if section in SECTIONS else SECTIONS
     return f"one of {', '.join(names)}"
 
 
 def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
-    """The settings, with defaults in the place of invalid values, and the faults of these
-    values."""
+    """The settings, with defaults in the place of invalid values, and the faults."""
     given: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
     for setting, value in values.items():
         section, _, name = setting.partition(".")
@@ -222,8 +213,7 @@ def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
 
 
 def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """The faults in the clients file. Empty if no clients file is used, or if the setting
-    `access.clients_file` itself has a fault."""
+    """The faults in the clients file. Empty if it is not used, or its setting has a fault."""
     path = settings.access.clients_file if settings.access.mode is AccessMode.CLIENTS else None
     if path is None or any(fault.name == "access.clients_file" for fault in faults):
         return ()
@@ -232,7 +222,6 @@ def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault,
 
 
 def _of_the_tokens(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """Like `_of_the_clients`, for the tokens file."""
     path = settings.admin.tokens_file
     if path is None or any(fault.name == "admin.tokens_file" for fault in faults):
         return ()

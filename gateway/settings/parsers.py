@@ -1,8 +1,7 @@
 """Parsers make values from texts that an operator wrote. Formatters make texts for people.
 
-A parser takes any object, and raises `ValueError` if it cannot parse the object. If the error has
-no text, the operator reads a message such as "is not a duration". The error has a text only if that
-message does not say enough. The text never repeats a value that may be a secret.
+A parser raises `ValueError` if it cannot parse an object. The error has a text only if "is not a
+duration" (or the like) would not say enough. The text never repeats what may be a secret.
 """
 
 from __future__ import annotations
@@ -19,15 +18,13 @@ from pydantic import SecretStr
 from gateway.core.budget.window_log import Rate
 from gateway.core.redis_url import masked, read_address
 
-# Seconds and bytes by unit ("": no unit).
 _SECONDS = {"": Decimal(1), "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60),
             "h": Decimal(3600), "d": Decimal(86400)}  # fmt: skip
 _BYTES = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3,
           "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}  # fmt: skip
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|s|m|h|d|)")
 _SIZE = re.compile(r"([0-9]{1,18})(B|kB|KB|MB|GB|KiB|MiB|GiB|)")
-# A hundred years in seconds. The scripts in Redis calculate with floats, and a float can hold
-# this time in milliseconds exactly.
+# A hundred years in seconds. The floats of Redis' scripts hold it in milliseconds exactly.
 LONGEST_DURATION = 100 * 365 * 86400
 
 _WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
@@ -39,8 +36,8 @@ _LOCATION = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE = re.compile(r"[!-~]+")
 
-# Fields of one connection (RFC 9110, 7.6.1), fields that the gateway itself decides on or sends,
-# and fields that say who the caller is.
+# Fields of one connection (RFC 9110, 7.6.1), fields that the gateway itself handles, and fields
+# that say who the caller is.
 NEVER_FORWARDED = frozenset({
     "accept-encoding", "authorization", "cache-control", "connection", "content-encoding",
     "content-length", "content-type", "cookie", "expect", "host", "if-match",
@@ -51,7 +48,7 @@ NEVER_FORWARDED = frozenset({
 
 
 def parse_duration(value: object) -> float:
-    """Seconds, zero included, from a number of seconds or a text such as "30s" or "250ms"."""
+    """Seconds, zero included, from a number or a text such as "30s" or "250ms"."""
     amount = _amount(value, _DURATION, _SECONDS)
     if not 0 <= amount <= LONGEST_DURATION:
         raise ValueError
@@ -59,7 +56,7 @@ def parse_duration(value: object) -> float:
 
 
 def parse_positive_duration(value: object) -> float:
-    """Seconds above zero, in the forms of `parse_duration`."""
+    """Seconds above zero, as `parse_duration`."""
     seconds = parse_duration(value)
     if seconds == 0:
         raise ValueError("must be above zero")
@@ -67,14 +64,13 @@ def parse_positive_duration(value: object) -> float:
 
 
 def parse_interval(value: object) -> float | str:
-    """The word "auto", or seconds as `parse_positive_duration` reads them."""
+    """The word "auto", or seconds as `parse_positive_duration`."""
     return value if isinstance(value, str) and value == "auto" else parse_positive_duration(value)
 
 
 def format_duration(seconds: float | str) -> str:
     """The text in the largest unit (h, m, s, ms) that gives a whole number, otherwise in seconds.
-    `parse_duration` turns the text back into exactly these seconds. The word "auto" is returned
-    unchanged."""
+    `parse_duration` turns it back into exactly these seconds."""
     if isinstance(seconds, str):
         return seconds
     amount = Decimal(repr(seconds))
@@ -84,7 +80,7 @@ def format_duration(seconds: float | str) -> str:
 
 
 def parse_size(value: object) -> int:
-    """Bytes, above zero, from a number of bytes or a text such as "64MiB" or "1MB"."""
+    """Bytes, above zero, from a number or a text such as "64MiB" or "1MB"."""
     size = _amount(value, _SIZE, _BYTES)
     if isinstance(size, float) or size < 0:
         raise ValueError
@@ -94,7 +90,7 @@ def parse_size(value: object) -> int:
 
 
 def format_size(size: int) -> str:
-    """The text in the largest unit (GiB, MiB, KiB) that gives a whole number, otherwise the
+    """The text in the largest unit (GiB, MiB, KiB) that gives a whole number, otherwise in
     bytes."""
     return _shortest(size, _BYTES, "GiB MiB KiB") or str(size)
 
@@ -113,7 +109,7 @@ def parse_rate(value: object) -> Rate | None:
 
 
 def format_rate(rate: Rate | None) -> str:
-    """The text that `parse_rate` turns back into this rate."""
+    """The inverse of `parse_rate`."""
     if rate is None:
         return _UNLIMITED
     words = {window: word for word, window in _WINDOWS.items()}
@@ -128,7 +124,7 @@ def parse_host(value: object) -> str:
 
 
 def parse_path(value: object) -> Path:
-    """A path. `schema.contradictions` checks that the file exists."""
+    """A path. `schema.contradictions` checks the file."""
     if isinstance(value, Path):
         return value
     if not isinstance(value, str) or not value or "\0" in value:
@@ -137,7 +133,7 @@ def parse_path(value: object) -> Path:
 
 
 def parse_token(value: object) -> SecretStr:
-    """A credential that can be sent in a header: visible ASCII characters without spaces."""
+    """A credential for a header: visible ASCII characters without spaces."""
     secret = parse_secret(value)
     if not _VISIBLE.fullmatch(secret.get_secret_value()):
         raise ValueError("has spaces or characters outside ASCII")
@@ -145,7 +141,7 @@ def parse_token(value: object) -> SecretStr:
 
 
 def parse_secret(value: object) -> SecretStr:
-    """Any text that is not empty and can be written as UTF-8."""
+    """Any text that is not empty, and is valid UTF-8."""
     if isinstance(value, SecretStr):
         return value
     if not isinstance(value, str):
@@ -165,7 +161,7 @@ def parse_base_url(value: object) -> str:
 
 
 def parse_endpoint(value: object) -> str:
-    """The address of a collector of traces, in the form that `parse_base_url` accepts."""
+    """The address of a collector of traces, as `parse_base_url`."""
     return _address(value, "OTEL_EXPORTER_OTLP_HEADERS")
 
 
@@ -195,7 +191,7 @@ def mask_url(secret: SecretStr | None) -> str | None:
 
 
 def parse_header_names(value: object) -> tuple[str, ...]:
-    """Names of request headers in lower case, each once, and none of NEVER_FORWARDED."""
+    """Request headers in lower case, each once, none of NEVER_FORWARDED."""
     if not isinstance(value, list | tuple):
         raise ValueError
     names = tuple(_header_name(name, place) for place, name in enumerate(value, start=1))
@@ -227,7 +223,6 @@ def _amount(
 
 
 def _shortest(amount: int | Decimal, units: Mapping[str, int | Decimal], shown: str) -> str | None:
-    """The amount in the first of these units that gives a whole number, or None."""
     for unit in shown.split():
         if amount % units[unit] == 0:
             return f"{int(amount / units[unit])}{unit}"

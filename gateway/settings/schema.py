@@ -1,7 +1,7 @@
 """Every setting with its type and default, and the check for settings that contradict each other.
 
-`config/gateway.toml` says what each setting does. A new setting needs a line in this module, and a
-line with a comment in that file. `make chart` copies the setting into the chart.
+`config/gateway.toml` says what each setting does. A new setting needs a line here, and a line with
+a comment there. `make chart` copies it into the chart.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _LONGEST_SHOWN = 60
 
 
 class Section(BaseModel):
-    """A section of settings. It is immutable, and refuses unknown names. The `Kind` of each field
-    parses its value; pydantic itself converts no types."""
+    """An immutable section of settings, which refuses unknown names. The `Kind` of each field
+    parses its value; pydantic converts no types."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -196,8 +196,8 @@ def setting_of(name: str) -> str:
 
 
 def effective(settings: Settings) -> dict[str, types.Printable]:
-    """Every setting by its full name. Values are written as in the settings file (None: unset),
-    with secrets masked."""
+    """Every setting by its full name, as in the settings file (None: unset), with secrets
+    masked."""
     return {
         f"{section}.{name}": KINDS[f"{section}.{name}"].show(value)
         for section, table in settings
@@ -206,7 +206,7 @@ def effective(settings: Settings) -> dict[str, types.Printable]:
 
 
 def changed(settings: Settings) -> dict[str, types.Printable]:
-    """The settings that differ from their defaults, in the form of `effective`."""
+    """The settings that differ from their defaults, as in `effective`."""
     defaults = effective(Settings())
     return {name: value for name, value in effective(settings).items() if value != defaults[name]}
 
@@ -216,8 +216,7 @@ S = TypeVar("S", bound=Section)
 
 def judge(table: type[S], values: Mapping[str, object], place: str) -> tuple[S, list[Fault]]:
     """The table with the valid values, and a fault for each invalid value. A default replaces an
-    invalid value. The name of a fault is `place`, a dot, and the name of the field. All names of
-    `values` have to be fields."""
+    invalid value. All names of `values` have to be fields."""
     try:
         return table.model_validate(values), []
     except ValidationError as error:
@@ -250,12 +249,10 @@ _CHOICE = (
 
 
 def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[Fault]:
-    """The faults of settings that contradict each other, and of files that cannot be used. `faulty`
-    has the names of the settings with invalid values. Such a setting has its default here, so a
-    contradiction with it is not reported.
+    """The faults of settings that contradict each other, and of files that cannot be used.
 
-    `given` has the names of the settings that the operator gave. The values do not show which
-    settings were given, because a given value may be equal to the default.
+    A `faulty` setting has its default here, so no contradiction with it is reported. `given` names
+    the settings that were given, even if the value is the default.
     """
     for about, fault in (*_of_access(settings, given), *_of_the_rest(settings, given)):
         if not set(about.split()) & set(faulty):
@@ -269,7 +266,7 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
 
 
 def _of_access(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
-    """Faults of the access mode, each with the names of the settings that cause it."""
+    """Each fault comes with the names of the settings that cause it."""
     mode, token = settings.access.mode, settings.upstream.token
     if token is not None and "access.mode" not in given:
         problem = "is unset, and upstream.token is set: who may use it?"
@@ -346,8 +343,7 @@ def _authorities(name: str, path: Path | None) -> Iterator[Fault]:
 
 
 def _files_of_redis(url: SecretStr | None) -> Iterator[Fault]:
-    """A fault for each unreadable file that the URL names. The fault shows no path, because no part
-    of the URL may be shown."""
+    """The faults show no path, because no part of the URL may be shown."""
     tls = None if url is None else read_address(url.get_secret_value()).tls
     for name in FILES:
         if tls and name in tls and not is_readable(Path(str(tls[name]))):

@@ -1,9 +1,6 @@
-"""The types of settings: how each is read from a text, and how messages and the start log show it.
-Also `Fault`: what is wrong with a setting, on one line. The code that makes a `Fault` leaves out
-secrets.
+"""The types of settings: how each is read from a text, and shown in messages and the start log.
 
-pydantic checks the type. Each type except the enums is annotated with a `Kind`, which has the
-parser, and the words for messages. For an enum, `kind_of` makes the `Kind`.
+pydantic checks the type. The `Kind` of a type has the parser, and the words for messages.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ Printable = str | int | float | bool | list[str] | None
 
 
 def show_plain(value: object) -> Printable:
-    """A value in the form of the settings file. A secret is masked."""
+    """A value in the form of the settings file, with secrets masked."""
     match value:
         case None | bool() | int() | float():
             return value
@@ -38,15 +35,15 @@ def show_plain(value: object) -> Printable:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How messages name a setting of this kind, what it accepts, and how it is read and shown."""
+    """How messages name such a setting, what it accepts, and how it is read and shown."""
 
     noun: str
     wanted: str
     parse: Callable[[object], object] = lambda value: value
     show: Callable[..., Printable] = show_plain
-    json: bool = False  # its variable in the environment holds JSON: a number, a switch or a list
+    json: bool = False  # its environment variable holds JSON
     secret: bool = False
-    path: bool = False  # a relative path in a settings file starts at the folder of this file
+    path: bool = False  # in a settings file: relative to its folder
 
 
 def kind_of(field: FieldInfo) -> Kind:
@@ -85,8 +82,8 @@ class RateScope(StrEnum):
 
 
 class ColdStart(StrEnum):
-    """How much of a budget is free if its past is unknown: a tenth at once and the rest evenly over
-    one window, or all at once."""
+    """How much of a budget with an unknown past is free at once: a tenth (the rest evenly over one
+    window), or all."""
 
     PACED = "paced"
     FULL = "full"
@@ -108,7 +105,7 @@ class FreshnessSource(StrEnum):
 
 
 class NoStore(StrEnum):
-    """The effect of a `no-store` of the upstream, if the source of freshness is `policy`."""
+    """The effect of the upstream's `no-store`, if the source of freshness is `policy`."""
 
     RESPECT = "respect"
     IGNORE = "ignore"
@@ -123,7 +120,7 @@ class ClientDirectives(StrEnum):
 
 
 class SweepEnabled(StrEnum):
-    """Whether the gateway sweeps the list of trainings. `auto`: if the gateway holds the token."""
+    """Whether the gateway sweeps. `auto`: if the gateway holds the token."""
 
     TRUE = "true"
     FALSE = "false"
@@ -146,7 +143,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """The lowest level of the events that are logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -220,7 +217,7 @@ RedisUrl = Annotated[
         "the address of a Redis", _ADDRESS, parsers.parse_redis_url, parsers.mask_url, secret=True
     ),
 ]
-# Without braces, because braces decide the slot of a key in a Redis Cluster.
+# Without braces, which decide a key's slot in a Redis Cluster.
 Prefix = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
@@ -230,7 +227,7 @@ Prefix = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault of one setting: its name, the problem, and what is wanted instead."""
+    """What is wrong with one setting, and what is wanted instead, without secrets."""
 
     name: str
     problem: str
@@ -243,7 +240,7 @@ class Fault:
 
 
 class SettingsFault(Exception):
-    """All faults of the settings, which the operator has to correct."""
+    """All faults of the settings."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
