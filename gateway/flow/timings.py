@@ -1,10 +1,9 @@
 """Notes how long a request waited, and for which part of the work.
 
-Several requests may share a fetch, and join and leave it at different times. The fetch notes each
-of its waits once, as an interval. Each request takes the parts of these intervals that overlap with
-its own wait. A context variable has the notes of the current task. If the request that began the
-fetch is traced, each interval is also a span of that request. A request that joins the fetch has
-one span for its whole wait.
+Requests may share a fetch, and join it at different times. The fetch notes each of its waits once,
+as an interval. Each request takes the parts of these intervals that overlap with its own wait. If
+the request that began the fetch is traced, each interval is also a span of that request. A request
+that joins the fetch has one span for its whole wait.
 """
 
 from __future__ import annotations
@@ -19,14 +18,12 @@ from typing import Final
 from gateway.core.vocabulary import Part
 from gateway.ports import Clock, Span
 
-# The name of the span of a wait for another request's work.
 _FOLLOW: Final = "follow"
 
 
 @dataclass(slots=True)
 class Interval:
-    """One wait for a part of the work, in monotonic time. `ended` is infinite while the wait
-    lasts."""
+    """One wait, in monotonic time. `ended` is infinite while it lasts."""
 
     part: Part
     began: float
@@ -38,7 +35,7 @@ class Interval:
 class Spent:
     """The intervals of one request, or of one fetch.
 
-    `span` is the span of the request, or of the request that began the fetch (None: not traced).
+    `span` is that of the request, or of the request that began the fetch (None: not traced).
     `leader` is the `traceparent` of another replica's fetch for which this fetch waited.
     """
 
@@ -48,20 +45,20 @@ class Spent:
     leader: bytes | None = None
 
     def begin(self, part: Part) -> Interval:
-        """Note that the wait for this part begins now."""
+        """The wait for this part begins now."""
         span = None if self.span is None else self.span.part(part)
         interval = Interval(part, self.clock.monotonic(), span=span)
         self.intervals.append(interval)
         return interval
 
     def end(self, interval: Interval, fault: str | None = None) -> None:
-        """Note that the wait is over. `fault` is the name of an error, if there was one."""
+        """The wait is over. `fault` is the name of an error."""
         interval.ended = self.clock.monotonic()
         if interval.span is not None:
             interval.span.end(fault)
 
     def seconds(self) -> dict[Part, float]:
-        """How many seconds each part took in total. The part that began first comes first."""
+        """The total seconds of each part, in the order in which the parts began."""
         sums: dict[Part, float] = {}
         now = self.clock.monotonic()
         for each in self.intervals:
@@ -69,7 +66,7 @@ class Spent:
         return sums
 
     def share(self, shared: Spent, since: float) -> None:
-        """Add the intervals of a shared fetch, but only the time between `since` and now."""
+        """Add the intervals of a shared fetch, cut to the time since `since`."""
         now = self.clock.monotonic()
         for each in shared.intervals:
             began, ended = max(each.began, since), min(each.ended, now)
@@ -82,7 +79,7 @@ _watched: ContextVar[Spent | None] = ContextVar("spent", default=None)
 
 @contextmanager
 def watched(spent: Spent | None) -> Iterator[None]:
-    """While the block runs, note its waits in `spent` (None: note nothing)."""
+    """While the block runs, note its waits in `spent` (None: nowhere)."""
     before = _watched.set(spent)
     try:
         yield
@@ -110,8 +107,7 @@ def sharing(shared: Spent | None) -> Iterator[None]:
 
 @contextmanager
 def on(part: Part) -> Iterator[Span | None]:
-    """Note the time of the block as a wait for this part. Yields the span of the wait (None: not
-    traced)."""
+    """The block is a wait for this part. Yields the span of the wait (None: not traced)."""
     spent = _watched.get()
     if spent is None:
         yield None
@@ -127,21 +123,20 @@ def on(part: Part) -> Iterator[Span | None]:
 
 
 def spent_by_beginner(clock: Clock) -> Spent:
-    """New notes, with the span of the current request, for work that may last longer than this
-    request."""
+    """New notes with the span of the current request, for work that may outlast the request."""
     mine = _watched.get()
     return Spent(clock, None if mine is None else mine.span)
 
 
 def leading_span() -> str | None:
-    """The `traceparent` of this fetch for its followers in other replicas. None without a trace."""
+    """The `traceparent` of this fetch for followers in other replicas. None: not traced."""
     spent = _watched.get()
     return None if spent is None or spent.span is None else spent.span.traceparent.decode("ascii")
 
 
 def followed(traceparent: str | None, span: Span | None) -> None:
-    """Note that this fetch waited for a fetch of another replica, whose span has this
-    `traceparent`. `span` is the span of the wait."""
+    """This fetch waited (in `span`) for another replica's fetch, whose span has this
+    `traceparent`."""
     spent = _watched.get()
     if traceparent is None or spent is None:
         return
@@ -152,9 +147,8 @@ def followed(traceparent: str | None, span: Span | None) -> None:
 
 @contextmanager
 def _following(mine: Span, shared: Spent) -> Iterator[None]:
-    """Make a span for the wait for another request's work, and link this span to the span of that
-    work. If that work waited for a fetch of another replica, link to the span of that fetch
-    instead."""
+    """Link the wait to the other request's work, or to the fetch of another replica for which that
+    work waited."""
     span = mine.part(_FOLLOW)
     try:
         yield

@@ -1,6 +1,4 @@
-"""The forms of answers: JSON, the API's error shape, and a CDN's page. This module also makes
-validators, and compares them with those of a conditional request (RFC 9110, section 13). Other
-modules decide which form is sent.
+"""The forms of answers, their validators, and the conditions of requests (RFC 9110, section 13).
 
 The documented API sends no validators. The simulator can send them, because the API may do so one
 day.
@@ -28,7 +26,7 @@ _PAGE = """<!DOCTYPE html>
 
 
 class Refusal(Exception):
-    """The API refuses a call, with a status and a message in the API's error shape."""
+    """The API refuses a call, in its error shape."""
 
     def __init__(self, status: int, message: str | None = None) -> None:
         super().__init__(status, message)
@@ -43,7 +41,7 @@ def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None =
 def error(
     status: int, message: str | None = None, headers: dict[str, str] | None = None
 ) -> Response:
-    """The API's error shape: statusCode, message, error."""
+    """An answer in the API's error shape."""
     phrase = HTTPStatus(status).phrase
     body = msgspec.json.encode(
         {"statusCode": status, "message": message or phrase, "error": phrase}
@@ -52,7 +50,7 @@ def error(
 
 
 def page(status: int) -> Response:
-    """An HTML page that a CDN sends in place of the API's answer."""
+    """A page that a CDN sends in place of the API's answer."""
     title = _TITLES.get(status, "Web server is returning an unknown error")
     return Response(_PAGE.format(title=title), status, media_type="text/html; charset=UTF-8")
 
@@ -74,7 +72,7 @@ class ETagForm(StrEnum):
 
 
 def entity_tag(body: bytes, form: ETagForm) -> str | None:
-    """A tag that changes with the body's bytes. None if answers have no tag."""
+    """A tag that changes with the body's bytes."""
     if form is ETagForm.NONE:
         return None
     tag = f'"{blake2b(body, digest_size=8).hexdigest()}"'
@@ -82,7 +80,7 @@ def entity_tag(body: bytes, form: ETagForm) -> str | None:
 
 
 def http_date(moment: datetime) -> str:
-    """An HTTP date. It has whole seconds only, so such a date is a weak validator."""
+    """An HTTP date: a weak validator, because it has whole seconds only."""
     return format_datetime(moment.replace(microsecond=0), usegmt=True)
 
 

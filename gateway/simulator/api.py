@@ -39,7 +39,7 @@ def read(world: World, call: Call) -> Response:
 
 
 def listing(world: World, call: Call) -> Response:
-    """`GET /training`. The newest training is first, if the query asks for no other order."""
+    """`GET /training`, by default with the newest training first."""
     catalogue = _admitted(world, call)
     limit = _number(call.query, "limit", _DEFAULT_LIMIT, 1, _MAX_LIMIT)
     offset = _number(call.query, "offset", 0, 0, None)
@@ -150,8 +150,7 @@ def _filtered(trainings: list[Training], query: QueryParams) -> list[Training]:
 def _sorted(trainings: list[Training], query: QueryParams) -> list[Training]:
     if _choice(query, "sort_by", {"created_at", "handoff_count"}) != "handoff_count":
         return trainings
-    # No answer shows `handoff_count`. So this order may use any number that stays the same for a
-    # training.
+    # No answer shows `handoff_count`, so any number that stays the same for a training will do.
     return sorted(trainings, key=lambda training: crc32(training.id.encode()), reverse=True)
 
 
