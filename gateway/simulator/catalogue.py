@@ -30,9 +30,8 @@ class NoSuchTraining(LookupError):
 
 
 class Catalogue:
-    """One organisation's trainings. Each change except a deletion sets `updated_at` to a new stamp.
-    A stamp is the present time, but at least a millisecond later than the stamp before. Only `edit`
-    can set another time, by its parameter `at`."""
+    """One organisation's trainings. A change sets `updated_at` to the present time, but to at least
+    a millisecond after the last stamp."""
 
     def __init__(
         self,
@@ -57,15 +56,14 @@ class Catalogue:
         return training_id in self._trainings
 
     def get(self, training_id: str) -> Training:
-        """The training as it is now. Raises `NoSuchTraining` if there is none."""
+        """The training as it is now. Raises `NoSuchTraining`."""
         try:
             return self._trainings[training_id]
         except KeyError:
             raise NoSuchTraining(training_id) from None
 
     def newest_first(self) -> list[Training]:
-        """All trainings, the latest `created_at` first. A new training moves all others down by a
-        row."""
+        """All trainings, the latest `created_at` first."""
         return list(reversed(self._trainings.values()))
 
     def random_id(self, random: Random) -> str | None:
@@ -75,8 +73,7 @@ class Catalogue:
     def edit(
         self, training_id: str, content: str | None = None, *, at: datetime | None = None
     ) -> Training:
-        """Publish new content. `content` None: the content is made up. `at` replaces the time of
-        the edit."""
+        """Publish new content (None: made up). `at` replaces the time of the edit."""
         training = self.get(training_id)
         body = as_input(training)
         fresh = content if content is not None else self._wording(training, training.versions + 1)
@@ -99,8 +96,8 @@ class Catalogue:
         return self._keep(drafted(self.get(training_id), body, self._stamp()))
 
     def insert(self, body: TrainingInput | None = None, training_id: str | None = None) -> Training:
-        """Add a training with the given id or a new id. A training that already has the given id is
-        replaced. `body` None: the body is made up."""
+        """Add a training, or replace the one with the given id. `body` None: the body is made
+        up."""
         new_id = training_id or self._next_id()
         self._trainings.pop(new_id, None)
         at = self._stamp()
@@ -224,13 +221,11 @@ _LENGTH = 1600
 
 
 def _invented_title(random: Random) -> str:
-    """A trigger phrase of about fifty characters."""
     return f"How to handle {random.choice(_TOPICS)}"
 
 
 def _invented_content(random: Random, mark: str) -> str:
-    """An instruction text of about 1.6 KB. It begins with `mark`, so texts with different marks
-    differ."""
+    """About 1.6 KB. The text begins with `mark`, so texts with different marks differ."""
     lines = [f"[{mark}] {random.choice(_OPENINGS).format(topic=random.choice(_TOPICS))}."]
     while sum(map(len, lines)) < _LENGTH - len(_STEPS):
         lines.append(f"{len(lines)}. {random.choice(_STEPS)}")

@@ -1,5 +1,4 @@
-"""The orders and reports of `/_control/`, and the client by which tests and the demo send
-orders."""
+"""The orders and reports of `/_control/`, and a client that sends the orders."""
 
 from __future__ import annotations
 
@@ -34,8 +33,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class FaultOrder(Order, frozen=True, kw_only=True):
-    """Add a fault. Without `ids` it concerns all ids, and without `on` all kinds of calls. Without
-    `count` it lasts until it is cleared."""
+    """Add a fault. `ids` None: all ids. `on` None: all kinds of calls. `count` None: until it is
+    cleared."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
@@ -52,8 +51,7 @@ class RevisionOrder(Order, frozen=True, kw_only=True):
 
 
 class EditOrder(Order, frozen=True, kw_only=True):
-    """Change the content of a training. `content` None: the simulator makes up the content.
-    `updated_at` None: the time of the edit."""
+    """Change a training's content (None: made up). `updated_at` None: the time of the edit."""
 
     id: str
     content: str | None = None
@@ -83,8 +81,7 @@ class EditingOrder(Order, frozen=True, kw_only=True):
 
 
 class LimitOrder(Order, frozen=True, kw_only=True):
-    """Set another limit. If `limit` is null, no call is refused. Earlier calls do not count towards
-    the new limit."""
+    """Set another limit (None: no call is refused). Earlier calls do not count towards it."""
 
     limit: _Count | None
     window: Annotated[float, msgspec.Meta(gt=0)] = 60.0
@@ -99,7 +96,7 @@ class LatencyOrder(Order, frozen=True, kw_only=True):
 
 
 class AnswersOrder(Order, frozen=True, kw_only=True):
-    """Set the optional headers of the answers. A field that is left out gets its default."""
+    """Set the optional headers of all answers. A field that is left out gets its default."""
 
     etag: ETagForm = ETagForm.NONE
     last_modified: bool = False
@@ -118,7 +115,7 @@ class KeyOrder(Order, frozen=True, kw_only=True):
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of calls to the API since the last reset. A call without answer has status `none`. A
-    change of the limit resets `fullest_window` and `fullest_window_asked`."""
+    change of the limit resets both fullest windows."""
 
     requests: int
     by_endpoint: dict[str, int]
@@ -128,11 +125,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
     in_flight_max: int
     fullest_window: dict[str, int]
-    """For each key, the most calls that were accepted in any window."""
+    """Per key, the most calls that were accepted in any window."""
     fullest_window_asked: dict[str, int]
-    """For each key, the most calls that arrived in any window, refused calls included."""
+    """The same with refused calls."""
     rate_limited: int
-    """Answers with status 429."""
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +177,7 @@ class SimulatorClient:
         delay: float | None = None,
         size: int | None = None,
     ) -> None:
-        """Add a fault, for `count` calls or until it is cleared. `delay` is in seconds."""
+        """As `FaultOrder`. `delay` is in seconds."""
         order = FaultOrder(
             mode=FaultMode(mode),
             ids=None if ids is None else frozenset(ids),
@@ -193,11 +189,11 @@ class SimulatorClient:
         await self._post("fault", order)
 
     async def clear_faults(self) -> None:
-        """End all faults. Calls that wait because of the fault `held` get their answers now."""
+        """End all faults. Calls that wait because of `held` get their answers now."""
         (await self._http.delete("fault")).raise_for_status()
 
     async def revision(self, name: Revision | str) -> None:
-        """Answer in another revision of the schema."""
+        """As `RevisionOrder`."""
         await self._post("revision", RevisionOrder(name=Revision(name)))
 
     async def edit(
@@ -208,8 +204,7 @@ class SimulatorClient:
         updated_at: datetime | None = None,
         org: str | None = None,
     ) -> Document:
-        """Change the content of a training, and return the edited training. `content` None: the
-        simulator makes up the content."""
+        """As `EditOrder`. Returns the edited training."""
         order = EditOrder(id=training_id, content=content, updated_at=updated_at, org=org)
         return _document(await self._post("edit", order))
 
@@ -224,12 +219,12 @@ class SimulatorClient:
         training_id: str | None = None,
         org: str | None = None,
     ) -> Document:
-        """Add a training and return it. The simulator makes up absent parts."""
+        """As `InsertOrder`. Returns the new training."""
         order = InsertOrder(id=training_id, training=training, org=org)
         return _document(await self._post("insert", order))
 
     async def editing(self, every: float) -> None:
-        """Edit a random training every `every` seconds (0: never)."""
+        """As `EditingOrder`."""
         await self._post("editing", EditingOrder(every=every))
 
     async def limit(
@@ -238,12 +233,12 @@ class SimulatorClient:
         window: float = 60.0,
         retry_after: RetryAfter | str = RetryAfter.SECONDS,
     ) -> None:
-        """Set another limit. `limit` None: no call is refused."""
+        """As `LimitOrder`."""
         order = LimitOrder(limit=limit, window=window, retry_after=RetryAfter(retry_after))
         await self._post("limit", order)
 
     async def latency(self, latency: float, jitter: float = 0.0) -> None:
-        """Wait `latency` to `latency + jitter` seconds before each answer."""
+        """As `LatencyOrder`."""
         await self._post("latency", LatencyOrder(latency=latency, jitter=jitter))
 
     async def answers(
@@ -254,7 +249,7 @@ class SimulatorClient:
         cache_control: str | None = None,
         cookie: bool = True,
     ) -> None:
-        """Set the optional headers of the answers."""
+        """As `AnswersOrder`."""
         order = AnswersOrder(
             etag=ETagForm(etag),
             last_modified=last_modified,
@@ -286,8 +281,8 @@ class SimulatorClient:
         return msgspec.json.decode(await self._get("requests"), type=list[RequestRecord])
 
     async def body(self, training_id: str, *, org: str | None = None) -> bytes:
-        """The body with which the API would answer for this training. The request is not counted,
-        and meets no fault."""
+        """The body with which the API would answer. The request is not counted, and meets no
+        fault."""
         return await self._get(f"training/{training_id}", {} if org is None else {"org": org})
 
     async def _post(self, path: str, order: Order) -> bytes:

@@ -1,6 +1,7 @@
-"""The faults of the simulator: which calls meet a fault, and how it changes an answer's status,
-head or body. `Call` is one request. `wire` has the faults of sending, for example a connection that
-is cut."""
+"""The faults of the simulator: which calls meet a fault, and how it changes an answer.
+
+`wire` has the faults of sending, for example a connection that is cut.
+"""
 
 from __future__ import annotations
 
@@ -136,9 +137,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault, and the calls that meet it. If `ids` is `None`, calls for all ids meet it. If `on`
-    is `None`, all kinds of calls meet it. If `delay` or `size` is `None`, the mode's default is
-    used."""
+    """One fault. `ids` None: all ids. `on` None: all kinds of calls. `delay` or `size` None: the
+    mode's default."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
@@ -149,11 +149,11 @@ class Fault:
     late          before the answer is sent
     dribble       after each byte
     rate-limited  the `Retry-After`
-    hang          until the connection is closed; by default it is never closed
-    hang-up       after the answer, until the connection ends. The answer has no `Connection: close`
+    hang          until the connection is closed (None: never)
+    hang-up       between the answer (without `Connection: close`) and the end of the connection
     """
     size: int | None = None
-    """The length in bytes of a body that is too large."""
+    """Bytes of a body that is too large."""
 
     def concerns(self, call: Call) -> bool:
         """Whether the call meets this fault."""
@@ -189,16 +189,15 @@ class FaultBoard:
 
     @property
     def lifted(self) -> asyncio.Event:
-        """An event that is set when the present faults are cleared. Calls with the fault `held`
-        wait for it."""
+        """Set when the present faults are cleared. Calls with the fault `held` wait for it."""
         return self._lifted
 
     def post(self, fault: Fault, count: int | None = None) -> None:
-        """Make a fault active, for `count` calls or until it is cleared."""
+        """Make a fault active. `count` None: until it is cleared."""
         self._posted.insert(0, _Posted(fault, count))
 
     def clear(self) -> None:
-        """End all faults. Then the calls with the fault `held` are answered."""
+        """End all faults, and answer the calls with the fault `held`."""
         self._posted.clear()
         self._lifted.set()
         self._lifted = asyncio.Event()
@@ -226,7 +225,7 @@ _CHUNK = 64 * 1024
 
 
 def replacement(fault: Fault, call: Call) -> Response | None:
-    """The answer that replaces the API's answer, or `None` if the API answers."""
+    """The answer in place of the API's. None: the API answers."""
     if fault.mode is FaultMode.RATE_LIMITED:
         headers = {"Retry-After": f"{fault.own_delay:.0f}"}
         return error(429, "Too Many Requests", headers)
@@ -237,7 +236,7 @@ def replacement(fault: Fault, call: Call) -> Response | None:
 
 
 def distorted(fault: Fault, call: Call, answer: Response) -> Response:
-    """The API's answer, spoilt by the fault. An answer other than 200 stays as it is."""
+    """The API's answer, spoilt by the fault. Only a 200 is spoilt."""
     if answer.status_code != 200:
         return answer
     if fault.mode in _SPOILING:
@@ -290,7 +289,7 @@ def _turned_round(document: Document) -> None:
 
 
 def _rounded(document: Document) -> None:
-    """Add a millisecond, as if the list rounded times up, and single answers rounded them down."""
+    """Add a millisecond, as if the list rounded times up, and single answers down."""
     _move(document, timedelta(milliseconds=1))
 
 
@@ -300,9 +299,8 @@ def _move(document: Document, by: timedelta) -> None:
 
 
 def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
-    """Replace the row after each spoilt training by a copy of this training's row, with an
-    `updated_at` one second later. A real list can have such rows if it is sorted while trainings
-    change."""
+    """Replace the row after each spoilt training by a copy of the training's row, one second later.
+    A real list can have such rows if trainings change while it is sorted."""
     decoded = msgspec.json.decode(bytes(answer.body), type=Document)
     items = decoded["items"]
     assert isinstance(items, list), "a page of the list has its items"

@@ -1,7 +1,6 @@
 """The upstream's own rate limit: a sliding log of accepted calls for each key (token of a call).
 
-Tests check the gateway's budget (its own limit for calls) against this limit, so the budget and
-this module share no code.
+Tests check the gateway's budget against this limit, so the two share no code.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ class Limiter:
         self._asked: dict[str, _Log] = {}
 
     def take(self, key: str, now: float) -> float | None:
-        """Accept the call and return `None`, or refuse it and return the seconds until a call can
-        be accepted. `now` is monotonic."""
+        """None: the call is accepted. Otherwise the seconds to wait. `now` is monotonic."""
         asked = self._asked.setdefault(key, _Log())
         accepted = self._accepted.setdefault(key, _Log())
         asked.forget(now - self.window)
@@ -54,12 +52,11 @@ class Limiter:
         self._asked.clear()
 
     def fullest_accepted(self) -> dict[str, int]:
-        """Per key, how many calls were accepted in the fullest window since the last reset."""
+        """Per key, the most calls that were accepted in one window since the last reset."""
         return {key: log.fullest for key, log in self._accepted.items()}
 
     def fullest_asked(self) -> dict[str, int]:
-        """Per key, how many calls arrived in the fullest window since the last reset, including
-        refused calls."""
+        """As `fullest_accepted`, with refused calls."""
         return {key: log.fullest for key, log in self._asked.items()}
 
     def reset_fullest(self) -> None:

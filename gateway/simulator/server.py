@@ -1,8 +1,5 @@
-"""Serves a simulator over real HTTP: for a block of code (`running`), or until a signal (`serve`).
-
-The steps of every call to the API are here too: counting, the limit, faults, latency, and the CDN's
-headers.
-"""
+"""Serves a simulator over real HTTP: for a block of code (`running`), or until a signal
+(`serve`)."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ _FAREWELL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RunningSimulator:
-    """A simulator that answers at `base_url`, and its state, for tests in the same process."""
+    """A simulator that answers at `base_url`, and its state."""
 
     base_url: str
     world: World
@@ -48,7 +45,7 @@ class RunningSimulator:
 
 
 def build(config: SimulatorConfig) -> Starlette:
-    """The ASGI application. Its `state.world` is the state of the simulator.
+    """The ASGI application. Its `state.world` is the simulator's state.
 
     Background edits, and faults in how an answer is sent, work only with `running` or `serve`.
     """
@@ -79,8 +76,7 @@ def build(config: SimulatorConfig) -> Starlette:
 
 @asynccontextmanager
 async def running(config: SimulatorConfig | None = None) -> AsyncIterator[RunningSimulator]:
-    """Serve in the current loop while the block runs. After the block, open connections are closed
-    at once."""
+    """Serve in the current loop while the block runs. Then open connections are aborted."""
     chosen = config or SimulatorConfig()
     application = build(chosen)
     world: World = application.state.world
@@ -99,7 +95,7 @@ async def running(config: SimulatorConfig | None = None) -> AsyncIterator[Runnin
 
 
 async def serve(config: SimulatorConfig, started: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. `started` is called with the base URL as soon as the simulator
+    """Serve until SIGTERM or SIGINT. `started` gets the base URL as soon as the simulator
     answers."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
@@ -118,7 +114,7 @@ async def serve(config: SimulatorConfig, started: Callable[[str], None] | None =
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The ASGI application of one route: its endpoint, and the steps before it."""
+    """One route as an ASGI application: counting, the limit, faults, latency, and its endpoint."""
 
     world: World
     template: str
@@ -206,7 +202,7 @@ def _bearer(authorization: str | None) -> str | None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers. It closes open connections at once when it stops."""
+    """uvicorn without its signal handlers. It aborts open connections when it stops."""
 
     def __init__(self, application: Starlette, config: SimulatorConfig) -> None:
         super().__init__(
@@ -264,7 +260,7 @@ async def _first(event: Coroutine[object, object, object], serving: asyncio.Task
 def _listener(config: SimulatorConfig) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     # asyncio turns off Nagle's algorithm only if the socket names its protocol. With the algorithm,
-    # a body that is written after its head waits 40 ms for the client's delayed ACK.
+    # a body after its head waits 40 ms for the client's delayed ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,6 +1,4 @@
-"""One training: its fields, how each change alters them, and its form on the wire in each revision
-of the schema.
-"""
+"""One training: its fields, its changes, and its JSON in each revision of the schema."""
 
 from __future__ import annotations
 
@@ -17,8 +15,8 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class TrainingType(StrEnum):
-    """A `BEHAVIORAL` training always applies. A `SCENARIO_SPECIFIC` training applies if its
-    meaning matches the conversation."""
+    """A `BEHAVIORAL` training always applies, a `SCENARIO_SPECIFIC` one if it fits the
+    conversation."""
 
     BEHAVIORAL = "BEHAVIORAL"
     SCENARIO_SPECIFIC = "SCENARIO_SPECIFIC"
@@ -60,7 +58,7 @@ class DraftInput(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """The fourteen documented fields, and the number of versions that were published."""
+    """The fourteen documented fields, and the number of published versions."""
 
     id: str
     title: str
@@ -80,8 +78,8 @@ class Training:
 
 
 def written(training: Training, body: TrainingInput, at: datetime) -> Training:
-    """The training after a full write at the time `at`. It is an unpublished draft if
-    `body.is_draft`, otherwise it is published."""
+    """The training after a full write at the time `at`: a draft if `body.is_draft`, otherwise
+    published."""
     versions = training.versions + (not body.is_draft)
     return replace(
         training,
@@ -102,13 +100,12 @@ def written(training: Training, body: TrainingInput, at: datetime) -> Training:
 
 
 def drafted(training: Training, body: DraftInput, at: datetime) -> Training:
-    """The training after a change of its draft. `updated_at` changes, the published version does
-    not."""
+    """The training after a change of its draft. `updated_at` changes too."""
     return replace(training, draft_title=body.title, draft_content=body.content, updated_at=at)
 
 
 def as_input(training: Training) -> TrainingInput:
-    """The body of a full write, with the values that the training has now."""
+    """The body of a full write, with the training's present values."""
     return TrainingInput(
         title=training.title,
         content=training.content,
@@ -124,7 +121,7 @@ Document = dict[str, object]
 
 
 class Revision(StrEnum):
-    """The revisions of the schema in which the API can answer."""
+    """The revisions of the schema."""
 
     QUESTION_ANSWER = "question-answer"
     EARLY = "early"
@@ -133,8 +130,7 @@ class Revision(StrEnum):
     TYPELESS = "typeless"
     NEW_CHANNEL = "new-channel"
     ODD_FORM = "odd-form"
-    """The values of `current`, written differently: another key order, and other spaces, escapes
-    and forms of numbers."""
+    """The values of `current` in another key order, with other spaces, escapes and numbers."""
 
 
 def document(training: Training, revision: Revision) -> Document:
@@ -143,7 +139,7 @@ def document(training: Training, revision: Revision) -> Document:
 
 
 def encode(value: object, revision: Revision) -> bytes:
-    """The bytes of a document, or of a page of documents, as this revision writes JSON."""
+    """The bytes of a document, or of a page, as this revision writes JSON."""
     if revision is Revision.ODD_FORM:
         return json.dumps(value, indent=1, separators=(" , ", " : ")).encode()
     return msgspec.json.encode(value)

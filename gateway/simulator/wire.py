@@ -1,7 +1,6 @@
-"""How an answer is sent, correctly or not. This module knows HTTP/1.1, and nothing of trainings.
+"""How an answer is sent, correctly or not.
 
-uvicorn sends only correct HTTP, so some faults close the transport of the connection themselves, or
-write their bytes to the transport.
+uvicorn sends only correct HTTP, so some faults write to the connection's transport, or close it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _NO_LINGERING = struct.pack("ii", 1, 0)
 
 
 class Answer(Protocol):
-    """An answer that writes itself to the client. `status_code` is `None` if it writes nothing."""
+    """An answer that writes itself to the client. `status_code` None: it writes nothing."""
 
     @property
     def status_code(self) -> int | None: ...
@@ -31,7 +30,7 @@ class Answer(Protocol):
 
 
 class TransportProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also gives the connection's transport to the application."""
+    """uvicorn's protocol, which gives the connection's transport to the application."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -89,7 +88,7 @@ def delivered(fault: Fault | None, answer: Response) -> Answer:
 
 
 class _Hanging:
-    """Never answers, and closes the connection after `seconds` (`None`: never)."""
+    """Never answers, and closes the connection after `seconds` (None: never)."""
 
     status_code = None
 
@@ -102,8 +101,7 @@ class _Hanging:
 
 
 class _Reset:
-    """Resets the connection before the head is sent. With a linger time of 0, closing the socket
-    sends a RST."""
+    """Resets the connection before the head. With a linger time of 0, the close sends a RST."""
 
     status_code = None
 
@@ -116,7 +114,7 @@ class _Reset:
 
 
 class _Late:
-    """The whole answer, made when the request comes, but sent later."""
+    """The answer, made when the request comes, but sent later."""
 
     def __init__(self, answer: Response, seconds: float) -> None:
         self.status_code = answer.status_code
@@ -129,8 +127,7 @@ class _Late:
 
 
 class _HangingUp:
-    """The whole answer. Soon afterwards the connection ends, perhaps while the next request
-    comes."""
+    """The answer. Then the connection ends, perhaps while the next request comes."""
 
     def __init__(self, answer: Response, seconds: float) -> None:
         self.status_code = answer.status_code
@@ -144,7 +141,7 @@ class _HangingUp:
 
 
 class _Dribbling:
-    """The whole answer. Its body is sent one byte at a time."""
+    """The answer, its body byte by byte."""
 
     def __init__(self, answer: Response, seconds_per_byte: float) -> None:
         self.status_code = answer.status_code
@@ -161,8 +158,8 @@ class _Dribbling:
 
 
 class _Cut:
-    """Sends half the body, with the length of the whole body, or in chunks without the last chunk.
-    Then closes the connection. The client can see that the body is cut."""
+    """Half the body, with the whole length or without the last chunk. The client can see the
+    cut."""
 
     def __init__(self, answer: Response, *, has_length: bool) -> None:
         self.status_code = answer.status_code
@@ -176,8 +173,7 @@ class _Cut:
 
 
 class _Unframed:
-    """Sends half the body, without a length and without chunks. Then closes the connection. The
-    client cannot see that the body is cut."""
+    """Half the body, without length or chunks. The client cannot see the cut."""
 
     def __init__(self, answer: Response) -> None:
         self.status_code = answer.status_code
@@ -215,8 +211,7 @@ def _transport(scope: Scope) -> asyncio.Transport:
 
 async def _closed(scope: Scope, receive: Receive) -> None:
     _transport(scope).close()
-    # uvicorn has to notice the end of the connection. Otherwise it would log an error about an
-    # unfinished answer.
+    # Without this wait, uvicorn logs an error about an unfinished answer.
     await _departure(receive)
 
 

@@ -1,4 +1,4 @@
-"""The state of one simulator: its configuration, the calls that it received, and its trainings."""
+"""The state of one simulator: its configuration, its calls and its trainings."""
 
 from __future__ import annotations
 
@@ -22,38 +22,33 @@ DEMO_ORGANISATION = "demo"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorConfig:
-    """The configuration of one simulator. Durations are in seconds. `None` turns the feature of a
-    field off, and so does 0 for `latency`, `jitter` and `edit_every`."""
+    """The configuration of one simulator. Durations are in seconds. None turns a feature off."""
 
     host: str = "127.0.0.1"
     port: int = 0
-    """0 takes any free port."""
+    """0: any free port."""
     trainings: int = 1000
-    """The number of trainings of each organisation at the start."""
+    """Of each organisation, at the start."""
     keys: Mapping[str, str] = field(default_factory=lambda: {DEMO_TOKEN: DEMO_ORGANISATION})
-    """The organisation of each bearer token. An order that names no organisation is for the
-    organisation of the first token."""
+    """The organisation of each bearer token. The first organisation gets orders without one."""
     forbidden: frozenset[str] = frozenset()
     """Ids that are answered with 403 for every key."""
     limit: int | None = 100
-    """The most calls of a key in a window. If it is `None`, calls are counted, and never
-    refused."""
+    """The most calls of a key in a window. None: calls are counted, and never refused."""
     window: float = 60.0
     retry_after: RetryAfter = RetryAfter.SECONDS
     latency: float = 0.0
     jitter: float = 0.0
-    """The longest time that is added to the latency. The added time is random, evenly
-    distributed."""
+    """The longest random time that is added to the latency."""
     edit_every: float = 0.0
-    """Seconds between edits of random trainings."""
+    """Seconds between edits of random trainings (0: no edits)."""
     revision: Revision = Revision.CURRENT
     etag: ETagForm = ETagForm.NONE
     last_modified: bool = False
     cache_control: str | None = None
     cookie: bool = True
-    """Whether answers have a CDN's `Set-Cookie`, with a different value each time."""
+    """Whether answers have a CDN's `Set-Cookie`, with a new value each time."""
     keep_alive: float = 75.0
-    """How long an idle connection stays open."""
     seed: int = 1
 
 
@@ -71,7 +66,7 @@ class _Counts:
 
 
 class Journal:
-    """Counts every call to the API, and remembers the last thousand calls."""
+    """Counts every call to the API, and remembers the last thousand."""
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -80,8 +75,7 @@ class Journal:
 
     @contextmanager
     def flight(self, call: Call, now: float) -> Iterator[None]:
-        """Count the call. While the block runs, the call also counts as in flight. `now` is
-        monotonic."""
+        """Count the call, and count it as in flight while the block runs. `now` is monotonic."""
         self._note(call, now)
         self.in_flight += 1
         self._counts.in_flight_max = max(self._counts.in_flight_max, self.in_flight)
@@ -91,11 +85,11 @@ class Journal:
             self.in_flight -= 1
 
     def answered(self, status: int | None) -> None:
-        """Count an answer before it is sent. `status` is `None` if there is no answer."""
+        """Count an answer before it is sent. None: there is no answer."""
         self._counts.status["none" if status is None else str(status)] += 1
 
     def last_requests(self) -> list[RequestRecord]:
-        """The last thousand calls, oldest first."""
+        """Oldest first."""
         return list(self._last)
 
     def stats(self, limiter: Limiter) -> Stats:
@@ -143,13 +137,13 @@ class Key:
 
 
 class KeyRing:
-    """The keys that are accepted. A revoked key is treated like an unknown key."""
+    """The keys that are accepted. A revoked key is like an unknown one."""
 
     def __init__(self, organisations: Mapping[str, str]) -> None:
         self._keys = {token: Key(organisation) for token, organisation in organisations.items()}
 
     def get(self, token: str | None) -> Key | None:
-        """The key with this token, or `None` if the token is not accepted."""
+        """None if the token is not accepted."""
         return None if token is None else self._keys.get(token)
 
     def add(self, token: str, key: Key) -> None:
@@ -164,8 +158,8 @@ class KeyRing:
 class World:
     """The whole state of one simulator.
 
-    `config` is replaced when an order changes it. But its fields `limit`, `window`, `keys` and
-    `edit_every` keep their first values. `limiter`, `keys` and `editor` have the current values.
+    An order replaces `config`. But `limit`, `window`, `keys` and `edit_every` keep their first
+    values there: `limiter`, `keys` and `editor` have the current values.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
@@ -182,8 +176,8 @@ class World:
             self.catalogue(organisation)
 
     def catalogue(self, organisation: str | None = None) -> Catalogue:
-        """The trainings of an organisation (`None`: the organisation of the first key). The first
-        call for an organisation makes its trainings."""
+        """The trainings of an organisation (None: the first key's). The first call for it makes
+        them."""
         name = organisation or self.organisation
         if name not in self._catalogues:
             size, seed = self.config.trainings, self.config.seed
@@ -200,8 +194,7 @@ class World:
 
 
 class Editor:
-    """Edits a random training of a random organisation again and again. `every` is the number of
-    seconds between two edits (0: no edits)."""
+    """Edits a random training every `every` seconds (0: never)."""
 
     def __init__(self, world: World, every: float) -> None:
         self._world = world
@@ -223,7 +216,7 @@ class Editor:
                 self.edit_one()
 
     def edit_one(self) -> None:
-        """Publish new content of a random training, or, in one of four cases, change its draft."""
+        """Change a random training: its content, or in a quarter of the cases its draft."""
         random = self._world.random
         catalogue = random.choice(list(self._world.catalogues()))
         training_id = catalogue.random_id(random)
