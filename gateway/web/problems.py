@@ -138,8 +138,7 @@ def status_of(problem: Problem) -> int:
 
 
 def problem_of(error: GatewayError) -> ProblemAnswer:
-    """The problem response for an error. The problem response is sent only if no stored response
-    may be served in its place."""
+    """The problem response for an error."""
     if isinstance(error, UpstreamFailure):
         return _upstream(error)
     if isinstance(error, CallWithheld):
@@ -156,8 +155,7 @@ def problem_of(error: GatewayError) -> ProblemAnswer:
 
 
 def _upstream(failure: UpstreamFailure) -> ProblemAnswer:
-    """The problem of a failed call to the API. The problem states the kind of failure, or the
-    upstream's status. Details such as addresses belong in the log."""
+    """The problem states only the kind of failure, or the status. Addresses belong in the log."""
     word = next(word for kind, word in _UPSTREAM if isinstance(failure, kind))
     needed = _RETRY_SOON if _STATUS[word][0] == 503 else None
     retry_after = needed if failure.retry_after is None else failure.retry_after

@@ -1,8 +1,7 @@
 """Renders an answer as status, header lines and body, for the hot path and for Starlette.
 
-Lines that never change are made once for each entry (`Held.head`). This module adds `Age`,
-`Cache-Status` and `X-Request-ID`. `Age` and `Cache-Status` count whole seconds, so that many hits
-can use the same lines.
+Lines that never change are made once for each entry (`Held.head`). `Age` and `Cache-Status` count
+whole seconds, so that many hits can use the same lines.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ _MOMENTS = 8_192
 
 
 class Rendered(NamedTuple):
-    """A response. `lines` has one line for each field. `age` is in seconds, None if no entry was
-    served."""
+    """A response. `age` is in seconds, None if no entry was served."""
 
     status: int
     lines: bytes
@@ -48,7 +46,7 @@ class Rendered(NamedTuple):
 
 
 def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float) -> Rendered:
-    """The response to a GET. For HEAD, `data/request_context` sends the fields without the body."""
+    """The response to a GET. For HEAD, `data/request_context` drops the body."""
     content = answer.content
     if isinstance(content, Reply):
         return _passed(answer, content, request_id)
@@ -74,8 +72,7 @@ def stored(
 
 
 def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, float]:
-    """The changing lines (`Age`, `Cache-Status`), and the seconds for which they can be reused
-    (0.0: not at all)."""
+    """The changing lines, and the seconds for which they can be reused (0.0: not at all)."""
     age, lifetime = entry.age(now), entry.freshness_lifetime
     if handling.forward is not None or handling.detail is None or handling.outdated:
         return _of_a_fetch(handling, age, lifetime), 0.0
@@ -85,8 +82,7 @@ def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, floa
 
 
 def is_current(tag: bytes | None, since: bytes | None, held: Held) -> bool:
-    """Whether a request with these preconditions gets a 304 in place of a 200. The usual case is
-    tried first: a single tag that is equal to the entry's."""
+    """Whether a request with these preconditions gets a 304 in place of a 200."""
     if tag is not None and has_etag(held.head, held.brief_at, tag):
         return True
     return is_not_modified(Conditions(tag, since), held.entry)
@@ -101,13 +97,12 @@ def _of_a_fetch(handling: Handling, age: float, lifetime: float) -> bytes:
 
 @lru_cache(_MOMENTS)
 def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
-    """The changing lines of all hits with the same age and remaining lifetime."""
     return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(Handling(detail), ttl))
 
 
 def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
-    """The entry's lines with this `Cache-Control` in place of all fields about freshness. The lines
-    from `brief_at` on are those that a 304 has too. The fields about freshness are among them."""
+    """The entry's lines with this `Cache-Control` in place of all fields about freshness. Such
+    fields are always behind `brief_at`, because a 304 has them too."""
     fields = from_lines(held.head[held.brief_at :])
     brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), control)
     return held.head[: held.brief_at] + to_lines(brief)

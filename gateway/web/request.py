@@ -1,9 +1,8 @@
 """Reads requests for both planes: ids, names of partitions, and bodies, within bounds of size and
 time.
 
-This module also has `Exchange` (one request while it is answered), the interface of the access log,
-and the fields about the client's own rate limit. The planes decide which paths exist.
-`admin/orders` parses the bodies of orders.
+This module also has `Exchange`, the interface of the access log, and the fields about the client's
+rate limit.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from gateway.ports import AccessLine, Deadline
 ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
 
 TRAININGS: Final = b"/training/"
-# The name of the route in spans, without the id of the training.
+# The name of the route in spans.
 TRAINING_ROUTE: Final = "/training/{id}"
 
 PARTITION = "[0-9a-f]{32}"
@@ -40,8 +39,7 @@ _PARTITION = re.compile(PARTITION)
 
 
 def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
-    """The id in the undecoded path. None if the path is not that of a training. Raises BadId if the
-    id is not valid."""
+    """The id in the undecoded path. None if it is not the path of a training. Raises BadId."""
     if not raw_path.startswith(prefix):
         return None
     raw = raw_path[len(prefix) :]
@@ -64,7 +62,7 @@ def raw_path(scope: Scope) -> bytes:
 
 
 def is_partition(text: str) -> bool:
-    """Whether the text can be the name of a partition (see `core.access.caller.partition_of`)."""
+    """Whether the text can be the name of a partition."""
     return _PARTITION.fullmatch(text) is not None
 
 
@@ -72,8 +70,8 @@ _PATIENCE: Final = 10.0
 
 
 async def read_body(request: Request, most: int, patience: float = _PATIENCE) -> bytes:
-    """The whole body. Raises TooLarge beyond `most` bytes, and BadRequest if the body is not
-    complete within `patience` seconds."""
+    """The whole body. Raises TooLarge beyond `most` bytes, and BadRequest for an incomplete body.
+    `patience` is in seconds."""
     try:
         async with Deadline(patience):
             return await _gathered(request, most)
@@ -84,8 +82,7 @@ async def read_body(request: Request, most: int, patience: float = _PATIENCE) ->
 
 
 async def _gathered(request: Request, most: int) -> bytes:
-    """The body. The bytes are counted while they arrive, because `Content-Length` may be
-    missing."""
+    """The bytes are counted while they arrive, because `Content-Length` may be missing."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -97,24 +94,22 @@ async def _gathered(request: Request, most: int) -> bytes:
 class AccessLog(Protocol):
     """The access log. It has a line for some of the answered requests.
 
-    `unlogged` contains one number. While it is above 0, a routine answer that took at most `brief`
-    seconds gets no line. The code that sends such an answer may lower the number by 1 instead of
-    calling `weigh`.
+    `unlogged` contains one number. While it is above 0, a routine answer within `brief` seconds
+    gets no line. The sender of such an answer may lower the number by 1 instead of calling `weigh`.
     """
 
     unlogged: list[float]
     brief: float
 
     def is_routine(self, outcome: Outcome) -> bool:
-        """Whether answers with that outcome are routine, if they are no errors (for example fresh
-        hits)."""
+        """Whether answers with that outcome are routine, if they are no errors."""
         ...
 
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The weight (log level) of an answer's line, for `put`. None if the answer gets no line.
-        For each answer, call `weigh` once, or lower `unlogged`."""
+        """The log level of an answer's line, None if it gets no line. For each answer, call `weigh`
+        once, or lower `unlogged`."""
         ...
 
     def put(self, line: AccessLine, weight: int) -> None:
@@ -128,7 +123,7 @@ class Exchange:
 
     began   monotonic
     fields  added to the response
-    spent   how long the request waits for each part (for example for the upstream)
+    spent   how long the request waits for each part
     path    the path of the training; `route` is the same path without the id
     """
 
@@ -144,8 +139,7 @@ class Exchange:
     fields: Headers = ()
 
     def name(self, training_id: str | None, path: str) -> None:
-        """Set the training that the request is about (None: the collection), and the path of the
-        request."""
+        """Set the training (None: the collection), and the path of the request."""
         self.training_id, self.path, self.route = training_id, path, path
         if training_id is not None:
             self.route = TRAINING_ROUTE + path.removeprefix(f"/training/{training_id}")
@@ -157,7 +151,7 @@ class Exchange:
 
     @property
     def sampled(self) -> bytes | None:
-        """The id of the trace if it is sampled, otherwise None."""
+        """As `trace_id`, None if the trace is not sampled."""
         return sampled_trace_of(self.traceparent)
 
     @property
@@ -176,8 +170,7 @@ class End:
 
 
 def client_result(status: int, detail: Detail | Problem | None) -> str:
-    """How the client's request is counted: `served`, `refused`, or `limited` (by the client's
-    limit)."""
+    """How the client's request is counted: `served`, `refused`, or `limited`."""
     if detail is Problem.CLIENT_RATE_LIMITED:
         return "limited"
     return "refused" if status in (401, 403) else "served"

@@ -1,7 +1,6 @@
 """The admin plane: metrics, probes, status, explain, orders and the live page, as an application.
 
-`Operations` reads the state and carries out orders. `guard` decides which operator may send which
-request.
+`guard` decides which operator may send which request.
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ class Operations(Protocol):
     """The views and orders that the admin plane offers."""
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
-        """The metrics as a body in pieces, and its content type, which `accept` (the field
-        `Accept`) decides."""
+        """The metrics as a body in pieces, and its content type. `accept` is the field `Accept`."""
         ...
 
     def is_ready(self) -> bool:
@@ -51,7 +49,7 @@ class Operations(Protocol):
         ...
 
     def status(self) -> dict[str, object]:
-        """The response of /status, as values that can be written as JSON."""
+        """The response of /status, as values for JSON."""
         ...
 
     @property
@@ -61,8 +59,10 @@ class Operations(Protocol):
 
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
         """The state of a training in each tier, its last events, and the budgets for its calls.
-        Raises BadRequest if `partition` is None and several partitions have the training. The error
-        names these partitions."""
+
+        If `partition` is None and several partitions have the training, raises BadRequest with
+        their names.
+        """
         ...
 
     async def invalidate(
@@ -71,14 +71,13 @@ class Operations(Protocol):
         """Invalidate versions below `updated_at` (None: all versions) in all replicas. `by` is the
         operator.
 
-        `soft` leaves the versions for rescue (they may be served while the API fails). If
-        RedisUnavailable is raised, a part of the order may have been done.
+        `soft` leaves the versions for rescue. If RedisUnavailable is raised, a part of the order
+        may have been done.
         """
         ...
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
-        """Invalidate all entries, or those of one partition, in all replicas. The rest is as for
-        `invalidate`."""
+        """As `invalidate`, for all entries, or for those of one partition."""
         ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
@@ -89,10 +88,8 @@ class Operations(Protocol):
 class AdminPlane:
     """Answers operators. Raises FileNotFoundError if the live page was not packaged.
 
-    host       the address on which the plane listens
-    operators  the operators with a token
-    max_body   the largest body of an order in bytes
-    new_id     makes a request id
+    `host` is the address on which the plane listens. `max_body` is the largest body of an order in
+    bytes.
     """
 
     def __init__(
@@ -181,7 +178,6 @@ class AdminPlane:
         return _json({"mode": mode})
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
-        """Answer a request whose path is unknown, or whose method is not allowed at that path."""
         if not isinstance(error, HTTPException) or error.status_code != 405:
             return problem_response(request.scope, _NO_SUCH_ROUTE)
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
@@ -199,13 +195,13 @@ def _told(confirmations: Confirmations) -> Response:
 
 
 def _json(words: object, status: int = 200) -> Response:
-    # Values of other types than those of JSON are shown as text. Otherwise `encode` would raise.
+    # Without `enc_hook`, values of other types than those of JSON would raise.
     body = msgspec.json.encode(words, enc_hook=str)
     return Response(body, status, media_type="application/json")
 
 
-# The files of the live page, and the documents to which it links. None of these files contains data
-# of the gateway. The page itself uses relative paths, so that a proxy may serve it below a prefix.
+# The files of the live page, and the documents that it links. None contains data of the gateway.
+# The page uses relative paths, so that a proxy may serve it below a prefix.
 _UPLOT: Final = "uplot-1.6.32"
 
 # Path, file below `static`, type.
@@ -215,7 +211,7 @@ FILES: Final = (
     *((f"/{name}.js", f"{name}.js", "text/javascript") for name in (
         "page", "words", "stream", "plots", "events", "explain",
     )),
-    # These paths are as in the repository, so the documents' links work there and on this plane.
+    # As in the repository, so that the documents' links work in both places.
     ("/dashboards/RUNBOOK.md", "documents/runbook.html", "text/html"),
     ("/docs/glossary.md", "documents/glossary.html", "text/html"),
     ("/uplot.css", f"{_UPLOT}/uPlot.min.css", "text/css"),
@@ -225,7 +221,7 @@ PATHS: Final = frozenset(path for path, _, _ in FILES)
 
 
 def page_routes() -> list[Route]:
-    """One route for each file. Raises FileNotFoundError if a file was not packaged."""
+    """One route for each file. Raises FileNotFoundError."""
     folder = files("gateway.web.admin") / "static"
     return [Route(path, _asset((folder / name).read_bytes(), kind)) for path, name, kind in FILES]
 
@@ -238,8 +234,7 @@ def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 STREAM_KIND: Final = "application/x-ndjson"
-# The most live pages that may be open at the same time. For each of them the events and figures are
-# written as JSON once a second.
+# The most open live pages. For each, events and figures are written as JSON once a second.
 MOST_WATCHERS: Final = 32
 
 _FULL: Final = ProblemAnswer(
@@ -264,15 +259,14 @@ class Watched(Protocol):
 
 
 class Stream:
-    """Answers the requests of live pages with a stream of lines."""
+    """Streams lines to live pages."""
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
         self.watchers = 0
 
     async def answer(self, request: Request) -> Response:
-        """A stream of lines until the caller disconnects or nothing more will come. HEAD gets no
-        lines."""
+        """Lines until the caller disconnects or nothing more will come. HEAD gets no lines."""
         if request.method == "HEAD":
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:
@@ -287,7 +281,6 @@ class Stream:
         try:
             while goes_on:
                 words, place = self._watched.tell(place)
-                # Values of other types than those of JSON are shown as text, as in `_json`.
                 yield msgspec.json.encode(words, enc_hook=str) + b"\n"
                 goes_on = await self._watched.pause()
         finally:

@@ -1,6 +1,6 @@
-"""The access rules of the admin plane: the function `admit`, and the middleware that calls it.
+"""The access rules of the admin plane, and the middleware that applies them.
 
-All HTTP requests pass the middleware. So each new route is guarded too.
+All HTTP requests pass the middleware, so each new route is guarded too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gateway.web.wire.request_head import request_id_of
 
 PROBES = frozenset({"/metrics", "/livez", "/readyz"})
 
-# The right that each order needs. Any other request that changes something needs all rights.
+# The right that each order needs. Any other change needs all rights.
 _ORDERS = {"/invalidate": Right.INVALIDATE, "/purge": Right.PURGE, "/mode": Right.MODE}
 
 _OWN_SITES = frozenset({b"same-origin", b"none"})
@@ -85,13 +85,12 @@ class Visit:
 
 
 def admit(guard: Guard, visit: Visit) -> Operator:
-    """The operator of a request. Raises AccessRefused or BadRequest if the request is refused.
+    """The operator of a request. Raises AccessRefused or BadRequest.
 
     - Reading metrics and probes never needs a token.
-    - If no token is configured and the plane listens on loopback, the other requests need no token
-      either, but have to pass `_on_this_machine`.
-    - Otherwise the files of the live page need no token, and all other requests need one with the
-      right for the request.
+    - On loopback without configured tokens, the other requests have to pass `_on_this_machine`.
+    - Otherwise the files of the live page need no token. All other requests need one with the right
+      for the request.
     """
     if visit.is_reading and visit.path in PROBES:
         return NOBODY
@@ -109,7 +108,7 @@ def admit(guard: Guard, visit: Visit) -> Operator:
 
 
 def _needed(visit: Visit) -> Right | None:
-    """The right that a request needs. None: all rights."""
+    """None: all rights."""
     if visit.is_reading:
         return Right.READ
     return _ORDERS.get(visit.path) if visit.method == "POST" else None
@@ -132,15 +131,13 @@ def is_loopback(host: str) -> bool:
 def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
     """The reason to refuse a request without a token, or None.
 
-    The operator's browser may show a page of another site. These checks prevent such a
-    page from reading or changing anything here.
+    A page of another site, in the operator's browser, must not read or change anything here.
 
-    - A page whose name resolves to 127.0.0.1 (DNS rebinding) could read answers. Its requests are
-      refused because `Host` has the name of the page.
-    - Any page could send a form, so a change has to be JSON. Browsers send JSON only after a
-      preflight, which the gateway refuses.
-    - The protection does not depend on the preflight alone: a change is also refused if
-      `Sec-Fetch-Site` (Fetch Metadata) says that a page of another origin asks for it.
+    - Its name may resolve to 127.0.0.1 (DNS rebinding). `Host` then has the page's name.
+    - Any page can send a form, so a change has to be JSON. Browsers send JSON only after a
+      preflight, which is refused.
+    - The preflight is not the only protection: `Sec-Fetch-Site` (Fetch Metadata) tells of another
+      origin.
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")
@@ -188,8 +185,8 @@ class _Moment:
 
 
 class Door:
-    """ASGI middleware around the admin plane. It checks requests, turns exceptions into problem
-    responses, and adds fields to all responses."""
+    """ASGI middleware that checks requests, turns exceptions into problem responses, and adds
+    fields to all responses."""
 
     def __init__(
         self,
@@ -206,7 +203,6 @@ class Door:
         self._new_id = new_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -238,13 +234,13 @@ class Door:
 
 
 def operator_of(scope: Scope) -> str:
-    """The name of the operator whose request the middleware accepted."""
+    """The name of the operator whose request `Door` accepted."""
     operator: Operator = scope[_OPERATOR]
     return operator.name
 
 
 def problem_response(scope: Scope, problem: ProblemAnswer) -> Response:
-    """The problem as a response to a request that came through the middleware."""
+    """The problem as a response to a request that came through `Door`."""
     moment: _Moment = scope[_MOMENT]
     body = problem.body(moment.request_id)
     response = Response(body, problem.status)
@@ -253,7 +249,7 @@ def problem_response(scope: Scope, problem: ProblemAnswer) -> Response:
 
 
 class _Dressed:
-    """Sends a response with the fields that all responses have."""
+    """Adds the fields that all responses have."""
 
     def __init__(self, send: Send, moment: _Moment) -> None:
         self._send = send

@@ -1,8 +1,7 @@
 """The JSON bodies of operators' orders, and the receipts that operators get.
 
-An unknown name or a wrong type is refused: an order that is understood only in part could do more
-than the operator meant. `null` is refused too, because a script that found no value may write
-`null`, which must not mean "everything".
+An order that is understood only in part could do more than the operator meant. So unknown names and
+wrong types are refused. `null` is refused too, because a script that found no value may write it.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ _NOTHING_THERE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class InvalidateOrder:
-    """Invalidate these trainings in every partition: their versions below `updated_at` (None: all).
-    `soft` leaves the versions for rescue (use while the API fails)."""
+    """Invalidate versions below `updated_at` (None: all) of these trainings, in every partition.
+    `soft` leaves them for rescue."""
 
     training_ids: tuple[str, ...]
     updated_at: Instant | None
@@ -42,21 +41,21 @@ class InvalidateOrder:
 
 @dataclass(frozen=True, slots=True)
 class PurgeOrder:
-    """Invalidate all entries, or those of one partition. `soft` is as for InvalidateOrder."""
+    """Invalidate the entries of one partition (None: of all). `soft` is as for InvalidateOrder."""
 
     partition: str | None
     soft: bool
 
 
 class Replicas(msgspec.Struct, frozen=True):
-    """How many replicas are known, and how many of them have confirmed the order."""
+    """How many replicas are known, and how many have confirmed the order."""
 
     known: int
     confirmed: int
 
 
 class Redis(msgspec.Struct, frozen=True):
-    """How many replicas Redis has, and how many of them have acknowledged the order."""
+    """How many replicas Redis has, and how many have acknowledged the order."""
 
     replicas: int
     acknowledged: int
@@ -65,11 +64,12 @@ class Redis(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response to an order.
 
-    `redis` is present if Redis has replicas. `bounded_by` names the setting that limits for how
-    long an older response may still be served. `bounded_by` and `detail` are present if a replica
-    of the gateway or of Redis has not confirmed. `detail` is also present if the purge of a
-    partition found nothing. `until` (a date-time) is present if a replica of the gateway has not
-    confirmed. After `until`, that replica serves no response that the order ruled out.
+    redis       present if Redis has replicas
+    bounded_by  the setting that limits for how long older responses may be served. Present if a
+                replica of the gateway or of Redis has not confirmed
+    until       a date-time, present if a replica of the gateway has not confirmed. After it, that
+                replica serves nothing that the order ruled out
+    detail      who has not confirmed, or that the purge of a partition found nothing
     """
 
     replicas: Replicas
@@ -115,7 +115,7 @@ _Words = TypeVar("_Words", Invalidate, Purge, SetMode)
 
 
 def invalidate_order(body: bytes, now: float) -> InvalidateOrder:
-    """Read the body of `/invalidate`. Raises BadRequest, which says what is wrong."""
+    """Read the body of `/invalidate`. Raises BadRequest."""
     words = _read(body, Invalidate, '{"ids": ["…"], "updated_at": "…"?, "soft": false}')
     for each in words.ids:
         if not is_training_id(each):
@@ -125,7 +125,7 @@ def invalidate_order(body: bytes, now: float) -> InvalidateOrder:
 
 
 def purge_order(body: bytes) -> PurgeOrder:
-    """Read the body of `/purge`. Raises BadRequest, which says what is wrong."""
+    """Read the body of `/purge`. Raises BadRequest."""
     words = _read(body, Purge, '{"partition": "…"?, "soft": false}, and {} for everything')
     if words.partition is UNSET:
         return PurgeOrder(None, words.soft)
@@ -135,7 +135,7 @@ def purge_order(body: bytes) -> PurgeOrder:
 
 
 def mode_order(body: bytes) -> Mode:
-    """Read the body of `/mode`. Raises BadRequest, which says what is wrong."""
+    """Read the body of `/mode`. Raises BadRequest."""
     return _read(body, SetMode, '{"mode": "normal|frozen|bypass"}').mode
 
 
@@ -151,9 +151,9 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
     if receipt.is_complete:
         is_empty = confirmations.purged == 0
         return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
-    # If a failover of Redis can undo the order, the failover may bring back entries that stay fresh
-    # for `freshness.lifetime`. Otherwise only the L1 of a replica may have older entries, and the
-    # replica asks Redis again after `l1.lifetime`, which is usually shorter.
+    # A failover of Redis may bring back entries that stay fresh for `freshness.lifetime`. Otherwise
+    # only an L1 may have older entries. It asks Redis again after `l1.lifetime`, which is usually
+    # shorter.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
     return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))
 

@@ -1,7 +1,4 @@
-"""The data plane as a Starlette application: trainings, `/livez`, `/readyz` and `/openapi.json`.
-
-gateway/flow decides which response is served. `problems` has the responses for errors.
-"""
+"""The data plane as a Starlette application: trainings, `/livez`, `/readyz` and `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -47,8 +44,6 @@ class DataPlane:
     directive_handler  None: directives of callers are ignored, except `only-if-cached`
     writing            None: callers may not write
     max_body           the largest body of a write in bytes
-    new_id             makes a request id
-    ready              returns whether load balancers should send traffic
     """
 
     def __init__(
@@ -128,11 +123,9 @@ class DataPlane:
         return Response(text, 200 if ready else 503, media_type="text/plain")
 
     async def _training(self, request: Request) -> Response:
-        """Answer GET and HEAD of all paths without a route of their own."""
         return await self._attended(self._read, request)
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
-        """Answer a request with a method for which there is no route."""
         return await self._attended(self._misplaced, request)
 
     async def _attended(self, answer: Endpoint, request: Request) -> Response:
@@ -178,8 +171,8 @@ class DataPlane:
 
 
 class _Shortened(Starlette):
-    """The application. It answers reads of trainings without Starlette's middleware and routing,
-    because they would be a sixth of the cost of a hit in Redis."""
+    """Answers reads of trainings without Starlette's middleware and routing, which would be a sixth
+    of the cost of a hit in Redis."""
 
     def __init__(
         self,
@@ -204,7 +197,6 @@ def _reads_training(scope: Scope) -> bool:
 
 
 def _joined(request: Request, name: bytes) -> bytes | None:
-    """All fields of one name, combined into one list (RFC 9110, 5.3). None if no field has that
-    name."""
+    """All fields of one name as one list (RFC 9110, 5.3). None if there is no such field."""
     values = [value for key, value in request.scope["headers"] if key == name]
     return b", ".join(values) if values else None

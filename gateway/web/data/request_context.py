@@ -1,5 +1,8 @@
 """The steps that the endpoints for trainings share: checking the caller, answering, counting and
-logging. Requests that `wire/hits` answers do not come here."""
+logging.
+
+Requests that `wire/hits` answers do not come here.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +42,12 @@ from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)
 
-# Errors that the caller caused, for example by a condition in its request (see core/errors).
+# Errors that the caller caused.
 _OF_THE_CALLER = (AccessRefused, BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
 
 
 class Desk:
-    """Checks callers, and counts and logs their responses. `new_id` makes a request id."""
+    """Checks callers, and counts and logs their responses."""
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class Desk:
             return self.problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
 
     def begin(self, request: Request) -> Exchange:
-        """A new exchange for the request. The request's duration is measured from this call on."""
+        """A new exchange. The duration of its request is measured from this call on."""
         given = request_id_of(first(request.scope["headers"], b"x-request-id"))
         request_id = (given or self._new_id()).decode("ascii")
         trace, span = sound_of(first(request.scope["headers"], b"traceparent")), None
@@ -89,8 +92,7 @@ class Desk:
         return Exchange(request_id, request.method, self._clock.monotonic(), spent, trace)
 
     def admit(self, request: Request, exchange: Exchange) -> Caller:
-        """The caller, if its rate limit allows the request. Raises AccessRefused or
-        ClientRateLimited."""
+        """The caller. Raises AccessRefused, or ClientRateLimited."""
         fields = [value for key, value in request.scope["headers"] if key == b"authorization"]
         try:
             admitted = self._callers.admit(fields)
@@ -108,12 +110,12 @@ class Desk:
         return admitted.caller
 
     def answer(self, exchange: Exchange, end: End, rendered: Rendered) -> Response:
-        """Count and log a rendered response, and return it for Starlette."""
+        """Count and log a rendered response."""
         self._note(exchange, end, rendered)
         return _response(rendered, exchange)
 
     def problem(self, exchange: Exchange, problem: ProblemAnswer, outcome: Outcome) -> Response:
-        """Count and log a problem response, and return it for Starlette."""
+        """Count and log a problem response."""
         body = problem.body(exchange.request_id)
         date = to_http_date(from_seconds(self._clock.now()))
         headers = problem.headers(exchange.request_id, date, len(body))
@@ -161,6 +163,4 @@ def _response(rendered: Rendered, exchange: Exchange) -> Response:
 
 
 def _outcome_of(error: GatewayError) -> Outcome:
-    """The outcome of an error: REJECTED if the error is one of `_OF_THE_CALLER`, otherwise
-    FAILED."""
     return Outcome.REJECTED if isinstance(error, _OF_THE_CALLER) else Outcome.FAILED

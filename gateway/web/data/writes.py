@@ -1,7 +1,6 @@
 """Writes of callers: which paths take a write, and which parts of a write are sent upstream.
 
-The setting `server.writes` allows writes. `flow/operations/write_through` passes them on, and
-invalidates the trainings that they changed.
+The setting `server.writes` allows writes.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _COLLECTION: Final = b"/training"
 _OF_A_TRAINING: Final = frozenset({"DELETE", "PUT"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 _READ_ONLY: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
-# The fields that are passed on: about the body, about the write itself, and preconditions.
+# The fields about the body and about the write itself, and preconditions.
 _HANDED_ON: Final = frozenset(
     b"content-type content-encoding content-language if-match if-none-match if-modified-since "
     b"if-unmodified-since idempotency-key prefer".split()
@@ -67,8 +66,7 @@ class Writes:
         self._max_body = max_body
 
     async def answer(self, request: Request, exchange: Exchange) -> Response:
-        """The upstream's response to the write, or a problem response if no route takes the
-        write."""
+        """The upstream's response, or a problem response if no route takes the write."""
         path = raw_path(request.scope)
         target = target_of(request.method, path)
         if target is None:
@@ -90,9 +88,8 @@ class Writes:
 
 
 def _is_of_another_site(request: Request) -> bool:
-    """Whether a browser says that a page of another site, or of another host or port, sent the
-    request (Fetch Metadata, 2.4; RFC 6454, 7). In the mode `open` a form on any page could
-    otherwise write with the gateway's token."""
+    """Whether a page of another site, host or port sent the request (Fetch Metadata, 2.4; RFC 6454,
+    7). In the mode `open` such a page could otherwise write with the gateway's token."""
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
@@ -100,10 +97,9 @@ def _is_of_another_site(request: Request) -> bool:
 
 
 def _is_of_a_page(request: Request) -> bool:
-    """Whether the request comes from a browser, so a page may be behind it. With DNS rebinding, the
-    requests of another site's page come here, and their `Origin` is equal to their `Host`, so
-    `_is_of_another_site` returns False. In the mode `open` such a page would need no credential to
-    write."""
+    """Whether a browser sent the request, so a page may be behind it. With DNS rebinding `Origin`
+    is equal to `Host`, and `_is_of_another_site` returns False. In the mode `open` such a page
+    would need no credential to write."""
     return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
@@ -113,8 +109,7 @@ def _handed_on(request: Request, forwarded: frozenset[bytes]) -> Headers:
 
 
 def target_of(method: str, path: bytes) -> Target | None:
-    """The target of a write. `path` is undecoded. None if there is no such route. Raises BadId if
-    the id is not valid."""
+    """The target of a write, None if there is no such route. `path` is undecoded. Raises BadId."""
     if path == _COLLECTION:
         return Target(None, path) if method == "POST" else None
     named = training_id(path)
@@ -124,7 +119,7 @@ def target_of(method: str, path: bytes) -> Target | None:
 
 
 def _below(path: bytes) -> Target | None:
-    """The target if the path is below the path of a training, for example `/training/{id}/draft`.
+    """The target below the path of a training, for example `/training/{id}/draft`.
 
     The API decides which of these paths exist. Each name in the path has to have the form of an id,
     so that no path leads to another part of the API.
@@ -144,8 +139,7 @@ def _joined(*names: str) -> bytes:
 
 
 def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
-    """The problem response to a request whose path or method has no route. Raises BadId if the id
-    is not valid."""
+    """The problem response to a path or method without a route. Raises BadId."""
     allowed = _allowed(path, writes=writes)
     if allowed is None:
         return ProblemAnswer(Problem.NO_SUCH_ROUTE, "trainings are at /training/{id}")

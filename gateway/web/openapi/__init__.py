@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 descriptions of both planes, one file for each.
 
-People read the files, and the planes serve the files. Tests compare the files with the routes, the
-problems and real responses. `x-setting` marks the parts that depend on a setting.
+Tests compare the files with the routes, the problems and real responses. `x-setting` marks the
+parts that depend on a setting.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WRITES: Final = 'server.writes = "forward"'
 
 
 class _Document(msgspec.Struct):
-    """The members of an OpenAPI description. Other members of the file are not served."""
+    """The members of a description that are served."""
 
     openapi: str
     info: Words
@@ -32,8 +32,7 @@ class _Document(msgspec.Struct):
 
 
 def data_document(version: str, *, writes: bool = False) -> bytes:
-    """The description of the data plane. If `writes` is false, the description has no operation
-    that writes."""
+    """The description of the data plane, with the operations that write only if `writes`."""
     document = _read("data.json", version)
     if not writes:
         reading = {path: _reading(item) for path, item in document.paths.items()}
@@ -64,7 +63,7 @@ def _read(name: str, version: str) -> _Document:
 
 
 def _reading(item: Words) -> Words:
-    """The members of a path, except the operations that need the setting `server.writes`."""
+    """The path without the operations that need `server.writes`."""
     return {
         method: operation
         for method, operation in item.items()
