@@ -1,7 +1,7 @@
 """The connections of callers and operators, as a protocol for uvicorn.
 
-A connection refuses invalid and large requests. It is closed if its caller is too slow. No request
-has a timer: the server calls `look` for each connection once a second. `request_head` checks heads.
+Invalid and large requests are refused. The connection of a slow caller is closed. No request has a
+timer: the server calls `look` for each connection once a second.
 """
 
 from __future__ import annotations
@@ -45,27 +45,27 @@ from gateway.web.wire.request_head import (
 def backlog_of(transport: asyncio.Transport) -> int:
     """The number of written bytes that have not reached the caller.
 
-    0 if all of them fit into the system's buffer. Otherwise the bytes in this buffer are counted
-    too. Without them, the number would seldom fall while a slow caller reads.
+    0 if all of them fit into the system's buffer. Otherwise the bytes in this buffer count too.
+    Without them, the number would seldom fall while a slow caller reads.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
 
 
 def _held_by_system(transport: asyncio.Transport) -> int:
-    """The unacknowledged bytes in the system's buffer (tcp(7), SIOCOUTQ). 0 if unknown."""
+    """Unacknowledged bytes (tcp(7), SIOCOUTQ). 0 if unknown."""
     with suppress(OSError):
         told = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
         return int(struct.unpack("i", told)[0])
     return 0
 
 
-# The most requests on one connection that may wait for the response to an earlier request.
+# The most requests on one connection that may wait for an earlier response.
 _DEEPEST: Final = 64
 # The most bytes on the wire for one byte of a body: a chunk with one byte takes six.
 _FRAMING: Final = 6
-# The turns of the event loop between the idle timeout and the close. Without them, a request that
-# waits in the socket would be lost.
+# Turns of the event loop between idle timeout and close. They save a request that waits in the
+# socket.
 _LAST_TURNS: Final = 2
 _END: Final = b"\r\n\r\n"
 
@@ -74,11 +74,10 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The values that are the same for all connections of a plane (one of the two ports).
+    """The values that are the same for all connections of a plane.
 
     refused   counts and logs a refusal, with its request id (empty if there is none)
-    draining  set when the plane begins to drain (to finish its requests and end). New connections
-              then drain from their start
+    draining  set when the plane begins to drain. New connections then drain from their start
     """
 
     limits: Limits
@@ -101,23 +100,23 @@ class Wire(HttpToolsProtocol):
     # ---- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection. If there are too many connections, answer 503. If there are far
-        too many, close without an answer."""
+        """Accept the connection. If there are too many, answer 503. If far too many, only close
+        it."""
         self._stage = Stage.REST
         self._raw = 0  # about how many bytes of the current message have come
-        self._owed_body = 0  # the missing bytes of a body that `_feed` reads without the parser
-        self._begun = False  # whether a message began in the last call of `data_received`
+        self._owed_body = 0  # the missing bytes of a body that `_feed` reads
+        self._begun = False  # whether a message began in the last `data_received`
         self._fault: Refusal | None = None
         self._deaf = False  # whether all further bytes are dropped
-        # The loop's time when the connection began to wait for the first request, or for the rest
-        # of a message. None: it waits for neither.
+        # Since when (loop's time) the first request, or the rest of a message, is awaited. None:
+        # neither is.
         self._owed_since: float | None = self.loop.time()
         # The backlog at the last `look`, and the loop's time when it was last empty or smaller.
         self._unread, self._unread_since = 0, 0.0
         self._outlet = LingeringClose(transport, self.loop.time)
         self._is_draining = self.terms.draining.is_set()
         self._started: RequestResponseCycle | None = None  # the last request that was started
-        self._is_kept = False  # whether the newest request allows the connection to stay open
+        self._is_kept = False  # the newest request's own `keep_alive`
         super().connection_made(transport)
         room = self.terms.limits.max_connections
         over = len(self.connections) - room
@@ -129,8 +128,7 @@ class Wire(HttpToolsProtocol):
             self._refuse(no_room())
 
     def data_received(self, data: bytes) -> None:
-        """Give the bytes to the parser. Invalid bytes are refused. If a message is incomplete, its
-        deadline begins, which `look` checks."""
+        """Give the bytes to the parser, and refuse invalid ones."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -153,9 +151,9 @@ class Wire(HttpToolsProtocol):
     def look(self, now: float) -> None:
         """Close the connection if its caller is too slow. `now` is the loop's time.
 
-        - If the caller does not read the responses: after `write_timeout`.
-        - If the first request, or the rest of a message, does not come: after `head_timeout`. If a
-          response is awaited, only the rest of a head has this limit.
+        - A caller that does not read has `write_timeout`.
+        - The first request, or the rest of a message, has `head_timeout`. While a response is
+          awaited, only a head has this limit.
         """
         limits, transport = self.terms.limits, self.transport
         if self._outlet.is_overdue(now) or self._outlet.is_reset():
@@ -173,22 +171,21 @@ class Wire(HttpToolsProtocol):
             self._give_up()
 
     def excuse(self, seconds: float) -> None:
-        """Move the deadlines by `seconds`, because this process did not run for that time."""
+        """Move the deadlines by the seconds for which this process did not run."""
         self._unread_since += seconds
         self._outlet.excuse(seconds)
         if self._owed_since is not None:
             self._owed_since += seconds
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the application that the caller has gone."""
         super().connection_lost(exc)
-        # uvicorn tells only the handler of the newest request, which may still wait for its turn.
+        # uvicorn tells only the newest request, which may still wait for its turn.
         if self._started is not None:
             self._started.disconnected = True
             self._started.message_event.set()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the idle connection after `_LAST_TURNS`, if no request comes in these turns."""
+        """Close the idle connection if no request comes in `_LAST_TURNS`."""
         self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, _LAST_TURNS)
 
     def _close_idle(self, turns: int) -> None:
@@ -200,9 +197,8 @@ class Wire(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Note that the caller sends no more bytes.
 
-        A request that is neither complete nor answered is refused. Returns True if a response is
-        awaited: the connection stays open until it is sent. Returns False if the connection is
-        closed now. With TLS the result is always False.
+        A request that is neither complete nor answered is refused. Returns whether the connection
+        stays open for a response.
         """
         self._outlet.peer_has_ended = True
         in_body = self._stage is Stage.BODY and self._is_answering()
@@ -215,21 +211,19 @@ class Wire(HttpToolsProtocol):
         return self.transport.can_write_eof()
 
     def drain(self) -> None:
-        """Choose the last response of this connection. It announces the close in its head.
+        """Let the response to the newest request be the last one. It announces the close in its
+        head.
 
-        - If the response to the newest request is awaited and has not begun: it is the last one.
-        - If this response has begun or is complete, or no request has come: the response to the
-          next request is the last one.
-
-        If more requests come before the last response begins, `_keep_in_mind` chooses again.
+        If that response has begun, or none is awaited, the response to the next request is the last
+        one.
         """
         self._is_draining = True
         if self._is_answering() and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """As `drain`, but close an idle connection at once. If the response to the newest request
-        has begun, the connection is closed after this response."""
+        """As `drain`, but close an idle connection at once, and a busy one after the newest
+        response."""
         self.drain()
         if self._is_answering():
             self.cycle.keep_alive = False
@@ -238,24 +232,23 @@ class Wire(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether the connection is open, all its requests are answered, and no new head has begun.
-        The body of the last request may be incomplete."""
+        """Whether the connection is open, no response is awaited, and no new head has begun. The
+        last body may be incomplete."""
         at_rest = self._stage in (Stage.REST, Stage.BODY)
         return at_rest and not (self._deaf or self._is_answering() or self.transport.is_closing())
 
     @property
     def is_new(self) -> bool:
-        """Whether the connection is idle, but a deadline for more bytes runs (`_owed_since`).
+        """Whether the connection is idle, but waits for more bytes (`_owed_since`).
 
-        - If no request has come yet: True.
-        - If only an empty line has come since the last request: True.
-        - If the last request is answered, but its body is incomplete: True.
+        No request has come, or only an empty line since the last request, or the last body is
+        incomplete.
         """
         return self.is_idle and self._owed_since is not None
 
     def _feed(self, data: bytes) -> None:
-        """Give the bytes to the parser. The gateway ignores `Upgrade` (RFC 9110, 7.8), but the
-        parser stops after a head with `Upgrade`. This method then reads the body itself."""
+        """The parser stops after a head with `Upgrade`, which the gateway ignores (RFC 9110, 7.8).
+        This method then reads the body itself."""
         while data:
             if self._owed_body:
                 data = self._take_body(data)
@@ -282,7 +275,7 @@ class Wire(HttpToolsProtocol):
         if self._stage is Stage.REST:
             self._raw = 0  # an empty line before a request (RFC 9112, 2.2)
         elif self._begun:
-            # Count from the last empty line. Without this, earlier messages would be counted too.
+            # From the last empty line on: an earlier request without a body ends there.
             self._raw = len(data) - (data.rfind(_END) + len(_END) if _END in data else 0)
         if self._raw > limits.max_head + in_body * limits.max_body * _FRAMING:
             self._refuse(long_body(limits) if in_body else large_head(limits))
@@ -291,19 +284,17 @@ class Wire(HttpToolsProtocol):
         if self._stage is Stage.HEAD:
             self._refuse(slow_head(self.terms.limits))
         elif not self._is_answering():
-            # No request has come, or a request is answered and its body is incomplete.
             self.transport.close()
 
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        """The first byte of a request has come."""
         super().on_message_begin()
         self._stage = Stage.HEAD
         self._begun = True
 
     def on_headers_complete(self) -> None:
-        """Check the head. If it is valid, make a request of it. If not, stop the parser."""
+        """Make a request of a valid head, or stop the parser."""
         self._fault = self._judge()
         if self._fault is not None:
             raise _Refused
@@ -319,7 +310,7 @@ class Wire(HttpToolsProtocol):
         self.headers = _NO_TRAILERS
 
     def on_body(self, body: bytes) -> None:
-        """Accept some bytes of a body. If the body is too long, stop the parser."""
+        """If the body is too long, stop the parser."""
         self._body += len(body)
         if self._body > self.terms.limits.max_body:
             self._fault = long_body(self.terms.limits)
@@ -327,7 +318,7 @@ class Wire(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the request is complete. Does nothing while `_feed` reads its body."""
+        """The parser also calls this early, before `_feed` reads the body."""
         if self._owed_body:
             return
         super().on_message_complete()
@@ -335,8 +326,8 @@ class Wire(HttpToolsProtocol):
         self._owed_since = None
 
     def on_response_complete(self) -> None:
-        """Start the next request. If this response closed the connection, read and drop all further
-        bytes instead."""
+        """Start the next request. If this response closed the connection, drop all further bytes
+        instead."""
         if not self._outlet.is_closed:
             super().on_response_complete()
             return
@@ -350,10 +341,10 @@ class Wire(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """While the connection drains, choose the response to the newest request as the last one.
+        """While draining, let the response to the newest request be the last one.
 
-        `before` is the request before the newest one. If its response was chosen and has not begun,
-        this choice is undone. If the caller itself asked for a close, the close remains.
+        If the response to `before` (the request before it) was the last one and has not begun, undo
+        that. A close that the caller asked for remains.
         """
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
@@ -386,11 +377,10 @@ class Wire(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Drop all further bytes, log the refusal, and close the connection.
 
-        - If no response is awaited: the refusal is sent.
-        - If a body is refused before the only awaited response has begun: the refusal is sent in
-          place of this response.
-        - In all other cases: the connection is closed after the awaited responses. The refusal is
-          not sent, because it must not overtake them.
+        - No response is awaited: the refusal is sent.
+        - A body is refused before the only awaited response has begun: the refusal is sent in its
+          place.
+        - Otherwise only the awaited responses are sent, because the refusal must not overtake them.
         """
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)
@@ -413,15 +403,14 @@ class Wire(HttpToolsProtocol):
         return self.terms.new_id() if given is None else given.decode("ascii")
 
     def _part(self, refusal: Refusal, request_id: str) -> None:
-        """Send the refusal, and close the connection after the caller has had time to read it. An
-        immediate close could destroy the refusal."""
+        """Send the refusal. An immediate close could destroy it, so the connection lingers."""
         date = to_http_date(from_seconds(self.terms.clock.now()))
         self.transport.write(refusal.written(request_id, date))
         self._outlet.linger()
 
 
 class Stage(Enum):
-    """The place of the parser in a message (one request)."""
+    """The place of the parser in a message."""
 
     REST = auto()  # between two messages
     HEAD = auto()
@@ -430,11 +419,11 @@ class Stage(Enum):
 
 
 class _Refused(Exception):
-    """Raised in the parser's callbacks to stop the parser."""
+    """Stops the parser."""
 
 
 class _NoTrailers(list[tuple[bytes, bytes]]):
-    """A list that remains empty. It replaces the list of fields when a head is complete."""
+    """Remains empty. It replaces the list of fields when a head is complete."""
 
     def append(self, field: tuple[bytes, bytes]) -> None:
         """Drop the field."""

@@ -1,8 +1,7 @@
 """Remembers the parsed fields of request heads, so that equal bytes are parsed only once.
 
-A block is a head without its method and target. Some values change with each request: a trace, a
-request id, an entity tag. Their header lines are cut out of the block, if they are valid. A table
-has the parsed fields of the remaining bytes. Callers and stored responses are not remembered here.
+A block is a head without its method and target. Valid traces, request ids and entity tags are cut
+out of it, because they change with each request. A table has the parsed fields of the rest.
 """
 
 from __future__ import annotations
@@ -25,12 +24,10 @@ ID_IS: Final = 2
 class Form:
     """A block, and its parsed fields (`said`).
 
-    tail    the bytes with which a head of this form ends: the whole block. In the subclass Holed
-            it is only the part of the block after the last value that was cut out
-    length  the bytes of the block
-    cuts    the lengths of the pieces into which `_HOLES` splits the block. Two blocks with the
-            same cuts have their cut values at the same places. Empty if nothing was cut out, or if
-            the block has an entity tag
+    tail  the end of each head of this form: the whole block. In Holed, only the part after the last
+          value that was cut out
+    cuts  the lengths of the pieces into which `_HOLES` splits the block, so the places of the cut
+          values. Empty if nothing was cut out, or if an entity tag was
     """
 
     __slots__ = ("cuts", "length", "said", "tail")
@@ -40,12 +37,12 @@ class Form:
         self.length = len(block)
 
     def takes(self, _head: bytes) -> bool:
-        """Whether a head that ends with `tail` has this form. In this class always True."""
+        """Whether a head that ends with `tail` has this form."""
         return True
 
 
 class Holed(Form):
-    """A form whose trace, request id, or both may be any valid value of the same length.
+    """A form whose trace and request id may be any valid values of the same length.
 
     Each connection has its own, because `takes` writes the values of the head into `said`.
     """
@@ -72,7 +69,7 @@ class Holed(Form):
 
     def takes(self, head: bytes) -> bool:
         """Whether the head differs from the block only in the trace and the request id. If True,
-        `said` now has the values of this head."""
+        `said` now has the values of the head."""
         if head[self._start_at] != self._start or head[self._between_at] != self._between:
             return False
         said = self.said
@@ -89,20 +86,20 @@ class Holed(Form):
         return True
 
     def _at(self, start: int, end: int) -> slice[int, int, None]:
-        """The place in a head of the bytes `start` to `end` of the block. It is counted from the
-        end of the head, because the targets before the block differ in length."""
+        """The place of the bytes `start` to `end`, counted from the end of a head: targets differ
+        in length."""
         return slice(start - self.length, end - self.length)
 
 
 # The most blocks in a table, and the most bytes of a block: 16 MiB for each of the two tables. Each
-# caller has a block of its own, because the block contains the credential.
+# caller has its own block, because the block contains the credential.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 # The bytes of a request line with the longest id of a training.
 _LINE: Final = 160
 
-# The header lines that may be cut out, each with the line break before it. A line with an invalid
-# value is not cut out.
+# The header lines that may be cut out, each with the line break before it. Invalid values are not
+# cut out.
 _HOLES: Final = re.compile(
     rb"\r\n(?:(?i:traceparent): (%b)|(?i:x-request-id): (%b)"
     rb'|(?i:if-none-match): ((?:W/)?"[!#-~]*"))(?=\r\n)' % (TRACE, REQUEST_ID)
@@ -118,19 +115,18 @@ class Blocks:
     """The two tables of known blocks.
 
     - The cut table (`_cut`) has blocks without their cut values.
-    - The whole table (`known`) has unchanged blocks. Some have none of these values. Others have an
-      invalid value. Others have only an entity tag, because it will probably be the same again.
+    - The whole table (`known`) has unchanged blocks: without such values, with an invalid one, or
+      with only an entity tag. The tag will probably come again.
 
-    A block enters a table when it comes for the second time. Without this rule, heads that come
-    only once would fill the tables. A full table is cleared.
+    A block enters a table when it comes for the second time. Otherwise heads that come only once
+    would fill the tables. A full table is cleared.
     """
 
     def __init__(
         self, forwarded: frozenset[bytes], max_head: int, max_fields: int, most: int = _MOST
     ) -> None:
-        """`max_head` (in bytes) and `max_fields` are the limits of the parser. `forwarded` has the
-        names of the fields that are passed on to the upstream. If one of the three values is passed
-        on, nothing is cut out. `most` is the limit of each table."""
+        """If one of the three values is passed on to the upstream (`forwarded`), nothing is cut
+        out. `max_head` and `max_fields` are the limits of the parser. `most` limits each table."""
         self._most = most
         self._longest = min(_LONGEST, max_head - _LINE)
         self._most_fields = max_fields
@@ -141,18 +137,17 @@ class Blocks:
         self.known = self._known.get
 
     def find(self, block: bytes, before: Form | None = None) -> Form | None:
-        """The form of a block that is not in the whole table. None if the head has to be parsed,
-        for example because the cut table does not have the block without its cut values.
+        """The form of a block that is not in the whole table. None if the head has to be parsed.
 
-        `before` is the last form of the connection. If its cuts are the same as those of this
-        block, the next head will probably have the same cuts too. The result is then a Holed.
+        If `before`, the last form of the connection, has the same cuts, the next head probably has
+        them too. The result is then a Holed.
         """
         if len(block) > self._longest:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # The last piece has to contain the empty line that ends the head. If it does not, a line
-        # after an earlier empty line was cut out: the block is more than one head.
+        # The last piece ends with an empty line. If it is shorter, a line behind the head was cut
+        # out: the block is more than one head.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()
@@ -173,12 +168,11 @@ class Blocks:
             return Holed(block, said, cuts, _spans_of(block))
         form = Form(block, said)
         if said.tag is not None and len(pieces) == _PIECES + 1:
-            # Only a tag was cut out. It will probably come again.
             self._keep(self._known, block, form)
         return form
 
     def meet(self, block: bytes, said: PlainHead, fields: list[tuple[bytes, bytes]]) -> None:
-        """Remember a block that was parsed. `said` and `fields` are the result of the parser."""
+        """Remember a block, with the result of the parser."""
         if len(block) > self._longest or not _is_whole(block):
             return
         names = [name for name, _ in fields]

@@ -1,12 +1,8 @@
 """Answers plain requests (see `hot_path.plain`) from L1 or from Redis, without a request object.
 
-A request that gets no answer here goes to `data/app`, as all other requests do. `data/app` counts
-and charges this request, because this module did neither. If this module looked up the training in
-Redis, the result is kept for `data/app`.
-
-The decision and the counting use the same code as `data/app`. The decision that L1 may answer, and
-the header lines, are reused for a second at most (`Held.until`). The caller and the entry are
-looked up for each request.
+A request that gets no answer here goes to `data/app`, neither counted nor charged. The decision
+that L1 may answer, and the header lines, are reused for a second at most (`Held.until`). The caller
+and the entry are looked up for each request.
 """
 
 from __future__ import annotations
@@ -36,7 +32,7 @@ from gateway.web.wire.request_head import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
-# Header lines are replaced this number of seconds early, because sums of times are not exact.
+# Header lines are replaced this many seconds early, because sums of times are not exact.
 _MARGIN = 1e-6
 _logger = logging.getLogger(__name__)
 
@@ -46,9 +42,6 @@ class Hits:
 
     counting          `Observer.counting`; if traces are sent, wrapped by `traced`
     heeds_directives  whether requests with cache directives go to `data/app`
-    modes             has the current mode
-
-    The other parameters are as for DataPlane.
     """
 
     def __init__(
@@ -96,9 +89,8 @@ class Hits:
         return said.request_id or self._new_id()
 
     def answer(self, said: PlainHead, training_id: str, *, is_head: bool = False) -> bytes | None:
-        """The whole response. None if this method cannot answer, because L1 has no answer in the
-        wanted coding, the mode is not normal, or the answer would be an error. The id needs no
-        check, because every id in L1 is valid."""
+        """The whole response, None if L1 cannot answer. The id needs no check, because every id in
+        L1 is valid."""
         if self._modes.current is not NORMAL:
             return None
         began = self._monotonic()
@@ -160,8 +152,8 @@ class Hits:
         return self._callers.admit((said.sent,) if said.sent else ())
 
     def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> HitLabels | None:
-        """Decide whether L1 may serve the held entry, and make the lines that further hits use.
-        None if L1 may not serve the entry."""
+        """Decide whether L1 may serve the entry (None: no), and make the lines that further hits
+        use."""
         answer = self._peek(ask)
         if answer is None or answer.content is not held:
             return None
@@ -174,8 +166,8 @@ class Hits:
         return held.labels
 
     def labels(self, answer: Answer, status: int) -> HitLabels:
-        """The labels under which answers like this one are logged and counted. `status` is the
-        entry's status."""
+        """The labels under which such answers are logged and counted. `status` is the entry's
+        status."""
         outcome, tier, detail = answer.outcome, answer.tier, answer.handling.detail
         sort = (outcome, tier, detail, status)
         labels = self._labels.get(sort)
@@ -222,8 +214,7 @@ class Hits:
 
 
 def charged(allowance: Allowance, now: float) -> bytes:
-    """Take one request from the client's allowance (what its rate limit still allows). Returns the
-    fields about the rate limit."""
+    """Take one request from the client's allowance. Returns the fields about the rate limit."""
     allowance.take(now)
     return to_lines(rate_limit_fields(allowance, now))
 
@@ -265,8 +256,8 @@ class LookUps:
         return None if flight is None else LookUp(said, ask, began, flight)
 
     def answer(self, look_up: LookUp) -> bytes | None:
-        """The whole response after the look-up. None if the request has to go to `data/app`. The
-        caller is checked again, because its access may have changed."""
+        """The whole response. None if the request has to go to `data/app`. The caller is checked
+        again, because its access may have changed."""
         said, ask = look_up.said, look_up.ask
         try:
             admitted, now = self._hits.admit(said), self._clock.monotonic()
@@ -278,7 +269,7 @@ class LookUps:
             if answer is None or not isinstance(answer.content, Held):
                 return None
             start, lines, body = self._written(look_up, answer, answer.content)
-            # The request is charged last. If `_written` fails, `data/app` answers and charges it.
+            # Charged last: if `_written` fails, `data/app` answers and charges.
             fields = b"" if admitted.allowance is None else charged(admitted.allowance, now)
             return b"".join((start, lines, fields, b"\r\n", body))
         except AccessRefused:
@@ -288,8 +279,7 @@ class LookUps:
             return None
 
     def linger(self, look_up: LookUp) -> None:
-        """Keep the result of the look-up for requests that `data/app` begins in this turn of the
-        event loop."""
+        """Keep the result for requests that `data/app` begins in this turn of the event loop."""
         self._serving.lookups.linger(look_up.ask.key, look_up.flight)
 
     def _written(self, look_up: LookUp, answer: Answer, held: Held) -> tuple[bytes, bytes, bytes]:
@@ -311,8 +301,8 @@ class LookUps:
         return STATUS_LINE[status], rendered.lines, rendered.body
 
     def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
-        """How long the request waited for each part. If it joined a look-up that was under way,
-        only its own wait counts."""
+        """How long the request waited for each part. Of a look-up that it joined, only its own wait
+        counts."""
         mine, shared = Spent(self._clock), look_up.flight.spent
         if shared is not None:
             mine.share(shared, look_up.began)
@@ -327,8 +317,7 @@ Counting = Callable[[Outcome, Tier, int], Count]
 
 
 def traced(counting: Counting, tracer: Tracer) -> Counting:
-    """A `counting` that also tells `tracer` of each hit whose trace is sampled. Such a hit makes
-    one span."""
+    """A `counting` that also tells `tracer` of each sampled hit, which makes one span."""
     keeps = tracer.keeps
 
     def of_sort(outcome: Outcome, tier: Tier, status: int) -> Count:
@@ -354,15 +343,15 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
 
 
 class UntracedLookUps:
-    """Look-ups, except for requests with a `traceparent` whose trace is sampled. These requests go
-    to `data/app`, which makes a span for each part of a request."""
+    """Look-ups, except for requests whose trace is kept. These go to `data/app`, which makes a span
+    for each part."""
 
     def __init__(self, lookups: LookUps, tracer: Tracer) -> None:
         self.answer, self.linger = lookups.answer, lookups.linger
         self._begin, self._keeps = lookups.begin, tracer.keeps
 
     def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
-        """As `LookUps.begin`, but None if there is a `traceparent` and its trace is kept."""
+        """As `LookUps.begin`, but None if the trace is kept."""
         if said.traceparent is not None and self._keeps(said.traceparent):
             return None
         return self._begin(said, training_id)

@@ -1,8 +1,8 @@
 """The hot path: it answers hits without a request object, and usually without parsing.
 
-When a head arrives, the connection looks for an earlier head with the same fields (`head_cache`).
-If there is one, `hits` answers from L1, or after a look-up in Redis. If there is none, the head is
-parsed, and `hits` may answer from L1. All other requests go to Starlette.
+If an earlier head had the same fields (`head_cache`), `hits` answers from L1, or after a look-up in
+Redis. Otherwise the head is parsed, and `hits` may answer from L1. All other requests go to
+Starlette.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ from gateway.web.wire.head_cache import Blocks, Form
 from gateway.web.wire.hits import Hits, LookUp, LookUps, UntracedLookUps
 from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 
-# At most this many bytes wait to be written. These are some hundreds of usual responses.
+# The most bytes that wait to be written: some hundreds of usual responses.
 _MOST: Final = 262_144
-# After a turn of the event loop with only one response, requests probably come one by one. The next
-# responses, up to this number, are written at once, because a wait would cost a system call and
-# gain nothing.
+# After a turn of the event loop with only one response, requests probably come one by one. Then
+# this many responses are written at once: a wait would cost a system call and gain nothing.
 _ALONE: Final = 31
 
 _logger = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Gathers the responses of one plane's connections, and writes them at the end of a turn of the
-    event loop, which saves 4 % of the CPU of a hit. Code that writes to a connection directly, or
-    closes it, calls `flush` first, so that the responses keep their order."""
+    """Gathers the responses of a plane, and writes them at the end of a turn of the event loop.
+    This saves 4 % of the CPU of a hit.
+
+    Code that writes to a connection directly, or closes it, calls `flush` first, so that the order
+    is kept.
+    """
 
     def __init__(self) -> None:
-        # There are two lists, because with one list of pairs the garbage collector would run more
-        # often.
+        # With one list of pairs, the garbage collector would run more often.
         self._transports: list[asyncio.Transport] = []
         self._answers: list[bytes] = []
         self._size = 0
@@ -51,7 +52,7 @@ class Outbox:
         self._at_once = 0  # how many of the next responses will not wait
 
     def put(self, transport: asyncio.Transport, answer: bytes) -> None:
-        """Write the response by the end of this turn of the event loop."""
+        """Write the response by the end of this turn."""
         self._transports.append(transport)
         self._answers.append(answer)
         self._size += len(answer)
@@ -61,8 +62,8 @@ class Outbox:
             self._have_it_ended()
 
     def flush(self) -> None:
-        """Write all waiting responses now. Most of them belong to other connections than the one
-        that calls this method, so an error is logged and never raised."""
+        """Write all waiting responses now. Most belong to other connections, so errors are logged
+        and never raised."""
         if not self._answers:
             return
         transports, answers = self._transports, self._answers
@@ -99,7 +100,6 @@ class Parsing(Wire):
     hits: Hits
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """As Wire does."""
         self._asked: Asked | None = None  # the last head, if it is plain
         self._fields: list[tuple[bytes, bytes]] = []  # the fields of that head
         self._is_answered = False  # whether `hits` answered the current message
@@ -109,8 +109,8 @@ class Parsing(Wire):
         super().connection_made(transport)
 
     def look(self, now: float) -> None:
-        """As Wire does. Also close the connection if it was idle too long after a hit, because a
-        hit sets no timer."""
+        """As Wire. Also close the connection if it was idle too long after a hit. A hit sets no
+        timer."""
         if self._has_served:
             self._has_served, self._idle_since = False, now
         elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
@@ -119,7 +119,7 @@ class Parsing(Wire):
         super().look(now)
 
     def excuse(self, seconds: float) -> None:
-        """As Wire does, also for the idle deadline."""
+        """As Wire, also for the idle deadline."""
         super().excuse(seconds)
         if self._idle_since is not None:
             self._idle_since += seconds
@@ -127,15 +127,14 @@ class Parsing(Wire):
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        """Begin a message, without the scope that uvicorn would make."""
+        """Begin a message without the scope that uvicorn would make."""
         self.url, self.headers = b"", []
         self._stage, self._begun = Stage.HEAD, True
         self._asked, self._is_answered = None, False
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add the field to the head. `_make_scope` looks for `Expect`. A head with `Expect` is not
-        plain, and each head that is not plain goes through `_make_scope`."""
+        """Add the field. Only `_make_scope` looks for `Expect`, because no plain head has it."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -154,7 +153,6 @@ class Parsing(Wire):
         self._note_sent()
 
     def on_message_complete(self) -> None:
-        """The whole message has come."""
         if self._is_answered:
             self._stage, self._owed_since = _REST, None
         else:
@@ -172,8 +170,8 @@ class Parsing(Wire):
         )
 
     def _make_scope(self) -> None:
-        """Begin the message as uvicorn does. Uvicorn's method clears the parsed head, so the head
-        is put back."""
+        """Begin the message as uvicorn does. Its method clears the parsed head, so the head is put
+        back."""
         url, fields = self.url, self.headers
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
@@ -181,8 +179,8 @@ class Parsing(Wire):
             HttpToolsProtocol.on_header(self, name, value)
 
     def _is_quiet(self) -> bool:
-        """Whether a response can be written at once: no other response is awaited, the caller
-        reads, and the connection stays open."""
+        """Whether a response can be written at once: none is awaited, the caller reads, and the
+        connection stays open."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             return False
@@ -204,7 +202,7 @@ _VERSION: Final = b" HTTP/1.1\r\n"
 
 @dataclass(slots=True, eq=False)
 class _Awaited:
-    """A head that waits for a look-up, and the bytes that came after this head."""
+    """A head that waits for a look-up, and the bytes that came after it."""
 
     head: bytes
     look_up: LookUp
@@ -227,7 +225,6 @@ class HotPath(Parsing):
         return type(cls.__name__, (cls,), {"terms": terms, **parts})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """As Parsing does."""
         self._awaited: _Awaited | None = None
         self._form: Form | None = None  # the form of the last head that was recognised
         self._at_ease = False  # True: `_is_quiet` was true, and only hits came since then
@@ -254,30 +251,28 @@ class HotPath(Parsing):
             self._parse(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the look-up, because the caller has gone."""
+        """As Wire. Also forget the look-up."""
         self._awaited, self._at_ease = None, False
         super().connection_lost(exc)
 
     def drain(self) -> None:
-        """As Wire does, after the waiting hits are written. From now on each head becomes a request
-        for Starlette."""
+        """As Wire, after the waiting hits are written. Each further head becomes a request for
+        Starlette."""
         self._at_ease = False
         self.outbox.flush()
         super().drain()
 
     def pause_writing(self) -> None:
-        """Note that the caller does not read its responses."""
         self._at_ease = False
         super().pause_writing()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """As Wire does, after the waiting hits are written."""
+        """As Wire, after the waiting hits are written."""
         self.outbox.flush()
         return super().eof_received()
 
     def _recognise(self, head: bytes) -> Form | None:
-        """The block of a head (all but method and target) with its parsed fields, as a `Form`. None
-        if the block is not known. A `Form` that is found becomes the connection's `_form`."""
+        """The form of the head's block. None if the block is not known."""
         block = head[head.find(_VERSION, _ID_AT) :]
         form = self.blocks.known(block) or self.blocks.find(block, self._form)
         if form is not None:
@@ -287,8 +282,7 @@ class HotPath(Parsing):
     # ---- look-ups in Redis
 
     def _look_up(self, said: PlainHead, training_id: str, head: bytes) -> bool:
-        """Begin a look-up. Until it has ended, nothing is read from the connection. Returns whether
-        the look-up began."""
+        """Begin a look-up, and read nothing until it ends. Returns whether it began."""
         look_up = self.lookups.begin(said, training_id)
         if look_up is None:
             return False
@@ -320,8 +314,8 @@ class HotPath(Parsing):
         self._read_on(awaited)
 
     def _hand_on(self, awaited: _Awaited) -> None:
-        """Parse the head, usually to make a request for Starlette. `linger` keeps the result of the
-        look-up for this request."""
+        """Parse the head, usually to make a request for Starlette. `linger` keeps the result for
+        this request."""
         self._awaited, self._stage = None, _REST
         self._parse(awaited.head)
         self.lookups.linger(awaited.look_up)
@@ -343,7 +337,6 @@ class HotPath(Parsing):
             self._remember(data)
 
     def _remember(self, data: bytes) -> None:
-        """Remember the block if the bytes were exactly one plain `GET` of a known caller."""
         asked = self._asked
         if asked is None or self._begun_here != 1 or self._stage is not _REST:
             return
@@ -355,8 +348,8 @@ class HotPath(Parsing):
             self.blocks.meet(block, asked.said, self._fields)
 
     def _hand_in(self, answer: bytes) -> None:
-        """Put the response into the outbox. `_at_ease` is read first, because the outbox may write
-        at once, and then `pause_writing` may set `_at_ease` to False."""
+        """`_at_ease` is read first: `put` may write at once, and `pause_writing` then sets
+        `_at_ease` to False."""
         at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
         if at_ease:
@@ -396,9 +389,8 @@ def plain(
 ) -> Asked | None:
     """The plain request of an HTTP/1.1 head, None if the head is not plain.
 
-    A plain head is a valid GET or HEAD of one training, without a repeated field, a field in
-    `_ODD`, or a `Connection` other than `keep-alive`. If cache directives are honoured, a plain
-    head has none of the directives in `RequestDirectives`. It may have `only-if-cached`.
+    A plain head is a valid GET or HEAD of one training. No field comes twice, or asks for more than
+    a stored response.
     """
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
@@ -419,8 +411,7 @@ def plain(
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
 ) -> Headers | None:
-    """The fields of the head that are passed on to the API, as `extra_of` finds them. None if the
-    head has no such field, or only a valid `traceparent`."""
+    """As `extra_of`. None if there is no such field, or only a valid `traceparent`."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)
     traceparent = by_name.get(b"traceparent")

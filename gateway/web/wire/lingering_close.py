@@ -1,9 +1,8 @@
 """Closes a connection so that the last response arrives.
 
 If a socket is closed while bytes of the peer are unread or on their way, the system resets the
-connection. The reset may destroy a response that the peer has not read yet (RFC 9112, 9.6). So the
-gateway first closes only its own direction, which means that it sends nothing more. Then it drops
-what it reads, until the peer closes its direction too.
+connection. The reset may destroy the last response (RFC 9112, 9.6). So the gateway first closes
+only its own direction. Then it drops what it reads, until the peer closes too.
 """
 
 from __future__ import annotations
@@ -13,16 +12,14 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-# Seconds that the peer has for reading the last response. After this time the connection is
-# aborted.
+# Seconds that the peer has for reading the last response. Then the connection is aborted.
 _LINGER: Final = 2.0
 
 
 class LingeringClose(asyncio.Transport):
-    """The transport that uvicorn's request cycle uses. Its `close` does not destroy the response.
+    """The transport of uvicorn's request cycle. Its `close` does not destroy the response.
 
-    time            returns the loop's time
-    peer_has_ended  whether the peer has closed its own direction
+    `peer_has_ended` says whether the peer has closed its own direction.
     """
 
     __slots__ = ("_closed_at", "_time", "_transport", "peer_has_ended")
@@ -49,32 +46,30 @@ class LingeringClose(asyncio.Transport):
 
     def close(self) -> None:
         """Close the gateway's direction, or the whole connection if the peer has closed its own.
-        With TLS, asyncio can only close both directions: it sends `close_notify`, and waits for the
-        `close_notify` of the peer."""
+        With TLS, asyncio can only close both."""
         self.linger()
         if self.peer_has_ended or not self._transport.can_write_eof():
             self._transport.close()
 
     def linger(self) -> None:
-        """Close the gateway's direction if that is possible (not with TLS), and begin to count the
-        peer's time. The peer may go on sending."""
+        """Close the gateway's direction (not with TLS), and begin to count the peer's time."""
         if self._closed_at is None:
             self._closed_at = self._time()
             if self._transport.can_write_eof() and not self._transport.is_closing():
                 self._transport.write_eof()
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the peer's time to close the connection is over."""
+        """Whether the peer's time is over."""
         return self._closed_at is not None and now - self._closed_at >= _LINGER
 
     def excuse(self, seconds: float) -> None:
-        """Add `seconds` to the peer's time, because this process did not run for that time."""
+        """Add the seconds for which this process did not run to the peer's time."""
         if self._closed_at is not None:
             self._closed_at += seconds
 
     def is_reset(self) -> bool:
-        """Whether the connection was reset after the peer had closed its direction. Asks the
-        socket, because nothing is read any more."""
+        """Whether the connection was reset after the peer closed its direction. Only the socket
+        knows, because nothing is read any more."""
         if not self.peer_has_ended or self._transport.is_closing():
             return False
         connection = self._transport.get_extra_info("socket")

@@ -1,9 +1,7 @@
 """Checks request heads, refuses invalid ones, and reads the fields of valid ones.
 
-The parser has already refused heads that break the grammar. The checks depend only on the bytes of
-the request and on the limits, never on a caller or an entry. The same rules apply to requests of
-the hot path and to those that Starlette handles. `hot_path` says which heads are plain (simple
-enough for the hot path).
+The parser has already refused heads that break the grammar. The same rules apply to the hot path
+and to Starlette.
 """
 
 from __future__ import annotations
@@ -57,7 +55,7 @@ class Refusal:
     problem: ProblemAnswer
 
     def written(self, request_id: str, date: str) -> bytes:
-        """The whole response, after which the connection is closed."""
+        """The whole response. It announces the close."""
         body = self.problem.body(request_id)
         lines = [STATUS_LINE[self.problem.status]]
         for name, value in self.problem.headers(request_id, date, len(body)):
@@ -66,7 +64,7 @@ class Refusal:
 
 
 def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Refusal | None:
-    """The fault of a head, None if the head is valid. Field names have to be in lower case."""
+    """The fault of a head, None if the head is valid. Field names are in lower case."""
     if len(fields) > limits.max_fields:
         return large_head(limits)
     if version not in _VERSIONS:
@@ -92,15 +90,13 @@ def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Ref
 
 @memoized(256)
 def is_host(value: bytes) -> bool:
-    """Whether this is a valid `Host`. The result is remembered, because callers repeat the same few
-    values."""
+    """Whether this is a valid `Host`. Results are remembered, because callers repeat few values."""
     return _HOST.fullmatch(value) is not None
 
 
 def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
-    """The path of a target in absolute form, and the fields with the target's authority as `Host`
-    (RFC 9112, 3.2.2). If the target has another form, the target and the fields are returned
-    unchanged."""
+    """The path of a target in absolute form, and the fields with its authority as `Host` (RFC 9112,
+    3.2.2). Another target is returned unchanged."""
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         return target, fields
@@ -137,27 +133,24 @@ def long_body(limits: Limits) -> Refusal:
 
 
 def no_room() -> Refusal:
-    """A refusal with status 503. The caller may try again in a second, perhaps at another
-    replica."""
+    """A refusal with status 503."""
     detail = "all connections of this replica are taken"
     answer = ProblemAnswer(Problem.TOO_MANY_CONNECTIONS, detail, retry_after=1.0)
     return Refusal(AccessRefusal.TOO_MANY_CONNECTIONS, answer)
 
 
-# The form of a request id that the gateway accepts.
+# The form of an accepted request id.
 REQUEST_ID: Final = rb"[A-Za-z0-9._~:+/=@-]{1,128}"
 
 _REQUEST_ID = re.compile(REQUEST_ID)
 
 
 class PlainHead:
-    """The fields of a plain head. The value of an absent field is None, but `sent` is then empty,
-    and `only_if_cached` and `takes_gzip` are False. An invalid `X-Request-ID` or `traceparent`
-    counts as absent.
+    """The fields of a plain head. An absent field is None. An invalid `X-Request-ID` or
+    `traceparent` counts as absent.
 
-    sent   the value of `Authorization`
-    extra  the caller's fields that a call to the API sends. If it is None, the call sends only the
-           `traceparent`, if there is one
+    sent   the value of `Authorization`, empty if it is absent
+    extra  the caller's fields that a call to the API sends. None: at most the `traceparent`
     """
 
     __slots__ = (
@@ -189,8 +182,7 @@ class PlainHead:
         return Ask(Key(caller.partition, training_id), caller, self.only_if_cached, extra)
 
     def take_trace(self, traceparent: bytes) -> None:
-        """Set a valid `traceparent`. From now on a call sends no other field of the caller
-        upstream."""
+        """Set a valid `traceparent`. From now on no other field of the caller is sent upstream."""
         self.traceparent, self.extra = traceparent, None
 
     def copy(self) -> PlainHead:
@@ -226,15 +218,14 @@ def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes])
 
 
 def _is_fit(name: bytes, value: bytes) -> bool:
-    """Whether a field can be passed on. An invalid field would make the call fail for all callers
-    that wait for its answer."""
+    """An invalid field would make the call fail for all callers that wait for its answer."""
     if name == b"traceparent":
         return TRACEPARENT.fullmatch(value.strip()) is not None
     return is_sound(value)
 
 
 def at_least_of(value: bytes | None) -> Instant | None:
-    """The version in `Training-Min-Updated-At`. Raises BadRequest if it is not valid."""
+    """The version in `Training-Min-Updated-At`. Raises BadRequest."""
     if value is None:
         return None
     try:
