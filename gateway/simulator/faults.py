@@ -1,6 +1,6 @@
 """The faults of the simulator: which calls meet a fault, and how it changes an answer.
 
-`wire` has the faults of sending, for example a connection that is cut.
+`wire` has the faults of sending.
 """
 
 from __future__ import annotations

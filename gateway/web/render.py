@@ -57,7 +57,7 @@ def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float
 def stored(
     held: Held, handling: Handling, conditions: Conditions, now: float
 ) -> tuple[int, bytes, bytes, bytes, float]:
-    """The parts of a response from an entry: status, stored lines, changing lines, body, age."""
+    """A response from an entry: status, stored lines, changing lines, body, age."""
     entry = held.entry
     moment, _ = moment_of(entry, handling, now)
     lines = held.head

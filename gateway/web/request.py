@@ -1,9 +1,4 @@
-"""Reads requests for both planes: ids, names of partitions, and bodies, within bounds of size and
-time.
-
-This module also has `Exchange`, the interface of the access log, and the fields about the client's
-rate limit.
-"""
+"""Reads requests for both planes: ids, names of partitions, and bodies of bounded size and time."""
 
 from __future__ import annotations
 
@@ -179,8 +174,8 @@ def client_result(status: int, detail: Detail | Problem | None) -> str:
 def rate_limit_fields(allowance: Allowance, now: float) -> Headers:
     """The fields about the client's own rate limit (draft-ietf-httpapi-ratelimit-headers-10).
 
-    The window is in whole seconds, as the draft requires. `r` requests may come at once. After `t`
-    seconds without a request, `r` has its highest value again.
+    The window is in whole seconds, as the draft requires. After `t` seconds without a request, `r`
+    has its highest value again.
     """
     rate = allowance.rate
     seconds = math.ceil(rate.window)

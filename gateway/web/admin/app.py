@@ -1,4 +1,4 @@
-"""The admin plane: metrics, probes, status, explain, orders and the live page, as an application.
+"""The admin plane: metrics, probes, status, explain, orders and the live page.
 
 `guard` decides which operator may send which request.
 """
@@ -88,8 +88,7 @@ class Operations(Protocol):
 class AdminPlane:
     """Answers operators. Raises FileNotFoundError if the live page was not packaged.
 
-    `host` is the address on which the plane listens. `max_body` is the largest body of an order in
-    bytes.
+    `host` is the address on which the plane listens. `max_body` is in bytes.
     """
 
     def __init__(
@@ -266,7 +265,7 @@ class Stream:
         self.watchers = 0
 
     async def answer(self, request: Request) -> Response:
-        """Lines until the caller disconnects or nothing more will come. HEAD gets no lines."""
+        """Lines until the caller disconnects or nothing more comes. HEAD gets no lines."""
         if request.method == "HEAD":
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:

@@ -57,8 +57,8 @@ _logger = logging.getLogger(__name__)
 class Guard:
     """The values on which the rules depend.
 
-    host   the address on which the plane listens
-    shell  the paths of the live page's files, which contain no data
+    `host` is the address on which the plane listens. `shell` has the paths of the page's files,
+    which contain no data.
     """
 
     host: str
@@ -133,7 +133,8 @@ def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
 
     A page of another site, in the operator's browser, must not read or change anything here.
 
-    - Its name may resolve to 127.0.0.1 (DNS rebinding). `Host` then has the page's name.
+    - Its name may resolve to 127.0.0.1 (DNS rebinding). `Host` then has the name of the page, so it
+      is refused.
     - Any page can send a form, so a change has to be JSON. Browsers send JSON only after a
       preflight, which is refused.
     - The preflight is not the only protection: `Sec-Fetch-Site` (Fetch Metadata) tells of another

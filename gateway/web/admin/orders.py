@@ -1,7 +1,8 @@
 """The JSON bodies of operators' orders, and the receipts that operators get.
 
 An order that is understood only in part could do more than the operator meant. So unknown names and
-wrong types are refused. `null` is refused too, because a script that found no value may write it.
+wrong types are refused. `null` is refused too: a script that found no value may write it, and must
+not purge everything.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     redis       present if Redis has replicas
     bounded_by  the setting that limits for how long older responses may be served. Present if a
                 replica of the gateway or of Redis has not confirmed
-    until       a date-time, present if a replica of the gateway has not confirmed. After it, that
+    until       present if a replica of the gateway has not confirmed. After this date-time, that
                 replica serves nothing that the order ruled out
     detail      who has not confirmed, or that the purge of a partition found nothing
     """

@@ -1,7 +1,4 @@
-"""Writes of callers: which paths take a write, and which parts of a write are sent upstream.
-
-The setting `server.writes` allows writes.
-"""
+"""Writes of callers: which paths take a write, and which parts of a write are sent upstream."""
 
 from __future__ import annotations
 
@@ -121,8 +118,8 @@ def target_of(method: str, path: bytes) -> Target | None:
 def _below(path: bytes) -> Target | None:
     """The target below the path of a training, for example `/training/{id}/draft`.
 
-    The API decides which of these paths exist. Each name in the path has to have the form of an id,
-    so that no path leads to another part of the API.
+    The API decides which of these paths exist. Each name has to have the form of an id, so that no
+    path leads to another part of the API.
     """
     first, _, rest = path.removeprefix(TRAININGS).partition(b"/")
     if not rest or not path.startswith(TRAININGS):

@@ -1,7 +1,6 @@
 """The connections of callers and operators, as a protocol for uvicorn.
 
-Invalid and large requests are refused. The connection of a slow caller is closed. No request has a
-timer: the server calls `look` for each connection once a second.
+No request has a timer: the server calls `look` for each connection once a second.
 """
 
 from __future__ import annotations
@@ -45,8 +44,8 @@ from gateway.web.wire.request_head import (
 def backlog_of(transport: asyncio.Transport) -> int:
     """The number of written bytes that have not reached the caller.
 
-    0 if all of them fit into the system's buffer. Otherwise the bytes in this buffer count too.
-    Without them, the number would seldom fall while a slow caller reads.
+    0 if all of them fit into the system's buffer. Otherwise the bytes in this buffer count too: the
+    rest seldom shrinks while a slow caller reads.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
@@ -60,7 +59,7 @@ def _held_by_system(transport: asyncio.Transport) -> int:
     return 0
 
 
-# The most requests on one connection that may wait for an earlier response.
+# The most requests on one connection that wait for an earlier response.
 _DEEPEST: Final = 64
 # The most bytes on the wire for one byte of a body: a chunk with one byte takes six.
 _FRAMING: Final = 6
@@ -100,8 +99,7 @@ class Wire(HttpToolsProtocol):
     # ---- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection. If there are too many, answer 503. If far too many, only close
-        it."""
+        """Accept the connection, answer 503, or abort without an answer."""
         self._stage = Stage.REST
         self._raw = 0  # about how many bytes of the current message have come
         self._owed_body = 0  # the missing bytes of a body that `_feed` reads
@@ -195,10 +193,9 @@ class Wire(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, turns - 1)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Note that the caller sends no more bytes.
+        """Refuse a request that is neither complete nor answered.
 
-        A request that is neither complete nor answered is refused. Returns whether the connection
-        stays open for a response.
+        Returns whether the connection stays open for a response.
         """
         self._outlet.peer_has_ended = True
         in_body = self._stage is Stage.BODY and self._is_answering()
@@ -239,11 +236,7 @@ class Wire(HttpToolsProtocol):
 
     @property
     def is_new(self) -> bool:
-        """Whether the connection is idle, but waits for more bytes (`_owed_since`).
-
-        No request has come, or only an empty line since the last request, or the last body is
-        incomplete.
-        """
+        """Whether the connection is idle, but awaits the first request or the rest of a message."""
         return self.is_idle and self._owed_since is not None
 
     def _feed(self, data: bytes) -> None:
@@ -341,10 +334,10 @@ class Wire(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """While draining, let the response to the newest request be the last one.
+        """While draining, let the response to the newest request be the last one, and no longer the
+        one to `before`.
 
-        If the response to `before` (the request before it) was the last one and has not begun, undo
-        that. A close that the caller asked for remains.
+        A close that the caller asked for remains.
         """
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
@@ -419,7 +412,7 @@ class Stage(Enum):
 
 
 class _Refused(Exception):
-    """Stops the parser."""
+    """Stops the parser from its callbacks."""
 
 
 class _NoTrailers(list[tuple[bytes, bytes]]):

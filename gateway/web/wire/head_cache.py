@@ -56,7 +56,7 @@ class Holed(Form):
         cuts: tuple[int, ...],
         spans: Mapping[int, tuple[int, int]],
     ) -> None:
-        """`spans` has the positions of the trace and of the request id in the block."""
+        """`spans` has the places of the trace and of the request id in the block."""
         super().__init__(block, said, cuts)
         (start, first_end), (last_start, end) = min(spans.values()), max(spans.values())
         between = (first_end, max(first_end, last_start))
@@ -91,8 +91,8 @@ class Holed(Form):
         return slice(start - self.length, end - self.length)
 
 
-# The most blocks in a table, and the most bytes of a block: 16 MiB for each of the two tables. Each
-# caller has its own block, because the block contains the credential.
+# The most blocks in a table, and the most bytes of a block: 16 MiB for each table. Each caller has
+# its own block, because the block contains the credential.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 # The bytes of a request line with the longest id of a training.
@@ -126,7 +126,7 @@ class Blocks:
         self, forwarded: frozenset[bytes], max_head: int, max_fields: int, most: int = _MOST
     ) -> None:
         """If one of the three values is passed on to the upstream (`forwarded`), nothing is cut
-        out. `max_head` and `max_fields` are the limits of the parser. `most` limits each table."""
+        out. `most` limits each table."""
         self._most = most
         self._longest = min(_LONGEST, max_head - _LINE)
         self._most_fields = max_fields

@@ -1,8 +1,8 @@
 """Answers plain requests (see `hot_path.plain`) from L1 or from Redis, without a request object.
 
-A request that gets no answer here goes to `data/app`, neither counted nor charged. The decision
-that L1 may answer, and the header lines, are reused for a second at most (`Held.until`). The caller
-and the entry are looked up for each request.
+A request that gets no answer here goes to `data/app`, neither counted nor charged. L1's decision
+and header lines are reused for a second at most (`Held.until`). The caller and the entry are looked
+up for each request.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ class LookUp:
 
 
 class LookUps:
-    """Looks up in Redis what `Hits` could not answer, and makes the answers."""
+    """Answers from Redis what `Hits` could not answer."""
 
     def __init__(self, serving: Serving, hits: Hits, clock: Clock) -> None:
         self._serving = serving
@@ -256,8 +256,8 @@ class LookUps:
         return None if flight is None else LookUp(said, ask, began, flight)
 
     def answer(self, look_up: LookUp) -> bytes | None:
-        """The whole response. None if the request has to go to `data/app`. The caller is checked
-        again, because its access may have changed."""
+        """The whole response, None as for `begin`. The caller is checked again, because its access
+        may have changed."""
         said, ask = look_up.said, look_up.ask
         try:
             admitted, now = self._hits.admit(said), self._clock.monotonic()

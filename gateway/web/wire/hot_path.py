@@ -1,8 +1,7 @@
 """The hot path: it answers hits without a request object, and usually without parsing.
 
-If an earlier head had the same fields (`head_cache`), `hits` answers from L1, or after a look-up in
-Redis. Otherwise the head is parsed, and `hits` may answer from L1. All other requests go to
-Starlette.
+A head with the fields of an earlier one (`head_cache`) is answered from L1, or after a look-up in
+Redis. After parsing, only L1 is asked. All other requests go to Starlette.
 """
 
 from __future__ import annotations
@@ -134,7 +133,7 @@ class Parsing(Wire):
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add the field. Only `_make_scope` looks for `Expect`, because no plain head has it."""
+        """Add the field. No plain head has `Expect`, so only `_make_scope` looks for it."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
