@@ -49,7 +49,6 @@ async def serve(
     misspelt: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then drain. A second signal ends the process at once.
-
     If `stop` is given, only `stop` ends the serving. Raises the same errors as `compose`.
 
     started   called with the addresses as soon as both planes accept connections
