@@ -116,8 +116,8 @@ class RereadFile(Generic[G]):
         return SettingsFault((Fault(self._setting, f"names a file that {problem}", wanted),))
 
 
-# A date becomes null, because no setting is a date. After 0.2 s of CPU time the process lowers its
-# own priority, so that requests come first. If it did so from the beginning, a busy machine would
+# A date becomes a table, which no field accepts. After 0.2 s of CPU time the process lowers its own
+# priority, so that requests come first. If it did so from the beginning, a busy machine would
 # accept a revoked key for seconds longer.
 _CHILD = """
 import json, os, signal, sys, tomllib
@@ -125,7 +125,7 @@ signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
 signal.setitimer(signal.ITIMER_PROF, 0.2)
 try:
     answer = {"tables": tomllib.loads(sys.stdin.buffer.read().decode())}
-    answer = json.dumps(answer, default=lambda _: None)
+    answer = json.dumps(answer, default=lambda _: {})
 except tomllib.TOMLDecodeError as error:
     answer = json.dumps({"refused": str(error)})
 except RecursionError:

@@ -89,6 +89,17 @@ def test_it_names_tenants_and_clients(path: Path, tmp_path: Path) -> None:
         (f"{TENANT}[[clients]]\n", "clients[1].key_sha256: is missing"),
         (f'{TENANT}rate_limit = "fast"\n{CLIENT}', "tenants[1].rate_limit: is not a rate"),
         (f"{TENANT}{CLIENT}rate_limit = 5\n", "clients[1].rate_limit: is not a rate"),
+        (f"{TENANT}rate_limit = 2026-11-29\n{CLIENT}", "tenants[1].rate_limit: is not a rate"),
+        (f"{TENANT}{CLIENT}rate_limit = 07:30:00\n", "clients[1].rate_limit: is not a rate"),
+        (
+            TENANT.replace('"T-ACME"', "2026-11-29") + CLIENT,
+            "tenants[1].upstream_token: is not a token",
+        ),
+        (
+            TENANT.replace('upstream_token = "T-ACME"', "upstream_token_file = 2026-11-29")
+            + CLIENT,
+            "tenants[1].upstream_token_file: is not a path",
+        ),
         (f"{TENANT}{CLIENT.replace(ONE, SECRET)}", "clients[1].key_sha256: is not a SHA"),
         (
             TENANT + CLIENT.replace(f'"{ONE}"', f'["{ONE}", 7]'),
