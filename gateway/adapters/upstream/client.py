@@ -188,10 +188,11 @@ class HttpxUpstream:
                 # collector would free them, and its runs stop the event loop for milliseconds.
                 del request.extensions["exchange"]
         body = b"".join([part async for part in response.aiter_raw()])
-        coding = response.headers.get("content-encoding", "identity").strip().lower()
+        coding = coding_of(response.headers.raw)
         fields = end_to_end(response.headers.raw)
         if self._passes_codings and not is_ours(coding):
-            return Reply(response.status_code, (*fields, coded(coding)), body)
+            told = (b"content-encoding", coding.encode("latin-1"))
+            return Reply(response.status_code, (*fields, told), body)
         return Reply(response.status_code, fields, decoded(body, coding, exchange.max_body))
 
 
@@ -234,9 +235,11 @@ def is_ours(coding: str) -> bool:
     return coding in _CODINGS
 
 
-def coded(coding: str) -> tuple[bytes, bytes]:
-    """The field that names a content coding."""
-    return (b"content-encoding", coding.encode("latin-1"))
+def coding_of(raw: Iterable[tuple[bytes, bytes]]) -> str:
+    """The content codings that the fields name, in lower case. Each byte is one character, because
+    a field may have bytes that are no text."""
+    named = (value for name, value in raw if name.lower() == b"content-encoding")
+    return b", ".join(named).strip().lower().decode("latin-1") or "identity"
 
 
 def decoded(body: bytes, coding: str, most: int) -> bytes:

@@ -162,6 +162,7 @@ async def upstream(
     connections: int = 8,
     observer: Watching | None = None,
     tls: ssl.SSLContext | None = None,
+    passes_codings: bool = False,
 ) -> AsyncIterator[HttpxUpstream]:
     """The adapter in front of a peer, closed at the end."""
     adapter = HttpxUpstream(
@@ -174,6 +175,7 @@ async def upstream(
         user_agent="training-gateway/1.2.3",
         connections=connections,
         tls=tls,
+        passes_codings=passes_codings,
     )
     try:
         yield adapter

@@ -160,6 +160,21 @@ async def test_an_encoding_nobody_asked_for_is_undone() -> None:
     assert (got.body, got.headers) == (b'{"id":"t1"}', ((b"date", b"now"),))
 
 
+@pytest.mark.parametrize("coding", ["br", "\u20ac", "gzip, br"])
+async def test_an_unknown_coding_is_passed_on_or_refused(coding: str) -> None:
+    """Whatever bytes name it."""
+    reply = answer(b"Content-Length: 2", b"Content-Encoding: " + coding.encode(), body=b"xy")
+    async with Peer(reply).listening() as url:
+        async with upstream(url, passes_codings=True) as adapter:
+            got = await adapter.call(request())
+        async with upstream(url) as adapter:
+            with pytest.raises(InvalidPayload):
+                await adapter.call(request())
+
+    assert got.headers == ((b"content-encoding", coding.encode()),)
+    assert got.body == b"xy"
+
+
 @pytest.mark.parametrize(
     "reply",
     [
