@@ -81,3 +81,11 @@ def test_words_of_answers_named_are_ours() -> None:
 
     assert words - known - FIELDS == set()
     assert len(words) > 10
+
+
+def test_the_table_of_failures_has_each_reason() -> None:
+    """The query above it shows any of them."""
+    rows = re.findall(r"^\| ((?:`[a-z0-9-]+` ?)+)\|", SECTIONS["GatewayCircuitOpen"], re.MULTILINE)
+
+    told = [word for row in rows for word in re.findall(r"`([^`]+)`", row)]
+    assert sorted(told) == sorted(FailureReason)
