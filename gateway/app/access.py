@@ -1,6 +1,6 @@
-"""Builds the parts that know the callers and the operators.
+"""Builds the parts that accept callers and operators.
 
-If the clients file or the tokens file changes, these parts get the new content.
+If the clients file or the tokens file changes, the parts are updated from it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Admission:
     """The parts that depend on the clients file.
 
     started   the file's content at the start, None without a clients file
-    reloaded  whether the last version of the file is used, None without a clients file
+    reloaded  whether the file's present content is used (False: it has a fault), None without a
+              clients file
     """
 
     callers: Callers
@@ -90,7 +91,7 @@ def clients_watch(
 ) -> FileWatch[ClientsGiven] | None:
     """The watch that applies changes of the clients file. None if there is no such file.
 
-    The telemetry gets the clients' names at once, even without a file.
+    Also tells the telemetry the clients' names, even without a file.
     """
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
@@ -164,8 +165,8 @@ G = TypeVar("G")
 class FileWatch(Generic[G]):
     """Gives the new content of a changed file to `take`, or its faults to `refuse`.
 
-    A change is used only if two looks in a row find it. So a half-written file is used only if its
-    writer pauses for longer than `LOOK_EVERY`. `started` is the content at the start.
+    New content is used only if two looks in a row find the same. So a half-written file is used
+    only if its writer pauses for longer than `LOOK_EVERY`. `started` is the content at the start.
     """
 
     def __init__(
@@ -188,12 +189,12 @@ class FileWatch(Generic[G]):
     async def run(self) -> None:
         """Look at the file again and again, until cancelled."""
         while True:
-            # A long file takes time to parse.
+            # In a thread, because a long file takes time to parse.
             self.judge(await asyncio.to_thread(self.file.look))
             await self._clock.sleep(LOOK_EVERY)
 
     def judge(self, look: G | SettingsFault) -> None:
-        """Use the result of a look, if it is new and the previous look had the same."""
+        """Use the result of a look, if it is new and the previous look had the same result."""
         found = look.faults if isinstance(look, SettingsFault) else look
         stood, self._seen = found == self._seen, found
         if not stood or found == self._known:

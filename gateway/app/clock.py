@@ -15,8 +15,8 @@ from gateway.ports import Clock
 class SystemClock:
     """The clock of this process. It follows Redis' clock, if there is a Redis.
 
-    The machine's clock (`wall`) is read only once. A later change of it makes no entry younger or
-    older.
+    The machine's clock (`wall`) is read only once. If it is changed afterwards, no entry becomes
+    younger or older.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
@@ -41,7 +41,8 @@ class SystemClock:
     def learn(self, redis_seconds: float, round_trip: float) -> None:
         """Note Redis' time, which was read within the last `round_trip` seconds.
 
-        A difference of at most `round_trip` is ignored, because the round trip alone may cause it.
+        A difference from this clock of at most `round_trip` is ignored, because the round trip
+        alone can cause it.
         """
         sample = redis_seconds + round_trip / 2.0 - time.monotonic()
         if abs(sample - self.offset) > round_trip:
@@ -53,7 +54,8 @@ _DIGITS = 32
 
 
 def ids() -> Iterator[bytes]:
-    """Endless random ids of 128 bits, as hex digits. Making one at a time would slow down hits."""
+    """Endless random ids of 128 bits, as hex digits. Many are made at once, because making one at a
+    time would slow down hits."""
     while True:
         digits = token_hex(_AT_ONCE * _DIGITS // 2).encode("ascii")
         for start in range(0, len(digits), _DIGITS):

@@ -205,7 +205,8 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 def rules_of(settings: Settings, admission: Admission) -> Rules:
     """The rules for entries: those of the settings, or those of the upstream's header fields.
 
-    In `passthrough` this is a private cache, because each token has its own partition.
+    In `passthrough` the cache is private (not `is_shared`), because each token has its own
+    partition.
     """
     access, windows = admission.callers.access, windows_of(settings)
     vary = not isinstance(access, Open)
@@ -255,7 +256,8 @@ def _shared(
 def floors_for(max_bytes: int) -> int:
     """How many version floors a process without Redis keeps if its L1 has `max_bytes`.
 
-    Between the two bounds, the floors take about a third of `max_bytes` in addition to L1.
+    If neither `_FEWEST_FLOORS` nor `_MOST_FLOORS` applies, the floors need about a third of
+    `max_bytes` in addition to L1.
     """
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
@@ -273,8 +275,8 @@ def _together(
 ) -> tuple[Lease, Bus]:
     """The lease and the bus. Both use the same name for this replica.
 
-    The bus listens to the channel with this name. The results of other replicas' leases arrive
-    there.
+    The bus listens to the channel with this name, where the results of other replicas' leases
+    arrive.
     """
     if redis is None or not isinstance(shared, RedisStore):
         return AloneLease(shared), AloneBus()
@@ -286,7 +288,7 @@ def _together(
         replica=replica,
         longest_fetch=_longest_fetch(settings),
         entropy=_new_epoch,
-        # If a replica dies during a fetch, the others still have time for a call of their own.
+        # Short, so that the others still have time for their own call if the leader dies.
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
         partition_invalidations=shared.partition_invalidations,
     )
@@ -311,7 +313,7 @@ def _alone(settings: Settings) -> float:
     """Seconds for which a replica that cannot reach Redis may serve entries without asking the
     upstream.
 
-    They begin when the replica no longer counts as alive (see Membership).
+    The time begins when the replica no longer counts as alive (see Membership).
     """
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)

@@ -15,12 +15,14 @@ from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.vocabulary import Circuit, FailureReason, Mode
 from gateway.ports import Clock
 
-# The largest part of a minute's requests that may fail. The objective for availability (99.9 %)
-# allows a tenth of it.
+# There is a finding if one of these bounds is exceeded.
+
+# The part of a minute's requests that fail. The objective for availability (99.9 %) allows a tenth
+# of it.
 _BEARABLE: Final = 0.01
-# Seconds by which the event loop may be late.
+# Seconds by which the event loop is late.
 _SLUGGISH: Final = 0.25
-# The largest part of a minute's calls that may bring an invalid body.
+# The part of a minute's calls that bring an invalid body.
 _STRANGE: Final = 0.05
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
@@ -60,7 +62,8 @@ class Finding:
     whose        `us`, `upstream`, `redis` or `nobody`
     runbook      the section of the runbook
     runbook_url  its address, relative to the admin plane if `admin.docs_url` is not set
-    since        seconds since the Unix epoch; None for the level `good`, and in results of `judge`
+    since        when the finding began, in seconds since the Unix epoch; None for the level `good`,
+                 and in results of `judge`
     """
 
     level: str
@@ -73,7 +76,8 @@ class Finding:
 
 
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
-    """The findings, at least one, the worst first. In the mode `frozen` the mode comes first."""
+    """The findings, at least one, the worst first. In the mode `frozen` the finding about the mode
+    comes first."""
     found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
     found += [*_of_redis(now)]
     asked = sum(minute.requests.values())
@@ -97,7 +101,8 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
 
 
 def _frozen(minute: Totals, asked: int) -> Finding:
-    """Not `bad`: the operator who ordered the mode accepted that some requests fail."""
+    """This finding is not `bad`, because the operator who ordered the mode accepted failing
+    requests."""
     says = _FROZEN
     if minute.errors:
         says += f"; {minute.errors} of {_times(asked, 'request')} failed in the last minute"
@@ -177,7 +182,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # The finding above has counted rejected bodies of single trainings already, as failed calls.
+    # Rejected bodies of single trainings are not counted twice: they are failed calls already.
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(
@@ -247,7 +252,7 @@ def _times(count: int, one: str) -> str:
 # A finding that comes back within so many seconds is still the same finding.
 _SAME: Final = 20.0
 
-# Below `docs_url`, or on the admin plane if there is no `docs_url`.
+# Relative to `docs_url`, or to the admin plane if there is no `docs_url`.
 _RUNBOOK: Final = "dashboards/RUNBOOK.md"
 
 _Topic = tuple[str, str | None]

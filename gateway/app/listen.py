@@ -23,19 +23,20 @@ from gateway.web.wire.connection import Wire
 # Files that the process may have open besides its callers' connections.
 _OTHER_FILES = 256
 # Connections that may wait to be accepted (the system may allow fewer). When a replica goes away,
-# all its callers connect to the others at once. A caller that finds no room has to try again, after
+# all its callers connect to the others at once. A caller that finds no room tries again only after
 # one second, and then after three.
 _BACKLOG = 4_096
 # uvicorn calls `Server.on_tick` ten times a second.
 _TICKS = 10
 _TICK = 0.1
-# At a shutdown, requests may be on their way. A server waits half a second for them on idle
+# At a shutdown, requests are perhaps on their way. A server waits half a second for them on idle
 # connections, and two seconds on new ones.
 _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
 
-# A port is closed after a round of `_ROUND` seconds without a connection, or after `_ROUNDS`.
+# A port is closed after a round (`_ROUND` seconds) without a connection, or after `_ROUNDS`
+# rounds.
 _ROUND = 0.005
 _ROUNDS = 20
 
@@ -62,7 +63,7 @@ class Server(uvicorn.Server):
     """The server of one plane. No signal ends it: `app/run` decides when it ends.
 
     answering  set once the server accepts connections
-    looked_at  the loop's time of the last check of the connections
+    looked_at  the event loop's time at the last check of the connections
     """
 
     def __init__(self, config: uvicorn.Config, door: type[Wire]) -> None:
@@ -71,7 +72,7 @@ class Server(uvicorn.Server):
         self.looked_at = 0.0
         self.servers: list[asyncio.Server] = []
         self._door = door
-        # A connection whose handshake failed is forgotten.
+        # Weak, so a connection whose TLS handshake failed disappears by itself.
         self._made: WeakSet[Wire] = WeakSet()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -120,7 +121,8 @@ class Server(uvicorn.Server):
             await asyncio.gather(*beside, return_exceptions=True)
 
     def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
-        """Closing the port would reset the queued connections. Returns a task for each of them."""
+        """Accept the queued connections, which a close would reset, and close the port. Returns a
+        task for each connection."""
         copies = [each.dup() for each in sockets]  # they listen until `last_accepted` closes them
         for server in self.servers:
             server.close()
@@ -164,13 +166,14 @@ class Server(uvicorn.Server):
         return any(each.is_new or (is_early and each.is_idle) for each in open_ones)
 
     async def _look_on(self) -> None:
-        """During the shutdown, uvicorn does not call `on_tick`."""
+        """Check the connections, because uvicorn calls no `on_tick` in a shutdown."""
         while True:
             await asyncio.sleep(_TICKS * _TICK)
             self._look(asyncio.get_running_loop().time())
 
     def _look(self, now: float) -> None:
-        """If this check is late, deadlines move: the loop read nothing during the delay."""
+        """Check the connections. If the check is late, deadlines move by the delay, because the
+        loop read nothing meanwhile."""
         late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
         for connection in self._connections():
             try:
@@ -194,10 +197,10 @@ def last_accepted(listener: socket.socket) -> list[socket.socket]:
     """The connections that wait to be accepted. Closes the listener when no more come.
 
     A close resets connections whose TCP handshake is not complete. If the cores are busy, the last
-    packet may be late, so this function waits.
+    packet of a handshake can be late, so this function waits.
 
-    The wait blocks the event loop on purpose. Otherwise responses would end connections in a drain,
-    and their callers would connect again to this port.
+    The wait blocks the event loop on purpose. Otherwise responses would be sent, which end their
+    connections in a drain. The callers would connect again to this port.
     """
     with listener:
         accepted = _waiting(listener)
@@ -250,7 +253,7 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
 
 
 def files_for(connections: int) -> int:
-    """Raise the limit of open files. Returns how many `connections` the process can have."""
+    """Raise the limit of open files. Returns how many of the `connections` the process can have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

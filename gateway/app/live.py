@@ -1,7 +1,7 @@
 """The data of the live page's stream.
 
 Each message has the present state, and the events and rows that are new. A row has the figures of
-some seconds.
+two seconds. The first message also has `about`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Live:
 
 
 def _words_of(minute: Totals, history: History) -> Words:
-    """A share, a latency or an age is None if no request gives one."""
+    """A share, latency or age is None if no request counts for it."""
     asked = sum(minute.requests.values())
     answered = asked - minute.requests[Outcome.REJECTED]
     return {
@@ -129,7 +129,7 @@ def _words_of(minute: Totals, history: History) -> Words:
 
 
 def _scarce(budgets: Mapping[str, BudgetView]) -> list[tuple[str, BudgetView]]:
-    """The tenants that are shown: closed gates first, then the smallest free part of the limit."""
+    """The tenants to show: closed gates first, then the smallest free parts of the limit."""
 
     def left(view: BudgetView) -> float:
         known = view.limit is not None and view.available is not None

@@ -24,7 +24,7 @@ from gateway.settings import AccessMode, Printable, RateScope, Settings, SweepWa
 
 Words = dict[str, object]
 
-# The most partitions that a message names. There may be one for each credential.
+# The most partitions that a message names. There can be a partition for each credential.
 _NAMED = 20
 # Seconds that readiness waits at most for the cache to be filled.
 _WARMING = 30.0
@@ -69,7 +69,8 @@ class Operations:
         return self._life.ready and not self._life.draining and not self._warms_first()
 
     def _warms_first(self) -> bool:
-        """When this wait is over, it never begins again, even if Redis or the API fails later."""
+        """Whether readiness still waits for the cache. This wait never begins again, even if Redis
+        or the API fails."""
         if self._settings.sweep.warm is not SweepWarm.BEFORE_READY or self._life.is_warm:
             return False
         up = self._house.clock.monotonic() - self._life.started
@@ -230,14 +231,14 @@ class Operations:
         return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
     def _whose(self, partition: str) -> Words:
-        """Empty if the tenant is not known."""
+        """The partition's tenant and clients. Empty if the tenant is not known."""
         access = self._house.admission.callers.access
         tenants = [name for name, theirs in access.partitions().items() if theirs == partition]
         return {"tenant": tenants[0], "clients": access.clients_of(tenants[0])} if tenants else {}
 
     def _budgets(self) -> dict[str, BudgetView]:
-        """Empty if each credential has a budget. There is no bound on the number of credentials,
-        and they have no names that may be shown."""
+        """Empty if each credential has a budget. Credentials have no names that may be shown, and
+        their number has no bound."""
         settings = self._settings
         is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
         if is_passthrough and settings.upstream.rate_scope is RateScope.CREDENTIAL:

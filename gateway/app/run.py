@@ -32,7 +32,8 @@ from gateway.web.wire.hot_path import HotPath
 from gateway.web.wire.request_head import Limits
 
 _LAST_SECONDS = 1.0
-# Seconds for orders in flight at the stop. An order may wait until replicas have registered again.
+# Seconds for orders in flight at the stop. An order sometimes waits until replicas have
+# registered again.
 _LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
 # Seconds for sending the spans that still wait.
@@ -159,8 +160,8 @@ def _listening(
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
     # The admin port is opened first: if it is taken, this process ends, and must not have callers
-    # yet. Callers connect as soon as the data port is open, with `server.reuse_port` even beside
-    # another process.
+    # yet. Callers connect as soon as the data port is open. With `server.reuse_port` it opens even
+    # while another process uses the port.
     admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
@@ -248,7 +249,7 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
             for task in tasks:
                 task.cancel()
             # At its end, the task of the bus tells Redis that this replica is no member any more.
-            # So Redis is closed later.
+            # So Redis is closed after the tasks have ended.
             await asyncio.gather(*tasks, return_exceptions=True)
             await house.upstream.close()
             if house.redis is not None:
@@ -258,7 +259,8 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """When the `with` block has ended for any reason, both planes have ended too."""
+    """Serve the planes. When the `with` block has ended for any reason, the planes have ended
+    too."""
     async with asyncio.TaskGroup() as group:
         ends = [group.create_task(plane.serve()) for plane in planes]
         try:
@@ -288,24 +290,27 @@ def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
 
 
 def _freeze_garbage_collector() -> None:
-    """No collection has to look at the present objects: they live as long as the process."""
+    """Leave the present objects out of later garbage collections: they live as long as the
+    process."""
     gc.collect()
     gc.freeze()
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Seconds after the first signal in which others are ignored. They may have the same cause:
-# `timeout` signals its child and then the child's group, and a shell repeats the terminal's SIGHUP.
+# Seconds after the first signal in which further signals are ignored. They can have the same
+# cause: `timeout` signals its child and then the child's group, and a shell repeats the terminal's
+# SIGHUP.
 _SAME_SIGNAL = 0.02
 
 
 @contextlib.contextmanager
 def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first of the signals in `_ENDING`. The next one ends the process.
+    """Set `stop` at the first of the signals in `_ENDING`.
 
-    It gets the system's default action, whatever the event loop does. For the first process of a
-    container, the kernel drops signals with the default action, so `_exit_at_once` ends that
-    process. SIGHUP stays ignored if it was ignored at the start (`nohup`).
+    The next signal ends the process. It has the system's default action, which works even while the
+    event loop is blocked. For the first process of a container, the kernel drops signals with the
+    default action, so `_exit_at_once` ends that process. SIGHUP stays ignored if it was ignored at
+    the start (`nohup`).
     """
     loop = asyncio.get_running_loop()
     signals = [each for each in _ENDING if not _is_ignored_hangup(each)]

@@ -28,7 +28,7 @@ from gateway.flow.sweep.sweep import Listing, Parts
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 
-# A tenant's sweep pauses if the tenant's clients have sent no request for so many seconds.
+# A tenant's sweep pauses if the tenant's clients sent no request for so many seconds.
 PAUSE_AFTER: Final = 300.0
 # Lifetime of the lease in seconds. If the leader is killed, another replica leads within this time
 # and two seconds more.
@@ -58,7 +58,7 @@ class Sweeping:
     following: Following
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
-        """The coroutines of both. They run until they are cancelled."""
+        """The coroutines of the sweeps and the queue. They run until cancelled."""
         return [self.sweeps.run(), self.following.run()]
 
 
@@ -131,7 +131,7 @@ def _lists(settings: Settings, windows: Windows, ground: Ground) -> ListStore:
 
 
 def _why_none(settings: Settings) -> str | None:
-    """None if there may be sweeps."""
+    """Why there are no sweeps, or None."""
     if settings.sweep.enabled is SweepEnabled.FALSE:
         return "sweep.enabled is false"
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -160,6 +160,7 @@ def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
 
 
 def _reads(counters: Counters, admission: Admission, tenant: str) -> int:
-    """Clients that are counted as `other` may belong to any tenant, so they count for each."""
+    """Counts the tenant's requests. Clients that are counted as `other` can be any tenant's, so
+    they count for each."""
     names = {*admission.callers.access.clients_of(tenant), OTHER_CLIENTS}
     return sum(count for (client, _), count in list(counters.clients.items()) if client in names)
