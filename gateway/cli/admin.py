@@ -1,5 +1,4 @@
-"""Calls the admin plane of a running gateway, and writes times, durations and sizes as people
-do."""
+"""Asks the admin plane of a running gateway, and writes times, durations and sizes for people."""
 
 # ruff: noqa: PLC0415 -- heavy imports wait until a command runs
 
@@ -84,8 +83,8 @@ def plane_options(command: Callable[..., None]) -> Callable[..., None]:
 def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
     """The admin plane that the options name. The settings replace missing options.
 
-    If `--admin` is a URL, it may name another gateway. So a token from the settings file is not
-    sent to this URL.
+    If `--admin` is a URL, it perhaps names another gateway. So a token from the settings file is
+    not sent to this URL.
     """
     from gateway.settings import load_admin
 
@@ -101,7 +100,7 @@ def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
             admin = _own_address(here)
             if tls is None and here.tls_cert is not None:
                 tls = _trusting("admin.tls_cert", here.tls_cert)
-                # The certificate of this gateway may lack the name 127.0.0.1.
+                # The certificate of this gateway perhaps lacks the name 127.0.0.1.
                 tls.check_hostname = False
                 tls.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
         if token is None and here.token is not None:
@@ -254,7 +253,7 @@ class Admin:
 
 
 def _members(answer: httpx.Response) -> dict[str, Any]:
-    """Empty if the response has no JSON object."""
+    """The members of the JSON object, none if there is no such object."""
     try:
         words = answer.json()
     except ValueError:

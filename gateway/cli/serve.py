@@ -92,7 +92,7 @@ def check(config: Path | None) -> None:
     click.echo("settings: ok")
     for variable, meant in misspelt():
         click.echo(f"{variable}: is ignored (did you mean {meant}?)", err=True)
-    # The faults are printed below, so the lines of the log go nowhere.
+    # This command prints the faults itself, so the lines of the log go nowhere.
     configure("json", "error", now=time.time, sink=io.BytesIO())
     if faults := run(check_connections(settings)):
         complain(faults, FAILED)

@@ -186,7 +186,8 @@ def _serve(config: SimulatorConfig) -> None:
 
 
 def _end_with_stdin() -> None:
-    """The end of the parent process closes a pipe on standard input, whatever ended the parent."""
+    """End this process when standard input is closed. The end of the parent process closes it,
+    whatever ended the parent."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)
