@@ -1,7 +1,8 @@
 """Finds the client, tenant and partition of a caller's credential, or refuses the credential.
 
 The partition stays the same if a client's key or a tenant's token is replaced, because entries
-belong to the tenant. Only a `Caller` may contain a caller's credential, as its `token`.
+belong to the tenant. Of these classes, only `Caller` may contain a caller's credential, as its
+`token`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Caller:
     """A caller whose credential was accepted.
 
     scope       the name of the caller's budget
-    token       goes upstream
+    token       is sent upstream
     owns_token  whether `token` is the caller's own, so that a 401 of the API concerns the caller
     rate        the client's own rate limit; None: no limit
     """
@@ -45,8 +46,8 @@ class Caller:
 def partition_of(*parts: str, secret: str | None = None) -> str:
     """Name a partition: 32 hex digits that do not reveal `parts`.
 
-    The length of each part counts, so ("a:b", "c") and ("a", "b:c") differ. With `secret` the name
-    is an HMAC, so readers of Redis cannot test guessed credentials.
+    The length of each part is hashed too, so ("a:b", "c") and ("a", "b:c") differ. With `secret`
+    the name is an HMAC, so readers of Redis cannot test guessed credentials.
     """
     message = b"".join(b"%d:%s" % (len(raw), raw) for raw in (part.encode() for part in parts))
     if secret is None:
@@ -85,7 +86,8 @@ class Passthrough:
         return {}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The `Caller` by tenant for the gateway's own calls. Empty, because it has no token."""
+        """The `Caller` by tenant for the gateway's own calls. Empty, because the gateway has no
+        token."""
         return {}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
@@ -109,12 +111,12 @@ class Open:
         return Caller("open", DEFAULT_TENANT, partition, DEFAULT_TENANT, self.token, False)
 
     def partitions(self) -> Mapping[str, str]:
-        """As in `Passthrough`: all callers share one."""
+        """As in `Passthrough`. All callers share one partition."""
         name = partition_of("open", self.base_url, DEFAULT_TENANT, secret=self.secret)
         return {DEFAULT_TENANT: name}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """As in `Passthrough`: the same one as for requests."""
+        """As in `Passthrough`. It is the same `Caller` as for requests."""
         return {DEFAULT_TENANT: self.admit(())}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:

@@ -21,9 +21,9 @@ class Operator:
 
 
 EVERYTHING: Final = frozenset(Right)
-# The tokens file must not use these names. Requests that never need a token (such as probes) are
-# NOBODY's. The others are LOOPBACK's if no token is configured and the plane listens only on
-# loopback.
+# RESERVED names are not allowed in the tokens file. Requests that never need a token (such as
+# probes) count as NOBODY's. All other requests count as LOOPBACK's if no token is configured and
+# the plane listens only on loopback.
 TOKEN_NAME: Final = "admin.token"
 LOOPBACK: Final = Operator("loopback", (), EVERYTHING)
 NOBODY: Final = Operator("nobody", (), frozenset())
@@ -31,7 +31,7 @@ RESERVED: Final = (TOKEN_NAME, LOOPBACK.name, NOBODY.name)
 
 
 class Operators:
-    """The operator with `admin.token` and all rights, and those of the tokens file."""
+    """The operator with `admin.token` and all rights, and the operators of the tokens file."""
 
     def __init__(self, token: str | None, listed: Iterable[Operator] | None = None) -> None:
         self._own = (

@@ -1,8 +1,8 @@
 """Remembers accepted callers by their credentials, and enforces the rate limits of clients.
 
-The keys of the table are credentials, so nothing here is printed or logged. The rate limit is a
-GCRA (ITU-T I.371). Each granted request moves a point in time into the future. If the point is too
-far ahead, a request is refused.
+The callers are found by their credentials, so nothing here is printed or logged. The rate limit is
+a GCRA (ITU-T I.371). Each granted request moves a point in time into the future. If the point is
+too far ahead, a request is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.core.budget.window_log import Rate
 
 Access = Passthrough | Open | Clients
 
-# The most credentials that are remembered, and the longest in bytes: at most 16 MiB together.
+# At most this many credentials are remembered, each of at most this many bytes (16 MiB in all).
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 
@@ -39,8 +39,8 @@ class Callers:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
-        # The `Admitted` for these bytes of `Authorization`, or None. Each hit calls this, so it is
-        # the dict's own method.
+        # Finds the `Admitted` for the bytes of an `Authorization` field, or None. It is the
+        # dict's own method, because each hit needs it.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 
@@ -58,7 +58,8 @@ class Callers:
         self._allowances = {who: left for who, left in self._allowances.items() if who in kept}
 
     def current(self, caller: Caller) -> Caller:
-        """The caller with the current token of its tenant, which may be newer than the call.
+        """The caller with the present token of its tenant: the token was perhaps replaced after
+        `admit`.
 
         A caller whose tenant was removed keeps its token.
         """
@@ -85,7 +86,7 @@ class Callers:
         self._known[sent] = admitted
 
     def _allowance_of(self, caller: Caller) -> Allowance | None:
-        """All keys of a client share its allowance."""
+        """The allowance of the caller's client, which all keys of the client share."""
         if caller.rate is None:
             return None
         return self._allowances.setdefault((caller.client, caller.rate), Allowance(caller.rate))
