@@ -10,8 +10,8 @@ from typing import Final
 
 from gateway.core.vocabulary import Circuit
 
-# Seconds that a gate stays closed. If the upstream states no time, they grow from FIRST_HOLD to
-# LAST_HOLD with each 429 in a row.
+# The bounds of the seconds that a gate stays closed. If the upstream states no time, the seconds
+# grow from FIRST_HOLD to LAST_HOLD with each 429 in a row.
 SHORTEST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 3600.0
 FIRST_HOLD: Final = 30.0
@@ -51,8 +51,8 @@ class Pause:
 class BreakerRule:
     """`threshold` failures in a row open a breaker, for `base` to `cap` seconds (see `backoff`).
 
-    A probe without a result stops other calls for `patience` seconds, longer than any call may
-    take.
+    While a probe has no result, no other call is allowed for `patience` seconds (longer than any
+    call takes).
     """
 
     threshold: int
@@ -134,8 +134,8 @@ class Gate:
     def close(self, now: float, retry_after: float | None, jitter: float) -> Gate:
         """The gate after a 429. `retry_after` is in seconds, None if the upstream stated no time.
 
-        If no probe is under way, a further 429 answers an earlier call. It can only prolong the
-        time.
+        If the gate is closed and no probe is under way, the 429 answers an earlier call. Such a 429
+        can only prolong the time.
         """
         straggler = not self.is_open and self.probe is None
         refusals = self.refusals if straggler else self.refusals + 1
@@ -145,8 +145,8 @@ class Gate:
         return Gate(until, refusals=refusals)
 
     def try_probe(self, now: float, patience: float) -> Gate | None:
-        """The next gate if this call is the probe. None if the gate is open, or if no probe may be
-        sent.
+        """The next gate if this call is the probe. None if the gate is open, or if it is too early
+        for a probe.
 
         For `patience` seconds (longer than any call) no other call may be the probe.
         """
@@ -161,13 +161,13 @@ class Gate:
     def reopen(self, now: float) -> Gate:
         """The gate after a response other than 429.
 
-        Before the probe is due, the response answers an earlier call, and changes nothing.
+        If no probe is under way or due, the response answers an earlier call, and changes nothing.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:
-    """The stated time or the backoff. Jitter adds up to a tenth."""
+    """The seconds until a probe: the stated time or the backoff. Jitter adds up to a tenth."""
     if retry_after is None:
         retry_after = backoff(refusals, FIRST_HOLD, LAST_HOLD, 0.0)
     return min(LONGEST_HOLD, max(SHORTEST_HOLD, retry_after) * (1.0 + jitter / 10.0))

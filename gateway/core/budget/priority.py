@@ -12,7 +12,8 @@ from gateway.core.vocabulary import Purpose
 
 
 class Rank(StrEnum):
-    """The priority of a call. lua/budget.lua gets the values in the order of the members."""
+    """The priority of a call. The order of the members is also the order of the ranks in
+    lua/budget.lua."""
 
     CALLER = "caller"  # a caller waits, and nothing is stored; or a caller writes
     VERSION = "version"  # a caller waits for a version that is not stored
@@ -49,7 +50,8 @@ _CALLED_FOR: Final = frozenset(
 
 
 def has_a_caller(purpose: Purpose) -> bool:
-    """Whether a call may wait for the budget: a caller waits for it, and it is no retry."""
+    """Whether a call may wait for the budget: a caller waits for the call, and the call is no
+    retry."""
     return purpose in _CALLED_FOR
 
 
@@ -64,13 +66,14 @@ _FLOORS: Final = {
 }
 # The largest part of a limit that the rank GUESS may spend.
 _GUESSES: Final = 0.25
-# A lower limit reserves nothing.
+# If the limit is lower, nothing is reserved.
 _SMALLEST: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """The part for one rank in any window: `floor` calls are reserved, `ceiling` is the most.
+    """The part for one rank in any window: `floor` calls are reserved, `ceiling` calls are the
+    most.
 
     If `always` is False, the floor is reserved only if a call of the rank was refused in the last
     window.
@@ -110,11 +113,11 @@ def scaled(full: int, limit: int, sweep_share: float) -> Portions:
 
 
 def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of: Portions) -> int:
-    """How many calls a rank has to leave to the others.
+    """How many calls a rank has to leave to the other ranks.
 
-    `wanted` are the ranks with a call that was refused in the last window. A rank below its own
-    floor leaves only the floors that are always reserved. Otherwise two such ranks would wait for
-    each other.
+    `wanted` are the ranks with a call that was refused in the last window. A rank that has spent
+    less than its floor leaves only the floors that are always reserved. Otherwise two such ranks
+    would wait for each other.
     """
     is_below = spent[rank] < of[rank].floor
     kept_for = {other for other in RANKS if of[other].always}

@@ -14,17 +14,18 @@ from typing import Final
 
 from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, portions, scaled
 
-# The scope of credentials that the upstream has not accepted yet. No tenant can have this name.
+# The scope of all credentials that the upstream has not accepted yet. Its limit is a tenth of the
+# usual limit. No tenant can have this name.
 NEWCOMERS: Final = ":newcomers"
 _THEIR_SHARE: Final = 10
 
-# A 429 lowers the limit to this fraction of the last window's calls, because other programs may
-# call the upstream too.
+# A 429 lowers the limit to this fraction of the last window's calls: other programs perhaps call
+# the upstream too.
 _KEPT: Final = 0.8
-# A 429 never lowers the limit below a tenth of the configured one.
+# A 429 never lowers the limit below a tenth of the configured limit.
 _LEAST: Final = 10
-# A lowered limit stays low for ten seasons. Then it rises in each season by a twentieth of the
-# configured limit.
+# A lowered limit stays low for ten seasons (whole windows, see `WindowLog`). After each further
+# season it rises by a twentieth of the configured limit.
 _HOLD: Final = 10
 _STEPS: Final = 20
 
@@ -63,7 +64,8 @@ class Lowered:
     since: float
 
     def now(self, full: int, window: float, now: float) -> int:
-        """The limit at the time `now`. `full`: the configured limit. `window`: a season."""
+        """The limit at the time `now`. `full`: the configured limit. `window`: the seconds of a
+        season."""
         windows = max(0, int((now - self.since) / window) - _HOLD)
         return max(1, min(full, self.limit + windows * max(1, full // _STEPS)))
 
@@ -74,7 +76,7 @@ def after_refusal(full: int, holds: int, spent: int, *, is_known: bool = True) -
     full      the configured limit
     holds     the limit before the 429
     spent     the number of calls in the last window, with the call that got the 429
-    is_known  False: other calls may have been made, so at least half of `full` counts as spent
+    is_known  False: other calls were perhaps made, so at least half of `full` counts as spent
     """
     counted = spent if is_known else max(spent, full // 2)
     return min(holds, max(1, full // _LEAST, int(counted * _KEPT)))
@@ -84,8 +86,8 @@ _ALL_OF_IT: Final = 1.0
 
 
 def transit(window: float) -> float:
-    """The margin for transit: how many seconds longer one call may take to the upstream than
-    another."""
+    """The margin for transit: how many seconds longer one call can take to the upstream than
+    another call."""
     return min(1.0, window / 10.0)
 
 
@@ -93,10 +95,10 @@ def transit(window: float) -> float:
 class Past:
     """The calls of a limit that several replicas divide, as one of these replicas knows them.
 
-    limit  how many calls these replicas together may make in a window
-    times  of the known calls. A call that waits for its turn has a future time
-    claim  how many calls, not in `times`, each replica may still make at once
-    until  all other calls of the limit count as made at this time, because other replicas may have
+    limit  how many calls all these replicas together may make in a window
+    times  the times of the known calls. A call that waits for its turn has a future time
+    claim  how many calls that are not in `times` each replica may still make at once
+    until  all other calls of the limit count as made at this time, because other replicas perhaps
            made them. None: the other calls are free
     own    the times of this replica's calls
     """
@@ -115,7 +117,7 @@ class WindowLog:
 
     window  seconds, with the margin for transit. A call whose turn is at `t` counts from its grant
             until `t + window`
-    season  seconds (None: `window`), see `_HOLD`
+    season  seconds of the whole window, if the log has one stretch of it (None: `window`)
     """
 
     __slots__ = (
@@ -177,8 +179,8 @@ class WindowLog:
         return self._sent
 
     def try_take(self, now: float, rank: Rank = Rank.CALLER, patience: float = 0.0) -> float:
-        """Charge a call whose turn comes within `patience` seconds. Returns the seconds until its
-        turn."""
+        """Charge a call if its turn comes within `patience` seconds. Returns the seconds until its
+        turn, charged or not."""
         self._forget(now)
         wait = self._turn(now, rank) - now
         if wait > patience:
@@ -188,8 +190,8 @@ class WindowLog:
         return wait
 
     def move(self, stamp: float, now: float) -> bool:
-        """Move a charge from the time `stamp` to `now`, when its call is made. False: there is no
-        such charge any more."""
+        """Move a charge from the time `stamp` to `now`, when its call is made. Returns False if
+        there is no such charge any more."""
         self._forget(now)
         moved = [sent for sent in (self._sent, *self._by_rank.values()) if _remove(sent, stamp)]
         for sent in moved:
@@ -208,7 +210,7 @@ class WindowLog:
 
     def refused(self, now: float) -> None:
         """Lower the limit after a 429. The charges of waiting calls are removed, so these calls
-        need new ones. Made-up calls do not count as spent."""
+        need new charges. Made-up calls do not count as spent."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
@@ -233,12 +235,13 @@ class WindowLog:
         if past.until is not None:
             del times[: bisect_right(times, past.until - self._window)]
             times += [past.until] * (past.limit - len(times) - past.claim * parts)
-            times.sort()  # a call that waits for its turn may have a time after `until`
-        # The k-th call of this part is free when k × `parts` calls of the limit are free.
+            times.sort()  # a call that waits for its turn can have a time after `until`
+        # This replica's k-th call is free when k × `parts` calls of the limit are free.
         first = len(times) - past.limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
-        # All calls of this replica count in its part. Otherwise all replicas together could exceed
-        # the limit: a replica that knows of fewer replicas takes a larger share of the free calls.
+        # All calls of this replica count in its own log. Otherwise all replicas together could
+        # exceed the limit: a replica that knows of fewer replicas takes a larger share of the free
+        # calls.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
         self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
 
@@ -251,13 +254,13 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time when a call of the rank may be made.
 
-        A binary search finds it: a call that may be made at one time may also be made later. When
-        an old call leaves the window, one call becomes free, and at most this one is reserved for
-        another rank.
+        A binary search finds this time, because a call that may be made at one time may also be
+        made later. When an old call leaves the window, one call becomes free. At most this call is
+        reserved for another rank.
         """
         if self._may_go(now, rank):
             return now
-        # After `share` the list of the rank may have calls that are not in the list of all calls.
+        # After `share` the list of the rank can have calls that are not in the list of all calls.
         moments = sorted({now, *self._sent, *self._by_rank[rank]})
         ends = [moment + self._window for moment in moments]
         low, high = 0, len(ends) - 1
@@ -313,8 +316,8 @@ MOST_KEPT: Final = 2_000
 class Stretch:
     """One of `parts` equal stretches of a window: at most `limit` calls in any `span` seconds.
 
-    A log has the times of one stretch only, so their number is bounded. All spans together are as
-    long as the window and its margin for transit.
+    A log has the times of one stretch only, so the number of times is bounded. All spans together
+    are as long as the window and its margin for transit.
     """
 
     limit: int
