@@ -1,4 +1,4 @@
-"""The compressed form of an entry, and the requests that get it (RFC 9110, 8.4 and 12.5.3)."""
+"""The compressed form of an entry, and the requests that it answers (RFC 9110, 8.4 and 12.5.3)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEXTS: Final = (b"text/", b"application/json", b"application/problem+json")
 _NAME: Final = rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)"
 _CODING = re.compile(_NAME + rb"[ \t]*(?:;[ \t]*[Qq]=([01](?:\.[0-9]{0,3})?))?")
 VARY: Final = (b"vary", b"Accept-Encoding")
-# The upstream's digests of the uncompressed form (RFC 9530; RFC 3230; RFC 1864).
+# Digests of the uncompressed form, which are left out (RFC 9530; RFC 3230; RFC 1864).
 _DIGESTS: Final = frozenset((b"content-digest", b"content-md5", b"digest", b"repr-digest"))
 
 
@@ -62,8 +62,8 @@ def coded_body(body: bytes) -> bytes | None:
 
 
 def coded_entry(entry: Entry, coded: bytes) -> Entry:
-    """The compressed form as an entry. Its header fields serve preconditions only: a response gets
-    `coded_fields`."""
+    """The compressed form as an entry. Its header fields are only for preconditions: a response has
+    those of `coded_fields`."""
     tag = (b"etag", tag_of(entry))
     headers = (*(pair for pair in entry.headers if pair[0] != b"etag"), tag)
     return entry.but(body=coded, headers=headers)

@@ -13,12 +13,12 @@ import msgspec
 from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, from_seconds
 
-# Seconds by which an entry may seem to be confirmed in the future, because replicas measure the
-# shared clock with small errors.
+# Seconds by which an entry can seem to be confirmed in the future: replicas measure the shared
+# clock with small errors.
 CLOCK_TOLERANCE = 1.0
 
 # The upstream's clock may be this many seconds ahead. If the gateway accepted a version that is
-# further ahead, it would refuse all correct ones afterwards.
+# further ahead, it would refuse all correct versions afterwards.
 VERSION_TOLERANCE = 300.0
 
 # The generation of a floor rises with each order that names no version: by 1 after a hard order, by
@@ -39,8 +39,8 @@ def next_era(generation: int) -> int:
 
 
 def leaves_nothing(before: int, now: int) -> bool:
-    """Whether a hard order came between the generations, so that not even rescue is allowed. If the
-    eras differ, only hard orders of the later era count."""
+    """Whether a hard order came between the generations `before` and `now`, so that not even rescue
+    is allowed. If the eras differ, only hard orders of the later era count."""
     if now <= before:
         return False
     orders = now % SOFT
@@ -116,7 +116,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     updated_at    None: the answer is no training
     confirmed_at  when the last fetch that brought or confirmed the answer began
     initial_age   the age in seconds at `confirmed_at`, from the upstream's header fields
-    generation    of the floor when the fetch began, like `epoch`
+    generation    like `epoch`, a value of the floor when the fetch began
     selecting     the request fields that the answer's `Vary` names, normalised (RFC 9111, 4.1)
 
     `gc=False` is safe, because no entry can be part of a cycle of references.
@@ -174,7 +174,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether the upstream itself went back to a version below that of the floor."""
+        """Whether the upstream itself went back to a lower version than the floor's."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
         return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
@@ -193,9 +193,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         read from Redis.
 
         `last` is the last answer with the digest of the floor (None: not known). An entry with
-        another status is not renewed, because different kinds of answers may have equal bytes. An
-        entry with selecting fields is not renewed, because `last` may answer a request with other
-        fields.
+        another status than `last` is not renewed, because different kinds of answers can have equal
+        bytes. An entry with selecting fields is not renewed, because `last` perhaps answered a
+        request with other fields.
         """
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
         same_version = self.updated_at is None or self.updated_at == floor.updated_at

@@ -14,8 +14,8 @@ from gateway.core.cache.entry import Entry
 from gateway.core.http.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 
-# An entry from Redis may have any fields. These fields frame a message, or are written by the
-# gateway.
+# These fields of an entry are left out of its responses. They frame a message, or the gateway
+# writes them itself. An entry from Redis can have any fields.
 _NEVER_THEIRS = REPLACED_BY_US | HOP_BY_HOP
 # Commas inside the quotes belong to the tag (RFC 9110, 8.8.3). List elements may be empty (5.6.1).
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
@@ -28,10 +28,10 @@ def etag_of(entry: Entry) -> bytes:
 
 
 def last_modified_of(entry: Entry) -> bytes | None:
-    """The upstream's `Last-Modified`, or else `updated_at`.
+    """The upstream's `Last-Modified`, or else `updated_at`; None without a version.
 
-    Two edits within a second have the same `Last-Modified`, so a 304 could be wrong. `updated_at`
-    is used only if it is at least a minute earlier than `Date`.
+    `updated_at` is used only if it is at least a minute earlier than `Date`. Otherwise another edit
+    could have the same `Last-Modified`, and a 304 would be wrong.
     """
     if entry.updated_at is None:
         return None
@@ -45,8 +45,8 @@ def last_modified_of(entry: Entry) -> bytes | None:
 
 
 def stored_fields(entry: Entry, *, vary: bool) -> Headers:
-    """The fields of the entry's responses, without those of gateway/web. `vary`: the response
-    depends on the caller."""
+    """The fields of the entry's responses, without those of gateway/web. `vary`: with `Vary:
+    Authorization`."""
     fields = [pair for pair in entry.headers if pair[0] not in _NEVER_THEIRS]
     if first(fields, b"content-type") is None:
         fields.append((b"content-type", b"application/json"))
@@ -122,7 +122,8 @@ def head_of_fields(fields: Headers, entry: Entry) -> tuple[bytes, int]:
 
 
 def coded_head(head: bytes, entry: Entry, length: int) -> tuple[bytes, int]:
-    """Like `head_of`, for a compressed form of `length` bytes. `head`: of the uncompressed form."""
+    """Like `head_of`, for a compressed form of `length` bytes. `head`: the lines of the
+    uncompressed form."""
     return _arranged(coded_fields(from_lines(head), entry, length))
 
 

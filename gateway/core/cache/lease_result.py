@@ -1,4 +1,4 @@
-"""The result of a leader's fetch, in the form that the followers get.
+"""The result of a leader's fetch, in the form that is sent to the followers.
 
 It has no body and no credential.
 """
@@ -83,7 +83,7 @@ class Ending:
             case ErrorKind.GATE_CLOSED:
                 return GateClosed(self.what, retry_after=wait)
             case ErrorKind.TURNED_AWAY:
-                # The follower has the same partition, so it has the same credential.
+                # The follower's credential is refused too: one partition has one credential.
                 return AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             case _:
                 return self._failure(self.fault)
@@ -116,7 +116,8 @@ class Ending:
 
 
 def ending_of(error: Exception) -> Ending:
-    """The ending for this error. TRANSIENT: a follower's own call may succeed."""
+    """The ending for this error. Its kind TRANSIENT means that a follower's own call can
+    succeed."""
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if isinstance(error, CallWithheld):
         wait = error.retry_after
@@ -129,7 +130,7 @@ def ending_of(error: Exception) -> Ending:
     return Ending(
         EndingKind.TRANSIENT if _is_its_own(error) else EndingKind.GAVE_UP,
         fault,
-        # Followers do not get the text of an InvalidPayload, because it may quote the body.
+        # Followers do not get the text of an InvalidPayload, because the text can quote the body.
         str(invalid) if isinstance(error, InvalidPayload) else error.what[:_LONGEST],
         error.reason,
         invalid,

@@ -51,7 +51,8 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How many seconds Redis keeps a body: at least a minute longer than it may be used."""
+        """How many seconds Redis keeps a body: at least a minute longer than the body may be
+        used."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 
@@ -87,9 +88,10 @@ class Candidate:
 
 
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
-    """The later entry of L1 and L2. An entry that the floor rules out is only the second choice.
+    """The later of the entries in L1 and L2. An entry that the floor rules out is only the second
+    choice.
 
-    An unknown floor (None) rules out both, because a lost floor may have recorded an order.
+    An unknown floor (None) rules out both entries, because a lost floor perhaps recorded an order.
     """
     held = [entry for entry in (local, found) if entry is not None]
     allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
@@ -104,7 +106,7 @@ def admit(
 ) -> Entry:
     """The entry of a reply that passed `judge`. `training` None: the reply has no training.
 
-    Freshness begins with the ticket, before the call was sent. `jitter` in [0, 1) shortens the
+    Freshness begins at `ticket.started`, before the call was sent. `jitter` in [0, 1) shortens the
     lifetime by a tenth at most.
     """
     lifetime = windows.lifetime if training is not None else windows.negative_lifetime

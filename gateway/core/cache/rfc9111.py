@@ -112,8 +112,8 @@ def date_of(headers: Headers, otherwise: float) -> float:
 
 
 def windows_for(headers: Headers, windows: Windows, *, is_shared: bool) -> Windows:
-    """The windows of a response. It may state its stale windows (RFC 5861), or forbid its use when
-    it is stale (RFC 9111, 4.2.4)."""
+    """The windows of a response. The response can state its stale windows (RFC 5861), or forbid its
+    use when it is stale (RFC 9111, 4.2.4)."""
     fields = (_all(headers, b"cache-control"), _all(headers, b"cdn-cache-control"))
     return _windows(*fields, windows, is_shared)
 
@@ -151,7 +151,7 @@ def _moment(value: bytes | None) -> float | None:
     return None if value is None else parse_http_date(value.decode("latin-1"))
 
 
-# Fields that the gateway writes itself, or that concern one message only.
+# Fields that are never kept: the gateway writes them itself, or they concern one message only.
 _OF_THE_MESSAGE: Final = frozenset(
     b"age alt-svc cache-status content-length date set-cookie training-updated-at "
     b"x-request-id".split()
@@ -164,8 +164,8 @@ _BODILESS: Final = frozenset({204, 304})
 
 @dataclass(frozen=True, slots=True)
 class ByOrigin:
-    """The rules that follow the upstream's header fields. `vary`: responses depend on the
-    caller."""
+    """The rules that follow the upstream's header fields. `vary`: heads get `Vary:
+    Authorization`."""
 
     windows: Windows
     vary: bool
@@ -173,7 +173,7 @@ class ByOrigin:
     is_verbatim: ClassVar[bool] = True
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Like `ByPolicy`, but most refused replies are passed on to the caller.
+        """Like `ByPolicy`, but most replies that `ByPolicy` refuses are passed on to the caller.
 
         A 5xx or an HTML page without a freshness lifetime is passed on only if rescue is
         impossible. These are always errors: a 429, a 304 to a call without validators, a 401 to the
@@ -207,8 +207,8 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply, with the stated or else the heuristic lifetime. Without both, a
-        training, a 404 and a 410 get the lifetime of the settings. Other responses then get 0."""
+        """The entry of a reply, with the stated or else the heuristic lifetime. Without either, a
+        training, a 404 and a 410 have the lifetime of the settings, and other responses have 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         has_ours = training is not None or entry.is_negative
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
@@ -260,7 +260,7 @@ class ByOrigin:
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """The header lines, with the upstream's caching fields. If there are none, a
+        """The header lines, with the upstream's caching fields. If there are no such fields, a
         `Cache-Control` states the lifetime."""
         return head_of_fields(self._fields(entry), entry)
 
@@ -290,14 +290,14 @@ class ByOrigin:
 
 
 def verbatim(reply: Reply) -> Reply:
-    """The reply without cookies and the fields of one connection. Its caching fields stay, also
-    `Date` and `Age`."""
+    """The reply without the fields of one connection or message, such as cookies. Its caching
+    fields stay, also `Date` and `Age`."""
     return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
 
 
 def _kept(headers: Headers) -> Headers:
-    """All fields except those of one connection or one message. An entry from Redis may have
-    these."""
+    """All fields except those of one connection or one message. An entry from Redis can have such
+    fields."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 
@@ -331,7 +331,7 @@ def selects(selecting: Headers, sent: Headers) -> bool:
 
 
 def _presented(name: bytes, sent: Headers) -> bytes:
-    """The field as one value, normalised. Because of the `=` in front, an empty field differs from
+    """The field as one value, normalised. The value begins with `=`, so an empty field differs from
     an absent one."""
     values = [value for key, value in sent if key == name]
     if not values:

@@ -1,11 +1,11 @@
 """Finds the later of two answers, and compares an answer's version with the known versions.
 
-The script store.lua has the same rules. `Known` serves without Redis, and after Redis lost a
+The script store.lua has the same rules. `Known` is used without Redis, and after Redis lost a
 version.
 
-The upstream may go back to older versions (after a restore from a backup), or write dates far in
-the future (with a wrong clock). Such answers are refused, and recorded as a doubt. After enough of
-them agree, the gateway believes them.
+After a restore from a backup, the upstream can go back to older versions. With a wrong clock, it
+can write dates far in the future. Such answers are refused, and recorded as a doubt. After enough
+of them agree, the gateway believes them.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Known:
     """The known versions of a training.
 
     updated_at   the version below which no answer is accepted (None: no such version)
-    raised_from  the stored version, if the list or a soft order named a later one
-    digest       of the last accepted answer ("": not known)
+    raised_from  the stored version, if the list or a soft order named a later version
+    digest       the digest of the last accepted answer ("": not known)
     started      as `Floor.started`
     trusts_next  whether the next answer is accepted even if its version is far ahead
     """
@@ -120,7 +120,7 @@ def _kind(entry: Entry) -> Last:
     return Last.NEGATIVE if entry.updated_at is None else Last.VERSION
 
 
-# At least this number of answers has to agree, because a passing fault may cause two wrong ones.
+# At least this number of answers has to agree, because a passing fault can cause two wrong answers.
 ENOUGH: Final = 3
 
 
@@ -140,7 +140,7 @@ class Doubt:
     def after(self, entry: Entry, known: Instant | None) -> Doubt:
         """The doubt after another refused answer. `known`: the latest known version.
 
-        A later version on the same side of `known` agrees too, because the training may have been
+        A later version on the same side of `known` agrees too, because the training was perhaps
         edited. With an answer that does not agree, a new doubt begins.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"

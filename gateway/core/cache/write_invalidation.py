@@ -50,7 +50,8 @@ def written(target: str | None, reply: Reply, base_url: str, now: float) -> Writ
 
 
 def _located(headers: Headers, base_url: str) -> list[str]:
-    """The trainings that the fields name. A URL of another origin is ignored (RFC 9111, 4.4)."""
+    """The trainings that the fields in `_NAMED_BY` name. A URL of another origin is ignored (RFC
+    9111, 4.4)."""
     base = base_url.rstrip("/") + "/training/"
     found = []
     for name, value in headers:
