@@ -57,8 +57,8 @@ def directives_of(value: bytes) -> Directives:
 
 
 def _elements(value: bytes) -> list[bytes]:
-    """Split at commas outside of quotes, and at each comma behind a quote that is never closed.
-    This takes linear time, because the end of such a quote is searched for only once."""
+    """Split at commas outside of quotes, and at each comma after a quote that is never closed. This
+    takes linear time, because the end of such a quote is searched for only once."""
     found: list[bytes] = []
     start = 0
     while (match := _TO_COMMA.match(value, start)) is not None:

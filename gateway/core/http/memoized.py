@@ -1,6 +1,6 @@
 """Remembers the results of functions whose argument is the value of a header field.
 
-The memory is bounded, because callers choose the values (a value may be as long as a head).
+The memory is bounded, because callers choose the values (a value can be as long as a head).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ R = TypeVar("R")
 
 
 def memoized(most: int) -> Callable[[Callable[[T], R]], Callable[[T], R]]:
-    """Remember the results for `most` short values, and for the last long value, which the same
-    request may need again."""
+    """Remember the results for `most` short values, and for the latest long value, which the same
+    request can need again."""
 
     def decorate(function: Callable[[T], R]) -> Callable[[T], R]:
         of_short, of_long = lru_cache(most)(function), lru_cache(1)(function)

@@ -34,7 +34,7 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds until the upstream may be asked again, or None if no field says so.
 
     `headers` by lower-case name, `now` in epoch seconds. RateLimit (also in its earlier drafts) and
-    X-RateLimit count only if no call remains. The upstream's clock may differ from the gateway's,
+    X-RateLimit count only if no call remains. The upstream's clock can differ from the gateway's,
     so dates are compared with the `Date` of the response.
     """
     date = parse_http_date(headers.get("date", ""))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# Version ff is invalid, and so are ids of zeros only. A later version may have more data after the
-# flags. Such a field is not passed on.
+# Version ff is invalid, and so are ids of zeros only. A field of a later version that has more data
+# after the flags counts as invalid too.
 TRACE: Final = rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 TRACEPARENT: Final = re.compile(TRACE)
 
