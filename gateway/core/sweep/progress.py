@@ -23,7 +23,7 @@ class Progress:
     before     the `pages` of the previous sweep
     last_id    of the last training that this sweep has read
     off_until  until this time no page is asked for, because of `off_why`
-    complete   how many sweeps in a row saw all trainings, without the cold start
+    complete   how many sweeps in a row saw all trainings. The cold start does not count
     """
 
     sweeps: int = 0
@@ -41,7 +41,8 @@ class Progress:
 
     @property
     def oldest(self) -> float | None:
-        """The time of the oldest confirmation that still counts. None if no page was read."""
+        """The earliest time in `pages`, and in `before` for pages that this sweep has not read yet.
+        None if no page was read."""
         return min((*self.pages, *self.before[len(self.pages) :]), default=None)
 
     @property

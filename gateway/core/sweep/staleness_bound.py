@@ -68,9 +68,9 @@ class Bound:
     """The longest time from an edit to the last response without the edit, in parts (seconds).
 
     interval  from one page with the training to the next page with it
-    gap       how long calls of callers may delay a page
-    call      the call for the page, and the notice to the other replicas
-    notice    after this time a replica that missed the notice asks Redis
+    gap       how long calls of callers can delay a page
+    call      the time of the call for the page, and of the notice to the other replicas
+    notice    until a replica that missed the notice asks Redis
     """
 
     interval: float
@@ -133,6 +133,6 @@ def pages(total: int | None) -> int:
 
 
 def without_sweep(lifetime: float, stale_while_revalidate: float) -> float:
-    """The bound without a sweep. The request that starts a refresh may still get the stale
-    entry."""
+    """The bound without a sweep. The stale window counts, because the request that starts a refresh
+    is still answered with the stale entry."""
     return lifetime + stale_while_revalidate
