@@ -60,8 +60,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The whole response. Raises the errors of `Connection.send`.
 
-        If nothing was sent, raises httpx.LocalProtocolError, the error of `before_send`, or an
-        error of the connection attempt (httpx.ConnectTimeout, OSError).
+        Other errors mean that nothing was sent: httpx.LocalProtocolError, the error of
+        `before_send`, or an error of the connection attempt (httpx.ConnectTimeout, OSError).
         """
         exchange: Exchange = request.extensions["exchange"]
         message = _message(request)
@@ -84,7 +84,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.fields, stream=stream)
 
     async def _ready(self, exchange: Exchange) -> Connection:
-        """A connection on which the request may be sent at once: `before_send` has returned."""
+        """A connection for the request. `before_send` has returned, so the request can be sent at
+        once."""
         connection = None if exchange.is_retry else self._take()
         exchange.is_kept = connection is not None
         if connection is None:
@@ -102,8 +103,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
     async def connect(self, exchange: Exchange) -> Connection:
         """A new connection, with TLS if the origin is https.
 
-        If the caller is cancelled, the attempt still goes on to its end, because the event loop
-        would lose the socket of a cancelled attempt.
+        If the caller is cancelled, the attempt still goes on to its end. The event loop would leave
+        the socket of a cancelled attempt open.
         """
         connecting = asyncio.create_task(self._connect(exchange))
         self._connecting.add(connecting)
@@ -161,8 +162,8 @@ def _close(connecting: asyncio.Task[Connection]) -> None:
 
 
 def _message(request: httpx.Request) -> bytes:
-    """The bytes of the request. Raises LocalProtocolError, which does not quote the invalid
-    part."""
+    """The bytes of the request. Raises LocalProtocolError, whose text quotes nothing of an invalid
+    request."""
     fields = request.headers.raw
     target = request.url.raw_path
     if b" " in target or not is_sound(target):
@@ -205,7 +206,7 @@ class Exchange:
 
     @property
     def sent(self) -> bool:
-        """Whether bytes of the request may have been sent."""
+        """Whether bytes of the request were perhaps sent."""
         return self.phase >= Phase.SENT
 
     def late(self) -> UpstreamTimeout:
