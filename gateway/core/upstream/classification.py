@@ -56,7 +56,7 @@ class Question:
     """The parts of a call that decide how its reply is judged.
 
     conditional  whether the call sent validators
-    owns_token   whether it sent the caller's own token; a 401 then concerns the caller
+    owns_token   whether the call sent the caller's own token; a 401 then concerns the caller
     """
 
     training_id: str
@@ -91,10 +91,10 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
 
 
 def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, Page]:
-    """Return the page of the list in a complete reply. Pauses as `read_page`.
+    """Return the page of the list in a complete reply.
 
-    Raises ListRefused for a 4xx (but no 429) with an error of the API. Otherwise raises as
-    `read_page` and `judge`.
+    The generator pauses as `read_page` does. Raises ListRefused for a 4xx (but no 429) with an
+    error of the API. Otherwise raises as `read_page` and `judge`.
     """
     if reply.status == 200 and not reply.is_html:
         return (yield from read_page(reply, offset))
