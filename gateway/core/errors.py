@@ -1,4 +1,4 @@
-"""The exceptions that several parts of the gateway use, and whose matter each is.
+"""The exceptions that several parts of the gateway use, and on whose side each cause is.
 
 "Ours" means: of the gateway or its settings.
 
@@ -130,7 +130,7 @@ class UpstreamFailure(GatewayError):
         self.retry_after = retry_after
 
     def conceal(self, secret: str) -> None:
-        """Remove a secret from the text, because the upstream may repeat the token in its
+        """Remove a secret from the text, because the upstream can repeat the token in its
         answer."""
         self.what = self.what.replace(secret, REMOVED)
         self.args = (self.what,)
@@ -140,8 +140,8 @@ class UpstreamUnreachable(UpstreamFailure):
     """There was no connection, or the connection broke before a whole response came.
 
     sent      False only if the request was certainly not sent
-    was_kept  the upstream closed a connection that earlier requests had used, so the request may
-              never have arrived
+    was_kept  the upstream closed a connection that earlier requests had used, so the request
+              perhaps never arrived
     """
 
     def __init__(
@@ -212,7 +212,8 @@ class InvalidPayload(UpstreamFailure):
 
 
 class ListRefused(GatewayError):
-    """The gateway may not read the list, or does not know its form. Asking again soon is no use."""
+    """The gateway is not allowed to read the list, or does not know its form. Asking again soon is
+    no use."""
 
 
 class CallWithheld(GatewayError):
@@ -228,8 +229,8 @@ class CallWithheld(GatewayError):
 class BudgetExhausted(CallWithheld):
     """The budget has no free call now.
 
-    `is_passing`: a call may become free at any moment. Either this replica cannot use the shared
-    budget just now, or calls are kept for a silent replica.
+    `is_passing`: a call can become free at any moment. Either this replica cannot use the shared
+    budget just now, or calls are reserved for a silent replica.
     """
 
     is_passing = False
@@ -245,7 +246,7 @@ class BudgetExhausted(CallWithheld):
 
 class GateClosed(CallWithheld):
     """The gate is closed, after a 429 or because Redis has lost the record of spent calls.
-    `is_probed`: the gate may open at any moment."""
+    `is_probed`: the gate can open at any moment."""
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)

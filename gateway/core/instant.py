@@ -94,14 +94,14 @@ def to_wire(instant: Instant) -> str:
 
 
 def from_wire(text: str) -> Instant:
-    """Read the text that `to_wire` wrote. ValueError for any other text."""
+    """Read the text that `to_wire` wrote. Raises ValueError for any other text."""
     if _WIRE.fullmatch(text) is None:
         raise ValueError(f"not the wire form of an instant: {text[:40]!r}")
     return _within_range(int(text) - _WIRE_SHIFT)
 
 
 def from_seconds(seconds: float) -> Instant:
-    """The instant `seconds` after the epoch. ValueError outside the years 0001 to 9999."""
+    """The instant `seconds` after the epoch. Raises ValueError outside the years 0001 to 9999."""
     if not math.isfinite(seconds):
         raise ValueError("no instant is infinitely far away")
     whole = math.floor(seconds)
@@ -168,12 +168,13 @@ def _epoch_seconds(day: date, hour: str, minute: str, second: str) -> int:
 
 
 def _utc(seconds: int) -> datetime:
-    """`datetime.fromtimestamp` fails before 1970 on some systems."""
+    """The time as a datetime. `datetime.fromtimestamp` would fail before 1970 on some systems."""
     return _EPOCH + timedelta(seconds=seconds)
 
 
 def _within_range(nanoseconds: int) -> Instant:
-    """An offset can move a date-time out of the years 0001 to 9999."""
+    """The instant. Raises ValueError outside the years 0001 to 9999, for example because of an
+    offset."""
     if not _EARLIEST <= nanoseconds <= _LATEST:
         raise ValueError("beyond the years 0001 to 9999 in UTC")
     return Instant(nanoseconds)

@@ -1,6 +1,6 @@
 """Reads the URL of a Redis into an address.
 
-A message about a wrong URL quotes no part of it, because any part may contain a password.
+A message about a wrong URL quotes no part of it, because any part can contain a password.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Address:
     """The address of a Redis, with the options of the driver.
 
     tls      the options for certificates (None: without TLS)
-    watched  the sentinels that know which host is the master
+    watched  the Sentinels that know which host is the master (None: no Sentinels)
     seeds    nodes of a cluster, each of which knows all other nodes
     """
 
@@ -135,8 +135,8 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
     known = (*_ALWAYS, *_TLS, *_OF_SEVERAL)
     for place, (name, value) in enumerate(query.items(), start=1):
         if name not in known:
-            # The message has the position, because the name may be a part of a password that was
-            # not percent-encoded.
+            # The message has the position and not the name. The name is perhaps a part of a
+            # password that was not percent-encoded.
             raise ValueError(f"its parameter {place} is none of {', '.join(known)}")
         if not value:
             raise ValueError(f"{name} is empty")
