@@ -14,7 +14,7 @@ from gateway.core.http.fields import Reply
 from gateway.core.upstream.training import Training, is_training_id, parse, without_surrogates
 from gateway.core.vocabulary import InvalidReason
 
-# One call may ask for this many items at most.
+# One call can ask for this many items at most.
 PAGE_SIZE: Final = 100
 # `read_page` pauses before each group of this many rows.
 _ROWS_AT_ONCE: Final = 10
@@ -46,8 +46,8 @@ def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
     """Return the page that begins with row `offset`, from a reply with status 200. The generator
     pauses to let other work run.
 
-    Raises InvalidPayload for a body that is no complete JSON: it may help to ask again. Raises
-    ListRefused for JSON that is not the wanted page: it does not help to ask again.
+    Raises InvalidPayload for a body that is no valid JSON: perhaps another call brings the page.
+    Raises ListRefused for JSON that is not the wanted page: another call does not help.
     """
     copy = without_surrogates(reply.body)
     yield
@@ -113,8 +113,8 @@ def _has_more(members: dict[str, Raw]) -> bool:
 
 
 def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
-    """The exact bytes of the items: found in `copy`, and cut out of `original` at the same
-    positions. The positions match, because a surrogate and its replacement have the same length.
+    """The exact bytes of the items, cut out of `original`. Their positions are found in `copy`,
+    where each surrogate is replaced by a text of the same length.
 
     Only a comma and white space separate two items. So the first match after an item is the next
     item.

@@ -59,7 +59,7 @@ _CHANNELS: Final = frozenset(
     | {"whatsapp", "instagram", "messenger", "api", "web_voice"}
 )
 
-# The most differences of one body that are reported.
+# At most this many differences of one body are reported.
 MAX_DRIFT: Final = 32
 _MAX_SHOWN: Final = 64
 
@@ -67,7 +67,7 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _REPLACEMENT: Final = rb"\\ufffd"
 
 
-# Names and raw JSON values in the order of the body. Names may repeat.
+# Names and raw JSON values in the order of the body. A name can occur twice.
 _Members = list[tuple[str, bytes]]
 
 
@@ -75,7 +75,7 @@ _Members = list[tuple[str, bytes]]
 class Drift:
     """One way in which a served training differs from the API's documentation.
 
-    `field` is short and printable ASCII. It is no metric label, because the upstream chooses it.
+    `field` is short, printable ASCII. No metric has it as a label, because the upstream chooses it.
     """
 
     kind: DriftKind
@@ -94,7 +94,8 @@ class Training:
 
 
 class _Name:
-    """A member's name. No two names are equal, so a dict keeps all members with the same name."""
+    """A member's name. No two of these objects are equal, so a dict keeps members with the same
+    text."""
 
     __slots__ = ("text",)
 
