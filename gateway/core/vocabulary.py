@@ -1,4 +1,5 @@
-"""The closed sets of words that Cache-Status, metric labels, log fields and /explain share."""
+"""The closed sets of words in Cache-Status, metrics, logs, /explain, the tokens file and messages
+between replicas."""
 
 from __future__ import annotations
 
@@ -160,7 +161,7 @@ class Origin(StrEnum):
 
 
 class Right(StrEnum):
-    """The rights that an operator's token may have (`may` in the tokens file)."""
+    """The rights that an operator's token can have (`may` in the tokens file)."""
 
     READ = "read"  # status, explain, the figures of the live page
     INVALIDATE = "invalidate"
@@ -182,8 +183,8 @@ class EndingKind(StrEnum):
     """How a leader's fetch ended, for its followers in other replicas."""
 
     DONE = "done"  # the answer was stored
-    TRANSIENT = "transient"  # failed, but may succeed in another replica
-    GAVE_UP = "gave-up"  # failed, and would fail in every replica
+    TRANSIENT = "transient"  # the fetch failed, but perhaps succeeds in another replica
+    GAVE_UP = "gave-up"  # the fetch failed, and would fail in every replica
     ALONE = "alone"  # the answer is for one caller, or was not stored
     TOO_OLD = "too-old"  # an invalidation came after the fetch began
 
@@ -271,15 +272,15 @@ class Problem(StrEnum):
 class Part(StrEnum):
     """The parts of the time for which a request waits."""
 
-    LOOKUP = "lookup"  # requests for the same key share one look-up
-    LEASE = "lease"  # the lease, or the fetch of another replica
+    LOOKUP = "lookup"  # one look-up, which requests for the same key share
+    LEASE = "lease"  # taking the lease, or following the fetch of another replica
     BUDGET = "budget"
     UPSTREAM = "upstream"
     STORE = "store"
 
 
 class SpanFate(StrEnum):
-    """The fate of a span for the collector."""
+    """Whether a span reached the collector."""
 
     SENT = "sent"
     FAILED = "failed"  # the collector did not accept it
