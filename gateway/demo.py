@@ -50,7 +50,7 @@ Ctrl-C ends it.
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options of the demo. A port of None: the usual one, or any free one if that is taken."""
+    """The options of the demo. A port of None: the usual port, or a free one if it is taken."""
 
     port: int | None = None
     admin_port: int | None = None
@@ -111,7 +111,7 @@ async def _dismiss(company: list[asyncio.Task[None]]) -> None:
 
 
 def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
-    """The access mode is passthrough: the printed command shows how to send a token."""
+    """The access mode is passthrough, so that the printed command can show how to send a token."""
     return load(
         None,
         {
@@ -126,7 +126,7 @@ def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
 
 
 def _port(asked: int | None, usual: int, out: TextIO) -> int:
-    """Return 0 (any free port) if the usual port is taken."""
+    """Return the port that was asked for, or the usual one, or 0 (any free port) if it is taken."""
     if asked is not None:
         return asked
     with socket.socket() as probe:
@@ -173,8 +173,8 @@ class Upstream:
 @asynccontextmanager
 async def simulator(port: int) -> AsyncIterator[Upstream]:
     """Run a simulator while the block runs. Raises UpstreamEnded if it does not start."""
-    # If this process is killed, the simulator's standard input closes, and the simulator ends. It
-    # has a session of its own: Ctrl-C must not end it before the gateway has drained.
+    # If this process is killed, the simulator's standard input closes, and the simulator ends. The
+    # simulator has a session of its own: Ctrl-C must not end it before the gateway has drained.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
         *("--port", str(port), "--until-stdin-closes"),
@@ -210,7 +210,7 @@ async def _end_process(process: Process) -> None:
 
 
 TOKEN = "demo-token"
-# Without the first training: the printed command has to show a miss of it, and then a hit.
+# The first training is left out: the printed command has to show a miss of it, and then a hit.
 POPULAR = tuple(f"trn_{number:06d}" for number in range(2, 18))
 _WEIGHTS = tuple(1.0 / rank for rank in range(1, len(POPULAR) + 1))
 _SELDOM = range(100, 1001)
@@ -228,7 +228,7 @@ async def visit(gateway_url: str, random: Random) -> None:
     async with httpx.AsyncClient(
         base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
     ) as client:
-        # Trainings are added one at a time. The misses of all at once would spend all free calls.
+        # Trainings are added one at a time. Otherwise their misses would soon spend all free calls.
         known = 1.0
         while True:
             await asyncio.sleep(random.expovariate(1 / _PAUSE))
