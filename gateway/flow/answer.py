@@ -40,6 +40,6 @@ class Answer(NamedTuple):
     handling: Handling
 
 
-# For fresh hits in L1: an enum's look-up and a named tuple's constructor would be slow.
+# Fresh hits in L1 use these names: an enum's look-up and a named tuple's constructor are slow.
 FRESH, L1, HIT = Outcome.FRESH, Tier.L1, HITS[Detail.L1]
 new_answer: Final = tuple.__new__

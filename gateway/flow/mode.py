@@ -33,8 +33,8 @@ class Modes:
 
     async def order(self, mode: Mode, by: str = LOOPBACK.name) -> None:
         """Set the mode of all replicas, in the name of the operator `by`. After RedisUnavailable,
-        this replica's mode is unchanged. Redis may have the order nevertheless, and all replicas
-        then follow it."""
+        this replica's mode is unchanged. But perhaps Redis has the order. Then all replicas follow
+        it."""
         known = (await self._shared.read(), self.ordered)
         order = ModeOrder(mode, _later_than(known, self._clock.now()), by)
         await self._shared.write(order)

@@ -23,9 +23,10 @@ Asked = TypeVar("Asked")
 class Course:
     """Whether the result of a flight may be stored, and in which tiers.
 
-    is_current  False after an invalidation of the key. No further request joins. L1 stores the
-                result only if Redis accepts it after the invalidation, or if it is left for rescue
-    may_store   False after an invalidation that Redis may not know. Redis does not get the result
+    is_current  False after an invalidation of the key: no further request joins. The result is put
+                into L1 only if Redis accepts it afterwards, or if only soft orders rule it out
+    may_store   False after an invalidation that Redis perhaps does not know: the result is not
+                offered to Redis
     orders      how many invalidations came during the flight
 
     With `no-store`, `is_current` and `may_store` are False from the beginning.
@@ -67,7 +68,7 @@ class Flight(Course, Generic[Result]):
         return self._task.result()
 
     def when_ended(self, tell: Callable[[], None]) -> None:
-        """Call `tell` when the flight has ended, with or without success."""
+        """Run `tell` when the flight has ended, with or without success."""
         self._task.add_done_callback(lambda _: tell())
 
     def result(self) -> Result | None:
@@ -95,8 +96,8 @@ class Flight(Course, Generic[Result]):
 
 
 class Flights(Generic[Name, Result]):
-    """The flights under way. For each name, requests can join at most one. With a clock, the
-    flights note their waits."""
+    """The flights under way. For each name, requests can join at most one. If there is a `clock`,
+    the flights note how long they wait."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
@@ -223,7 +224,7 @@ class Flights(Generic[Name, Result]):
         make: Callable[[Flight[Result]], Awaitable[Result]],
     ) -> Result:
         try:
-            # The waits are noted for the flight, because the request that began it may leave.
+            # The waits are noted for the flight, because the request that began it can leave.
             with watched(flight.spent):
                 return await make(flight)
         finally:

@@ -1,9 +1,9 @@
 """Notes how long a request waited, and for which part of the work.
 
-Requests may share a fetch, and join it at different times. The fetch notes each of its waits once,
-as an interval. Each request takes the parts of these intervals that overlap with its own wait. If
-the request that began the fetch is traced, each interval is also a span of that request. A request
-that joins the fetch has one span for its whole wait.
+Requests can share a fetch, and join it at different times. The fetch notes each of its waits once,
+as an interval. Each request counts the seconds of these intervals that overlap with its own wait.
+If the request that began the fetch is traced, each interval is also a span of that request. A
+request that joins the fetch has one span for its whole wait.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FOLLOW: Final = "follow"
 
 @dataclass(slots=True)
 class Interval:
-    """One wait, in monotonic time. `ended` is infinite while it lasts."""
+    """One wait, in monotonic time. `ended` is infinite while the wait lasts."""
 
     part: Part
     began: float
@@ -123,7 +123,7 @@ def on(part: Part) -> Iterator[Span | None]:
 
 
 def spent_by_beginner(clock: Clock) -> Spent:
-    """New notes with the span of the current request, for work that may outlast the request."""
+    """New notes with the span of the current request, for work that can outlast the request."""
     mine = _watched.get()
     return Spent(clock, None if mine is None else mine.span)
 
