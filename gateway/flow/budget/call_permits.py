@@ -1,7 +1,7 @@
 """Decides which calls to the upstream may be made, and when.
 
 A caller waits if its turn comes soon enough. Otherwise it is told when to come back. Callers that
-guess tokens or ids must leave most calls to others. A caller that the gateway has forgotten costs a
+guess tokens or ids must leave most calls to others. If the gateway forgets a caller, this costs a
 few calls at most.
 
 A scope is the name of a budget. A turn is the time when a paid call may be sent.
@@ -27,10 +27,11 @@ from gateway.ports import Budget, Call, Charge, Clock, Observer
 
 # A caller may wait for its turn for this fraction of the time until its deadline.
 _PATIENCE: Final = 0.5
-# Seconds until the budget is asked again, if a call may become free at any moment.
+# Seconds until the budget is asked again, if a call can become free at any moment.
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# The most callers in the queue, and the most that pause. Each has a task and a connection.
+# At most this many callers are in the queue, and at most as many pause (see `_hold`). Each has a
+# task and a connection.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -38,10 +39,10 @@ _MOST_CREDENTIALS: Final = 10_000
 # How many misses of a caller are remembered, and for how many windows of the budget.
 _REMEMBERED: Final = 20
 _WINDOWS: Final = 10
-# A caller counts as guessing if at least this many of its remembered misses, and at least half of
-# them, ended in a 404 or 410.
+# A caller counts as guessing if enough of its remembered misses ended in a 404 or 410: at least
+# this many, and at least half.
 _IN_VAIN: Final = 3
-# A caller also counts as guessing with `limit // _UNDER_WAY` misses under way (at least _FEW).
+# A caller also counts as guessing with `limit // _UNDER_WAY` misses under way, but at least _FEW.
 _UNDER_WAY: Final = 4
 _FEW: Final = 10
 _MOST_CALLERS: Final = 10_000
@@ -62,7 +63,7 @@ class Paying:
         self._replicas = replicas
         self._queue: WaitQueue[Charge] = WaitQueue(clock)
         self._held = 0  # callers that pause before they ask the budget again
-        # By scope: when the last refused caller may come back (monotonic).
+        # By scope: the time (monotonic) from which the caller that was refused last may try again.
         self._promised: FIFOCache[str, float] = FIFOCache(_MOST_SCOPES)
 
     async def pay(self, scope: str, call: Call) -> Charge:
@@ -77,9 +78,9 @@ class Paying:
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """Let the charge of a call that waited for a connection count from now. If `paid` is no
-        longer valid, pay again, but wait for no turn: the call occupies a connection. Raises as
-        `pay`."""
+        """Let the charge of a call that waited for a connection count from now. If the charge
+        `paid` is no longer valid, pay again, but wait for no turn: the call occupies a connection.
+        Raises as `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
@@ -134,7 +135,7 @@ class Paying:
             # could be sent too early, and exceed the limit.
             at = self._clock.monotonic() + paid.wait
         except BudgetExhausted:
-            # Also if the queue is full: the number of places remains the same.
+            # A full queue does not matter: the number of places remains the same.
             freed = self._queue.oust(scope, rank, who) if left > 0.0 else None
             if freed is None:
                 raise
@@ -202,8 +203,8 @@ class WaitQueue(Generic[Paid]):
         return len(self._places) >= self._most
 
     async def wait(self, place: Place[Paid]) -> bool:
-        """Wait for the turn, or until `wake` ends the wait. False if another caller got the
-        place."""
+        """Wait for the turn, or until `wake` ends the wait. False: another caller got the turn (see
+        `oust`)."""
         self._places.append(place)
         turn = asyncio.ensure_future(self._clock.sleep(place.at - self._clock.monotonic()))
         ended = asyncio.ensure_future(place.ended.wait())
@@ -247,7 +248,7 @@ class WaitQueue(Generic[Paid]):
 class _Trial:
     """The calls with one credential that the upstream has not accepted yet.
 
-    `ended` is set when one of these calls has ended, or when the small budget refused all.
+    `ended` is set when one of these calls has ended, or when the budget NEWCOMERS refused all.
     """
 
     calls: int = 0
@@ -257,8 +258,8 @@ class _Trial:
 class Credentials:
     """Knows which credentials the upstream has accepted, and which ones it has refused lately.
 
-    Calls with credentials that are not accepted yet also count in one small budget. For REFUSED_FOR
-    seconds after a refusal, no call is made with the refused credential.
+    Calls with credentials that are not accepted yet also count in one small budget, NEWCOMERS. For
+    REFUSED_FOR seconds after a refusal, no call is made with the refused credential.
     """
 
     def __init__(self, budget: Budget, clock: Clock, observer: Observer) -> None:
@@ -295,7 +296,7 @@ class Credentials:
             self._accepted[partition] = None
 
     def refuse(self, partition: str) -> None:
-        """Note that the upstream answered 401 to this credential, in any replica."""
+        """Note that the upstream answered 401 to this credential, here or in another replica."""
         self._accepted.pop(partition, None)
         self._refused[partition] = self._clock.monotonic()
 
@@ -303,7 +304,8 @@ class Credentials:
     async def vouched(
         self, caller: Caller, purpose: Purpose, *, known: bool
     ) -> AsyncIterator[None]:
-        """A context for a call of the caller. Raises AccessRefused or CallWithheld.
+        """Run a block that makes a call of the caller. If its credential is not accepted yet, the
+        call is charged to NEWCOMERS first. Raises AccessRefused or CallWithheld.
 
         `known`: a response is stored for the credential, so the upstream has accepted it before.
         """
@@ -311,7 +313,7 @@ class Credentials:
         if known or not caller.owns_token or partition in self._accepted:
             yield
             return
-        # Counted before the budget answers, because Redis may answer a later call earlier.
+        # The call is counted before the budget is asked: Redis could answer a later call first.
         trial = self._trials.setdefault(partition, _Trial())
         trial.calls += 1
         charge = None
@@ -343,8 +345,8 @@ class Credentials:
     async def _wait(
         self, partition: str, trial: _Trial, purpose: Purpose, exhausted: BudgetExhausted
     ) -> None:
-        """Wait for another call with this credential. Raises if the credential is not accepted
-        then."""
+        """Wait until another call with this credential has ended. Raises an error if the credential
+        is not accepted then."""
         await trial.ended.wait()  # ends at the deadline of that call at the latest
         self.turn_away(partition)
         if partition not in self._accepted:
@@ -402,7 +404,7 @@ class Guesses:
 
 
 def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:
-    """Seconds until the budget is asked again. None if the budget is spent."""
+    """Seconds until the budget is asked again. None: it is not asked again, because it is spent."""
     if isinstance(withheld, BudgetExhausted):
         return _LOOK if withheld.is_passing else None
     return _LOOK if withheld.is_probed else withheld.retry_after

@@ -3,8 +3,8 @@
 `ports/budget` defines the words look, part, share, claim and life.
 
 Without Redis, a replica spends only calls that it knows to be unspent. All replicas divide these
-calls equally. A replica that knows nothing yet takes an equal part of the whole limit, and grants
-these calls at even intervals.
+calls equally. If a replica knows nothing yet, its part is an equal fraction of the whole limit. It
+grants the calls of this part at even intervals.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _TRIES: Final = 3
 class _Sent:
     """A call that this replica made at the time `at` (monotonic).
 
-    `life` is the last life in which the shared budget knew the call. 0: never.
+    `life` is the latest life in which the shared budget knew the call. 0: none.
     """
 
     at: float
@@ -58,9 +58,9 @@ class _Account:
     """The state of one scope in this replica.
 
     known     the result of the last look. None: there was no look yet
-    earlier   the last result before a loss of data. None: there is none, or it is reported
+    earlier   the last result before a loss of data. None: there is none, or it was reported
     asked     how many calls this replica has asked Redis for since the last look
-    share_of  the value of `asked` when the share was computed. None: it must be computed
+    share_of  the value of `asked` when the share was computed. None: compute the share
     lives     how many calls in `sent` have each value of `_Sent.life`
     """
 
@@ -81,7 +81,7 @@ class _Account:
     def untold(self) -> list[_Sent]:
         """The calls that the shared budget does not know in its present life."""
         life = 0 if self.known is None else self.known.life
-        # `sent` may be long, so it is read only if needed.
+        # `sent` can be long, so it is read only if needed.
         if life and self.lives[life] == len(self.sent):
             return []
         return [each for each in self.sent if each.life != life or not life]
@@ -101,8 +101,8 @@ class _Account:
 class Shares:
     """The Budget of one replica. Pays from the shared budget or, without Redis, from the share.
 
-    `replicas` returns how many replicas are alive. The `scopes` are looked at from the start: their
-    spent calls are then known when the first request comes.
+    `replicas` returns how many replicas are alive. `scopes` returns the scopes at which this
+    replica looks from the start. So it knows their spent calls when the first request comes.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Shares:
                 await self.look_at_all()
                 await self._clock.sleep(LOOK)
         finally:
-            # Only this replica can report the calls that it paid from its share.
+            # Look once more: only this replica can report the calls that it paid from its share.
             await self.look_at_all()
             with suppress(RedisUnavailable):
                 await self._shared.leave(list(self._accounts))
@@ -144,8 +144,7 @@ class Shares:
     async def look(self, scopes: Sequence[str]) -> None:
         """Read the state of each scope, and report the calls that the shared budget does not know.
 
-        Look again after a change, so that the shared budget learns that this replica uses the new
-        result.
+        Look again after a change, to report that this replica uses the new result.
         """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
@@ -171,14 +170,15 @@ class Shares:
         ):
             is_same = before is not None and before.life == found.life
             known = found
-            # The first look after a loss of data finds no part. The old part stays for one look.
+            # The first look after a loss of data finds no part of this replica. The replica uses
+            # its old part until the next look.
             if before is not None and not is_same:
                 known = replace(found, part=before.part, share=before.share)
             if is_same and sent:
                 for each in sent:
                     each.life = known.life
                 account.count()
-            # Another look may have ended meanwhile. Its result is `newest`.
+            # Perhaps another look has ended meanwhile. Then `newest` is its result.
             newest = account.known
             if is_same and account.earlier is look.earlier:
                 account.earlier = None
@@ -196,7 +196,7 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """As Budget.take."""
-        # The gate in Redis may be open after a 429: Redis was away then, or has lost its data
+        # The gate in Redis can be open in spite of a 429: Redis was away then, or has lost its data
         # since.
         self._refuse_behind_own_gate(scope)
         try:
@@ -226,14 +226,14 @@ class Shares:
         raise RedisUnavailable(RedisOperation.BUDGET, "it is away, or forgets again and again")
 
     def _is_late(self, scope: str, asked: float) -> bool:
-        """Whether Redis answered so late that it would stop counting the call too early."""
+        """Whether Redis answered so late that Redis would stop counting the call too early."""
         return self._clock.monotonic() - asked > transit(self._shared.view(scope).window) / 4
 
     async def _from_share(
         self, scope: str, purpose: Purpose, *, guessed: bool, patience: float
     ) -> Charge:
         account = self._account(scope)
-        # Each call that Redis was asked for uses up one call of the claim.
+        # Each call that Redis was asked for uses up one call of the claim, so the share changes.
         if account.share_of is None or (account.known and account.share_of != account.asked):
             account.share_of = account.asked
             self._own.stand_in(scope, *self._past(account))
@@ -248,7 +248,7 @@ class Shares:
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
         """The arguments of `OwnBudget.stand_in`. The number of replicas includes silent ones,
-        because they may spend calls."""
+        because they perhaps spend calls."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:
@@ -257,13 +257,14 @@ class Shares:
         times = [known.at - age for age in known.ages]
         # Two kinds of own calls are not in `times` yet: those that the shared budget does not know,
         # and those that it granted after `known.at`. If there are other replicas, the second kind
-        # counts as spent at `until` (see `Past`). So it is added only if this replica is alone.
+        # counts as spent at `until` (see `Past`). So the second kind is added only if this replica
+        # is alone.
         times += [
             each.at
             for each in account.sent
             if each.life != known.life or (is_alone and each.at >= known.at)
         ]
-        # Until this time other replicas may make calls that this replica does not see. From then on
+        # Until this time other replicas can make calls that this replica does not see. From then on
         # this replica is silent, and nobody else spends its share.
         until = None if is_alone else known.at + self._shared.silence
         share = min(known.share, max(1, known.limit // replicas))
@@ -313,7 +314,7 @@ class Shares:
         if charge.is_share:
             await self._own.give_back(scope, charge)
             return
-        # Without Redis the charge stays. This is safe: it can only prevent a call.
+        # Without Redis the charge stays. This is safe: the charge can only prevent a call.
         with suppress(RedisUnavailable):
             await self._shared.give_back(scope, charge)
 
@@ -330,8 +331,8 @@ class Shares:
             closed = await self._shared.close(scope, retry_after)
         except RedisUnavailable:
             return await self._own.close(scope, retry_after)
-        # `hold` adds no jitter. So this replica may send the probe almost as soon as Redis allows
-        # it.
+        # Close the own gate for the same time. `hold` adds no jitter, so the probe can be sent
+        # almost as soon as Redis allows it.
         self._own.hold(scope, closed.seconds)
         return closed
 
