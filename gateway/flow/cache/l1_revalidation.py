@@ -4,11 +4,11 @@ Words of this module:
 
 confirm  Redis says that the entry is still valid (`Held.checked_at`). Here it does not mean the
          confirmation by the API (`Entry.confirmed_at`)
-counted  orders wait until this replica has applied them (see `Bus.counted_until`)
-member   this replica may serve entries without Redis (see `Bus.vouched_until`)
+counted  of this replica: orders wait until it has applied them (see `Bus.counted_until`)
+member   of this replica: it may serve entries without Redis (see `Bus.vouched_until`)
 due      a read has found that the entry should soon be confirmed again
 doubted  Redis has to be asked before the entry is served, if it can be asked (`Held.doubt`)
-gap      a time in which this replica may have missed orders
+gap      a time in which this replica has perhaps missed orders
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # The outcomes of answers that start no refresh.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
-# Keys in one question to Redis. A hundred keys cost as much as ten questions about one key each.
-# Other tasks run between two questions.
+# At most this many keys are in one question to Redis. A hundred keys cost as much as ten questions
+# about one key each. Other tasks run between two questions.
 _BATCH: Final = 100
 # The most keys that `run_catching_up` confirms.
 _MOST: Final = 5_000
@@ -74,11 +74,12 @@ class Confirming:
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
         self.missed = MissedOrders(clock)
-        # `Bus.vouched_until` when a read last found Redis away. NEVER: none did since `_return`.
+        # `Bus.vouched_until` when a read last found Redis away. NEVER: no read found Redis away
+        # after the last `_return`.
         self._alone_until = NEVER
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
-        self._catching_up: dict[Key, asyncio.Event] = {}  # set after Redis was asked
+        self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
         """Whether L1 may serve the entry without asking Redis.
@@ -107,9 +108,9 @@ class Confirming:
         """Whether orders wait until this replica has applied them."""
         until = self._bus.counted_until
         if not self._bus.is_connected:
-            # A new replica (no member yet) is counted only while the bus is connected. Redis may
-            # lose the record of the new replica before other replicas have read it. Then orders do
-            # not wait, and reach the new replica only over the bus.
+            # A new replica (no member yet) is counted only while the bus is connected. Redis can
+            # lose the record of the new replica before other replicas have read the record. Then
+            # orders do not wait, and reach the new replica only over the bus.
             until = min(until, self._bus.vouched_until)
         return self._clock.monotonic() < until
 
@@ -122,8 +123,8 @@ class Confirming:
 
     def _return(self, now: float) -> None:
         """Let L1 serve unconfirmed entries for a moment, because Redis is back. This is safe: an
-        order waits for this replica, or the order's result names the time until which this replica
-        may serve them."""
+        order waits for this replica, or its result names the time until which this replica may
+        serve older entries."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
@@ -132,8 +133,8 @@ class Confirming:
         return min(self._grace_until, self.missed.until(entry.confirmed_at))
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether this replica may serve the entry without Redis. It has to be a member, and gaps
-        limit the time. `entry` None: gaps are ignored."""
+        """Whether this replica may serve the entry without Redis. The replica has to be a member,
+        and gaps limit the time. `entry` None: gaps are ignored."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
@@ -161,7 +162,8 @@ class Confirming:
         return min(entry.freshness_lifetime - entry.age(now), self.unasked_for(key, held))
 
     def unasked_for(self, key: Key, held: Held) -> float:
-        """The seconds in which a read of the entry neither asks Redis nor makes the entry due."""
+        """For how many seconds from now a read of the entry neither asks Redis nor makes the entry
+        due."""
         if not self._shared.holds_bodies:
             return math.inf
         now = self._clock.monotonic()
@@ -171,7 +173,7 @@ class Confirming:
             return self._graced_until(held.entry) - now
         unasked = now - held.checked_at
         due = self._due_after if unasked < self._due_after else self._lifetime
-        # Negative for a new replica: each of its hits has to check the bus (see `is_counted`).
+        # In a new replica the result is negative: each hit has to check the bus (see `is_counted`).
         sure_until = min(self._bus.counted_until, self._bus.vouched_until)
         return min(due - unasked, sure_until - now)
 
@@ -198,8 +200,8 @@ class Confirming:
     def suspect(self, until: float = math.inf) -> None:
         """Note that a gap ends now. Each entry has to be confirmed again before L1 serves it.
 
-        While Redis is away, and shortly after its return, L1 may serve entries from before the gap
-        until `until` (monotonic).
+        While Redis is away, and shortly after its return, `until` (monotonic) limits how long L1
+        may serve earlier entries.
         """
         self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
@@ -262,7 +264,8 @@ class Confirming:
             await self._confirm_all(due, observer)
 
     async def run_catching_up(self, observer: Observer) -> None:
-        """Confirm the entries that were read last, after each gap and each return of Redis."""
+        """Confirm the entries that were read most recently, after each gap and each return of
+        Redis."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()
@@ -309,7 +312,7 @@ class Confirming:
 
 def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
     """The entry, or a renewed copy, if Redis confirms the entry. Otherwise None."""
-    # `standing.last` is slow, and not needed for an entry as recent as the floor.
+    # `standing.last` is slow, and not needed for an entry that was confirmed as late as the floor.
     known = entry.confirmed_at >= standing.floor.started
     confirmed = entry.confirmed_by(standing.floor, None if known else standing.last())
     if confirmed is None or confirmed.confirmed_at <= standing.struck_at:
@@ -321,7 +324,7 @@ class MissedOrders:
     """The gaps. Each gap has two times:
 
     over  when the gap ended (shared clock)
-    end   until when entries that a missed order invalidated may be served (monotonic)
+    end   until when entries may be served that a missed order ruled out (monotonic)
 
     All gaps whose `end` has passed are merged into one.
     """

@@ -1,6 +1,6 @@
 """The versions that this replica knows by itself, without Redis.
 
-They count while Redis is away, and after Redis lost the floor of a key.
+They are used while Redis is away, and after Redis lost the floor of a key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_VERSIONS: Final = 10_000
 _MOST_DOUBTS: Final = 10_000
 # A refused answer may be served again for this many seconds.
 _LONGEST: Final = 10.0
-# The most bytes of all refused answers together, with _OVERHEAD for each.
+# All refused answers together have at most this many bytes, with _OVERHEAD for each.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _OVERHEAD: Final = 1_000
 
@@ -73,8 +73,8 @@ class Alone:
         may_hold  whether the answer may be put into L1
         is_left   whether the answer may be used for rescue
 
-        If `floor` is unknown or has another epoch, L1 takes the answer: perhaps only this replica
-        knows the answer's version.
+        If `floor` is unknown or has another epoch, the answer is put into L1 (with `may_hold`):
+        perhaps only this replica knows the answer's version.
         """
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
@@ -88,7 +88,8 @@ class Alone:
             self.latest.note(key, held.entry)
 
     def took(self, key: Key, entry: Entry) -> None:
-        """Note that the store accepted the entry. This may end a doubt about the key."""
+        """Note that the store accepted the entry. The entry perhaps ends a doubt (a series of
+        refused answers)."""
         doubt = self._doubts.get(key)
         if doubt is not None and doubt.is_ended_by(entry):
             del self._doubts[key]
@@ -107,11 +108,12 @@ class Alone:
 
 
 class Latest:
-    """The latest version of each key that was served but not put into L1, or that an invalidation
+    """For each key, the latest version that was served but not put into L1, or that an invalidation
     removed from L1.
 
-    Redis may lose the floor of a key, and then accept an older version. The version here shows that
-    the other one is older. If a version is forgotten, callers may get an older one.
+    Redis can lose the floor of a key, and then accept an older version. The noted version shows
+    that the version in Redis is older. If a noted version is forgotten, callers perhaps get an
+    older one.
     """
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
@@ -124,7 +126,7 @@ class Latest:
         return self._entries.get(key)
 
     def note(self, key: Key, entry: Entry) -> None:
-        """Note the version of the entry. A later noted version stays."""
+        """Note the version of the entry, if no later version is noted already."""
         before = self._entries.pop(key, None)
         if before is None or supersedes(entry, before):
             before = entry.but(body=b"", headers=())
@@ -144,8 +146,8 @@ class Latest:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """An answer that `floor` refused (None: unknown). It may be served again until `until`
-    (monotonic)."""
+    """An answer, and the floor that refused it (None: unknown). The answer may be served again
+    until `until` (monotonic)."""
 
     held: Held
     floor: Floor | None
@@ -224,9 +226,9 @@ def is_passed(other: Entry, local: Entry) -> bool:
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
     """Whether `local` is later than `other`, although `other` has the higher generation.
 
-    After an order has raised the generation, the upstream may still send an older version. A
-    version far in the future is no proof: it may be a mistake. A new era begins when the gateway
-    gives up the known version.
+    After an order has raised the generation, the upstream can still send an older version. A
+    version far in the future is no proof: it is perhaps a mistake. Versions of different eras are
+    not compared, because a new era begins when the gateway gives up the known version.
     """
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False

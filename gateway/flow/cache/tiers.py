@@ -1,7 +1,7 @@
 """Looks up, stores and drops entries in the two tiers: L1 (memory of this replica) and L2 (Redis).
 
 While Redis is away, only L1 is used. A process without Redis has its floors in memory. A gap is a
-time in which this replica may have missed orders.
+time in which this replica has perhaps missed orders.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stor
 class Seen:
     """The result of a look-up in both tiers.
 
-    held         the entry; L1 may not have it any more
+    held         the entry; perhaps L1 does not have it any more
     below_floor  `held` may only be used for rescue
     """
 
@@ -65,8 +65,8 @@ class Tiers:
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
-        # Returns the `Horizon` of a partition (None: no whole sweep of it is known). The attribute
-        # is None without sweeps.
+        # Returns the `Horizon` of a partition (which entries the sweeps confirmed in time). None:
+        # no whole sweep is known. The attribute is None without sweeps.
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
@@ -110,7 +110,7 @@ class Tiers:
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
         """The best entry of both tiers (see `reconcile`). None if no entry may be used.
 
-        L1 gets this entry, if `flight` is still current at the end.
+        The entry is put into L1, if `flight` is still current at the end.
         """
         with on(Part.LOOKUP):
             held = self._local.peek(key)
@@ -118,8 +118,8 @@ class Tiers:
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Ask Redis for the key; `answered` takes the answer. None if L1 has an entry: `lookup` may
-        then need no body from Redis."""
+        """Ask Redis for the key. `answered` judges the answer. None if L1 has an entry: then
+        `lookup` perhaps needs no body from Redis."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -181,12 +181,12 @@ class Tiers:
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
         # An order for a version at or below the floor's does not change the floor. If orders do not
-        # wait for this replica, it could miss such an order. It could then serve a refused answer
-        # that the order ruled out.
+        # wait for this replica, it can miss such an order. Then None replaces the floor, so that
+        # the refused answer is forgotten.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
-        held = self._local.peek(key)  # read only now: a fetch may have ended while Redis was asked
+        held = self._local.peek(key)  # read only now: perhaps a fetch ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
-            # Redis agreed with this entry after `asked_at`.
+            # Redis agreed with this entry after `asked_at`, so `found` is outdated.
             return self._by_itself(key, held, self.confirming.hears_orders(held.entry))
         local, theirs = None if held is None else held.entry, found.entry
         if local is not None and self._is_struck(local, found):
@@ -202,7 +202,7 @@ class Tiers:
         if flight.is_current:
             self._remember(key, seen, asked_at)
         elif self._local.peek(key) is None:
-            # A request gets this entry, but L1 does not.
+            # A request gets this entry, but it is not put into L1.
             self._alone.latest.note(key, seen.held.entry)
         return seen
 
@@ -220,8 +220,8 @@ class Tiers:
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
-        """Put the entry into L1, even if only for rescue. L1 then knows its version if Redis loses
-        it."""
+        """Put the entry into L1, even if only for rescue. The version is then known here even if
+        Redis loses it."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
@@ -234,8 +234,8 @@ class Tiers:
         self._local.drop(key)
 
     def _is_struck(self, local: Entry, found: Found) -> bool:
-        """Whether the entry in L1 may not even be used for rescue. An order or a 401 ruled it out,
-        or this replica may have missed such an order."""
+        """Whether not even rescue may use the entry in L1. An order or a 401 ruled it out, or this
+        replica has perhaps missed such an order."""
         if local.confirmed_at <= found.struck_at:
             return True
         of_this_life = found.floor is not None and found.floor.epoch == local.epoch
@@ -248,7 +248,8 @@ class Tiers:
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether the entry may be used although orders may have been missed in a gap."""
+        """Whether the entry may be used although this replica has perhaps missed orders in a
+        gap."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -257,25 +258,25 @@ class Tiers:
         return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket of a fetch. While Redis is away, the epoch is empty and the generation is
-        0."""
+        """The ticket of a fetch (epoch and generation of the floor). While Redis is away, they are
+        empty and 0."""
         try:
             return await self._shared.begin(key)
         except RedisUnavailable:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer a fetched entry to Redis, and put it into L1 if Redis accepts it. L1 also takes
-        these:
+        """Offer a fetched entry to Redis, and put it into L1 if Redis accepts it. Two kinds of
+        refused entries are put into L1 too:
 
         - An entry that only soft orders rule out, for rescue.
-        - An entry whose floor Redis lost: perhaps only this replica knows its version.
+        - An entry whose floor Redis lost: perhaps only this replica knows the entry's version.
 
-        L1 takes nothing if an order comes during the offer: Redis may have judged before that
-        order.
+        If an order comes during the offer, nothing is put into L1: perhaps Redis judged the entry
+        before the order.
 
-        After a refusal, L1 asks Redis before it serves the key again. A request may get the refused
-        entry, and no other request may then get an older version.
+        After a refusal, Redis is asked before L1 serves the key again. Otherwise one request could
+        get the refused entry, and the next request an older version.
         """
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
@@ -307,7 +308,8 @@ class Tiers:
         return stored
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
-        """Whether L1 has a later entry. False if only the generations differ."""
+        """Whether L1 has a later entry than this one. False if only the generations differ: the
+        floor changed in between, so the versions are not compared."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -316,13 +318,13 @@ class Tiers:
         return overrules(known, entry) or (same_floor and not supersedes(entry, known))
 
     def gave_later(self, key: Key, entry: Entry) -> bool:
-        """Whether this replica knows a later entry: one in L1, or one that was served."""
+        """Whether this replica knows a later entry, from L1 or from `Latest`."""
         known = self._alone.known(key)
         return known is not None and is_passed(entry, known)
 
     async def offer(self, key: Key, held: Held, *, is_current: bool = True) -> Stored:
-        """Offer the entry to Redis. While Redis is away, this replica judges the entry, but refuses
-        it if an order came (`is_current` False)."""
+        """Offer the entry to Redis, unless `Alone.refuses` refuses it. While Redis is away, this
+        replica judges the entry, but refuses it if an order came (`is_current` False)."""
         refused = self._alone.refuses(key, held.entry)
         if refused is not None:
             return refused
@@ -347,7 +349,7 @@ class Tiers:
 
     def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
         """Whether L1 has an entry without a version, or with a version below `updated_at` (None:
-        any entry)."""
+        whether L1 has any entry)."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -357,9 +359,9 @@ class Tiers:
     def give_up_passed(
         self, training_ids: Set[str], updated_at: Instant | None, *, soft: bool = False
     ) -> None:
-        """Drop those entries of these trainings from L1 for which `is_passed` is True. `soft`: they
-        stay for rescue, except negative entries. L1 is searched once, because a search takes
-        milliseconds and an order may name 1,000 trainings."""
+        """Drop those entries of these trainings from L1 for which `is_passed` is True. `soft`: the
+        entries stay for rescue, except negative ones. L1 is searched only once: a search takes
+        milliseconds, and an order can name 1,000 trainings."""
         self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
@@ -372,8 +374,8 @@ class Tiers:
                 self._give_up(key, held.entry)
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
-        """Drop the entries of a partition (None: of all) from L1. `soft`: they stay for rescue.
-        Returns their number."""
+        """Drop the entries of a partition (None: of all) from L1. `soft`: the entries stay for
+        rescue. Returns their number."""
         self.orders += 1
         self._alone.latest.forget_all(partition)
         self.refused.forget_where(lambda key: partition in (None, key.partition))
@@ -392,7 +394,7 @@ class Tiers:
             await self._shared.drop(key)
         self.refused.forget(key)
         self._alone.latest.forget(key)
-        return self._local.drop(key)  # last: a look-up may have put an entry into L1
+        return self._local.drop(key)  # last: perhaps a look-up has put an entry into L1
 
     async def drop_partition(self, partition: str) -> int:
         """Drop a partition from both tiers. Returns how many entries L1 had."""
@@ -401,7 +403,7 @@ class Tiers:
             await self._shared.invalidate_partition(partition)
         self.refused.forget_where(lambda key: key.partition == partition)
         self._alone.latest.forget_all(partition)
-        # Look-ups may have put entries into L1 while Redis was asked.
+        # Perhaps look-ups have put entries into L1 meanwhile.
         return held + self._local.drop_partition(partition)
 
 
