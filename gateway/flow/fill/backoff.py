@@ -1,8 +1,8 @@
 """The keys whose last fetch failed, and how long each of them is left alone (not fetched).
 
-This replica knows these failures by itself. Redis has the pauses of all replicas, with the leases.
-A caller's request fetches the key nevertheless if nothing stored may be served. A forgotten key may
-be fetched too early.
+Each replica remembers these failures in its memory. The pauses for all replicas are in Redis, with
+the leases. A caller's request fetches the key nevertheless if nothing stored may be served. If a
+key is forgotten, it is perhaps fetched too early.
 """
 
 from __future__ import annotations

@@ -26,18 +26,18 @@ from gateway.flow.singleflight import Course
 from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken
 
-# Seconds between two looks at a lease: at first, and at most. Usually a message tells earlier that
+# Seconds between two looks at a lease: at first, and at most. Usually a message says earlier that
 # the fetch has ended.
 _FIRST_LOOK: Final = 0.25
 _LONGEST_LOOK: Final = 1.0
 _GROWTH: Final = 1.5
 
-# The most elections of a leader in which a flight takes part.
+# A flight (a fetch that requests share) takes part in at most this many elections of a leader.
 _ELECTIONS: Final = 2
 # No other leader is elected after these endings.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# Followers look up the stored answer after these verdicts. BELIEVED is none of them: it gives the
-# floor a new generation, as an invalidation does.
+# Followers look up the stored answer after these verdicts. BELIEVED is not one of them, because it
+# raises the generation of the floor, as an invalidation does.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
 # Renewals in one lifetime of a lease. One lost renewal does not end the lease.
 _RENEWALS: Final = 3
@@ -146,12 +146,12 @@ class Collapsing:
         holds = True
         while holds:
             await self._clock.sleep(self._lease.lifetime / _RENEWALS)
-            with suppress(RedisUnavailable):  # Redis may be back in time
+            with suppress(RedisUnavailable):  # perhaps Redis is back in time
                 holds = await self._lease.renew(key, token)
 
     async def _landed_before(self, want: Want, taken: Taken, flight: Course) -> Elsewhere | None:
-        """A fresh response that was stored after this flight's look-up and before its lease, or
-        None."""
+        """A fresh response that was stored between this flight's look-up and its lease. None: there
+        is none."""
         if taken.floor is None or taken.floor.started <= _known(want):
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -185,8 +185,8 @@ class Collapsing:
         raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True)
 
     async def _stored_elsewhere(self, ending: Ending, want: Want, flight: Course) -> Seen | None:
-        """The response that the leader stored, if it was confirmed after the known one. Otherwise
-        None."""
+        """The response that the leader stored, if it was confirmed later than the one in `want`.
+        Otherwise None."""
         if ending.kind is not EndingKind.DONE:
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -212,7 +212,7 @@ async def renewing(
 
 
 def _known(want: Want) -> float:
-    """When the stored response that the flight knows was last confirmed."""
+    """The time when the stored response in `want` was last confirmed. 0.0: there is none."""
     return 0.0 if want.held is None else want.held.entry.confirmed_at
 
 
@@ -228,9 +228,9 @@ def _ending_of_failure(error: Exception, want: Want) -> Ending:
     """The ending that is told to followers. After TRANSIENT a follower may lead a fetch of its own.
     Besides the cases of `ending_of`, the ending is TRANSIENT in two cases:
 
-    - The budget denied a call for which no caller waits. A follower with a waiting caller may still
-      get a call.
-    - The mode forbids calls. Each replica knows the mode itself.
+    - The budget denied a call for which no caller waits. For a follower with a waiting caller, a
+      call is perhaps still free.
+    - The mode forbids calls. Each replica reads the mode itself.
     """
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
     if is_unhurried or isinstance(error, Frozen):

@@ -124,8 +124,8 @@ class Fetcher:
         """Call the upstream and store its answer. Raises UpstreamFailure, CallWithheld,
         AccessRefused.
 
-        The ticket has to be taken before the call. `deadline` is monotonic. The tenant's token may
-        be replaced while the fetch waits, so the call uses the current one.
+        The ticket has to be taken before the call. `deadline` is monotonic. The tenant's token can
+        be replaced while the fetch waits, so the call uses the current token.
         """
         caller = self._current(want.caller)
         want = replace(want, caller=caller)
@@ -226,14 +226,14 @@ class Fetcher:
         elif stored.verdict is StoreVerdict.INVALIDATED and _proved(entry, stored):
             await self._tell(_change(want.key, entry.updated_at))
         elif stored.verdict is StoreVerdict.BELIEVED:
-            # The notice has no version. Another replica may hold a later version than the believed
-            # one, and a notice with the believed version would not outdate it.
+            # The notice has no version, so it outdates all versions. Another replica perhaps holds
+            # a later version than the believed one.
             self._observer.invalidated(Cause.UPDATED_AT, want.key.training_id)
             await self._tell(_change(want.key, None))
         return Filled(held, reply.status, stored.verdict, refused)
 
     async def _outdate(self, want: Want, entry: Entry) -> None:
-        """Drop the stored entry if an answer that may not be stored supersedes it."""
+        """Drop the stored entry if the answer `entry`, which must not be stored, supersedes it."""
         known = None if want.held is None else want.held.entry
         if known is None or not supersedes(entry, known):
             return
@@ -281,8 +281,8 @@ def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
 
 
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
-    """The error for an answer with a doubted version, or for one caller alone. Otherwise None. A
-    401 or 403 is not fruitless, because it removes stored responses."""
+    """The error for an answer that has a doubted version, or is for one caller alone. Otherwise
+    None. A 401 or 403 is not fruitless, because it removes stored responses."""
     if isinstance(landed, Filled):
         what = _DOUBTED.get(landed.verdict)
         if what is None:

@@ -1,7 +1,7 @@
-"""Makes one call to upstream: asks the breaker and the budget, sends the call, and may repeat it.
+"""Makes one call to upstream: asks the breaker and the budget, and sends the call, twice if needed.
 
-A read is tried once more if nothing was sent, or if upstream had already closed the idle connection
-that the read used (RFC 9112, 9.3.1). A write is never tried again.
+A read is tried once more in two cases: nothing was sent, or upstream had already closed the idle
+connection that the read used (RFC 9112, 9.3.1). A write is never tried again.
 
 The budget is charged before a call is sent. The charge is given back if the call was certainly not
 sent. Other modules judge the reply, and report their verdict here.
@@ -161,7 +161,7 @@ class Outbound:
         return entered
 
     def _leave(self, entered: Breaker, before: Breaker) -> None:
-        """Undo `_enter`: the call said nothing about the upstream, so the next call may be the
+        """Undo `_enter`: the call said nothing about the upstream, so the next call can be the
         probe."""
         if self._breaker is entered:
             self._move(before)
@@ -213,8 +213,8 @@ class Outbound:
         self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
-        """Open the gate after a probe, or if the gate is due. An answer to a call that was sent
-        before the gate closed does not open it."""
+        """Open the gate after a probe, or if the gate is due to reopen. An answer to a call that
+        was sent before the gate closed does not open it."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 
