@@ -1,8 +1,8 @@
 """Invalidates entries, in Redis, in this replica, and in the other replicas.
 
 The sequence matters: first Redis and its replicas, then this replica of the gateway, then the
-others. After all have confirmed, no request gets an older entry as the current one. No fetch that
-began before the order brings an older entry back.
+gateway's other replicas. After these have confirmed, no request gets an older entry as the current
+one. No fetch that began before the order brings an older entry back.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Invalidation:
         """Invalidate versions below `updated_at` (None: all versions) in every partition, in the
         name of the operator `by`. `soft`: these versions may still be used for rescue.
 
-        Raises RedisUnavailable. A part of the order may then be done. It is safe to repeat the
-        order.
+        Raises RedisUnavailable. The order has then perhaps been carried out in part. It is safe to
+        repeat the order.
         """
         await asyncio.gather(
             *(self._shared.invalidate(each, updated_at, soft=soft) for each in training_ids)
@@ -86,7 +86,8 @@ class Invalidation:
         await self._everywhere(notice, Cause.WRITE)
 
     def written_here(self, changed: Written) -> None:
-        """As `written`, but in this replica alone, because Redis does not answer."""
+        """Invalidate all stored versions of these trainings in this replica alone, because Redis
+        does not answer. `changed.versions` is not used."""
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         self.apply(notice, Origin.ORDER, Cause.WRITE, known=False)
 
@@ -112,7 +113,7 @@ class Invalidation:
         known: bool = True,
     ) -> None:
         """Apply a notice in this replica. To apply it twice or late does no harm. `known` False:
-        Redis does not know the order, and gets no results of fetches under way."""
+        Redis does not know the order, so results of fetches under way are not offered to Redis."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)
@@ -132,9 +133,9 @@ class Invalidation:
                 assert_never(notice.kind)
 
     def gap(self, until: float = math.inf) -> None:
-        """Let requests ask Redis before L1 serves an entry, because notices may have been missed.
-        While Redis is away, L1 may serve its present entries until `until` (monotonic). Fetches
-        under way may still store: Redis judges each result by its ticket."""
+        """Let requests ask Redis before L1 serves an entry, because this replica has perhaps missed
+        notices. While Redis is away, L1 may serve its present entries until `until` (monotonic).
+        Fetches under way may still store their results: Redis judges each by its ticket."""
         self._serving.retire()
         self._tiers.suspect(until)
 

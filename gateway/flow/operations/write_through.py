@@ -4,7 +4,7 @@ Before the caller gets the answer, the responses that the write outdated are inv
 replicas. If Redis is away, the other replicas are told when Redis is back. If this process ends
 before that, they are not told.
 
-A write without an answer may have been done, so its training is invalidated too.
+A write without an answer has perhaps been done, so its training is invalidated too.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _COLLECTION = "-"
 _PAUSES: Final = (0.05, 0.1, 0.1)
 # Seconds between two attempts while Redis is away.
 _AGAIN: Final = 1.0
-# The most writes whose invalidation waits for Redis. Of more writes, the oldest are forgotten.
+# The invalidations of at most this many writes wait for Redis. If there are more, the oldest are
+# forgotten.
 _MOST_OWED: Final = 10_000
 
 
@@ -121,7 +122,7 @@ class Writing:
         await self._outbound.failed(caller.scope, name, _failed(reply))
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
-        """Raise an error if the answer concerns the gateway and not the caller, or if its status
+        """Raise an error if the answer concerns the gateway instead of the caller, or its status
         cannot be passed on."""
         if reply.status == 429:
             raise rate_limited(reply, "a write", self._clock.now())
@@ -168,7 +169,7 @@ def _failed(reply: Reply) -> UpstreamError:
 
 
 def _may_have_happened(failure: UpstreamFailure) -> bool:
-    """Whether the upstream may have done the write, although no usable answer came back."""
+    """Whether the upstream has perhaps done the write, although no usable answer came back."""
     if isinstance(failure, UpstreamTimeout | UpstreamUnreachable):
         return failure.sent
     return not isinstance(failure, UpstreamRateLimited | UpstreamRefused)
