@@ -1,7 +1,7 @@
 """Answers the requests that have `Cache-Control` directives (`freshness.client_directives`).
 
-Calls that are made only because a directive refuses the stored response get a part of the budget
-(`CallShare`).
+If a call is made only because a directive refuses the stored response, a part of the budget pays
+for it (`CallShare`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.flow.cache.tiers import Seen
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock
 
-# Seconds between two calls that directives cause for one key.
+# At least this many seconds are between two calls that directives cause for one key.
 _AGAIN_AFTER: Final = 10.0
 _MOST_KEYS: Final = 10_000
 _PART_OF_BUDGET: Final = 10
@@ -88,8 +88,8 @@ def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:
 
 
 class Grants:
-    """Decides whether a directive may cause a call. A key gets at most one such call in ten
-    seconds, paid from `share`. Each replica counts its own calls."""
+    """Decides whether a directive may cause a call. In ten seconds, a key has at most one such
+    call, which is charged to `share`. Each replica counts its own calls."""
 
     def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
@@ -97,7 +97,7 @@ class Grants:
         self._last: FIFOCache[Key, float] = FIFOCache(_MOST_KEYS)
 
     def take(self, key: Key, caller: Caller) -> bool:
-        """Charge a call. Returns False if the request may not cause one."""
+        """Charge a call. Returns False if the request must not cause one."""
         now = self._clock.monotonic()
         if now - self._last.get(key, now - _AGAIN_AFTER) < _AGAIN_AFTER:
             return False
@@ -130,7 +130,7 @@ class CallShare:
     at least one call. A caller may have half (rounded up) of what the other callers left of this
     part.
 
-    is_divided  False if callers cannot be distinguished. Then one caller may spend the whole share
+    is_divided  False if callers cannot be distinguished. Then one caller may spend the whole part
     usual       the limit of budgets that are not in `rates` (None: no limit)
     """
 
@@ -151,7 +151,7 @@ class CallShare:
         self._charged: FIFOCache[str, _Charged] = FIFOCache(_MOST_SCOPES)
 
     def take(self, caller: Caller) -> SharedCall | None:
-        """Charge one call. None if this caller may not have one now."""
+        """Charge one call. None: this caller cannot have one now."""
         now, rate = self._clock.monotonic(), self._rates.of(caller.scope, self._usual)
         call = SharedCall(caller.scope, (caller.client, caller.partition), now)
         if rate is None:

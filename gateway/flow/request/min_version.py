@@ -1,7 +1,7 @@
 """Answers requests that need a version (`Training-Min-Updated-At`), for example after a write.
 
-The header is no proof that the version exists. So it does not change which versions other callers
-may get, and such fetches have only a share of the budget.
+The header is no proof that the version exists. So the header does not change which versions other
+callers may get. The fetches that it causes may use only a part of the budget.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
-# After a fetch without the needed version, the caller may cause no fetch of the key for at most
-# _FIRST seconds. After several such fetches in a row: at most _LONGEST.
+# After a fetch without the needed version, its caller may cause the next one only after a pause.
+# The pause is at most _FIRST seconds. After several such fetches in a row, it is at most _LONGEST
+# seconds.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -50,8 +51,8 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Vain:
-    """Fetches in a row that brought only versions that were too old. The next fetch may start at
-    `until` (monotonic)."""
+    """`attempts` fetches in a row that brought only versions that were too old. The next fetch may
+    start at `until` (monotonic)."""
 
     attempts: int
     until: float
@@ -100,7 +101,7 @@ class Reaching:
         raise _not_reached(wanted, _entry_of(answer), self._missed(ask))
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of a fetch that all callers share. If one that began before this request
+        """The answer of a fetch that all callers share. If a fetch that began before this request
         brings a version that is too old, another fetch is made."""
         earlier = self._serving.fills.under_way(ask.key)
         while True:
@@ -126,8 +127,8 @@ class Reaching:
         return answer
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> Answer | None:
-        """The answer of a fetch under way. None if the fetch was a background refresh that got no
-        call."""
+        """The answer of a fetch under way. None if the fetch was a background refresh for which no
+        call was free."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
@@ -155,7 +156,7 @@ class Reaching:
 
     def _missed(self, ask: Ask) -> float:
         """Note a fetch without the needed version. Returns the seconds until this caller may cause
-        another."""
+        another fetch."""
         before = self._vain.pop(_asking(ask), None)
         attempts = 1 if before is None else before.attempts + 1
         wait = backoff(attempts, _FIRST, _LONGEST, self._clock.jitter())
@@ -177,7 +178,7 @@ def _reaches(entry: Entry | None, wanted: Instant) -> bool:
 
 
 def _is_answered(answer: Answer, wanted: Instant) -> bool:
-    """Whether the answer is late enough, or says that this caller cannot get the training."""
+    """Whether the version is late enough, or the answer says that this caller gets no training."""
     entry = _entry_of(answer)
     return entry is None or entry.is_negative or _reaches(entry, wanted)
 

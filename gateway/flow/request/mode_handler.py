@@ -1,4 +1,4 @@
-"""Answers requests in the modes that an operator may order instead of `normal`."""
+"""Answers requests in the modes that an operator can order instead of `normal`."""
 
 from __future__ import annotations
 

@@ -84,13 +84,13 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        # These are methods of `Following` (sweep/refresh_queue).
+        # Methods of `Following` (sweep/refresh_queue) replace these three.
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
 
     def peek(self, ask: Ask) -> Answer | None:
-        """The answer that L1 may give without asking Redis, or None. A stale answer may start or
+        """The answer that L1 may give without asking Redis, or None. A stale answer can start or
         queue a refresh."""
         held = self._tiers.peek(ask.key)
         if held is None:
@@ -184,8 +184,8 @@ class Serving:
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
         """The answer of upstream, from the fetch under way or a new one. While the key is left
-        alone, the answer of `stand_in`. If the fetch fails or takes too long, the response `seen`
-        may be served instead.
+        alone, `stand_in` makes the answer. If the fetch fails or takes too long, the response
+        `seen` may be served instead.
 
         `keep` False: a new fetch is made for this request, and its result is not stored.
         """
@@ -220,8 +220,8 @@ class Serving:
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
-        """The answer while the key is left alone. None if it is not, or if nothing may be served
-        without a call."""
+        """The answer while the key is left alone. None if the key is not left alone, or if nothing
+        may be served without a call."""
         failure = self.standing(ask.key)
         if failure is None:
             return None
@@ -312,9 +312,9 @@ class Serving:
         return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
-        """Whether an order may have outdated `landed`, the result of the fetch that this request
-        joined. If Redis refused it because of an order, this replica may not have heard of that
-        order."""
+        """Whether an order has perhaps outdated `landed`, the result of the fetch that this request
+        joined. If Redis refused the result because of an order, this replica has perhaps not seen
+        that order."""
         if not self.confirming.hears_orders():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
@@ -343,7 +343,8 @@ class Serving:
         """The stored response, if it is a better answer than `landed`. Otherwise None.
 
         A version far in the future is always the worse one. If an order came while a 404 was
-        fetched, another replica may have stored a fresh and later response after the order.
+        fetched, only a fresh stored response is better. Perhaps another replica stored it after the
+        order.
         """
         stored = await self.seen(ask) or seen
         if stored is None or not self._may_rescue(stored):
@@ -383,7 +384,8 @@ class Serving:
         return self._rules.may_rescue(seen.held.entry, self._clock.now())
 
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
-        """For how many seconds L1 may repeat the stale answer that `ask` just got. 0: it may not.
+        """For how many seconds L1 may repeat the stale answer that `ask` just got. 0.0 or less: not
+        at all.
 
         A repeated answer starts no refresh. So a refresh has to be under way or queued, or the key
         has to be left alone.
@@ -412,7 +414,7 @@ class Serving:
 
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
         """Let no further request join the look-ups and fetches of matching keys, because their
-        results may be outdated. `known`: see `Flights.forget`."""
+        results are perhaps outdated. `known`: see `Flights.forget`."""
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches, known=known)
 
@@ -443,7 +445,7 @@ def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
 
 
 def drops_stored(landed: Landed) -> bool:
-    """Whether the fetch may have removed the stored response. If so, a look-up under way could
+    """Whether the fetch has perhaps removed the stored response. If so, a look-up under way could
     bring that response back."""
     return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)
 
@@ -456,7 +458,7 @@ def forward_of(ask: Ask, seen: Seen | None) -> Forward:
 
 
 def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
-    """What `Cache-Status` says about a fetch of this replica."""
+    """The contents of `Cache-Status` after a fetch of this replica."""
     verdict = None if forward is Forward.URI_MISS else filled.verdict
     return Handling(
         detail=None if verdict is None else _OF_REVALIDATION.get(verdict),
@@ -507,7 +509,7 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def given_again(held: Held, outcome: Outcome) -> Answer:
-    """The answer of upstream that was refused for its version."""
+    """The answer that repeats a response of upstream that was refused for its version."""
     ahead = held.entry.is_ahead
     reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
