@@ -45,12 +45,13 @@ from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
 # The most items that Redis compares in one round trip.
 _COMPARED_AT_ONCE: Final = 20
-# The most items without a pause for requests of callers. Ten take about a third of a millisecond.
+# At most this many items are handled without a pause for requests of callers. Ten take about a
+# third of a millisecond.
 _ITEMS_AT_ONCE: Final = 10
 # If this number of single answers in a row contradict the list, the whole list is not believed.
 _MOST_CONTRADICTIONS: Final = 5
-# The most raised floors that are remembered, to lower them if the whole list is not believed. A
-# forgotten floor stays until its single answer has an older version.
+# At most this many raised floors are remembered. They are lowered if the whole list is not
+# believed. A forgotten floor is lowered only if its single answer has an older version.
 _MOST_CLAIMED: Final = 10_000
 
 
@@ -123,7 +124,7 @@ class Findings:
         """Lower the floors in `_refuted`, and store the older single answers. While a floor is too
         high, each request for its training costs a call.
 
-        Raises RedisUnavailable. The next call of `settle` lowers the other floors.
+        Raises RedisUnavailable. The next `settle` then lowers the other floors.
         """
         while self._refuted:
             key, item, entry = self._refuted[0]
@@ -187,7 +188,8 @@ class Findings:
         self._observer.swept(key, verdict)
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
-        """The items that are believed, one for each training. Single calls may check the others."""
+        """The items that are believed, one for each training. Single calls can check the other
+        items."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -216,7 +218,7 @@ class Findings:
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
         """Make single calls for stored trainings that are missing on the list (`absent`), the most
-        read first. Without a call, a response may stay fresh for the staleness bound at most."""
+        read first. A response that is not checked stays fresh for the staleness bound at most."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
@@ -237,7 +239,8 @@ class Findings:
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
         """Tell all replicas that the floors of the items `newer` were raised. `filled`: the
-        trainings that were stored from the page. The others need a single call each."""
+        trainings that were stored from the page. Each of the other trainings needs a single
+        call."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)
@@ -272,7 +275,7 @@ class Findings:
             self._refuted.append((key, claimed, entry))
 
     def _ask(self, caller: Caller, key: Key, claims: Claims, sweep: int) -> None:
-        """Make a single call to learn the true version, if this sweep has one left."""
+        """Make a single call to learn the true version, if this sweep may still make one."""
         if self._spare <= 0:
             return
         self._spare -= 1
@@ -286,6 +289,6 @@ class Findings:
             return
         version = landed.held.entry.updated_at
         contradicts = self._contradictions.answered(key.training_id, claims, version, sweep)
-        # An answer without a version does not count, because the training may have been deleted.
+        # An answer without a version does not count, because the training has perhaps been deleted.
         if version is not None:
             self._in_a_row = self._in_a_row + 1 if contradicts else 0

@@ -35,10 +35,12 @@ from gateway.ports import Clock, LocalStore
 # The scope (the name of a budget) and the priority of an errand.
 Lane = tuple[str, Rank]
 
-# The most errands in the queue. If a training is left out, the next sweep finds it again.
+# At most this many errands are in the queue. If a training is left out, the next sweep finds it
+# again.
 _MOST: Final = 2_000
-# The most refreshes for readers in a lane. A refresh is of use for five minutes, in which the
-# default limit allows 400. A refresh that is left out comes back with the next read.
+# At most this many refreshes for readers are in a lane. A refresh is of use for five minutes. In
+# this time, the default limit allows 400 refreshes. A refresh that is left out comes back with the
+# next read.
 _MOST_PUT_OFF: Final = 500
 # Seconds until the errands are sorted again. Sorting 500 takes a millisecond.
 _COMPARE_EVERY: Final = 0.25
@@ -48,8 +50,8 @@ _PATIENCE: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One training to fetch. `then` gets the result, or None if there is no result. An errand
-    `for_readers` may be removed from the queue (see `_forget_unasked`)."""
+    """One training to fetch. `then` is run with the result, or with None if there is no result. An
+    errand `for_readers` may be removed from the queue (see `_forget_unasked`)."""
 
     ask: Ask
     purpose: Purpose
@@ -103,10 +105,10 @@ class Following:
         return 1 + sum(self._worth(each, now) > own for each in rivals), len(rivals)
 
     def send(self, errand: Errand) -> None:
-        """Add the errand to the queue. If the queue is full, `then` is called with None.
+        """Add the errand to the queue. If the queue is full, `then` is run with None.
 
         If an errand for the training waits already, a refresh for readers is left out. Any other
-        errand replaces the waiting one, and both get the result.
+        errand replaces the waiting one, and `then` of both is run.
         """
         before = self._errands.get(errand.ask.key)
         if before is None and len(self._errands) >= _MOST:
@@ -202,7 +204,8 @@ class Following:
         now, self._ranked_at = self._clock.now(), self._clock.monotonic()
         some = [each for each in self._errands.values() if each.lane not in self._closed]
         self._ranking = sorted(some, key=lambda each: self._worth(each, now), reverse=True)
-        # The last is taken first. Of equal errands, the last is the one that came first.
+        # Errands are taken from the end. Of equal errands, the one that came first is nearest to
+        # the end.
         self._ranking.reverse()
 
     def _best_ranked(self) -> Errand | None:
@@ -236,8 +239,8 @@ class Following:
         return errand
 
     def _forget_unasked(self) -> None:
-        """Remove refreshes for readers that are of no use any more, because they contain
-        credentials."""
+        """Remove refreshes for readers that are of no use any more. They contain credentials, which
+        must not stay in memory longer than needed."""
         now = self._clock.now()
         for errand in [each for each in self._errands.values() if each.for_readers]:
             held = self._local.peek(errand.ask.key)
@@ -262,7 +265,7 @@ class Following:
         """The result of the fetch. None if no fetch is made."""
         ask, serving = errand.ask, self._serving
         # If no call was free for the last fetch, a refresh tries again. Other errands end, because
-        # the next sweep may wait for them.
+        # the next sweep perhaps waits for them.
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None
@@ -289,7 +292,7 @@ def _both(
     return tell
 
 
-# Shorter times (in seconds) count as this, because zero may be no divisor.
+# Shorter times (in seconds) count as this, because zero cannot be a divisor.
 _LEAST: Final = 1.0
 
 
@@ -306,7 +309,7 @@ def reads_a_second(entry: Entry, reads: int, now: float) -> float:
 
 def _has_changed(entry: Entry, now: float) -> float:
     """The probability that the training changed after the last confirmation. It is low if the
-    training had not changed for a long time then."""
+    training had not changed for a long time before this confirmation."""
     age = max(entry.age(now), _LEAST)
     if entry.updated_at is None:
         return 1.0

@@ -88,7 +88,8 @@ class Sweeps:
 
     def is_contradicted(self, key: Key) -> bool:
         """Whether the list is not believed about this training. Only the replica that leads the
-        sweep knows this. In other replicas the result may be False nevertheless."""
+        sweep knows this. In other replicas the result can be False although the list is not
+        believed."""
         sweep = self._by_partition.get(key.partition)
         return sweep is not None and key.training_id in sweep.contradictions
 

@@ -1,9 +1,10 @@
-"""Stores trainings from the list, after enough items had the same bytes as single answers (answers
-to calls for one training).
+"""Stores trainings from the list, after enough items had the same bytes as single answers (to calls
+for one training).
 
 An item is stored only if both conditions hold:
 - Its JSON members have the same names, in the same order, as those of an item that proved equal.
-- Its ticket was read before the page was asked for. A later order then rules the item out.
+- Its ticket (epoch and generation of the floor) was read before the page was requested. So any
+  later order rules the item out.
 
 If a later check finds a difference, all entries from the list are dropped.
 """
@@ -33,14 +34,14 @@ from gateway.flow.fill.fetch import Filled
 from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLease
 
-# With one of these fields in single answers, nothing is stored: a page cannot have them for each
-# item.
+# If single answers have one of these fields, nothing is stored: a page cannot have the field for
+# each item.
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
 T = TypeVar("T")
 
 _MOST_NAMES: Final = 100
 _MOST_DUE: Final = 100
-# The most items in one turn of the event loop, or changed in Redis at once.
+# At most this many items are handled in one turn of the event loop, or changed in Redis at once.
 _AT_ONCE: Final = 8
 # The same for `_forget_the_unmet`.
 _FORGOTTEN_AT_ONCE: Final = 500
@@ -97,8 +98,8 @@ class Filling:
         self._differed = False
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
-        """Take tickets for the trainings that the previous sweep met on the page at `row`, without
-        a floor."""
+        """Take tickets for trainings that the previous sweep met on the page at `row`, and that had
+        no floor."""
         unknown = self._unknown.pop(row, [])
         if likeness.stopped or not (likeness.is_proven or warming):
             return
@@ -122,8 +123,8 @@ class Filling:
             self._counted[training_id] = floor.digest
             self._names[names_digest(item.training.body)] = None
         elif likeness.is_proven:
-            # The bytes may have changed after the stored answer came. Only a new one can prove a
-            # difference.
+            # The bytes have perhaps changed after the stored answer came. Only a new single answer
+            # can prove a difference.
             self._check(item)
             return likeness
         else:
@@ -173,16 +174,16 @@ class Filling:
     async def learn(
         self, progress: Progress, items: list[Item], likeness: Likeness, *, warming: bool
     ) -> None:
-        """Remember the floor of each item for its ticket in the next sweep. `progress`: before this
-        page."""
+        """Remember the floor of each item: the next sweep makes the item's ticket from it.
+        `progress`: how far the sweep had come before this page."""
         row = progress.offset
         self._met.update(item.listed.training_id for item in items)
-        # The first page may be applied twice, but it begins a new sweep only once.
+        # The first page can be applied twice, but it begins a new sweep only once.
         if row == 0 and progress.sweeps != self._sweep:
             self._sweep = progress.sweeps
             await self._forget_the_unmet(items)
         if row == 0 and self._due:
-            # One of these checks in each sweep, so that they do not delay the pages.
+            # Each sweep makes one of these checks, so that they do not delay the pages.
             self._check(self._due.popleft())
         for item in items:
             floor, training_id = item.compared.floor, item.listed.training_id
@@ -192,15 +193,15 @@ class Filling:
             else:
                 self._unknown[row].append(training_id)
         if warming and row == 0 and likeness.same < ENOUGH:
-            # Too few single answers are stored to compare with.
+            # Too few single answers are stored to compare items with. So some are fetched.
             for item in [each for each in items if each.compared.floor is None][:ENOUGH]:
                 ask = Ask(item.key, self._caller)
                 self._awaited += 1
                 self._following.send(Errand(ask, Purpose.WARM, self._came))
 
     async def _forget_the_unmet(self, items: list[Item]) -> None:
-        """Forget trainings that the last sweep did not meet. `items`: the first of the new
-        sweep."""
+        """Forget trainings that the last sweep did not meet. `items`: those of the new sweep's
+        first page."""
         for table in (self._tickets, self._counted):
             for some in batches(list(table), _FORGOTTEN_AT_ONCE):
                 for training_id in set(some) - self._met:
@@ -210,7 +211,7 @@ class Filling:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether single answers that `learn` has asked for did not come yet."""
+        """Whether single answers that `learn` has asked for have not come yet."""
         return self._awaited > 0
 
     def _came(self, _: Landed | None) -> None:
@@ -237,8 +238,8 @@ class Filling:
         return not stored.verdict.is_refusal
 
     async def deposit(self, key: Key, entry: Entry, asked_at: float) -> Stored:
-        """Store an entry that no caller asked for. L1 takes it only in place of an earlier entry of
-        the key, or if there is no Redis and L1 has room."""
+        """Store an entry that no caller asked for. It is put into L1 only in place of an earlier
+        entry of the key. Without Redis, it is also put there if L1 has room."""
         held, heard = self._tiers.render(entry, asked_at), self._tiers.orders
         stored = await self._tiers.offer(key, held)
         if stored.verdict.is_refusal:

@@ -56,7 +56,7 @@ class Parts:
 class Sweep:
     """The sweep of one partition, with the token of `caller`.
 
-    pace   returns how fast the sweep may make calls; the clients file may change this
+    pace   returns how fast the sweep may make calls; the clients file can change this
     reads  returns how many requests of the partition this replica has had
     warms  whether the cold start (the first two sweeps) runs even if no caller reads
     """
@@ -110,8 +110,8 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start is still filling the cache. True while its state is unknown. False
-        after two failed calls in a row."""
+        """Whether a cold start is still filling the cache. True while the sweep's state is unknown.
+        False after two failed calls in a row."""
         turn = self.turn
         if not self._warms or self._failures > 1:
             return False
@@ -190,7 +190,7 @@ class Sweep:
     async def _renew(self) -> None:
         while True:
             await self._clock.sleep(_LOOK_EVERY)
-            with suppress(RedisUnavailable):  # Redis may be back before the lease ends
+            with suppress(RedisUnavailable):  # perhaps Redis is back before the lease ends
                 await self._lease.take(self._caller.partition, was_read=False)
 
     async def _page(self, turn: Turn) -> float:
