@@ -3,13 +3,15 @@
 A replica pays for calls from the *shared budget* in Redis, or without Redis from its own budget. In
 both cases all replicas together must stay within the limit. Words of this module:
 
-look    a report of a replica's calls to Redis. The reply is the state of the shared budget
-part    the limit divided by the number of replicas, or less. The shared budget keeps one for each
+look    a replica reports its calls, and reads the state of the shared budget
+part    the limit divided by the number of replicas, or less. The shared budget records one for each
 share   the most calls per window that a replica may spend without Redis: its part, or less after a
         429
 claim   those calls of its share that a replica may spend at once when it loses Redis
-silent  without a look for `SharedBudget.silence` seconds, but perhaps spending its share
-life    the time between two losses of the shared budget's data. A new life knows no earlier calls
+silent  a silent replica did not look for `SharedBudget.silence` seconds. Perhaps it still spends
+        its share
+life    the time between two losses of the shared budget's data. No call from before a loss counts
+        in the next life until it is reported again
 """
 
 from __future__ import annotations
@@ -52,8 +54,8 @@ class Charge:
 class Closed:
     """A gate after a 429: the seconds until it may reopen.
 
-    `is_longer`: the other replicas must hear of this 429. It closed an open gate, came during a
-    probe, or moved the end of the pause by at least SHORTEST_HOLD seconds.
+    `is_longer`: the other replicas must be told of this 429. The 429 closed an open gate, came
+    during a probe, or made the pause at least SHORTEST_HOLD seconds longer.
     """
 
     seconds: float
@@ -66,7 +68,7 @@ class Charging(Protocol):
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """Let a call count from now on, because its wait is over. Returns the new charge, or None
-        if the call has to `take` another one. If the gate was closed during the wait, undoes
+        if the call needs another charge (`take`). If the gate was closed during the wait, undoes
         `charge` and raises GateClosed."""
         ...
 
@@ -112,15 +114,16 @@ class Budget(Charging, Protocol):
 class KnownBudget:
     """The state of the shared budget, from a look at the time `at` (monotonic).
 
-    If the limit is high, all numbers of calls are those of a `Stretch` (core/budget/window_log).
+    If the limit is high, all numbers of calls are those of a fraction of the window (`Stretch` in
+    core/budget/window_log).
 
     stamp     the time `at` on the clock of Redis, in microseconds
     error     the possible error of `stamp`, in seconds
     replicas  how many replicas divide the limit, silent ones included
     absent    how many of them had time to report after a loss of data, but did not
     claim     the claim at the time `at`. Each later call uses up one call of it
-    part      0: this replica is new, or the others have the whole limit. Without Redis it then pays
-              as after a start
+    part      the part of this replica. 0: it is new, or the others have the whole limit. Without
+              Redis it then pays as after a start
     ages      seconds since each call of the last window. Negative: the call waits for its turn
     """
 
@@ -143,9 +146,9 @@ class Looking:
 
     known    the result of its last look (None: there was none)
     claim    how many calls of its claim are left
-    untold   the ages of calls that it paid without Redis, and did not report yet
-    earlier  after a loss of data: the last look before it. Its calls are reported, because the
-             replicas that made them may have ended
+    untold   the ages of calls that the replica paid without Redis, and did not report yet
+    earlier  after a loss of data: the result of the last look before the loss. Its calls are
+             reported, because the replicas that made them have perhaps ended
     made     after a loss of data: age and charge of each own call that the shared budget knew
     """
 
@@ -158,8 +161,9 @@ class Looking:
 
 
 class SharedBudget(Charging, Protocol):
-    """The budget of all replicas. It may be away (RedisUnavailable), and may lose its data. A
-    silent replica is granted nothing before its next look. Its part is kept for a time."""
+    """The budget of all replicas. It can be away (RedisUnavailable), and can lose its data. A
+    silent replica is granted nothing before its next look. The part of a silent replica is kept for
+    a time."""
 
     silence: float
 
@@ -195,6 +199,6 @@ class OwnBudget(Budget, Protocol):
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
         """From now on, pay for calls from one of `replicas` equal parts of a limit. `past` has the
-        limit and its spent calls (monotonic times). None: the limit of the scope, with unknown
-        calls, as after a start."""
+        limit and its spent calls (monotonic times). None: it is the limit of the scope, and its
+        spent calls are unknown, as after a start."""
         ...
