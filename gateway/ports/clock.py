@@ -6,11 +6,11 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The only source of time and of random numbers. Tests use a fake."""
+    """A source of time and random numbers. Tests use a fake."""
 
     @property
     def offset(self) -> float:
-        """`now` minus `monotonic`. It changes only when the shared clock is changed."""
+        """`now` minus `monotonic`. It changes if the shared clock is found to differ."""
         ...
 
     def now(self) -> float:

@@ -1,8 +1,8 @@
 """Deadlines for answers from Redis, the upstream or a caller.
 
-A timer that fires after a stall of our own loop (a CPU quota, a stopped process) says nothing about
-the other side: the answer may be in the socket. A deadline counts only the time in which this
-process could read, and reads once more before it raises.
+Our own loop can stall (a CPU quota, a stopped process). A timer that fires after a stall says
+nothing about the other side: the answer is perhaps in the socket. A deadline counts only the time
+in which this process could read, and reads once more before it raises.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Final
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1
-# Turns of the loop for the last look: one to read the sockets, and three for the tasks that pass
-# the answer on (the driver's, a shared one, and the one that waits).
+# Turns of the event loop before TimeoutError is raised. One reads the sockets. Three are for the
+# tasks that pass the answer on: the driver's task, a task that callers share, and the waiting task.
 _LAST_TURNS: Final = 4
 
 
 class Deadline:
     """`async with Deadline(seconds):` raises TimeoutError when the block takes longer.
 
-    A deadline is a fixed number of steps. A late step counts as one, however long the stall was. So
-    a stall takes at most one and a half steps from the time of the other side. It cannot postpone
-    the end for ever.
+    A deadline is a fixed number of steps. A late step counts as one step, however long the stall
+    was. So a stall takes at most one and a half steps from the time of the other side. It cannot
+    postpone the end for ever.
     """
 
     __slots__ = ("_due", "_handle", "_left", "_loop", "_step", "_timeout")

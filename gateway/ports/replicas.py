@@ -26,7 +26,7 @@ class Notice:
     GATE_CLOSED  a 429 closed the gate of `scope`: no calls before `until` (on the shared clock)
 
     `updated_at` None: all versions. `soft`: entries may still be used for rescue. `operator` None:
-    no order.
+    the notice comes from no order.
     """
 
     kind: NoticeKind
@@ -45,11 +45,11 @@ class Confirmations:
 
     known      how many replicas are known, this one included
     confirmed  how many of them have applied the order
-    copies     how many replicas of Redis have it (None: there are none). If one without it becomes
-               the master, the order is lost
-    purged     after the purge of a partition, the number of its keys
-    until      until then (shared clock), a replica that did not confirm may serve older entries.
-               None: all have confirmed
+    copies     how many replicas of Redis have the order (None: no replicas are known). If a replica
+               of Redis without the order becomes the master, the order is lost
+    purged     the number of purged keys after the purge of one partition. None: another order
+    until      the time (shared clock) until which a replica that did not confirm may serve older
+               entries. None: all have confirmed
     """
 
     known: int
@@ -60,8 +60,8 @@ class Confirmations:
 
 
 class Bus(Protocol):
-    """Carries notices between the replicas. A replica that misses one learns of the change
-    later."""
+    """Carries notices between the replicas. A replica that misses a notice finds out about the
+    change later."""
 
     @property
     def replicas(self) -> int:
@@ -81,7 +81,7 @@ class Bus(Protocol):
     @property
     def vouched_until(self) -> float:
         """Until this monotonic time, this replica may serve entries older than an order that it did
-        not confirm. `Confirmations.until` is not earlier."""
+        not confirm. The `Confirmations.until` of the order is not earlier."""
         ...
 
     async def announce(self, notice: Notice) -> None:
@@ -99,9 +99,9 @@ class Bus(Protocol):
         ...
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
-        """Hand each notice of another replica to `apply`, until cancelled. When notices may have
-        been missed, call `gap` with the monotonic time until which this replica may serve entries
-        older than a missed order."""
+        """Hand each notice of another replica to `apply`, until cancelled. If notices were perhaps
+        missed, call `gap` with a monotonic time. Until then this replica may serve entries older
+        than a missed order."""
         ...
 
 
@@ -125,7 +125,7 @@ class AloneBus:
         """Do nothing."""
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
-        """No notice ever arrives."""
+        """Return at once: no notice ever arrives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +151,11 @@ class Lease(Protocol):
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, as SharedStore.begin does, and the lease of the key.
 
-        This replica follows a fetch that has the lease already. But this replica leads if the key
-        was invalidated or a later answer was accepted after that fetch began.
+        If another fetch has the lease already, this replica follows that fetch. But it leads if,
+        after that fetch began, the key was invalidated or a later answer was accepted.
 
-        `unhurried`: no caller waits. During the pause after failures such a fetch may follow, but
-        not lead. Raises BackedOff if there is no fetch to follow.
+        `unhurried`: no caller waits for the fetch. During the pause after failures, an unhurried
+        fetch can only follow. Raises BackedOff if there is then no fetch to follow.
         """
         ...
 
@@ -176,7 +176,7 @@ class Lease(Protocol):
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Wait for the end of the fetch with that token, for `patience` seconds at most. Returns
-        how it ended (transient: nobody renewed the lease), or None if it goes on."""
+        how it ended (`EndingKind.TRANSIENT` if nobody renewed the lease), or None if it goes on."""
         ...
 
 
@@ -197,7 +197,7 @@ class AloneLease:
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """This process remembers failures by itself."""
+        """Do nothing: this process remembers failures elsewhere."""
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Never called."""
@@ -206,8 +206,8 @@ class AloneLease:
 
 @dataclass(frozen=True, slots=True)
 class ModeOrder:
-    """An order to serve in a mode. `at` (on the shared clock) and the operator `by` are None if
-    they are not known."""
+    """An order to serve in a mode, which the operator `by` gave at the time `at` (on the shared
+    clock). None: not known."""
 
     mode: Mode
     at: float | None = None

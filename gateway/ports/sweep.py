@@ -22,9 +22,9 @@ def _unknown() -> None:
 class Compared:
     """The verdict on an item of the list, and the floor after the comparison.
 
-    `is_held`: the store has a body of the training. Without Redis: the last known answer was a
-    training. `last` returns the latest confirmation of the body, by a single answer or by a page
-    (None: not known).
+    `is_held`: the store has a body of the training. Without Redis, `is_held` says that the last
+    known answer was a training. `last` returns the latest confirmation of the body, by a single
+    answer or by a page (None: not known).
     """
 
     verdict: ListVerdict
@@ -40,30 +40,31 @@ class ListStore(Protocol):
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
         """Compare each item with its floor.
 
-        - The known version: the entry's body is kept for `keep` seconds from now.
-        - A later version: the floor rises. The stored entry may then only be used for rescue.
-        - Ignored: after the page was asked for, there was an order about the training, or a call
-          for it began and brought an answer.
+        - An item with the known version: the entry's body is kept for `keep` seconds from now.
+        - An item with a later version: the floor rises. The stored entry may then only be used for
+          rescue.
+        - An item is ignored if an order about the training came after the page was requested. It is
+          also ignored if a call for the training began later than the page's, and was answered.
 
-        Redis does nothing else meanwhile: half a millisecond for twenty items. In a cluster, each
-        item is a step of its own.
+        Redis compares all items in one step: half a millisecond for twenty items. In a cluster,
+        each item is a step of its own.
         """
         ...
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
         """Lower the floor of the key, which the list raised to `updated_at`. Returns whether the
-        floor was lowered. The stored entry may then be served as before.
+        floor was lowered. Then the stored entry may be served as before.
 
-        The floor stays if a single answer was accepted after the list raised it, if an order named
-        `updated_at` or a later version, or if Redis may have lost an order.
+        The floor stays if a single answer was accepted after the list raised it, or if an order
+        named `updated_at` or a later version. It also stays if Redis has perhaps lost an order.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How far the sweep of a partition has come at `now` (on the shared clock), and whether this
-    replica `leads` it. `is_read`: callers of any replica have read from the partition lately."""
+    """How far a partition's sweep has come at `now` (on the shared clock), and whether this replica
+    `leads` the sweep. `is_read`: callers of any replica have read from the partition lately."""
 
     leads: bool
     progress: Progress
@@ -76,8 +77,8 @@ class Advanced:
     """The state of a sweep after a page.
 
     distinct  how many different trainings the sweep has met
-    absent    trainings that the last complete sweep met at this place of the list, and this sweep
-              did not. Only 400 are looked at
+    absent    trainings that the last complete sweep met at this place of the list, and that this
+              sweep has not met. Only the first 400 trainings at this place are compared
     """
 
     distinct: int
@@ -120,8 +121,8 @@ class SweepLease(Protocol):
         ...
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that `note_filled` has noted, as far as Redis still knows them. Some may
-        not have been stored."""
+        """The trainings that `note_filled` has noted, if Redis still has the notes. Some were
+        perhaps not stored."""
         ...
 
     async def forget_filled(self, partition: str) -> None:

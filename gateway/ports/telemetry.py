@@ -50,8 +50,8 @@ class Observer(Protocol):
         ...
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function that counts such answers, as `requested` and `client_result` (`served`) do,
-        but looks up the counters only once."""
+        """A function that counts answers with these values. It counts as `requested` and
+        `client_result` (`served`) do, but looks up the counters only once."""
         ...
 
     def call_started(self, purpose: Purpose) -> None:
@@ -112,8 +112,8 @@ class Observer(Protocol):
         by: Origin = Origin.UPSTREAM,
         operator: str | None = None,
     ) -> None:
-        """`count` entries became invalid. `training_id` is `*` if they may be of several trainings.
-        `operator` None: no order."""
+        """`count` entries became invalid. `training_id` is `*` if they are perhaps of several
+        trainings. `operator` None: no order."""
         ...
 
     def outdated(self, key: Key) -> None:
@@ -139,7 +139,7 @@ class Observer(Protocol):
         ...
 
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
-        """A sweep ended. `complete`: it met all trainings."""
+        """A sweep ended. `complete`: the sweep met all trainings."""
         ...
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
@@ -148,12 +148,12 @@ class Observer(Protocol):
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
         """Nothing is stored from the list any more: a training's bytes in the list differ from
-        those in a single answer. The `taken_back` trainings are removed."""
+        those in a single answer. The stored responses of `taken_back` trainings are dropped."""
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        """After an edit, answers without it are served for at most `seconds` (the staleness bound).
-        The sweep keeps this bound for `trainings` trainings (None: there is no sweep)."""
+        """After an edit, answers without the edit are served for at most `seconds` (the staleness
+        bound). The sweep keeps this bound for `trainings` trainings (None: there is no sweep)."""
         ...
 
     def sweep_too_slow(
@@ -200,7 +200,7 @@ class Observer(Protocol):
         ...
 
     def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
-        """A caller was refused. `request_id` "": none. `by` "": no operator."""
+        """A caller was refused. `request_id` "": no id. `by` "": no known operator."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
@@ -210,8 +210,8 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AccessLine:
-    """One answered request, for the access log. `parts`: the seconds for which it waited for each
-    part."""
+    """One answered request, for the access log. `parts`: the seconds that the request waited for
+    each `Part` (None: it did not wait)."""
 
     request_id: str
     method: str
@@ -233,8 +233,8 @@ Attributes = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How a request ended. `route` is its `path` without the id. Both are None if the gateway has
-    no such path."""
+    """How a request ended. `route` is its `path` with `{id}` in place of the id. Both are None if
+    no route matched the request."""
 
     method: str
     route: str | None
@@ -259,7 +259,8 @@ class Span(Protocol):
         ...
 
     def link(self, traceparent: bytes) -> None:
-        """Note that this span waits for work that began within another span."""
+        """Note that this span waits for work that began within another span, which `traceparent`
+        names."""
         ...
 
     def note(self, attributes: Attributes) -> None:
@@ -284,8 +285,8 @@ class Tracer(Protocol):
         ...
 
     def keeps(self, traceparent: bytes | None) -> bool:
-        """Whether a request's trace is kept. Without a valid `traceparent` (None), chance may
-        decide: call this only once for it."""
+        """Whether a request's trace is kept. Without a valid `traceparent` (None), this is perhaps
+        random, so ask only once for each request."""
         ...
 
     def begin(self, traceparent: bytes | None) -> Span:

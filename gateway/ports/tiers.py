@@ -12,7 +12,8 @@ import msgspec
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.vocabulary import Detail, Outcome, StoreVerdict, Tier
 
-# As `Held.checked_at`: Redis has not confirmed the entry. As `Held.until`: there is no decision.
+# As `Held.checked_at`: Redis has not confirmed the entry. As `Held.until`: no decision can be used
+# again.
 NEVER: Final = -math.inf
 
 
@@ -32,7 +33,7 @@ class Count(Protocol):
 
 
 class HitLabels:
-    """How answers of one kind are logged and counted. Thousands of answers share one object.
+    """How answers of one kind are logged and counted. Thousands of answers use the same object.
     `is_routine`: only a sample of these answers is logged."""
 
     __slots__ = (
@@ -72,8 +73,8 @@ class Held(msgspec.Struct, gc=False):
 
     A decision that L1 may serve the entry is used again, for a second at most:
 
-    until    the monotonic time until which it may be used
-    edition  it may be used only as long as `Confirming.edition` returns this object
+    until    the monotonic time until which the decision may be used
+    edition  the decision may be used only as long as `Confirming.edition` returns this object
     moment   the lines after the head: `Age` and `Cache-Status`
     born     the monotonic time from which the entry's age counts
 
@@ -101,7 +102,7 @@ class Held(msgspec.Struct, gc=False):
     reads_before: int = 0
 
     def __post_init__(self) -> None:
-        """A hit reads the body faster from this object."""
+        """Copy the body from the entry, because a hit reads it faster from this object."""
         self.body = self.entry.body
 
     def but(self, **changes: object) -> Held:
@@ -120,8 +121,8 @@ class Held(msgspec.Struct, gc=False):
         self.reads = max(self.reads, before.reads)
 
     def doubt(self) -> None:
-        """From now on, ask Redis before the entry is served. No effect while Redis cannot be asked
-        (`Confirming.vouches_alone`)."""
+        """From now on, Redis has to be asked before the entry is served. This has no effect while
+        Redis cannot be asked (`Confirming.vouches_alone`)."""
         self.checked_at = self.until = NEVER
 
     def leave_to_rescue(self) -> None:
@@ -155,11 +156,11 @@ class LocalStore(Protocol):
         ...
 
     def drop(self, key: Key) -> bool:
-        """Returns whether anything was held."""
+        """Drop the entry of the key. Returns whether there was one."""
         ...
 
     def drop_partition(self, partition: str) -> int:
-        """Returns how many keys were held."""
+        """Drop all entries of the partition. Returns how many there were."""
         ...
 
     def keys(self, partition: str | None = None, training_ids: Set[str] | None = None) -> list[Key]:
@@ -168,7 +169,7 @@ class LocalStore(Protocol):
         ...
 
     def last_used(self, most: int) -> list[Key]:
-        """At most `most` keys, the last used first."""
+        """At most `most` keys, the most recently used first."""
         ...
 
     @property
@@ -187,7 +188,7 @@ class Found:
     """The result of a look-up in the shared store.
 
     entry      None if there is no floor, or no body that may be used at least for rescue
-    floor      None if there is none, or if a record that may rule out the body is lost
+    floor      None if there is none, or if a record is lost that perhaps ruled out the body
     struck_at  responses last confirmed at this time (see `Clock.now`) or before are ruled out
     """
 
@@ -216,8 +217,8 @@ class Copies:
 class Standing:
     """The state of a key, without the stored body.
 
-    last       reads the last confirmation of the body (None: not known). This costs more than the
-               floor, and is needed only if the floor was confirmed later than the entry
+    last       reads the last confirmation of the body (None: not known). It is needed only if the
+               floor was confirmed later than the entry. Reading it costs more than the floor
     struck_at  as in `Found`
     """
 
@@ -248,7 +249,8 @@ class SharedStore(Protocol):
         ...
 
     def lookup(self, key: Key) -> Awaitable[Found]:
-        """The body and the floor of a key. May return a future, so that no key needs a task."""
+        """The body and the floor of a key. A future can be returned in place of a coroutine, so
+        that a look-up needs no task."""
         ...
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
@@ -261,8 +263,8 @@ class SharedStore(Protocol):
         ...
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Store an entry for `keep` seconds (> 0), if no later version is known, and the floor has
-        the generation and the epoch of the entry's ticket."""
+        """Store an entry for `keep` seconds (> 0), if no later version is known. The floor also
+        needs the generation and the epoch of the entry's ticket."""
         ...
 
     async def drop(self, key: Key) -> None:
@@ -282,11 +284,12 @@ class SharedStore(Protocol):
         ...
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Raise the generation of all keys (or of one partition's), forget their versions, and
-        remove their bodies. `soft` keeps the bodies for rescue. Returns the number of keys."""
+        """Raise the generation of all keys of a partition (None: of all partitions), forget their
+        versions, and remove their bodies. `soft` keeps the bodies for rescue. Returns the number of
+        these keys."""
         ...
 
     async def secure(self, patience: float) -> Copies | None:
         """Wait for `patience` seconds at most, until all replicas of Redis have the earlier writes.
-        None: Redis has no replicas."""
+        None: no replicas are known."""
         ...

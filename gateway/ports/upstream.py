@@ -25,12 +25,12 @@ class Write:
 class Call:
     """One request to the upstream.
 
-    purpose      a `retry` uses a new connection
-    deadline     for the whole call, on the monotonic clock
+    purpose      why the call is made. A `retry` uses a new connection
+    deadline     the monotonic time at which the whole call has to be over
     guessed      the upstream probably has no such training. A `miss` then has the lowest priority
     who          the caller, so that no caller takes all places in the queue of waiting calls
-    offset       if given, the call is for the page of the list that begins at this position
-    write        if given, the call is this write, and is never sent twice
+    offset       the position at which a page of the list begins. None: the call is for no page
+    write        the write that the call sends, never twice. None: the call reads
     span         None: the trace of the call is not kept
     before_send  awaited when the call has its connection, and again if it needs another one. If
                  `before_send` raises, the call is not sent
