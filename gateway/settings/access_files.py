@@ -1,10 +1,10 @@
 """The clients file (callers, and the token of each tenant) and the tokens file (operators).
 
 Both are read again while the gateway runs. No message shows a key, a digest, a token, or an invalid
-name: an operator may have written a key in the place of a name.
+name: an operator has perhaps written a key in the place of a name.
 
-Each file is parsed in a separate process, because `tomllib` takes minutes for some short texts (a
-dotted key with many parts). The gateway can end a process, but not a thread.
+Each file is parsed in a separate process: `tomllib` takes minutes for some short texts (a dotted
+key with many parts). The gateway can end a process, but not a thread.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _LARGEST = 1024 * 1024
 _LONGEST_LINE = 16 * 1024
 # Seconds for parsing. On an idle machine the largest file takes 0.2 s.
 _PATIENCE = 10.0
-# If the process failed or took too long, the cause may be the machine. The same text is parsed
-# again after this many looks.
+# If the process failed or took too long, the machine was perhaps the cause. The same text is then
+# parsed again after this many calls of `RereadFile.look`.
 _RETRY_AFTER = 20
 
 G = TypeVar("G")
@@ -47,9 +47,10 @@ Parse = Callable[[Mapping[str, object], Read], G]
 class RereadFile(Generic[G]):
     """The file that `setting` names, and the files of secrets that this file names.
 
-    Each look reads all files whole, and compares their texts. So changes are also found on network
-    drives, and if Kubernetes replaces links. The text is parsed only after a change, because each
-    parse starts a process. In messages, `wanted` is the word for the rows of the file.
+    `look` reads all files whole, and compares their texts. So changes are also found on network
+    drives, and if Kubernetes replaces links. An unchanged text is not parsed again, because each
+    parse starts a process. Exceptions: `look` could not read the file before, or `_RETRY_AFTER`
+    applies. In messages, `wanted` is the word for the rows of the file.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -117,8 +118,8 @@ class RereadFile(Generic[G]):
 
 
 # A date becomes a table, which no field accepts. After 0.2 s of CPU time the process lowers its own
-# priority, so that requests come first. If it did so from the beginning, a busy machine would
-# accept a revoked key for seconds longer.
+# priority, so that requests come first. If its priority were low from the beginning, a busy machine
+# would parse seconds later, and accept a revoked key until then.
 _CHILD = """
 import json, os, signal, sys, tomllib
 signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
@@ -145,7 +146,7 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
     """The tables of the text.
 
     Raises Unreadable if the text is not valid, and ParseFailed if the process failed or took more
-    than `seconds`. The message fits behind "a file that", and quotes nothing of the text.
+    than `seconds`. The message continues "a file that …", and quotes nothing of the text.
     """
     try:
         child = subprocess.run(
@@ -195,7 +196,7 @@ def _digests(value: object) -> tuple[str, ...]:
     return digests
 
 
-# Marked as secret, so no message shows the text that was written.
+# These kinds are secret, so no message shows the text that was written.
 Name = Annotated[
     str, Kind("a name", "1 to 64 characters from A-Z a-z 0-9 . _ -, no key", name_of, secret=True)
 ]
@@ -322,7 +323,8 @@ class _ClientRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class ClientsGiven:
-    """The content of the clients file. Contents with different upstream tokens are not equal."""
+    """The content of the clients file. Contents with different upstream tokens are not equal, so a
+    new token counts as a change."""
 
     tenants: tuple[Tenant, ...]
     clients: tuple[Client, ...]

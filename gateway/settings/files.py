@@ -1,6 +1,6 @@
 """Reads the files that settings name: texts, secrets and certificates.
 
-Messages show a value only if it is certainly a path: an operator may give the secret itself by
+Messages show a value only if it is certainly a path: an operator can give the secret itself by
 mistake.
 """
 
@@ -24,7 +24,7 @@ class Unreadable(Exception):
 def read_text(
     path: Path, most: int | None = None, newline: str | None = None, *, again: bool = False
 ) -> str:
-    """The text of the file. Raises Unreadable, with words that fit behind "a file that".
+    """The text of the file. Raises Unreadable, with words that continue "a file that …".
 
     most   the most characters (None: no bound)
     again  the file is read many times. A pipe is refused, because a read would wait for a writer
@@ -99,8 +99,8 @@ def unusable_authorities(authorities: Path) -> str | None:
 
 
 def _tried(path: str, folder: Path | None) -> str:
-    """Where the gateway looked, for the end of a message, without a text that may be a secret. A
-    path into an existing folder is no secret."""
+    """The end of a message: where the gateway searched for the file. A path is shown only if its
+    folder exists, because any other text can be a secret."""
     tried = (folder or Path()).joinpath(path).absolute()
     named = Path(path).parent
     if named == Path():

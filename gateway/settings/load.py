@@ -40,7 +40,7 @@ class _Given:
 
     values: dict[str, object] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    # False if a part could not be read. Then no setting may be reported as missing or
+    # False if a part of the settings could not be read. Then no setting is reported as missing or
     # contradictory.
     complete: bool = True
 
@@ -69,9 +69,9 @@ def load_admin(
 ) -> tuple[AdminSettings, list[Fault]]:
     """The settings of the admin plane, and their faults. A default replaces an invalid value.
 
-    `is_here` False: the gateway is at another address, so only the environment variables for the
-    admin token are used. Faults of other settings are left out if the settings file could be read.
-    The files of clients and tokens are not read: a running gateway may use their earlier content.
+    `is_here` False: the gateway runs elsewhere, so only the environment variables for the admin
+    token are used. Faults of other settings are left out if the settings file could be read. The
+    files of clients and tokens are not read: a running gateway perhaps uses their earlier content.
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))

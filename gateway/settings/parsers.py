@@ -1,7 +1,7 @@
 """Parsers make values from texts that an operator wrote. Formatters make texts for people.
 
 A parser raises `ValueError` if it cannot parse an object. The error has a text only if "is not a
-duration" (or the like) would not say enough. The text never repeats what may be a secret.
+duration" (or the like) would not say enough. The text never repeats what is perhaps a secret.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _address(value: object, credentials: str) -> str:
 
 
 def parse_redis_url(value: object) -> SecretStr:
-    """The address of a Redis, as a secret because it may have a password."""
+    """The address of a Redis, as a secret because it can have a password."""
     secret = parse_token(value)
     read_address(secret.get_secret_value())
     return secret
@@ -201,7 +201,7 @@ def parse_header_names(value: object) -> tuple[str, ...]:
 
 
 def _header_name(value: object, place: int) -> str:
-    # The message does not quote the text, which may be "Authorization: Bearer …".
+    # The message does not quote the text, which is perhaps "Authorization: Bearer …".
     if not isinstance(value, str) or not _HEADER_NAME.fullmatch(value):
         raise ValueError(f"entry {place} is not the name of a header")
     name = value.lower()

@@ -1,7 +1,7 @@
 """Every setting with its type and default, and the check for settings that contradict each other.
 
 `config/gateway.toml` says what each setting does. A new setting needs a line here, and a line with
-a comment there. `make chart` copies it into the chart.
+a comment in that file. `make chart` copies the settings into the chart.
 """
 
 from __future__ import annotations

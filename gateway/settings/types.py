@@ -43,7 +43,7 @@ class Kind:
     show: Callable[..., Printable] = show_plain
     json: bool = False  # its environment variable holds JSON
     secret: bool = False
-    path: bool = False  # in a settings file: relative to its folder
+    path: bool = False  # a relative path in a settings file starts at its folder
 
 
 def kind_of(field: FieldInfo) -> Kind:
@@ -82,8 +82,8 @@ class RateScope(StrEnum):
 
 
 class ColdStart(StrEnum):
-    """How much of a budget with an unknown past is free at once: a tenth (the rest evenly over one
-    window), or all."""
+    """How many calls are free at once if the earlier calls are not known: a tenth of the limit (the
+    others follow evenly in one window), or all."""
 
     PACED = "paced"
     FULL = "full"
@@ -120,7 +120,7 @@ class ClientDirectives(StrEnum):
 
 
 class SweepEnabled(StrEnum):
-    """Whether the gateway sweeps. `auto`: if the gateway holds the token."""
+    """Whether the gateway sweeps. `auto`: only if it has a token to sweep with."""
 
     TRUE = "true"
     FALSE = "false"
@@ -217,7 +217,7 @@ RedisUrl = Annotated[
         "the address of a Redis", _ADDRESS, parsers.parse_redis_url, parsers.mask_url, secret=True
     ),
 ]
-# Without braces, which decide a key's slot in a Redis Cluster.
+# No braces are allowed, because they decide a key's slot in a Redis Cluster.
 Prefix = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
@@ -235,7 +235,7 @@ class Fault:
 
     def __str__(self) -> str:
         line = f"{self.name}: {self.problem} (wanted: {self.wanted})"
-        # Names and paths come from outside, and may have line breaks and control characters.
+        # Names and paths come from outside, and can have line breaks and control characters.
         return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
