@@ -1,7 +1,7 @@
 """The forms of answers, their validators, and the conditions of requests (RFC 9110, section 13).
 
-The documented API sends no validators. The simulator can send them, because the API may do so one
-day.
+The documented API sends no validators. The simulator can send validators, because the API will
+perhaps send them one day.
 """
 
 from __future__ import annotations

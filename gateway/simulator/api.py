@@ -150,7 +150,8 @@ def _filtered(trainings: list[Training], query: QueryParams) -> list[Training]:
 def _sorted(trainings: list[Training], query: QueryParams) -> list[Training]:
     if _choice(query, "sort_by", {"created_at", "handoff_count"}) != "handoff_count":
         return trainings
-    # No answer shows `handoff_count`, so any number that stays the same for a training will do.
+    # No answer shows `handoff_count`, so any number can replace it that never changes for a
+    # training.
     return sorted(trainings, key=lambda training: crc32(training.id.encode()), reverse=True)
 
 

@@ -30,8 +30,8 @@ class NoSuchTraining(LookupError):
 
 
 class Catalogue:
-    """One organisation's trainings. A change sets `updated_at` to the present time, but to at least
-    a millisecond after the last stamp."""
+    """One organisation's trainings. A change sets `updated_at` to the present time, or to a
+    millisecond after the last stamp if that is later."""
 
     def __init__(
         self,
@@ -73,7 +73,8 @@ class Catalogue:
     def edit(
         self, training_id: str, content: str | None = None, *, at: datetime | None = None
     ) -> Training:
-        """Publish new content (None: made up). `at` replaces the time of the edit."""
+        """Publish new content (None: made up). `at` becomes `updated_at` (None: the present
+        time)."""
         training = self.get(training_id)
         body = as_input(training)
         fresh = content if content is not None else self._wording(training, training.versions + 1)

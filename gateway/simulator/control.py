@@ -33,8 +33,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class FaultOrder(Order, frozen=True, kw_only=True):
-    """Add a fault. `ids` None: all ids. `on` None: all kinds of calls. `count` None: until it is
-    cleared."""
+    """Add a fault that `count` calls meet (None: all until it is cleared). `ids` None: all ids.
+    `on` None: all kinds of calls."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
@@ -67,7 +67,7 @@ class DeleteOrder(Order, frozen=True, kw_only=True):
 
 
 class InsertOrder(Order, frozen=True, kw_only=True):
-    """Add a training. The simulator makes up absent parts."""
+    """Add a training. The simulator makes up its id or its body if they are absent."""
 
     id: str | None = None
     training: TrainingInput | None = None

@@ -144,13 +144,13 @@ class Fault:
     ids: frozenset[str] | None = None
     on: frozenset[CallKind] | None = None
     delay: float | None = None
-    """Seconds to wait before the answer is made. In some modes it has another meaning:
+    """Seconds to wait before the answer is made. In some modes the seconds mean something else:
 
-    late          before the answer is sent
-    dribble       after each byte
+    late          the wait before the answer is sent
+    dribble       the wait after each byte
     rate-limited  the `Retry-After`
-    hang          until the connection is closed (None: never)
-    hang-up       between the answer (without `Connection: close`) and the end of the connection
+    hang          the wait before the connection is closed (None: it is never closed)
+    hang-up       the time from the answer (without `Connection: close`) to the connection's end
     """
     size: int | None = None
     """Bytes of a body that is too large."""
@@ -193,7 +193,7 @@ class FaultBoard:
         return self._lifted
 
     def post(self, fault: Fault, count: int | None = None) -> None:
-        """Make a fault active. `count` None: until it is cleared."""
+        """Make a fault active until `count` calls have met it (None: until it is cleared)."""
         self._posted.insert(0, _Posted(fault, count))
 
     def clear(self) -> None:
@@ -299,8 +299,9 @@ def _move(document: Document, by: timedelta) -> None:
 
 
 def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
-    """Replace the row after each spoilt training by a copy of the training's row, one second later.
-    A real list can have such rows if trainings change while it is sorted."""
+    """Replace the row after each spoilt training by a copy of the training's row, with an
+    `updated_at` one second later. A real list can have such rows if trainings change while it is
+    sorted."""
     decoded = msgspec.json.decode(bytes(answer.body), type=Document)
     items = decoded["items"]
     assert isinstance(items, list), "a page of the list has its items"

@@ -1,4 +1,5 @@
-"""The upstream's own rate limit: a sliding log of accepted calls for each key (token of a call).
+"""The upstream's own rate limit. Each key (the token of a call) has a sliding log of accepted
+calls.
 
 Tests check the gateway's budget against this limit, so the two share no code.
 """
@@ -33,7 +34,7 @@ class Limiter:
         self._asked: dict[str, _Log] = {}
 
     def take(self, key: str, now: float) -> float | None:
-        """None: the call is accepted. Otherwise the seconds to wait. `now` is monotonic."""
+        """The seconds to wait, None if the call is accepted. `now` is monotonic."""
         asked = self._asked.setdefault(key, _Log())
         accepted = self._accepted.setdefault(key, _Log())
         asked.forget(now - self.window)
@@ -56,7 +57,7 @@ class Limiter:
         return {key: log.fullest for key, log in self._accepted.items()}
 
     def fullest_asked(self) -> dict[str, int]:
-        """As `fullest_accepted`, with refused calls."""
+        """As `fullest_accepted`, but refused calls are counted too."""
         return {key: log.fullest for key, log in self._asked.items()}
 
     def reset_fullest(self) -> None:

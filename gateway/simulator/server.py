@@ -95,7 +95,7 @@ async def running(config: SimulatorConfig | None = None) -> AsyncIterator[Runnin
 
 
 async def serve(config: SimulatorConfig, started: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. `started` gets the base URL as soon as the simulator
+    """Serve until SIGTERM or SIGINT. `started` is called with the base URL as soon as the simulator
     answers."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
@@ -114,7 +114,8 @@ async def serve(config: SimulatorConfig, started: Callable[[str], None] | None =
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One route as an ASGI application: counting, the limit, faults, latency, and its endpoint."""
+    """One route as an ASGI application. It counts the call, applies limit, faults and latency, and
+    runs the endpoint."""
 
     world: World
     template: str

@@ -158,8 +158,8 @@ class _Dribbling:
 
 
 class _Cut:
-    """Half the body, with the whole length or without the last chunk. The client can see the
-    cut."""
+    """Half the body, with the length of the whole body, or in chunks without the last one. So the
+    client can see the cut."""
 
     def __init__(self, answer: Response, *, has_length: bool) -> None:
         self.status_code = answer.status_code
@@ -173,7 +173,7 @@ class _Cut:
 
 
 class _Unframed:
-    """Half the body, without length or chunks. The client cannot see the cut."""
+    """Half the body, without length or chunks, so that the client cannot see the cut."""
 
     def __init__(self, answer: Response) -> None:
         self.status_code = answer.status_code

@@ -28,9 +28,10 @@ class SimulatorConfig:
     port: int = 0
     """0: any free port."""
     trainings: int = 1000
-    """Of each organisation, at the start."""
+    """How many each organisation has at the start."""
     keys: Mapping[str, str] = field(default_factory=lambda: {DEMO_TOKEN: DEMO_ORGANISATION})
-    """The organisation of each bearer token. The first organisation gets orders without one."""
+    """The organisation of each bearer token. An order that names no organisation is for the first
+    one."""
     forbidden: frozenset[str] = frozenset()
     """Ids that are answered with 403 for every key."""
     limit: int | None = 100
@@ -66,7 +67,7 @@ class _Counts:
 
 
 class Journal:
-    """Counts every call to the API, and remembers the last thousand."""
+    """Counts every call to the API, and remembers the newest thousand calls."""
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -89,7 +90,7 @@ class Journal:
         self._counts.status["none" if status is None else str(status)] += 1
 
     def last_requests(self) -> list[RequestRecord]:
-        """Oldest first."""
+        """The newest thousand calls, oldest first."""
         return list(self._last)
 
     def stats(self, limiter: Limiter) -> Stats:
@@ -143,7 +144,7 @@ class KeyRing:
         self._keys = {token: Key(organisation) for token, organisation in organisations.items()}
 
     def get(self, token: str | None) -> Key | None:
-        """None if the token is not accepted."""
+        """The key of a token, None if the token is not accepted."""
         return None if token is None else self._keys.get(token)
 
     def add(self, token: str, key: Key) -> None:
@@ -159,7 +160,7 @@ class World:
     """The whole state of one simulator.
 
     An order replaces `config`. But `limit`, `window`, `keys` and `edit_every` keep their first
-    values there: `limiter`, `keys` and `editor` have the current values.
+    values in `config`. Their current values are in `limiter`, `keys` and `editor`.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
@@ -176,8 +177,8 @@ class World:
             self.catalogue(organisation)
 
     def catalogue(self, organisation: str | None = None) -> Catalogue:
-        """The trainings of an organisation (None: the first key's). The first call for it makes
-        them."""
+        """The trainings of an organisation (None: the first key's). They are made when first asked
+        for."""
         name = organisation or self.organisation
         if name not in self._catalogues:
             size, seed = self.config.trainings, self.config.seed
