@@ -71,8 +71,8 @@ class Operations(Protocol):
         """Invalidate versions below `updated_at` (None: all versions) in all replicas. `by` is the
         operator.
 
-        `soft` leaves the versions for rescue. If RedisUnavailable is raised, a part of the order
-        may have been done.
+        `soft` leaves the versions for rescue. Raises RedisUnavailable, perhaps after a part of the
+        order was done.
         """
         ...
 
@@ -199,8 +199,8 @@ def _json(words: object, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-# The files of the live page, and the documents that it links. None contains data of the gateway.
-# The page uses relative paths, so that a proxy may serve it below a prefix.
+# The files of the live page, and the documents that the page links. None contains data of the
+# gateway. The page uses relative paths, so that a proxy can serve it under a prefix.
 _UPLOT: Final = "uplot-1.6.32"
 
 # Path, file below `static`, type.
@@ -210,7 +210,7 @@ FILES: Final = (
     *((f"/{name}.js", f"{name}.js", "text/javascript") for name in (
         "page", "words", "stream", "plots", "events", "explain",
     )),
-    # As in the repository, so that the documents' links work in both places.
+    # Paths as in the repository, so that the documents' links work in both places.
     ("/dashboards/RUNBOOK.md", "documents/runbook.html", "text/html"),
     ("/docs/glossary.md", "documents/glossary.html", "text/html"),
     ("/uplot.css", f"{_UPLOT}/uPlot.min.css", "text/css"),
@@ -233,7 +233,7 @@ def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 STREAM_KIND: Final = "application/x-ndjson"
-# The most open live pages. For each, events and figures are written as JSON once a second.
+# No more live pages are served at once, because for each, JSON is written every second.
 MOST_WATCHERS: Final = 32
 
 _FULL: Final = ProblemAnswer(
@@ -253,7 +253,7 @@ class Watched(Protocol):
         ...
 
     async def pause(self) -> bool:
-        """Wait until there may be something new. Returns False if nothing more will come."""
+        """Wait until there is perhaps something new. Returns False if nothing more will come."""
         ...
 
 
@@ -265,12 +265,13 @@ class Stream:
         self.watchers = 0
 
     async def answer(self, request: Request) -> Response:
-        """Lines until the caller disconnects or nothing more comes. HEAD gets no lines."""
+        """Lines until the caller disconnects or nothing more comes. A HEAD is answered without
+        lines."""
         if request.method == "HEAD":
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:
             return problem_response(request.scope, _FULL)
-        # Without this field, an nginx in front would send lines only when its buffer is full.
+        # Without this field, an nginx proxy would send lines only when its buffer is full.
         unbuffered = {"x-accel-buffering": "no"}
         return StreamingResponse(self._lines(), media_type=STREAM_KIND, headers=unbuffered)
 

@@ -38,7 +38,7 @@ _ORDERS = {"/invalidate": Right.INVALIDATE, "/purge": Right.PURGE, "/mode": Righ
 _OWN_SITES = frozenset({b"same-origin", b"none"})
 _READING = frozenset({"GET", "HEAD"})
 _BEARER = re.compile(rb"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
-# A name, an IPv4 address, or an IPv6 address in brackets. A port may follow.
+# A name, an IPv4 address, or an IPv6 address in brackets, with or without a port.
 _HOST = re.compile(rb"(?:([A-Za-z0-9._-]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{0,5})?")
 _OF_ALL = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -89,8 +89,8 @@ def admit(guard: Guard, visit: Visit) -> Operator:
 
     - Reading metrics and probes never needs a token.
     - On loopback without configured tokens, the other requests have to pass `_on_this_machine`.
-    - Otherwise the files of the live page need no token. All other requests need one with the right
-      for the request.
+    - Otherwise the files of the live page need no token. All other requests need a token with the
+      right for the request.
     """
     if visit.is_reading and visit.path in PROBES:
         return NOBODY
@@ -108,7 +108,7 @@ def admit(guard: Guard, visit: Visit) -> Operator:
 
 
 def _needed(visit: Visit) -> Right | None:
-    """None: all rights."""
+    """The right that the request needs. None: all rights."""
     if visit.is_reading:
         return Right.READ
     return _ORDERS.get(visit.path) if visit.method == "POST" else None
@@ -133,12 +133,12 @@ def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
 
     A page of another site, in the operator's browser, must not read or change anything here.
 
-    - Its name may resolve to 127.0.0.1 (DNS rebinding). `Host` then has the name of the page, so it
-      is refused.
+    - The name of the other site can resolve to 127.0.0.1 (DNS rebinding). Then `Host` has this
+      name, and the request is refused.
     - Any page can send a form, so a change has to be JSON. Browsers send JSON only after a
       preflight, which is refused.
-    - The preflight is not the only protection: `Sec-Fetch-Site` (Fetch Metadata) tells of another
-      origin.
+    - In addition, a change is refused if `Sec-Fetch-Site` (Fetch Metadata) says that a page of
+      another origin sent it.
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")

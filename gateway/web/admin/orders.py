@@ -1,8 +1,8 @@
 """The JSON bodies of operators' orders, and the receipts that operators get.
 
 An order that is understood only in part could do more than the operator meant. So unknown names and
-wrong types are refused. `null` is refused too: a script that found no value may write it, and must
-not purge everything.
+wrong types are refused. `null` is refused too: a script that found no value perhaps writes `null`,
+and that must not purge everything.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NOTHING_THERE: Final = (
 @dataclass(frozen=True, slots=True)
 class InvalidateOrder:
     """Invalidate versions below `updated_at` (None: all) of these trainings, in every partition.
-    `soft` leaves them for rescue."""
+    `soft` leaves these versions for rescue."""
 
     training_ids: tuple[str, ...]
     updated_at: Instant | None
@@ -66,11 +66,11 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response to an order.
 
     redis       present if Redis has replicas
-    bounded_by  the setting that limits for how long older responses may be served. Present if a
+    bounded_by  the setting that limits how long older responses can still be served. Present if a
                 replica of the gateway or of Redis has not confirmed
     until       present if a replica of the gateway has not confirmed. After this date-time, that
                 replica serves nothing that the order ruled out
-    detail      who has not confirmed, or that the purge of a partition found nothing
+    detail      which replicas have not confirmed, or that the purge of a partition found nothing
     """
 
     replicas: Replicas
@@ -86,7 +86,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_secured(self) -> bool:
-        """Whether a failover of Redis cannot undo the order."""
+        """Whether all known replicas of Redis have the order, so that no failover undoes it."""
         return self.redis is None or self.redis.acknowledged >= self.redis.replicas
 
 
@@ -152,9 +152,9 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
     if receipt.is_complete:
         is_empty = confirmations.purged == 0
         return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
-    # A failover of Redis may bring back entries that stay fresh for `freshness.lifetime`. Otherwise
-    # only an L1 may have older entries. It asks Redis again after `l1.lifetime`, which is usually
-    # shorter.
+    # If a failover of Redis can undo the order, entries can come back that stay fresh for
+    # `freshness.lifetime`. Otherwise only an L1 can have older entries. L1 asks Redis again after
+    # `l1.lifetime`, which is usually shorter.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
     return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))
 
