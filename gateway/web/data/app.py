@@ -42,7 +42,7 @@ class DataPlane:
     """Answers callers.
 
     directive_handler  None: directives of callers are ignored, except `only-if-cached`
-    writing            None: callers may not write
+    writing            None: writes of callers are refused
     max_body           the largest body of a write in bytes
     """
 
@@ -98,7 +98,7 @@ class DataPlane:
         return _Shortened(self._training, routes, self._unrouted)
 
     def short_ways(self) -> tuple[Hits, LookUps | UntracedLookUps]:
-        """The parts that answer from L1 and from Redis without a request object."""
+        """The objects that answer from L1 and from Redis without a request object."""
         counting, is_traced = self._observer.counting, self._tracer.is_on
         hits = Hits(
             self._serving,
@@ -171,7 +171,7 @@ class DataPlane:
 
 
 class _Shortened(Starlette):
-    """Answers reads of trainings without Starlette's middleware and routing, which would be a sixth
+    """Answers reads of trainings without Starlette's middleware and routing. These would be a sixth
     of the cost of a hit in Redis."""
 
     def __init__(

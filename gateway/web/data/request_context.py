@@ -81,7 +81,7 @@ class Desk:
             return self.problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
 
     def begin(self, request: Request) -> Exchange:
-        """A new exchange. The duration of its request is measured from this call on."""
+        """A new exchange. The duration of its request is measured from now on."""
         given = request_id_of(first(request.scope["headers"], b"x-request-id"))
         request_id = (given or self._new_id()).decode("ascii")
         trace, span = sound_of(first(request.scope["headers"], b"traceparent")), None

@@ -1,4 +1,4 @@
-"""Writes of callers: which paths take a write, and which parts of a write are sent upstream."""
+"""Writes of callers: which paths accept a write, and which fields of a write are sent upstream."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COLLECTION: Final = b"/training"
 _OF_A_TRAINING: Final = frozenset({"DELETE", "PUT"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 _READ_ONLY: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
-# The fields about the body and about the write itself, and preconditions.
+# The fields that are sent upstream: about the body, about the write itself, and preconditions.
 _HANDED_ON: Final = frozenset(
     b"content-type content-encoding content-language if-match if-none-match if-modified-since "
     b"if-unmodified-since idempotency-key prefer".split()
@@ -63,7 +63,7 @@ class Writes:
         self._max_body = max_body
 
     async def answer(self, request: Request, exchange: Exchange) -> Response:
-        """The upstream's response, or a problem response if no route takes the write."""
+        """The upstream's response, or a problem response if the write has no route."""
         path = raw_path(request.scope)
         target = target_of(request.method, path)
         if target is None:
@@ -86,7 +86,7 @@ class Writes:
 
 def _is_of_another_site(request: Request) -> bool:
     """Whether a page of another site, host or port sent the request (Fetch Metadata, 2.4; RFC 6454,
-    7). In the mode `open` such a page could otherwise write with the gateway's token."""
+    7). Without this check, such a page could write with the gateway's token in the mode `open`."""
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
@@ -94,9 +94,9 @@ def _is_of_another_site(request: Request) -> bool:
 
 
 def _is_of_a_page(request: Request) -> bool:
-    """Whether a browser sent the request, so a page may be behind it. With DNS rebinding `Origin`
-    is equal to `Host`, and `_is_of_another_site` returns False. In the mode `open` such a page
-    would need no credential to write."""
+    """Whether a browser sent the request, perhaps for a page of another site. With DNS rebinding
+    `Origin` is equal to `Host`, so `_is_of_another_site` returns False. In the mode `open` such a
+    page would need no credential to write."""
     return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
@@ -118,8 +118,8 @@ def target_of(method: str, path: bytes) -> Target | None:
 def _below(path: bytes) -> Target | None:
     """The target below the path of a training, for example `/training/{id}/draft`.
 
-    The API decides which of these paths exist. Each name has to have the form of an id, so that no
-    path leads to another part of the API.
+    The API decides which of these paths exist. Each name in the path needs the form of an id, so
+    that no path leads to another part of the API.
     """
     first, _, rest = path.removeprefix(TRAININGS).partition(b"/")
     if not rest or not path.startswith(TRAININGS):
