@@ -32,7 +32,7 @@ class _Document(msgspec.Struct):
 
 
 def data_document(version: str, *, writes: bool = False) -> bytes:
-    """The description of the data plane, with the operations that write only if `writes`."""
+    """The description of the data plane. `writes` False: operations that write are left out."""
     document = _read("data.json", version)
     if not writes:
         reading = {path: _reading(item) for path, item in document.paths.items()}
@@ -63,7 +63,7 @@ def _read(name: str, version: str) -> _Document:
 
 
 def _reading(item: Words) -> Words:
-    """The path without the operations that need `server.writes`."""
+    """A path's operations without those that need `server.writes`."""
     return {
         method: operation
         for method, operation in item.items()
