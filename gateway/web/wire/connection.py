@@ -44,8 +44,8 @@ from gateway.web.wire.request_head import (
 def backlog_of(transport: asyncio.Transport) -> int:
     """The number of written bytes that have not reached the caller.
 
-    0 if all of them fit into the system's buffer. Otherwise the bytes in this buffer count too: the
-    rest seldom shrinks while a slow caller reads.
+    0 if all of them fit into the system's buffer. Otherwise the bytes in this buffer count too,
+    because the other bytes seldom get fewer while a slow caller reads.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
@@ -63,8 +63,8 @@ def _held_by_system(transport: asyncio.Transport) -> int:
 _DEEPEST: Final = 64
 # The most bytes on the wire for one byte of a body: a chunk with one byte takes six.
 _FRAMING: Final = 6
-# Turns of the event loop between idle timeout and close. They save a request that waits in the
-# socket.
+# Turns of the event loop between idle timeout and close, so that a request that waits in the socket
+# is still read.
 _LAST_TURNS: Final = 2
 _END: Final = b"\r\n\r\n"
 
@@ -114,7 +114,7 @@ class Wire(HttpToolsProtocol):
         self._outlet = LingeringClose(transport, self.loop.time)
         self._is_draining = self.terms.draining.is_set()
         self._started: RequestResponseCycle | None = None  # the last request that was started
-        self._is_kept = False  # the newest request's own `keep_alive`
+        self._is_kept = False  # the newest request's `keep_alive`, before draining changed it
         super().connection_made(transport)
         room = self.terms.limits.max_connections
         over = len(self.connections) - room
@@ -139,7 +139,7 @@ class Wire(HttpToolsProtocol):
                 _logger.warning("a request head could not be taken", exc_info=error)
             self._refuse(self._fault or malformed("the request is no sound HTTP/1.1"))
             return
-        # At rest, False means: only an empty line has come.
+        # If the parser is at rest, `is_complete` False means that only an empty line has come.
         is_complete = self._begun or not was_at_rest
         if self._stage is Stage.REST and is_complete:
             self._raw = 0
@@ -149,9 +149,9 @@ class Wire(HttpToolsProtocol):
     def look(self, now: float) -> None:
         """Close the connection if its caller is too slow. `now` is the loop's time.
 
-        - A caller that does not read has `write_timeout`.
-        - The first request, or the rest of a message, has `head_timeout`. While a response is
-          awaited, only a head has this limit.
+        - A caller that reads nothing is too slow after `write_timeout`.
+        - A caller has `head_timeout` for the first request, or for the rest of a message. While a
+          response is awaited, only a head has this limit.
         """
         limits, transport = self.terms.limits, self.transport
         if self._outlet.is_overdue(now) or self._outlet.is_reset():
@@ -177,7 +177,8 @@ class Wire(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        # uvicorn tells only the newest request, which may still wait for its turn.
+        # uvicorn tells only the newest request, which has perhaps not started. So the started one
+        # is told here.
         if self._started is not None:
             self._started.disconnected = True
             self._started.message_event.set()
@@ -230,7 +231,7 @@ class Wire(HttpToolsProtocol):
     @property
     def is_idle(self) -> bool:
         """Whether the connection is open, no response is awaited, and no new head has begun. The
-        last body may be incomplete."""
+        last request's body is perhaps incomplete."""
         at_rest = self._stage in (Stage.REST, Stage.BODY)
         return at_rest and not (self._deaf or self._is_answering() or self.transport.is_closing())
 
@@ -240,8 +241,8 @@ class Wire(HttpToolsProtocol):
         return self.is_idle and self._owed_since is not None
 
     def _feed(self, data: bytes) -> None:
-        """The parser stops after a head with `Upgrade`, which the gateway ignores (RFC 9110, 7.8).
-        This method then reads the body itself."""
+        """Give the bytes to the parser. It stops after a head with `Upgrade`, a field that the
+        gateway ignores (RFC 9110, 7.8). Then this method reads the body itself."""
         while data:
             if self._owed_body:
                 data = self._take_body(data)
@@ -268,7 +269,7 @@ class Wire(HttpToolsProtocol):
         if self._stage is Stage.REST:
             self._raw = 0  # an empty line before a request (RFC 9112, 2.2)
         elif self._begun:
-            # From the last empty line on: an earlier request without a body ends there.
+            # Count from the last empty line on: an earlier request without a body ends there.
             self._raw = len(data) - (data.rfind(_END) + len(_END) if _END in data else 0)
         if self._raw > limits.max_head + in_body * limits.max_body * _FRAMING:
             self._refuse(long_body(limits) if in_body else large_head(limits))
@@ -311,7 +312,7 @@ class Wire(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The parser also calls this early, before `_feed` reads the body."""
+        """After a head with `Upgrade`, do nothing until `_feed` has read the body."""
         if self._owed_body:
             return
         super().on_message_complete()
@@ -335,7 +336,7 @@ class Wire(HttpToolsProtocol):
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
         """While draining, let the response to the newest request be the last one, and no longer the
-        one to `before`.
+        response to `before`.
 
         A close that the caller asked for remains.
         """
@@ -371,8 +372,8 @@ class Wire(HttpToolsProtocol):
         """Drop all further bytes, log the refusal, and close the connection.
 
         - No response is awaited: the refusal is sent.
-        - A body is refused before the only awaited response has begun: the refusal is sent in its
-          place.
+        - A body is refused before the only awaited response has begun: the refusal is sent in place
+          of this response.
         - Otherwise only the awaited responses are sent, because the refusal must not overtake them.
         """
         request_id = self._request_id()

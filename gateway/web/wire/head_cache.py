@@ -1,7 +1,8 @@
 """Remembers the parsed fields of request heads, so that equal bytes are parsed only once.
 
 A block is a head without its method and target. Valid traces, request ids and entity tags are cut
-out of it, because they change with each request. A table has the parsed fields of the rest.
+out of it, because they change with each request. A table has the parsed fields of the remaining
+bytes.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Form:
 
     tail  the end of each head of this form: the whole block. In Holed, only the part after the last
           value that was cut out
-    cuts  the lengths of the pieces into which `_HOLES` splits the block, so the places of the cut
-          values. Empty if nothing was cut out, or if an entity tag was
+    cuts  the lengths of the pieces into which `_HOLES` splits the block. They give the places of
+          the cut values. Empty if nothing was cut out, or if an entity tag was cut out
     """
 
     __slots__ = ("cuts", "length", "said", "tail")
@@ -37,14 +38,14 @@ class Form:
         self.length = len(block)
 
     def takes(self, _head: bytes) -> bool:
-        """Whether a head that ends with `tail` has this form."""
+        """Whether a head that ends with `tail` has this form: here, always."""
         return True
 
 
 class Holed(Form):
-    """A form whose trace and request id may be any valid values of the same length.
+    """A form whose trace and request id can be any valid values of the same length.
 
-    Each connection has its own, because `takes` writes the values of the head into `said`.
+    Each connection has its own Holed, because `takes` writes the values of the head into `said`.
     """
 
     __slots__ = ("_between", "_between_at", "_id_at", "_start", "_start_at", "_trace_at")
@@ -86,8 +87,8 @@ class Holed(Form):
         return True
 
     def _at(self, start: int, end: int) -> slice[int, int, None]:
-        """The place of the bytes `start` to `end`, counted from the end of a head: targets differ
-        in length."""
+        """The place of the bytes `start` to `end`, counted from the end of a head, because targets
+        differ in length."""
         return slice(start - self.length, end - self.length)
 
 
@@ -98,8 +99,7 @@ _LONGEST: Final = 1_024
 # The bytes of a request line with the longest id of a training.
 _LINE: Final = 160
 
-# The header lines that may be cut out, each with the line break before it. Invalid values are not
-# cut out.
+# The header lines that are cut out if their values are valid, each with the line break before it.
 _HOLES: Final = re.compile(
     rb"\r\n(?:(?i:traceparent): (%b)|(?i:x-request-id): (%b)"
     rb'|(?i:if-none-match): ((?:W/)?"[!#-~]*"))(?=\r\n)' % (TRACE, REQUEST_ID)
@@ -125,8 +125,8 @@ class Blocks:
     def __init__(
         self, forwarded: frozenset[bytes], max_head: int, max_fields: int, most: int = _MOST
     ) -> None:
-        """If one of the three values is passed on to the upstream (`forwarded`), nothing is cut
-        out. `most` limits each table."""
+        """If a field of `_NAMES` is passed on to the upstream (`forwarded`), nothing is cut out.
+        `most` limits each table."""
         self._most = most
         self._longest = min(_LONGEST, max_head - _LINE)
         self._most_fields = max_fields
@@ -146,8 +146,8 @@ class Blocks:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # The last piece ends with an empty line. If it is shorter, a line behind the head was cut
-        # out: the block is more than one head.
+        # The last piece ends with an empty line. If it is shorter, a line after the head was cut
+        # out: the block has more than one head.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()
@@ -181,7 +181,8 @@ class Blocks:
         if self._may_cut and holes and len(pieces) == holes * _PIECES + 1:
             rest = b"".join(pieces[::_PIECES])
             is_alone = not said.extra or all(name == b"traceparent" for name, _ in said.extra)
-            # `find` adds no other field that is passed on, and does not count the fields.
+            # `find` restores no other field that is passed on, and does not count the fields. So
+            # blocks for which this matters are left out.
             if is_alone and len(fields) - holes + len(_NAMES) <= self._most_fields:
                 self._keep(self._cut, rest, said.without_holes())
             return

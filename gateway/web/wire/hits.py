@@ -1,8 +1,8 @@
 """Answers plain requests (see `hot_path.plain`) from L1 or from Redis, without a request object.
 
-A request that gets no answer here goes to `data/app`, neither counted nor charged. L1's decision
-and header lines are reused for a second at most (`Held.until`). The caller and the entry are looked
-up for each request.
+A request that is not answered here goes to `data/app`, and is not yet counted or charged. L1's
+decision and header lines are reused for a second at most (`Held.until`). The caller and the entry
+are looked up for each request.
 """
 
 from __future__ import annotations
@@ -166,8 +166,8 @@ class Hits:
         return held.labels
 
     def labels(self, answer: Answer, status: int) -> HitLabels:
-        """The labels under which such answers are logged and counted. `status` is the entry's
-        status."""
+        """The labels under which answers like this one are logged and counted. `status` is the
+        entry's status."""
         outcome, tier, detail = answer.outcome, answer.tier, answer.handling.detail
         sort = (outcome, tier, detail, status)
         labels = self._labels.get(sort)
@@ -256,8 +256,8 @@ class LookUps:
         return None if flight is None else LookUp(said, ask, began, flight)
 
     def answer(self, look_up: LookUp) -> bytes | None:
-        """The whole response, None as for `begin`. The caller is checked again, because its access
-        may have changed."""
+        """The whole response. None if the request has to go to `data/app`. The caller is checked
+        again, because its access has perhaps changed."""
         said, ask = look_up.said, look_up.ask
         try:
             admitted, now = self._hits.admit(said), self._clock.monotonic()
@@ -279,7 +279,8 @@ class LookUps:
             return None
 
     def linger(self, look_up: LookUp) -> None:
-        """Keep the result for requests that `data/app` begins in this turn of the event loop."""
+        """Keep the result of the look-up for requests that `data/app` begins in this turn of the
+        event loop."""
         self._serving.lookups.linger(look_up.ask.key, look_up.flight)
 
     def _written(self, look_up: LookUp, answer: Answer, held: Held) -> tuple[bytes, bytes, bytes]:
@@ -301,8 +302,8 @@ class LookUps:
         return STATUS_LINE[status], rendered.lines, rendered.body
 
     def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
-        """How long the request waited for each part. Of a look-up that it joined, only its own wait
-        counts."""
+        """How long the request waited for each `Part`. If it joined an earlier look-up, only its
+        own wait counts."""
         mine, shared = Spent(self._clock), look_up.flight.spent
         if shared is not None:
             mine.share(shared, look_up.began)
@@ -317,7 +318,8 @@ Counting = Callable[[Outcome, Tier, int], Count]
 
 
 def traced(counting: Counting, tracer: Tracer) -> Counting:
-    """A `counting` that also tells `tracer` of each sampled hit, which makes one span."""
+    """A `counting` that also tells `tracer` of each hit whose trace is kept. The tracer makes one
+    span of the hit."""
     keeps = tracer.keeps
 
     def of_sort(outcome: Outcome, tier: Tier, status: int) -> Count:
@@ -343,8 +345,8 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
 
 
 class UntracedLookUps:
-    """Look-ups, except for requests whose trace is kept. These go to `data/app`, which makes a span
-    for each part."""
+    """Look-ups, except for requests whose trace is kept. These requests go to `data/app`, which
+    makes a span for each part."""
 
     def __init__(self, lookups: LookUps, tracer: Tracer) -> None:
         self.answer, self.linger = lookups.answer, lookups.linger

@@ -1,7 +1,7 @@
 """The hot path: it answers hits without a request object, and usually without parsing.
 
 A head with the fields of an earlier one (`head_cache`) is answered from L1, or after a look-up in
-Redis. After parsing, only L1 is asked. All other requests go to Starlette.
+Redis. A head that has to be parsed is answered only from L1. All other requests go to Starlette.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class Parsing(Wire):
         super().connection_made(transport)
 
     def look(self, now: float) -> None:
-        """As Wire. Also close the connection if it was idle too long after a hit. A hit sets no
-        timer."""
+        """As Wire. Also close the connection if it was idle too long after a hit, because a hit
+        sets no timer."""
         if self._has_served:
             self._has_served, self._idle_since = False, now
         elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
@@ -133,7 +133,8 @@ class Parsing(Wire):
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add the field. No plain head has `Expect`, so only `_make_scope` looks for it."""
+        """Add the field. uvicorn also checks for `Expect`, which no plain head has, so only
+        `_make_scope` does this."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -169,8 +170,8 @@ class Parsing(Wire):
         )
 
     def _make_scope(self) -> None:
-        """Begin the message as uvicorn does. Its method clears the parsed head, so the head is put
-        back."""
+        """Begin the message as uvicorn does. uvicorn's method clears the parsed head, so the head
+        is put back."""
         url, fields = self.url, self.headers
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
@@ -313,8 +314,8 @@ class HotPath(Parsing):
         self._read_on(awaited)
 
     def _hand_on(self, awaited: _Awaited) -> None:
-        """Parse the head, usually to make a request for Starlette. `linger` keeps the result for
-        this request."""
+        """Parse the head, usually to make a request for Starlette. `linger` keeps the result of the
+        look-up for this request."""
         self._awaited, self._stage = None, _REST
         self._parse(awaited.head)
         self.lookups.linger(awaited.look_up)
@@ -347,8 +348,8 @@ class HotPath(Parsing):
             self.blocks.meet(block, asked.said, self._fields)
 
     def _hand_in(self, answer: bytes) -> None:
-        """`_at_ease` is read first: `put` may write at once, and `pause_writing` then sets
-        `_at_ease` to False."""
+        """Put the response into the outbox. `_at_ease` is read before, because `put` can write at
+        once, and `pause_writing` can then set `_at_ease` to False."""
         at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
         if at_ease:

@@ -1,7 +1,7 @@
 """Closes a connection so that the last response arrives.
 
-If a socket is closed while bytes of the peer are unread or on their way, the system resets the
-connection. The reset may destroy the last response (RFC 9112, 9.6). So the gateway first closes
+If a socket is closed while the peer's bytes are unread or on their way, the system resets the
+connection. The reset can destroy the last response (RFC 9112, 9.6). So the gateway first closes
 only its own direction. Then it drops what it reads, until the peer closes too.
 """
 
@@ -46,7 +46,7 @@ class LingeringClose(asyncio.Transport):
 
     def close(self) -> None:
         """Close the gateway's direction, or the whole connection if the peer has closed its own.
-        With TLS, asyncio can only close both."""
+        With TLS, asyncio can only close both directions."""
         self.linger()
         if self.peer_has_ended or not self._transport.can_write_eof():
             self._transport.close()
@@ -68,8 +68,8 @@ class LingeringClose(asyncio.Transport):
             self._closed_at += seconds
 
     def is_reset(self) -> bool:
-        """Whether the connection was reset after the peer closed its direction. Only the socket
-        knows, because nothing is read any more."""
+        """Whether the connection was reset after the peer closed its direction. The error of the
+        socket says so, because nothing is read any more."""
         if not self.peer_has_ended or self._transport.is_closing():
             return False
         connection = self._transport.get_extra_info("socket")

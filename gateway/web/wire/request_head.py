@@ -1,7 +1,7 @@
 """Checks request heads, refuses invalid ones, and reads the fields of valid ones.
 
-The parser has already refused heads that break the grammar. The same rules apply to the hot path
-and to Starlette.
+The parser has already refused heads that break the grammar. The same rules apply to requests of the
+hot path and of Starlette.
 """
 
 from __future__ import annotations
@@ -90,13 +90,14 @@ def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Ref
 
 @memoized(256)
 def is_host(value: bytes) -> bool:
-    """Whether this is a valid `Host`. Results are remembered, because callers repeat few values."""
+    """Whether this is a valid `Host`. Results are remembered, because callers send the same few
+    values again."""
     return _HOST.fullmatch(value) is not None
 
 
 def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
-    """The path of a target in absolute form, and the fields with its authority as `Host` (RFC 9112,
-    3.2.2). Another target is returned unchanged."""
+    """The path of a target in absolute form, and the fields with the target's authority as `Host`
+    (RFC 9112, 3.2.2). Any other target is returned unchanged."""
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         return target, fields
@@ -150,7 +151,7 @@ class PlainHead:
     `traceparent` counts as absent.
 
     sent   the value of `Authorization`, empty if it is absent
-    extra  the caller's fields that a call to the API sends. None: at most the `traceparent`
+    extra  the caller's fields that a call to the API sends. None: only the `traceparent`, if any
     """
 
     __slots__ = (
@@ -182,7 +183,8 @@ class PlainHead:
         return Ask(Key(caller.partition, training_id), caller, self.only_if_cached, extra)
 
     def take_trace(self, traceparent: bytes) -> None:
-        """Set a valid `traceparent`. From now on no other field of the caller is sent upstream."""
+        """Set a valid `traceparent`. From now on it is the only field of the caller that is sent
+        upstream."""
         self.traceparent, self.extra = traceparent, None
 
     def copy(self) -> PlainHead:
@@ -218,7 +220,8 @@ def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes])
 
 
 def _is_fit(name: bytes, value: bytes) -> bool:
-    """An invalid field would make the call fail for all callers that wait for its answer."""
+    """Whether the field is valid. An invalid one would make the call fail for all callers that wait
+    for its answer."""
     if name == b"traceparent":
         return TRACEPARENT.fullmatch(value.strip()) is not None
     return is_sound(value)
