@@ -72,7 +72,7 @@ def stored(
 
 
 def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, float]:
-    """The changing lines, and the seconds for which they can be reused (0.0: not at all)."""
+    """The lines that change, and the seconds for which they can be reused (0.0: not at all)."""
     age, lifetime = entry.age(now), entry.freshness_lifetime
     if handling.forward is not None or handling.detail is None or handling.outdated:
         return _of_a_fetch(handling, age, lifetime), 0.0
@@ -101,8 +101,8 @@ def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
 
 
 def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
-    """The entry's lines with this `Cache-Control` in place of all fields about freshness. Such
-    fields are always behind `brief_at`, because a 304 has them too."""
+    """The entry's lines with this `Cache-Control` in place of all fields about freshness. These
+    fields always come after byte `brief_at`, because a 304 has them too."""
     fields = from_lines(held.head[held.brief_at :])
     brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), control)
     return held.head[: held.brief_at] + to_lines(brief)

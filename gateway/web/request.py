@@ -65,8 +65,8 @@ _PATIENCE: Final = 10.0
 
 
 async def read_body(request: Request, most: int, patience: float = _PATIENCE) -> bytes:
-    """The whole body. Raises TooLarge beyond `most` bytes, and BadRequest for an incomplete body.
-    `patience` is in seconds."""
+    """The whole body. Raises TooLarge beyond `most` bytes, and BadRequest if the body is not
+    complete within `patience` seconds."""
     try:
         async with Deadline(patience):
             return await _gathered(request, most)
@@ -77,7 +77,7 @@ async def read_body(request: Request, most: int, patience: float = _PATIENCE) ->
 
 
 async def _gathered(request: Request, most: int) -> bytes:
-    """The bytes are counted while they arrive, because `Content-Length` may be missing."""
+    """The whole body. Bytes are counted on arrival, because `Content-Length` can be missing."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -89,8 +89,8 @@ async def _gathered(request: Request, most: int) -> bytes:
 class AccessLog(Protocol):
     """The access log. It has a line for some of the answered requests.
 
-    `unlogged` contains one number. While it is above 0, a routine answer within `brief` seconds
-    gets no line. The sender of such an answer may lower the number by 1 instead of calling `weigh`.
+    `unlogged` is a list of one number. While the number is above 0, a routine answer within `brief`
+    seconds gets no line. For such an answer, lower the number by 1 in place of calling `weigh`.
     """
 
     unlogged: list[float]
@@ -103,8 +103,8 @@ class AccessLog(Protocol):
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The log level of an answer's line, None if it gets no line. For each answer, call `weigh`
-        once, or lower `unlogged`."""
+        """The log level of an answer's line (None: no line). For each answer, call `weigh` once, or
+        lower `unlogged`."""
         ...
 
     def put(self, line: AccessLine, weight: int) -> None:
@@ -116,10 +116,11 @@ class AccessLog(Protocol):
 class Exchange:
     """One request while it is answered.
 
-    began   monotonic
-    fields  added to the response
-    spent   how long the request waits for each part
-    path    the path of the training; `route` is the same path without the id
+    began   the monotonic time of the start
+    fields  header fields that are added to the response
+    spent   how long the request waits for each `Part`
+    path    the path of the training or collection (None: no route)
+    route   `path` with `{id}` in place of the id
     """
 
     request_id: str
@@ -146,7 +147,7 @@ class Exchange:
 
     @property
     def sampled(self) -> bytes | None:
-        """As `trace_id`, None if the trace is not sampled."""
+        """The trace id as bytes. None if the trace is not sampled."""
         return sampled_trace_of(self.traceparent)
 
     @property
