@@ -43,7 +43,7 @@ class MemoryStore:
     entry that it evicts."""
 
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
-        # Plain tuples of texts, because the garbage collector does not have to visit these.
+        # The keys are plain tuples of texts, which the garbage collector does not have to visit.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
         # Each hit calls `peek`, which does not count as a use. But `Tiers.peek` calls `get`, about
         # once a second for an entry with hits. So such an entry counts as used.

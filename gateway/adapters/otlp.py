@@ -2,7 +2,7 @@
 
 The spans follow OpenTelemetry's semantic conventions for HTTP. A thread of the SDK sends them. The
 SDK reads most `OTEL_…` variables itself. Each hit asks the sampler (the rule for which traces are
-kept), so the gateway has a fast one of its own.
+kept). The gateway therefore has a faster sampler of its own.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from gateway.core.http.traceparent import SAMPLED
 from gateway.core.vocabulary import Part, SpanFate
 from gateway.ports import Attributes, Clock, Deadline, Served
 
-# The methods of the semantic conventions. Callers may send any text, but no other text names a
-# span.
+# The methods that the semantic conventions list. Callers can send any text as the method, but no
+# other text becomes the name of a span.
 _METHODS: Final = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 )
@@ -94,7 +94,7 @@ class OtlpTracer:
         version: str,
         scheme: str,
     ) -> None:
-        # Otherwise OpenTelemetry would log header fields that it cannot parse. These may contain
+        # Otherwise OpenTelemetry would log header fields that it cannot parse, perhaps with
         # credentials.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self.keeps = sampler(variables, clock.jitter)
@@ -124,7 +124,7 @@ class OtlpTracer:
 
         def shut() -> None:
             self._provider.shutdown()
-            with suppress(RuntimeError):  # the loop may have ended before this call
+            with suppress(RuntimeError):  # the loop has perhaps ended already
                 loop.call_soon_threadsafe(ended.set)
 
         threading.Thread(target=shut, daemon=True).start()
@@ -170,7 +170,7 @@ class OtlpSpan:
         self._span.set_attributes(attributes)
 
     def serve(self, served: Served) -> None:
-        """As Span.serve. Attributes that only the gateway has begin with `gateway.`."""
+        """As Span.serve. The names of the gateway's own attributes begin with `gateway.`."""
         known = served.method in _METHODS
         told = {
             "http.request.method": served.method if known else "_OTHER",
@@ -213,7 +213,7 @@ class _Waiting(SpanProcessor):
         self._inner.on_end(span)
 
     def shutdown(self) -> None:
-        """May block for half a minute."""
+        """Can block for half a minute."""
         self._inner.shutdown()
 
     def give_up(self) -> None:
@@ -231,7 +231,7 @@ class _Sending(SpanExporter):
         self.done = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """The SDK's exporter makes the retries."""
+        """Send the spans. The SDK's exporter makes the retries."""
         result = SpanExportResult.FAILURE
         try:
             result = self._inner.export(spans)
@@ -239,7 +239,7 @@ class _Sending(SpanExporter):
             self.done += len(spans)
             sent = result is SpanExportResult.SUCCESS
             fate, why = (SpanFate.SENT, "") if sent else (SpanFate.FAILED, self._session.ended)
-            with suppress(RuntimeError):  # the loop may have ended before this call
+            with suppress(RuntimeError):  # the loop has perhaps ended already
                 self._loop.call_soon_threadsafe(self._told, fate, len(spans), why)
         return result
 
