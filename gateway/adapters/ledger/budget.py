@@ -29,20 +29,20 @@ class _Account:
 class LocalBudget:
     """The budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
 
-    start_paced     True: calls are granted slowly after the start (see below)
+    start_paced     True: calls are granted slowly after the start
     probe_patience  seconds for which a probe without an answer stops other calls
-    max_scopes      the largest number of scopes in memory. A forgotten scope begins as at the start
+    max_scopes      the largest number of scopes in memory. A forgotten scope is paced again
     rates           the scopes with a rate of their own
-    sweep_share     the largest part of a limit that the sweep may use, in (0, 1]
+    sweep_share     the largest part of a limit that the sweep can use, in (0, 1]
 
-    An earlier process may have spent its whole limit before the start. `start_paced` therefore
-    frees only a tenth of the first stretch's calls (one call at least) at the start. The rest of
-    these calls are granted at even intervals. The scope NEWCOMERS is not paced.
+    An earlier process has perhaps spent the whole limit. `start_paced` therefore frees only a tenth
+    of a stretch's calls (one call at least) at the start. The other calls are granted at even
+    intervals. A stretch is the window, or a part of it if the limit is high.
 
     - If the earlier process spent the limit evenly: a window has at most a tenth more calls than
-      the limit.
-    - If it spent the limit in its last moment: a window may have nearly twice the limit. The first
-      429 stops most of these calls before they are sent.
+      the limit (one more if the limit is below 10).
+    - If it spent the limit in its last moment: a window can have nearly twice the limit. The first
+      429 stops most of the extra calls before they are sent.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class LocalBudget:
     async def take(
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
-        """As Budget.take. The stamp of the charge is the monotonic time at which the call may be
+        """As Budget.take. The charge's stamp is the monotonic time from which the call can be
         sent."""
         account, now = self._account_behind_open_gate(scope), self._clock.monotonic()
         if not account.gate.is_open:
@@ -83,8 +83,8 @@ class LocalBudget:
         return Charge(now + wait, wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. Once the gate is due to reopen, only the probe's charge is valid. A
-        429 makes the charges of waiting calls invalid."""
+        """As Charging.enter. If the gate is due to reopen, only the charge of the probe is valid. A
+        429 removes the charges of waiting calls."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:
@@ -100,15 +100,15 @@ class LocalBudget:
         return Charge(now, charge.wait)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """As Charging.give_back. A second call could undo another charge with the same stamp."""
+        """As Charging.give_back. Done twice, it could undo another charge with the same stamp."""
         account = self._account(scope)
         if account.log is not None:
             account.log.give_back(charge.stamp)
         account.gate = account.gate.take_back(charge.stamp)
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """As Charging.close. If the call was sent before the gate closed, its 429 does not lower
-        the limit."""
+        """As Charging.close. If the gate is closed and no probe is under way, the 429 does not
+        lower the limit: its call was sent before the gate closed."""
         account, now = self._account(scope), self._clock.monotonic()
         before = account.gate
         is_straggler = not before.is_open and before.probe is None
@@ -179,8 +179,8 @@ class LocalBudget:
             return None
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
-        # The calls of NEWCOMERS are also charged to the caller's own scope. It is enough if that
-        # scope is paced.
+        # A call of NEWCOMERS (credentials not yet accepted) is also charged to the caller's own
+        # scope. It is enough to pace that scope.
         if not self._start_paced or scope == NEWCOMERS:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()

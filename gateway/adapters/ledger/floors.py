@@ -39,8 +39,8 @@ class Orders:
             self.bound = Instant(max(updated_at, self.bound or updated_at))
 
     def add_soft(self, updated_at: int | None) -> None:
-        """As `add`, for a soft order. An order for all versions is not noted: it concerns only the
-        floors that exist now."""
+        """As `add`, for a soft order. An order for all versions is not noted here: it changes only
+        the floors that exist now."""
         if updated_at is not None:
             self.soft_bound = Instant(max(updated_at, self.soft_bound or updated_at))
 
@@ -52,12 +52,13 @@ class Orders:
 
 
 class Ledger:
-    """The SharedStore of a process without Redis. It has floors, but no bodies: L1 has these.
+    """The SharedStore of a process without Redis. It has floors, while only L1 has the bodies.
 
     There are at most `max_floors` floors. The least recently used one is forgotten first. If this
     happens during a fetch of its key, the fetched answer is refused.
 
-    `entropy` makes the epoch of a new floor. `believe_after` (seconds): see `Doubt.is_believed`.
+    `entropy` makes the epoch of a new floor. For `believe_after` (seconds) see
+    `Doubt.is_believed` in core/cache/version_verdict.
     """
 
     is_up: Final = True  # an attribute: each hit reads it, and a property would be slower
@@ -101,7 +102,7 @@ class Ledger:
         struck_at = self._partition_invalidations.get(key.partition, -math.inf)
         if record is not None:
             return Found(None, record.seen(), struck_at)
-        # Without a floor, only this time shows that a hard order came.
+        # Without a floor, only `struck_at` shows that a hard order came.
         orders = self._orders.get(key.training_id)
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
@@ -166,7 +167,7 @@ class Ledger:
         self._partition_invalidations[partition] = max(self._clock.now(), before)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """As SharedStore.purge. `soft` has no effect, because the bodies are in L1."""
+        """As SharedStore.purge. `soft` has no effect: it concerns bodies, which are in L1."""
         keys = [key for key in self._floors if partition in (None, key.partition)]
         for key in keys:
             self._floors[key].forget()
@@ -238,8 +239,8 @@ class Record(Known):
 
     def learn_of(self, entry: Entry) -> None:
         """Raise the floor to the version of an entry that an order ruled out during its fetch. A
-        caller may get this entry, and later requests must not get an older version. A version far
-        in the future may be a mistake, and changes nothing."""
+        caller perhaps gets this entry, so later requests must not get an older version. A version
+        far in the future changes nothing, because it is perhaps a mistake."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
             return
@@ -267,8 +268,8 @@ class Record(Known):
             self.started = max(self.started, now)
 
     def _raise_softly(self, bound: Instant, now: float) -> None:
-        """As `raise_to`, but the stored version may still be used for rescue. `raised_from` then
-        has that version."""
+        """As `raise_to`, but the stored version can still be used for rescue. `raised_from`
+        remembers the stored version."""
         if self.last is not Last.VERSION:
             self.raise_to(bound, now)
             return

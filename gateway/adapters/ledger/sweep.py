@@ -95,8 +95,8 @@ class _Board:
 
 
 class LedgerSweepLease:
-    """The sweeps of this process. A partition that no caller has read for `pause_after` seconds
-    does not count as read (`Turn.is_read`)."""
+    """The sweeps of this process. `Turn.is_read` is False for a partition that no caller has read
+    for `pause_after` seconds."""
 
     lifetime = math.inf
 
@@ -161,7 +161,7 @@ class LedgerSweepLease:
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
     """The trainings that the last complete sweep met near the trainings `ids` of a page, and that
     this sweep has not met. "Near" means between the lowest and the highest row that `ids` had in
-    that sweep. Only the first 400 trainings there are looked at."""
+    the last complete sweep. Trainings beyond the first 400 there are left out."""
     known = board.known or {}
     rows = [known[each] for each in ids if each in known]
     low = -math.inf if first else min(rows, default=None)
