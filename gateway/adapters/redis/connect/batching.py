@@ -16,7 +16,7 @@ Asked = TypeVar("Asked", bound=Hashable)
 Found = TypeVar("Found")
 Waiting = dict[Asked, list[asyncio.Future[Found]]]
 
-# A round trip waits at most this many seconds for the end of the previous one.
+# Questions wait at most this many seconds for the end of the previous round trip.
 _PATIENCE: Final = 0.004
 
 
@@ -25,8 +25,8 @@ class Gathering(Generic[Asked, Found]):
 
     The questions of one turn of the event loop are passed to `read`, up to `most` at once. During a
     round trip to the home, further questions are gathered, for `_PATIENCE` at most. If the slot of
-    one key is being moved (OnTheMove), each question of the round trip is asked again alone.
-    `operation` names the operation of a question, for errors.
+    one key is being moved (OnTheMove), each question is asked again by itself. `operation` names
+    the operation of a question, for errors.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Gathering(Generic[Asked, Found]):
                 answer.set_result(found[asked])
 
     def _again(self, asked: Asked, fault: RedisUnavailable) -> RedisUnavailable:
-        """A copy for one waiter, because each waiter adds its own traceback."""
+        """A copy of the error for one waiter, because each waiter adds a traceback to its error."""
         another = RedisUnavailable(self._operation(asked), fault.why)
         another.__cause__ = fault
         return another

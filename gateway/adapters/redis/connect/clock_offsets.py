@@ -1,7 +1,8 @@
 """The skew of a node in a cluster: how far its clock is ahead of the clock that replicas share.
 
 A time in Redis is on the clock of the node that stores it. A reader subtracts the skew, and a
-writer adds it again. The sum must be exactly the stored time, because the node compares the two.
+writer adds it again. The sum must be exactly the stored time, because the node compares the sum
+with this time.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from typing import Final
 from gateway.core.cache.entry import Confirmation, Entry, Floor
 from gateway.ports import Found, Standing
 
-# Seconds. Skews are multiples of this power of two, so subtracting and adding one leaves a
-# timestamp (a double) exactly the same.
+# Seconds. Skews are multiples of this power of two. Therefore subtracting and adding a skew leaves
+# a timestamp (a double) exactly the same.
 STEP: Final = 1 / 16
 
 
 def settled(known: float, ahead: float, error: float) -> float:
-    """The skew after a measurement `ahead`, which may be wrong by `error`. The `known` skew stays
-    if it is not contradicted."""
+    """The skew after a measurement `ahead`, which can be wrong by `error`. The `known` skew stays
+    if the measurement does not contradict it."""
     if abs(ahead - known) <= error + STEP:
         return known
     return round(ahead / STEP) * STEP
 
 
 def of_entry(entry: Entry, skew: float) -> Entry:
-    """The entry with its times `skew` seconds earlier."""
+    """The entry, with `confirmed_at` earlier by `skew` seconds."""
     return entry.but(confirmed_at=entry.confirmed_at - skew) if skew else entry
 
 

@@ -25,7 +25,8 @@ from gateway.ports import Clock, Observer
 
 SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
 
-# Slots in a region. A node usually holds long runs of slots, so a region is usually on one node.
+# How many slots a region has. A node usually holds long runs of slots, so a region is usually on
+# one node.
 _REGION: Final = 256
 
 # The holder of each slot; None if no node holds it.
@@ -38,8 +39,8 @@ def slot_of(name: str) -> int:
 
 
 def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
-    """The holder of each slot, from a reply to CLUSTER SLOTS. A node without a host is on the host
-    of `asked`. Raises ValueError."""
+    """The holder of each slot, from a reply to CLUSTER SLOTS. A node without a host in the reply is
+    on the host of `asked`, which sent the reply. Raises ValueError."""
     holders: Holders = [None] * SLOTS
     for first, last, master, *_ in reply:
         if not 0 <= first <= last < SLOTS:
@@ -101,14 +102,15 @@ class OnTheMove(RedisUnavailable):
 class Member(Node):
     """One node of the cluster. It also counts as away while it says that the cluster is down.
 
-    `holders` is the map of slots that it sent last. A map with a higher `epoch` is later.
+    `holders` is the map of slots that it sent last. A map with a higher `epoch` of the cluster is
+    later.
     """
 
     questions: ClassVar = ("CLUSTER INFO", "CLUSTER SLOTS")
     redirections: ClassVar = (AskError, TryAgainError)  # MovedError of the driver is an AskError
 
     def __init__(self, place: Place, route: Route, *clocks: Any, **options: Any) -> None:
-        """`place` is the address that the other nodes use for this node."""
+        """`place` is the address of this node, as the other nodes or the URL name it."""
         super().__init__(route.to(place), *clocks, name=f"{place[0]}:{place[1]}", **options)
         self.place = place
         self.holders: Holders | None = None
@@ -118,7 +120,7 @@ class Member(Node):
 
     def judge(self, answers: Sequence[Any]) -> None:
         """Take the node's map. Raises ClusterDownError if the node says that the cluster is down:
-        perhaps it was cut off, and has an old map."""
+        perhaps the node was cut off, and has an old map."""
         for refused in answers:
             if isinstance(refused, Exception):
                 raise refused
@@ -162,7 +164,8 @@ _PAUSE: Final = 0.005  # seconds to wait after TRYAGAIN
 
 
 class Cluster:
-    """All nodes of a cluster. At first only those in the URL are known. They name the others."""
+    """All nodes of a cluster. At first only the nodes in the URL are known. These name the other
+    nodes."""
 
     def __init__(
         self,
@@ -256,8 +259,8 @@ class Cluster:
         return any(member.is_away for member in self._masters or self._members.values())
 
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
-        """Ignore the time: it is unknown which node sent this reply. Only looks tell the times of
-        nodes."""
+        """Ignore the time, because it is unknown which node sent this reply. Only the replies to
+        looks (see node_availability) count."""
 
     async def check(self) -> bool:
         """As Connection.check. Looks at all known nodes, and at those of a new map."""

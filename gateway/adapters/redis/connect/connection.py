@@ -1,5 +1,5 @@
-"""The connection to Redis (one node or a cluster), and the watch: the task that finds out whether
-Redis answers."""
+"""The connection to Redis (one node or a cluster), and the watch: the task that finds out by looks
+whether Redis answers (see node_availability)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BETWEEN_FIRST_LOOKS: Final = 0.01
 
 _RUN_AT_ONCE: Final = 50  # the most scripts in one round trip, so that the reply comes in time
 
-# After such an error, only the command that got it is sent again.
+# In a pipeline, only the commands that failed with such an error are sent again.
 _REDIRECTED: Final = (AskError, TryAgainError)
 
 
@@ -36,10 +36,10 @@ def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
 
 
 class Connection:
-    """Connects to Redis, and knows whether Redis is away.
+    """Connects to Redis, and remembers whether Redis is away.
 
-    While a node is away, each call for one of its keys fails at once, until `check` succeeds. `run`
-    calls `check` again and again.
+    While a node is away, each operation on one of its keys fails at once, until `check` succeeds.
+    `run` calls `check` again and again.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class Connection:
         """Raises ValueError for a bad URL.
 
         timeout       seconds for a whole operation
-        on_time       gets the time of Redis' clock and the length of the round trip (in seconds)
-        prefix        a look tries to write a key that begins with this text
+        on_time       called with Redis' time and the length of the round trip (both in seconds)
+        prefix        the beginning of the key that a look tries to write
         look_every    seconds between two looks of the watch
         """
         route = Route(url, timeout)
@@ -90,13 +90,14 @@ class Connection:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """A hash tag for each master. A key with this tag is on that master."""
+        """For each master, a hash tag whose keys are on this master."""
         return self._nodes.tags
 
     @property
     def regions(self) -> tuple[str | None, ...]:
         """A hash tag for each region (part of the slots), `(None,)` without a cluster. A record
-        that each look-up needs has a copy in each region, so the key's node usually has one."""
+        that each look-up needs has a copy in each region. So usually the key's node also has a
+        copy."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
@@ -176,8 +177,9 @@ class Connection:
         arguments: Sequence[str | bytes | int],
         read: Callable[[list[Any]], T],
     ) -> T:
-        """Run a script, and return the result of `read` for its reply without Redis' time. The
-        scripts of one turn of the event loop share round trips to each node, except large ones."""
+        """Run a script, and return the result of `read` for the reply, without Redis' time at its
+        beginning. The scripts of one turn of the event loop share round trips to each node. A large
+        run has a round trip of its own."""
         run = ScriptRun(operation, script, keys, arguments)
         if run.is_large or not self.serves(run.at):
             return await self._run_alone(run, read)
@@ -193,8 +195,8 @@ class Connection:
     async def _run_alone(
         self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
     ) -> T:
-        """As `run_script`, in a separate round trip. `said` is the error of an earlier attempt. The
-        script runs again only if this was a redirection."""
+        """As `run_script`, in a separate round trip. `said` is the error of an earlier attempt
+        (None: there was none). The script runs again only if this error was a redirection."""
         faults = [] if said is None else [said]
 
         async def command(client: driver.Redis) -> T:
@@ -286,7 +288,7 @@ class Connection:
 
 
 def _sound(replies: list[Any]) -> list[Any]:
-    """Raises the first error that is no redirection."""
+    """The same replies. Raises the first error among them that is no redirection."""
     for reply in replies:
         if isinstance(reply, Exception) and not isinstance(reply, _REDIRECTED):
             raise reply

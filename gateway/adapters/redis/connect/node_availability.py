@@ -38,8 +38,8 @@ _UNWRITABLE: Final = (ReadOnlyError, OutOfMemoryError)
 _UNWRITABLE_WORDS: Final = ("MISCONF ", "NOREPLICAS ")
 
 _SILENCES: Final = 3
-# After a late answer, new operations wait for the looks, for this many seconds at most. A healthy
-# Redis answers a look within this time.
+# After a late answer, new operations wait for looks at the node, for this many seconds at most. A
+# healthy Redis answers a look within this time.
 _DOUBT: Final = 0.01
 # The expiry (ms) of the key that a look tries to write.
 _WRITTEN_KEEP: Final = 1_000
@@ -181,7 +181,7 @@ class Node:
         self, operation: RedisOperation, fault: Exception, beside: Sequence[RedisOperation] = ()
     ) -> RedisUnavailable:
         """The error for a failed operation. After a late answer the node is in doubt. If Redis
-        refused only this command, nothing changes. After another failure, or a refused look, the
+        refused only this command, nothing changes. After any other failure, or a refused look, the
         node is away."""
         unwritable = _is_unwritable(fault)
         reason = self._named(why(fault) + ": it cannot be written" * unwritable)
@@ -283,7 +283,7 @@ class Single(Node):
 
     layout: Final = 0
 
-    # Records that a cluster has in each region have one copy here, without a region.
+    # A record that a cluster has in each region exists only once here.
     regions: Final[tuple[str | None, ...]] = (None,)
 
     def region(self, _name: str) -> str | None:
@@ -325,15 +325,15 @@ class Single(Node):
         await super().reach()
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Raises ReadOnlyError if the server is a replica: its data may be outdated."""
+        """Raises ReadOnlyError if the server is a replica: its data is perhaps outdated."""
         (role,) = answers
-        # If the gateway's user in Redis may not ask for the role, `role` is an error. A replica is
-        # then found out when it refuses a write.
+        # If the gateway's user in Redis is not allowed to ask for the role, `role` is an error. A
+        # replica is then noticed only when it refuses a write.
         if not isinstance(role, Exception) and role[0] != b"master":
             raise ReadOnlyError
 
     async def _find_master(self) -> None:
-        """Each question to the sentinels has its own deadline."""
+        """Ask the sentinels for the master. Each question has its own deadline."""
         try:
             moved = await self.route.find()
         except (OSError, RedisError) as fault:

@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError
 from gateway.core.vocabulary import RedisOperation
 
 _LUA = Path(__file__).parents[1] / "lua"
-# Above each script in a file of `lua/` is a line with this text and the script's name.
+# In a file of `lua/`, a line with this text and the script's name precedes each script.
 _SECTION: Final = "-- script: "
 
 # A run with a longer argument (`bytes`) has a round trip of its own, so that no other run waits for
@@ -30,8 +30,8 @@ class Script:
 
     @classmethod
     def load(cls, file: str, name: str, *, needs: Sequence[str] = ()) -> Script:
-        """The script of that name, below the files in `needs` and the part of `file` above its
-        first script."""
+        """The script `name` of `file`. The text begins with the files in `needs`, and with the
+        lines of `file` before the first script."""
         shared, *sections = (_LUA / f"{file}.lua").read_text().split(_SECTION)
         scripts = dict(section.split("\n", maxsplit=1) for section in sections)
         preludes = [(_LUA / f"{each}.lua").read_text() for each in needs]
@@ -41,7 +41,7 @@ class Script:
     async def run(
         self, client: Any, keys: Sequence[str], arguments: Sequence[str | bytes | int]
     ) -> list[Any]:
-        """The reply of the script. Its text is sent if Redis does not remember it."""
+        """Run the script, and return its reply. Sends the text if Redis does not remember it."""
         parts = (*keys, *arguments)
         try:
             reply: list[Any] = await client.evalsha(self.digest, len(keys), *parts)
@@ -52,7 +52,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScriptRun:
-    """One run of a script. Two runs are never equal: each gets a reply of its own."""
+    """One run of a script. Two runs are never equal, because each has a reply of its own."""
 
     operation: RedisOperation
     script: Script
@@ -77,8 +77,8 @@ class ScriptRun:
 async def run_together(client: Any, runs: Sequence[ScriptRun]) -> list[Any]:
     """The reply to each run, in one round trip (two if Redis does not remember all scripts).
 
-    The error of one of several runs takes the place of its reply. The error of a single run is
-    raised.
+    If there are several runs, an error takes the place of a reply. If there is only one, its error
+    is raised.
     """
     if len(runs) == 1:
         return [await runs[0].run(client)]

@@ -1,6 +1,6 @@
 """A connection that receives messages on channels, and raises SubscriptionLost when it is lost.
 
-It never connects again by itself: messages may have been lost, and the caller must know this.
+It never connects again by itself: messages are perhaps lost, and the caller must know this.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class SubscriptionLost(Exception):
 
 
 class Way(Protocol):
-    """Knows the current master, and makes connections to it."""
+    """Names the current master, and makes connections to it."""
 
     @property
     def master(self) -> Place | None:
-        """The address of the master, which may change. None: not known, or always the same
+        """The address of the master, which can change. None: not known, or always the same
         server."""
         ...
 
@@ -43,9 +43,9 @@ class Way(Protocol):
 class Subscription:
     """A subscription, which lasts as long as its `async with`.
 
-    Connecting and subscribing may take `patience` seconds together. After a silence of `patience`
-    seconds a PING is sent, which has as long to be answered. The connection also counts as lost if
-    `route` names another master, even if the former one still answers.
+    Connecting and subscribing take at most `patience` seconds together. After a silence of
+    `patience` seconds a PING is sent, which must be answered within the same time. The connection
+    also counts as lost if `route` names another master, even if the former one still answers.
     """
 
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
@@ -104,8 +104,8 @@ class Subscription:
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """Turns timeouts and the driver's errors into SubscriptionLost. `_NONSENSE` comes from servers
-    that are not Redis."""
+    """Turns timeouts and the driver's errors into SubscriptionLost. The errors in `_NONSENSE` come
+    from servers that are not Redis."""
     try:
         yield
     except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:

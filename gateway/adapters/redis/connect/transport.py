@@ -26,7 +26,7 @@ from gateway.ports import Deadline
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
-# The driver gets no timeouts: callers have one Deadline for connecting, writing and reading. A
+# The driver has no timeouts: callers have one Deadline for connecting, writing and reading. A
 # cancelled command closes its connection, so a late reply is dropped. With RESP2 and without
 # `driver_info`, a connection needs no round trips for HELLO and CLIENT SETINFO.
 _OURS: dict[str, Any] = {
@@ -40,8 +40,8 @@ _OURS: dict[str, Any] = {
 
 
 class Sentinels:
-    """The sentinels of one master, which the driver's connections get in place of a pool. Each has
-    `patience` seconds to answer."""
+    """The sentinels of one master. The driver's connections have this object in place of a pool.
+    Each sentinel has `patience` seconds to answer."""
 
     is_master = True
     check_connection = False
@@ -58,8 +58,8 @@ class Sentinels:
     async def find(self) -> bool:
         """Ask all sentinels for the master. Returns whether the master has changed.
 
-        If no sentinel names a master, the known master stays: it may still run. If none is known,
-        raises the driver's ConnectionError with the answers.
+        If no sentinel names a master, the known master stays: it perhaps still runs. If no master
+        is known, raises the driver's ConnectionError with the answers.
         """
         answers = await asyncio.gather(*map(self._ask, self._driver.sentinels))
         named = [answer for answer in answers if not isinstance(answer, str)]
@@ -68,7 +68,8 @@ class Sentinels:
                 said = ", ".join(map(" ".join, zip(self._where, map(str, answers), strict=True)))
                 raise ConnectionFault(f"no sentinel names a master {self._name!r}: {said}")
             return False
-        # A sentinel that was cut off still names the former master. Each failover raises the epoch.
+        # A sentinel that was cut off still names the former master. Each failover raises the epoch,
+        # so the highest epoch counts.
         before, (_, self.master) = self.master, max(named, key=lambda answer: answer[0])
         return before != self.master
 
@@ -83,8 +84,8 @@ class Sentinels:
         await self._driver.aclose()
 
     async def _ask(self, sentinel: Any) -> tuple[int, tuple[str, int]] | str:
-        """The epoch of the last failover, and the address of the master. If there is none: the
-        reason as text."""
+        """The epoch of the last failover, and the address of the master. If the sentinel names no
+        master: the reason as text."""
         try:
             async with Deadline(self._patience):
                 masters = await sentinel.sentinel_masters()
@@ -153,7 +154,7 @@ class Route:
 
 
 class _Certified:
-    """Its certificates were read at the start: no request waits for the files."""
+    """A connection whose certificates were read at the start: no request waits for the files."""
 
     def __init__(self, *, tls: RedisSSLContext, **options: Any) -> None:
         super().__init__(**options)
@@ -211,8 +212,8 @@ def why(fault: Exception) -> str:
     """The reason as text for an operator. After a failed connection it has the address and the
     message of the operating system.
 
-    Only the texts of an OSError and of the driver's ConnectionError (also wrong credentials) are
-    used. Others may quote the command that was sent, with its data.
+    Only the texts of an OSError and of the driver's ConnectionError (also after wrong credentials)
+    are used. The texts of other errors can quote the command that was sent, with its data.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
