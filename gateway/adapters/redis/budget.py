@@ -24,22 +24,23 @@ from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Lookin
 # How long Redis keeps an idle budget (ms).
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-# A replica reports to Redis twice a second (`look`). After `_SILENCE` seconds without a report, its
-# part is kept for it: it may have lost Redis, and may spend its part. After `_GONE` seconds plus
-# one stretch, it is forgotten.
+# A replica reports to Redis twice a second (`look`). After `_SILENCE` seconds without a report,
+# Redis keeps the replica's part of the limit: the replica has perhaps lost Redis, and spends this
+# part. After `_GONE` seconds plus one stretch, the replica is forgotten.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
-# Seconds. If Redis' clock differs from the expected time by more than these and the error of the
-# round trips, the clock was set.
+# Redis' clock was set if it is wrong by more than these seconds plus the error of the round trips.
 _STEADY: Final = 0.25
-# A reply has at most this many ages. If there are more calls, each age stands for several.
+# A reply to `look` has at most this many ages of calls. If there are more calls, each age stands
+# for several.
 _MOST_TOLD: Final = MOST_KEPT
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetReply:
-    """The last reply about one scope. `word` is the outcome of `take`. `closed_until` is on the
-    monotonic clock. `stamp` is the time of a granted call, on Redis' clock."""
+    """The last reply about one scope. `word` is the outcome of `take` ("": not a reply to `take`).
+    `closed_until` is on the monotonic clock. `stamp` is the time of a granted call, on Redis'
+    clock."""
 
     word: str
     wait: float
@@ -69,7 +70,7 @@ def micros(seconds: float) -> int:
 
 
 def seconds(micros: bytes) -> float:
-    """The seconds of a time in a reply."""
+    """Seconds, from the microseconds in a reply."""
     return int(micros) / 1_000_000
 
 
@@ -77,12 +78,12 @@ class RedisBudget:
     """The SharedBudget: all replicas together make at most `limit` calls in any `window` seconds.
 
     limit           None: any number of calls
-    start_paced     True: if no replica knows the earlier calls, a tenth of the limit is free at
-                    first. The rest is granted evenly within a stretch (see `Stretch` in
+    start_paced     True: if no replica knows the earlier calls, a tenth of the calls of a stretch
+                    is free at first. The others are granted evenly (see `Stretch` in
                     core/budget/window_log)
     probe_patience  for how many seconds a probe without an answer keeps other calls away
     rates           the scopes that have a rate of their own
-    sweep_share     the largest part of a limit that the sweep may use, in (0, 1]
+    sweep_share     the largest part of a limit that the sweep can use, in (0, 1]
     """
 
     silence: float = _SILENCE
@@ -172,8 +173,8 @@ class RedisBudget:
         return (known.life, known.stamp, now, error)
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """As SharedBudget.look. If Redis' clock was set, Redis is told to forget the calls: their
-        times are wrong."""
+        """As SharedBudget.look. If Redis' clock was set, a second look makes Redis forget the
+        calls: their times are wrong."""
         found = await self._ask_all(asked, [0] * len(asked))
         wrong = [
             known.life
@@ -204,8 +205,8 @@ class RedisBudget:
         free = max(1, limit // 10) if self._is_paced(look.scope) else limit
         seen = (0, 0, 0, 0)
         if known is not None:
-            # Replicas that have probably ended (`absent`) are left out. Otherwise other replicas
-            # would wait for their reports if Redis loses its data again.
+            # Replicas that have probably ended (`absent`) are left out. Otherwise, if Redis loses
+            # its data again, the others would wait for the reports of these replicas.
             seen = (known.life, known.stamp, known.replicas - known.absent, known.part)
         ages, stamps = _reported(look)
         return (
@@ -245,8 +246,9 @@ class RedisBudget:
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. A charge is no longer valid if the room for its call is now kept for
-        other replicas. Once the gate is due to reopen, only the probe's charge is valid."""
+        """As Charging.enter. A charge is no longer valid if the calls now kept for other replicas
+        leave no room for it. If the gate is due to reopen, only the charge of the probe is
+        valid."""
         rule = self._rule(scope)
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
@@ -261,12 +263,12 @@ class RedisBudget:
         return Charge(stamp, charge.wait) if stamp > 0.0 else None
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """As Charging.give_back. A second call could undo a later charge with the same stamp."""
+        """As Charging.give_back. Done twice, it could undo a later charge with the same stamp."""
         await self._end_probe(scope, f"{charge.stamp:.0f}")
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """As Charging.close. If the call was sent before the gate closed, its 429 does not lower
-        the limit."""
+        """As Charging.close. If the gate is closed and no probe is under way, the 429 does not
+        lower the limit: its call was sent before the gate closed."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
@@ -310,15 +312,15 @@ class RedisBudget:
         return BudgetView(stretch.whole(holds, rate), rate.window, available, closed_for)
 
     def _rule(self, scope: str) -> tuple[int, int, int]:
-        """The limit of one stretch (0: no limit), its length in microseconds, and the number of
-        stretches in the window."""
+        """One stretch: its limit (0: no limit), its length in microseconds, and how many stretches
+        the window has."""
         rate = self._rates.of(scope, self._usual)
         stretch = Stretch(0, self._window, 1) if rate is None else Stretch.of(rate)
         return stretch.limit, micros(stretch.span), stretch.parts
 
     def _is_paced(self, scope: str) -> bool:
-        # The calls of NEWCOMERS are also charged to the caller's own scope. It is enough if that
-        # scope is paced.
+        # A call of NEWCOMERS (credentials not yet accepted) is also charged to the caller's own
+        # scope. It is enough to pace that scope.
         return self._start_paced and scope != NEWCOMERS
 
     def _shown(self, scope: str) -> tuple[int | None, float]:
@@ -359,8 +361,8 @@ def _reported(look: Looking) -> tuple[list[int], list[int]]:
     """The calls that a look reports: ages, and stamps on Redis' clock, in microseconds.
 
     After a loss of Redis' data, all calls that this replica saw before are reported by their
-    stamps. A stamp that several replicas report counts once. If Redis' clock was set, stamps are
-    wrong. Then this replica reports only its own calls, by their ages.
+    stamps. A stamp that several replicas report counts once. If Redis' clock was set too, the
+    stamps are wrong. This replica then reports only its own calls, by their ages.
     """
     ages, earlier = list(map(micros, look.untold)), look.earlier
     if earlier is None or look.known is None or _was_set(earlier, look.known):

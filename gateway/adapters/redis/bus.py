@@ -1,8 +1,8 @@
 """Bus on Redis: one channel for the notices to all replicas, and one channel for each replica.
 
 The channel of a replica carries the answers to its notices, and the endings of fetches (lease.py).
-Redis keeps no notices for a replica that is not connected. A *gap* is a time in which a replica may
-have missed some.
+Redis keeps no notices for a replica that is not connected. A *gap* is a time in which a replica has
+perhaps missed notices.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
 
 
 class Request:
-    """One notice that waits for answers. Each answer repeats the `number`."""
+    """One notice whose sender waits for answers. Each answer repeats the `number` of the
+    request."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -79,7 +80,7 @@ class Requests:
             del self._open[request.number]
 
     def take(self, answer: Acknowledgement) -> None:
-        """Give the answer to its request, if that is still open."""
+        """Give the answer to its request, if the request is still open."""
         request = self._open.get(answer.request)
         if request is not None:
             request.take(answer.sender)
@@ -89,8 +90,8 @@ class Requests:
 class Missing:
     """The replicas that did not confirm an order.
 
-    members  their names. Empty: all replicas, because one of the names is not known
-    until    the monotonic time until which one of them may serve entries older than the order
+    members  their names. Empty: one of the names is not known, so the order is sent to all
+    until    until this monotonic time, one of them can serve entries older than the order
     sent     the last notice with this order
     """
 
@@ -143,7 +144,7 @@ Gap = Callable[[float], None]
 # Seconds until the next attempt to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# An order waits at most this many times for lost members, because Redis may lose them again and
+# An order waits at most this many times for lost members, because Redis can lose them again and
 # again.
 _TRIES: Final = 2
 # `Unconfirmed` remembers at most this many orders and training ids together.
@@ -155,7 +156,7 @@ _MOST_AT_ONCE: Final = 50
 class RedisBus:
     """Sends and receives the notices of one replica. Answers arrive only while `listen` runs.
 
-    replica        two processes with the same name ignore each other's notices
+    replica        the name of this replica. Two processes with one name ignore each other's notices
     heartbeat      seconds between two heartbeats; also the `patience` of the Subscription
     alone, settle  see Membership
     endings        receives the endings of other replicas' fetches
@@ -192,8 +193,8 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # The time of the last `_has_heard_all` (monotonic, -inf: none), and `life` and
-        # `vouched_until` then.
+        # When `_has_heard_all` was last called (monotonic, -inf: never), and the `life` and
+        # `vouched_until` of the membership at that time.
         self._whole_at, self._life, self._limit = -math.inf, 0, -math.inf
 
     @property
@@ -221,9 +222,9 @@ class RedisBus:
         await self._tell(notice, None)
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """As Bus.confirm. If Redis has just lost the members, waits for them first (see
-        `_settled`)."""
-        # Opened first, because an answer may arrive earlier than Redis' reply.
+        """As Bus.confirm. If Redis has just lost the members, first waits until they are known
+        again (see `_settled`)."""
+        # The request is opened first, because an answer can arrive earlier than Redis' reply.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
             others = await self._settled(others, notice, request.number)
@@ -247,7 +248,7 @@ class RedisBus:
             self._has_heard_all(sent)
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
-        """As Bus.listen. `_missed` explains the time that `gap` gets."""
+        """As Bus.listen. `_missed` explains the argument of `gap`."""
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._send_heartbeats(gap))
@@ -259,7 +260,8 @@ class RedisBus:
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
         """The other replicas. If Redis has just lost the members, wait until the replicas have
-        added them again. If some may still be missing then, add one replica without a name."""
+        added them again. If some are perhaps still missing after that, add one replica without a
+        name."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -321,8 +323,8 @@ class RedisBus:
         """Receive messages. Raises SubscriptionLost or RedisUnavailable."""
         channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
-            # The sequence matters: subscribe, ask for the last number, report the gap up to it. A
-            # later notice arrives, or is found missing.
+            # The sequence matters: subscribe, ask for the last number, report the gap up to it.
+            # Each later notice arrives, or its number is found missing.
             heard_before, sent = self._holes.heard, self._clock.monotonic()
             number, _ = await self._membership.beat()
             self._holes.start(number)
@@ -369,25 +371,25 @@ class RedisBus:
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _has_heard_all(self, at: float) -> None:
-        """Note that notices before the time `at` were heard, or are in a reported gap. At its start
-        a replica needs no earlier notice: it has no entries."""
+        """Note that each notice before the time `at` was heard, or is in a reported gap. A replica
+        that starts needs no earlier notice, because it has no entries."""
         membership = self._membership
         self._whole_at, self._life, self._limit = at, membership.life, membership.vouched_until
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """Report a gap, with the monotonic time until which this replica may serve entries older
-        than a missed order. `number` is the last notice, `heard` the last that this replica heard.
-        The time is:
+        """Report a gap, with the monotonic time until which this replica can serve entries older
+        than a missed order. `number` is the last notice, `heard` the last notice that this replica
+        heard. The time is:
 
         - -inf before the first `_has_heard_all`
         - infinite if no notice was missed: `life` is the same, and the numbers are equal
-        - infinite before `_limit` if Redis lost the members (new `life`) and the count (`number` is
-          0)
-        - `_limit` in all other cases: the result of a missed order names this time, or a later one
+        - infinite until the time `_limit` if Redis lost the members (new `life`) and the count
+          (`number` is 0)
+        - `_limit` in all other cases: `Confirmations.until` of a missed order is not earlier
 
-        In the third case, an order may have been missed before the loss. Its result names `_limit`
-        or a later time, and the order will arrive by then. Its sender sends it again (see
-        `Unconfirmed`), and has not done so yet, because `number` is 0.
+        In the third case, this replica has perhaps missed an order before the loss. The order will
+        arrive by `_limit`: its sender sends it again (see `Unconfirmed`). The sender has not done
+        so yet, because `number` is 0.
         """
         is_known, until = self._whole_at > -math.inf, self._limit
         if self._membership.life == self._life:

@@ -1,18 +1,18 @@
-"""Reads the records of a key, and makes two parts of the floor's record: page and answer.
+"""Reads the records of a key, and encodes two parts of the floor's record: page and answer.
 
 No I/O. The records are the body (the stored entry), the floor, the event (the last orders about the
 training), and the share of the partition (see partition_invalidation.py).
 
-The record of a floor begins with its version and the digest of the body, in FLOOR_LENGTH bytes. Two
-parts may follow:
+The first FLOOR_LENGTH bytes of a floor's record have its epoch, generation, version, digest and
+times. Two parts can follow:
 
 page    the times of the newest page of the list that confirmed the body. Missing if the answer
         confirmed the body later
 answer  status, header fields and times of the last answer for one training that brought or
         confirmed the body
 
-A floor without a digest has neither part. If the floor was raised above the version of the stored
-body, that version takes the place of both parts (see `_RAISED` in records.py).
+A floor without a digest has neither part. A floor raised above the stored body's version has this
+version in place of both parts (`_RAISED` in records.py).
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ from gateway.core.instant import are_seconds
 from gateway.core.sweep.list_item import Listed
 from gateway.ports import Found, Standing
 
-# Goes up when the format of the answer changes. Other schemas are not read.
+# The first byte of the answer. It goes up when the format changes, but skips 2 and 3, which are
+# `_RENEWED` and `_RAISED`. An answer with another schema is not read.
 SCHEMA = 1
 
-# The most bytes of the answer, because a floor is kept long and read often. A larger answer is left
-# out, and then cannot renew an entry in L1.
+# An answer with more bytes is left out, because a floor is kept long and read often. Such an answer
+# cannot renew an entry in L1.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
@@ -96,15 +97,16 @@ def encode_last(entry: Entry) -> bytes:
 
 
 def encode_renewed(item: Listed) -> bytes:
-    """The part `page`: checksum (16 bytes), fields. sweep.lua adds the rest in front."""
+    """The end of the part `page`: checksum (16 bytes), fields. sweep.lua adds schema and
+    generation."""
     times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
     fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
     return checksum(fields) + fields
 
 
 def read_standing(record: bytes) -> Standing | None:
-    """The state of a key, from its floor alone. The newest orders may be missing. None if the bytes
-    are no floor."""
+    """The state of a key, from its floor alone. The newest orders are perhaps not applied. None if
+    the bytes are no floor."""
     return _standing(read_floor(record), record)
 
 
@@ -122,14 +124,14 @@ def read_found(
     share: str | None,
     refused: Callable[[str], None],
 ) -> Found:
-    """The entry and the floor. Neither, if the floor, the event or the share is missing.
+    """The entry and the floor. Both are None if the floor, the event or the share is missing.
 
     `records` has the bytes of the floor, the event and the body. If the body is no entry of this
     key, `refused` is called with the reason.
     """
     record, event, body = records
     known = None if share is None else floor_after(record, event)
-    # The lost floor, event or share may have ruled out the body.
+    # The lost floor, event or share has perhaps ruled out the body.
     if record is None or known is None or share is None:
         return Found(None, None, read_struck(event))
     known = of_share(known, share)
@@ -146,10 +148,10 @@ def read_found(
 def _is_lost(entry: Entry, known: Floor) -> bool:
     """Whether the entry must not even be used for rescue.
 
-    - Another epoch: a lost record was made anew, or the partition was invalidated.
+    - The epochs differ: a lost record was made anew, or the partition was invalidated.
     - A hard order without a version came after the entry's fetch began.
-    - No digest, and a later version: a hard order removed the digest, or a refused answer proved
-      that the later version exists.
+    - The floor has no digest, but a later version: a hard order or a refused answer named this
+      version, and removed the digest.
     """
     if entry.epoch != known.epoch:
         return True
@@ -165,7 +167,7 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
 
 def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
     """The entry with the times and header fields of its last confirmation, if the floor confirms
-    it. Otherwise unchanged."""
+    the entry. Otherwise unchanged."""
     if entry.confirmed_at >= known.started or entry.is_below(known):
         return entry
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry
@@ -174,15 +176,16 @@ def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
 def _standing(floor: Floor | None, record: bytes) -> Standing | None:
     if floor is None:
         return None
-    # If the event has just removed the digest, the record still has the former page and answer.
+    # If the event has just removed the digest, the page and answer in the record are ignored.
     return Standing(floor, partial(_last, record[FLOOR_LENGTH:] if floor.digest else b""))
 
 
 def _last(data: bytes) -> Confirmation | None:
-    """The later one of page and answer. None if neither can be read.
+    """The later confirmation, by page or answer. None if neither can be read.
 
-    If the generations differ, the page counts: the generation rose after the answer, so the
-    answer's header fields may be outdated. A page has no header fields of its own.
+    A page has no header fields, so those of the answer are added. But if the generations differ,
+    the page is returned without header fields: the generation rose after the answer, whose header
+    fields are perhaps outdated.
     """
     if data[:1] != _RENEWED:
         return _single(data)
@@ -230,7 +233,7 @@ def _single(data: bytes) -> Confirmation | None:
 
 
 def _can_be_served(last: _Last) -> bool:
-    """Whether the values are sound. Another program may have written them."""
+    """Whether the values are sound. Another program has perhaps written them."""
     return (
         last.status in (200, 404, 410)
         and are_seconds(last.confirmed_at, last.initial_age, last.freshness_lifetime)

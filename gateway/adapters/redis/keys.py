@@ -57,8 +57,8 @@ class Names:
         return f"{self.prefix}:{{{training_id}}}:i"
 
     def mark(self, tag: str) -> str:
-        """A key on the node of this hash tag. A replica of Redis that has got a write of this key
-        has got all earlier writes too."""
+        """A key on the node of this hash tag. A replica of Redis that has a write of this key has
+        all earlier writes too."""
         return f"{self.prefix}:{{{tag}}}:mark"
 
     def floors(self, partition: str | None) -> str:

@@ -1,8 +1,8 @@
 """Lease on Redis: one replica leads the fetch of a key, and its followers learn how it ended.
 
 The rules are in lua/lease.lua. An ending (how a fetch ended) arrives on the channel of this
-replica. If the ending is missed, the replica reads it from Redis. An ending may arrive before the
-reply that says which fetch to follow. The last endings are therefore kept.
+replica. If the ending is missed, the replica reads it from Redis. An ending can arrive before the
+reply that says which fetch to follow. The newest endings are therefore remembered.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from gateway.core.http.traceparent import TRACEPARENT
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
 
-# Goes up when the format changes. An ending with another schema is ignored on the channel, and
-# counts as `EndingKind.TRANSIENT` in Redis.
+# Goes up when the format changes. An ending with another schema is ignored if it arrives on the
+# channel. If it is read from Redis, it counts as `EndingKind.TRANSIENT`.
 SCHEMA: Final = 1
 
 _HEARD_LATELY: Final = 1_000
@@ -124,7 +124,8 @@ class Endings:
         return self._heard.get(token)
 
 
-# How long (ms) an ending and the list of followers are kept. Followers ask Redis more often.
+# How long (ms) an ending and the list of followers are kept. Followers ask Redis at shorter
+# intervals.
 _KEEP: Final = 3_000
 # How long (ms) failures are remembered after their backoff has ended.
 _REMEMBERED: Final = 600_000
@@ -139,8 +140,8 @@ class RedisLease:
     entropy        makes tokens, and the epochs of new floors
     lifetime       a lease ends after this many seconds, if it is not renewed
 
-    The store has the same `partition_invalidations`, which remembers the shares that the store has
-    just read.
+    The store has the same object `partition_invalidations`, which remembers the shares that the
+    store has just read.
     """
 
     def __init__(
@@ -244,7 +245,7 @@ class RedisLease:
 
 
 def _came(ending: Ending, pause: Pause | None) -> tuple[str | int, ...]:
-    """What the ending changes in the backoff of the key."""
+    """The arguments that say how the ending changes the backoff of the key."""
     if pause is None:
         return ("answer",) if ending.is_answered else ("none",)
     base, cap, least = (round(each * 1000) for each in (pause.base, pause.cap, pause.least))

@@ -1,12 +1,13 @@
-"""Membership: which replicas are alive, and which replicas may still serve their entries.
+"""Membership: which replicas are alive, and which replicas are still allowed to serve their
+entries.
 
-A replica may be running without Redis, so it is a *member* for longer than it is *alive*. It is a
-member for `span` seconds after its last heartbeat that the others have read. For so long it may
+A replica can run without Redis, so it is a *member* for longer than it is *alive*. It is a member
+for `span` seconds after its last heartbeat that the others have read. For so long it is allowed to
 serve its entries.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica adds the members
-that it read last. Nobody adds a member that no other replica has read. Therefore a replica relies
-only on heartbeats that the others have surely read.
+that it read last. If no other replica has read a heartbeat, no other replica adds its sender.
+Therefore a replica relies only on heartbeats that the others have surely read.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _HEARTBEATS_UNTIL_READ: Final = 2
 
 @dataclass(slots=True)
 class Remembered:
-    """The members that were read last, and those that Redis lost, with the monotonic time until
-    which each may serve its entries."""
+    """The members that were read last, and those that Redis lost. The times (monotonic) tell until
+    when each is allowed to serve its entries."""
 
     life: int | None = None
     members: dict[str, float] = field(default_factory=dict)
@@ -44,9 +45,9 @@ class Remembered:
         """Note the members that were read at `now`. Returns them and the lost ones.
 
         A new `life` means that Redis lost the members. A member counts as lost until its time is
-        over, or until `members` has it with the remembered time or a later one. (An earlier time
-        comes from a replica with an older list.) Without a new life, a missing member has left, or
-        its time is over.
+        over, or until `members` has the same or a later time. (An earlier time comes from a replica
+        with an older list.) If the life is the same, a member that is missing has left, or its time
+        is over.
         """
         if self.life not in (None, life):
             self.lost |= self.members
@@ -76,11 +77,11 @@ class Sent:
 class Others:
     """The other replicas, as they were read when a notice was sent.
 
-    seconds    for how long each replica may serve the entries that it had at its last heartbeat
+    seconds    for how long each replica can serve the entries that it had at its last heartbeat
     alive      the replicas for which an order waits
-    unsettled  for this many seconds more, some replicas may be missing: Redis has lost the members,
-               or is new. 0 or less: none is missing
-    sent       the number and the life of that notice
+    unsettled  for this many seconds more, some replicas are perhaps missing: Redis has lost the
+               members, or is new. 0 or less: none is missing
+    sent       the number and the life of the notice
     """
 
     seconds: dict[str, float]
@@ -97,9 +98,10 @@ class Membership:
     """Sends the heartbeats of one replica, and remembers the other replicas.
 
     heartbeat  seconds between two heartbeats
-    alone      seconds for which a replica may serve its entries after it stopped being alive
-    settle     seconds after a loss of the members, in which all living replicas add the members
-               that they remember
+    alone      seconds for which a replica is allowed to serve its entries after it stopped being
+               alive
+    settle     within this many seconds after a loss of the members, all living replicas add the
+               members that they remember
     """
 
     def __init__(
@@ -142,7 +144,7 @@ class Membership:
         """Send a heartbeat. Raises RedisUnavailable.
 
         Returns the number of the last notice, and whether this replica was perhaps not alive
-        before. If so, an order may not have waited for it.
+        before. In this case orders have perhaps not waited for it.
         """
         number, was_off = await self._beat_once()
         if self._remembered.lost:
@@ -170,8 +172,8 @@ class Membership:
         return number, was_off
 
     def _vouch(self, sent: float) -> None:
-        """Set `vouched_until` by the last heartbeat that the others have surely read. Redis may
-        still lose the newest one."""
+        """Set `vouched_until` by the last heartbeat that the others have surely read. A later
+        heartbeat does not count yet, because Redis can still lose it."""
         self._beats.append(sent)
         was_read = sent - self._until_read
         while len(self._beats) > 1 and self._beats[1] <= was_read:
@@ -237,7 +239,7 @@ def _named(members: Sequence[bytes]) -> frozenset[str]:
 
 
 def _members(told: Sequence[bytes]) -> dict[str, float]:
-    """In `told`, each name is followed by its time in microseconds."""
+    """The seconds of each member. In `told`, each name is followed by its microseconds."""
     names = (name.decode("utf-8", "replace") for name in told[::2])
     seconds = (int(each) / 1_000_000 for each in told[1::2])
     return {name: left for name, left in zip(names, seconds, strict=True) if is_replica(name)}

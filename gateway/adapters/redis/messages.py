@@ -1,8 +1,8 @@
 """Encodes and decodes the messages of the bus: notices, and answers to notices.
 
 No I/O. Nothing that arrives is trusted, because other programs can reach the channels too. A notice
-is its number, a space, and JSON. Redis counts the notices of all replicas, so a missing number is a
-missed notice.
+is sent as its number, a space, and JSON. Redis counts the notices of all replicas, so a missing
+number is a missed notice.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from gateway.core.instant import Instant, from_wire, to_wire
 from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
-# Goes up when the format changes. All releases use one channel. A notice with another schema counts
-# as missed.
+# Goes up when the format changes. All releases use one channel, so a notice with another schema can
+# arrive. It counts as missed.
 SCHEMA: Final = 1
 
 # `LONGEST` bytes are enough for `MOST_IDS` of the longest ids.
@@ -87,7 +87,7 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     updated_at: str | None
     soft: bool
     request: _Request | None
-    # Left out if None or empty, because earlier releases refuse unknown fields.
+    # The next fields are left out if None or empty, because earlier releases refuse unknown fields.
     scope: _Scope | None = None
     until: _Seconds | None = None
     operator: _Operator | None = None
@@ -237,9 +237,9 @@ class Holes:
         """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before` is
         the value that `heard` had when Redis was asked.
 
-        Only notices that Redis had counted at the previous call have had time to arrive, and can be
-        missed. If `told` is below `heard_before`, Redis has lost its count, and notices count as
-        missed too.
+        A notice can only be missed if Redis had counted it at the previous comparison. A newer
+        notice has perhaps not arrived yet. If `told` is below `heard_before`, Redis has lost its
+        count, and notices count as missed too.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

@@ -2,12 +2,12 @@
 
 Each entry is stored with the share that was read when its fetch began. An invalidation replaces the
 share. A look-up does not return entries with another share, so nothing has to be searched. If Redis
-loses the share, a different one is made, because an invalidation may be lost too.
+loses the share, a different one is made, because an invalidation is perhaps lost too.
 
 In a cluster each region (group of slots) has a copy of the share, so that a partition does not
 depend on one node. An entry is compared only with the copy of its region.
 
-A fetch may use a share that a look-up has just read. If the share was replaced meanwhile, no later
+A fetch can use a share that a look-up has just read. If the share was replaced meanwhile, no later
 look-up finds the response of the fetch.
 """
 
@@ -32,8 +32,8 @@ from gateway.ports import Found, Standing
 _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
-_READ_FOR: Final = 1.0  # seconds for which a fetch may use a share that was read
-# Seconds after which `keep` renews a share again, at most a quarter of a share's life.
+_READ_FOR: Final = 1.0  # seconds for which a fetch can use a share that was read
+# Seconds until `keep` renews a share again, but at most a quarter of the share's life.
 _KEPT_FOR: Final = 10.0
 _MOST: Final = 4_096  # shares that are remembered
 
@@ -53,8 +53,8 @@ _NONE: Final = Beside("", -math.inf)
 class PartitionInvalidations:
     """Invalidates partitions, and reads and renews their shares.
 
-    A share lives for `keep` ms, longer than any body. `are_possible`: callers bring their own
-    tokens, and a 401 invalidates a partition. Otherwise no shares are used.
+    A share lives for `keep` ms, longer than any body. `are_possible` is True if callers bring their
+    own tokens, so that a 401 invalidates a partition. If it is False, no shares are used.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class PartitionInvalidations:
         await self._connection.run_many(operation, self._script, calls, lambda _: None)
 
     async def share(self, key: Key, operation: RedisOperation, keep: int) -> str:
-        """The share for a fetch that begins now. It lives for at least `keep` ms, if Redis has to
-        be asked. Raises RedisUnavailable."""
+        """The share for a fetch that begins now ("": no shares are used). If Redis has to be asked,
+        the share lives for at least `keep` ms. Raises RedisUnavailable."""
         if not self._are_possible:
             return ""
         read = self._read.get(self.name(key))
@@ -130,7 +130,8 @@ class PartitionInvalidations:
             self._read[name] = share
 
     def name(self, key: Key) -> str:
-        """The name of the share, in a cluster of the copy in the region of the key's floor."""
+        """The name of the share. In a cluster: the name of the copy in the region of the key's
+        floor."""
         return self._name(key.partition, self._connection.region(self._names.floor(key)))
 
     def _name(self, partition: str, region: str | None) -> str:

@@ -27,7 +27,7 @@ NO_VERSION = "0" * WIRE_LENGTH  # sorts before all versions
 NO_DIGEST = "-" * 32
 NEVER = "0" * 16
 EPOCH_LENGTH = 16
-FLOOR_LENGTH = 128  # of the fixed part of a floor; key_state.py explains the rest
+FLOOR_LENGTH = 128  # of the fixed part of a floor; key_state.py explains what follows
 
 SUM = 16
 _HEAD_AT = 1 + SUM + 4
@@ -37,10 +37,10 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 _FLOOR = re.compile(
     rb"([0-9a-f]{16}) (0{5}\d{15}) (\d{21}) ([vn-]) ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
 )
-# The stored version, after the fixed part, if the floor was raised above it.
+# If the floor was raised above the stored version, the stored version follows the fixed part.
 _RAISED = re.compile(rb"\x03(\d{21})")
-# The serial (the first field) begins with 8 at most, because Lua may add one. The sum must have 16
-# digits, and be exact as a double.
+# The serial (the first field) begins with 8 at most. Lua sometimes adds one to it, and the sum must
+# have 16 digits, and be exact as a double.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
 
 
@@ -53,7 +53,7 @@ class EnvelopeRefused(Exception):
 
 
 class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The fields before the body, stored in this order."""
+    """The fields before the body, stored in this sequence."""
 
     partition: str
     training_id: str
@@ -129,7 +129,7 @@ def checksum(rest: bytes | memoryview) -> bytes:
 
 
 def _is_sound(head: _Head) -> bool:
-    """Another program may have written the entry."""
+    """Whether the values are sound. Another program has perhaps written the entry."""
     return (
         head.status in (range(200, 600) if head.updated_at is None else (200,))
         and are_seconds(head.confirmed_at, head.initial_age, head.freshness_lifetime)
@@ -181,7 +181,8 @@ def read_floor(record: bytes) -> Floor | None:
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     """The floor after `event` is applied, by the rule of `absorb` in floor.lua.
 
-    None if one of the records is lost, because the lost one may have ruled out a stored response.
+    None if one of the records is lost, because the lost record has perhaps ruled out a stored
+    response.
     """
     match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     happened = None if event is None else _EVENT.fullmatch(event)
@@ -272,7 +273,7 @@ def _read(match: re.Match[bytes], record: bytes) -> _Record:
 
 
 def of_share(floor: Floor, share: str) -> Floor:
-    """The same floor, with the share of its partition after its epoch, as in an entry."""
+    """The same floor. At the end of its epoch is the share of its partition, as in an entry."""
     if not share:
         return floor
     epoch = floor.epoch + share
@@ -287,7 +288,7 @@ def read_struck(event: bytes | None) -> float:
 
 
 def _version(text: str) -> Instant | None:
-    """None if the digits mean no version, or cannot be read."""
+    """The version. None if the digits mean no version, or cannot be read."""
     try:
         return None if text == NO_VERSION else from_wire(text)
     except ValueError:

@@ -40,7 +40,8 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
-# The most keys of one round trip, with bodies and without. A longer reply might come too late.
+# The most keys of one round trip, with bodies and without. A longer reply would perhaps come too
+# late.
 _LOOKED_UP_AT_ONCE = 200
 _CONFIRMED_AT_ONCE = 500
 
@@ -55,8 +56,8 @@ class RedisStore:
     entropy        makes the epoch of a new floor: 16 hex digits, never those of a lost floor
     believe_after  seconds; see core/cache/version_verdict.py
 
-    If Redis loses a floor or an event, no look-up finds the bodies that the lost record may have
-    ruled out. For `has_partition_invalidations` see PartitionInvalidations.
+    If Redis loses a floor or an event, no look-up finds the bodies that this record has perhaps
+    ruled out. For `has_partition_invalidations` see `are_possible` of PartitionInvalidations.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class RedisStore:
         The entry is then offered again, with that generation.
         """
         stored = await self._offer(key, entry, keep)
-        # If this fails, the share may expire before the entry. That is harmless: no look-up then
+        # If this fails, the share can expire before the entry. That is harmless: no look-up then
         # finds the entry.
         with suppress(RedisUnavailable):
             share = entry.epoch[EPOCH_LENGTH:]
@@ -248,8 +249,8 @@ class RedisStore:
         return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """The nodes of the entry and of the share of its partition. Keys with the same two are read
-        together."""
+        """The nodes of the entry and of the share of its partition. Keys with the same two nodes
+        are read together."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
@@ -333,10 +334,11 @@ _MARK_KEEP: Final = 1_000
 
 
 async def secured(connection: Connection, names: Names, patience: float) -> Copies | None:
-    """Wait for the replicas of Redis, for `patience` seconds at most, and count them.
+    """Wait until the replicas of Redis have all writes, for `patience` seconds at most, and count
+    these replicas.
 
-    If a master dies, the writes are lost that its replicas do not have. None if there are no
-    replicas, or if Redis does not allow ROLE.
+    If a master dies, writes that its replicas do not have are lost. None if there are no replicas,
+    or if Redis does not allow ROLE.
     """
     marks = map(names.mark, connection.tags)
     counted = await asyncio.gather(

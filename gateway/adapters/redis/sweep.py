@@ -44,7 +44,7 @@ class RedisSweepLease:
     entropy       makes the token that marks this replica as the leader
     pause_after   the sweep of a partition pauses after this many seconds without a read by callers
     longest_keep  see RedisStore
-    lifetime      after this many seconds another replica may replace a leader that died
+    lifetime      after this many seconds another replica can replace a leader that died
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class RedisSweepLease:
         self._prefix = Names(prefix).prefix
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
-        # The record of the trainings that were stored from the list is kept as long as a floor,
-        # from the last page on.
+        # After the last page, the record of the trainings stored from the list is kept as long as a
+        # floor.
         self._keep_filled = _floor_keep(longest_keep)
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
@@ -217,7 +217,7 @@ class RedisLists:
             (self._names.judged(key), _listed(item, skew))
             for key, item, skew in zip(keys, items, skews, strict=True)
         ]
-        # The keys of one run must be in one slot, so a run in a cluster has one item.
+        # The keys of one script run must be in one slot, so in a cluster each run has one item.
         runs = [asked] if self._connection.is_alone else [[each] for each in asked]
         told = await asyncio.gather(
             *(
