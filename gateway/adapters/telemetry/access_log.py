@@ -20,7 +20,7 @@ from gateway.ports import AccessLine
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
 # The most lines a second about rescues. Further rescues are sampled. While the API fails, every hit
-# may be a rescue, and a line costs ten times as much as a hit.
+# can be a rescue. A line costs ten times as much as a hit.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
@@ -35,7 +35,7 @@ class AccessLog:
                (0: all get `debug`)
     slow       seconds beyond which an answer is slow
 
-    For `unlogged` and `brief` see `web/request`.
+    For `unlogged` and `brief` see `AccessLog` in web/request.
     """
 
     def __init__(

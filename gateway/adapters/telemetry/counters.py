@@ -1,10 +1,10 @@
 """The counts of this process, as plain numbers.
 
-The keys of a table are label values. Every combination that can occur is there from the start, at
-0. Some are added later: those of clients, operators and spans, and a few that only occur with
-`freshness.source = "origin"`.
+The keys of a table are label values. Nearly every combination that can occur is there from the
+start, at 0. Only those of clients, operators and spans are added later, and a few that only occur
+with `freshness.source = "origin"`.
 
-A count is only a dictionary entry or a list item, because each hit changes several counts.
+A count is only a dictionary entry or a list item, which is fast: each hit changes several counts.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
     (Outcome.REVALIDATED, _FETCHED, _ANSWER),
     # L2: another replica made the call.
     (Outcome.COLLAPSED, (Tier.L2, *_FETCHED), _ANSWER),
-    # A write, or a request in the mode `bypass`, may get any status.
+    # A write, or a request in the mode `bypass`, can get any status.
     (Outcome.BYPASSED, _FETCHED, STATUS_CLASSES),
     # The API refused this caller.
     (Outcome.REJECTED, _FETCHED, ("4xx",)),
@@ -142,7 +142,7 @@ def _per_purpose(bounds: tuple[float, ...]) -> dict[Purpose, Histogram]:
 class Counters:
     """All numbers of this process. Most of them only grow."""
 
-    # Each function that `counting` returns keeps one list of `_hits`, so that a hit needs no
+    # Each function that `counting` returns changes one list of `_hits`, so that a hit needs no
     # look-up. `requests` has the sums of `_requests` and `_hits`.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
@@ -213,7 +213,7 @@ class Counters:
     ) -> None:
         """Count one request that was answered. A `status` outside 200–599 counts as `5xx`.
 
-        The code of `Histogram.observe` is repeated here, because a call costs time.
+        The code of `Histogram.observe` is repeated here, because calling it takes time.
         """
         self._requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
         times = self.request_seconds[outcome]
@@ -272,8 +272,8 @@ class Counters:
         return count_stale if outcome in STALE else count
 
     def take_oldest_stale(self) -> float | None:
-        """The greatest age (seconds) of a stale answer since the last call (None: no stale
-        answer)."""
+        """The greatest age (seconds) of a stale answer since this method was last called (None: no
+        stale answer)."""
         oldest, self.oldest_stale = self.oldest_stale, None
         return oldest
 

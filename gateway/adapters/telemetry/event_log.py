@@ -20,11 +20,12 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
-# The most events of one name, so that frequent events do not displace others.
+# At most this many events of one name are remembered, so that frequent events do not displace
+# others.
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
-# At this number all windows are dropped, with their counts of suppressed lines.
+# If there are this many windows, all are dropped, with their counts of suppressed lines.
 _MOST_REASONS = 1_000
 
 
@@ -146,8 +147,8 @@ _FIRST: Final = _PAGE + _EVENT + 200
 
 @dataclass(slots=True)
 class Noted:
-    """An event, and how often it happened in a row. Times are Unix seconds. `partition` None: the
-    event concerns all partitions."""
+    """An event, and how often it happened in a row (`times`). `first` and `last` are Unix seconds.
+    `partition` None: the event concerns all partitions."""
 
     event: str
     partition: str | None
@@ -214,7 +215,8 @@ class Journal:
             self._pages.move_to_end(training_id)
         last = page.events[-1] if page.events else None
         if last is None or not last.repeats(event, partition, fields):
-            # Scrubbing takes time. Most events of a sweep repeat the last one, and do not get here.
+            # Scrubbing takes time. Most events of a sweep repeat the last event, and are not
+            # scrubbed.
             fields = {name: scrub(value) for name, value in fields.items() if value is not None}
         if last is not None and last.repeats(event, partition, fields):
             last.times, last.last = last.times + 1, now
@@ -225,8 +227,8 @@ class Journal:
             self.size -= forgotten.cost
 
     def of(self, training_id: str, partition: str | None = None) -> list[Noted]:
-        """The last events of the training, and those that concern all, the newest first. With
-        `partition`, events of other partitions are left out."""
+        """The last events of the training, and those that concern all trainings, the newest first.
+        With `partition`, events of other partitions are left out."""
         found = [
             noted
             for name in dict.fromkeys((training_id, EVERYBODY))
@@ -286,7 +288,7 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # A sweep meets every training. In a full journal each new one would displace another.
+        # A sweep meets every training. In a full journal each new training would displace another.
         if self.journal.knows_or_has_room(key.training_id):
             self.note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
 

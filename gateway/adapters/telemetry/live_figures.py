@@ -1,4 +1,5 @@
-"""Figures for the live page and /status: since the start, of the last minute, and in rows.
+"""Figures for the live page and /status: since the start, of the last minute, and in rows (one
+every two seconds).
 
 Rows are made from the counters, in a tenth of a millisecond, so requests do no work for them.
 """
@@ -32,8 +33,8 @@ HITS = (
 
 
 def figures(counters: Counters) -> dict[str, float | int]:
-    """The figures since the start. A name with a dot, such as `requests.fresh`, is a part or a
-    quantile."""
+    """The figures since the start. A figure with a dot in its name, such as `requests.fresh`, is a
+    part of another figure, or a quantile."""
     outcomes = by_outcome(counters)
     calls = {
         purpose: sum(histogram.buckets) for purpose, histogram in counters.call_seconds.items()

@@ -3,7 +3,7 @@ libraries.
 
 A thread writes the lines, so no request waits for a slow reader of the log.
 
-A value may come from any caller. No value can end its line, begin another line, or move the cursor
+A value can come from any caller. No value can end its line, begin another line, or move the cursor
 of a terminal.
 """
 
@@ -31,7 +31,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 logger = structlog.get_logger("gateway")
 
-# Below this level the HTTP libraries log headers, which contain credentials.
+# Messages of libraries below this level are not logged: the HTTP libraries log headers there, which
+# contain credentials.
 _LIBRARIES_FROM = logging.WARNING
 _STANDARD_OUTPUT = 1
 # Seconds that the process waits for its last lines.
@@ -75,7 +76,7 @@ def configure_standard_output(
 @cache
 def standard_output() -> LineWriter:
     """The only writer of this process. It writes its last lines when the process ends."""
-    # Without standard output, descriptor 1 may belong to a connection.
+    # Without standard output, descriptor 1 perhaps belongs to a connection.
     descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else _STANDARD_OUTPUT
     writer = LineWriter(descriptor)
     atexit.register(writer.flush, _LAST_LINES)
@@ -140,7 +141,7 @@ Record = Mapping[str, object]
 
 _LONGEST = 300
 _HARMLESS = re.compile(r"[A-Za-z0-9_.:/~@%+*-]+")
-# Secrets that the error texts of drivers may quote: a bearer token, a password in a URL.
+# Secrets that the error texts of drivers can quote: a bearer token, a password in a URL.
 _SECRETS = re.compile(r"(?i)\bbearer\s+[^\s,;'\"]+|(?<=://)[^/\s@]+@")
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
@@ -194,7 +195,7 @@ def conceal(text: str) -> str:
 def render_json(record: Record) -> bytes:
     """One JSON object, in ASCII: some readers take U+2028 and similar characters for the end of a
     line."""
-    with suppress(UnicodeEncodeError):  # a lone surrogate; json.dumps below escapes it
+    with suppress(UnicodeEncodeError):  # a lone surrogate, which json.dumps escapes
         line = _encoder.encode(record)
         if line.isascii() and b"\x7f" not in line:
             return line
@@ -223,9 +224,9 @@ def _printable(row: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in row)
 
 
-# The most bytes that may wait.
+# The most bytes that can wait.
 _MOST: Final = 4 * 2**20
-# A pipe does not divide a write of this many bytes, even if several processes write to it.
+# A pipe does not divide a write of this many bytes or fewer, even if several processes write to it.
 _PIECE: Final = select.PIPE_BUF
 
 
@@ -248,8 +249,8 @@ class LineWriter:
         self._most = most
         self._lost_line: Callable[[int], bytes] = _say_nothing
         self._on_lost: Callable[[], None] = _count_nothing
-        # A finalizer may write a log line in a thread that has locked this condition. That is no
-        # deadlock, because the same thread may lock a Condition again (Python's default).
+        # A finalizer can write a log line in a thread that has locked this condition. That is no
+        # deadlock, because the same thread can lock a Condition again (Python's default).
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._size = 0
@@ -260,7 +261,7 @@ class LineWriter:
 
     def report(self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]) -> None:
         """`lost_line` makes the line that says how many lines were lost. `on_lost` is called for
-        each of them, by the thread that loses it."""
+        each lost line, in the thread that lost it."""
         with self._changed:
             self._lost_line, self._on_lost = lost_line, on_lost
 

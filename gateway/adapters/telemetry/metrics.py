@@ -185,7 +185,7 @@ def _series(histograms: Mapping[S, Histogram]) -> list[Series]:
 
 @dataclass(frozen=True, slots=True)
 class GaugeReadings:
-    """The state of this replica now. If a field is None, the metric has no series.
+    """The state of this replica now. If a field is None, its metric has no series.
 
     budgets          by tenant. Empty if each credential has a budget: that would be too many series
     loop_lag         seconds, see `LoopLag`

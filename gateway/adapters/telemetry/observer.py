@@ -62,7 +62,7 @@ _ALL = "*"
 class Telemetry(Trail):
     """Counts in `counters`, logs events, and answers scrapes. It never raises.
 
-    `gauges` is called at every scrape. It may be set later.
+    `gauges` is called at every scrape. It can be set later (None: not set yet).
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class Telemetry(Trail):
         self.events.emit(INFO, "tokens.reloaded", per_second=_BURST, tokens=tokens)
 
     def tokens_refused(self, faults: list[str]) -> None:
-        """The previous version of the tokens file stays in force."""
+        """The tokens file has a fault. The previous version stays in force."""
         told = faults[:_MOST_FAULTS]
         self.events.emit(ERROR, "tokens.refused", per_second=_BURST, count=len(faults), faults=told)
 
@@ -295,7 +295,8 @@ class Telemetry(Trail):
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1
-        # In an outage operations fail several times a second. `redis.away` and `redis.back` log it.
+        # In an outage operations fail several times a second. `redis.away` and `redis.back` log the
+        # outage.
         self.events.emit(
             WARNING, "redis.failed", key=operation, every=_SELDOM, operation=operation, why=why
         )
@@ -319,7 +320,7 @@ class Telemetry(Trail):
         )
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """`seconds` None: the settings switch the sweep off. Otherwise there may be a fault."""
+        """`seconds` None: the settings switch the sweep off. Otherwise there is perhaps a fault."""
         tenant = tenant or _ALL
         if seconds is None:
             self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
