@@ -25,13 +25,13 @@ from gateway.ports import Attributes, Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
-# Servers close an idle connection after 5 s (Node) or later. The gateway closes first: a server
+# Servers close an idle connection after 5 s (Node.js) or later. The gateway closes first: a server
 # might close just when a request is sent.
 _KEPT_SECONDS = 4.0
 
 
-# The gateway decodes the body, so the stated length and coding are wrong. A cookie for one caller
-# must not reach others.
+# These response fields are not passed on. The gateway decodes the body, so the stated length and
+# coding are wrong. A cookie for one caller must not reach others.
 _NOT_PASSED_DOWN = {b"content-length", b"content-encoding", b"set-cookie"}
 _CODINGS = {"identity", "gzip", "x-gzip", "deflate"}
 _NOT_PASSED_UP = HOP_BY_HOP | {
@@ -48,12 +48,12 @@ _NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 class HttpxUpstream:
     """Sends calls to the API at `base_url`.
 
-    timeout          seconds that a call may take, even if its deadline is later
+    timeout          seconds that a call can take, even if its deadline is later
     connect_timeout  seconds for DNS and the TCP connection, and as many again for TLS
     max_body         the largest body in bytes, before and after decoding
     max_list_body    the same for a page of the list (None: `max_body`)
     passes_codings   whether a body in an unknown content coding is passed on unchanged
-    connections      how many calls may run at once
+    connections      how many calls can run at once
     tls              replaces the default context, which trusts the public authorities
     """
 
@@ -175,7 +175,7 @@ class HttpxUpstream:
             try:
                 response = await self._transport.handle_async_request(request)
             except httpx.LocalProtocolError:
-                # The error does not name the invalid field, because it may be a credential.
+                # The error does not name the invalid field, because it is perhaps a credential.
                 what = f"{exchange.what}: a request field is no HTTP"
                 raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
             except CutShortError as error:
@@ -237,7 +237,7 @@ def is_ours(coding: str) -> bool:
 
 def coding_of(raw: Iterable[tuple[bytes, bytes]]) -> str:
     """The content codings that the fields name, in lower case. Each byte is one character, because
-    a field may have bytes that are no text."""
+    a field can have bytes that are no text."""
     named = (value for name, value in raw if name.lower() == b"content-encoding")
     return b", ".join(named).strip().lower().decode("latin-1") or "identity"
 

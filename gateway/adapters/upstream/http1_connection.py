@@ -17,17 +17,18 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason
 
-# The most bytes without a piece of a body: heads, interim responses, and the bytes around chunks.
+# The most bytes that can come without a piece of a body: heads, interim responses, and the bytes
+# around chunks.
 _LARGEST_HEAD: Final = 64 * 1024
-# After a larger request than this, a connection carries no further one. The response may come while
-# the request's end is still unsent, and the next request would wait behind it. With TLS the gateway
-# cannot see this.
+# After a larger request than this, a connection carries no further request. The response can come
+# while the end of the request is still unsent. The next request would wait behind this end. With
+# TLS the gateway cannot see this.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
 _EMPTY: Final = (b"content-length", b"0")
 _FRAMED_BY: Final = {b"content-length", b"transfer-encoding"}
-# The end of a head, and of a chunked body.
+# The end of a head or of a chunked body, and the same end with one more empty line.
 _EMPTY_LINE: Final = b"\r\n\r\n"
 _EMPTY_LINES: Final = b"\r\n\r\n\r\n"
 ENDED: Final = "the connection ended without a response"
@@ -96,11 +97,11 @@ class Incoming:
             self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
 
     def release(self) -> None:
-        """Break the cycle with the parser, which would keep the body in memory for longer."""
+        """Break the cycle with the parser. The cycle would keep the body in memory for longer."""
         del self._parser
 
     def _is_end_of_message(self, data: bytes) -> bool:
-        """Whether nothing follows the message. The parser ignores empty lines after it."""
+        """Whether nothing follows the message. The parser ignores empty lines after the message."""
         if self._is_chunked or not self._last_bytes:
             return self._tail.endswith(_EMPTY_LINE) and self._tail != _EMPTY_LINES
         return data.endswith(self._last_bytes)
@@ -139,10 +140,10 @@ class Incoming:
         self.status, self._part = status, _Part.BODY
         self._is_chunked = bool(coding)
         self._ends_with_connection = not framing
-        # A 204 has no body (RFC 9110, 15.3.5), but an upstream may send one that its fields
-        # announce.
+        # A 204 has no body (RFC 9110, 15.3.5), but an upstream can send one that its fields
+        # announce. The connection is then not used again.
         self._may_be_followed = status == 204 and framing not in ([], [_EMPTY])
-        # A 304 may state the length of a body that it does not have (RFC 9110, 8.6).
+        # The length in a 304 is not checked: the 304 does not have this body (RFC 9110, 8.6).
         if status not in _WITHOUT_BODY:
             self._bound(int(dict(framing).get(b"content-length", b"0")))
 
@@ -170,7 +171,7 @@ class Incoming:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that carries one request at a time. `connections` has all open ones."""
+    """A connection that carries one request at a time. `connections` has all open connections."""
 
     transport: asyncio.Transport
 
@@ -223,7 +224,7 @@ class Connection(asyncio.Protocol):
         self._expiry = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def wake(self) -> bool:
-        """End the idle time. Returns whether a request may be sent."""
+        """End the idle time. Returns whether a request can be sent."""
         self._no_expiry()
         if self.is_closing():
             return False
@@ -239,7 +240,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close the connection, or abort it if bytes still wait to be sent."""
         if not self.is_closing() and self.transport.get_write_buffer_size():
-            self.abort()  # the peer may never read the bytes
+            self.abort()  # the peer perhaps never reads the bytes
         else:
             self.transport.close()
 
