@@ -229,8 +229,8 @@ class CallWithheld(GatewayError):
 class BudgetExhausted(CallWithheld):
     """The budget has no free call now.
 
-    `is_passing`: a call can become free at any moment. Either this replica cannot use the shared
-    budget just now, or calls are reserved for a silent replica.
+    `is_passing`: a call can become free at any moment, so it makes sense to ask again soon. Either
+    Redis is away and can return, or calls are reserved for a replica that is silent and can return.
     """
 
     is_passing = False

@@ -69,9 +69,10 @@ def load_admin(
 ) -> tuple[AdminSettings, list[Fault]]:
     """The settings of the admin plane, and their faults. A default replaces an invalid value.
 
-    `is_here` False: the gateway runs elsewhere, so only the environment variables for the admin
-    token are used. Faults of other settings are left out if the settings file could be read. The
-    files of clients and tokens are not read: a running gateway perhaps uses their earlier content.
+    `is_here` False: the gateway runs elsewhere. Of the environment variables, only those for the
+    admin token are used then. Faults of other settings are left out, except if the settings file
+    could not be read in full. The files of clients and tokens are not read: a running gateway
+    perhaps uses their earlier content.
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))

@@ -6,13 +6,13 @@ training), and the share of the partition (see partition_invalidation.py).
 The first FLOOR_LENGTH bytes of a floor's record have its epoch, generation, version, digest and
 times. Two parts can follow:
 
-page    the times of the newest page of the list that confirmed the body. Missing if the answer
-        confirmed the body later
-answer  status, header fields and times of the last answer for one training that brought or
+page    the times of the newest page of the list that confirmed the body. If the answer confirmed
+the body later than any page, this part is missing answer  status, header fields and times of the
+last answer for one training that brought or
         confirmed the body
 
-A floor without a digest has neither part. A floor raised above the stored body's version has this
-version in place of both parts (`_RAISED` in records.py).
+A floor without a digest has neither part. If the floor has a later version than the stored body,
+the version of the body stands in place of both parts (`_RAISED` in records.py).
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
 
     - The epochs differ: a lost record was made anew, or the partition was invalidated.
     - A hard order without a version came after the entry's fetch began.
-    - The floor has no digest, but a later version: a hard order or a refused answer named this
-      version, and removed the digest.
+    - The floor has a later version than the entry, and no digest. A hard order named this version,
+    or an answer that was not stored had it.
     """
     if entry.epoch != known.epoch:
         return True

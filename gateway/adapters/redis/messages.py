@@ -25,7 +25,7 @@ SCHEMA: Final = 1
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
-# A notice for more replicas names none, and is for all.
+# A notice for more replicas than this names no replica, and is for all.
 _MOST_NAMED: Final = 100
 
 _NUMBERED = re.compile(rb"([0-9]{1,16}) (.*)", re.DOTALL)
@@ -237,9 +237,9 @@ class Holes:
         """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before` is
         the value that `heard` had when Redis was asked.
 
-        A notice can only be missed if Redis had counted it at the previous comparison. A newer
-        notice has perhaps not arrived yet. If `told` is below `heard_before`, Redis has lost its
-        count, and notices count as missed too.
+        A notice counts as missed if Redis had counted it at the previous comparison, and it has not
+        arrived since. If `told` is below `heard_before`, Redis has lost its count, and notices
+        count as missed too.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

@@ -67,7 +67,7 @@ class Ending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the fetch brought an answer that is no failure."""
+        """Whether the leader's fetch ended without a failure, also if its answer was refused."""
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:

@@ -122,7 +122,7 @@ class Latest:
         self._entries: dict[Key, Entry] = {}
 
     def of(self, key: Key) -> Entry | None:
-        """The noted entry of this key, without its body, or None."""
+        """The noted entry of this key, without body and header fields, or None."""
         return self._entries.get(key)
 
     def note(self, key: Key, entry: Entry) -> None:
@@ -216,8 +216,8 @@ def overrules(local: Entry, other: Entry) -> bool:
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
-    """Whether `local` is later than `other`, and not the same answer. If Redis sent such an
-    `other`, Redis does not know `local` (for example after a failover)."""
+    """Whether `local` is later than `other`. If `other` came from Redis, Redis does not know
+    `local` (for example after a failover)."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not supersedes(other, local)
@@ -227,8 +227,9 @@ def _is_proven_passed(other: Entry, local: Entry) -> bool:
     """Whether `local` is later than `other`, although `other` has the higher generation.
 
     After an order has raised the generation, the upstream can still send an older version. A
-    version far in the future is no proof: it is perhaps a mistake. Versions of different eras are
-    not compared, because a new era begins when the gateway gives up the known version.
+    version far in the future is no proof: it is perhaps a mistake. After a purge, or after the
+    gateway has believed an older version, a new era begins. Versions of different eras are not
+    compared.
     """
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False

@@ -65,8 +65,8 @@ class Tiers:
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
-        # Returns the `Horizon` of a partition (which entries the sweeps confirmed in time). None:
-        # no whole sweep is known. The attribute is None without sweeps.
+        # A function that returns the `Horizon` of a partition, or None while no whole sweep is
+        # known. Without sweeps there is no such function.
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
@@ -180,9 +180,9 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # An order for a version at or below the floor's does not change the floor. If orders do not
-        # wait for this replica, it can miss such an order. Then None replaces the floor, so that
-        # the refused answer is forgotten.
+        # A refused answer is forgotten when the floor changes. Some orders do not change the floor:
+        # it has a later version already. While this replica can miss orders, `judge` gets None, and
+        # forgets the answer.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: perhaps a fetch ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -248,7 +248,7 @@ class Tiers:
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether the entry may be used although this replica has perhaps missed orders in a
+        """Whether no gap forbids the use of the entry. This replica perhaps missed orders during a
         gap."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
@@ -308,8 +308,8 @@ class Tiers:
         return stored
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
-        """Whether L1 has a later entry than this one. False if only the generations differ: the
-        floor changed in between, so the versions are not compared."""
+        """Whether L1 has a later entry than this one. If the epochs are equal but the generations
+        differ, the result is False, because an order came between the two fetches."""
         held = self._local.peek(key)
         if held is None:
             return False

@@ -21,7 +21,7 @@ _PATIENCE: Final = 0.004
 
 
 class Gathering(Generic[Asked, Found]):
-    """Gathers the questions to each home (the nodes that answer), and gives callers the answers.
+    """Gathers the questions to the same nodes (the `home` of a question), and returns the answers.
 
     The questions of one turn of the event loop are passed to `read`, up to `most` at once. During a
     round trip to the home, further questions are gathered, for `_PATIENCE` at most. If the slot of

@@ -53,7 +53,7 @@ def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
 
 @cache
 def tag_of(first: int, last: int) -> str:
-    """The smallest number that is a hash tag of a slot from `first` to `last`."""
+    """The smallest number that, used as a hash tag, belongs to a slot from `first` to `last`."""
     return next(str(n) for n in itertools.count() if first <= slot_of(f"{{{n}}}") <= last)
 
 

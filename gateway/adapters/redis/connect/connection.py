@@ -1,5 +1,5 @@
-"""The connection to Redis (one node or a cluster), and the watch: the task that finds out by looks
-whether Redis answers (see node_availability)."""
+"""The connection to Redis (one node or a cluster), and the task that checks whether Redis answers
+(see node_availability)."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ class Connection:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """A hash tag for each region (part of the slots), `(None,)` without a cluster. A record
-        that each look-up needs has a copy in each region. So usually the key's node also has a
-        copy."""
+        """A hash tag for each region (part of the slots), `(None,)` without a cluster. Each look-up
+        needs some records beside those of its key. Such a record has a copy in each region, so that
+        usually one node has all that the look-up needs."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
@@ -177,9 +177,9 @@ class Connection:
         arguments: Sequence[str | bytes | int],
         read: Callable[[list[Any]], T],
     ) -> T:
-        """Run a script, and return the result of `read` for the reply, without Redis' time at its
-        beginning. The scripts of one turn of the event loop share round trips to each node. A large
-        run has a round trip of its own."""
+        """Run a script. The reply begins with the time of Redis. `read` makes the result from the
+        rest of the reply. The scripts of one turn of the event loop share round trips to each node.
+        A large run has a round trip of its own."""
         run = ScriptRun(operation, script, keys, arguments)
         if run.is_large or not self.serves(run.at):
             return await self._run_alone(run, read)

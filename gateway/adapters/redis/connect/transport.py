@@ -212,8 +212,9 @@ def why(fault: Exception) -> str:
     """The reason as text for an operator. After a failed connection it has the address and the
     message of the operating system.
 
-    Only the texts of an OSError and of the driver's ConnectionError (also after wrong credentials)
-    are used. The texts of other errors can quote the command that was sent, with its data.
+    Only the texts of an OSError and of the driver's ConnectionError are used. (If Redis refuses the
+    credentials, the driver raises a ConnectionError too.) The texts of other errors can quote the
+    command that was sent, with its data.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
