@@ -104,9 +104,9 @@ class Unconfirmed:
     """The orders that another replica did not confirm. They are sent again if Redis loses its count
     of notices.
 
-    Otherwise a replica could miss an order for ever. The replica is cut off, and misses the order.
-    Redis loses the count, and begins again at 0. The replica comes back, reads 0, and believes that
-    it has missed nothing.
+    This prevents the following. A replica is cut off, and misses an order. Redis loses all data,
+    and counts from 0 again. The replica comes back and reads 0. So it cannot see that an order is
+    missing (the second case of `RedisBus._missed`).
     """
 
     def __init__(self) -> None:
@@ -193,9 +193,9 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # When `_has_heard_all` was last called (monotonic, -inf: never), and the `life` and
-        # `vouched_until` of the membership at that time.
-        self._whole_at, self._life, self._limit = -math.inf, 0, -math.inf
+        # Whether `_has_heard_all` was called, and the `life` and `vouched_until` of the membership
+        # at its last call.
+        self._is_whole, self._life, self._limit = False, 0, -math.inf
 
     @property
     def replicas(self) -> int:
@@ -242,10 +242,9 @@ class RedisBus:
 
     async def enter(self) -> None:
         """As Bus.enter."""
-        sent = self._clock.monotonic()
         with suppress(RedisUnavailable):
             await self._membership.beat()
-            self._has_heard_all(sent)
+            self._has_heard_all()
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
         """As Bus.listen. `_missed` explains the argument of `gap`."""
@@ -259,9 +258,9 @@ class RedisBus:
                 await self._membership.leave()
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
-        """The other replicas. If Redis has just lost the members, wait until the replicas have
-        added them again. If some are perhaps still missing after that, add one replica without a
-        name."""
+        """The other replicas. If Redis has just lost the list of replicas, wait until each replica
+        has added itself again. If some are perhaps still missing after that, add one replica
+        without a name."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -281,7 +280,7 @@ class RedisBus:
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
-                heard_before, sent = self._holes.heard, self._clock.monotonic()
+                heard_before = self._holes.heard
                 number, was_off = await self._membership.beat()
                 # Without a subscription, `_holes` must not change: `_follow` compares it with
                 # Redis' count.
@@ -289,7 +288,7 @@ class RedisBus:
                 if was_off or missed:
                     self._missed(gap, number, heard_before)
                 if self._is_connected and number == self._holes.heard:
-                    self._has_heard_all(sent)
+                    self._has_heard_all()
                 if await self._send_again(number):
                     pause = self._heartbeat
             await self._clock.sleep(pause)
@@ -325,12 +324,12 @@ class RedisBus:
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
             # The sequence matters: subscribe, ask for the last number, report the gap up to it.
             # Each later notice arrives, or its number is found missing.
-            heard_before, sent = self._holes.heard, self._clock.monotonic()
+            heard_before = self._holes.heard
             number, _ = await self._membership.beat()
             self._holes.start(number)
             self._is_connected = True
             self._missed(gap, number, heard_before)
-            self._has_heard_all(sent)
+            self._has_heard_all()
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
@@ -370,33 +369,30 @@ class RedisBus:
             # In a cluster, the sender has subscribed at the node of `home`.
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
-    def _has_heard_all(self, at: float) -> None:
-        """Note that each notice before the time `at` was heard, or is in a reported gap. A replica
-        that starts needs no earlier notice, because it has no entries."""
+    def _has_heard_all(self) -> None:
+        """Note that each notice before the last heartbeat was heard, or is in a reported gap. A
+        replica that starts needs no earlier notice, because it has no entries."""
         membership = self._membership
-        self._whole_at, self._life, self._limit = at, membership.life, membership.vouched_until
+        self._is_whole, self._life, self._limit = True, membership.life, membership.vouched_until
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """Report a gap, with the monotonic time until which this replica can serve entries older
-        than a missed order. `number` is the last notice, `heard` the last notice that this replica
-        heard. The time is:
+        """Report a gap. `number` is the last notice, `heard` the last notice that this replica
+        heard. The gap has the monotonic time until which entries from before it may be used:
 
-        - -inf before the first `_has_heard_all`
-        - infinite if no notice was missed: `life` is the same, and the numbers are equal
-        - infinite until the time `_limit` if Redis lost the members (new `life`) and the count
-          (`number` is 0)
-        - `_limit` in all other cases: `Confirmations.until` of a missed order is not earlier
-
-        In the third case, this replica has perhaps missed an order before the loss. The order will
-        arrive by `_limit`: its sender sends it again (see `Unconfirmed`). The sender has not done
-        so yet, because `number` is 0.
+        - No notice is missing (`life` is the same, and the numbers are equal): without an end.
+        - Redis has lost the members (`life` is new), no notice came since (`number` is 0), and
+          `_limit` has not passed: without an end too. Perhaps an order from before the loss is
+          missing. Its sender sends it again before `_limit` (see `Unconfirmed`).
+        - In all other cases: until `_limit`. The result of a missed order names a time
+          (`Confirmations.until`), and `_limit` is not later.
+        - Before the first `_has_heard_all`: not at all.
         """
-        is_known, until = self._whole_at > -math.inf, self._limit
+        until = self._limit
         if self._membership.life == self._life:
             is_silent = number == heard
         else:
             is_silent = number == 0 and self._clock.monotonic() < until
-        told = math.inf if is_known and is_silent else until
+        told = math.inf if self._is_whole and is_silent else until
         self._does(lambda: gap(told))
 
     def _does(self, act: Callable[[], None]) -> bool:
