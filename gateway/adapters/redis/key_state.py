@@ -6,9 +6,9 @@ training), and the share of the partition (see partition_invalidation.py).
 The first FLOOR_LENGTH bytes of a floor's record have its epoch, generation, version, digest and
 times. Two parts can follow:
 
-page    the times of the newest page of the list that confirmed the body. If the answer confirmed
-the body later than any page, this part is missing answer  status, header fields and times of the
-last answer for one training that brought or
+page    the times of the newest page of the list that confirmed the body. This part is missing if no
+        page did so after the answer
+answer  status, header fields and times of the last answer for one training that brought or
         confirmed the body
 
 A floor without a digest has neither part. If the floor has a later version than the stored body,

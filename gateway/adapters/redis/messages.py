@@ -25,7 +25,7 @@ SCHEMA: Final = 1
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
-# A notice for more replicas than this names no replica, and is for all.
+# The most replicas that a notice names. If it is for more replicas, it names none, and is for all.
 _MOST_NAMED: Final = 100
 
 _NUMBERED = re.compile(rb"([0-9]{1,16}) (.*)", re.DOTALL)

@@ -1,6 +1,6 @@
-"""The versions that this replica knows by itself, without Redis.
+"""The versions that this replica knows by itself, without Redis, and the answers that were refused.
 
-They are used while Redis is away, and after Redis lost the floor of a key.
+The versions are used while Redis is away, and after Redis lost the floor of a key.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class _Refused:
 class RefusedVersions:
     """For each key, the last answer that the store refused for its version.
 
-    After a refusal, the gateway makes no call for the key for some time. During this time, requests
+    After a refusal, the gateway does not refresh the key for some time. During this time, requests
     may get the refused answer again.
     """
 

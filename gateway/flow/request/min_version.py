@@ -127,8 +127,8 @@ class Reaching:
         return answer
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> Answer | None:
-        """The answer of a fetch under way. None if the fetch was a background refresh for which no
-        call was free."""
+        """The answer of a fetch under way. None if the fetch was a background refresh that could
+        not make its call (no call was free, or a backoff had not ended)."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
