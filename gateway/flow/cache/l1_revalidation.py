@@ -4,8 +4,8 @@ Words of this module:
 
 confirm  Redis says that the entry is still valid (`Held.checked_at`). Here it does not mean the
          confirmation by the API (`Entry.confirmed_at`)
-counted  of this replica: orders wait until it has applied them (see `Bus.counted_until`)
-member   of this replica: it may serve entries without Redis (see `Bus.vouched_until`)
+counted  a replica is counted if orders wait until it has applied them (see `Bus.counted_until`)
+member   a replica is a member if it may serve entries without Redis (see `Bus.vouched_until`)
 due      a read has found that the entry should soon be confirmed again
 doubted  Redis has to be asked before the entry is served, if it can be asked (`Held.doubt`)
 gap      a time in which this replica has perhaps missed orders
@@ -26,8 +26,8 @@ from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
 # Fractions of `l1_lifetime`. A read makes an entry due when _DUE has passed since its confirmation.
-# _GATHER later, one question asks Redis about all due entries. An entry that is read at least every
-# _GATHER is thus confirmed within `l1_lifetime` (0.2 + 0.4 + 0.4 = 1).
+# _GATHER later, one question asks Redis about all due entries. So an entry is confirmed before
+# `l1_lifetime` is over, if reads of it are not further apart than 0.4 of it (0.2 + 0.4 + 0.4 = 1).
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # The outcomes of answers that start no refresh.
@@ -74,8 +74,8 @@ class Confirming:
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
         self.missed = MissedOrders(clock)
-        # `Bus.vouched_until` when a read last found Redis away. NEVER: no read found Redis away
-        # after the last `_return`.
+        # The value of `Bus.vouched_until` at the last read that found Redis away. NEVER: no read
+        # found Redis away after the last `_return`.
         self._alone_until = NEVER
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
@@ -85,8 +85,9 @@ class Confirming:
         """Whether L1 may serve the entry without asking Redis.
 
         While Redis answers, the entry needs a recent confirmation (see `_is_confirmed`). While
-        Redis is away, `vouches_alone` decides. Shortly after the return of Redis, L1 may serve each
-        entry that is not doubted (see `_return`).
+        Redis is away, `vouches_alone` decides. For a moment after the return of Redis, L1 still
+        serves what it was allowed to serve during the absence, except doubted entries (see
+        `_return`).
         """
         if held.is_purged:
             return False
@@ -138,8 +139,9 @@ class Confirming:
         return self._clock.monotonic() < self._alone_with(entry)
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
-        """Whether this replica has surely applied each order whose result says that all replicas
-        applied it. Such a result ignores replicas that are neither members nor counted."""
+        """Whether this replica has surely applied all complete orders. (An order is complete if its
+        result says that all replicas have applied it.) An order can be complete without a replica
+        that is neither a member nor counted, so the result is False for such a replica."""
         now = self._clock.monotonic()
         hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
         return hears and now < self._missed_until(entry)
@@ -159,11 +161,11 @@ class Confirming:
         entry = held.entry
         if now < entry.confirmed_at or not entry.is_fresh(now):
             return 0.0
-        return min(entry.freshness_lifetime - entry.age(now), self.unasked_for(key, held))
+        return min(entry.freshness_lifetime - entry.age(now), self.quiet_for(key, held))
 
-    def unasked_for(self, key: Key, held: Held) -> float:
-        """For how many seconds from now a read of the entry neither asks Redis nor makes the entry
-        due."""
+    def quiet_for(self, key: Key, held: Held) -> float:
+        """For this many seconds, reads of the entry cause no work: they do not ask Redis, and do
+        not make the entry due."""
         if not self._shared.holds_bodies:
             return math.inf
         now = self._clock.monotonic()
@@ -171,11 +173,11 @@ class Confirming:
             return self._alone_with(held.entry) - now
         if not self._is_confirmed(held, now):
             return self._graced_until(held.entry) - now
-        unasked = now - held.checked_at
-        due = self._due_after if unasked < self._due_after else self._lifetime
+        since_confirmed = now - held.checked_at
+        due = self._due_after if since_confirmed < self._due_after else self._lifetime
         # In a new replica the result is negative: each hit has to check the bus (see `is_counted`).
         sure_until = min(self._bus.counted_until, self._bus.vouched_until)
-        return min(due - unasked, sure_until - now)
+        return min(due - since_confirmed, sure_until - now)
 
     def edition(self, key: tuple[str, str]) -> object:
         """A decision to serve an entry may be used again only while `edition` returns the same
@@ -200,8 +202,8 @@ class Confirming:
     def suspect(self, until: float = math.inf) -> None:
         """Note that a gap ends now. Each entry has to be confirmed again before L1 serves it.
 
-        While Redis is away, and shortly after its return, `until` (monotonic) limits how long L1
-        may serve earlier entries.
+        While Redis is away, no entry can be confirmed. L1 may then serve an entry from before the
+        end of the gap until the monotonic time `until`.
         """
         self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
@@ -306,13 +308,14 @@ class Confirming:
         held = self._local.peek(key)
         if held is None:
             return False
-        unasked = self._clock.monotonic() - held.checked_at
-        return held.checked_at < self._suspect_until or unasked >= self._due_after
+        since_confirmed = self._clock.monotonic() - held.checked_at
+        return held.checked_at < self._suspect_until or since_confirmed >= self._due_after
 
 
 def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
     """The entry, or a renewed copy, if Redis confirms the entry. Otherwise None."""
-    # `standing.last` is slow, and not needed for an entry that was confirmed as late as the floor.
+    # `standing.last` is slow. It is not needed if the entry has the floor's last confirmation or a
+    # later one.
     known = entry.confirmed_at >= standing.floor.started
     confirmed = entry.confirmed_by(standing.floor, None if known else standing.last())
     if confirmed is None or confirmed.confirmed_at <= standing.struck_at:
@@ -323,10 +326,11 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 class MissedOrders:
     """The gaps. Each gap has two times:
 
-    over  when the gap ended (shared clock)
-    end   until when entries may be served that a missed order ruled out (monotonic)
+    over   when the gap ended (shared clock)
+    limit  the monotonic time until which L1 may serve entries from before the end of the gap.
+           Perhaps a missed order has ruled them out
 
-    All gaps whose `end` has passed are merged into one.
+    All gaps whose `limit` has passed are merged into one.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -334,9 +338,9 @@ class MissedOrders:
         self._gaps: list[tuple[float, float]] = []
 
     def note(self, until: float) -> None:
-        """Note a gap that ends now. `until` is its `end`."""
+        """Note a gap that ends now. `until` is its `limit`."""
         now = self._clock.monotonic()
-        past = [over for over, end in self._gaps if end <= now]
+        past = [over for over, limit in self._gaps if limit <= now]
         gaps = [(max(past), -math.inf)] if past else []
         gaps += [gap for gap in self._gaps if gap[1] > now]
         self._gaps = [*gaps, (self._clock.now(), until)]
@@ -344,4 +348,4 @@ class MissedOrders:
     def until(self, confirmed_at: float) -> float:
         """The monotonic time until which an entry may be served without asking Redis. Infinite if
         all gaps ended before `confirmed_at` (`Entry.confirmed_at`)."""
-        return min((end for over, end in self._gaps if confirmed_at <= over), default=math.inf)
+        return min((limit for over, limit in self._gaps if confirmed_at <= over), default=math.inf)

@@ -399,7 +399,7 @@ class Serving:
             rests, plans = failure.until - self._clock.monotonic(), _LEFT_ALONE
         else:
             rests, plans = 0.0 if ask.only_if_cached else _STANDS, _REFRESHED
-        stands = min(rests, self.confirming.unasked_for(ask.key, held))
+        stands = min(rests, self.confirming.quiet_for(ask.key, held))
         until = self._clock.now() + stands
         return stands if self._rules.plan(held.entry, until) in plans else 0.0
 

@@ -51,7 +51,7 @@ _PATIENCE: Final = 5.0
 @dataclass(frozen=True, slots=True)
 class Errand:
     """One training to fetch. `then` is run with the result, or with None if there is no result. An
-    errand `for_readers` may be removed from the queue (see `_forget_unasked`)."""
+    errand `for_readers` may be removed from the queue (see `_forget_unwanted`)."""
 
     ask: Ask
     purpose: Purpose
@@ -183,7 +183,7 @@ class Following:
         while pause > 0.0:
             await self._clock.sleep(pause)
             await self._background.room()
-            self._forget_unasked()
+            self._forget_unwanted()
             errand = self._most_wanted(lambda each: each.lane == lane)
             if errand is None:
                 break
@@ -238,7 +238,7 @@ class Following:
             self._short.discard(errand.lane)
         return errand
 
-    def _forget_unasked(self) -> None:
+    def _forget_unwanted(self) -> None:
         """Remove refreshes for readers that are of no use any more. They contain credentials, which
         must not stay in memory longer than needed."""
         now = self._clock.now()

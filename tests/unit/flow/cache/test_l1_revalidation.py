@@ -274,12 +274,12 @@ async def test_no_answer_of_a_new_replica_is_repeated_without_a_new_decision(
     await hold_all(replica)
     held = replica.local.peek(KEYS[0])
     assert held is not None
-    assert replica.tiers.confirming.unasked_for(KEYS[0], held) > 0.0
+    assert replica.tiers.confirming.quiet_for(KEYS[0], held) > 0.0
 
     monkeypatch.setattr(replica.bus, "vouched_until", -math.inf)
 
     assert replica.tiers.peek(KEYS[0]) is not None
-    assert replica.tiers.confirming.unasked_for(KEYS[0], held) <= 0.0
+    assert replica.tiers.confirming.quiet_for(KEYS[0], held) <= 0.0
 
 
 @pytest.mark.usefixtures("catching_up")
@@ -291,7 +291,7 @@ async def test_when_redis_is_back_all_is_confirmed_at_once(replica: Replica, red
     assert all(map(replica.tiers.peek, KEYS))
     held = replica.local.peek(KEYS[0])
     assert held is not None
-    assert replica.tiers.confirming.unasked_for(KEYS[0], held) == 2.0
+    assert replica.tiers.confirming.quiet_for(KEYS[0], held) == 2.0
     await settle()
     assert redis.store.confirmed == [100, 50]
 
