@@ -114,8 +114,8 @@ class KeyOrder(Order, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of calls to the API since the last reset. A call without answer has status `none`. A
-    change of the limit resets both fullest windows."""
+    """Counts of calls to the API since the last reset (`in_flight`: calls under way now). A call
+    without answer has status `none`. A change of the limit resets both fullest windows."""
 
     requests: int
     by_endpoint: dict[str, int]
@@ -127,7 +127,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     fullest_window: dict[str, int]
     """Per key, the most calls that were accepted in any window."""
     fullest_window_asked: dict[str, int]
-    """The same with refused calls."""
+    """Per key, the most calls in any window, accepted and refused ones together."""
     rate_limited: int
 
 

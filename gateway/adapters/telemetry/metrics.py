@@ -284,7 +284,7 @@ GAUGES: Table[GaugeReadings] = (
     ),
     (
         "gateway_sweep_confirmed_seconds",
-        "How long ago the sweep confirmed the entry that it confirmed least recently.",
+        "Age of the oldest confirmation by the sweep.",
         (),
         lambda now: _known({(): now.sweep_confirmed}),
     ),

@@ -155,7 +155,7 @@ class Gate:
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The next gate if the probe that was allowed at the time `probe` was not sent."""
+        """The next gate if the probe was not sent. `probe` is the time when it was allowed."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:

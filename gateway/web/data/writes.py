@@ -86,7 +86,7 @@ class Writes:
 
 def _is_of_another_site(request: Request) -> bool:
     """Whether a page of another site, host or port sent the request (Fetch Metadata, 2.4; RFC 6454,
-    7). Without this check, such a page could write with the gateway's token in the mode `open`."""
+    7). Such a page is not allowed to write."""
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
