@@ -104,6 +104,7 @@ class Wire(HttpToolsProtocol):
         self._raw = 0  # about how many bytes of the current message have come
         self._owed_body = 0  # the missing bytes of a body that `_feed` reads
         self._begun = False  # whether a message began in the last `data_received`
+        self._body_here = 0  # the bytes of the newest body that came in it
         self._fault: Refusal | None = None
         self._deaf = False  # whether all further bytes are dropped
         # Since when (loop's time) the first request, or the rest of a message, is awaited. None:
@@ -131,7 +132,7 @@ class Wire(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._raw += len(data)
-        self._begun, was_at_rest = False, self._stage is Stage.REST
+        self._begun, self._body_here, was_at_rest = False, 0, self._stage is Stage.REST
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
@@ -269,8 +270,10 @@ class Wire(HttpToolsProtocol):
         if self._stage is Stage.REST:
             self._raw = 0  # an empty line before a request (RFC 9112, 2.2)
         elif self._begun:
-            # Count from the last empty line on: an earlier request without a body ends there.
+            # Behind the last empty line, an earlier body may come before the new message.
             self._raw = len(data) - (data.rfind(_END) + len(_END) if _END in data else 0)
+            if not in_body:
+                self._raw = max(0, self._raw - self._body_here)
         if self._raw > limits.max_head + in_body * limits.max_body * _FRAMING:
             self._refuse(long_body(limits) if in_body else large_head(limits))
 
@@ -299,13 +302,14 @@ class Wire(HttpToolsProtocol):
         self.cycle.transport = self._outlet
         self._keep_in_mind(before)
         self._stage = Stage.BODY
-        self._body = 0
+        self._body = self._body_here = 0
         # Without this, trailers (fields after the body) would be added to the checked fields.
         self.headers = _NO_TRAILERS
 
     def on_body(self, body: bytes) -> None:
         """If the body is too long, stop the parser."""
         self._body += len(body)
+        self._body_here += len(body)
         if self._body > self.terms.limits.max_body:
             self._fault = long_body(self.terms.limits)
             raise _Refused

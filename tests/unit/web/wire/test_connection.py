@@ -28,14 +28,14 @@ GOOD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 class Door:
     """One connection, its transport, and why it was refused."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, limits: Limits = LIMITS) -> None:
         monkeypatch.setattr(
             "gateway.web.wire.connection.backlog_of",
             lambda transport: transport.get_write_buffer_size(),
         )
         self.refused: list[AccessRefusal] = []
         self.ids: list[str] = []  # of the refused, as they are logged
-        terms = Terms(LIMITS, FakeClock(), lambda: "id-1", self._note)
+        terms = Terms(limits, FakeClock(), lambda: "id-1", self._note)
         config = uvicorn.Config(_silent, lifespan="off", log_config=None, ws="none")
         self.wire = Wire.under(terms)(config, ServerState(), {})
         self.began = asyncio.get_running_loop().time()
@@ -192,6 +192,27 @@ async def test_a_refused_connection_is_deaf(door: Door) -> None:
     assert door.line.written.count(b"HTTP/1.1 ") == 1
     assert cast(object, door.wire.cycle) is None
     assert door.refused == [AccessRefusal.MALFORMED]
+
+
+@pytest.mark.parametrize("earlier", [0, 300])
+async def test_a_body_does_not_make_the_next_head_too_large(
+    monkeypatch: pytest.MonkeyPatch, earlier: int
+) -> None:
+    """A body beyond the bound of a head comes with the beginning of the next request. That head
+    still has the bound of a head."""
+    roomy = Limits(1_000, 10, 5_000, 5, head_timeout=10.0, write_timeout=30.0)
+    door = Door(monkeypatch, roomy)
+    put = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n" + b"b" * 3_000
+    begun = GOOD[:-2] + b"X: " + b"x" * 800
+
+    door.wire.data_received(put[:earlier])
+    door.wire.data_received(put[earlier:] + begun)
+    door.wire.data_received(b"\r\n\r\n" + begun)
+    assert door.refused == []
+    assert len(door.wire.pipeline) == 1
+
+    door.wire.data_received(b"x" * 300)
+    assert door.refused == [AccessRefusal.HEAD_TOO_LARGE]
 
 
 async def test_who_waits_for_a_broken_body_is_told_at_once(door: Door) -> None:
