@@ -113,8 +113,8 @@ class Parsing(Wire):
         if self._has_served:
             self._has_served, self._idle_since = False, now
         elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
-            self.transport.close()
-            return
+            self._idle_since = None
+            self.timeout_keep_alive_handler()
         super().look(now)
 
     def excuse(self, seconds: float) -> None:
@@ -261,6 +261,11 @@ class HotPath(Parsing):
         self._at_ease = False
         self.outbox.flush()
         super().drain()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """As Wire. The next hit has to cancel the close."""
+        self._at_ease = False
+        super().timeout_keep_alive_handler()
 
     def pause_writing(self) -> None:
         self._at_ease = False

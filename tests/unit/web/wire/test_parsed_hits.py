@@ -8,7 +8,7 @@ import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tests.unit.web.wires import LIMITS, Door, get, holding, statuses
+from tests.unit.web.wires import LIMITS, Door, get, holding, quiet, statuses
 
 
 @pytest.fixture
@@ -65,6 +65,7 @@ async def test_an_idle_connection_is_closed_in_time(door: Door) -> None:
     door.wire.look(began + idle + 0.9)
     assert door.line.end() == ""
     door.wire.look(began + idle + 1.1)
+    await quiet()
     assert door.line.end() == "closed"
 
 
@@ -79,7 +80,43 @@ async def test_a_stall_of_ours_does_not_make_a_connection_idle(door: Door) -> No
     door.wire.look(began + idle + 60.0)
     assert door.line.end() == ""
     door.wire.look(began + idle + 61.1)
+    await quiet()
     assert door.line.end() == "closed"
+
+
+async def test_a_request_that_waits_at_the_idle_timeout_is_answered(door: Door) -> None:
+    """It was sent in time, and is read in the next turn of the event loop. The connection has
+    served hits of a known head before, and stays open."""
+    began = door.wire.loop.time()
+    for _ in range(4):
+        door.feed(get("a"))
+    door.wire.look(began + 1.0)
+
+    door.wire.look(began + door.wire.timeout_keep_alive + 1.1)
+    door.feed(get("a"))
+    await quiet()
+    door.wire.look(began + door.wire.timeout_keep_alive + 2.1)
+    await quiet()
+
+    assert statuses(door.line.written) == [b"200"] * 5
+    assert door.line.end() == ""
+
+
+async def test_an_idle_caller_that_does_not_read_is_cut_off(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection was closed as idle, but cannot end while a response is not taken."""
+    monkeypatch.setattr("gateway.web.wire.connection.backlog_of", lambda transport: 500)
+    began = door.wire.loop.time()
+    await door.ask(get("a"))
+    door.wire.look(began + 1.0)
+    idle = door.wire.timeout_keep_alive
+
+    door.wire.look(began + idle + 1.1)
+    await quiet()
+    assert door.line.end() == "closed"
+    door.wire.look(began + idle + LIMITS.write_timeout + 2.2)
+    assert door.line.end() == "aborted"
 
 
 async def test_a_request_in_two_pieces_leaves_the_connection_idle(door: Door) -> None:
