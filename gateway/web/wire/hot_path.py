@@ -130,6 +130,7 @@ class Parsing(Wire):
         self.url, self.headers = b"", []
         self._stage, self._begun = Stage.HEAD, True
         self._asked, self._is_answered = None, False
+        self._idle_since, self._has_served = None, False
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -336,7 +337,6 @@ class HotPath(Parsing):
         self._at_ease = False
         at_rest = self._stage is _REST
         self._asked, self._begun_here = None, 0
-        self._idle_since, self._has_served = None, False
         super().data_received(data)
         if at_rest:
             self._remember(data)

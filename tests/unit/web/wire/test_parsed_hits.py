@@ -8,6 +8,7 @@ import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tests.unit.web.planes import training_reply
 from tests.unit.web.wires import LIMITS, Door, get, holding, quiet, statuses
 
 
@@ -142,3 +143,20 @@ async def test_who_begins_a_request_is_not_idle(door: Door) -> None:
     assert door.line.end() == ""
     door.wire.look(began + LIMITS.head_timeout + 1.0)
     assert statuses(door.line.written) == [b"200", b"408"]
+
+
+async def test_who_waits_behind_a_hit_is_not_idle(door: Door) -> None:
+    """Both requests came at once, and the API answers the second after the idle timeout."""
+    began = door.wire.loop.time()
+    door.data.upstream.then(training_reply("b"))
+    door.data.upstream.hold()
+    await door.ask(get("a") + get("b"))
+    door.wire.look(began + 1.0)
+
+    door.wire.look(began + door.wire.timeout_keep_alive + 1.1)
+    await quiet()
+    door.data.upstream.release()
+    await quiet()
+
+    assert statuses(door.line.written) == [b"200"] * 2
+    assert door.line.end() == ""
