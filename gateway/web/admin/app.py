@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from gateway.core.access.operators import Operators
 from gateway.core.errors import BadRequest
@@ -271,17 +272,30 @@ class Stream:
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:
             return problem_response(request.scope, _FULL)
+        return _Lines(self)
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """The lines of one watcher."""
+        place, goes_on = (0, 0), True
+        while goes_on:
+            words, place = self._watched.tell(place)
+            yield msgspec.json.encode(words, enc_hook=str) + b"\n"
+            goes_on = await self._watched.pause()
+
+
+class _Lines(StreamingResponse):
+    """The lines as a response. It counts as a watcher as soon as it begins."""
+
+    def __init__(self, stream: Stream) -> None:
         # Without this field, an nginx proxy would send lines only when its buffer is full.
         unbuffered = {"x-accel-buffering": "no"}
-        return StreamingResponse(self._lines(), media_type=STREAM_KIND, headers=unbuffered)
+        super().__init__(stream.lines(), media_type=STREAM_KIND, headers=unbuffered)
+        self._stream = stream
 
-    async def _lines(self) -> AsyncIterator[bytes]:
-        self.watchers += 1
-        place, goes_on = (0, 0), True
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the lines. Starlette calls this in the same turn of the event loop as `answer`."""
+        self._stream.watchers += 1
         try:
-            while goes_on:
-                words, place = self._watched.tell(place)
-                yield msgspec.json.encode(words, enc_hook=str) + b"\n"
-                goes_on = await self._watched.pause()
+            await super().__call__(scope, receive, send)
         finally:
-            self.watchers -= 1
+            self._stream.watchers -= 1
