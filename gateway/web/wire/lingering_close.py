@@ -12,7 +12,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-# Seconds that the peer has for reading the last response. Then the connection is aborted.
+# Seconds that the peer has after the last response is in the system's buffer. Then the connection
+# is aborted.
 _LINGER: Final = 2.0
 
 
@@ -59,7 +60,10 @@ class LingeringClose(asyncio.Transport):
                 self._transport.write_eof()
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the peer's time is over."""
+        """Whether the peer's time is over. It begins anew while the system has no room for the rest
+        of the response."""
+        if self.is_closed and self._transport.get_write_buffer_size():
+            self._closed_at = now
         return self._closed_at is not None and now - self._closed_at >= _LINGER
 
     def excuse(self, seconds: float) -> None:

@@ -184,6 +184,19 @@ async def test_only_a_reader_that_takes_nothing_is_cut_off(door: Door) -> None:
     assert door.refused == [AccessRefusal.READER_TOO_SLOW]
 
 
+async def test_a_reader_of_a_last_response_that_takes_nothing_is_cut_off(door: Door) -> None:
+    """It has the time of any reader: the connection waits for the rest to be taken."""
+    door.line.backlog = 500
+    door.wire.data_received(b"nonsense\r\n\r\n")
+    for later in (0.0, 1.0, 15.0, 29.0):
+        door.look(later)
+        assert door.line.end() == ""
+
+    door.look(31.1)
+    assert door.line.end() == "aborted"
+    assert door.refused == [AccessRefusal.MALFORMED, AccessRefusal.READER_TOO_SLOW]
+
+
 async def test_a_refused_connection_is_deaf(door: Door) -> None:
     """What comes behind what was malformed is neither parsed nor kept."""
     door.wire.data_received(b"GET / HTTP/1.1\r\n\r\n")

@@ -54,6 +54,20 @@ def test_only_the_own_direction_is_closed(line: Plain) -> None:
     assert (outlet.is_overdue(6.9), outlet.is_overdue(7.0)) == (False, True)
 
 
+def test_a_slow_peer_gets_the_whole_response(line: Plain) -> None:
+    """An abort destroys bytes that are not in the system's buffer yet. The two seconds begin when
+    all of them are."""
+    outlet = LingeringClose(line, lambda: 5.0)
+    outlet.write(b"a" * 1_000_000)
+    outlet.close()
+
+    line.backlog = 500_000
+    assert not outlet.is_overdue(7.0)
+    assert not outlet.is_overdue(20.0)
+    line.backlog = 0
+    assert (outlet.is_overdue(21.9), outlet.is_overdue(22.0)) == (False, True)
+
+
 def test_a_peer_that_ended_its_direction_is_not_waited_for(line: Plain) -> None:
     """Both are closed."""
     outlet = LingeringClose(line, lambda: 5.0)
