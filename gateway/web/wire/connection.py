@@ -166,7 +166,9 @@ class Wire(HttpToolsProtocol):
             transport.abort()
             return
         self._unread = unread
-        if self._owed_since is not None and now - self._owed_since >= limits.head_timeout:
+        if self._owed_since is not None and self.flow.read_paused:
+            self._owed_since = now  # the rest may wait in the socket
+        elif self._owed_since is not None and now - self._owed_since >= limits.head_timeout:
             self._give_up()
 
     def excuse(self, seconds: float) -> None:

@@ -128,6 +128,20 @@ async def test_a_stall_of_ours_is_not_counted_against_a_head(door: Door) -> None
     assert door.refused == [AccessRefusal.HEAD_TOO_SLOW]
 
 
+async def test_a_head_that_is_not_read_is_not_too_slow(door: Door) -> None:
+    """While a request waits for its turn, the gateway does not read on. The rest of the head has
+    its time once the gateway reads again."""
+    door.wire.data_received(GOOD * 2 + GOOD[:9])
+    door.look(11.0)
+    assert door.refused == []
+
+    door.wire.flow.resume_reading()
+    door.look(20.9)
+    assert door.refused == []
+    door.look(21.1)
+    assert door.refused == [AccessRefusal.HEAD_TOO_SLOW]
+
+
 async def test_a_stall_of_ours_is_not_counted_against_a_reader(door: Door) -> None:
     """What it took meanwhile is not known yet."""
     door.wire.data_received(GOOD)
