@@ -101,7 +101,8 @@ def _is_of_a_page(request: Request) -> bool:
 
 
 def _handed_on(request: Request, forwarded: frozenset[bytes]) -> Headers:
-    own = [pair for pair in request.headers.raw if pair[0] in _HANDED_ON and is_sound(pair[1])]
+    names = _HANDED_ON - forwarded  # `extra_of` has the others
+    own = [pair for pair in request.headers.raw if pair[0] in names and is_sound(pair[1])]
     return (*own, *extra_of(request.headers.raw, forwarded))
 
 

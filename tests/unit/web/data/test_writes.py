@@ -121,6 +121,17 @@ async def test_what_is_written_goes_on_unchanged() -> None:
     assert response.headers["cache-status"] == "gateway; fwd=method; fwd-status=200"
 
 
+async def test_a_field_that_is_also_in_the_settings_is_handed_on_once() -> None:
+    """An API that joins two fields of a name would see another idempotency key."""
+    data = Data(Reply(200, (), b"{}"), writes=True, forward=frozenset({b"idempotency-key"}))
+
+    await data.ask("/training", "POST", {**AUTHORIZED, "Idempotency-Key": "k-1"}, b"{}")
+
+    handed_on = data.upstream.calls[0].write
+    assert handed_on is not None
+    assert handed_on.fields == ((b"idempotency-key", b"k-1"),)
+
+
 async def test_who_reads_after_a_write_reads_what_was_written() -> None:
     """The answer that was stored is gone before the write is answered."""
     data = Data(
