@@ -369,7 +369,10 @@ def encode(registry: CollectorRegistry, accept: str) -> tuple[Iterator[bytes], s
 
     The body comes in pieces, one for each family, so that requests can run between two pieces.
     """
-    encoder, content_type = choose_encoder(accept)
+    try:
+        encoder, content_type = choose_encoder(accept)
+    except TypeError:  # the library compared a version that is no number
+        encoder, content_type = choose_encoder("")
     return _pieces(registry, encoder), content_type
 
 

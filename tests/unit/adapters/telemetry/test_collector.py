@@ -125,6 +125,14 @@ def test_plain_text_is_the_answer_to_no_wish(telemetry: Telemetry) -> None:
     assert b"# TYPE gateway_requests_total counter" in body
 
 
+@pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
+def test_a_version_that_is_none_gets_text(telemetry: Telemetry, kind: str) -> None:
+    """`Accept` comes from any program, and the library fails at such a version."""
+    _, content_type = telemetry.scrape(f"{kind}; version=x")
+
+    assert content_type.startswith("text/plain; version=0.0.4")
+
+
 def test_openmetrics_is_spoken_to_who_asks(telemetry: Telemetry) -> None:
     """The same numbers in OpenMetrics, as its own parser accepts them."""
     telemetry.requested(Outcome.FILLED, Tier.UPSTREAM, 200, 0.2, 0.0)
