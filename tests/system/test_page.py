@@ -190,6 +190,20 @@ def test_a_training_is_explained(chromium: Browser, stand: Stand) -> None:
         assert own_faults(sight) == []
 
 
+def test_an_address_that_names_no_id_does_not_stop_the_page(
+    chromium: Browser, stand: Stand
+) -> None:
+    """What follows its `#` cannot be decoded. The page lives on, and explains nothing."""
+    with looking(chromium, f"{stand.one.admin}/#100%") as sight:
+        sight.until(SHOWN)
+        sight.until("() => document.querySelectorAll('.plot canvas').length === 4")
+        time.sleep(1.5)  # a stream that ends begins again in half a second
+
+        assert sight.text("state") == "live"
+        assert sight.page.locator("#notice").is_hidden()
+        assert sight.faults == []
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1600)])
 def test_nothing_serious_stands_in_anybodys_way(
     chromium: Browser, stand: Stand, scheme: str, width: int

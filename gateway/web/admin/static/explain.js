@@ -23,9 +23,14 @@ export function listen() {
   addEventListener("hashchange", named);
 }
 
-// Ask for the training that the address names, if it does.
+// Ask for the training that the address names, if it does. A text that cannot be decoded names none.
 export function named() {
-  const id = decodeURIComponent(location.hash.slice(1));
+  let id;
+  try {
+    id = decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return;
+  }
   if (!id || at(id)) return;
   at("id").value = id;
   at("h-explain").scrollIntoView({ block: "start" });
