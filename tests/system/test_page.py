@@ -260,6 +260,25 @@ def test_the_page_outlives_the_gateway(chromium: Browser, tmp_path: Path) -> Non
             assert "old" not in (sight.page.get_attribute("#shown", "class") or "")
 
 
+def test_a_token_that_is_sent_twice_opens_one_stream(chromium: Browser, tmp_path: Path) -> None:
+    """A key that is held down repeats. Each stream takes one of the places of watchers."""
+    with simulator(tmp_path) as upstream:
+        watched = Gateway(tmp_path, address(upstream), GATEWAY_ADMIN__TOKEN=TOKEN)
+        with watched.process, looking(chromium, watched.admin) as sight:
+            asked: list[str] = []
+            sight.page.on("request", lambda request: asked.append(request.url))
+            sight.until("() => !document.getElementById('door').hidden")
+            asked.clear()
+            sight.page.fill("#token", TOKEN)
+            sight.page.focus("#token")
+            for _ in range(5):
+                sight.page.keyboard.down("Enter")
+            sight.until(SHOWN)
+            time.sleep(1.0)
+
+            assert [url for url in asked if url.endswith("/live")] == [f"{watched.admin}/live"]
+
+
 def test_the_page_says_that_no_token_is_configured(chromium: Browser, tmp_path: Path) -> None:
     """On another host than loopback no token can be right: the page says what is to be done."""
     with simulator(tmp_path) as upstream:

@@ -186,6 +186,8 @@ const on = { line, lost, refused };
 
 at("door").addEventListener("submit", (event) => {
   event.preventDefault();
+  if (at("door").hidden) return; // a key that is held down sends the form again
+  at("door").hidden = true;
   useToken(at("token").value);
   state("waiting", "connecting");
   watch(on);
