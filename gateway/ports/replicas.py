@@ -100,8 +100,8 @@ class Bus(Protocol):
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
         """Hand each notice of another replica to `apply`, until cancelled. If notices were perhaps
-        missed, call `gap` with a monotonic time. Until then this replica may serve entries older
-        than a missed order."""
+        missed, call `gap` with a monotonic time. Until this time this replica may still serve
+        entries that a missed order has ruled out."""
         ...
 
 

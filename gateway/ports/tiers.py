@@ -263,8 +263,8 @@ class SharedStore(Protocol):
         ...
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Store an entry for `keep` seconds (> 0), if no later version is known. The floor also
-        needs the generation and the epoch of the entry's ticket."""
+        """Store an entry for `keep` seconds (> 0), if no later version is known, and if the floor
+        still has the generation and the epoch of the entry's ticket."""
         ...
 
     async def drop(self, key: Key) -> None:

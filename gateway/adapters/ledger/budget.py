@@ -84,7 +84,7 @@ class LocalBudget:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Charging.enter. If the gate is due to reopen, only the charge of the probe is valid. A
-        429 removes the charges of waiting calls."""
+        429 removes the charges of waiting calls, so these are not valid either."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:

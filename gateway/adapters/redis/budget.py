@@ -24,12 +24,14 @@ from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Lookin
 # How long Redis keeps an idle budget (ms).
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-# A replica reports to Redis twice a second (`look`). After `_SILENCE` seconds without a report,
-# Redis keeps the replica's part of the limit: the replica has perhaps lost Redis, and spends this
-# part. After `_GONE` seconds plus one stretch, the replica is forgotten.
+# A replica reports to Redis twice a second (`look`). After `_SILENCE` seconds without a report, the
+# replica has perhaps lost Redis, and spends its part of the limit. So Redis keeps this part free of
+# other calls. After `_GONE` seconds plus one stretch (see `Stretch` in core/budget/window_log) the
+# replica is forgotten.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
-# Redis' clock was set if it is wrong by more than these seconds plus the error of the round trips.
+# Redis' clock counts as set if its time differs from the expected time by more than these seconds
+# plus the error of the round trips.
 _STEADY: Final = 0.25
 # A reply to `look` has at most this many ages of calls. If there are more calls, each age stands
 # for several.
@@ -246,8 +248,8 @@ class RedisBudget:
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. A charge is no longer valid if the calls now kept for other replicas
-        leave no room for it. If the gate is due to reopen, only the charge of the probe is
+        """As Charging.enter. A charge is no longer valid if too many calls are now kept for silent
+        replicas (see `_SILENCE`). If the gate is due to reopen, only the charge of the probe is
         valid."""
         rule = self._rule(scope)
         closed_for, stamp, is_probed = await self._connection.run_script(

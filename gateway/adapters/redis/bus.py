@@ -105,8 +105,8 @@ class Unconfirmed:
     of notices.
 
     This prevents the following. A replica is cut off, and misses an order. Redis loses all data,
-    and counts from 0 again. The replica comes back and reads 0. So it cannot see that an order is
-    missing (the second case of `RedisBus._missed`).
+    and counts from 0 again. The replica comes back and reads 0: no notice since the loss. The count
+    does not show that an order from before the loss is missing.
     """
 
     def __init__(self) -> None:
@@ -222,8 +222,8 @@ class RedisBus:
         await self._tell(notice, None)
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """As Bus.confirm. If Redis has just lost the members, first waits until they are known
-        again (see `_settled`)."""
+        """As Bus.confirm. If Redis has just lost the members, this waits for them before it counts
+        answers (see `_settled`)."""
         # The request is opened first, because an answer can arrive earlier than Redis' reply.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
@@ -376,15 +376,16 @@ class RedisBus:
         self._is_whole, self._life, self._limit = True, membership.life, membership.vouched_until
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """Report a gap. `number` is the last notice, `heard` the last notice that this replica
-        heard. The gap has the monotonic time until which entries from before it may be used:
+        """Call `gap` with the monotonic time until which entries from before the gap may be used.
+        `number` is the last notice, `heard` the last notice that this replica heard.
 
-        - No notice is missing (`life` is the same, and the numbers are equal): without an end.
+        - No notice is missing (`life` is the same, and the numbers are equal): they may be used
+          without an end.
         - Redis has lost the members (`life` is new), no notice came since (`number` is 0), and
-          `_limit` has not passed: without an end too. Perhaps an order from before the loss is
-          missing. Its sender sends it again before `_limit` (see `Unconfirmed`).
-        - In all other cases: until `_limit`. The result of a missed order names a time
-          (`Confirmations.until`), and `_limit` is not later.
+          `_limit` has not passed: without an end too. If an order from before the loss is missing,
+          its sender sends it again before `_limit` (see `Unconfirmed`).
+        - In all other cases: until `_limit`. The result of a missed order promises its end for a
+          time (`Confirmations.until`) that is not earlier.
         - Before the first `_has_heard_all`: not at all.
         """
         until = self._limit

@@ -6,8 +6,8 @@ for `span` seconds after its last heartbeat that the others have read. For so lo
 serve its entries.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica adds the members
-that it read last. If no other replica has read a heartbeat, no other replica adds its sender.
-Therefore a replica relies only on heartbeats that the others have surely read.
+that it read last. A replica whose heartbeats no other replica has read yet is added by nobody.
+Therefore a replica relies only on its heartbeats that the others have surely read.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Remembered:
         """Note the members that were read at `now`. Returns them and the lost ones.
 
         A new `life` means that Redis lost the members. A member counts as lost until its time is
-        over, or until `members` has the same or a later time. (An earlier time comes from a replica
-        with an older list.) If the life is the same, a member that is missing has left, or its time
-        is over.
+        over, or until `members` has the same or a later time. (A replica with an older list can add
+        a member with an earlier time. The member then still counts as lost.) If the life is the
+        same, a member that is missing has left, or its time is over.
         """
         if self.life not in (None, life):
             self.lost |= self.members

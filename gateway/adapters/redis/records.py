@@ -273,7 +273,7 @@ def _read(match: re.Match[bytes], record: bytes) -> _Record:
 
 
 def of_share(floor: Floor, share: str) -> Floor:
-    """The same floor. At the end of its epoch is the share of its partition, as in an entry."""
+    """The same floor, with the share of its partition appended to its epoch, as in an entry."""
     if not share:
         return floor
     epoch = floor.epoch + share
@@ -281,8 +281,8 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last order that the event records (-inf: not known). If the floor or the
-    share is lost, all responses that were confirmed before this time are in doubt."""
+    """The time of the last hard order in the record of orders (-inf: not known). If the floor or
+    the share is lost, all responses that were confirmed before this time are in doubt."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 

@@ -117,7 +117,8 @@ class WindowLog:
 
     window  seconds, with the margin for transit. A call whose turn is at `t` counts from its grant
             until `t + window`
-    season  seconds of the whole window, if the log has one stretch of it (None: `window`)
+    season  seconds of the whole window, if the log has only a part of it, a `Stretch` (None:
+            `window`)
     """
 
     __slots__ = (
@@ -160,8 +161,8 @@ class WindowLog:
     ) -> WindowLog:
         """A log for a start without known calls: `free` calls may be made at once.
 
-        The other calls of the limit are made up, at even intervals in the last window. Each rank
-        gets a part of them, in proportion to its floor.
+        The other calls of the limit are made up, at even intervals in the last window. Some of them
+        also count for a rank, in proportion to the calls that are reserved for the rank.
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now
@@ -239,9 +240,9 @@ class WindowLog:
         # This replica's k-th call is free when k × `parts` calls of the limit are free.
         first = len(times) - past.limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
-        # All calls of this replica count in its own log. Otherwise all replicas together could
-        # exceed the limit: a replica that knows of fewer replicas takes a larger share of the free
-        # calls.
+        # All calls of this replica count against its part, also those in `past.own`. Replicas can
+        # disagree on how many they are. A replica that knows of fewer takes more of the free calls,
+        # and without this bound all together could exceed the limit.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
         self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
 
@@ -254,9 +255,10 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time when a call of the rank may be made.
 
-        A binary search finds this time, because a call that may be made at one time may also be
-        made later. When an old call leaves the window, one call becomes free. At most this call is
-        reserved for another rank.
+        A binary search finds this time, because a call that may be made at one time may usually
+        also be made later: when an old call leaves the window, one call becomes free, and usually
+        at most one more is reserved for another rank. If more are reserved, the turn can be later
+        than necessary.
         """
         if self._may_go(now, rank):
             return now

@@ -177,7 +177,7 @@ class ByOrigin:
 
         A 5xx or an HTML page without a freshness lifetime is passed on only if rescue is
         impossible. These are always errors: a 429, a 304 to a call without validators, a 401 to the
-        gateway's own token, and a status above 599.
+        gateway's own token with an error of the API as its body, and a status above 599.
         """
         try:
             judged = judge(reply, question, now)
@@ -296,8 +296,8 @@ def verbatim(reply: Reply) -> Reply:
 
 
 def _kept(headers: Headers) -> Headers:
-    """All fields except those of one connection or one message. An entry from Redis can have such
-    fields."""
+    """All fields except those of one connection or one message. They are left out here too, because
+    an entry from Redis can have any fields."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 

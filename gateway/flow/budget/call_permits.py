@@ -67,7 +67,7 @@ class Paying:
         self._promised: FIFOCache[str, float] = FIFOCache(_MOST_SCOPES)
 
     async def pay(self, scope: str, call: Call) -> Charge:
-        """Pay for one call, and return when the call may be sent. Raises BudgetExhausted or
+        """Pay for one call, and wait until the call may be sent. Raises BudgetExhausted or
         GateClosed."""
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
@@ -78,9 +78,9 @@ class Paying:
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """Let the charge of a call that waited for a connection count from now. If the charge
-        `paid` is no longer valid, pay again, but wait for no turn: the call occupies a connection.
-        Raises as `pay`."""
+        """A paid call had to wait for a connection. Its charge now counts from this moment. If the
+        charge `paid` is no longer valid, pay again, but wait for no turn: the call occupies a
+        connection. Raises as `pay`."""
         try:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
@@ -135,7 +135,8 @@ class Paying:
             # could be sent too early, and exceed the limit.
             at = self._clock.monotonic() + paid.wait
         except BudgetExhausted:
-            # A full queue does not matter: the number of places remains the same.
+            # This works also if the queue is full: another caller loses a place, and this caller
+            # gets it.
             freed = self._queue.oust(scope, rank, who) if left > 0.0 else None
             if freed is None:
                 raise
@@ -313,7 +314,8 @@ class Credentials:
         if known or not caller.owns_token or partition in self._accepted:
             yield
             return
-        # The call is counted before the budget is asked: Redis could answer a later call first.
+        # The call is counted before the budget is asked. Redis can answer a later call first. If
+        # Redis refuses the later call, it has to find this one, and wait for it.
         trial = self._trials.setdefault(partition, _Trial())
         trial.calls += 1
         charge = None

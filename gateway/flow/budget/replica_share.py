@@ -144,7 +144,8 @@ class Shares:
     async def look(self, scopes: Sequence[str]) -> None:
         """Read the state of each scope, and report the calls that the shared budget does not know.
 
-        Look again after a change, to report that this replica uses the new result.
+        If a look brings a new life or a smaller part, another look follows. It reports that this
+        replica uses the new result.
         """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
@@ -226,7 +227,8 @@ class Shares:
         raise RedisUnavailable(RedisOperation.BUDGET, "it is away, or forgets again and again")
 
     def _is_late(self, scope: str, asked: float) -> bool:
-        """Whether Redis answered so late that Redis would stop counting the call too early."""
+        """Whether Redis answered late. Redis counts a call from its grant. If the call is sent much
+        later, Redis stops counting it too early."""
         return self._clock.monotonic() - asked > transit(self._shared.view(scope).window) / 4
 
     async def _from_share(
@@ -256,16 +258,17 @@ class Shares:
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
         # Two kinds of own calls are not in `times` yet: those that the shared budget does not know,
-        # and those that it granted after `known.at`. If there are other replicas, the second kind
-        # counts as spent at `until` (see `Past`). So the second kind is added only if this replica
-        # is alone.
+        # and those that it granted after `known.at`. If there are other replicas, all calls that
+        # are free now count as spent at `until` (see `Past`), and the second kind is among them. So
+        # the second kind is added only if this replica is alone.
         times += [
             each.at
             for each in account.sent
             if each.life != known.life or (is_alone and each.at >= known.at)
         ]
-        # Until this time other replicas can make calls that this replica does not see. From then on
-        # this replica is silent, and nobody else spends its share.
+        # Until this time other replicas can spend calls of this replica's share, because it still
+        # counts as one that asks Redis. From then on it counts as silent, and nobody else spends
+        # its share.
         until = None if is_alone else known.at + self._shared.silence
         share = min(known.share, max(1, known.limit // replicas))
         own = [each.at for each in account.sent]

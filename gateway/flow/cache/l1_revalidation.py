@@ -26,8 +26,8 @@ from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
 # Fractions of `l1_lifetime`. A read makes an entry due when _DUE has passed since its confirmation.
-# _GATHER later, one question asks Redis about all due entries. So an entry is confirmed before
-# `l1_lifetime` is over, if reads of it are not further apart than 0.4 of it (0.2 + 0.4 + 0.4 = 1).
+# _GATHER later, Redis is asked about all due entries. So 0.4 of `l1_lifetime` is left for the read
+# that makes the entry due (0.4 + 0.2 + 0.4 = 1).
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # The outcomes of answers that start no refresh.
@@ -140,8 +140,9 @@ class Confirming:
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
         """Whether this replica has surely applied all complete orders. (An order is complete if its
-        result says that all replicas have applied it.) An order can be complete without a replica
-        that is neither a member nor counted, so the result is False for such a replica."""
+        result says that all replicas have applied it.) An order can be complete although a replica
+        that is neither a member nor counted has not applied it. For such a replica the result is
+        False."""
         now = self._clock.monotonic()
         hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
         return hears and now < self._missed_until(entry)

@@ -180,8 +180,9 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # A refused answer is forgotten when the floor changes. Some orders do not change the floor:
-        # it has a later version already. While this replica can miss orders, `judge` gets None, and
+        # A refused answer is forgotten when an order changes the floor. But an order for a version
+        # below that of the floor changes nothing there. If this replica missed such an order, the
+        # floor would not show it. So `judge` gets None while this replica can miss orders, and
         # forgets the answer.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: perhaps a fetch ended while Redis was asked
@@ -275,8 +276,8 @@ class Tiers:
         If an order comes during the offer, nothing is put into L1: perhaps Redis judged the entry
         before the order.
 
-        After a refusal, Redis is asked before L1 serves the key again. Otherwise one request could
-        get the refused entry, and the next request an older version.
+        After a refusal, Redis is asked before L1 serves the key again. This request perhaps gets
+        the refused entry. Without the question, the next request could get an older entry from L1.
         """
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)

@@ -313,8 +313,7 @@ class Serving:
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
         """Whether an order has perhaps outdated `landed`, the result of the fetch that this request
-        joined. If Redis refused the result because of an order, this replica has perhaps not seen
-        that order."""
+        joined. This replica has perhaps not seen the order that Redis knows."""
         if not self.confirming.hears_orders():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:

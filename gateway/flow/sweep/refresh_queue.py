@@ -264,8 +264,8 @@ class Following:
     async def _fetch(self, errand: Errand) -> Landed | None:
         """The result of the fetch. None if no fetch is made."""
         ask, serving = errand.ask, self._serving
-        # If no call was free for the last fetch, a refresh tries again. Other errands end, because
-        # the next sweep perhaps waits for them.
+        # If no call was free for the last fetch of the key, a refresh tries again. An errand that
+        # is no refresh ends then, because the next sweep perhaps waits for its end.
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None

@@ -183,7 +183,8 @@ class Filling:
             self._sweep = progress.sweeps
             await self._forget_the_unmet(items)
         if row == 0 and self._due:
-            # Each sweep makes one of these checks, so that they do not delay the pages.
+            # `_due` has stored items that have to be checked. Each sweep checks one of them, so
+            # that the checks do not delay the pages.
             self._check(self._due.popleft())
         for item in items:
             floor, training_id = item.compared.floor, item.listed.training_id
@@ -248,8 +249,8 @@ class Filling:
             if self._bodies_here:
                 self._local.offer(key, held)
         elif self._tiers.orders > heard:
-            # An order came during the offer. L1 asks Redis before it serves the new or the earlier
-            # entry.
+            # An order came during the offer. Redis perhaps judged the entry before the order. So
+            # the next look-up asks Redis again.
             self._tiers.doubt(key)
         elif not self._tiers.holds_later(key, entry):
             self._local.replace(key, held)

@@ -44,8 +44,8 @@ from gateway.web.wire.request_head import (
 def backlog_of(transport: asyncio.Transport) -> int:
     """The number of written bytes that have not reached the caller.
 
-    0 if all of them fit into the system's buffer. Otherwise the bytes in this buffer count too,
-    because the other bytes seldom get fewer while a slow caller reads.
+    0 if all of them fit into the system's buffer. Otherwise the bytes in the system's buffer count
+    too. They show that a slow caller reads, even while this process cannot write more.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
@@ -140,7 +140,7 @@ class Wire(HttpToolsProtocol):
                 _logger.warning("a request head could not be taken", exc_info=error)
             self._refuse(self._fault or malformed("the request is no sound HTTP/1.1"))
             return
-        # If the parser is at rest, `is_complete` False means that only an empty line has come.
+        # False: the bytes were only an empty line between two messages.
         is_complete = self._begun or not was_at_rest
         if self._stage is Stage.REST and is_complete:
             self._raw = 0

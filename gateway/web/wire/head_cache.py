@@ -146,8 +146,8 @@ class Blocks:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # The last piece ends with an empty line. If it is shorter, a line after the head was cut
-        # out: the block has more than one head.
+        # The last piece of a whole head ends with an empty line (four bytes). If the last piece is
+        # shorter, the block has more than one head, and a line of the last head was cut out.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()
@@ -181,8 +181,9 @@ class Blocks:
         if self._may_cut and holes and len(pieces) == holes * _PIECES + 1:
             rest = b"".join(pieces[::_PIECES])
             is_alone = not said.extra or all(name == b"traceparent" for name, _ in said.extra)
-            # `find` restores no other field that is passed on, and does not count the fields. So
-            # blocks for which this matters are left out.
+            # Of the fields that are passed on, `find` restores only `traceparent`. It does not
+            # check `max_fields` either. So blocks with other such fields, or with many fields, are
+            # left out.
             if is_alone and len(fields) - holes + len(_NAMES) <= self._most_fields:
                 self._keep(self._cut, rest, said.without_holes())
             return

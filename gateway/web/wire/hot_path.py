@@ -27,8 +27,8 @@ from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 
 # The most bytes that wait to be written: some hundreds of usual responses.
 _MOST: Final = 262_144
-# After a turn of the event loop with only one response, requests probably come one by one. Then
-# this many responses are written at once: a wait would cost a system call and gain nothing.
+# After a turn of the event loop with only one response, requests probably come one by one. Each of
+# the next 31 responses is then written immediately, because gathering would gain nothing.
 _ALONE: Final = 31
 
 _logger = logging.getLogger(__name__)
@@ -416,7 +416,7 @@ def plain(
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
 ) -> Headers | None:
-    """As `extra_of`. None if there is no such field, or only a valid `traceparent`."""
+    """As `extra_of`. None if no field is passed on, or only a valid `traceparent`."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)
     traceparent = by_name.get(b"traceparent")
