@@ -10,6 +10,7 @@ from functools import lru_cache
 from math import floor
 from typing import NamedTuple
 
+from gateway.core.cache.content_coding import passing_on
 from gateway.core.cache.entry import Entry
 from gateway.core.cache.entry_headers import (
     Conditions,
@@ -104,7 +105,8 @@ def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
     """The entry's lines with this `Cache-Control` in place of all fields about freshness. These
     fields always come after byte `brief_at`, because a 304 has them too."""
     fields = from_lines(held.head[held.brief_at :])
-    brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), control)
+    told = control[0], passing_on(control[1], held.entry)
+    brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), told)
     return held.head[: held.brief_at] + to_lines(brief)
 
 

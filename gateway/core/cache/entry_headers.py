@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.core.cache.content_coding import VARY, coded_fields, is_worth_coding
+from gateway.core.cache.content_coding import VARY, coded_fields, is_worth_coding, passing_on
 from gateway.core.cache.entry import Entry
 from gateway.core.http.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
@@ -56,7 +56,8 @@ def stored_fields(entry: Entry, *, vary: bool) -> Headers:
     if (last_modified := last_modified_of(entry)) is not None:
         fields.append((b"last-modified", last_modified))
     fields.append((b"date", entry.date.encode("ascii")))
-    fields.append((b"cache-control", b"private, max-age=%d" % int(entry.freshness_lifetime)))
+    control = b"private, max-age=%d" % int(entry.freshness_lifetime)
+    fields.append((b"cache-control", passing_on(control, entry)))
     if vary:
         fields.append((b"vary", b"Authorization"))
     if entry.updated_at_text:

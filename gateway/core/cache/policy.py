@@ -10,6 +10,7 @@ from enum import Enum
 from functools import reduce
 from typing import ClassVar, Protocol
 
+from gateway.core.cache.content_coding import NO_TRANSFORM, forbids_transforming
 from gateway.core.cache.entry import Entry, Floor, Ticket
 from gateway.core.cache.entry_headers import head_of
 from gateway.core.cache.version_verdict import supersedes
@@ -112,7 +113,7 @@ def admit(
     lifetime = windows.lifetime if training is not None else windows.negative_lifetime
     return Entry(
         status=reply.status,
-        headers=end_to_end(reply.headers),
+        headers=_kept(reply.headers),
         body=reply.body,
         updated_at=None if training is None else training.updated_at,
         updated_at_text="" if training is None else training.updated_at_text,
@@ -128,8 +129,10 @@ def admit(
 
 def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: float) -> Entry:
     """The entry after a 304, with updated header fields (RFC 9111, 3.2)."""
-    fresh = tuple(pair for pair in end_to_end(reply.headers) if pair[0] not in _TELL_OF_THE_BODY)
+    fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _TELL_OF_THE_BODY)
     updated = {key for key, _ in fresh}
+    if reply.header(b"cache-control") is not None:
+        updated.add(b"cache-control")
     return entry.but(
         headers=tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh,
         date=date_of(reply, ticket.started),
@@ -139,6 +142,12 @@ def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: 
         generation=ticket.generation,
         epoch=ticket.epoch,
     )
+
+
+def _kept(headers: Headers) -> Headers:
+    """The fields that an entry keeps: the end-to-end fields, and `no-transform`."""
+    fields = end_to_end(headers)
+    return (*fields, NO_TRANSFORM) if forbids_transforming(headers) else fields
 
 
 def date_of(reply: Reply, asked_at: float) -> str:

@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
+from gateway.core.cache.content_coding import NO_TRANSFORM
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.policy import Rules
 from gateway.core.http.fields import Headers, Reply
@@ -261,6 +262,8 @@ class Filling:
         page that single answers have too."""
         names = self._fields or frozenset()
         fields: Headers = tuple(field for field in reply.headers if field[0] in names)
+        if NO_TRANSFORM[0] in names:
+            fields = (*fields, NO_TRANSFORM)
         single = Reply(200, fields, item.training.body)
         jitter = self._clock.jitter()
         return self._rules.admit(single, item.training, ticket, (), jitter)

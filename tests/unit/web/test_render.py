@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.cache.content_coding import NO_TRANSFORM
 from gateway.core.cache.entry_headers import Conditions
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
@@ -25,10 +26,11 @@ def rendered(
     conditions: Conditions = NO_CONDITION,
     initial_age: float = 0.0,
     missing: bool = False,
+    theirs: Headers = (),
 ) -> Rendered:
     """A stored answer, rendered so many seconds after its fetch began."""
     entry = entry_of(updated_at=None) if missing else entry_of()
-    held = held_of(entry.but(initial_age=initial_age))
+    held = held_of(entry.but(initial_age=initial_age, headers=(*entry.headers, *theirs)))
     answer = Answer(held, Outcome.FRESH, Tier.L1, handling)
     return render(answer, conditions, b"r-1", NOW + later)
 
@@ -90,6 +92,15 @@ def test_an_answer_that_was_ruled_out_is_stale_in_every_field(
     assert fields(young.headers, b"age") == [b"5"]
     assert b"ttl" not in fields(young.headers, b"cache-status")[0]
     assert b"ttl=-10;" in fields(old.headers, b"cache-status")[0]
+
+
+def test_no_transform_is_also_said_of_an_answer_that_was_ruled_out() -> None:
+    """Its bytes are the upstream's too (RFC 9111, 5.2.2.6)."""
+    handling = Handling(Detail.STALE_ERROR, outdated=True)
+
+    answer = rendered(handling, theirs=(NO_TRANSFORM,))
+
+    assert fields(answer.headers, b"cache-control") == [b"private, max-age=0, no-transform"]
 
 
 def test_a_stale_answer_tells_for_how_long() -> None:

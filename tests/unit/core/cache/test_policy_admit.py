@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.cache.content_coding import NO_TRANSFORM
 from gateway.core.cache.entry import Entry, Ticket
 from gateway.core.cache.policy import Windows, admit, renew, why_not_stored
 from gateway.core.http.fields import Headers, Reply
@@ -176,6 +177,23 @@ def test_renew_updates_fields_by_name() -> None:
 
     assert again.headers == ((b"x-b", b"3"), (b"x-a", b"4"), (b"x-c", b"5"), (b"x-c", b"6"))
     assert renewed(again, *again.headers).headers == again.headers
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ((), True),
+        (((b"cache-control", b"max-age=5"),), False),
+        (((b"cache-control", b"max-age=5"), (b"cache-control", b"no-transform")), True),
+    ],
+)
+def test_no_transform_is_all_that_is_kept_of_cache_control(told: Headers, kept: bool) -> None:
+    """Until a 304 has another `Cache-Control` (RFC 9111, 3.2 and 5.2.2.6)."""
+    entry = admitted(((b"cache-control", b"max-age=9, no-transform"),))
+
+    assert entry.headers == (NO_TRANSFORM,)
+    assert renewed(entry, *told).headers == ((NO_TRANSFORM,) if kept else ())
+    assert admitted(((b"cache-control", b"max-age=9"),)).headers == ()
 
 
 @pytest.mark.parametrize("name", [b"etag", b"last-modified", b"content-type"])

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.cache.content_coding import NO_TRANSFORM
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.sweep.list_item import Listed
@@ -358,6 +359,22 @@ async def test_answers_with_validators_are_never_filled(swept: Swept) -> None:
     await swept.read(IDS[40])
 
     assert singles(swept)[-1] == IDS[40]
+
+
+async def test_a_stored_item_has_the_no_transform_of_single_answers(swept: Swept) -> None:
+    """Though the page does not say it: a caller gets the item in place of a single answer."""
+    swept.catalogue.instead = lambda call: (
+        None if of_list(call) else ok(1, NO_TRANSFORM, training_id=call.training_id)
+    )
+    await read_all(swept, 20)
+    await swept.pages(3)
+    asked = singles(swept)
+
+    answer = await swept.replica.get(Key("p1", IDS[40]))
+
+    assert singles(swept) == asked
+    assert not isinstance(answer.content, Reply)
+    assert NO_TRANSFORM in answer.content.entry.headers
 
 
 async def test_what_was_ordered_meanwhile_is_not_brought_back(

@@ -237,6 +237,20 @@ async def test_who_takes_it_compressed_is_given_the_same() -> None:
     assert data.upstream.count == 1
 
 
+async def test_an_answer_with_no_transform_is_not_compressed() -> None:
+    """It keeps the digest of its bytes, and caches behind the gateway are told too."""
+    theirs = ((b"cache-control", b"no-cache, No-Transform"), (b"content-digest", b"sha-256=:AA=:"))
+    data = Data(training_reply("a", *theirs, words=LONG))
+
+    for _ in range(2):
+        answer = await data.ask("/training/a", headers={**AUTHORIZED, "Accept-Encoding": "gzip"})
+
+        assert "content-encoding" not in answer.headers
+        assert answer.headers["content-digest"] == "sha-256=:AA=:"
+        assert answer.headers["cache-control"] == "private, max-age=30, no-transform"
+        assert answer.headers["vary"] == "Authorization"
+
+
 async def test_what_gains_nothing_by_it_is_not_compressed() -> None:
     """A short one is as it is, and says nothing of a choice."""
     data = Data(training_reply("a"))
