@@ -210,33 +210,37 @@ class ByOrigin:
         """The entry of a reply, with the stated or else the heuristic lifetime. Without either, a
         training, a 404 and a 410 have the lifetime of the settings, and other responses have 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
-        has_ours = training is not None or entry.is_negative
-        lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
-        if lifetime is None:
-            lifetime = entry.freshness_lifetime if has_ours else 0.0
         return entry.but(
             headers=_kept(reply.headers),
             initial_age=initial_age(reply.headers, ticket.started),
-            freshness_lifetime=lifetime,
+            freshness_lifetime=self._lifetime_of(entry, reply.headers),
             selecting=selecting_fields(reply.headers, sent),
         )
 
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry after a 304, with updated header fields (RFC 9111, 3.2)."""
+        """The entry after a 304, with updated header fields (RFC 9111, 3.2). The lifetime is found
+        as in `admit`."""
         fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _OF_THE_BODY)
         updated = {name for name, _ in fresh}
         headers = tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh
         renewed = renew(entry, reply, ticket, self.windows, jitter)
         dated = (*headers, (b"date", renewed.date.encode("ascii")))
-        lifetime = self._lifetime(entry.status, dated, ticket.started)
         return renewed.but(
             headers=headers,
             initial_age=initial_age(reply.headers, ticket.started),
-            freshness_lifetime=renewed.freshness_lifetime if lifetime is None else lifetime,
+            freshness_lifetime=self._lifetime_of(renewed, dated),
             selecting=selecting_fields(headers, sent),
         )
+
+    def _lifetime_of(self, entry: Entry, headers: Headers) -> float:
+        """The lifetime of an entry with these header fields. `entry` has that of the settings."""
+        lifetime = self._lifetime(entry.status, headers, entry.confirmed_at)
+        if lifetime is not None:
+            return lifetime
+        has_ours = entry.updated_at is not None or entry.is_negative
+        return entry.freshness_lifetime if has_ours else 0.0
 
     def _lifetime(self, status: int, headers: Headers, received: float) -> float | None:
         explicit = explicit_lifetime(headers, received, is_shared=self.is_shared)

@@ -131,6 +131,21 @@ def test_stale_windows_are_the_entrys_own() -> None:
     assert not RULES.may_rescue(strict, SENT + 61.0)
 
 
+@pytest.mark.parametrize(("status", "lifetime"), [(200, 28.5), (203, 0.0)])
+def test_a_304_that_takes_the_lifetime_back_leaves_none_to_invent(
+    status: int, lifetime: float
+) -> None:
+    """The settings are for trainings. What is none is not kept, as if it had come so at first."""
+    told = ((b"cache-control", b"public"),)
+    entry = stored(FRESH, (b"etag", b'"e"'), status=status)
+
+    renewed = RULES.renew(entry, Reply(304, told, b""), TICKET, (), 0.5)
+
+    assert renewed.freshness_lifetime == stored(*told, status=status).freshness_lifetime == lifetime
+    reason = RULES.why_not_stored(renewed, Reply(304, told, b""))
+    assert reason is (None if status == 200 else NotStoredReason.STATUS)
+
+
 def test_a_304_replaces_the_fields_that_it_brings() -> None:
     """And nothing of the body's framing; the lifetime is that of what results (3.2)."""
     coding = (b"content-encoding", b"odd")
