@@ -389,13 +389,14 @@ class Tiers:
                 self._local.drop(key)
         return len(keys)
 
-    async def drop(self, key: Key) -> bool:
-        """Drop one key from both tiers. Returns whether L1 had an entry."""
-        with suppress(RedisUnavailable):
+    async def drop(self, key: Key) -> None:
+        """Drop one key from both tiers. If it raises RedisUnavailable, L1 has dropped the key."""
+        try:
             await self._shared.drop(key)
-        self.refused.forget(key)
-        self._alone.latest.forget(key)
-        return self._local.drop(key)  # last: perhaps a look-up has put an entry into L1
+        finally:
+            self.refused.forget(key)
+            self._alone.latest.forget(key)
+            self._local.drop(key)  # last: a look-up may have put an entry into L1
 
     async def drop_partition(self, partition: str) -> int:
         """Drop a partition from both tiers. Returns how many entries L1 had."""

@@ -202,7 +202,7 @@ class Fetcher:
             await self._tell(Notice(NoticeKind.REFUSED, partition=want.key.partition))
         elif status == 403:
             self._observer.access_refused(AccessRefusal.UPSTREAM_FORBIDDEN)
-            await self._tiers.drop(want.key)
+            await self._drop(want.key)
             await self._tell(_change(want.key, None))
 
     async def _keep(self, want: Want, entry: Entry, reply: Reply, flight: Course) -> Filled:
@@ -237,9 +237,13 @@ class Fetcher:
         known = None if want.held is None else want.held.entry
         if known is None or not supersedes(entry, known):
             return
-        await self._tiers.drop(want.key)
+        await self._drop(want.key)
         if entry.digest != known.digest:
             await self._changed(want.key, entry)
+
+    async def _drop(self, key: Key) -> None:
+        with suppress(RedisUnavailable):
+            await self._tiers.drop(key)
 
     def _refused(self, key: Key, entry: Entry, reason: NotStoredReason, stored: Stored) -> None:
         self._observer.not_stored(key, reason)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from cachetools import FIFOCache
@@ -133,10 +133,13 @@ class Filling:
         return likeness.compared(same=same)
 
     async def settle(self, likeness: Likeness) -> Likeness:
-        """If a check found a difference, drop and fetch again all that was stored from the list."""
-        if not self._differed:
+        """If a check found a difference, drop and fetch again all that was stored from the list.
+
+        Redis may fail before it has the new likeness. The next page then does the same again.
+        """
+        if not self._differed or likeness.stopped:
+            self._differed = False
             return likeness
-        self._differed = False
         ids = await self._lease.filled(partition := self._caller.partition)
         for some in batches([Key(partition, each) for each in ids], _AT_ONCE):
             await asyncio.gather(*map(self._tiers.drop, some))
@@ -146,7 +149,7 @@ class Filling:
                 )
         await self._lease.forget_filled(partition)
         self._observer.filling_stopped(self._caller.tenant, len(ids))
-        return likeness.compared(same=False)
+        return replace(likeness, same=0, stopped=True)
 
     async def fill(
         self, items: list[Item], reply: Reply, asked: tuple[float, float], likeness: Likeness

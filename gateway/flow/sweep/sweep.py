@@ -211,7 +211,7 @@ class Sweep:
         likeness = await self._findings.apply(brought, progress, self._pace().spare(page.total))
         if self._findings.is_contradicted:
             why = "single calls get other versions than the list has"
-            pause = await self._turn_off(progress, why, turn.now)
+            pause = await self._turn_off(replace(progress, likeness=likeness), why, turn.now)
             # `disbelieve` comes last, because it makes `is_contradicted` false. If Redis fails in
             # `_turn_off`, the next page has to switch the sweep off.
             await self._findings.disbelieve()

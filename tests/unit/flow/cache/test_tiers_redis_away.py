@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from gateway.core.cache.entry import Key, Ticket
+from gateway.core.cache.entry import Ticket
+from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import StoreVerdict
 from gateway.flow.singleflight import Course
 from tests.doubles.clock import FakeClock
@@ -283,10 +284,10 @@ async def test_dropping_forgets_what_l1_holds(replica: Replica, redis: Redis) ->
     await put(replica)
     redis.switch.is_up = False
 
-    assert await replica.tiers.drop(KEY)
-    assert replica.tiers.peek(KEY) is None
+    with pytest.raises(RedisUnavailable):
+        await replica.tiers.drop(KEY)
+    assert replica.local.peek(KEY) is None
 
     await put(replica)
     assert await replica.tiers.drop_partition("p1") == 1
     assert replica.tiers.peek(KEY) is None
-    assert not await replica.tiers.drop(Key("p1", "trn_2"))

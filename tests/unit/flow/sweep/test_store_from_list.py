@@ -256,6 +256,55 @@ async def test_the_first_difference_takes_everything_back(swept: Swept) -> None:
     assert singles(swept)[len(before) :] == [IDS[30]]
 
 
+@pytest.mark.parametrize(
+    ("of", "name", "after"),
+    [
+        ("lease", "filled", 0),
+        ("lease", "forget_filled", 0),
+        ("lease", "advance", 0),
+        ("shared", "drop", 0),
+        ("shared", "drop", 39),
+    ],
+)
+async def test_a_difference_is_not_forgotten_if_redis_is_late(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch, of: str, name: str, after: int
+) -> None:
+    """What was stored from the list goes nevertheless, and nothing more is stored from it."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    reformatted(swept, *IDS[:1])
+    await swept.pages(1)
+    await swept.errands()
+    before = len(singles(swept))
+    store: object = swept.lease if of == "lease" else swept.replica.shared
+    fails_once(monkeypatch, store, name, after)
+    await swept.pages(2)
+    await swept.errands()
+
+    assert set(IDS[20:]) <= set(singles(swept)[before:])
+    before = len(singles(swept))
+    swept.catalogue.minutes[IDS[30]] = 2
+    await swept.pages(1)
+    await swept.errands()
+    assert singles(swept)[before:] == [IDS[30]]
+
+
+async def test_a_difference_is_not_forgotten_while_the_sweep_is_off(swept: Swept) -> None:
+    """The page that switches the sweep off may be the one before which it was found."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    reformatted(swept, *IDS[:1])
+    await swept.pages(1)
+    await swept.errands()
+    swept.findings._in_a_row = 5
+    await swept.pages(1)
+
+    progress = swept.sweep.progress
+    assert progress is not None
+    assert progress.off_why
+    assert progress.likeness.stopped
+
+
 async def test_a_difference_found_during_a_page_stops_that_page(
     swept: Swept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
