@@ -196,7 +196,8 @@ class Flights(Generic[Name, Result]):
 
     def forget_where(self, matches: Callable[[Name], bool], *, known: bool = False) -> None:
         """Forget each flight whose name matches."""
-        for name in [name for name in self._flying if matches(name)]:
+        # A flight that lingers is only in `_current`.
+        for name in [name for name in self._flying | self._current if matches(name)]:
             self.forget(name, known=known)
 
     def retire(self, name: Name | None = None) -> None:

@@ -319,6 +319,18 @@ async def test_who_lingers_does_so_once(flights: Flights[str, str], work: Work) 
     assert flights.under_way("a") is None
 
 
+async def test_an_order_reaches_what_lingers(flights: Flights[str, str], work: Work) -> None:
+    """Else the next request would get what the order ruled out."""
+    flight = flights.start("a", work)
+    work.end.set_result("done")
+    await flight.join()
+    flights.linger("a", flight)
+
+    flights.forget_where(lambda name: name == "a")
+
+    assert flights.under_way("a") is None
+
+
 @pytest.mark.parametrize("order", ["forget", "retire"])
 async def test_what_landed_before_an_order_does_not_linger(
     flights: Flights[str, str], work: Work, order: str
