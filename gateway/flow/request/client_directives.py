@@ -49,18 +49,16 @@ class DirectiveHandler:
             if may_be_stale and self._serving.may_be_stale(seen):
                 return self._serving.stale_refreshing(ask, seen)
             return await self._serving.get(ask)
-        if (seen is None and not directives.no_store) or not self._granted(ask):
+        if seen is None and not directives.no_store:
             return await self._serving.get(ask)
-        return await self._fetched(ask, seen)
+        if ask.only_if_cached:
+            raise OnlyIfCached
+        if not self._granted(ask):
+            return await self._serving.get(ask)
+        return await self._serving.from_upstream(ask, seen, keep=not directives.no_store)
 
     def _granted(self, ask: Ask) -> bool:
         return self._grants is None or self._grants.take(ask.key, ask.caller)
-
-    async def _fetched(self, ask: Ask, seen: Seen | None) -> Answer:
-        if ask.only_if_cached:
-            raise OnlyIfCached
-        assert ask.directives is not None, "called only for a request with directives"
-        return await self._serving.from_upstream(ask, seen, keep=not ask.directives.no_store)
 
 
 def refuses(directives: RequestDirectives, age: float, lifetime: float) -> bool:

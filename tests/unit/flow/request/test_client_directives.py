@@ -175,6 +175,20 @@ async def test_nothing_is_fetched_for_who_wants_what_is_stored(
         await get(honouring, NO_CACHE, only_if_cached=True)
 
 
+async def test_who_wants_what_is_stored_pays_for_no_call(
+    alone: Replica, limited: DirectiveHandler
+) -> None:
+    """Each such request is refused, and the next directive is still granted."""
+    await alone.fill(1)
+    alone.upstream.then(ok(2))
+
+    for _ in range(2):
+        with pytest.raises(OnlyIfCached):
+            await get(limited, NO_CACHE, only_if_cached=True)
+
+    assert minute_of(await get(limited, NO_CACHE)) == 2
+
+
 async def test_the_next_directive_for_an_entry_waits(
     alone: Replica, limited: DirectiveHandler
 ) -> None:
