@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.budget.window_log import NEWCOMERS
 from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     GatewayError,
@@ -20,6 +21,7 @@ from gateway.core.vocabulary import Cause, FailureReason, Forward, NotStoredReas
 from gateway.flow.answer import Answer
 from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Call, Write
+from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
     KEY,
@@ -135,6 +137,19 @@ async def test_an_error_passes_and_changes_nothing(alone: Replica, status: int) 
     assert isinstance(answer.content, Reply)
     assert answer.content.status == status
     assert alone.local.entries == 1
+
+
+@pytest.mark.parametrize(("status", "paid"), [(503, True), (403, False)])
+async def test_a_5xx_proves_no_token(clock: FakeClock, status: int, paid: bool) -> None:
+    """The call after it still counts in the small budget of new credentials; other answers prove
+    the token."""
+    replica = Replica(clock, limit=50)
+    await write(replica, says(status))
+    before = replica.local_budget.view(NEWCOMERS).available
+
+    await write(replica, says(status))
+
+    assert (replica.local_budget.view(NEWCOMERS).available < before) is paid
 
 
 @pytest.mark.parametrize(("failure", "entries"), [(UNSENT, 1), (LATE, 0)])
