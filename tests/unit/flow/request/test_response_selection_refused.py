@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from gateway.core.cache.entry import Key
-from gateway.core.errors import UpstreamError, UpstreamRefused
+from gateway.core.errors import AccessRefused, UpstreamError, UpstreamRefused
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Cause, Detail, Forward, NotStoredReason, Outcome, Tier
@@ -151,6 +152,36 @@ async def test_a_401_ends_the_fetches_of_the_credential(replica: Replica, redis:
     assert answer.handling.not_stored is NotStoredReason.INVALIDATED
     assert replica.local.entries == 0
     assert (await redis.store.lookup(KEY)).entry is None
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_no_other_fetch_of_the_credential_ends_meanwhile(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch, is_up: bool
+) -> None:
+    """While the other replicas are told of the 401: the refused caller does not get what it
+    brought."""
+    redis.switch.is_up = is_up
+    release = asyncio.Event()
+
+    async def slowly(call: object) -> Reply:
+        await release.wait()
+        return ok(1)
+
+    async def announce(notice: object) -> None:
+        release.set()
+        await waiter
+
+    monkeypatch.setattr(replica.fetcher, "_bus", SimpleNamespace(announce=announce))
+    replica.upstream.then(slowly, says(401))
+    waiter = asyncio.create_task(replica.get())
+    await settle()
+    replica.clock.advance(1.0)
+    await replica.get(SECOND)
+
+    assert waiter.done()
+    assert replica.local.entries == 0
+    with pytest.raises(AccessRefused):
+        await replica.get()
 
 
 async def test_a_401_in_the_gateways_name_is_not_the_callers(clock: FakeClock) -> None:
