@@ -38,9 +38,8 @@ from gateway.core.vocabulary import Cause, NoticeKind, Purpose, StoreVerdict
 from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.collapse import Landed
-from gateway.flow.fill.fetch import Filled
 from gateway.flow.sweep.refresh_queue import Errand, Following
-from gateway.flow.sweep.store_from_list import Filling, Item, batches, give_way
+from gateway.flow.sweep.store_from_list import Filling, Item, batches, give_way, is_later
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
 # The most items that Redis compares in one round trip.
@@ -182,7 +181,7 @@ class Findings:
             last = found.listed.confirmation(floor.generation)
             self._tiers.confirming.renew(key, floor, last, brought.asked_here)
         elif verdict is ListVerdict.DOUBTFUL:
-            self._ask(brought.caller, key, frozenset((found.listed.updated_at,)), sweep)
+            self._ask(brought, key, frozenset((found.listed.updated_at,)), sweep)
         elif verdict is not ListVerdict.NEWER:
             return
         self._observer.swept(key, verdict)
@@ -203,7 +202,7 @@ class Findings:
                 continue
             self._observer.swept(key, ListVerdict.CONTRADICTED)
             if belief is Belief.ASKED:
-                self._ask(brought.caller, key, claims, sweep)
+                self._ask(brought, key, claims, sweep)
         return believed
 
     @property
@@ -264,28 +263,30 @@ class Findings:
 
     def _came(self, key: Key, item: Listed, sweep: int, landed: Landed | None) -> None:
         """Note whether the single answer has the version of the item, or a later one."""
-        if not isinstance(landed, Filled):
+        if not is_later(landed, item.confirmed_at):
             return
         claimed, entry = self._claimed.pop(key, item), landed.held.entry
         if entry.updated_at is not None and entry.updated_at >= item.updated_at:
             self._in_a_row = 0
             return
-        self._told(key, frozenset((item.updated_at,)), sweep, landed)
+        self._told(key, frozenset((item.updated_at,)), item.confirmed_at, sweep, landed)
         if landed.verdict is StoreVerdict.OLDER:
             self._refuted.append((key, claimed, entry))
 
-    def _ask(self, caller: Caller, key: Key, claims: Claims, sweep: int) -> None:
-        """Make a single call to learn the true version, if this sweep may still make one."""
+    def _ask(self, brought: Brought, key: Key, claims: Claims, sweep: int) -> None:
+        """Make a single call to learn the true version, if this sweep has one left."""
         if self._spare <= 0:
             return
         self._spare -= 1
-        then = partial(self._told, key, claims, sweep)
-        self._following.send(Errand(Ask(key, caller), Purpose.VERIFY, then))
+        then = partial(self._told, key, claims, brought.asked_at, sweep)
+        self._following.send(Errand(Ask(key, brought.caller), Purpose.VERIFY, then))
 
-    def _told(self, key: Key, claims: Claims, sweep: int, landed: Landed | None) -> None:
+    def _told(
+        self, key: Key, claims: Claims, asked_at: float, sweep: int, landed: Landed | None
+    ) -> None:
         """Note whether a single answer contradicts `claims`, the versions of the training on the
-        page."""
-        if not isinstance(landed, Filled):
+        page. `asked_at`: as in `Brought`."""
+        if not is_later(landed, asked_at):
             return
         version = landed.held.entry.updated_at
         contradicts = self._contradictions.answered(key.training_id, claims, version, sweep)

@@ -15,7 +15,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final, TypeGuard, TypeVar
 
 from cachetools import FIFOCache
 
@@ -286,12 +286,18 @@ class Filling:
 
     def _told(self, item: Item, landed: Landed | None) -> None:
         self._checking -= 1
-        if not isinstance(landed, Filled):
+        if not is_later(landed, item.listed.confirmed_at):
             return
         entry = landed.held.entry
         names = {name for name, _ in entry.headers}
         differs = entry.digest != item.listed.digest or not names.isdisjoint(_VALIDATORS)
         self._differed |= differs and entry.updated_at == item.listed.updated_at
+
+
+def is_later(landed: Landed | None, asked_at: float) -> TypeGuard[Filled]:
+    """Whether this is a single answer whose fetch began after the page was requested. The single
+    call may have joined an earlier fetch, whose answer says nothing about the page."""
+    return isinstance(landed, Filled) and landed.held.entry.confirmed_at >= asked_at
 
 
 async def give_way() -> None:

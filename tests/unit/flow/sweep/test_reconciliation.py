@@ -21,7 +21,7 @@ from gateway.core.vocabulary import NoticeKind, Purpose
 from gateway.ports import Call, Held, Notice
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import Redis
+from tests.unit.flow.house import Redis, settle
 from tests.unit.flow.sweeping import PAUSE_AFTER, Catalogue, Swept, fails_once, of_list
 
 IDS = ["t1", "t2", "t3"]
@@ -609,3 +609,40 @@ async def test_deletions_are_no_contradictions_of_the_list(clock: FakeClock) -> 
     await whole(swept)
 
     assert swept.sweep.state != "off"
+
+
+@pytest.mark.parametrize("is_twice", [False, True])
+async def test_an_answer_from_before_the_page_contradicts_nothing(
+    swept: Swept, clock: FakeClock, is_twice: bool
+) -> None:
+    """The single call joins a fetch that began before the edit. What the list says of the edit
+    holds."""
+    for each in IDS:
+        await swept.read(each)
+    clock.advance(31.0)
+    release = asyncio.Event()
+
+    async def late(call: Call) -> Reply:
+        reply = await swept.catalogue.answer(call)
+        if not of_list(call):
+            await release.wait()
+        return reply
+
+    swept.replica.upstream.always = late
+    assert await swept.read("t2") == "1 stale-refreshing"
+    await settle()
+    clock.advance(0.1)
+    swept.catalogue.minutes["t2"] = 2
+    if is_twice:
+        before = {"updated_at": "2023-11-14T22:01:00Z"}
+        listing(swept, lambda rows: rows.append(rows[1] | before))
+    await whole(swept)
+    errands = asyncio.create_task(swept.errands())
+    await settle()
+    release.set()
+    await errands
+    await swept.step()
+    clock.advance(2.0)  # the answer was refused, so the training is left alone for a moment
+
+    assert len(swept.sweep.contradictions) == 0
+    assert await swept.read("t2") == ("1 l1" if is_twice else "2 changed")

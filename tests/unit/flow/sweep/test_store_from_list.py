@@ -18,7 +18,7 @@ from gateway.core.vocabulary import Purpose, StoreVerdict
 from gateway.flow.sweep.store_from_list import Item
 from gateway.ports import Call, Compared, Notice, Stored
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import Redis, ok, training
+from tests.unit.flow.house import Redis, ok, settle, training
 from tests.unit.flow.sweeping import Catalogue, Swept, fails_once, of_list
 
 IDS = [f"t{number:02d}" for number in range(60)]
@@ -392,6 +392,39 @@ async def test_members_that_changed_for_both_stop_nothing(swept: Swept) -> None:
     assert swept.replica.observer.of("filling_stopped") == []
     assert singles(swept) == asked
     assert (await swept.read(IDS[30])).startswith("2 ")
+
+
+async def test_an_answer_from_before_the_page_stops_nothing(swept: Swept) -> None:
+    """The check joins a fetch that began before both got a new member."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    await swept.errands()
+    swept.clock.advance(31.0)
+    release = asyncio.Event()
+    wider: list[str] = []
+    swept.catalogue.instead = lambda call: rewritten(
+        swept, call, wider, b', "title"', b', "level": 1, "title"'
+    )
+
+    async def late(call: Call) -> Reply:
+        reply = await swept.catalogue.answer(call)
+        if not of_list(call):
+            await release.wait()
+        return reply
+
+    swept.replica.upstream.always = late
+    assert await swept.read(IDS[0]) == "1 stale-refreshing"
+    await settle()
+    swept.clock.advance(0.1)
+    wider.append(IDS[0])
+    await swept.pages(1)
+    checks = asyncio.create_task(swept.errands())
+    await settle()
+    release.set()
+    await checks
+    await swept.pages(2)
+
+    assert swept.replica.observer.of("filling_stopped") == []
 
 
 async def test_answers_with_validators_are_never_filled(swept: Swept) -> None:
