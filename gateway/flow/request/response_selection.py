@@ -196,6 +196,7 @@ class Serving:
         flight = self._flight(ask, seen) if keep else self._own_flight(ask)
         flight.is_current &= keep
         flight.may_store &= keep
+        orders = self._tiers.orders
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
             if collapsed and self._may_be_passed(ask.key, flight, landed):
@@ -207,6 +208,7 @@ class Serving:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
                 # The fetch was a refresh. A fetch for a waiting caller has a higher priority.
                 return await self.from_upstream(ask, seen, keep=keep)
+            seen = await self._still_seen(ask, seen, orders)
             if seen is None or not self._may_rescue(seen):
                 # Another replica fetched a version that is not believed yet. This replica then
                 # makes its own call, as if nothing were stored.
@@ -216,8 +218,16 @@ class Serving:
             return rescued(seen, error)
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
+            seen = await self._still_seen(ask, seen, orders)
+            if seen is None or seen.below_floor:
+                return await self.from_upstream(ask, seen, keep=keep)
             return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self.landed(ask, seen, landed, collapsed=collapsed)
+
+    async def _still_seen(self, ask: Ask, seen: Seen | None, orders: int) -> Seen | None:
+        """`seen`, looked up again if an order came after the first `orders`: it may have ruled the
+        response out."""
+        return seen if self._tiers.orders == orders else await self.seen(ask)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
         """The answer while the key is left alone. None if the key is not left alone, or if nothing

@@ -7,13 +7,16 @@ import math
 
 import pytest
 
+from gateway.core.cache.policy import Windows
 from gateway.core.cache.write_invalidation import Written
+from gateway.core.errors import UpstreamError
+from gateway.core.http.fields import Reply
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import NotStoredReason, Tier
 from gateway.flow.request.response_selection import Answer
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import KEY, Redis, Replica, minute_of, ok, settle
+from tests.unit.flow.house import KEY, Redis, Replica, minute_of, ok, says, settle
 from tests.unit.flow.offering import in_l1
 
 
@@ -126,3 +129,49 @@ async def test_a_replica_that_no_order_knows_of_gives_nobody_what_was_asked_for_
     assert minute_of(await answered(replica, first)) == 1
     assert [minute_of(await each) for each in others] == [2, 2, 2]
     assert replica.upstream.count == 2
+
+
+@pytest.mark.parametrize("soft", [False, True])
+async def test_a_failure_brings_back_nothing_that_an_order_ruled_out(
+    replica: Replica, other: Replica, soft: bool
+) -> None:
+    """It waited for the API meanwhile. After a soft order the response may rescue, marked so."""
+    await replica.fill(1)
+    replica.clock.advance(400.0)
+    replica.upstream.then(says(503))
+    replica.upstream.hold()
+    task = asyncio.create_task(replica.get())
+    await settle()
+    await other.invalidation.invalidate((KEY.training_id,), None, soft=soft)
+
+    if soft:
+        assert (await answered(replica, task)).handling.outdated
+    else:
+        with pytest.raises(UpstreamError):
+            await answered(replica, task)
+
+
+@pytest.mark.parametrize("ordered", [KEY.training_id, "trn_9"])
+async def test_patience_brings_back_nothing_that_an_order_ruled_out(
+    redis: Redis, clock: FakeClock, ordered: str
+) -> None:
+    """Who waited softly asks as if it came after the order. Another training's order changes
+    nothing."""
+    replica = Replica(clock, redis, windows=Windows(soft_wait=0.05))
+    await replica.fill(1)
+    clock.advance(400.0)
+    never = asyncio.Event()
+
+    async def slowly(call: object) -> Reply:
+        await never.wait()
+        return ok(1)
+
+    replica.upstream.then(slowly, ok(2))
+    task = asyncio.create_task(replica.get())
+    await settle()
+    await replica.invalidation.invalidate((ordered,), None)
+
+    assert minute_of(await task) == (2 if ordered == KEY.training_id else 1)
+    assert replica.upstream.count == (3 if ordered == KEY.training_id else 2)
+    never.set()
+    await replica.land()
