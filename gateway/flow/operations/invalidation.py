@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, assert_never
 
 from gateway.core.access.operators import LOOPBACK
 from gateway.core.cache.entry import Key
 from gateway.core.cache.write_invalidation import Written
+from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
-from gateway.core.vocabulary import Cause, NoticeKind, Origin
+from gateway.core.vocabulary import AccessRefusal, Cause, NoticeKind, Origin
 from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.upstream_call import Outbound
@@ -90,6 +92,16 @@ class Invalidation:
         does not answer. `changed.versions` is not used."""
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         self.apply(notice, Origin.ORDER, Cause.WRITE, known=False)
+
+    async def refused(self, partition: str) -> None:
+        """Drop all that is stored for a credential, because the upstream answered 401 to it."""
+        self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
+        notice = Notice(NoticeKind.REFUSED, partition=partition)
+        with suppress(RedisUnavailable):
+            await self._shared.invalidate_partition(partition)
+        self.apply(notice, Origin.UPSTREAM)
+        with suppress(RedisUnavailable):
+            await self._bus.announce(notice)
 
     async def purge(
         self, partition: str | None, *, soft: bool, by: str = LOOPBACK.name

@@ -85,7 +85,9 @@ class Writing:
         self._credentials.turn_away(caller.partition)
         async with self._credentials.vouched(caller, Purpose.WRITE, known=False):
             reply = await self._sent(order)
-        if is_success(reply):
+        if reply.status == 401:
+            await self._invalidation.refused(caller.partition)
+        elif is_success(reply):
             now = self._clock.now()
             await self._outdate(written(order.training_id, reply, self._base_url, now))
         handling = Handling(forward=Forward.METHOD, forward_status=reply.status)

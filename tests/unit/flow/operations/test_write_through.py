@@ -10,6 +10,7 @@ import pytest
 from gateway.core.budget.window_log import NEWCOMERS
 from gateway.core.cache.entry import Key
 from gateway.core.errors import (
+    AccessRefused,
     GatewayError,
     UpstreamRateLimited,
     UpstreamRefused,
@@ -17,7 +18,15 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.fields import Reply
-from gateway.core.vocabulary import Cause, FailureReason, Forward, NotStoredReason, Origin, Outcome
+from gateway.core.vocabulary import (
+    AccessRefusal,
+    Cause,
+    FailureReason,
+    Forward,
+    NotStoredReason,
+    Origin,
+    Outcome,
+)
 from gateway.flow.answer import Answer
 from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Call, Write
@@ -145,11 +154,11 @@ async def test_a_5xx_proves_no_token(clock: FakeClock, status: int, paid: bool) 
     the token."""
     replica = Replica(clock, limit=50)
     await write(replica, says(status))
-    before = replica.local_budget.view(NEWCOMERS).available
+    before = replica.local_budget.view(NEWCOMERS)
 
     await write(replica, says(status))
 
-    assert (replica.local_budget.view(NEWCOMERS).available < before) is paid
+    assert (replica.local_budget.view(NEWCOMERS) != before) is paid
 
 
 @pytest.mark.parametrize(("failure", "entries"), [(UNSENT, 1), (LATE, 0)])
@@ -182,6 +191,24 @@ async def test_a_401_to_our_own_token_is_ours(alone: Replica) -> None:
     answer = await write(alone, says(401))
     assert isinstance(answer.content, Reply)
     assert alone.observer.of("token_refused") == [("default",)]
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_a_401_ends_all_that_the_credential_stored(
+    replica: Replica, redis: Redis, clock: FakeClock, is_up: bool
+) -> None:
+    """As one to a read does, in both tiers. The next request makes no call."""
+    other = Key("p1", "trn_2")
+    await replica.fill(1, other)
+    redis.switch.is_up = is_up
+
+    await write(replica, says(401))
+
+    assert replica.local.entries == 0
+    assert not is_up or (await redis.store.lookup(other)).entry is None
+    assert replica.observer.of("access_refused") == [(AccessRefusal.UPSTREAM_UNAUTHORIZED,)]
+    with pytest.raises(AccessRefused):
+        await replica.get(other)
 
 
 async def test_without_redis_it_is_done_here(replica: Replica, redis: Redis) -> None:
