@@ -16,6 +16,8 @@ from gateway.core.vocabulary import InvalidReason
 
 # One call can ask for this many items at most.
 PAGE_SIZE: Final = 100
+# A larger number of trainings is a fault (the largest exact integer of JSON, RFC 8259, 6).
+_MOST: Final = 2**53 - 1
 # `read_page` pauses before each group of this many rows.
 _ROWS_AT_ONCE: Final = 10
 
@@ -100,7 +102,7 @@ def _number(members: dict[str, Raw], name: str) -> int:
         number = _count.decode(members[name])
     except (KeyError, MsgspecError):
         number = -1
-    if number < 0:
+    if not 0 <= number <= _MOST:
         raise ListRefused(f"a page without a number {name}")
     return number
 

@@ -97,6 +97,7 @@ def test_an_item_that_is_no_training_is_set_aside(bad: str) -> None:
         page_of(total=-1),
         page_of(total="2"),
         page_of(total=2.5),
+        page_of(total=10**400),
         page_of(offset=None),
         page_of(more="no"),
         b'{"items": 7, "total": 1, "offset": 0, "has_more": false}',
