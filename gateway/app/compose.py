@@ -154,7 +154,7 @@ def compose(settings: Settings) -> House:
         collapsing=collapsing,
         serving=serving,
         directive_handler=directive_handler_of(settings, serving, clock, share()),
-        reaching=Reaching(serving, clock, share()),
+        reaching=Reaching(serving, clock, share(), modes),
         unusual=Unusual(serving, collapsing, clock, rules, modes),
         modes=modes,
         confirming=tiers.confirming,

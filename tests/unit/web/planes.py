@@ -117,7 +117,7 @@ class Data:
             self.access_log,
             tracer=tracer or NoTracer(),
             directive_handler=directive_handler if heeds_directives else None,
-            reaching=Reaching(self.serving, self.clock, share),
+            reaching=Reaching(self.serving, self.clock, share, self.unusual.modes),
             unusual=self.unusual,
             writing=self.writing if writes else None,
             max_body=1_000,

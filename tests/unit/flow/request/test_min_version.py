@@ -19,7 +19,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.vocabulary import Purpose, Tier
+from gateway.core.vocabulary import Mode, Purpose, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.request.min_version import Reaching
 from gateway.ports import Call
@@ -66,7 +66,8 @@ class Reader:
 
     def __post_init__(self) -> None:
         share = share_of(self.replica.clock, self.rate, is_divided=True)
-        self.reaching = Reaching(self.replica.serving, self.replica.clock, share)
+        of = self.replica
+        self.reaching = Reaching(of.serving, of.clock, share, of.modes)
 
     async def get(
         self,
@@ -247,6 +248,25 @@ async def test_only_if_cached_asks_for_nothing(reader: Reader) -> None:
     with pytest.raises(OnlyIfCached):
         await reader.get(3, only_if_cached=True)
     assert reader.replica.upstream.count == 1
+
+
+async def test_in_the_mode_bypass_nothing_is_stored_and_what_comes_is_judged(
+    reader: Reader,
+) -> None:
+    """The stored version would be late enough, but the API is asked for each request."""
+    replica = reader.replica
+    await replica.fill(3)
+    await replica.modes.order(Mode.BYPASS)
+    replica.upstream.then(ok(4), ok(2), ok(4))
+    ask = Ask(KEY, CALLER, at_least=minute(3))
+
+    assert minute_of(await reader.reaching.get(ask, replica.unusual)) == 4
+    with pytest.raises(VersionNotReached):
+        await reader.reaching.get(ask, replica.unusual)
+    later = replace(ask, at_least=minute(4))
+    assert minute_of(await reader.reaching.get(later, replica.unusual)) == 4
+    await replica.modes.order(Mode.NORMAL)
+    assert minute_of(await reader.get(None)) == 3
 
 
 async def test_that_there_is_no_such_training_is_an_answer(reader: Reader) -> None:
