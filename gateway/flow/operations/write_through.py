@@ -154,8 +154,10 @@ class Writing:
         while True:
             await self._clock.sleep(_AGAIN)
             for changed in list(self._owed):
-                if await self._is_told(changed):
-                    self._owed.pop(changed, None)
+                # Removed first: the training may be written again while Redis is told.
+                self._owed.pop(changed, None)
+                if not await self._is_told(changed):
+                    self._owed[changed] = None
 
     async def _is_told(self, changed: Written) -> bool:
         try:

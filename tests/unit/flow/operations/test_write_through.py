@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,7 +30,7 @@ from gateway.core.vocabulary import (
 )
 from gateway.flow.answer import Answer
 from gateway.flow.operations.write_through import Order, Writing
-from gateway.ports import Call, Write
+from gateway.ports import Call, Confirmations, Notice, Write
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
@@ -305,3 +306,30 @@ async def test_a_write_is_told_though_another_is_not(
 
     await replica.fill(2)
     assert replica.upstream.count == 4
+
+
+async def test_a_second_write_is_told_though_the_first_just_was(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis was told of the first one and then went away, before the replicas had confirmed it."""
+    writing = writing_of(replica)
+    redis.switch.is_up = False
+    await hand_on(writing, replica, Reply(204, (), b""))
+    redis.switch.is_up = True
+    told: list[None] = []
+    confirm = replica.bus.confirm
+
+    async def slowly(notice: Notice, patience: float) -> Confirmations:
+        told.append(None)
+        if len(told) == 1:
+            redis.switch.is_up = False
+            await hand_on(writing, replica, Reply(204, (), b""))
+            redis.switch.is_up = True
+        return await confirm(notice, patience)
+
+    monkeypatch.setattr(replica.invalidation, "_bus", SimpleNamespace(confirm=slowly))
+    repeating = asyncio.create_task(writing.run())
+    await settle()
+    repeating.cancel()
+
+    assert len(told) == 2
