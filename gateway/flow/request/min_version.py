@@ -25,7 +25,7 @@ from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.vocabulary import Mode, Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
-from gateway.flow.fill.collapse import Landed
+from gateway.flow.fill.collapse import Elsewhere, Landed
 from gateway.flow.mode import Modes
 from gateway.flow.request.client_directives import CallShare, SharedCall
 from gateway.flow.request.response_selection import Serving
@@ -40,6 +40,7 @@ _LONGEST: Final = 10.0
 _MOST: Final = 10_000
 
 _Asking = tuple[Key, str]
+_Came = tuple[Landed, Answer]
 
 
 class Answering(Protocol):
@@ -108,19 +109,24 @@ class Reaching:
         raise _not_reached(wanted, _entry_of(answer), self._missed(ask))
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of a fetch that all callers share. If a fetch that began before this request
-        brings a version that is too old, another fetch is made."""
-        earlier = self._serving.fills.under_way(ask.key)
+        """The answer of a fetch that all callers share. If one that began before this request
+        (here or in another replica) brings a version that is too old, another fetch is made."""
+        earlier, began = self._serving.fills.under_way(ask.key), self._clock.now()
         while True:
             joined = self._serving.fills.under_way(ask.key)
+            is_earlier = joined is not None and joined is earlier
             if joined is None:
-                return await self._asked(ask, wanted, seen)
-            answer = await self._joined(ask, seen, joined)
-            if answer is not None and (joined is not earlier or _is_answered(answer, wanted)):
-                return answer
+                came: _Came | None = await self._asked(ask, wanted, seen)
+            else:
+                came = await self._joined(ask, seen, joined)
+            if came is not None:
+                landed, answer = came
+                is_earlier = is_earlier or _is_from_before(landed, began)
+                if not is_earlier or _is_answered(answer, wanted):
+                    return answer
             seen = await self._serving.seen(ask)
 
-    async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
+    async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> _Came:
         charged = self._charge(ask, wanted, seen)
         flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
         try:
@@ -129,20 +135,20 @@ class Reaching:
             self._give_back(charged)
             raise
         answer = await self._serving.landed(ask, seen, landed, collapsed=False)
-        if _reaches(_entry_of(answer), wanted):
+        if isinstance(landed, Elsewhere) or _reaches(_entry_of(answer), wanted):
             self._give_back(charged)
-        return answer
+        return landed, answer
 
-    async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> Answer | None:
-        """The answer of a fetch under way. None if the fetch was a background refresh that could
-        not make its call (no call was free, or a backoff had not ended)."""
+    async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> _Came | None:
+        """The answer of a fetch under way. None if the fetch was a background refresh that got no
+        call."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
             if flight.is_unhurried:
                 return None  # the next fetch has a higher rank than this refresh had
             raise
-        return await self._serving.landed(ask, seen, landed, collapsed=True)
+        return landed, await self._serving.landed(ask, seen, landed, collapsed=True)
 
     def _charge(self, ask: Ask, wanted: Instant, seen: Seen | None) -> SharedCall | None:
         if seen is None:
@@ -169,6 +175,11 @@ class Reaching:
         wait = backoff(attempts, _FIRST, _LONGEST, self._clock.jitter())
         self._vain[_asking(ask)] = _Vain(attempts, self._clock.monotonic() + wait)
         return wait
+
+
+def _is_from_before(landed: Landed, began: float) -> bool:
+    """Whether another replica's fetch brought it, and began before `began` (shared clock)."""
+    return isinstance(landed, Elsewhere) and landed.seen.held.entry.confirmed_at < began
 
 
 def _asking(ask: Ask) -> _Asking:

@@ -37,6 +37,7 @@ from tests.unit.flow.house import (
     settle,
     share_of,
 )
+from tests.unit.flow.leases import Town
 
 # A tenth of it are two calls.
 TWENTY = Rate(20, 60.0)
@@ -377,3 +378,35 @@ async def test_a_stored_404_answers_where_no_call_may_go(alone: Replica) -> None
         assert answer.content.entry.is_negative
 
     assert alone.upstream.count == 2  # the miss, and one for the version
+
+
+@pytest.mark.parametrize("has_version", [True, False])
+async def test_a_fetch_of_another_replica_may_be_from_before_the_edit(has_version: bool) -> None:
+    """Then this replica makes a call too, once. It is not refused for the other's answer."""
+    town = Town()
+    here, elsewhere = town.replica(), town.replica()
+    await here.fill(1)
+    await elsewhere.get()
+    town.clock.advance(31.0)
+    release = asyncio.Event()
+
+    async def slowly(call: Call) -> Reply:
+        await release.wait()
+        return ok(2)
+
+    elsewhere.upstream.then(slowly)
+    await elsewhere.get()  # begins a refresh
+    await settle()
+    town.clock.advance(0.5)
+    here.upstream.then(ok(3 if has_version else 2))
+    reading = asyncio.create_task(Reader(here, TWENTY).get(3))
+    await settle()
+    release.set()
+    await town.pass_time(1.0)
+
+    if has_version:
+        assert minute_of(await reading) == 3
+    else:
+        with pytest.raises(VersionNotReached):
+            await reading
+    assert here.upstream.count == 2
