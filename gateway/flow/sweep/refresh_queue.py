@@ -269,7 +269,7 @@ class Following:
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None
-        seen = await serving.look_up(ask.key)
+        seen = await serving.seen(ask)
         if seen is not None and errand.refresh:
             now = self._clock.now()
             if self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor) is Plan.SERVE:

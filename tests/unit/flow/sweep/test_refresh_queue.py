@@ -10,14 +10,17 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Windows
+from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fill.collapse import Landed
+from gateway.flow.request.response_selection import chosen
 from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import OURS, SOFT, STALE, page, settle
-from tests.unit.flow.sweeping import Catalogue, Swept
+from tests.unit.flow.house import CALLER, KEY, OURS, SOFT, STALE, Replica, ok, page, says, settle
+from tests.unit.flow.sweeping import Catalogue, Swept, following_of
 
 IDS = ["t1", "t2", "t3"]
 
@@ -438,3 +441,25 @@ async def test_who_waits_for_a_call_takes_no_room() -> None:
         )
         await settle()
         assert swept.catalogue.asked == ["other-1"]
+
+
+async def test_a_waiting_refresh_confirms_nothing_that_others_chose(
+    clock: FakeClock,
+) -> None:
+    """A 304 about one variant would make another variant pass as it (`Vary`)."""
+    rules = ByOrigin(Windows(), vary=True, is_shared=False)
+    replica = Replica(clock, rules=rules)
+    following = following_of(replica)
+    fields = ((b"vary", b"Foo"), (b"last-modified", b"Mon, 13 Nov 2023 00:00:00 GMT"))
+    one, other = (Ask(KEY, CALLER, extra=((b"foo", value),)) for value in (b"1", b"2"))
+    replica.upstream.then(ok(1, *fields, (b"cache-control", b"max-age=30")), says(304))
+    await replica.serving.get(other)
+    clock.advance(STALE)
+
+    following.send(Errand(one, Purpose.REFRESH, lambda _: None, for_readers=True))
+    waiting = following._next()
+    assert waiting is not None
+    await following._run(waiting)
+
+    assert replica.upstream.calls[-1].last_modified is None
+    assert chosen(rules, one, await replica.serving.look_up(KEY)) is None
