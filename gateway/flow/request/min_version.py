@@ -131,6 +131,8 @@ class Reaching:
         flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
         try:
             landed = await flight.join()
+            if not self._serving.fits(ask, landed):
+                landed = await self._serving.own_flight(ask).join()
         except CallWithheld:
             self._give_back(charged)
             raise
@@ -140,14 +142,16 @@ class Reaching:
         return landed, answer
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> _Came | None:
-        """The answer of a fetch under way. None if the fetch was a background refresh that got no
-        call."""
+        """The answer of a fetch under way. None if it does not fit the request (`Vary`), or if the
+        fetch was a background refresh that got no call."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
             if flight.is_unhurried:
                 return None  # the next fetch has a higher rank than this refresh had
             raise
+        if not self._serving.fits(ask, landed):
+            return None
         return landed, await self._serving.landed(ask, seen, landed, collapsed=True)
 
     def _charge(self, ask: Ask, wanted: Instant, seen: Seen | None) -> SharedCall | None:

@@ -193,7 +193,7 @@ class Serving:
         if stand_in is not None:
             return stand_in
         collapsed = keep and self.fills.under_way(ask.key) is not None
-        flight = self._flight(ask, seen) if keep else self._own_flight(ask)
+        flight = self._flight(ask, seen) if keep else self.own_flight(ask)
         flight.is_current &= keep
         flight.may_store &= keep
         orders = self._tiers.orders
@@ -201,9 +201,9 @@ class Serving:
             landed = await self._follow(flight, seen, collapsed=collapsed)
             if collapsed and self._may_be_passed(ask.key, flight, landed):
                 landed = await self._follow(self._flight(ask, seen), seen, collapsed=True)
-            if not fits(self._rules, ask, landed):
+            if not self.fits(ask, landed):
                 collapsed = False
-                landed = await self._follow(self._own_flight(ask), seen, collapsed=False)
+                landed = await self._follow(self.own_flight(ask), seen, collapsed=False)
         except (UpstreamFailure, CallWithheld) as error:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
                 # The fetch was a refresh. A fetch for a waiting caller has a higher priority.
@@ -256,10 +256,14 @@ class Serving:
         purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
         return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
-    def _own_flight(self, ask: Ask) -> Flight[Landed]:
+    def own_flight(self, ask: Ask) -> Flight[Landed]:
         """A new fetch with its own call."""
         self.fills.retire(ask.key)
         return self.start(ask, None, Purpose.MISS, alone=True)
+
+    def fits(self, ask: Ask, landed: Landed) -> bool:
+        """Whether the result of a fetch fits the request (`Vary`)."""
+        return fits(self._rules, ask, landed)
 
     def start(
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False

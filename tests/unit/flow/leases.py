@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.core.cache.lease_result import Ending
-from gateway.core.cache.policy import Windows
+from gateway.core.cache.policy import Rules, Windows
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import EndingKind
 from gateway.flow.request.response_selection import Answer
@@ -26,16 +26,20 @@ class Town:
     """One Redis with its leases, and the replicas on it; time passes as told, and nobody's
     sleep moves it."""
 
-    def __init__(self, limit: int | None = None, windows: Windows = WINDOWS) -> None:
+    def __init__(
+        self, limit: int | None = None, windows: Windows = WINDOWS, rules: Rules | None = None
+    ) -> None:
         self.clock = FakeClock(waiting=True)
         self.redis = Redis(self.clock, limit)
         self.board = Board(self.clock, self.redis.memory, self.redis.switch)
-        self._windows = windows
+        self._windows, self._rules = windows, rules
 
     def replica(self) -> Replica:
         """Another replica."""
         lease = BoardLease(self.board)
-        return Replica(self.clock, self.redis, windows=self._windows, lease=lease)
+        return Replica(
+            self.clock, self.redis, windows=self._windows, rules=self._rules, lease=lease
+        )
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass in steps so small that nobody is late."""

@@ -10,6 +10,8 @@ import pytest
 
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Windows
+from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.errors import (
     BudgetExhausted,
     CallWithheld,
@@ -410,3 +412,30 @@ async def test_a_fetch_of_another_replica_may_be_from_before_the_edit(has_versio
         with pytest.raises(VersionNotReached):
             await reading
     assert here.upstream.count == 2
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+async def test_a_fetch_for_another_variant_is_no_answer(is_elsewhere: bool) -> None:
+    """What `Vary` chose for the other request, be it late enough: this one makes its own call."""
+    town = Town(rules=ByOrigin(Windows(), vary=True, is_shared=False))
+    replica, other = town.replica(), town.replica()
+    first = other if is_elsewhere else replica
+    vary = (b"vary", b"Foo")
+    release = asyncio.Event()
+
+    async def slowly(call: Call) -> Reply:
+        await release.wait()
+        return ok(4, vary)
+
+    first.upstream.then(slowly)
+    begun = asyncio.create_task(first.serving.get(Ask(KEY, CALLER, extra=((b"foo", b"1"),))))
+    await settle()
+    replica.upstream.then(ok(3, vary))
+    ask = Ask(KEY, CALLER, extra=((b"foo", b"2"),), at_least=minute(3))
+    reading = asyncio.create_task(Reader(replica).reaching.get(ask, replica.serving))
+    await settle()
+    release.set()
+    await town.pass_time(1.0)
+
+    assert minute_of(await begun) == 4
+    assert minute_of(await reading) == 3
