@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.core.http.fields import Headers
+from gateway.core.http.fields import Headers, first
 from gateway.core.instant import Instant, from_seconds
 
 # Seconds by which an entry can seem to be confirmed in the future: replicas measure the shared
@@ -193,9 +193,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         read from Redis.
 
         `last` is the last answer with the digest of the floor (None: not known). An entry with
-        another status than `last` is not renewed, because different kinds of answers can have equal
-        bytes. An entry with selecting fields is not renewed, because `last` perhaps answered a
-        request with other fields.
+        another status is not renewed, because different kinds of answers may have equal bytes. If
+        the entry has selecting fields, or `last` has `Vary`, the entry is not renewed, because
+        `last` may answer a request with other fields.
         """
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
         same_version = self.updated_at is None or self.updated_at == floor.updated_at
@@ -205,7 +205,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
             return self if self.confirmed_at >= floor.started else None
         if self.confirmed_at >= last.confirmed_at:
             renewed = self
-        elif self.status != last.status or self.selecting:
+        elif self.status != last.status or self.selecting or first(last.headers or (), b"vary"):
             return None
         else:
             renewed = self.but(

@@ -125,3 +125,10 @@ def test_an_answer_of_another_generation_renews_nothing(generation: int) -> None
 
     assert ENTRY.confirmed_by(floor_of(ENTRY, 160.0), last) is None
     assert ENTRY.confirmed_by(floor_of(ENTRY, 100.0), last) is ENTRY
+
+
+def test_an_answer_with_vary_renews_no_entry_without() -> None:
+    """The upstream has begun to send it: the entry would be given to all requests."""
+    last = later(ENTRY).but(headers=(*ENTRY.headers, (b"vary", b"Foo")))
+
+    assert ENTRY.confirmed_by(floor_of(ENTRY, 160.0), Confirmation.of(last)) is None
