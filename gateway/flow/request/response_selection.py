@@ -19,6 +19,7 @@ from gateway.core.errors import (
     BackedOff,
     BudgetExhausted,
     CallWithheld,
+    Frozen,
     OnlyIfCached,
     UpstreamError,
     UpstreamFailure,
@@ -310,8 +311,8 @@ class Serving:
             return
         why = str(error) or repr(error)
         self._observer.fetch_failed(want.key, want.purpose, why)
-        if self._is_put_off(want, error):
-            return
+        if self._is_put_off(want, error) or isinstance(error, Frozen):
+            return  # the mode says nothing about the key
         again_in = self._backoffs.failed(want.key, error)
         if want.purpose is Purpose.REFRESH and is_news(error):
             self._observer.refresh_failed(want.key, why, again_in)

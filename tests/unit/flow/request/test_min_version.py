@@ -15,6 +15,7 @@ from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.errors import (
     BudgetExhausted,
     CallWithheld,
+    Frozen,
     OnlyIfCached,
     UpstreamError,
     VersionNotReached,
@@ -439,3 +440,19 @@ async def test_a_fetch_for_another_variant_is_no_answer(is_elsewhere: bool) -> N
 
     assert minute_of(await begun) == 4
     assert minute_of(await reading) == 3
+
+
+async def test_a_request_in_the_mode_frozen_leaves_no_trace(reader: Reader) -> None:
+    """Once the mode ends, the training is refreshed at once."""
+    replica = reader.replica
+    await serve_stale(replica)
+    await replica.modes.order(Mode.FROZEN)
+    with pytest.raises(Frozen):
+        await reader.reaching.get(Ask(KEY, CALLER, at_least=minute(2)), replica.unusual)
+    await replica.modes.order(Mode.NORMAL)
+    replica.upstream.then(ok(2))
+
+    replica.peek()
+    await replica.land()
+
+    assert minute_of(await replica.get()) == 2
