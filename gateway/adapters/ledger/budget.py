@@ -19,11 +19,15 @@ from gateway.ports import BudgetView, Charge, Clock, Closed
 
 @dataclass(slots=True)
 class _Account:
-    """The state of one scope. If its budget is unlimited, `rate` and `log` are None."""
+    """The state of one scope. If its budget is unlimited, `rate` and `log` are None.
+
+    `parts`: how many replicas divide the limit (see `stand_in`). 0: this process has all of it.
+    """
 
     rate: Rate | None
     log: WindowLog | None
     gate: Gate
+    parts: int = 0
 
 
 class LocalBudget:
@@ -132,10 +136,8 @@ class LocalBudget:
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
         """As OwnBudget.stand_in."""
         account = self._account(scope)
-        log = account.log = self._new_log(scope, account.rate)
-        if log is not None:
-            whole = Past(log.limit(self._clock.monotonic()), log.times, None)
-            log.share(past or whole, replicas)
+        account.parts = replicas
+        account.log = self._new_part(scope, account.rate, past, replicas)
 
     def view(self, scope: str) -> BudgetView:
         """The budget as it is now."""
@@ -168,11 +170,32 @@ class LocalBudget:
             account = _Account(rate, self._new_log(scope, rate), Gate())
             self._accounts[scope] = account
         elif account.rate != rate:
-            log = self._new_log(scope, rate)
-            if log is not None and account.log is not None:
-                log.follow(account.log)
-            account.rate, account.log = rate, log
+            account.rate, account.log = rate, self._next_log(scope, rate, account)
         return account
+
+    def _next_log(self, scope: str, rate: Rate | None, account: _Account) -> WindowLog | None:
+        """The log after a change of the rate. A part does not grow before the other replicas know:
+        they may keep the old part for this replica."""
+        before, parts = account.log, account.parts
+        if parts:
+            past = None
+            if before is not None:
+                most = parts * before.limit(self._clock.monotonic())
+                past = Past(most, (), None, own=before.times)
+            return self._new_part(scope, rate, past, parts)
+        log = self._new_log(scope, rate)
+        if log is not None and before is not None:
+            log.follow(before)
+        return log
+
+    def _new_part(
+        self, scope: str, rate: Rate | None, past: Past | None, parts: int
+    ) -> WindowLog | None:
+        log = self._new_log(scope, rate)
+        if log is not None:
+            whole = Past(log.limit(self._clock.monotonic()), log.times, None)
+            log.share(past or whole, parts)
+        return log
 
     def _new_log(self, scope: str, rate: Rate | None) -> WindowLog | None:
         if rate is None:

@@ -229,16 +229,18 @@ class WindowLog:
         return max(0, self._limit - len(self._sent))
 
     def share(self, past: Past, parts: int) -> None:
-        """Make this the log of one of `parts` replicas, which divide `past.limit` equally."""
-        self._full = self._limit = max(1, past.limit // parts)
+        """Make this the log of one of `parts` replicas. They divide `past.limit` equally, or the
+        limit of this log if that is lower: a lower rate may hold by now."""
+        limit = min(past.limit, self._full)
+        self._full = self._limit = max(1, limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
         times = sorted(past.times)
         if past.until is not None:
             del times[: bisect_right(times, past.until - self._window)]
-            times += [past.until] * (past.limit - len(times) - past.claim * parts)
-            times.sort()  # a call that waits for its turn can have a time after `until`
-        # This replica's k-th call is free when k × `parts` calls of the limit are free.
-        first = len(times) - past.limit + parts - 1
+            times += [past.until] * (limit - len(times) - past.claim * parts)
+            times.sort()  # a call that waits for its turn may have a time after `until`
+        # The k-th call of this part is free when k × `parts` calls of the limit are free.
+        first = len(times) - limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
         # All calls of this replica count against its part, also those in `past.own`. Replicas can
         # disagree on how many they are. A replica that knows of fewer takes more of the free calls,

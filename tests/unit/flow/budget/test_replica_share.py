@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.adapters.ledger import LocalBudget
+from gateway.core.budget.window_log import Rate
 from gateway.core.errors import BudgetExhausted, CallWithheld, RedisUnavailable
 from gateway.core.vocabulary import Purpose
 from gateway.flow.budget import replica_share
@@ -415,6 +416,46 @@ async def test_without_a_limit_no_call_is_remembered() -> None:
         await replica.outbound.ask(SCOPE, Call("t", "k", Purpose.MISS, clock.monotonic()))
 
     assert not shares_of(replica)._account(SCOPE).sent
+
+
+@pytest.mark.parametrize("other", [6, 24])
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_the_limit_holds_when_it_changes_without_redis(other: int, is_known: bool) -> None:
+    """The clients file is read again: each replica has a part of the new limit, not all of it."""
+    three = await begun() if is_known else Three()
+    three.redis.switch.is_up = False
+    await three.live(2 * WINDOW)
+    three.calls.clear()
+
+    for each in three.replicas:
+        each.local_budget._rates.replace({SCOPE: Rate(other, 60.0)})
+    await three.live(2 * WINDOW)
+
+    assert 0 < three.fullest <= other
+
+
+async def test_a_part_does_not_grow_before_the_others_know(three: Three) -> None:
+    """They keep the part that the replica had when it was cut off."""
+    cut_off = three.replicas[0]
+    await three.live(2.0, cut_off=cut_off)
+    for each in (three.redis.budget._budget, *(each.local_budget for each in three.replicas)):
+        each._rates.replace({SCOPE: Rate(3 * LIMIT, 60.0)})
+    three.calls.clear()
+    await three.live(58.0, cut_off=cut_off)
+
+    assert three.fullest <= 3 * LIMIT
+
+
+async def test_a_part_that_was_known_before_a_change_is_a_part_of_the_new_limit(
+    three: Three,
+) -> None:
+    """Redis went away first; the first call is wanted only after the change."""
+    three.redis.switch.is_up = False
+    for each in three.replicas:
+        each.local_budget._rates.replace({SCOPE: Rate(6, 60.0)})
+    three.clock.advance(2 * WINDOW)
+
+    assert await three.spend_all() == [2, 2, 2]
 
 
 async def test_on_its_return_all_is_told(three: Three) -> None:
