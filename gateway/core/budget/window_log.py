@@ -230,10 +230,12 @@ class WindowLog:
 
     def share(self, past: Past, parts: int) -> None:
         """Make this the log of one of `parts` replicas. They divide `past.limit` equally, or the
-        limit of this log if that is lower: a lower rate may hold by now."""
+        limit of this log if that is lower: a lower rate may hold by now. The ranks of the calls are
+        not known, so each rank counts as if it had spent nothing."""
         limit = min(past.limit, self._full)
         self._full = self._limit = max(1, limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
+        self._by_rank = {rank: [] for rank in RANKS}
         times = sorted(past.times)
         if past.until is not None:
             del times[: bisect_right(times, past.until - self._window)]
@@ -264,8 +266,7 @@ class WindowLog:
         """
         if self._may_go(now, rank):
             return now
-        # After `share` the list of the rank can have calls that are not in the list of all calls.
-        moments = sorted({now, *self._sent, *self._by_rank[rank]})
+        moments = sorted({now, *self._sent})
         ends = [moment + self._window for moment in moments]
         low, high = 0, len(ends) - 1
         while low < high:

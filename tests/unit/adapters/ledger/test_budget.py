@@ -88,6 +88,28 @@ async def test_it_stands_in_for_the_shared_one() -> None:
     assert [budget.view(each).available for each in "abc"] == [5, 1, 4]
 
 
+@pytest.mark.parametrize(("replicas", "refreshes", "misses"), [(3, 27, 6), (10, 8, 2)])
+async def test_what_is_free_without_redis_is_there_for_callers(
+    replicas: int, refreshes: int, misses: int
+) -> None:
+    """However many replicas divide it; and refreshes leave them their fifth."""
+    budget = LocalBudget(FakeClock(), 100, 60.0)
+    budget.stand_in("a", Past(100, [], None), replicas)
+    budget.stand_in("b", Past(100, [], None), replicas)
+
+    async def count(scope: str, purpose: Purpose) -> int:
+        for granted in range(100):
+            try:
+                await budget.take(scope, purpose)
+            except BudgetExhausted:
+                return granted
+        return 100
+
+    assert await count("a", Purpose.MISS) == 100 // replicas
+    assert await count("b", Purpose.REFRESH) == refreshes
+    assert await count("b", Purpose.MISS) == misses
+
+
 async def test_it_holds_as_long_as_the_shared_gate() -> None:
     """Without a jitter of its own."""
     clock = FakeClock()

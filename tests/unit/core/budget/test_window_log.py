@@ -293,12 +293,10 @@ def test_a_call_that_was_granted_for_later_counts_in_a_part_until_its_own_window
     assert fill(log, Rank.CALLER, now=42.0) == 3
 
 
-def test_a_share_knows_when_a_rank_may_go_again_that_has_had_its_part() -> None:
-    """Though none of its calls is among those of all that the share was made of."""
-    log = WindowLog(20, 10.0)
-    while log.try_take(1.0, Rank.GUESS) == 0.0:
-        pass
-    log.share(Past(20, [], None), 1)
+def test_a_part_counts_no_made_up_calls_of_a_rank() -> None:
+    """They were made up for the whole limit, and would be more than a rank may have of a part."""
+    log = WindowLog.paced(100, 60.0, now=0.0)
+    log.share(Past(100, [], None), 10)
 
-    assert log.try_take(2.0, Rank.GUESS) == pytest.approx(9.0)
-    assert log.try_take(2.0) == 0.0
+    assert fill(log, Rank.REFRESH) == 8
+    assert fill(log, Rank.CALLER) == 2
