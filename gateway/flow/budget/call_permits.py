@@ -71,10 +71,9 @@ class Paying:
         GateClosed."""
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
-        paid = await self._within(patience, scope, call)
-        waited = self._clock.monotonic() - asked
-        if paid.wait > 0.0 or waited >= _LOOK:
-            self._observer.budget_waited(call.purpose, waited)
+        paid, has_waited = await self._within(patience, scope, call)
+        if has_waited:
+            self._observer.budget_waited(call.purpose, self._clock.monotonic() - asked)
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
@@ -85,23 +84,25 @@ class Paying:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
             entered = None
-        return entered or await self._within(0.0, scope, call)
+        return entered or (await self._within(0.0, scope, call))[0]
 
     def gate_closed(self, scope: str) -> None:
         """After a 429, end the wait of all callers of this scope."""
         self._queue.wake(scope)
 
-    async def _within(self, patience: float, scope: str, call: Call) -> Charge:
+    async def _within(self, patience: float, scope: str, call: Call) -> tuple[Charge, bool]:
+        """Pay. Also returns whether the call had to wait."""
         try:
             return await self._in_turn(scope, call, self._clock.monotonic() + patience)
         except CallWithheld as withheld:
             self._observer.budget_denied(call.purpose, withheld.retry_after)
             raise
 
-    async def _in_turn(self, scope: str, call: Call, until: float) -> Charge:
+    async def _in_turn(self, scope: str, call: Call, until: float) -> tuple[Charge, bool]:
+        has_waited = False
         while True:
             try:
-                paid = await self._turn(scope, call, until)
+                paid, waits = await self._turn(scope, call, until)
             except (GateClosed, BudgetExhausted) as withheld:
                 pause = _pause(withheld)
                 if (
@@ -111,9 +112,11 @@ class Paying:
                 ):
                     raise self._told(scope, withheld, call) from None
             else:
+                has_waited |= waits
                 if paid is not None:
-                    return paid
+                    return paid, has_waited
                 continue  # the charge is no longer valid
+            has_waited = True
             await self._hold(pause * (1.0 + self._clock.jitter() / 10.0))
 
     async def _hold(self, seconds: float) -> None:
@@ -123,8 +126,9 @@ class Paying:
         finally:
             self._held -= 1
 
-    async def _turn(self, scope: str, call: Call, until: float) -> Charge | None:
-        """Pay, and wait for the turn. None if the charge is then no longer valid."""
+    async def _turn(self, scope: str, call: Call, until: float) -> tuple[Charge | None, bool]:
+        """Pay, and wait for the turn. None if the charge is then no longer valid. Also returns
+        whether there was a wait."""
         who, rank, left = call.who, _rank(call), max(0.0, until - self._clock.monotonic())
         patience = 0.0 if self._queue.is_full else left
         try:
@@ -142,9 +146,9 @@ class Paying:
                 raise
             paid, at = freed.paid, freed.at
         if paid.wait <= 0.0:
-            return paid
+            return paid, False
         await self._wait(scope, Place(scope, rank, who, at, paid))
-        return await self._budget.enter(scope, paid)
+        return await self._budget.enter(scope, paid), True
 
     async def _wait(self, scope: str, place: Place[Charge]) -> None:
         try:

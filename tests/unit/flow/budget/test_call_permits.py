@@ -73,6 +73,38 @@ async def test_a_caller_waits_for_a_turn_that_comes_in_time(
     assert replica.observer.of("budget_denied") == []
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_a_short_wait_counts_too(replica: Replica, clock: FakeClock, is_up: bool) -> None:
+    """Whether Redis, a share or this process alone granted the call."""
+    if replica.shares is not None:
+        replica.shares._shared._switch.is_up = is_up  # type: ignore[attr-defined]
+    await spend(replica, clock)
+    clock.advance(0.9)
+    waiting = ask(replica)
+    await settle()
+
+    clock.advance(0.1)
+
+    assert await waiting == ok(1)
+    assert replica.observer.of("budget_waited") == [(Purpose.MISS, pytest.approx(0.1))]
+
+
+async def test_a_call_that_is_granted_at_once_has_not_waited(
+    replica: Replica, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long Redis took to grant it."""
+    take = replica.budget.take
+
+    async def slowly(*given: Any, **named: Any) -> Charge:
+        clock.advance(0.4)
+        return await take(*given, **named)
+
+    monkeypatch.setattr(replica.budget, "take", slowly)
+
+    assert await ask(replica) == ok(1)
+    assert replica.observer.of("budget_waited") == []
+
+
 async def test_a_turn_does_not_begin_before_its_time(
     replica: Replica, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
