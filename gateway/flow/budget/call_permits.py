@@ -138,6 +138,9 @@ class Paying:
             # The wait counts from the budget's answer. If it counted from the question, the call
             # could be sent too early, and exceed the limit.
             at = self._clock.monotonic() + paid.wait
+            if paid.wait > 0.0 and self._queue.is_full:  # since the budget was asked
+                await self._budget.give_back(scope, paid)
+                raise self._lost(scope, paid.wait)
         except BudgetExhausted:
             # This works also if the queue is full: another caller loses a place, and this caller
             # gets it.
@@ -158,8 +161,12 @@ class Paying:
                 await self._budget.give_back(scope, place.paid)
             raise
         if not kept:
-            view = self._budget.view(scope)
-            raise BudgetExhausted.of(view.limit, view.window, retry_after=_LOOK)
+            raise self._lost(scope, _LOOK)
+
+    def _lost(self, scope: str, seconds: float) -> BudgetExhausted:
+        """The error for a caller that has lost its turn."""
+        view = self._budget.view(scope)
+        return BudgetExhausted.of(view.limit, view.window, retry_after=seconds)
 
     def _told(self, scope: str, withheld: CallWithheld, call: Call) -> CallWithheld:
         """The error for this caller. If the budget is spent, each caller is told to come back later

@@ -229,6 +229,35 @@ async def test_a_full_queue_is_shared_too(clock: FakeClock) -> None:
         await hog[1]
 
 
+async def test_callers_of_one_moment_do_not_overfill_the_queue(
+    replica: Replica, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis grants each of them a turn before the first one waits; the others give theirs back."""
+    queue: WaitQueue[Charge] = WaitQueue(clock, most=1)
+    replica.outbound._paying._queue = queue
+    await spend(replica, clock)
+    take = replica.budget.take
+
+    async def slowly(*given: Any, **named: Any) -> Charge:
+        await asyncio.sleep(0)
+        return await take(*given, **named)
+
+    monkeypatch.setattr(replica.budget, "take", slowly)
+    first, second = (ask(replica) for _ in "ab")
+    await settle()
+
+    assert len(queue._places) == 1
+    with pytest.raises(BudgetExhausted):
+        await second
+    clock.advance(1.0)
+    assert await first == ok(1)
+    queue._most = 2
+    again = ask(replica)  # the second turn is free
+    await settle()
+    clock.advance(12.0)
+    assert await again == ok(1)
+
+
 async def test_who_leaves_gives_its_turn_back(replica: Replica, clock: FakeClock) -> None:
     """The next one has it."""
     await spend(replica, clock)
