@@ -7,6 +7,8 @@ import pytest
 from gateway.adapters.redis import budget as budgets
 from gateway.core.budget.window_log import MOST_KEPT
 from gateway.core.vocabulary import Purpose
+from gateway.flow.budget.replica_share import Shares, _Sent
+from gateway.ports import Charge
 from tests.contract.worlds import RedisWorld, World, count_granted
 from tests.support.redis_cluster import client_of, keys_of
 
@@ -41,6 +43,26 @@ async def test_a_lowered_high_limit_recovers_as_slowly_as_any(world: World) -> N
         await budget.take("default", Purpose.MISS)
 
         assert budget.view("default").limit == HIGH // 10
+
+
+async def test_a_redis_that_forgot_hears_of_the_last_stretch_alone(redis_url: str) -> None:
+    """Earlier calls count no more, and a script of Redis cannot take so many at once."""
+    async with RedisWorld(redis_url).budget(100_000, 86_400.0) as replica:
+        assert isinstance(replica, Shares)
+        await replica.look(["default"])
+        account = replica._account("default")
+        assert account.known is not None
+        known, stretch = account.known, 86_400.0 / 50
+        for number in range(9_000, 0, -1):  # one call in nine seconds
+            age = stretch + 9.0 * number
+            charge = Charge(known.stamp - age * 1_000_000, life=known.life)
+            account.add(_Sent(known.at - age, charge, known.life))
+        await replica.look(["default"])
+        with client_of(redis_url) as client:
+            client.flushall()
+
+        assert await count_granted(replica, 3) == 3
+        assert all(each.charge.life for each in account.sent)  # none is from a share
 
 
 @pytest.mark.parametrize("limit", [MOST_KEPT, HIGH])

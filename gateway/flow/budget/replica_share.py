@@ -17,7 +17,7 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from gateway.core.budget.window_log import Past, transit
+from gateway.core.budget.window_log import Past, Rate, Stretch, transit
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import (
@@ -371,5 +371,7 @@ class Shares:
         return account
 
     def _forget(self, scope: str, account: _Account, now: float) -> None:
-        window = self._shared.view(scope).window
-        account.forget(now - window - transit(window))
+        """Forget the calls that do not count any more. A look may report all others at once."""
+        view = self._shared.view(scope)
+        if view.limit is not None:
+            account.forget(now - Stretch.of(Rate(view.limit, view.window)).span)
