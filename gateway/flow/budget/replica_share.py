@@ -244,8 +244,7 @@ class Shares:
         except BudgetExhausted as exhausted:
             exhausted.is_passing = True
             raise
-        if charge.wait <= 0.0 and self._shared.view(scope).limit is not None:
-            account.add(_Sent(self._clock.monotonic(), charge, 0))
+        self._note(scope, charge)
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
@@ -307,9 +306,13 @@ class Shares:
         except GateClosed:
             await self.give_back(scope, charge)
             raise
-        if charge.life and charge.wait <= 0.0:
-            self._account(scope).add(_Sent(self._clock.monotonic(), charge, charge.life))
+        self._note(scope, charge)
         return charge
+
+    def _note(self, scope: str, charge: Charge) -> None:
+        """Remember a call that may be sent now. Without a limit, nothing would forget it again."""
+        if charge.wait <= 0.0 and self._shared.view(scope).limit is not None:
+            self._account(scope).add(_Sent(self._clock.monotonic(), charge, charge.life))
 
     async def give_back(self, scope: str, charge: Charge) -> None:
         """As Budget.give_back."""

@@ -458,6 +458,18 @@ async def test_a_part_that_was_known_before_a_change_is_a_part_of_the_new_limit(
     assert await three.spend_all() == [2, 2, 2]
 
 
+async def test_a_limit_that_was_lifted_leaves_no_calls_behind(three: Three) -> None:
+    """The clients file was read again: nothing would forget the calls that come from now on."""
+    one = three.replicas[0]
+    await three.spend(one, 1)
+    for budget in (three.redis.budget._budget, one.local_budget):
+        budget._rates.replace({SCOPE: None})
+
+    await three.spend(one, 5)
+
+    assert len(shares_of(one)._account(SCOPE).sent) == 1
+
+
 async def test_on_its_return_all_is_told(three: Three) -> None:
     """What was spent meanwhile counts, before anybody takes from it again."""
     three.redis.switch.is_up = False
