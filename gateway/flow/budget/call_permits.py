@@ -21,7 +21,14 @@ from cachetools import FIFOCache
 from gateway.core.access.caller import Caller
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
 from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate, transit
-from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, GateClosed
+from gateway.core.errors import (
+    AccessRefused,
+    BudgetExhausted,
+    CallWithheld,
+    GateClosed,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from gateway.core.vocabulary import AccessRefusal, Purpose
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
@@ -341,8 +348,9 @@ class Credentials:
             raise
         try:
             yield
-        except CallWithheld:
-            if charge is not None:  # the call was not made
+        except (CallWithheld, UpstreamUnreachable, UpstreamTimeout) as error:
+            was_sent = not isinstance(error, CallWithheld) and error.sent
+            if charge is not None and not was_sent:
                 await self._budget.give_back(NEWCOMERS, charge)
             raise
         finally:

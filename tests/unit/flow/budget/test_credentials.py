@@ -17,8 +17,10 @@ from gateway.core.errors import (
     CircuitOpen,
     UpstreamError,
     UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
 )
-from gateway.core.vocabulary import AccessRefusal, NoticeKind, Outcome, Purpose
+from gateway.core.vocabulary import AccessRefusal, FailureReason, NoticeKind, Outcome, Purpose
 from gateway.flow.budget import call_permits as module
 from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.request.response_selection import Answer, Ask
@@ -260,6 +262,20 @@ async def test_a_call_that_was_not_made_is_given_back(clock: FakeClock) -> None:
                 raise CircuitOpen("it is open", retry_after=1.0)
 
     assert replica.local_budget.view(NEWCOMERS).available == 5
+
+
+@pytest.mark.parametrize("kind", [UpstreamUnreachable, UpstreamTimeout])
+async def test_a_call_that_could_not_be_sent_is_given_back(
+    replica: Replica, kind: type[UpstreamUnreachable | UpstreamTimeout]
+) -> None:
+    """The API was away for a moment: then newcomers need not wait for another window."""
+    replica.upstream.always = kind("no connection", FailureReason.CONNECT, sent=False)
+    for number in range(8):
+        with pytest.raises(kind):
+            await ask(replica, stranger(number))
+    replica.upstream.always = ok(1)
+
+    assert (await ask(replica, stranger(9))).outcome is Outcome.FILLED
 
 
 async def test_without_redis_the_own_budget_pays(clock: FakeClock) -> None:
