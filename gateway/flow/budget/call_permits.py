@@ -230,11 +230,12 @@ class WaitQueue(Generic[Paid]):
         try:
             await asyncio.wait({turn, ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # First, because a second cancellation ends this block at its await.
+            if place in self._places:
+                self._places.remove(place)
             for task in (turn, ended):
                 task.cancel()
             await asyncio.gather(turn, ended, return_exceptions=True)
-            if place in self._places:
-                self._places.remove(place)
         return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:

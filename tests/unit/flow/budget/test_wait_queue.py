@@ -96,6 +96,19 @@ async def test_who_leaves_leaves_no_place() -> None:
     assert line.oust("s", RANK, "c") is None
 
 
+async def test_who_is_cancelled_twice_leaves_no_place() -> None:
+    """It disconnects, and the process ends at the same moment."""
+    line: WaitQueue[str] = WaitQueue(FakeClock(waiting=True), most=1)
+    [waiting] = await queue(line, place(1.0))
+
+    for _ in range(2):
+        waiting.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    assert not line.is_full
+
+
 async def test_those_of_a_scope_are_woken_before_their_turn() -> None:
     """They have not lost it; others wait on."""
     line: WaitQueue[str] = WaitQueue(FakeClock(waiting=True))
