@@ -33,6 +33,8 @@ def cost(key: Key, held: Held) -> int:
     for name, value in entry.headers:
         if name not in ALIKE:
             total += _EACH_FIELD + len(value)
+    for _, value in entry.selecting:
+        total += _EACH_FIELD + len(value)
     if held.coded is not None:
         total += _EACH_CODED + len(held.coded.head) + len(held.coded.entry.body)
     return total

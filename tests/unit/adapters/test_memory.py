@@ -32,6 +32,15 @@ def test_what_all_answers_have_alike_is_not_counted() -> None:
     assert 2_000 < own - bare < 2_200
 
 
+def test_what_a_request_was_stored_with_is_counted() -> None:
+    """With `Vary`, the caller's own fields are kept, and may be as long as a head."""
+    bare, long = (
+        held_of(entry_of().but(selecting=((b"x-app", each),))) for each in (b"", b"v" * 9_000)
+    )
+
+    assert cost(Key("p", "t"), long) - cost(Key("p", "t"), bare) == 9_000
+
+
 def test_an_eviction_is_told() -> None:
     """Once for each entry that goes for space, and for nothing else."""
     evicted = []
