@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.core.budget.window_log import OwnRates, Rate
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget
 from tests.contract.worlds import World, count_granted, look
@@ -53,3 +54,20 @@ async def test_the_past_is_known_a_window_after_the_start(world: World) -> None:
             await budget.take("default", Purpose.MISS)
 
         assert await limit_after_refusal(budget) == 20
+
+
+async def test_another_limit_is_not_lowered_by_an_earlier_refusal(world: World) -> None:
+    """An operator has just raised it: it would take half an hour to recover from the former one."""
+    rates = OwnRates({"default": Rate(20, 600.0)})
+    async with world.budget(1, 600.0, rates=rates) as budget:
+        assert await count_granted(budget) == 20
+        assert await limit_after_refusal(budget) == 16
+
+        rates.replace({"default": Rate(60, 600.0)})
+        await look(budget)
+        assert budget.view("default").limit == 60
+
+        world.advance(1_000.0)
+        await budget.reopen("default")
+        assert await count_granted(budget) == 60
+        assert await limit_after_refusal(budget) == 48

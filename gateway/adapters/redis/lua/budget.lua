@@ -91,15 +91,17 @@ end
 local HOLD, STEPS, LEAST, KEPT = 10, 20, 10, 0.8
 
 -- The present limit. `season` is the window of the rate. A lowered limit stays for HOLD seasons. After these it
--- recovers by one step in each season.
+-- recovers by one step in each season. If the configured limit has changed since, the lowered one says nothing any
+-- more. `full` is the configured limit at that time (absent: an earlier release lowered it).
 local function lowered(book, limit, season, at)
-  local low, since = read_book(book, 'limit'), read_book(book, 'lowered')
-  if not low or not since then return limit end
+  local low, since, full = read_book(book, 'limit'), read_book(book, 'lowered'), read_book(book, 'full')
+  if not low or not since or (full or limit) ~= limit then return limit end
   local windows = math.max(0, math.floor((at - since) / season) - HOLD)
   return math.max(1, math.min(limit, low + windows * math.max(1, math.floor(limit / STEPS))))
 end
 
-local function lower(book, limit, at, keep)
+local function lower(book, full, limit, at, keep)
+  write_book(book, 'full', full, keep)
   write_book(book, 'limit', limit, keep)
   write_book(book, 'lowered', at, keep)
 end
@@ -319,9 +321,9 @@ local function make_up_past()
 end
 
 if not life or life == tonumber(wrong) then
-  local low, lowered_at = read_book(book, 'limit'), read_book(book, 'lowered')
+  local low, lowered_at, full = read_book(book, 'limit'), read_book(book, 'lowered'), read_book(book, 'full') or limit
   redis.call('DEL', log, book, unpack(ranks))
-  if low and lowered_at then lower(book, low, math.min(lowered_at, at), keep) end -- the clock may have been set back
+  if low and lowered_at then lower(book, full, low, math.min(lowered_at, at), keep) end -- the clock may have been set back
   life = math.max(at, known + 1)
   write_book(book, 'life', life, keep)
   write_book(book, 'since', at, keep)
@@ -435,7 +437,7 @@ if limit > 0 and not is_straggler then
   local spent = redis.call('ZCOUNT', KEYS[2], since, text(at))
   if not is_known then spent = math.max(spent, math.floor(limit / 2)) end
   local kept = math.max(1, math.floor(limit / LEAST), math.floor(spent * KEPT))
-  if spent > 0 then lower(KEYS[3], math.min(holds, kept), at, ARGV[7]) end
+  if spent > 0 then lower(KEYS[3], limit, math.min(holds, kept), at, ARGV[7]) end
 end
 
 write_gate(KEYS[1], { closed_until = closed_until, probe = 0, refusals = refusals }, ARGV[7])
