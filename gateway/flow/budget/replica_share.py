@@ -10,7 +10,7 @@ grants the calls of this part at even intervals.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -35,7 +35,7 @@ from gateway.ports import (
 LOOK: Final = 0.5
 # The most scopes (names of budgets) in memory.
 _MOST: Final = 1_000
-# The most scopes in one look.
+# The most scopes in one look, and that this replica leaves at once.
 _AT_ONCE: Final = 50
 # The most attempts to look, take a call, or move a charge.
 _TRIES: Final = 3
@@ -129,17 +129,22 @@ class Shares:
         finally:
             # Look once more: only this replica can report the calls that it paid from its share.
             await self.look_at_all()
-            with suppress(RedisUnavailable):
-                await self._shared.leave(list(self._accounts))
+            for scopes in self._some_scopes():
+                with suppress(RedisUnavailable):
+                    await self._shared.leave(scopes)
 
     async def look_at_all(self) -> None:
         """Look at each scope. Scopes for which Redis does not answer are left out."""
         for scope in self._scopes():
             self._account(scope)
-        scopes = list(self._accounts)
-        for first in range(0, len(scopes), _AT_ONCE):
+        for scopes in self._some_scopes():
             with suppress(RedisUnavailable):
-                await self.look(scopes[first : first + _AT_ONCE])
+                await self.look(scopes)
+
+    def _some_scopes(self) -> Iterator[list[str]]:
+        """All scopes in memory, a few at a time, so that Redis answers in time."""
+        scopes = list(self._accounts)
+        return (scopes[first : first + _AT_ONCE] for first in range(0, len(scopes), _AT_ONCE))
 
     async def look(self, scopes: Sequence[str]) -> None:
         """Read the state of each scope, and report the calls that the shared budget does not know.

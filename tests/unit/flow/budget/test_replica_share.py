@@ -582,6 +582,28 @@ async def test_it_looks_until_it_is_ended_and_leaves(three: Three) -> None:
     assert known.replicas == 2
 
 
+async def test_it_leaves_many_scopes_a_few_at_a_time(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis would answer too late for most of a thousand: their parts would be kept for minutes."""
+    one, left = shares_of(three.replicas[0]), []
+
+    async def leave(scopes: list[str]) -> None:
+        if len(scopes) > 50 or "scope 0" in scopes:
+            raise RedisUnavailable("budget", "late")
+        left.extend(scopes)
+
+    monkeypatch.setattr(one._shared, "leave", leave)
+    for number in range(200):
+        await one.take(f"scope {number}", Purpose.MISS)
+    looking = asyncio.create_task(one.run())
+    await asyncio.sleep(0)
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+
+    assert len(left) > 140
+
+
 async def test_it_tells_what_it_spent_before_it_leaves(three: Three) -> None:
     """Nobody else could."""
     looking = asyncio.create_task(shares_of(three.replicas[0]).run())
