@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -18,7 +18,7 @@ from gateway.core.errors import BudgetExhausted, CallWithheld, RedisUnavailable
 from gateway.core.vocabulary import Purpose
 from gateway.flow.budget import replica_share
 from gateway.flow.budget.replica_share import LOOK, Shares
-from gateway.ports import Call, Charge, KnownBudget
+from gateway.ports import Call, Charge, KnownBudget, Looking
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, Replica, ok
@@ -582,6 +582,28 @@ async def test_it_looks_until_it_is_ended_and_leaves(three: Three) -> None:
     assert known.replicas == 2
 
 
+async def test_it_looks_at_many_scopes_a_few_at_a_time(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reply with the calls of fifty high limits would come too late, again and again."""
+    one = shares_of(three.replicas[0])
+    for number in range(50):
+        await one.take(f"scope {number}", Purpose.MISS)
+    look = one._shared.look
+
+    async def look_at_few(asked: Sequence[Looking]) -> list[KnownBudget]:
+        if len(asked) > 20:
+            raise RedisUnavailable("budget", "late")
+        return await look(asked)
+
+    monkeypatch.setattr(one._shared, "look", look_at_few)
+    three.clock.advance(1.0)
+    await one.look_at_all()
+
+    seen = [one._account(f"scope {number}").known for number in range(50)]
+    assert {known and known.at for known in seen} == {three.clock.monotonic()}
+
+
 async def test_it_leaves_many_scopes_a_few_at_a_time(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -589,7 +611,7 @@ async def test_it_leaves_many_scopes_a_few_at_a_time(
     one, left = shares_of(three.replicas[0]), []
 
     async def leave(scopes: list[str]) -> None:
-        if len(scopes) > 50 or "scope 0" in scopes:
+        if len(scopes) > 20 or "scope 0" in scopes:
             raise RedisUnavailable("budget", "late")
         left.extend(scopes)
 
