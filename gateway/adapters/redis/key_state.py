@@ -38,7 +38,7 @@ from gateway.adapters.redis.records import (
 )
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, leaves_nothing
 from gateway.core.http.fields import Headers, are_sound
-from gateway.core.instant import are_seconds
+from gateway.core.instant import are_seconds, from_seconds, parse_http_date, to_http_date
 from gateway.core.sweep.list_item import Listed
 from gateway.ports import Found, Standing
 
@@ -97,10 +97,11 @@ def encode_last(entry: Entry) -> bytes:
 
 
 def encode_renewed(item: Listed) -> bytes:
-    """The end of the part `page`: checksum (16 bytes), fields. sweep.lua adds schema and
-    generation."""
-    times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
-    fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
+    """The part `page`: checksum (16 bytes), fields. sweep.lua adds the rest in front."""
+    times, date = (item.confirmed_at, item.initial_age, item.freshness_lifetime), item.date
+    if len(date) > 29:  # the obsolete form of a date, which names the whole weekday
+        date = to_http_date(from_seconds(parse_http_date(date) or item.confirmed_at))
+    fields = date.ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
     return checksum(fields) + fields
 
 

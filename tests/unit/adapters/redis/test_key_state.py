@@ -165,6 +165,21 @@ def test_a_page_renews_the_times_and_keeps_the_fields() -> None:
     assert both == replace(alone, headers=entry_of().headers)
 
 
+@pytest.mark.parametrize(
+    ("date", "told"),
+    [
+        ("Tuesday, 14-Nov-23 22:13:33 GMT", "Tue, 14 Nov 2023 22:13:33 GMT"),
+        ("Tue Nov 14 22:13:33 2023", "Tue Nov 14 22:13:33 2023"),
+    ],
+)
+def test_a_date_of_an_obsolete_form_stays_a_date(date: str, told: str) -> None:
+    """Callers get it, and one of them would be too long for the record."""
+    last = last_of(renewed(item=replace(ITEM, date=date)))
+
+    assert last is not None
+    assert last.date == told
+
+
 def test_the_later_of_page_and_single_answer_counts() -> None:
     """Whichever was written last."""
     later = entry_of().but(confirmed_at=LATER + 1.0)
