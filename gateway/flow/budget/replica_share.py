@@ -139,8 +139,9 @@ class Shares:
         for scope in self._scopes():
             self._account(scope)
         for scopes in self._some_scopes():
+            # One node of a cluster that is away would fail the look at all of them.
             with suppress(RedisUnavailable):
-                await self.look(scopes)
+                await self.look([each for each in scopes if self._shared.is_there(each)])
 
     def _some_scopes(self) -> Iterator[list[str]]:
         """All scopes in memory, a few at a time, so that Redis answers in time."""

@@ -17,7 +17,7 @@ from gateway.core.budget.window_log import Rate
 from gateway.core.errors import BudgetExhausted, CallWithheld, RedisUnavailable
 from gateway.core.vocabulary import Purpose
 from gateway.flow.budget import replica_share
-from gateway.flow.budget.replica_share import LOOK, Shares
+from gateway.flow.budget.replica_share import LOOK, Shares, _Sent
 from gateway.ports import Call, Charge, KnownBudget, Looking
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
@@ -602,6 +602,34 @@ async def test_it_looks_at_many_scopes_a_few_at_a_time(
 
     seen = [one._account(f"scope {number}").known for number in range(50)]
     assert {known and known.at for known in seen} == {three.clock.monotonic()}
+
+
+async def test_a_node_that_is_away_hides_only_its_scopes(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the replica would seem silent to the others, and report its calls again and again."""
+    one = shares_of(three.replicas[0])
+    for scope in ("here", "away"):
+        await one.take(scope, Purpose.MISS)
+    look = one._shared.look
+
+    async def look_at_nodes(asked: Sequence[Looking]) -> list[KnownBudget]:
+        found = await look(asked)  # the other nodes do what they are asked to
+        if "away" in {each.scope for each in asked}:
+            raise RedisUnavailable("budget", "it is away")
+        return found
+
+    monkeypatch.setattr(one._shared, "look", look_at_nodes)
+    monkeypatch.setattr(one._shared, "is_there", lambda scope: scope != "away")
+    for _ in range(4):
+        one._account("here").add(_Sent(three.clock.monotonic(), Charge(0.0), 0))  # from its share
+    for _ in range(10):
+        await one.look_at_all()
+        three.clock.advance(LOOK)
+
+    known = one._account("here").known
+    assert known is not None
+    assert len(known.ages) == 5
 
 
 async def test_it_leaves_many_scopes_a_few_at_a_time(
