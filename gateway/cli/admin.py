@@ -49,8 +49,9 @@ def _sendable(_context: click.Context, _option: click.Parameter, said: str | Non
 _admin_option = click.option(
     "--admin",
     metavar="URL|PORT",
-    help="The admin address of a running gateway, or a port of this machine. Default: the one of "
-    "the settings (GATEWAY_CONFIG, GATEWAY_ADMIN__PORT), otherwise http://127.0.0.1:8081.",
+    help="The admin address of a running gateway, or its port on this machine. Default: the one of "
+    "the settings (GATEWAY_CONFIG, GATEWAY_ADMIN__PORT), otherwise http://127.0.0.1:8081. A port "
+    "replaces only the port of the settings.",
 )
 _token_option = click.option(
     "--token",
@@ -90,14 +91,13 @@ def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
 
     tls = None if ca is None else _trusting("--ca", ca)
     is_here = admin is None or admin.isdecimal()
-    if admin is not None and is_here:
-        admin = f"http://127.0.0.1:{admin}"
-    if admin is None or token is None:
+    url = admin or ""
+    if is_here or token is None:
         here, faults = load_admin(None, is_here=is_here)
         if faults:
             complain(map(str, faults), WRONG_SETTINGS)
-        if admin is None:
-            admin = _own_address(here)
+        if is_here:
+            url = _own_address(here, admin or str(here.port))
             if tls is None and here.tls_cert is not None:
                 tls = _trusting("admin.tls_cert", here.tls_cert)
                 # The certificate of this gateway perhaps lacks the name 127.0.0.1.
@@ -105,13 +105,13 @@ def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
                 tls.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
         if token is None and here.token is not None:
             token = here.token.get_secret_value()
-    return Admin(admin, token, tls)
+    return Admin(url, token, tls)
 
 
-def _own_address(here: AdminSettings) -> str:
+def _own_address(here: AdminSettings, port: str) -> str:
     host = HERE.get(here.host, here.host)
     scheme = "http" if here.tls_cert is None else "https"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{here.port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _trusting(name: str, path: Path) -> ssl.SSLContext:

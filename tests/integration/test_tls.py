@@ -169,7 +169,7 @@ async def test_commands_beside_a_gateway_go_by_its_settings(
     upstream: RunningSimulator, tmp_path: Path
 ) -> None:
     """As in a container: port, token and certificate, whatever its name. Another certificate is
-    not spoken to."""
+    not spoken to. A port that is given is a port of this gateway: it has the same certificate."""
     own, other = tmp_path / "own", tmp_path / "other"
     own.mkdir()
     other.mkdir()
@@ -188,8 +188,10 @@ async def test_commands_beside_a_gateway_go_by_its_settings(
         port = planes.admin.base_url.port
         exit_code, said = await mode(tmp_path, GATEWAY_CONFIG=file(own, port))
         stranger = await mode(tmp_path, GATEWAY_CONFIG=file(other, port))
+        by_port = await mode(tmp_path, "--admin", str(port), GATEWAY_CONFIG=file(own, 9))
 
     assert (exit_code, said.partition("\n")[0]) == (0, "mode normal")
+    assert (by_port[0], by_port[1].partition("\n")[0]) == (0, "mode normal")
     assert stranger[0] == 1
     assert "its certificate is not trusted" in stranger[1]
 
