@@ -41,9 +41,9 @@ def hash_key(operator: bool, given: bool) -> None:
         key = f"{prefix}{secrets.token_urlsafe(_ENTROPY)}"
         click.echo(key)
     else:
-        key = sys.stdin.read().removesuffix("\n").removesuffix("\r")
         try:
+            key = sys.stdin.read().removesuffix("\n").removesuffix("\r")
             bearer([b"Bearer " + key.encode()])
-        except (AccessRefused, UnicodeEncodeError):
+        except (AccessRefused, UnicodeError):
             complain(["standard input: is not a key that a caller can send"], WRONG_SETTINGS)
     click.echo(f'{"sha256" if operator else "key_sha256"} = "{digest_of(key)}"')

@@ -11,7 +11,7 @@ from gateway.cli import main
 from gateway.core.access.caller import bearer, digest_of
 
 
-def run(*arguments: str, given: str | None = None) -> Result:
+def run(*arguments: str, given: str | bytes | None = None) -> Result:
     """The command in this process."""
     return CliRunner().invoke(main, ["hash-key", *arguments], input=given)
 
@@ -50,7 +50,7 @@ def test_a_key_may_come_from_elsewhere() -> None:
 
 def test_what_no_caller_can_present_is_no_key() -> None:
     """It would be refused at the door for ever; it is not repeated."""
-    for given in ("", "two words", "é", "a\nb"):
+    for given in ("", "two words", "é", "a\nb", b"my-own-key-\xe9\n"):
         result = run("--stdin", given=given)
         assert result.exit_code == 2
         assert result.output == "standard input: is not a key that a caller can send\n"
