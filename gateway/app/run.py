@@ -23,7 +23,15 @@ from gateway.app.listen import Addresses, Server, StartFault, files_for, listen,
 from gateway.app.operations import Life, Operations
 from gateway.core.errors import RedisUnavailable, UpstreamFailure
 from gateway.flow.budget.replica_share import Shares
-from gateway.settings import AccessMode, AdminSettings, LogFormat, ServerSettings, Settings, changed
+from gateway.settings import (
+    AccessMode,
+    AdminSettings,
+    LogFormat,
+    ServerSettings,
+    Settings,
+    SettingsFault,
+    changed,
+)
 from gateway.web.admin.app import AdminPlane
 from gateway.web.admin.guard import is_loopback
 from gateway.web.data.app import DataPlane
@@ -342,13 +350,13 @@ def _is_ignored_hangup(each: signal.Signals) -> bool:
 
 
 async def check(settings: Settings) -> tuple[str, ...]:
-    """The faults of ports, upstream, Redis and tracing, one line each."""
+    """The faults of ports, access files, upstream, Redis and tracing, one line each."""
     faults: list[str] = []
     _check_listening(settings, faults)
     try:
         house = compose(settings)
-    except StartFault as fault:
-        return (*faults, *fault.faults)
+    except (StartFault, SettingsFault) as fault:
+        return (*faults, *map(str, fault.faults))
     try:
         await house.upstream.reachable()
     except UpstreamFailure as failure:

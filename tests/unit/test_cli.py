@@ -122,6 +122,24 @@ def test_a_clients_file_that_goes_bad_meanwhile_is_a_settings_fault(
     assert result.exit_code == 2
 
 
+def test_a_clients_file_that_goes_bad_during_a_check_is_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """After the settings were judged: it is one fault beside those of ports, not a traceback."""
+    path = tmp_path / "clients.toml"
+    path.write_text(
+        '[[tenants]]\nname = "acme"\nupstream_token = "t"\n'
+        f'[[clients]]\nname = "web"\nkey_sha256 = "{"0" * 64}"\ntenant = "acme"\n'
+    )
+    monkeypatch.setattr("gateway.adapters.telemetry.log_lines.configure", lambda *_, **__: None)
+    monkeypatch.setattr("gateway.app.run._check_listening", lambda *_: path.write_text("["))
+
+    result = run("check", GATEWAY_ACCESS__MODE="clients", GATEWAY_ACCESS__CLIENTS_FILE=str(path))
+
+    assert result.stderr.startswith("access.clients_file: names a file that is not TOML")
+    assert (result.exit_code, result.stdout) == (1, "settings: ok\n")
+
+
 def test_a_config_file_that_is_not_there_is_a_settings_fault(tmp_path: Path) -> None:
     """`--config` is judged with the settings, in their words."""
     result = run("serve", "--config", str(tmp_path / "absent.toml"))
