@@ -279,7 +279,10 @@ class LineWriter:
                 self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError:  # the system allows no more threads
+                    self._thread = None  # the next line tries again
 
     def flush(self, patience: float) -> None:
         """Wait until all lines are written, for `patience` seconds at most."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,6 +176,24 @@ def test_a_pipe_that_another_process_made_non_blocking_loses_nothing(reader: Rea
     lines = reader.lines(200)
 
     assert (len(lines), losses.count) == (200, 0)
+
+
+def test_a_thread_that_cannot_start_is_tried_again(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system allows no more threads for a moment, the log is late, not silent."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    writer = LineWriter(reader.writing)
+    with monkeypatch.context() as moment:
+        moment.setattr(threading.Thread, "start", refuse)
+        writer.write(b"first\n")
+
+    writer.write(b"second\n")
+
+    assert reader.lines(2) == [b"first\n", b"second\n"]
 
 
 @pytest.mark.parametrize("path", ["/dev/null", "log"])
