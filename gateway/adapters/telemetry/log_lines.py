@@ -180,7 +180,10 @@ def instant(now: float) -> str:
 
 
 def scrub(value: object) -> object:
-    """A text without credentials, shortened if it is long. Other values stay unchanged."""
+    """A text without credentials, shortened if it is long, or a list of such texts. Other values
+    stay unchanged."""
+    if isinstance(value, list):
+        return [scrub(each) for each in value]
     if not isinstance(value, str):
         return value
     clean = conceal(value)

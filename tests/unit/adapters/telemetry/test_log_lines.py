@@ -89,9 +89,11 @@ def test_a_broken_sink_raises_nothing() -> None:
 def test_what_looks_like_a_credential_is_removed(text: str, clean: str) -> None:
     """Bearer tokens and the user part of a URL do not reach a line."""
     assert scrub(text) == clean
+    assert scrub([text, 5]) == [clean, 5]
 
 
 def test_a_long_text_is_cut() -> None:
     """A body quoted in an error text is not logged at length; numbers are left alone."""
     assert scrub("x" * 301) == "x" * 300 + "..."
+    assert scrub(["x" * 301]) == ["x" * 300 + "..."]
     assert scrub(5) == 5
