@@ -76,7 +76,7 @@ def load_admin(
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))
-        environ = {name: environ[name] for name in tokens if name in environ}
+        environ = {name: text for name, text in environ.items() if name.upper() in tokens}
     given = _gather(config, environ)
     settings, unsound = _judge(given.values)
     faults = [*given.faults, *unsound]

@@ -154,6 +154,8 @@ def test_the_token_is_shown_to_the_plane_alone(plane: Plane, order: tuple[str, .
     assert plane.fields["authorization"] == "Bearer t-1"
     by_environment = run(plane, *order, GATEWAY_ADMIN__TOKEN="t-2")
     assert plane.fields["authorization"] == "Bearer t-2"
+    run(plane, *order, gateway_admin__token="t-3")  # settings accept any case
+    assert plane.fields["authorization"] == "Bearer t-3"
 
     assert "t-1" not in by_option.output
     assert "t-2" not in by_environment.output
