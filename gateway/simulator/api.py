@@ -30,6 +30,7 @@ Endpoint = Callable[[World, Call], Response]
 
 _DEFAULT_LIMIT = 20
 _MAX_LIMIT = 100
+_MOST_DIGITS = 18
 
 
 def read(world: World, call: Call) -> Response:
@@ -124,7 +125,7 @@ def _number(query: QueryParams, name: str, default: int, low: int, high: int | N
     text = query.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise Refusal(400, f"{name} must be an integer number")
     if int(text) < low:
         raise Refusal(400, f"{name} must not be less than {low}")

@@ -184,7 +184,11 @@ async def test_another_order_holds_the_same_rows(api: httpx.AsyncClient) -> None
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=101", "limit=ten", "limit=", "offset=-1", "type=ODD", "is_draft=maybe"],
+    [
+        *("limit=0", "limit=101", "limit=ten", "limit=", "offset=-1", "type=ODD", "is_draft=maybe"),
+        pytest.param(f"offset={10**20}", id="offset=10**20"),
+        pytest.param(f"limit={'1' * 5_000}", id="limit of 5000 digits"),
+    ],
 )
 async def test_bad_parameters_are_refused(api: httpx.AsyncClient, query: str) -> None:
     """400 in the error shape, with the name of what is wrong."""
