@@ -282,7 +282,8 @@ _SIZES: Final = ("KiB", "MiB", "GiB")
 def duration(seconds: float) -> str:
     """Seconds as text, in two units at most: `250 ms`, `1.5 s`, `4 min 7 s`."""
     if seconds < 1.0:
-        return f"{max(0.0, seconds) * 1000:.0f} ms" if seconds >= 0.0005 else "0 s"
+        milliseconds = min(999, round(seconds * 1000))
+        return f"{milliseconds} ms" if milliseconds > 0 else "0 s"
     if seconds < 10.0:
         return f"{math.floor(seconds * 10) / 10:g} s"
     left = math.floor(seconds)
@@ -313,6 +314,6 @@ def size(count: float) -> str:
         return f"{count:.0f} bytes"
     for unit in _SIZES:
         count /= 1024
-        if count < 1024 or unit == _SIZES[-1]:
+        if round(count, 1) < 1024 or unit == _SIZES[-1]:
             break
     return f"{count:.1f} {unit}".replace(".0 ", " ")

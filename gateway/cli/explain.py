@@ -99,7 +99,7 @@ def _item(value: object, now: float) -> str:
         return _plain(value, now)
     others = {name: each for name, each in value.items() if name not in ("time", "event")}
     at, event = _said("time", value["time"], now), value["event"]
-    return f"{at}  {event:<20}  {_plain(others, now)}".rstrip(" -")
+    return f"{at}  {event:<20}  {_plain(others, now) if others else ''}".rstrip()
 
 
 def _plain(value: object, now: float) -> str:

@@ -190,13 +190,15 @@ def test_explain_refuses_what_is_no_address(address: str) -> None:
 def test_an_event_is_a_line_that_begins_with_its_time() -> None:
     """What happened to a training reads from left to right; nothing else known, nothing said."""
     fetched = {"time": "2026-01-01T10:00:00Z", "event": "entry.fetched", "status": 200}
+    failed = {"time": "t", "event": "order.failed", "first": "trn-"}
 
-    words = {"events": [fetched, {"time": "t", "event": "entry.outdated"}]}
+    words = {"events": [fetched, {"time": "t", "event": "entry.outdated"}, failed]}
 
     assert list(readable(words, _NOW)) == [
         "events",
         "  10:00:00 UTC (4 min 7 s ago)  entry.fetched         status=200",
         "  t  entry.outdated",
+        "  t  order.failed          first=trn-",
     ]
 
 
