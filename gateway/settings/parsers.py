@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from ipaddress import IPv6Address
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -31,7 +31,9 @@ _WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 _RATE = re.compile(r"([1-9][0-9]{0,8})/([a-z]+|[0-9.]+(?:ms|s|m|h|d))")
 _UNLIMITED = "unlimited"
 
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+# Resolvers accept no empty label, and none above 63 characters.
+_HOST = re.compile(r"(?![_-])[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*(?<![_-])")
+_FOUR_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 _LOCATION = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE = re.compile(r"[!-~]+")
@@ -245,10 +247,10 @@ def _is_location(text: str) -> bool:
 
 
 def _is_host(text: str) -> bool:
-    if ":" not in text:
+    if ":" not in text and not _FOUR_NUMBERS.fullmatch(text):
         return _HOST.fullmatch(text) is not None
     try:
-        IPv6Address(text)
+        ip_address(text)
     except ValueError:
         return False
     return True

@@ -50,7 +50,9 @@ WRITTEN: tuple[object, ...] = (
 )
 # Sound by its form, and refused by the gateway for what it means.
 STRICTER = {
-    (f"{plane}.host", host) for plane in ("server", "admin") for host in ("host:80", "a:b-c.d_e")
+    (f"{plane}.host", host)
+    for plane in ("server", "admin")
+    for host in ("host:80", "a:b-c.d_e", "x" * 65)
 } | {("sweep.enabled", True), ("sweep.enabled", "true")}
 CLASHES = "is above upstream.timeout"
 

@@ -172,6 +172,15 @@ def test_what_has_a_scheme_or_port_is_no_host(host: object) -> None:
         parse_host(host)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a." + "b" * 64, "999.1.1.1", "10.0.0.01"])
+def test_no_resolver_is_given_a_host_that_it_cannot_take(host: str) -> None:
+    """Python and httpx raise errors of other kinds for such names, which nothing expects."""
+    with pytest.raises(ValueError, match=r"^$"):
+        parse_host(host)
+    with pytest.raises(ValueError, match=r"^$"):
+        parse_base_url(f"http://{host}:80/")
+
+
 def test_a_path_is_any_text_that_can_be_one() -> None:
     """Whether something is there is asked elsewhere."""
     assert parse_path("tls/key.pem") == parse_path(Path("tls/key.pem")) == Path("tls/key.pem")
