@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
@@ -76,9 +76,22 @@ def plane_options(command: Callable[..., None]) -> Callable[..., None]:
     def with_plane(
         *, admin: str | None, token: str | None, ca: Path | None, **others: object
     ) -> None:
+        _refuse_other_encodings(others.values())
         command(plane=_plane(admin, token, ca), **others)
 
     return _admin_option(_token_option(_ca_option(with_plane)))
+
+
+def _refuse_other_encodings(values: Iterable[object]) -> None:
+    """Exit if bytes of an argument are not UTF-8. Python turns them into lone surrogates."""
+    for value in values:
+        if isinstance(value, tuple):
+            _refuse_other_encodings(value)
+        elif isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise click.UsageError(f"{value!a} is not UTF-8") from None
 
 
 def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
@@ -201,7 +214,7 @@ class Admin:
                 trust_env=False,
                 verify=self.tls or True,
             )
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
             complain([f"--admin {address}: is not an address (wanted: http://host:port)"], FAILED)
         except httpx.ConnectError as error:
             complain([f"{address}: {_why_unconnected(error)}"], FAILED)

@@ -178,13 +178,30 @@ def test_explain_says_when_nothing_listens() -> None:
     )
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "http://", "nonsense"])
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "http://", "nonsense", "http://a..b"])
 def test_explain_refuses_what_is_no_address(address: str) -> None:
     """An address without a scheme or a host is named as such."""
     result = run("explain", "trn_000001", "--admin", address)
 
     assert result.exit_code == 1
     assert "is not an address" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explain", "trn_\udcff"),
+        ("explain", "trn_000001", "--partition", "\udcff"),
+        ("invalidate", "trn_000001", "trn_\udcff"),
+        ("purge", "--partition", "\udcff"),
+    ],
+)
+def test_an_argument_that_is_not_utf_8_is_a_usage_error(arguments: tuple[str, ...]) -> None:
+    """As a terminal with another encoding sends it: no traceback, and no terminal is confused."""
+    result = run(*arguments, "--admin", "http://127.0.0.1:9")
+
+    assert result.exit_code == 2
+    assert "\\udcff' is not UTF-8" in result.stderr
 
 
 def test_an_event_is_a_line_that_begins_with_its_time() -> None:
