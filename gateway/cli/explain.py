@@ -54,7 +54,7 @@ def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool
     """
     query = {} if partition is None else {"partition": partition}
     answer = plane.get(f"/explain/{quote(training_id, safe='')}", query)
-    words = plane.members(answer, {"l1", "l2"})
+    words = plane.members(answer, {"l1", "next_refresh"})
     if as_json:
         click.echo(answer.text)
         return
@@ -67,9 +67,11 @@ def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool
 
 
 def in_short(words: Mapping[str, Any]) -> str:
-    """Two sentences: what is stored, and what the next request gets."""
+    """One or two sentences: what is stored, and what the next request gets."""
     held = words.get("l1") or words.get("l2")
     if not isinstance(held, dict):
+        if "l2" not in words:  # the gateway does not know which partition is meant
+            return "nothing is stored in this replica; with --partition Redis is asked too."
         away = "; Redis cannot be asked" if words.get("redis") else ""
         return f"nothing is stored{away}. The next request calls the API."
     what = "stored" if held["status"] == 200 else f"remembered as a {held['status']}"

@@ -245,6 +245,16 @@ def test_explain_reads_a_running_gateway(tmp_path: Path, upstream: str) -> None:
     assert TOKEN not in output
 
 
+def test_explain_reads_a_gateway_that_nobody_asked(tmp_path: Path, upstream: str) -> None:
+    """Where no partition holds the training, the gateway knows less, and is a gateway still."""
+    house = Gateway(tmp_path, upstream)
+    with house.process:
+        exit_code, output = run("explain", "trn_000001", "--admin", house.admin, folder=tmp_path)
+
+    assert exit_code == 0
+    assert output.startswith("trn_000001: nothing is stored in this replica; with --partition")
+
+
 @pytest.mark.parametrize(
     ("token", "expected"), [("right", 0), ("wrong", 1), (None, 1)], ids=["right", "wrong", "none"]
 )

@@ -268,7 +268,11 @@ HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "below_floor": F
         ),
         ({"l1": None, "l2": None}, "nothing is stored. The next request calls the API."),
         (
-            {"l1": None, "redis": "away"},
+            {"l1": None},
+            "nothing is stored in this replica; with --partition Redis is asked too.",
+        ),
+        (
+            {"l1": None, "l2": None, "redis": "away"},
             "nothing is stored; Redis cannot be asked. The next request calls the API.",
         ),
     ],
