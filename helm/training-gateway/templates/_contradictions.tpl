@@ -49,15 +49,16 @@
 {{- define "gateway.refuseRoutes" -}}
 {{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.egress) -}}
 {{- $ports := splitList "," (join "," .Values.networkPolicy.redisPorts) -}}
-{{- range regexFindAll ":[0-9]+(,|$)" (regexFind "^[a-z+]+://[^/?]*" .Values.redis.url) -1 -}}
-{{- $port := trimAll ":," . -}}
+{{- $usual := ternary "26379" "6379" (hasPrefix "redis+sentinel:" .Values.redis.url) -}}
+{{- range splitList "," (regexFind "^[a-z+]+://[^/?]+" .Values.redis.url) | compact -}}
+{{- $port := trimPrefix ":" (regexFind ":[0-9]+$" .) | default $usual -}}
 {{- if not (has $port $ports) -}}
 {{- fail (printf "networkPolicy lets pods connect to no port %s of redis.url: add it to networkPolicy.redisPorts" $port) -}}
 {{- end -}}
 {{- end -}}
 {{- $ports = splitList "," (join "," .Values.networkPolicy.upstreamPorts) -}}
-{{- range regexFindAll ":[0-9]+$" (regexFind "^https?://[^/?]*" (.Values.config.upstream.base_url | default "")) -1 -}}
-{{- $port := trimPrefix ":" . -}}
+{{- with regexFind "^https?://[^/?]*" (.Values.config.upstream.base_url | default "") -}}
+{{- $port := trimPrefix ":" (regexFind ":[0-9]+$" .) | default (ternary "80" "443" (hasPrefix "http:" .)) -}}
 {{- if not (has $port $ports) -}}
 {{- fail (printf "networkPolicy lets pods connect to no port %s of config.upstream.base_url: add it to networkPolicy.upstreamPorts" $port) -}}
 {{- end -}}
