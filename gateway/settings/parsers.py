@@ -168,12 +168,15 @@ def parse_endpoint(value: object) -> str:
 
 
 def _address(value: object, credentials: str) -> str:
-    if not isinstance(value, str) or not _VISIBLE.fullmatch(value):
+    if not isinstance(value, str):
         raise ValueError
+    # First, because the message of any other fault quotes the text.
     if "@" in value:
         raise ValueError(f"carries credentials, which belong into {credentials}")
     if "?" in value or "#" in value:
         raise ValueError("has a query or a fragment")
+    if not _VISIBLE.fullmatch(value):
+        raise ValueError
     url = _split(value)
     if url.scheme not in ("http", "https") or not _is_location(url.netloc):
         raise ValueError
@@ -194,8 +197,9 @@ def mask_url(secret: SecretStr | None) -> str | None:
 
 def parse_header_names(value: object) -> tuple[str, ...]:
     """Request headers in lower case, each once, none of NEVER_FORWARDED."""
+    # No message quotes the text, which may be "Authorization: Bearer …".
     if not isinstance(value, list | tuple):
-        raise ValueError
+        raise ValueError("is not a list of header names")
     names = tuple(_header_name(name, place) for place, name in enumerate(value, start=1))
     if len(set(names)) < len(names):
         raise ValueError("names a header twice")
@@ -203,7 +207,6 @@ def parse_header_names(value: object) -> tuple[str, ...]:
 
 
 def _header_name(value: object, place: int) -> str:
-    # The message does not quote the text, which is perhaps "Authorization: Bearer …".
     if not isinstance(value, str) or not _HEADER_NAME.fullmatch(value):
         raise ValueError(f"entry {place} is not the name of a header")
     name = value.lower()

@@ -302,7 +302,8 @@ def test_headers_that_are_ours_are_never_forwarded(name: str) -> None:
 @pytest.mark.parametrize(
     ("names", "problem"),
     [
-        ("X-A", "^$"), ({"X-A": 1}, "^$"), (["X-A", "x-a"], "twice"), ([""], "entry 1 is not"),
+        ("X-A", "is not a list"), ({"X-A": 1}, "is not a list"), (["X-A", "x-a"], "twice"),
+        ([""], "entry 1 is not"),
         (["X-A", "Authorization: Bearer hunter2"], "entry 2 is not the name of a header$"),
         ([7], "entry 1"),
     ],

@@ -48,8 +48,8 @@ DURATION = 'seconds or "30s", "5m", "24h"'
         ("upstream.max_body", "1.5MiB", '"1.5MiB" is not a size (wanted: bytes or "1KiB", '
          '"64MiB")'),
         ("upstream.max_list_body", "0", 'must be above zero (wanted: bytes or "1KiB", "64MiB")'),
-        ("upstream.forward_headers", "X-A", '"X-A" is not a list of header names (wanted: a list '
-         'such as ["X-Name"])'),
+        ("upstream.forward_headers", "X-A", "is not a list of header names (wanted: a list such "
+         'as ["X-Name"])'),
         ("upstream.forward_headers", '["Host"]', '"host" is never forwarded (wanted: a list such '
          'as ["X-Name"])'),
         ("access.mode", "Open", '"Open" is not one of its words (wanted: "passthrough", "clients", '
@@ -113,7 +113,10 @@ def test_a_faulty_value_is_refused_in_one_line(name: str, value: str, line: str)
             "http://me:hunter@otel:4318",
             "carries credentials, which belong into OTEL",
         ),
+        ("upstream.base_url", "https://me:hunter@api.open.cx ", "carries credentials"),
+        ("admin.docs_url", "https://docs.example/?key=hunter\n", "has a query"),
         ("upstream.forward_headers", '["Authorization: hunter"]', "entry 1 is not the name"),
+        ("upstream.forward_headers", "Authorization: hunter", "is not a list of header names"),
     ],
 )
 def test_a_faulty_secret_is_refused_without_its_value(name: str, value: str, line: str) -> None:
