@@ -10,9 +10,9 @@ import shutil
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TextIO
 
@@ -62,8 +62,9 @@ class Plan:
 async def run(plan: Plan, out: TextIO) -> None:
     """Run the demo until SIGINT, SIGTERM or SIGHUP. Raises StartFault or UpstreamEnded."""
     stop = asyncio.Event()
+    plan = _ports(plan, out)
     with set_by_signals(stop):
-        async with simulator(_port(plan.simulator_port, _SIMULATOR_PORT, out)) as upstream:
+        async with simulator(plan.simulator_port or 0) as upstream:
             await _play(plan, upstream, stop, out)
     _tell("ended\n", out)
 
@@ -87,7 +88,7 @@ async def _play(plan: Plan, upstream: Upstream, stop: asyncio.Event, out: TextIO
 
     join(upstream.watch())
     try:
-        await serve(_settings(plan, upstream, out), started=opened, stop=stop, log_to=log)
+        await serve(_settings(plan, upstream), started=opened, stop=stop, log_to=log)
     finally:
         await _dismiss(company)
 
@@ -110,13 +111,13 @@ async def _dismiss(company: list[asyncio.Task[None]]) -> None:
             raise end
 
 
-def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
-    """The access mode is passthrough, so that the printed command can show how to send a token."""
+def _settings(plan: Plan, upstream: Upstream) -> Settings:
+    """The access mode is passthrough: the printed command shows how to send a token."""
     return load(
         None,
         {
-            "GATEWAY_SERVER__PORT": str(_port(plan.port, _PORT, out)),
-            "GATEWAY_ADMIN__PORT": str(_port(plan.admin_port, _ADMIN_PORT, out)),
+            "GATEWAY_SERVER__PORT": str(plan.port),
+            "GATEWAY_ADMIN__PORT": str(plan.admin_port),
             "GATEWAY_UPSTREAM__BASE_URL": upstream.url,
             "GATEWAY_ACCESS__MODE": "passthrough",
             "GATEWAY_LOG__FORMAT": "console",
@@ -125,18 +126,31 @@ def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
     )
 
 
-def _port(asked: int | None, usual: int, out: TextIO) -> int:
-    """Return the port that was asked for, or the usual one, or 0 (any free port) if it is taken."""
+def _ports(plan: Plan, out: TextIO) -> Plan:
+    """The plan with all ports. Those that nobody asked for are the usual ones, or 0 (any free)."""
+    asked = plan.port, plan.admin_port, plan.simulator_port
+    usual = _PORT, _ADMIN_PORT, _SIMULATOR_PORT
+    data, admin, upstream = (_port(*each, asked, out) for each in zip(asked, usual, strict=True))
+    return replace(plan, port=data, admin_port=admin, simulator_port=upstream)
+
+
+def _port(asked: int | None, usual: int, others: Collection[int | None], out: TextIO) -> int:
     if asked is not None:
         return asked
+    if usual not in others and _is_free(usual):
+        return usual
+    _tell(f"port {usual} is taken: another one instead\n", out)
+    return 0
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, usual))
+            probe.bind((_HOST, port))
         except OSError:
-            _tell(f"port {usual} is taken: another one instead\n", out)
-            return 0
-    return usual
+            return False
+    return True
 
 
 def _greet(gateway: Addresses, upstream: Upstream, out: TextIO) -> None:

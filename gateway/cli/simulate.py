@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.serve import FAILED, complain, run
+from gateway.cli.serve import FAILED, WRONG_SETTINGS, complain, run
 
 if TYPE_CHECKING:
     from gateway.simulator import SimulatorConfig
@@ -237,11 +237,14 @@ def demo(
 
     from gateway.app import StartFault
     from gateway.demo import Plan, UpstreamEnded, run
+    from gateway.settings import SettingsFault
 
     plan = Plan(port, admin_port, simulator_port, load=not no_load, log=log)
     try:
         asyncio.run(run(plan, sys.stdout))
     except StartFault as fault:
         complain(fault.faults, FAILED)
+    except SettingsFault as fault:
+        complain(map(str, fault.faults), WRONG_SETTINGS)
     except UpstreamEnded as ended:
         complain([str(ended)], FAILED)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import gateway, listens, wait_until
+from tests.support.servers import free_port, gateway, listens, wait_until
 from tests.system.commands import (
     cache_status,
     curl_line,
@@ -114,6 +114,17 @@ def test_the_demo_insists_on_a_port_it_was_given(tmp_path: Path) -> None:
 
     assert exit_code == 1
     assert f"server.port: cannot listen on 127.0.0.1:{port}" in output
+
+
+def test_the_demo_takes_no_port_for_two_things(tmp_path: Path) -> None:
+    """Asked for, that is a fault in the words of the settings."""
+    port = str(free_port())
+    exit_code, output = run(
+        *("demo", "--port", port, "--admin-port", port, "--simulator-port", "0"), folder=tmp_path
+    )
+
+    assert exit_code == 2
+    assert output == "admin.port: is the port of server.port (wanted: another port, or 0 for any)\n"
 
 
 def test_ctrl_c_ends_a_live_demo(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 
 import msgspec
+import pytest
 
 from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.live_figures import figures
 from gateway.core.vocabulary import Cause
-from gateway.demo import LiveLine, Status, sentence
+from gateway.demo import LiveLine, Plan, Status, _ports, sentence
 
 
 def test_edits_seen_are_newer_versions_and_no_other_invalidation() -> None:
@@ -25,6 +26,26 @@ def status(counters: Counters, level: str = "good") -> Status:
     finding = {"level": level, "whose": "upstream", "says": "The breaker is open"}
     told = {"findings": [finding], "hit_rate": 0.5, "figures": figures(counters), "budgets": {}}
     return msgspec.convert(told, type=Status)
+
+
+@pytest.mark.parametrize(
+    ("plan", "simulators", "callers", "operators"),
+    [
+        (Plan(), 8090, 8080, 8081),
+        (Plan(port=8081), 8090, 8081, 0),
+        (Plan(admin_port=8080), 8090, 0, 8080),
+        (Plan(port=8090), 0, 8090, 8081),
+    ],
+)
+def test_a_usual_port_moves_aside_for_one_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, plan: Plan, simulators: int, callers: int, operators: int
+) -> None:
+    """As for a port that another program has: any free one is taken instead."""
+    monkeypatch.setattr("gateway.demo._is_free", lambda _: True)
+
+    ports = _ports(plan, io.StringIO())
+
+    assert ports == Plan(callers, operators, simulators)
 
 
 def test_what_is_wrong_stands_first() -> None:
