@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.adapters.telemetry.live_figures import EVERY, History, Totals
 from gateway.adapters.telemetry.metrics import GaugeReadings
-from gateway.core.vocabulary import Circuit, FailureReason, Mode
+from gateway.core.vocabulary import SWEEPS, Circuit, FailureReason, Mode
 from gateway.ports import Clock
 
 # There is a finding if one of these bounds is exceeded.
@@ -206,7 +206,7 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
                 _REMEDIES[FailureReason.RATE_LIMITED],
                 "GatewayGateClosed",
             )
-    denied = sum(minute.denied.values())
+    denied = sum(count for purpose, count in minute.denied.items() if purpose not in SWEEPS)
     if denied and not any(closed.values()) and now.circuit is Circuit.CLOSED:
         yield Finding(
             WATCH,

@@ -46,6 +46,10 @@ class Purpose(StrEnum):
     RETRY = "retry"
 
 
+# It is normal that the budget denies calls of these purposes: no caller waits for them.
+SWEEPS = (Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY)
+
+
 class Detail(StrEnum):
     """The words of `detail` in Cache-Status."""
 

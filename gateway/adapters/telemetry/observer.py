@@ -25,6 +25,7 @@ from gateway.adapters.telemetry.log_lines import logger
 from gateway.adapters.telemetry.metrics import CountersCollector, GaugeReadings, encode, registry_of
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import (
+    SWEEPS,
     AccessRefusal,
     Cause,
     Circuit,
@@ -53,7 +54,6 @@ _SELDOM = 60.0
 # At most this many differences from the API's documentation are logged, each once.
 _MOST_DRIFTS = 100
 _MISSING = (404, 410)
-_NOBODYS = (Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY)
 _BOUND = "the most seconds from an edit to the last answer without it"
 _TOO_SLOW = "the sweep's share of the budget is too small for so many trainings"
 _ALL = "*"
@@ -217,8 +217,7 @@ class Telemetry(Trail):
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self.counters.denied[purpose] += 1
-        # It is normal that the budget denies calls of the sweep.
-        level = DEBUG if purpose in _NOBODYS else WARNING
+        level = DEBUG if purpose in SWEEPS else WARNING
         self.events.emit(
             level, "budget.denied", key=purpose, purpose=purpose, retry_after=retry_after
         )
