@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 
 import gateway
 from gateway.adapters.ledger import LocalBudget
@@ -14,6 +15,7 @@ from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.access import Admission
 from gateway.app.clock import SystemClock
+from gateway.app.listen import StartFault
 from gateway.core.budget.window_log import OwnRates
 from gateway.flow.budget.call_permits import Credentials, Guesses
 from gateway.flow.budget.replica_share import Shares
@@ -55,7 +57,7 @@ def outward(
     bus: Bus,
     modes: Modes,
 ) -> Outward:
-    """Put the parts of `Outward` together."""
+    """Put the parts of `Outward` together. Raises StartFault."""
     rates = admission.rates
     own = _local_budget(settings, clock, rates)
     shared = _redis_budget(settings, clock, redis, rates)
@@ -169,7 +171,6 @@ def _probe_patience(settings: Settings) -> float:
 
 
 def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> HttpxUpstream:
-    ca = settings.upstream.ca_certs
     return HttpxUpstream(
         settings.upstream.base_url,
         timeout=settings.upstream.timeout,
@@ -180,5 +181,15 @@ def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> H
         observer=telemetry,
         user_agent=f"training-gateway/{gateway.__version__}",
         passes_codings=settings.freshness.source is FreshnessSource.ORIGIN,
-        tls=None if ca is None else ssl.create_default_context(cafile=ca),
+        tls=_trusting(settings.upstream.ca_certs),
     )
+
+
+def _trusting(ca: Path | None) -> ssl.SSLContext | None:
+    if ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:  # also ssl.SSLError
+        why = error.strerror or error
+        raise StartFault(f"upstream.ca_certs: {ca} cannot be used: {why}") from error
