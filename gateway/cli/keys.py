@@ -42,7 +42,8 @@ def hash_key(operator: bool, given: bool) -> None:
         click.echo(key)
     else:
         try:
-            key = sys.stdin.read().removesuffix("\n").removesuffix("\r")
+            text = "" if sys.stdin is None else sys.stdin.read()
+            key = text.removesuffix("\n").removesuffix("\r")
             bearer([b"Bearer " + key.encode()])
         except (AccessRefused, UnicodeError):
             complain(["standard input: is not a key that a caller can send"], WRONG_SETTINGS)

@@ -78,7 +78,7 @@ def purge(
     kept for use while the API fails. Exit code 3: some replicas, or some replicas of Redis, did not
     confirm.
     """
-    if not yes and sys.stdin.isatty():
+    if not yes and sys.stdin is not None and sys.stdin.isatty():
         what = "all stored responses" if partition is None else f"partition {partition}"
         question = f"{plane.address}: purge {what}, and fetch them again within the API's limit?"
         click.confirm(question, abort=True, err=True)

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 FAILED = 1
 WRONG_SETTINGS = 2
+_STANDARD_ERROR = 2
 
 config_option = click.option(
     "--config",
@@ -114,8 +115,17 @@ def run(work: Coroutine[object, object, T]) -> T:
     """Run `work` on the fastest event loop that is installed."""
     from uvicorn.loops.auto import auto_loop_factory
 
+    _open_standard_descriptors()
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         return runner.run(work)
+
+
+def _open_standard_descriptors() -> None:
+    """Open those of the descriptors 0, 1 and 2 that are closed. The loop would get them otherwise,
+    and libuv aborts the process when it has to close one of them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        continue
+    os.close(descriptor)
 
 
 def complain(faults: Iterable[str], exit_code: int) -> NoReturn:

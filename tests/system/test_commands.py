@@ -107,6 +107,18 @@ def test_nohup_holds(tmp_path: Path, upstream: str) -> None:
     assert house.process.output.count("gateway.draining") == 1
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_serve_needs_no_standard_streams(tmp_path: Path, upstream: str, closed: str) -> None:
+    """As with `nohup gateway serve <&-`: it drains and exits with 0, and does not abort."""
+    house = Gateway(tmp_path, upstream)
+    house.process.command[:0] = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    with house.process:
+        answer = get(f"{house.data}/training/trn_000001")
+        exit_code = house.process.stop()
+
+    assert (answer.status_code, exit_code) == (200, 0)
+
+
 def _in_flight(upstream: str) -> object:
     return httpx.get(f"{upstream}/_control/stats", trust_env=False, timeout=30).json()["in_flight"]
 

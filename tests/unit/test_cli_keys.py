@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from types import SimpleNamespace
 
+import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
@@ -46,6 +48,16 @@ def test_a_key_may_come_from_elsewhere() -> None:
     for given in ("my-own-key", "my-own-key\n", "my-own-key\r\n"):
         result = run("--stdin", given=given)
         assert result.output == f'key_sha256 = "{digest_of("my-own-key")}"\n'
+
+
+def test_no_standard_input_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is closed, Python has none."""
+    monkeypatch.setattr("gateway.cli.keys.sys", SimpleNamespace(stdin=None))
+
+    result = run("--stdin")
+
+    assert result.exit_code == 2
+    assert result.output == "standard input: is not a key that a caller can send\n"
 
 
 def test_what_no_caller_can_present_is_no_key() -> None:

@@ -256,6 +256,20 @@ def test_nothing_listens() -> None:
     assert "asking again" not in result.stderr
 
 
+def test_no_standard_input_is_no_terminal(plane: Plane) -> None:
+    """As for a script whose standard input is another command's."""
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m gateway purge --admin {plane.url} <&-"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+        cwd=ROOT,
+    )
+
+    assert (done.returncode, done.stderr, len(plane.asked)) == (0, "", 1)
+
+
 @pytest.mark.parametrize("wrong", [("invalidate",), ("purge", "everything"), ("purge", "--hard")])
 def test_what_is_no_command_orders_nothing(plane: Plane, wrong: tuple[str, ...]) -> None:
     """Exit code 2: no id, or one too many."""
