@@ -60,7 +60,8 @@ class Plan:
 
 
 async def run(plan: Plan, out: TextIO) -> None:
-    """Run the demo until SIGINT, SIGTERM or SIGHUP. Raises StartFault or UpstreamEnded."""
+    """Run the demo until SIGINT, SIGTERM or SIGHUP. Raises StartFault, SettingsFault or
+    UpstreamEnded."""
     stop = asyncio.Event()
     plan = _ports(plan, out)
     with set_by_signals(stop):
