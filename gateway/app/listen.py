@@ -199,8 +199,8 @@ def last_accepted(listener: socket.socket) -> list[socket.socket]:
     A close resets connections whose TCP handshake is not complete. If the cores are busy, the last
     packet of a handshake can be late, so this function waits.
 
-    The wait blocks the event loop on purpose. Otherwise responses would be sent, which end their
-    connections in a drain. The callers would connect again to this port.
+    The wait blocks the event loop on purpose. Otherwise responses would be sent meanwhile. In a
+    drain each response ends its connection, and its caller would connect to this port again.
     """
     with listener:
         accepted = _waiting(listener)

@@ -11,8 +11,8 @@ import asyncio
 from types import TracebackType
 from typing import Final
 
-# A deadline has about this number of equal steps, each between _SHORTEST_STEP and _LONGEST_STEP
-# seconds.
+# A deadline has about this number of equal steps. A short deadline has fewer steps, and a long one
+# has more: a step takes about _SHORTEST_STEP to _LONGEST_STEP seconds.
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1
@@ -25,8 +25,8 @@ class Deadline:
     """`async with Deadline(seconds):` raises TimeoutError when the block takes longer.
 
     A deadline is a fixed number of steps. A late step counts as one step, however long the stall
-    was. So a stall takes at most one and a half steps from the time of the other side. It cannot
-    postpone the end for ever.
+    was. So the other side loses at most one and a half steps by a stall, and stalls cannot postpone
+    the end for ever.
     """
 
     __slots__ = ("_due", "_handle", "_left", "_loop", "_step", "_timeout")

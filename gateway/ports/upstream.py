@@ -31,8 +31,8 @@ class Call:
     who          the caller, so that no caller takes all places in the queue of waiting calls
     offset       the position at which a page of the list begins. None: the call is for no page
     write        the write that the call sends. A write is not tried again. None: the call reads
-    span         None: the trace of the call is not kept before_send  awaited when the call has its
-    connection, and again if it needs another one. If
+    span         None: the trace of the call is not kept
+    before_send  awaited when the call has its connection, and again if it needs another one. If
                  `before_send` raises, the call is not sent
     """
 

@@ -1,7 +1,8 @@
 """Parsers make values from texts that an operator wrote. Formatters make texts for people.
 
-A parser raises `ValueError` if it cannot parse an object. The error has a text only if "is not a
-duration" (or the like) would not say enough. The text never repeats what is perhaps a secret.
+A parser raises `ValueError` if it cannot parse an object. If the error has no text, `schema.judge`
+makes one: it quotes the object, and says for example "is not a duration". The error has a text if
+that would not say enough, or would quote what is perhaps a secret.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def format_duration(seconds: float | str) -> str:
 
 
 def parse_size(value: object) -> int:
-    """Bytes, above zero, from a number or a text such as "64MiB" or "1MB"."""
+    """Bytes, above zero, from a whole number or a text such as "64MiB" or "1MB"."""
     size = _amount(value, _SIZE, _BYTES)
     if isinstance(size, float) or size < 0:
         raise ValueError
@@ -170,7 +171,7 @@ def parse_endpoint(value: object) -> str:
 def _address(value: object, credentials: str) -> str:
     if not isinstance(value, str):
         raise ValueError
-    # First, because the message of any other fault quotes the text.
+    # The faults with a text come first. For the others `schema.judge` quotes the value.
     if "@" in value:
         raise ValueError(f"carries credentials, which belong into {credentials}")
     if "?" in value or "#" in value:
@@ -197,7 +198,7 @@ def mask_url(secret: SecretStr | None) -> str | None:
 
 def parse_header_names(value: object) -> tuple[str, ...]:
     """Request headers in lower case, each once, none of NEVER_FORWARDED."""
-    # No message quotes the text, which may be "Authorization: Bearer …".
+    # No message quotes a text that is perhaps "Authorization: Bearer …".
     if not isinstance(value, list | tuple):
         raise ValueError("is not a list of header names")
     names = tuple(_header_name(name, place) for place, name in enumerate(value, start=1))

@@ -370,8 +370,9 @@ class RedisBus:
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _has_heard_all(self) -> None:
-        """Note that each notice before the last heartbeat was heard, or is in a reported gap. A
-        replica that starts needs no earlier notice, because it has no entries."""
+        """Remember the present state as whole: each notice before the last heartbeat was heard, or
+        is in a reported gap. A replica that starts needs no earlier notice, because it has no
+        entries."""
         membership = self._membership
         self._is_whole, self._life, self._limit = True, membership.life, membership.vouched_until
 
@@ -384,9 +385,9 @@ class RedisBus:
         - Redis has lost the members (`life` is new), no notice came since (`number` is 0), and
           `_limit` has not passed: without an end too. If an order from before the loss is missing,
           its sender sends it again before `_limit` (see `Unconfirmed`).
-        - In all other cases: until `_limit`. The result of a missed order promises its end for a
-          time (`Confirmations.until`) that is not earlier.
-        - Before the first `_has_heard_all`: not at all.
+        - In all other cases: until `_limit`. The result of a missed order says until when old
+        answers are possible (`Confirmations.until`). `_limit` is not later. - Before the first
+        `_has_heard_all`: not at all.
         """
         until = self._limit
         if self._membership.life == self._life:

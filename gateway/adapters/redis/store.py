@@ -249,8 +249,8 @@ class RedisStore:
         return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """The nodes of the entry and of the share of its partition. Keys with the same two nodes
-        are read together."""
+        """The nodes of the entry and of its partition's share record (see partition_invalidation).
+        Keys with the same two nodes are read together."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
@@ -334,8 +334,8 @@ _MARK_KEEP: Final = 1_000
 
 
 async def secured(connection: Connection, names: Names, patience: float) -> Copies | None:
-    """Wait until the replicas of Redis have all writes, for `patience` seconds at most, and count
-    these replicas.
+    """Wait until the replicas of Redis have all writes, for `patience` seconds at most. Count the
+    replicas, and those that have all writes.
 
     If a master dies, writes that its replicas do not have are lost. None if there are no replicas,
     or if Redis does not allow ROLE.

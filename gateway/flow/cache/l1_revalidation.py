@@ -25,9 +25,9 @@ from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
-# Fractions of `l1_lifetime`. A read makes an entry due when _DUE has passed since its confirmation.
-# _GATHER later, Redis is asked about all due entries. So 0.4 of `l1_lifetime` is left for the read
-# that makes the entry due (0.4 + 0.2 + 0.4 = 1).
+# Fractions of `l1_lifetime`. The first read after _DUE makes an entry due. _GATHER later, Redis is
+# asked about all due entries. An entry that is read at least once in each 0.4 of `l1_lifetime` is
+# therefore confirmed in time: after 0.2 + 0.4 (until the read) + 0.4 (until the question).
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # The outcomes of answers that start no refresh.
@@ -74,8 +74,8 @@ class Confirming:
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
         self.missed = MissedOrders(clock)
-        # The value of `Bus.vouched_until` at the last read that found Redis away. NEVER: no read
-        # found Redis away after the last `_return`.
+        # The value of `Bus.vouched_until` at the last read that found Redis away. NEVER: Redis was
+        # not away, or its return is already noted.
         self._alone_until = NEVER
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
@@ -109,9 +109,9 @@ class Confirming:
         """Whether orders wait until this replica has applied them."""
         until = self._bus.counted_until
         if not self._bus.is_connected:
-            # A new replica (no member yet) is counted only while the bus is connected. Redis can
-            # lose the record of the new replica before other replicas have read the record. Then
-            # orders do not wait, and reach the new replica only over the bus.
+            # A new replica (no member yet) counts only while the bus is connected. Reason: Redis
+            # can lose its record before other replicas have read it. Orders then do not wait for
+            # the new replica, but reach it over the bus.
             until = min(until, self._bus.vouched_until)
         return self._clock.monotonic() < until
 
@@ -140,9 +140,8 @@ class Confirming:
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
         """Whether this replica has surely applied all complete orders. (An order is complete if its
-        result says that all replicas have applied it.) An order can be complete although a replica
-        that is neither a member nor counted has not applied it. For such a replica the result is
-        False."""
+        result says that all members and all counted replicas have applied it.) If this replica is
+        neither a member nor counted, the result is False."""
         now = self._clock.monotonic()
         hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
         return hears and now < self._missed_until(entry)

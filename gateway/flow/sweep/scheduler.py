@@ -113,8 +113,8 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the bound as soon as the sweep has kept it. Also log if the settings allow only a
-        bound that is longer than the freshness lifetime."""
+        """Log the staleness bound as soon as the sweep stays within it. Also log if the settings
+        allow only a bound that is longer than the freshness lifetime."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:
