@@ -189,12 +189,13 @@ class FileWatch(Generic[G]):
     async def run(self) -> None:
         """Look at the file again and again, until cancelled."""
         while True:
-            # In a thread, because a long file takes time to parse.
+            # In a thread, because `look` waits for the process that parses the file.
             self.judge(await asyncio.to_thread(self.file.look))
             await self._clock.sleep(LOOK_EVERY)
 
     def judge(self, look: G | SettingsFault) -> None:
-        """Use the result of a look, if it is new and the previous look had the same result."""
+        """Use the result of a look, if it differs from the one in use, and if the previous look had
+        the same result."""
         found = look.faults if isinstance(look, SettingsFault) else look
         stood, self._seen = found == self._seen, found
         if not stood or found == self._known:

@@ -81,7 +81,7 @@ class Held(msgspec.Struct, gc=False):
     The garbage collector ignores these objects: there are many, and none is part of a cycle.
     """
 
-    # The fields that each hit reads are together, at the beginning.
+    # The fields that most hits read are together, at the beginning.
     entry: Entry
     head: bytes
     brief_at: int
@@ -217,8 +217,8 @@ class Copies:
 class Standing:
     """The state of a key, without the stored body.
 
-    last       reads the last confirmation of the body (None: not known). It is needed only if the
-               floor was confirmed later than the entry. Reading it costs more than the floor
+    last       a function that reads the last confirmation of the body (None: not known). It is
+               slow, and needed only if the floor was confirmed later than the entry
     struck_at  as in `Found`
     """
 

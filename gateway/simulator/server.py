@@ -40,7 +40,7 @@ class RunningSimulator:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The trainings of the first key's organisation."""
+        """The trainings of the organisation to which the first configured API key belongs."""
         return self.world.catalogue()
 
 
@@ -76,7 +76,7 @@ def build(config: SimulatorConfig) -> Starlette:
 
 @asynccontextmanager
 async def running(config: SimulatorConfig | None = None) -> AsyncIterator[RunningSimulator]:
-    """Serve in the current loop while the block runs. Then open connections are aborted."""
+    """Serve in the current loop while the block runs. At its end, connections are aborted."""
     chosen = config or SimulatorConfig()
     application = build(chosen)
     world: World = application.state.world

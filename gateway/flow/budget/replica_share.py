@@ -35,8 +35,8 @@ from gateway.ports import (
 LOOK: Final = 0.5
 # The most scopes (names of budgets) in memory.
 _MOST: Final = 1_000
-# The most scopes in one look, and that this replica leaves at once. The reply to a look may have
-# 2,000 ages for each scope: a busy process takes 2 ms to read these.
+# The most scopes in one call of `look` or `leave`. The reply to a look can have 2,000 ages for each
+# scope, and a busy process takes 2 ms to read these.
 _AT_ONCE: Final = 20
 # The most attempts to look, take a call, or move a charge.
 _TRIES: Final = 3
@@ -242,7 +242,7 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool, patience: float
     ) -> Charge:
         account = self._account(scope)
-        # Each call that Redis was asked for uses up one call of the claim, so the share changes.
+        # Each call that Redis was asked for uses up one call of the claim. Then `_past` changes.
         if account.share_of is None or (account.known and account.share_of != account.asked):
             account.share_of = account.asked
             self._own.stand_in(scope, *self._past(account))
@@ -264,9 +264,9 @@ class Shares:
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
         # Two kinds of own calls are not in `times` yet: those that the shared budget does not know,
-        # and those that it granted after `known.at`. If there are other replicas, all calls that
-        # are free now count as spent at `until` (see `Past`), and the second kind is among them. So
-        # the second kind is added only if this replica is alone.
+        # and those that it granted after `known.at`. If there are other replicas, the calls that
+        # were free at `known.at` (except the claims) count as spent at `until` (see `Past`). These
+        # are more than the second kind. So the second kind is added only if this replica is alone.
         times += [
             each.at
             for each in account.sent
@@ -281,8 +281,9 @@ class Shares:
         return Past(replicas * share, times, until, account.claim, own), replicas
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Budget.enter. Also returns None if Redis does not answer, and for a call that was paid
-        from the share: perhaps the other replicas do not count this call."""
+        """As Budget.enter. Also returns None if Redis does not answer, or if the call was paid from
+        the share. The call then needs another charge: the other replicas perhaps do not count a
+        call that was paid from the share."""
         self._drop(scope, charge)
         if charge.is_share:
             await self._own.give_back(scope, charge)
@@ -381,7 +382,8 @@ class Shares:
         return account
 
     def _forget(self, scope: str, account: _Account, now: float) -> None:
-        """Forget the calls that do not count any more. A look may report all others at once."""
+        """Forget the calls that do not count any more. The others must not be too many for the
+        report of one look."""
         view = self._shared.view(scope)
         if view.limit is not None:
             account.forget(now - Stretch.of(Rate(view.limit, view.window)).span)

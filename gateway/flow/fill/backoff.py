@@ -32,7 +32,8 @@ _MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last of `attempts` failures in a row. The key is left alone until `until` (monotonic)."""
+    """A failure. It is the last of several in a row (`attempts`: how many). The key is left alone
+    until `until` (monotonic)."""
 
     attempts: int
     until: float
@@ -85,7 +86,7 @@ class Backoffs:
         self._failures[key] = Failure(attempts, self._clock.monotonic() + wait, outcome, detail)
 
     def succeeded(self, key: Key) -> None:
-        """Note that the upstream answered for the key."""
+        """The upstream has answered for the key: forget its failures."""
         self._failures.pop(key, None)
 
 

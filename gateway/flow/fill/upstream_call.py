@@ -40,7 +40,8 @@ _FAILURES = 10
 
 
 class Outbound:
-    """The only way to the upstream: each call has to pass the breaker and the budget."""
+    """The only way to the upstream. Each call is paid from the budget. Each call, except a second
+    try, has to pass the breaker."""
 
     def __init__(
         self,
@@ -142,8 +143,9 @@ class Outbound:
             raise
 
     def _is_late(self, scope: str, paid_at: float) -> bool:
-        """Whether the call waited so long for a connection that its charge has to be renewed. With
-        the old charge, the gateway might stop counting the call before the upstream does."""
+        """Whether the call waited so long for a connection that its charge has to be renewed. The
+        gateway counts a call from its charge, the upstream from its arrival. With an old charge,
+        the gateway would stop counting too early."""
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
@@ -213,8 +215,8 @@ class Outbound:
         self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
-        """Open the gate after a probe, or if the gate is due to reopen. An answer to a call that
-        was sent before the gate closed does not open it."""
+        """Open the gate, if it is due to reopen, or if a probe is under way. An answer to a call
+        that was sent before the gate closed does not open it earlier."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 

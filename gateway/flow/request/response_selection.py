@@ -226,8 +226,8 @@ class Serving:
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     async def _still_seen(self, ask: Ask, seen: Seen | None, orders: int) -> Seen | None:
-        """`seen`, looked up again if an order came after the first `orders`: it may have ruled the
-        response out."""
+        """`seen`, or the result of another look-up if an order came meanwhile: the order has
+        perhaps ruled the response out. `orders`: the number of orders when `seen` was found."""
         return seen if self._tiers.orders == orders else await self.seen(ask)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:

@@ -113,7 +113,7 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the staleness bound as soon as the sweep stays within it. Also log if the settings
+        """Log the staleness bound when the sweep first stays within it. Also log if the settings
         allow only a bound that is longer than the freshness lifetime."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress

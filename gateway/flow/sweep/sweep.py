@@ -33,11 +33,11 @@ from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
 # Seconds between two looks at the sweep's lease.
 _LOOK_EVERY: Final = 1.5
-# The most seconds between two pages of a cold start, if the budget allows the calls.
+# The longest pause (seconds) between two pages of a cold start, if the budget allows the calls.
 _HURRY: Final = 0.05
 # Seconds for which the sweep is off after the list was refused or contradicted.
 _OFF_FOR: Final = 3600.0
-# Seconds of backoff after failed calls: after the first failure, and at most.
+# The backoff (seconds) after the first failed call, and the longest backoff.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 
@@ -110,8 +110,8 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start is still filling the cache. True while the sweep's state is unknown.
-        False after two failed calls in a row."""
+        """Whether a cold start is still filling the cache, or may be (the state of the sweep is
+        unknown). False after two failed calls in a row."""
         turn = self.turn
         if not self._warms or self._failures > 1:
             return False
@@ -136,8 +136,8 @@ class Sweep:
 
     @property
     def contradictions(self) -> Contradictions:
-        """Trainings about which the list contradicts single answers, as far as this replica
-        knows."""
+        """Trainings for which the list and the answers to single calls disagree, as far as this
+        replica knows."""
         return self._findings.contradictions
 
     async def run(self) -> None:
@@ -213,7 +213,7 @@ class Sweep:
             why = "single calls get other versions than the list has"
             pause = await self._turn_off(replace(progress, likeness=likeness), why, turn.now)
             # `disbelieve` comes last, because it makes `is_contradicted` false. If Redis fails in
-            # `_turn_off`, the next page has to switch the sweep off.
+            # `_turn_off`, this step is then repeated after the next page.
             await self._findings.disbelieve()
             return pause
         as_of = turn.now - delta_seconds(reply.header(b"age"))
@@ -221,8 +221,9 @@ class Sweep:
         return await self._go_on(progress, self._paced(after, turn.now), page)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
-        """Set the time when the next page is due: one gap after this page was due. The sweep does
-        not make up for a pause, because pages would then come in a burst."""
+        """Set the time when the next page is due: one gap after this page was due, or sooner in a
+        cold start. The sweep does not make up for a pause, because pages would then come in a
+        burst."""
         gap = self._pace().gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))

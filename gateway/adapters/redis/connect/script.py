@@ -16,8 +16,8 @@ _LUA = Path(__file__).parents[1] / "lua"
 # In a file of `lua/`, a line with this text and the script's name precedes each script.
 _SECTION: Final = "-- script: "
 
-# A run with a longer argument (`bytes`) has a round trip of its own, so that no other run waits for
-# it.
+# If an argument of the type `bytes` is longer than this, the run has a round trip of its own. So no
+# other run waits for it.
 _LARGE: Final = 16_384
 
 

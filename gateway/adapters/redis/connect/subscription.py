@@ -31,8 +31,8 @@ class Way(Protocol):
 
     @property
     def master(self) -> Place | None:
-        """The address of the master, which can change. None: not known, or always the same
-        server."""
+        """The address of the master, which can change. None: not known, or there is
+        only one server."""
         ...
 
     def connection(self) -> Any:
