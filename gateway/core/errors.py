@@ -230,7 +230,8 @@ class BudgetExhausted(CallWithheld):
     """The budget has no free call now.
 
     `is_passing`: a call can become free at any moment, so it makes sense to ask again soon. Either
-    Redis is away and can return, or calls are reserved for a replica that is silent and can return.
+    Redis is away and can return, or calls are reserved for a silent replica. When that replica
+    returns, it shares the calls again.
     """
 
     is_passing = False

@@ -90,8 +90,8 @@ def quantile(histograms: Sequence[Histogram], share: float) -> float:
 def quantile_of(
     bounds: Sequence[float], counts: Sequence[int], share: float, most: float = math.inf
 ) -> float:
-    """As `quantile`, for the buckets of one histogram. No observation exceeds `most`, so the bucket
-    with `most` ends there."""
+    """As `quantile`, for the buckets of one histogram. No observation exceeds `most`. So `most` is
+    taken as the upper bound of the bucket in which it lies."""
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):
         if count and below + count >= wanted:
@@ -227,8 +227,8 @@ class History:
         )
 
     def _budget(self) -> tuple[float | None, float | None]:
-        """The calls a minute of all tenants together, and the calls that are free now. None if a
-        tenant has no limit, or if no budget of a tenant can be read."""
+        """The limits of all tenants together (in calls a minute), and the calls that are free now.
+        None if a tenant has no limit, or if there are no readings."""
         readings = self._read()
         views = () if readings is None else tuple(readings.budgets.values())
         limits = [view.limit * _MINUTE / view.window for view in views if view.limit is not None]

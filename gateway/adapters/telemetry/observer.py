@@ -45,7 +45,8 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# The most lines a second of events whose lines differ (for example each names another training).
+# At most this many lines a second are written for an event whose lines differ (for example each line
+# names another training).
 _BURST = 20
 # The most faults of a file that one log line names.
 _MOST_FAULTS = 20
@@ -62,7 +63,8 @@ _ALL = "*"
 class Telemetry(Trail):
     """Counts in `counters`, logs events, and answers scrapes. It never raises.
 
-    `gauges` is called at every scrape. It can be set later (None: not set yet).
+    `gauges` is called at every scrape, and for each row of the live page. It can be set later
+    (None: not set yet).
     """
 
     def __init__(
@@ -199,7 +201,7 @@ class Telemetry(Trail):
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
         self.counters.failures[reason] += 1
         if reason is FailureReason.REFUSED:
-            return  # `token_refused` logs one line a minute instead of one for each request
+            return  # `token_refused` logs instead, at most one line a minute for each tenant
         self.events.emit(WARNING, "upstream.failed", reason=reason, id=training_id, what=what)
 
     def token_refused(self, scope: str) -> None:
