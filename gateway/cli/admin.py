@@ -50,21 +50,23 @@ _admin_option = click.option(
     "--admin",
     metavar="URL|PORT",
     help="The admin address of a running gateway, or its port on this machine. Default: the one of "
-    "the settings (GATEWAY_CONFIG, GATEWAY_ADMIN__PORT), otherwise http://127.0.0.1:8081. A port "
-    "replaces only the port of the settings.",
+    "the settings (GATEWAY_CONFIG, GATEWAY_ADMIN__PORT), otherwise http://127.0.0.1:8081. If "
+    "only a port is given, host and TLS are those of the settings.",
 )
 _token_option = click.option(
     "--token",
     callback=_sendable,
     help="The admin token, if the gateway has one. Default: the token in GATEWAY_ADMIN__TOKEN, or "
     "in the file that GATEWAY_ADMIN__TOKEN_FILE names. If --admin is no URL, also the token in the "
-    "settings file that GATEWAY_CONFIG names. Defaults are safer: ps does not show them.",
+    "settings file that GATEWAY_CONFIG names. These are safer than --token, because a list of "
+    "processes shows the options.",
 )
 _ca_option = click.option(
     "--ca",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The certificate authorities (PEM) of an https address. Default: the public ones.",
+    help="The certificate authorities (PEM) of an https address. Default: the certificate of the "
+    "settings if they have one and --admin is no URL, otherwise the public authorities.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the response unchanged.")
 

@@ -150,7 +150,7 @@ class Fault:
     dribble       the wait after each byte
     rate-limited  the `Retry-After`
     hang          the wait before the connection is closed (None: it is never closed)
-    hang-up       the time from the answer (without `Connection: close`) to the connection's end
+    hang-up       the time between the answer and the close, which the answer does not announce
     """
     size: int | None = None
     """Bytes of a body that is too large."""
@@ -289,7 +289,7 @@ def _turned_round(document: Document) -> None:
 
 
 def _rounded(document: Document) -> None:
-    """Add a millisecond, as if the list rounded times up, and single answers down."""
+    """Add a millisecond, as if the list rounded times up, and single answers rounded them down."""
     _move(document, timedelta(milliseconds=1))
 
 
@@ -299,9 +299,9 @@ def _move(document: Document, by: timedelta) -> None:
 
 
 def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
-    """Replace the row after each spoilt training by a copy of the training's row, with an
-    `updated_at` one second later. A real list can have such rows if trainings change while it is
-    sorted."""
+    """Each spoilt training is on the page twice: the row after its row is replaced by a copy of its
+    row, with an `updated_at` one second later. A real list can have such rows if trainings change
+    while it is sorted."""
     decoded = msgspec.json.decode(bytes(answer.body), type=Document)
     items = decoded["items"]
     assert isinstance(items, list), "a page of the list has its items"

@@ -386,8 +386,8 @@ class RedisBus:
           `_limit` has not passed: without an end too. If an order from before the loss is missing,
           its sender sends it again before `_limit` (see `Unconfirmed`).
         - In all other cases: until `_limit`. The result of a missed order says until when old
-        answers are possible (`Confirmations.until`). `_limit` is not later. - Before the first
-        `_has_heard_all`: not at all.
+          answers are possible (`Confirmations.until`). `_limit` is not later.
+        - Before the first `_has_heard_all`: not at all.
         """
         until = self._limit
         if self._membership.life == self._life:

@@ -140,8 +140,8 @@ class RedisLease:
     entropy        makes tokens, and the epochs of new floors
     lifetime       a lease ends after this many seconds, if it is not renewed
 
-    The store has the same object `partition_invalidations`, which remembers the shares that the
-    store has just read.
+    `partition_invalidations` has the share records that the store has just read, because both use
+    the same object.
     """
 
     def __init__(

@@ -45,8 +45,8 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# At most this many lines a second are written for an event whose lines differ (for example each line
-# names another training).
+# At most this many lines a second are written for an event whose lines differ (each line names
+# another training, for example).
 _BURST = 20
 # The most faults of a file that one log line names.
 _MOST_FAULTS = 20

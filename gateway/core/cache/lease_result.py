@@ -67,7 +67,8 @@ class Ending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the leader's fetch ended without a failure, also if its answer was refused."""
+        """Whether the leader got an answer of the upstream that is no error. The answer was perhaps
+        not stored."""
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:

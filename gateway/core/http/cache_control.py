@@ -58,7 +58,7 @@ def directives_of(value: bytes) -> Directives:
 
 def _elements(value: bytes) -> list[bytes]:
     """Split at commas outside of quotes, and at each comma after a quote that is never closed. This
-    takes linear time, because the end of such a quote is searched for only once."""
+    takes linear time: after one search without a result, the end of a quote is not searched for."""
     found: list[bytes] = []
     start = 0
     while (match := _TO_COMMA.match(value, start)) is not None:

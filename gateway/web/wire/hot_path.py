@@ -118,7 +118,7 @@ class Parsing(Wire):
         super().look(now)
 
     def excuse(self, seconds: float) -> None:
-        """As Wire, also for the idle deadline."""
+        """Move the deadlines, as Wire, and the idle deadline too."""
         super().excuse(seconds)
         if self._idle_since is not None:
             self._idle_since += seconds
@@ -134,8 +134,8 @@ class Parsing(Wire):
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add the field. uvicorn also checks for `Expect`, which no plain head has, so only
-        `_make_scope` does this."""
+        """Add the field. uvicorn would also check for `Expect` here. Plain heads do not have this
+        field, so `_make_scope` makes that check."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -264,7 +264,8 @@ class HotPath(Parsing):
         super().drain()
 
     def timeout_keep_alive_handler(self) -> None:
-        """As Wire. The next hit has to cancel the close."""
+        """Close the idle connection after some turns, as Wire. `_at_ease` becomes False, so that a
+        hit in these turns cancels the close."""
         self._at_ease = False
         super().timeout_keep_alive_handler()
 
@@ -278,7 +279,7 @@ class HotPath(Parsing):
         return super().eof_received()
 
     def _recognise(self, head: bytes) -> Form | None:
-        """The form of the head's block. None if the block is not known."""
+        """What is known of the head from an earlier request (see `Form` in head_cache), or None."""
         block = head[head.find(_VERSION, _ID_AT) :]
         form = self.blocks.known(block) or self.blocks.find(block, self._form)
         if form is not None:
@@ -416,7 +417,8 @@ def plain(
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
 ) -> Headers | None:
-    """As `extra_of`. None if no field is passed on, or only a valid `traceparent`."""
+    """As `extra_of`, but None if no field is passed on. Also None if only a valid `traceparent` is
+    passed on, which needs no list."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)
     traceparent = by_name.get(b"traceparent")
