@@ -102,6 +102,11 @@ def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, P
     raise ListRefused(f"the list answers {reply.status}")
 
 
+def is_refusal(reply: Reply) -> bool:
+    """Whether the API itself refused the token. A proxy in front of the API can answer 401 too."""
+    return reply.status == 401 and not reply.is_html and _is_api_error(reply.body)
+
+
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
     """The error for a 429. `asked` names the requested object in the error's text."""
     return UpstreamRateLimited(f"upstream answered 429 to {asked}", retry_after=hint(reply, now))

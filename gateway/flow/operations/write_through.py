@@ -26,7 +26,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
-from gateway.core.upstream.classification import LAST_STATUS, rate_limited
+from gateway.core.upstream.classification import LAST_STATUS, is_refusal, rate_limited
 from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer
 from gateway.flow.budget.call_permits import Credentials
@@ -85,7 +85,7 @@ class Writing:
         self._credentials.turn_away(caller.partition)
         async with self._credentials.vouched(caller, Purpose.WRITE, known=False):
             reply = await self._sent(order)
-        if reply.status == 401:
+        if is_refusal(reply):
             await self._invalidation.refused(caller.partition)
         elif is_success(reply):
             now = self._clock.now()

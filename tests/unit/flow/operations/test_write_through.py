@@ -212,6 +212,16 @@ async def test_a_401_ends_all_that_the_credential_stored(
         await replica.get(other)
 
 
+@pytest.mark.parametrize("kind", [b"text/html", b"text/plain"])
+async def test_a_401_of_a_proxy_ends_nothing(replica: Replica, kind: bytes) -> None:
+    """It says nothing about what the API thinks of the credential."""
+    await replica.fill(1)
+
+    await write(replica, Reply(401, ((b"content-type", kind),), b"<html>no</html>"))
+
+    assert replica.local.entries == 1
+
+
 async def test_without_redis_it_is_done_here(replica: Replica, redis: Redis) -> None:
     """The write stands; the others are bounded by their own freshness."""
     await replica.fill(1)
