@@ -157,6 +157,8 @@ class Collapsing:
         seen = await self._tiers.lookup(want.key, flight)
         if seen is None or seen.below_floor or not seen.held.entry.is_fresh(self._clock.now()):
             return None
+        if seen.held.entry.confirmed_at <= _known(want):
+            return None  # this response is known: only an order has changed the floor
         return Elsewhere(seen, awaited=False)
 
     async def _follow(self, want: Want, token: str, deadline: float) -> Ending:

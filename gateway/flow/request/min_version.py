@@ -112,13 +112,17 @@ class Reaching:
         """The answer of a fetch that all callers share. If one that began before this request
         (here or in another replica) brings a version that is too old, another fetch is made."""
         earlier, began = self._serving.fills.under_way(ask.key), self._clock.now()
+        alone = False
         while True:
-            joined = self._serving.fills.under_way(ask.key)
+            joined = None if alone else self._serving.fills.under_way(ask.key)
             is_earlier = joined is not None and joined is earlier
             if joined is None:
-                came: _Came | None = await self._asked(ask, wanted, seen)
+                came: _Came | None = await self._asked(ask, wanted, seen, alone=alone)
             else:
                 came = await self._joined(ask, seen, joined)
+                # If its answer does not fit (`Vary`), the next fetch under way is perhaps for other
+                # requests again. So this request then makes its own call.
+                alone = came is None and joined.result() is not None
             if came is not None:
                 landed, answer = came
                 is_earlier = is_earlier or _is_from_before(landed, began)
@@ -126,17 +130,19 @@ class Reaching:
                     return answer
             seen = await self._serving.seen(ask)
 
-    async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> _Came:
-        charged = self._charge(ask, wanted, seen)
-        flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
+    async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None, *, alone: bool) -> _Came:
+        charged, serving = self._charge(ask, wanted, seen), self._serving
         try:
-            landed = await flight.join()
-            if not self._serving.fits(ask, landed):
-                landed = await self._serving.own_flight(ask).join()
+            if alone:
+                landed = await serving.own_flight(ask).join()
+            else:
+                landed = await serving.start(ask, seen, Purpose.MIN_VERSION).join()
+            if not serving.fits(ask, landed):
+                landed = await serving.own_flight(ask).join()
         except CallWithheld:
             self._give_back(charged)
             raise
-        answer = await self._serving.landed(ask, seen, landed, collapsed=False)
+        answer = await serving.landed(ask, seen, landed, collapsed=False)
         if isinstance(landed, Elsewhere) or _reaches(_entry_of(answer), wanted):
             self._give_back(charged)
         return landed, answer

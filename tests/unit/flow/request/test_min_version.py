@@ -456,3 +456,53 @@ async def test_a_request_in_the_mode_frozen_leaves_no_trace(reader: Reader) -> N
     await replica.land()
 
     assert minute_of(await replica.get()) == 2
+
+
+async def test_an_order_for_the_stored_version_is_no_later_answer() -> None:
+    """It changed the floor while the response was fetched. A request for a later version makes a
+    call, and takes one lease for it."""
+    town = Town()
+    here = town.replica()
+    here.upstream.hold()
+    here.upstream.then(ok(3))
+    first = asyncio.create_task(here.get())
+    await settle()
+    town.clock.advance(0.2)
+    await here.invalidation.invalidate((KEY.training_id,), minute(3))
+    here.upstream.release()
+    await town.pass_time(0.5)
+    assert minute_of(await first) == 3
+    here.upstream.then(ok(4))
+
+    answer = await asyncio.wait_for(Reader(here, TWENTY).get(4), 5.0)
+
+    assert (minute_of(answer), here.upstream.count) == (4, 2)
+
+
+async def test_fetches_for_other_variants_delay_a_request_once() -> None:
+    """Then it makes its own call, however many fetches for others are under way."""
+    town = Town(rules=ByOrigin(Windows(), vary=True, is_shared=False))
+    replica = town.replica()
+
+    async def slowly(call: Call) -> Reply:
+        for _ in range(30):
+            await asyncio.sleep(0)
+        return ok(4, (b"vary", b"Foo"), (b"cache-control", b"no-cache"))
+
+    replica.upstream.always = slowly
+
+    async def read_on(value: bytes) -> None:
+        while True:
+            await replica.serving.get(Ask(KEY, CALLER, extra=((b"foo", value),)))
+
+    others = [asyncio.create_task(read_on(value)) for value in (b"1", b"2")]
+    await settle()
+    ask = Ask(KEY, CALLER, extra=((b"foo", b"3"),), at_least=minute(3))
+    reading = asyncio.create_task(Reader(replica).reaching.get(ask, replica.serving))
+    for _ in range(2_000):
+        await asyncio.sleep(0)
+    for each in others:
+        each.cancel()
+
+    assert reading.done()
+    assert minute_of(await reading) == 4
