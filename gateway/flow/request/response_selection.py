@@ -145,18 +145,20 @@ class Serving:
         return self._at_once(ask, seen)
 
     def _at_once(self, ask: Ask, seen: Seen) -> Answer | None:
-        detail = detail_of(seen.tier)
         match self._plan(seen):
-            case Plan.SERVE if seen.held.entry.is_negative:
-                return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
             case Plan.SERVE:
-                return from_store(seen, Outcome.FRESH, detail)
+                return self._fresh(seen)
             case Plan.SERVE_AND_REFRESH:
                 return self.stale_refreshing(ask, seen)
             case Plan.WAIT_SOFTLY:
                 return self.stand_in(ask, seen)
             case Plan.FETCH:
                 return None
+
+    def _fresh(self, seen: Seen) -> Answer:
+        if seen.held.entry.is_negative:
+            return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+        return from_store(seen, Outcome.FRESH, detail_of(seen.tier))
 
     def _plan(self, seen: Seen) -> Plan:
         now = self._clock.now()
@@ -205,30 +207,39 @@ class Serving:
             if not self.fits(ask, landed):
                 collapsed = False
                 landed = await self._follow(self.own_flight(ask), seen, collapsed=False)
-        except (UpstreamFailure, CallWithheld) as error:
-            if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
-                # The fetch was a refresh. A fetch for a waiting caller has a higher priority.
-                return await self.from_upstream(ask, seen, keep=keep)
-            seen = await self._still_seen(ask, seen, orders)
-            if seen is None or not self._may_rescue(seen):
-                # Another replica fetched a version that is not believed yet. This replica then
-                # makes its own call, as if nothing were stored.
-                if isinstance(error, VersionDoubted):
-                    return await self.from_upstream(ask, None, keep=keep)
-                return passed_on(error)
-            return rescued(seen, error)
-        except TimeoutError:
-            assert seen is not None, "only a stale answer limits the patience"
-            seen = await self._still_seen(ask, seen, orders)
+        except (UpstreamFailure, CallWithheld, TimeoutError) as error:
+            if self._tiers.orders != orders:
+                # The order has perhaps ruled out `seen`, and a later response is perhaps stored.
+                seen = await self.seen(ask)
+                if seen is not None and self._plan(seen) is Plan.SERVE:
+                    return self._fresh(seen)
+            return await self._without_result(ask, seen, error, flight, keep=keep)
+        return await self.landed(ask, seen, landed, collapsed=collapsed)
+
+    async def _without_result(
+        self,
+        ask: Ask,
+        seen: Seen | None,
+        error: UpstreamFailure | CallWithheld | TimeoutError,
+        flight: Flight[Landed],
+        *,
+        keep: bool,
+    ) -> Answer:
+        """The answer if the fetch failed, or took longer than the soft wait (TimeoutError)."""
+        if isinstance(error, TimeoutError):
             if seen is None or seen.below_floor:
                 return await self.from_upstream(ask, seen, keep=keep)
             return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
-        return await self.landed(ask, seen, landed, collapsed=collapsed)
-
-    async def _still_seen(self, ask: Ask, seen: Seen | None, orders: int) -> Seen | None:
-        """`seen`, or the result of another look-up if an order came meanwhile: the order has
-        perhaps ruled the response out. `orders`: the number of orders when `seen` was found."""
-        return seen if self._tiers.orders == orders else await self.seen(ask)
+        if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
+            # The fetch was a refresh. A fetch for a waiting caller has a higher priority.
+            return await self.from_upstream(ask, seen, keep=keep)
+        if seen is None or not self._may_rescue(seen):
+            # Another replica fetched a version that is not believed yet. This replica then makes
+            # its own call, as if nothing were stored.
+            if isinstance(error, VersionDoubted):
+                return await self.from_upstream(ask, None, keep=keep)
+            return passed_on(error)
+        return rescued(seen, error)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
         """The answer while the key is left alone. None if the key is not left alone, or if nothing

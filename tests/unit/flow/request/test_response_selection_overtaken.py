@@ -7,16 +7,21 @@ import math
 
 import pytest
 
+from gateway.core.cache.lease_result import Ending, ErrorKind
 from gateway.core.cache.policy import Windows
 from gateway.core.cache.write_invalidation import Written
-from gateway.core.errors import UpstreamError
+from gateway.core.errors import BudgetExhausted, UpstreamError
+from gateway.core.http.cache_control import request_directives_of
 from gateway.core.http.fields import Reply
 from gateway.core.instant import parse_instant
-from gateway.core.vocabulary import NotStoredReason, Tier
+from gateway.core.vocabulary import EndingKind, NotStoredReason, Outcome, Tier
+from gateway.flow.answer import Ask
+from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.response_selection import Answer
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import KEY, Redis, Replica, minute_of, ok, says, settle
+from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, settle
+from tests.unit.flow.leases import Town, leader_of
 from tests.unit.flow.offering import in_l1
 
 
@@ -175,3 +180,59 @@ async def test_patience_brings_back_nothing_that_an_order_ruled_out(
     assert replica.upstream.count == (3 if ordered == KEY.training_id else 2)
     never.set()
     await replica.land()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("soft_wait", [0.05, 60.0])
+async def test_what_was_stored_after_the_order_is_the_answer(
+    redis: Redis, clock: FakeClock, gone: bool, soft_wait: float
+) -> None:
+    """Another replica has fetched it. It is no rescue, and no stale response."""
+    hub = Hub()
+    replica, other = (
+        Replica(clock, redis, windows=Windows(soft_wait=soft_wait), hub=hub) for _ in range(2)
+    )
+    await replica.fill(1)
+    clock.advance(400.0)
+    fails = asyncio.Event()
+
+    async def slowly(call: object) -> Reply:
+        await fails.wait()
+        return says(503)
+
+    replica.upstream.then(slowly)
+    task = asyncio.create_task(replica.get())
+    await settle()
+    await other.invalidation.invalidate((KEY.training_id,), None)
+    other.upstream.then(says(404) if gone else ok(2))
+    await other.get()
+    if soft_wait > 1.0:
+        fails.set()
+
+    answer = await answered(replica, task) if soft_wait > 1.0 else await task
+
+    assert answer.outcome is (Outcome.NEGATIVE if gone else Outcome.FRESH)
+    fails.set()
+    await replica.land()
+
+
+async def test_a_refresh_that_got_no_call_brings_back_nothing_either() -> None:
+    """A request joined it, and asks again when it has ended."""
+    town = Town()
+    here = town.replica()
+    await here.fill(1)
+    town.clock.advance(40.0)
+    leader = await leader_of(town)
+    await here.get()  # begins a refresh, which follows the other replica
+    await settle()
+    handler = DirectiveHandler(here.serving, town.clock, None)
+    ask = Ask(KEY, CALLER, directives=request_directives_of(b"no-cache"))
+    task = asyncio.create_task(handler.get(ask))
+    await settle()
+    await here.invalidation.invalidate((KEY.training_id,), None)
+    here.upstream.then(says(503))
+    await leader.end(Ending(EndingKind.GAVE_UP, ErrorKind.BUDGET_EXHAUSTED, "spent"))
+    await town.pass_time(1.5)
+
+    with pytest.raises((BudgetExhausted, UpstreamError)):
+        await task
