@@ -29,7 +29,7 @@ from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.collapse import Landed
-from gateway.flow.request.response_selection import Serving
+from gateway.flow.request.response_selection import Serving, chosen
 from gateway.ports import Clock, LocalStore
 
 # The scope (the name of a budget) and the priority of an errand.
@@ -269,11 +269,12 @@ class Following:
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
             return None
-        seen = await serving.seen(ask)
-        if seen is not None and errand.refresh:
+        found = await serving.look_up(ask.key)
+        if found is not None and errand.refresh:
             now = self._clock.now()
-            if self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor) is Plan.SERVE:
+            if self._rules.plan(found.held.entry, now, below_floor=found.below_floor) is Plan.SERVE:
                 return None
+        seen = chosen(self._rules, ask, found)
         flight = serving.fills.under_way(ask.key)
         return await (flight or serving.start(ask, seen, errand.purpose)).join()
 

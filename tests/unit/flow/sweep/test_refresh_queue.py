@@ -463,3 +463,22 @@ async def test_a_waiting_refresh_confirms_nothing_that_others_chose(
 
     assert replica.upstream.calls[-1].last_modified is None
     assert chosen(rules, one, await replica.serving.look_up(KEY)) is None
+
+
+async def test_a_refresh_replaces_no_other_variant_that_is_fresh(clock: FakeClock) -> None:
+    """It waited meanwhile. Readers of the other variant keep it."""
+    replica = Replica(clock, rules=ByOrigin(Windows(), vary=True, is_shared=False))
+    following = following_of(replica)
+    fields = ((b"vary", b"Foo"), (b"cache-control", b"max-age=30"))
+    one, other = (Ask(KEY, CALLER, extra=((b"foo", value),)) for value in (b"1", b"2"))
+    replica.upstream.then(ok(1, *fields), ok(1, *fields))
+    await replica.serving.get(one)
+    clock.advance(31.0)
+    following.send(Errand(one, Purpose.REFRESH, lambda _: None, for_readers=True))
+    await replica.serving.get(other)
+    waiting = following._next()
+    assert waiting is not None
+    await following._run(waiting)
+
+    assert replica.upstream.count == 2
+    assert replica.serving.peek(other) is not None
