@@ -138,6 +138,9 @@ class Shares:
         """Look at each scope. Scopes for which Redis does not answer are left out."""
         for scope in self._scopes():
             self._account(scope)
+        now = self._clock.monotonic()
+        for scope, account in list(self._accounts.items()):
+            self._forget(scope, account, now)  # also while Redis is away, when no look does so
         for scopes in self._some_scopes():
             # One node of a cluster that is away would fail the look at all of them.
             with suppress(RedisUnavailable):

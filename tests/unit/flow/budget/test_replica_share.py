@@ -676,3 +676,13 @@ async def _seen_by(replica: Replica) -> KnownBudget:
     known = shares_of(replica)._account(SCOPE).known
     assert known is not None
     return known
+
+
+async def test_calls_are_forgotten_while_redis_is_away(three: Three) -> None:
+    """A replica that pays alone for hours remembers those of a window."""
+    await three.live(10.0)
+    three.redis.switch.is_up = False
+
+    await three.live(40 * WINDOW)
+
+    assert max(len(shares_of(each)._account(SCOPE).sent) for each in three.replicas) <= LIMIT
