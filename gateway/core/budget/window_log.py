@@ -169,9 +169,7 @@ class WindowLog:
         for n in range(1, limit - free + 1):
             stamp = now - window + n * window / limit
             log._sent.append(stamp)
-            for rank, portion in log._portions.items():
-                if n * portion.floor // limit > (n - 1) * portion.floor // limit:
-                    log._by_rank[rank].append(stamp)
+            log._charge_ranks(n, stamp)
         return log
 
     @property
@@ -231,11 +229,11 @@ class WindowLog:
     def share(self, past: Past, parts: int) -> None:
         """Make this the log of one of `parts` replicas. They divide `past.limit` equally, or the
         limit of this log if that is lower: a lower rate may hold by now. The ranks of the calls are
-        not known, so each rank counts as if it had spent nothing."""
+        not known. So the calls also count for the ranks, in proportion to what is reserved for
+        them."""
         limit = min(past.limit, self._full)
         self._full = self._limit = max(1, limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
-        self._by_rank = {rank: [] for rank in RANKS}
         times = sorted(past.times)
         if past.until is not None:
             del times[: bisect_right(times, past.until - self._window)]
@@ -249,6 +247,15 @@ class WindowLog:
         # and without this bound all together could exceed the limit.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
         self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
+        self._by_rank = {rank: [] for rank in RANKS}
+        for n, stamp in enumerate(self._sent, 1):
+            self._charge_ranks(n, stamp)
+
+    def _charge_ranks(self, n: int, stamp: float) -> None:
+        """Charge the n-th call of unknown rank, in proportion to what is reserved for each rank."""
+        for rank, portion in self._portions.items():
+            if n * portion.floor // self._full > (n - 1) * portion.floor // self._full:
+                self._by_rank[rank].append(stamp)
 
     def follow(self, other: WindowLog) -> None:
         """Copy the calls of `other`, which this log replaces."""
