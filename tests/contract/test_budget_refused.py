@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.core.budget.window_log import OwnRates, Rate
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget
@@ -71,3 +73,25 @@ async def test_another_limit_is_not_lowered_by_an_earlier_refusal(world: World) 
         await budget.reopen("default")
         assert await count_granted(budget) == 60
         assert await limit_after_refusal(budget) == 48
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Rate(20, 600.0), Rate(20, 60.0)),
+        (Rate(4_000, 600.0), Rate(10_000, 600.0)),
+        (Rate(100_000, 86_400.0), Rate(200_000, 86_400.0)),
+    ],
+)
+async def test_another_rate_is_another_limit(world: World, before: Rate, after: Rate) -> None:
+    """Also if a stretch of the window has as many calls as before."""
+    rates = OwnRates({"default": before})
+    async with world.budget(1, 600.0, rates=rates) as budget:
+        assert await count_granted(budget, 20) == 20
+        await limit_after_refusal(budget)
+        assert (budget.view("default").limit or 0) < before.limit
+
+        rates.replace({"default": after})
+        await look(budget)
+
+        assert budget.view("default").limit == after.limit

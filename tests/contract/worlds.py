@@ -83,7 +83,7 @@ class LocalWorld:
 
 
 # What the book of a budget has beside times.
-_NO_TIMES = (b"limit", b"full", b"life", b"expected")
+_NO_TIMES = (b"limit", b"full", b"of", b"life", b"expected")
 
 
 class RedisWorld:

@@ -90,17 +90,19 @@ end
 -- How a limit is lowered by refusals, and recovers. The numbers are those of core/budget/window_log.
 local HOLD, STEPS, LEAST, KEPT = 10, 20, 10, 0.8
 
--- The present limit. `season` is the window of the rate. A lowered limit stays for HOLD seasons. After these it
--- recovers by one step in each season. If the configured limit has changed since, the lowered one says nothing any
--- more. `full` is the configured limit at that time (absent: an earlier release lowered it).
-local function lowered(book, limit, season, at)
+-- The present limit. A season is the window of the rate. A lowered limit stays for HOLD seasons. After these it
+-- recovers by one step in each season. If the configured rate has changed since, the lowered limit says nothing any
+-- more. The fields `full` and `of` have the limit and the span of that rate (absent: an earlier release lowered it).
+local function lowered(book, limit, span, parts, at)
   local low, since, full = read_book(book, 'limit'), read_book(book, 'lowered'), read_book(book, 'full')
-  if not low or not since or (full or limit) ~= limit then return limit end
+  if not low or not since or (full or limit) ~= limit or (read_book(book, 'of') or span) ~= span then return limit end
+  local season = span * parts
   local windows = math.max(0, math.floor((at - since) / season) - HOLD)
   return math.max(1, math.min(limit, low + windows * math.max(1, math.floor(limit / STEPS))))
 end
 
-local function lower(book, full, limit, at, keep)
+local function lower(book, full, span, limit, at, keep)
+  write_book(book, 'of', span, keep)
   write_book(book, 'full', full, keep)
   write_book(book, 'limit', limit, keep)
   write_book(book, 'lowered', at, keep)
@@ -245,7 +247,7 @@ if limit > 0 then
   if life ~= life_of(log, book) or at - seen > silent then return reply('look', 0) end
   local last, told, claim = read_replica(redis.call('HGET', book, 'r' .. name))
   local full, all, is_told, is_slow = limit, 0, true, false
-  limit = lowered(book, limit, span * parts, at)
+  limit = lowered(book, limit, span, parts, at)
   spare, all, is_told, is_slow = kept_for_others(book, full, limit, at, silent, gone, name)
   -- A replica may use its own claim if the last reply that it saw had this claim. Otherwise the calls of the claim are
   -- not granted.
@@ -299,7 +301,7 @@ for n = 4, #KEYS do
   make_room(KEYS[n], 'zset')
 end
 local gate, life = read_gate(KEYS[2], at), life_of(log, book)
-local holds = lowered(book, limit, span * parts, at)
+local holds = lowered(book, limit, span, parts, at)
 
 -- Makes up a past, as if all calls but the free ones had been sent at even intervals. Each time a made-up call leaves
 -- the window, one more call may be sent. Made-up calls are also charged to the ranks (for example half of each rank's
@@ -322,8 +324,9 @@ end
 
 if not life or life == tonumber(wrong) then
   local low, lowered_at, full = read_book(book, 'limit'), read_book(book, 'lowered'), read_book(book, 'full') or limit
+  local of = read_book(book, 'of') or span
   redis.call('DEL', log, book, unpack(ranks))
-  if low and lowered_at then lower(book, full, low, math.min(lowered_at, at), keep) end -- the clock may have been set back
+  if low and lowered_at then lower(book, full, of, low, math.min(lowered_at, at), keep) end -- the clock may have been set back
   life = math.max(at, known + 1)
   write_book(book, 'life', life, keep)
   write_book(book, 'since', at, keep)
@@ -383,7 +386,7 @@ if may_go and limit > 0 then
 end
 if may_go and limit > 0 then
   make_room(book, 'hash')
-  local holds = lowered(book, limit, span * ARGV[5], at)
+  local holds = lowered(book, limit, span, ARGV[5], at)
   local spare = kept_for_others(book, limit, holds, at, tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[2])
   local sent = redis.call('ZCOUNT', log, '(' .. text(at - span), text(at))
   may_go = spare == 0 or sent + spare <= holds
@@ -431,13 +434,13 @@ if limit > 0 and not is_straggler then
   for n = 2, #KEYS do
     if n ~= 3 then redis.pcall('ZREMRANGEBYSCORE', KEYS[n], '(' .. text(at), '+inf') end
   end
-  local holds, born = lowered(KEYS[3], limit, span * parts, at), read_book(KEYS[3], 'born') or 0
+  local holds, born = lowered(KEYS[3], limit, span, parts, at), read_book(KEYS[3], 'born') or 0
   local is_known = born <= at - span
   local since = is_known and '(' .. text(at - span) or text(born)
   local spent = redis.call('ZCOUNT', KEYS[2], since, text(at))
   if not is_known then spent = math.max(spent, math.floor(limit / 2)) end
   local kept = math.max(1, math.floor(limit / LEAST), math.floor(spent * KEPT))
-  if spent > 0 then lower(KEYS[3], limit, math.min(holds, kept), at, ARGV[7]) end
+  if spent > 0 then lower(KEYS[3], limit, span, math.min(holds, kept), at, ARGV[7]) end
 end
 
 write_gate(KEYS[1], { closed_until = closed_until, probe = 0, refusals = refusals }, ARGV[7])
