@@ -22,12 +22,14 @@ class _Account:
     """The state of one scope. If its budget is unlimited, `rate` and `log` are None.
 
     `parts`: how many replicas divide the limit (see `stand_in`). 0: this process has all of it.
+    `most`: the limit that they divided.
     """
 
     rate: Rate | None
     log: WindowLog | None
     gate: Gate
     parts: int = 0
+    most: int = 0
 
 
 class LocalBudget:
@@ -137,7 +139,7 @@ class LocalBudget:
         """As OwnBudget.stand_in."""
         account = self._account(scope)
         account.parts = replicas
-        account.log = self._new_part(scope, account.rate, past, replicas)
+        account.log = self._new_part(scope, account, past)
 
     def view(self, scope: str) -> BudgetView:
         """The budget as it is now."""
@@ -170,31 +172,28 @@ class LocalBudget:
             account = _Account(rate, self._new_log(scope, rate), Gate())
             self._accounts[scope] = account
         elif account.rate != rate:
-            account.rate, account.log = rate, self._next_log(scope, rate, account)
+            account.rate = rate
+            account.log = self._next_log(scope, account)
         return account
 
-    def _next_log(self, scope: str, rate: Rate | None, account: _Account) -> WindowLog | None:
+    def _next_log(self, scope: str, account: _Account) -> WindowLog | None:
         """The log after a change of the rate. A part does not grow before the other replicas know:
         they may keep the old part for this replica."""
-        before, parts = account.log, account.parts
-        if parts:
-            past = None
-            if before is not None:
-                most = parts * before.limit(self._clock.monotonic())
-                past = Past(most, (), None, own=before.times)
-            return self._new_part(scope, rate, past, parts)
-        log = self._new_log(scope, rate)
+        before = account.log
+        if account.parts:
+            past = None if before is None else Past(account.most, (), None, own=before.times)
+            return self._new_part(scope, account, past)
+        log = self._new_log(scope, account.rate)
         if log is not None and before is not None:
             log.follow(before)
         return log
 
-    def _new_part(
-        self, scope: str, rate: Rate | None, past: Past | None, parts: int
-    ) -> WindowLog | None:
-        log = self._new_log(scope, rate)
+    def _new_part(self, scope: str, account: _Account, past: Past | None) -> WindowLog | None:
+        log = self._new_log(scope, account.rate)
         if log is not None:
-            whole = Past(log.limit(self._clock.monotonic()), log.times, None)
-            log.share(past or whole, parts)
+            past = past or Past(log.limit(self._clock.monotonic()), log.times, None)
+            account.most = past.limit
+            log.share(past, account.parts)
         return log
 
     def _new_log(self, scope: str, rate: Rate | None) -> WindowLog | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.core.budget.window_log import Past
+from gateway.core.budget.window_log import OwnRates, Past, Rate
 from gateway.core.errors import BudgetExhausted, CallWithheld
 from gateway.core.vocabulary import Purpose
 from gateway.ports import BudgetView, Charge
@@ -108,6 +108,33 @@ async def test_what_is_free_without_redis_is_there_for_callers(
     assert await count("a", Purpose.MISS) == 100 // replicas
     assert await count("b", Purpose.REFRESH) == refreshes
     assert await count("b", Purpose.MISS) == misses
+
+
+@pytest.mark.parametrize("purpose", [Purpose.MIN_VERSION, Purpose.REVALIDATION, Purpose.REFRESH])
+async def test_what_callers_have_spent_is_not_kept_for_them_again(purpose: Purpose) -> None:
+    """The ranks of the known calls are not known. Some of them were of each rank."""
+    clock = FakeClock()
+    budget = LocalBudget(clock, 100, 60.0)
+    now = clock.monotonic()
+    budget.stand_in("known", Past(99, [now] * 65, None), 3)
+    budget.stand_in("unknown", None, 3)
+
+    for scope in ("known", "unknown"):
+        assert (await budget.take(scope, purpose)).wait == 0.0
+
+
+async def test_a_part_grows_again_up_to_what_was_divided() -> None:
+    """An operator corrects a limit while Redis is away. The others keep the old part for it."""
+    rates = OwnRates({"a": Rate(100, 60.0)})
+    budget = LocalBudget(FakeClock(), 100, 60.0, rates=rates)
+    budget.stand_in("a", Past(100, [], None), 2)
+
+    limits = []
+    for limit in (2, 100, 400):
+        rates.replace({"a": Rate(limit, 60.0)})
+        limits.append(budget.view("a").limit)
+
+    assert limits == [1, 50, 50]
 
 
 async def test_it_holds_as_long_as_the_shared_gate() -> None:
