@@ -101,7 +101,8 @@ class Wire(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, answer 503, or abort without an answer."""
         self._stage = Stage.REST
-        self._raw = 0  # about how many bytes of the current message have come
+        self._raw = 0  # at most this many bytes of the current message have come
+        self._earlier = 0  # how many of these are perhaps the body of an earlier message
         self._owed_body = 0  # the missing bytes of a body that `_feed` reads
         self._begun = False  # whether a message began in the last `data_received`
         self._body_here = 0  # the bytes of the newest body that came in it
@@ -272,12 +273,13 @@ class Wire(HttpToolsProtocol):
         if self._stage is Stage.REST:
             self._raw = 0  # an empty line before a request (RFC 9112, 2.2)
         elif self._begun:
-            # Behind the last empty line, an earlier body may come before the new message.
             self._raw = len(data) - (data.rfind(_END) + len(_END) if _END in data else 0)
-            if not in_body:
-                self._raw = max(0, self._raw - self._body_here)
-        if self._raw > limits.max_head + in_body * limits.max_body * _FRAMING:
-            self._refuse(long_body(limits) if in_body else large_head(limits))
+            self._earlier = min(self._raw, self._body_here)
+        if in_body:
+            if self._raw > limits.max_head + limits.max_body * _FRAMING:
+                self._refuse(long_body(limits))
+        elif self._raw - self._earlier > limits.max_head:
+            self._refuse(large_head(limits))
 
     def _give_up(self) -> None:
         if self._stage is Stage.HEAD:

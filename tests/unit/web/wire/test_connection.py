@@ -221,6 +221,27 @@ async def test_a_refused_connection_is_deaf(door: Door) -> None:
     assert door.refused == [AccessRefusal.MALFORMED]
 
 
+@pytest.mark.parametrize("is_chunked", [True, False])
+async def test_a_body_hides_no_head_that_is_too_large(
+    monkeypatch: pytest.MonkeyPatch, is_chunked: bool
+) -> None:
+    """Also if the body ends with an empty line, as each chunked body does."""
+    roomy = Limits(1_000, 10, 5_000, 5, head_timeout=10.0, write_timeout=30.0)
+    door = Door(monkeypatch, roomy)
+    body = b"b" * 3_000
+    put = b"PUT / HTTP/1.1\r\nHost: a\r\n"
+    put += (
+        b"Transfer-Encoding: chunked\r\n\r\nbb8\r\n%b\r\n0\r\n\r\n" % body
+        if is_chunked
+        else (b"Content-Length: 3004\r\n\r\n%b\r\n\r\n" % body)
+    )
+
+    door.wire.data_received(put + GOOD[:-2] + b"X: " + b"x" * 2_500)
+    door.wire.data_received(b"\r\n\r\n")
+
+    assert door.refused == [AccessRefusal.HEAD_TOO_LARGE]
+
+
 @pytest.mark.parametrize("earlier", [0, 300])
 async def test_a_body_does_not_make_the_next_head_too_large(
     monkeypatch: pytest.MonkeyPatch, earlier: int
