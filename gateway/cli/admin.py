@@ -109,7 +109,7 @@ def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
     url = admin or ""
     if is_here or token is None:
         here, faults = load_admin(None, is_here=is_here)
-        if faults:
+        if faults and (admin is None or token is None):  # otherwise the options are enough
             complain(map(str, faults), WRONG_SETTINGS)
         if is_here:
             url = _own_address(here, admin or str(here.port))

@@ -196,6 +196,18 @@ def test_the_token_may_be_in_a_file(plane: Plane, tmp_path: Path) -> None:
     assert "authorization" not in plane.fields
 
 
+def test_port_and_token_are_enough(plane: Plane, tmp_path: Path) -> None:
+    """An operator may be mending the settings just then: their faults are not the order's."""
+    port = plane.url.rpartition(":")[2]
+    environment = {"GATEWAY_CONFIG": str(tmp_path / "gone.toml"), "GATEWAY_ADMIN__PORT": "70000"}
+
+    result = CliRunner().invoke(
+        main, ["purge", "--yes", "--admin", port, "--token", "t"], env=environment
+    )
+
+    assert (result.exit_code, len(plane.asked)) == (0, 1)
+
+
 def test_a_token_file_that_is_not_there_is_a_fault(plane: Plane, tmp_path: Path) -> None:
     """With the words of the settings, before anything is sent."""
     result = run(plane, "purge", GATEWAY_ADMIN__TOKEN_FILE=str(tmp_path / "none"))
