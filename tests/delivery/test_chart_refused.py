@@ -60,3 +60,14 @@ def test_grace_is_reckoned_from_durations(delay: object, timeout: object, needs:
     assert objects(values | {"terminationGracePeriodSeconds": needs})
     with pytest.raises(helm_python.HelmError, match="mid-drain"):
         objects(values | {"terminationGracePeriodSeconds": needs - 1})
+
+
+def test_a_list_of_ports_that_was_changed_is_taken() -> None:
+    """Behind a Service the pods may listen on another port, by which many networks judge."""
+    values = named("one") | {
+        "networkPolicy": {"enabled": True, "redisPorts": [16379], "upstreamPorts": [8080]},
+        "config": {"upstream": {"base_url": "http://api.internal"}},
+        "redis": {"url": "redis://redis/0"},
+    }
+
+    assert objects(values)

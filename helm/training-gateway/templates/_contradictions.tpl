@@ -45,21 +45,24 @@
 {{- include "gateway.refuseRoutes" . -}}
 {{- end -}}
 
-{{/* Ports that the network policy does not let pods connect to. Further rules of one's own may. */}}
+{{/* Ports that the network policy does not let pods connect to. Further rules of one's own may. A usual port is looked
+     for only in the default lists: many networks judge by the port of the pod behind a Service. */}}
 {{- define "gateway.refuseRoutes" -}}
 {{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.egress) -}}
 {{- $ports := splitList "," (join "," .Values.networkPolicy.redisPorts) -}}
 {{- $usual := ternary "26379" "6379" (hasPrefix "redis+sentinel:" .Values.redis.url) -}}
 {{- range splitList "," (regexFind "^[a-z+]+://[^/?]+" .Values.redis.url) | compact -}}
-{{- $port := trimPrefix ":" (regexFind ":[0-9]+$" .) | default $usual -}}
-{{- if not (has $port $ports) -}}
+{{- $written := trimPrefix ":" (regexFind ":[0-9]+$" .) -}}
+{{- $port := $written | default $usual -}}
+{{- if and (not (has $port $ports)) (or $written (eq (join "," $ports) "6379")) -}}
 {{- fail (printf "networkPolicy lets pods connect to no port %s of redis.url: add it to networkPolicy.redisPorts" $port) -}}
 {{- end -}}
 {{- end -}}
 {{- $ports = splitList "," (join "," .Values.networkPolicy.upstreamPorts) -}}
 {{- with regexFind "^https?://[^/?]*" (.Values.config.upstream.base_url | default "") -}}
-{{- $port := trimPrefix ":" (regexFind ":[0-9]+$" .) | default (ternary "80" "443" (hasPrefix "http:" .)) -}}
-{{- if not (has $port $ports) -}}
+{{- $written := trimPrefix ":" (regexFind ":[0-9]+$" .) -}}
+{{- $port := $written | default (ternary "80" "443" (hasPrefix "http:" .)) -}}
+{{- if and (not (has $port $ports)) (or $written (eq (join "," $ports) "443")) -}}
 {{- fail (printf "networkPolicy lets pods connect to no port %s of config.upstream.base_url: add it to networkPolicy.upstreamPorts" $port) -}}
 {{- end -}}
 {{- end -}}
