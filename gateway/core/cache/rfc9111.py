@@ -12,6 +12,7 @@ from functools import lru_cache
 from math import floor
 from typing import ClassVar, Final
 
+from gateway.core.cache.content_coding import NO_TRANSFORM
 from gateway.core.cache.entry import Entry, Ticket
 from gateway.core.cache.entry_headers import etag_of, head_of_fields, last_modified_of
 from gateway.core.cache.policy import Plan, Windows, admit, may_rescue, plan, renew
@@ -281,7 +282,8 @@ class ByOrigin:
                 fields.append((b"last-modified", changed))
             fields.append((b"training-updated-at", entry.updated_at_text.encode("ascii")))
         fields.append((b"date", entry.date.encode("ascii")))
-        if _SAYS_OF_CACHING.isdisjoint(names):
+        # Under `policy`, an entry keeps only this directive, which says nothing about caching.
+        if _SAYS_OF_CACHING.isdisjoint(pair[0] for pair in fields if pair != NO_TRANSFORM):
             control = b"private, max-age=%d" % int(entry.freshness_lifetime)
             fields.append((b"cache-control", control))
         if self.vary:

@@ -20,7 +20,7 @@ from typing import Final, TypeGuard, TypeVar
 from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
-from gateway.core.cache.content_coding import NO_TRANSFORM
+from gateway.core.cache.content_coding import NO_TRANSFORM, forbids_transforming
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.policy import Rules
 from gateway.core.http.fields import Headers, Reply
@@ -89,6 +89,7 @@ class Filling:
         self._tickets: dict[str, Ticket] = {}
         self._unknown: dict[int, list[str]] = defaultdict(list)
         self._fields: frozenset[bytes] | None = None
+        self._forbids_transforming = False  # whether single answers have `no-transform`
         self._counted: dict[str, str] = {}
         self._met: set[str] = set()  # the trainings that this sweep has met
         self._sweep: int | None = None  # the sweep that `_met` is about
@@ -121,6 +122,7 @@ class Filling:
         same = floor.digest == item.listed.digest and names.isdisjoint(_VALIDATORS)
         if same:
             self._fields = names
+            self._forbids_transforming = forbids_transforming(fields)
             self._counted[training_id] = floor.digest
             self._names[names_digest(item.training.body)] = None
         elif likeness.is_proven:
@@ -265,7 +267,7 @@ class Filling:
         page that single answers have too."""
         names = self._fields or frozenset()
         fields: Headers = tuple(field for field in reply.headers if field[0] in names)
-        if NO_TRANSFORM[0] in names:
+        if self._forbids_transforming:
             fields = (*fields, NO_TRANSFORM)
         single = Reply(200, fields, item.training.body)
         jitter = self._clock.jitter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.cache.content_coding import NO_TRANSFORM
 from gateway.core.cache.entry import Entry, Ticket
 from gateway.core.cache.entry_headers import from_lines
 from gateway.core.cache.policy import Plan, Windows
@@ -159,6 +160,16 @@ def test_a_304_replaces_the_fields_that_it_brings() -> None:
     assert (renewed.body, renewed.updated_at) == (entry.body, entry.updated_at)
     assert (renewed.freshness_lifetime, renewed.confirmed_at) == (60.0, later.started)
     assert renewed.initial_age == 5.0
+
+
+def test_an_entry_of_the_other_rules_has_a_lifetime_of_ours() -> None:
+    """Under `policy` it kept `no-transform` alone, which does not say how long it is fresh."""
+    entry = stored(NO_TRANSFORM)
+
+    fields = head(entry)
+
+    assert NO_TRANSFORM in fields
+    assert (b"cache-control", b"private, max-age=%d" % entry.freshness_lifetime) in fields
 
 
 def test_the_head_says_what_the_upstream_said() -> None:

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.cache import policy
 from gateway.core.cache.content_coding import NO_TRANSFORM
 from gateway.core.cache.entry import Entry, Key, Ticket
-from gateway.core.http.fields import Headers, Reply
+from gateway.core.http.fields import Headers, Reply, end_to_end
 from gateway.core.sweep.list_item import Listed
 from gateway.core.upstream.training import names_digest
 from gateway.core.vocabulary import Purpose, StoreVerdict
@@ -22,6 +23,7 @@ from tests.unit.flow.house import Redis, ok, settle, training
 from tests.unit.flow.sweeping import Catalogue, Swept, fails_once, of_list
 
 IDS = [f"t{number:02d}" for number in range(60)]
+MAX_AGE = (b"cache-control", b"max-age=60")
 
 
 def swept_by(request: pytest.FixtureRequest, clock: FakeClock, *, cold: bool = False) -> Swept:
@@ -457,6 +459,26 @@ async def test_a_stored_item_has_the_no_transform_of_single_answers(swept: Swept
     assert singles(swept) == asked
     assert not isinstance(answer.content, Reply)
     assert NO_TRANSFORM in answer.content.entry.headers
+
+
+async def test_another_cache_control_of_single_answers_is_no_no_transform(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries that were stored under `freshness.source = "origin"` have the whole field."""
+    swept.catalogue.instead = lambda call: (
+        None if of_list(call) else ok(1, MAX_AGE, training_id=call.training_id)
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(policy, "_kept", lambda headers: (*end_to_end(headers), MAX_AGE))
+        await read_all(swept, 20)
+    await swept.pages(3)
+    asked = singles(swept)
+
+    answer = await swept.replica.get(Key("p1", IDS[40]))
+
+    assert singles(swept) == asked
+    assert not isinstance(answer.content, Reply)
+    assert NO_TRANSFORM not in answer.content.entry.headers
 
 
 async def test_what_was_ordered_meanwhile_is_not_brought_back(
