@@ -177,8 +177,8 @@ class LocalBudget:
         return account
 
     def _next_log(self, scope: str, account: _Account) -> WindowLog | None:
-        """The log after a change of the rate. A part does not grow before the other replicas know:
-        they may keep the old part for this replica."""
+        """The log after a change of the rate. A part becomes no larger than it was when Redis was
+        lost: the other replicas keep that much for this replica."""
         before = account.log
         if account.parts:
             past = None if before is None else Past(account.most, (), None, own=before.times)
