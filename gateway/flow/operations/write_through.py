@@ -113,7 +113,8 @@ class Writing:
             if order.training_id is not None and _may_have_happened(failure):
                 await self._outdate(Written((order.training_id,)))
             raise
-        self._credentials.judged(caller, reply.status, sent_at)
+        if reply.status != 401 or is_refusal(reply):
+            self._credentials.judged(caller, reply.status, sent_at)
         await self._settled(caller, name, reply)
         return reply
 

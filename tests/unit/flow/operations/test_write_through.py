@@ -220,6 +220,8 @@ async def test_a_401_of_a_proxy_ends_nothing(replica: Replica, kind: bytes) -> N
     await write(replica, Reply(401, ((b"content-type", kind),), b"<html>no</html>"))
 
     assert replica.local.entries == 1
+    replica.upstream.then(ok(1, training_id="trn_2"))
+    assert (await replica.get(Key("p1", "trn_2"))).outcome is Outcome.FILLED
 
 
 async def test_without_redis_it_is_done_here(replica: Replica, redis: Redis) -> None:
