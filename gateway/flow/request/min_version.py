@@ -134,11 +134,11 @@ class Reaching:
         charged, serving = self._charge(ask, wanted, seen), self._serving
         try:
             if alone:
-                landed = await serving.own_flight(ask).join()
+                landed = await serving.own_flight(ask, Purpose.MIN_VERSION).join()
             else:
                 landed = await serving.start(ask, seen, Purpose.MIN_VERSION).join()
             if not serving.fits(ask, landed):
-                landed = await serving.own_flight(ask).join()
+                landed = await serving.own_flight(ask, Purpose.MIN_VERSION).join()
         except CallWithheld:
             self._give_back(charged)
             raise

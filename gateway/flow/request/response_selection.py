@@ -268,10 +268,10 @@ class Serving:
         purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
         return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
-    def own_flight(self, ask: Ask) -> Flight[Landed]:
+    def own_flight(self, ask: Ask, purpose: Purpose = Purpose.MISS) -> Flight[Landed]:
         """A new fetch with its own call."""
         self.fills.retire(ask.key)
-        return self.start(ask, None, Purpose.MISS, alone=True)
+        return self.start(ask, None, purpose, alone=True)
 
     def fits(self, ask: Ask, landed: Landed) -> bool:
         """Whether the result of a fetch fits the request (`Vary`)."""

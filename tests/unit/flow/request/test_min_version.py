@@ -440,6 +440,7 @@ async def test_a_fetch_for_another_variant_is_no_answer(is_elsewhere: bool) -> N
 
     assert minute_of(await begun) == 4
     assert minute_of(await reading) == 3
+    assert replica.upstream.calls[-1].purpose is Purpose.MIN_VERSION
 
 
 async def test_a_request_in_the_mode_frozen_leaves_no_trace(reader: Reader) -> None:
