@@ -210,8 +210,8 @@ class Serving:
         except (UpstreamFailure, CallWithheld, TimeoutError) as error:
             if self._tiers.orders != orders:
                 # The order has perhaps ruled out `seen`, and a later response is perhaps stored.
-                seen = await self.seen(ask)
-                if seen is not None and self._plan(seen) is Plan.SERVE:
+                before, seen = seen, await self.seen(ask)
+                if seen is not None and _is_later(seen, before) and self._plan(seen) is Plan.SERVE:
                     return self._fresh(seen)
             return await self._without_result(ask, seen, error, flight, keep=keep)
         return await self.landed(ask, seen, landed, collapsed=collapsed)
@@ -540,6 +540,11 @@ def given_again(held: Held, outcome: Outcome) -> Answer:
     ahead = held.entry.is_ahead
     reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
+
+
+def _is_later(seen: Seen, before: Seen | None) -> bool:
+    """Whether the response was confirmed after `before`, which the request did not accept."""
+    return before is None or seen.held.entry.confirmed_at > before.held.entry.confirmed_at
 
 
 def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:

@@ -236,3 +236,26 @@ async def test_a_refresh_that_got_no_call_brings_back_nothing_either() -> None:
 
     with pytest.raises((BudgetExhausted, UpstreamError)):
         await task
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_an_order_for_another_training_hides_no_failure(
+    replica: Replica, other: Replica, gone: bool
+) -> None:
+    """What the request refused is a rescue, marked so; a 404 is none."""
+    replica.upstream.then(says(404) if gone else ok(1))
+    await replica.get()
+    replica.clock.advance(1.0)
+    handler = DirectiveHandler(replica.serving, replica.clock, None)
+    replica.upstream.then(says(503))
+    replica.upstream.hold()
+    ask = Ask(KEY, CALLER, directives=request_directives_of(b"no-cache"))
+    task = asyncio.create_task(handler.get(ask))
+    await settle()
+    await other.invalidation.invalidate(("trn_9",), None)
+
+    if gone:
+        with pytest.raises(UpstreamError):
+            await answered(replica, task)
+    else:
+        assert (await answered(replica, task)).outcome is Outcome.STALE_ERROR
