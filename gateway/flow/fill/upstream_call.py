@@ -111,7 +111,7 @@ class Outbound:
             return await self._ask_again(scope, call, pause, failure)
 
     async def _ask_again(
-        self, scope: str, call: Call, pause: float, failure: UpstreamFailure
+        self, scope: str, call: Call, pause: float, failure: UpstreamUnreachable | UpstreamTimeout
     ) -> Reply:
         """Try the call again, without asking the breaker."""
         if pause:
@@ -120,6 +120,9 @@ class Outbound:
             return await self._ask_once(scope, replace(call, purpose=Purpose.RETRY))
         except CallWithheld:
             raise failure from None
+        except (UpstreamUnreachable, UpstreamTimeout) as again:
+            again.sent |= failure.sent  # the first attempt perhaps arrived
+            raise
 
     async def _ask_once(self, scope: str, call: Call) -> Reply:
         with on(Part.BUDGET):

@@ -336,3 +336,16 @@ async def test_who_missed_the_notice_of_a_401_is_told_by_redis(clock: FakeClock)
     with pytest.raises(UpstreamError):
         await deaf.get()
     assert deaf.local.entries == 0
+
+
+async def test_a_call_that_was_perhaps_sent_stays_charged(clock: FakeClock) -> None:
+    """A kept connection broke behind the request, and the second try could not connect."""
+    replica = Replica(clock, limit=50)
+    lost = UpstreamUnreachable("kept", FailureReason.PROTOCOL, sent=True, was_kept=True)
+    unsent = UpstreamUnreachable("refused", FailureReason.CONNECT, sent=False)
+    replica.upstream.then(lost, unsent)
+
+    with pytest.raises(UpstreamUnreachable):
+        await ask(replica, CALLER)
+
+    assert replica.local_budget.view(NEWCOMERS).available == 4
