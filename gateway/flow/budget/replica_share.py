@@ -138,9 +138,6 @@ class Shares:
         """Look at each scope. Scopes for which Redis does not answer are left out."""
         for scope in self._scopes():
             self._account(scope)
-        now = self._clock.monotonic()
-        for scope, account in list(self._accounts.items()):
-            self._forget(scope, account, now)  # also while Redis is away, when no look does so
         for scopes in self._some_scopes():
             # One node of a cluster that is away would fail the look at all of them.
             with suppress(RedisUnavailable):
@@ -323,7 +320,9 @@ class Shares:
     def _note(self, scope: str, charge: Charge) -> None:
         """Remember a call that may be sent now. Without a limit, nothing would forget it again."""
         if charge.wait <= 0.0 and self._shared.view(scope).limit is not None:
-            self._account(scope).add(_Sent(self._clock.monotonic(), charge, charge.life))
+            account, now = self._account(scope), self._clock.monotonic()
+            self._forget(scope, account, now)  # also while Redis is away, when no look does so
+            account.add(_Sent(now, charge, charge.life))
 
     async def give_back(self, scope: str, charge: Charge) -> None:
         """As Budget.give_back."""
