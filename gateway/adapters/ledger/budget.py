@@ -22,14 +22,14 @@ class _Account:
     """The state of one scope. If its budget is unlimited, `rate` and `log` are None.
 
     `parts`: how many replicas divide the limit (see `stand_in`). 0: this process has all of it.
-    `most`: the limit that they divided.
+    `past`: the limit that they divided, and its calls.
     """
 
     rate: Rate | None
     log: WindowLog | None
     gate: Gate
     parts: int = 0
-    most: int = 0
+    past: Past | None = None
 
 
 class LocalBudget:
@@ -181,7 +181,9 @@ class LocalBudget:
         lost: the other replicas keep that much for this replica."""
         before = account.log
         if account.parts:
-            past = None if before is None else Past(account.most, (), None, own=before.times)
+            past = account.past
+            if past is not None:
+                past = None if before is None else replace(past, own=before.times)
             return self._new_part(scope, account, past)
         log = self._new_log(scope, account.rate)
         if log is not None and before is not None:
@@ -192,7 +194,7 @@ class LocalBudget:
         log = self._new_log(scope, account.rate)
         if log is not None:
             past = past or Past(log.limit(self._clock.monotonic()), log.times, None)
-            account.most = past.limit
+            account.past = past
             log.share(past, account.parts)
         return log
 

@@ -246,9 +246,10 @@ class WindowLog:
         # disagree on how many they are. A replica that knows of fewer takes more of the free calls,
         # and without this bound all together could exceed the limit.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
-        self._sent = [max(pair) for pair in latest][self._full - 1 :: -1]
+        # Calls beyond the limit stay: the limit may grow again (`LocalBudget._next_log`).
+        self._sent = [max(pair) for pair in latest][::-1]
         self._by_rank = {rank: [] for rank in RANKS}
-        for n, stamp in enumerate(self._sent, 1):
+        for n, stamp in enumerate(self._sent[-self._full :], 1):
             self._charge_ranks(n, stamp)
 
     def _charge_ranks(self, n: int, stamp: float) -> None:

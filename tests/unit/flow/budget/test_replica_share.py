@@ -686,3 +686,40 @@ async def test_calls_are_forgotten_while_redis_is_away(three: Three) -> None:
     await three.live(40 * WINDOW)
 
     assert max(len(shares_of(each)._account(SCOPE).sent) for each in three.replicas) <= LIMIT
+
+
+@pytest.mark.parametrize("low", [3, 6])
+async def test_a_limit_that_is_corrected_without_redis_is_kept(three: Three, low: int) -> None:
+    """An operator lowers it by mistake, and mends that at once. Earlier calls still count."""
+    three.redis.switch.is_up = False
+    await three.live(2 * WINDOW)
+    three.calls.clear()
+    await three.live(WINDOW + 20.0)
+    for limit in (low, LIMIT):
+        for each in three.replicas:
+            each.local_budget._rates.replace({SCOPE: Rate(limit, 60.0)})
+        await three.live(2.0)
+
+    await three.live(2 * WINDOW)
+
+    assert three.fullest <= LIMIT
+
+
+async def test_a_budget_that_is_idle_is_forgotten_first(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one that was used last, whatever looks and outages come between."""
+    monkeypatch.setattr(replica_share, "_MOST", 3)
+    three.join()
+    shares = shares_of(three.replicas[-1])
+    three.redis.switch.is_up = False
+
+    async def spend(scope: str) -> None:
+        await shares.take(scope, Purpose.MISS)
+
+    for scope in ("a", "b", "c", "a"):
+        await spend(scope)
+    await shares.look_at_all()
+    await spend("d")
+
+    assert set(shares._accounts) == {"a", "c", "d"}
