@@ -190,8 +190,8 @@ async def test_who_comes_back_when_told_is_served(replica: Replica, clock: FakeC
         assert await ask(replica, patience=0.001) == ok(1)
 
 
-async def test_a_caller_who_fills_the_line_makes_room(replica: Replica, clock: FakeClock) -> None:
-    """The last of its turns goes to another caller, and it is told to come back."""
+async def one_gives_way(replica: Replica, clock: FakeClock, *, is_full: bool = False) -> None:
+    """A caller has two turns, another comes, and gets one of them."""
     await spend(replica, clock)
     hog = [ask(replica, who="hog") for _ in range(2)]
     await settle()
@@ -200,11 +200,19 @@ async def test_a_caller_who_fills_the_line_makes_room(replica: Replica, clock: F
     await settle()
     assert [each.done() for each in (*hog, other)] == [False, True, False]
 
+    if is_full:
+        with pytest.raises(BudgetExhausted):
+            await ask(replica, who="third")  # no caller has two places more
     clock.advance(13.0)
     await settle()
     assert await hog[0] == await other == ok(1)
     with pytest.raises(BudgetExhausted):
         await hog[1]
+
+
+async def test_a_caller_who_fills_the_line_makes_room(replica: Replica, clock: FakeClock) -> None:
+    """The last of its turns goes to another caller, and it is told to come back."""
+    await one_gives_way(replica, clock)
 
 
 async def test_a_full_queue_is_shared_too(clock: FakeClock) -> None:
@@ -212,21 +220,8 @@ async def test_a_full_queue_is_shared_too(clock: FakeClock) -> None:
     replica = Replica(clock, limit=LIMIT)
     replica.upstream.always = ok(1)
     replica.outbound._paying._queue = WaitQueue(clock, most=2)
-    await spend(replica, clock)
-    hog = [ask(replica, who="hog") for _ in range(2)]
-    await settle()
 
-    other = ask(replica, who="other")
-    await settle()
-    assert [each.done() for each in (*hog, other)] == [False, True, False]
-
-    with pytest.raises(BudgetExhausted):
-        await ask(replica, who="third")  # no caller has two places more
-    clock.advance(13.0)
-    await settle()
-    assert await hog[0] == await other == ok(1)
-    with pytest.raises(BudgetExhausted):
-        await hog[1]
+    await one_gives_way(replica, clock, is_full=True)
 
 
 async def test_callers_of_one_moment_do_not_overfill_the_queue(
