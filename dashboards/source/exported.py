@@ -41,7 +41,7 @@ def exported() -> list[Exported]:
         *((name, "histogram", text, labels) for name, text, labels, _ in TIMINGS),
         *((name, "gauge", text, labels) for name, text, labels, _ in GAUGES),
         *((name, "gauge", text, labels) for name, text, labels, _ in OWN_GAUGES),
-        ("gateway_build_info", "info", "What runs here.", ("version",)),
+        ("gateway_build_info", "info", "Version of the gateway.", ("version",)),
     )
     return [
         Exported(name, kind, text, {label: values[name, label] for label in labels})

@@ -16,7 +16,7 @@ from gateway.ports import Held
 
 # The bytes that an entry, a header field and a compressed form need in addition to their texts and
 # bodies. They were measured as the growth of a process with 50,000 entries.
-_EACH = 970
+_EACH_ENTRY = 970
 _EACH_FIELD = 115
 _EACH_CODED = 1_000
 
@@ -24,12 +24,13 @@ _EACH_CODED = 1_000
 def cost(key: Key, held: Held) -> int:
     """The bytes of memory that an entry takes while it is held.
 
-    Texts that are in memory only once for all entries are not counted: names of header fields,
-    values that are equal in all responses (`ALIKE`), and names of partitions.
+    Texts that are in memory only once for all entries are not counted: names of partitions, names
+    of header fields, and the values of the fields in `ALIKE`.
     """
     entry = held.entry
     texts = len(key.training_id) + len(entry.updated_at_text) + len(entry.date)
-    total = _EACH + texts + len(entry.digest) + len(entry.epoch) + len(held.head) + len(entry.body)
+    total = _EACH_ENTRY + texts + len(entry.digest) + len(entry.epoch)
+    total += len(held.head) + len(entry.body)
     for name, value in entry.headers:
         if name not in ALIKE:
             total += _EACH_FIELD + len(value)
@@ -45,7 +46,8 @@ class MemoryStore:
     entry that it evicts."""
 
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
-        # The keys are plain tuples of texts, which the garbage collector does not have to visit.
+        # The keys are plain tuples, not of the class `Key`. The garbage collector does not have to
+        # visit plain tuples of texts.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
         # Each hit calls `peek`, which does not count as a use. But `Tiers.peek` calls `get`, about
         # once a second for an entry with hits. So such an entry counts as used.

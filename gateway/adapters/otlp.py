@@ -1,8 +1,8 @@
 """Sends spans over OTLP with OpenTelemetry's SDK (the optional dependencies `otlp`).
 
 The spans follow OpenTelemetry's semantic conventions for HTTP. A thread of the SDK sends them. The
-SDK reads most `OTEL_…` variables itself. Each hit asks the sampler (the rule for which traces are
-kept). The gateway therefore has a faster sampler of its own.
+SDK reads most `OTEL_…` variables itself. Each hit asks the sampler (the rule that decides which
+traces are kept). The SDK's sampler is too slow for this, so the gateway has its own.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from gateway.core.http.traceparent import SAMPLED
 from gateway.core.vocabulary import Part, SpanFate
 from gateway.ports import Attributes, Clock, Deadline, Served
 
-# The methods that the semantic conventions list. Callers can send any text as the method, but no
-# other text becomes the name of a span.
+# The methods that the semantic conventions list. Callers can send any text as the method, but only
+# these methods appear in the names of spans.
 _METHODS: Final = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 )
@@ -45,12 +45,12 @@ _QUEUE: Final = 2_048  # the SDK's default
 _ROOTS: Final = {"always_on": 1.0, "always_off": 0.0}
 
 Keeps = Callable[[bytes | None], bool]
-Told = Callable[[SpanFate, int, str], None]
+SpansEnded = Callable[[SpanFate, int, str], None]
 
 
 def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
-    """The rule that decides which traces are kept, from OTEL_TRACES_SAMPLER and its _ARG. Raises
-    ValueError.
+    """The rule that decides which traces are kept, from the variables OTEL_TRACES_SAMPLER and
+    OTEL_TRACES_SAMPLER_ARG. Raises ValueError if one of them has a wrong value.
 
     By default only traces that the caller has sampled are kept: one trace costs as much CPU as
     several hits.
@@ -59,7 +59,7 @@ def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
     by_parent, root = name.startswith("parentbased_"), name.removeprefix("parentbased_")
     share = float(variables.get("OTEL_TRACES_SAMPLER_ARG") or 1.0)
     if root not in (*_ROOTS, "traceidratio") or not 0.0 <= share <= 1.0:
-        raise ValueError(f"OTEL_TRACES_SAMPLER {name}, _ARG {share}")
+        raise ValueError(f"OTEL_TRACES_SAMPLER is {name}, OTEL_TRACES_SAMPLER_ARG is {share}")
     share = _ROOTS.get(root, share)
     bound = share * 2**64
 
@@ -77,9 +77,9 @@ class OtlpTracer:
     """A Tracer that sends spans to the collector at `endpoint`. It must be made in the event loop.
     Raises ValueError if a variable has a wrong value.
 
-    told       called in the loop with the fate of some spans, their number, and the reason ("" if
-               they were sent)
-    variables  the environment variables of OpenTelemetry
+    spans_ended  called in the loop after spans were sent or lost, with their fate, their number,
+                 and the reason for the loss ("" if they were sent)
+    variables    the environment variables of OpenTelemetry
     """
 
     is_on = True
@@ -88,20 +88,20 @@ class OtlpTracer:
         self,
         endpoint: str,
         clock: Clock,
-        told: Told,
+        spans_ended: SpansEnded,
         variables: Mapping[str, str],
         *,
         version: str,
         scheme: str,
     ) -> None:
-        # Otherwise OpenTelemetry would log header fields that it cannot parse, perhaps with
-        # credentials.
+        # At a lower level, OpenTelemetry logs the header fields in OTEL_EXPORTER_OTLP_HEADERS that
+        # it cannot parse. They perhaps contain credentials.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self.keeps = sampler(variables, clock.jitter)
         self.clock, self.scheme = clock, scheme
         url = endpoint if endpoint.endswith(_PATH) else endpoint + _PATH
         most = int(variables.get("OTEL_BSP_MAX_QUEUE_SIZE") or _QUEUE)
-        self._waiting = _Waiting(_Sending(url, told), most, told)
+        self._waiting = _Waiting(_Sending(url, spans_ended), most, spans_ended)
         named = {"service.name": "training-gateway", "service.version": version}
         # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES replace the values in `named`.
         resource = Resource.create(named).merge(OTELResourceDetector().detect())
@@ -111,11 +111,11 @@ class OtlpTracer:
 
     def begin(self, traceparent: bytes | None) -> OtlpSpan:
         """As Tracer.begin. The caller's span is the parent, if there is one."""
-        return OtlpSpan(self, "HTTP", SpanKind.SERVER, _around(traceparent))
+        return OtlpSpan(self, "HTTP", SpanKind.SERVER, _parent(traceparent))
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
         """As Tracer.hit."""
-        span = OtlpSpan(self, "HTTP", SpanKind.SERVER, _around(traceparent), seconds)
+        span = OtlpSpan(self, "HTTP", SpanKind.SERVER, _parent(traceparent), seconds)
         span.serve(served)
 
     async def close(self, patience: float) -> None:
@@ -145,15 +145,15 @@ class OtlpSpan:
         tracer: OtlpTracer,
         name: str,
         kind: SpanKind,
-        around: Context,
+        parent: Context,
         seconds: float = 0.0,
     ) -> None:
         self._tracer = tracer
         self._began = tracer.clock.monotonic() - seconds
         self._started = tracer.clock.now() - seconds
-        self._span = tracer.start(name, around, kind, start_time=_nanoseconds(self._started))
-        of = self._span.get_span_context()
-        ids = (of.trace_id, of.span_id, of.trace_flags)
+        self._span = tracer.start(name, parent, kind, start_time=_nanoseconds(self._started))
+        context = self._span.get_span_context()
+        ids = (context.trace_id, context.span_id, context.trace_flags)
         self.traceparent = b"00-%032x-%016x-%02x" % ids
 
     def part(self, name: str) -> OtlpSpan:
@@ -163,7 +163,7 @@ class OtlpSpan:
 
     def link(self, traceparent: bytes) -> None:
         """As Span.link."""
-        self._span.add_link(_context(traceparent))
+        self._span.add_link(_span_context(traceparent))
 
     def note(self, attributes: Attributes) -> None:
         """As Span.note."""
@@ -200,14 +200,14 @@ class OtlpSpan:
 class _Waiting(SpanProcessor):
     """The spans that wait to be sent, at most `most`. Further spans are dropped."""
 
-    def __init__(self, sending: _Sending, most: int, told: Told) -> None:
+    def __init__(self, sending: _Sending, most: int, spans_ended: SpansEnded) -> None:
         self._inner = BatchSpanProcessor(sending)
-        self._sending, self._most, self._told = sending, most, told
+        self._sending, self._most, self._spans_ended = sending, most, spans_ended
         self._taken = 0
 
     def on_end(self, span: ReadableSpan) -> None:
         if self._taken - self._sending.done >= self._most:
-            self._told(SpanFate.DROPPED, 1, "too many spans wait")
+            self._spans_ended(SpanFate.DROPPED, 1, "too many spans wait")
             return
         self._taken += 1
         self._inner.on_end(span)
@@ -217,17 +217,18 @@ class _Waiting(SpanProcessor):
         self._inner.shutdown()
 
     def give_up(self) -> None:
-        self._told(SpanFate.DROPPED, self._taken - self._sending.done, "the gateway ends")
+        lost = self._taken - self._sending.done
+        self._spans_ended(SpanFate.DROPPED, lost, "the gateway ends")
 
 
 class _Sending(SpanExporter):
     """Sends spans in a thread of the SDK, and reports how each batch ended. `done` counts the spans
     that were sent or lost."""
 
-    def __init__(self, url: str, told: Told) -> None:
+    def __init__(self, url: str, spans_ended: SpansEnded) -> None:
         self._session = _Session()
         self._inner = OTLPSpanExporter(endpoint=url, session=self._session)
-        self._told, self._loop = told, asyncio.get_running_loop()
+        self._spans_ended, self._loop = spans_ended, asyncio.get_running_loop()
         self.done = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -240,7 +241,7 @@ class _Sending(SpanExporter):
             sent = result is SpanExportResult.SUCCESS
             fate, why = (SpanFate.SENT, "") if sent else (SpanFate.FAILED, self._session.ended)
             with suppress(RuntimeError):  # the loop has perhaps ended already
-                self._loop.call_soon_threadsafe(self._told, fate, len(spans), why)
+                self._loop.call_soon_threadsafe(self._spans_ended, fate, len(spans), why)
         return result
 
     def shutdown(self) -> None:
@@ -264,13 +265,13 @@ class _Session(requests.Session):
         return response
 
 
-def _around(traceparent: bytes | None) -> Context:
+def _parent(traceparent: bytes | None) -> Context:
     if traceparent is None:
         return Context()
-    return set_span_in_context(NonRecordingSpan(_context(traceparent)), Context())
+    return set_span_in_context(NonRecordingSpan(_span_context(traceparent)), Context())
 
 
-def _context(traceparent: bytes) -> SpanContext:
+def _span_context(traceparent: bytes) -> SpanContext:
     trace, span, flags = (int(each, 16) for each in traceparent.split(b"-")[1:])
     return SpanContext(trace, span, is_remote=True, trace_flags=TraceFlags(flags))
 

@@ -15,24 +15,25 @@ from gateway.adapters.telemetry.log_lines import Lines, scrub
 from gateway.core.vocabulary import Detail, Outcome
 from gateway.ports import AccessLine
 
-# Outcomes that are normal, or that the caller caused. Such answers are frequent, so they are
-# sampled. So are stale answers in the mode `frozen`, which an operator ordered.
+# Answers with these outcomes are normal, or the caller caused them. They are frequent, so only a
+# sample of them is logged. The same holds for stale answers in the mode `frozen`, because an
+# operator ordered this mode.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
-# The most lines a second about rescues. Further rescues are sampled. While the API fails, every hit
-# can be a rescue. A line costs ten times as much as a hit.
+# In each second this many rescues are logged. Of further rescues only a sample is logged: while the
+# API fails, every hit can be a rescue, and a line costs ten times as much as a hit.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
 
 class AccessLog:
     """Logs errors, slow answers, answers that needed a call to the upstream, and ten rescues a
-    second. Of the other answers only a sample gets a line.
+    second. The other answers are sampled: one in `every` is logged with the level `info`, and the
+    rest with the level `debug`.
 
-    monotonic  returns seconds, for the limit of rescues
+    monotonic  returns seconds, to count the rescues of each second
     level      the lowest level that is written, a word such as `info`
-    every      of this many sampled answers, one gets a line of level `info`, the others of `debug`
-               (0: all get `debug`)
+    every      one of this many sampled answers has the level `info` (0: none of them)
     slow       seconds beyond which an answer is slow
 
     For `unlogged` and `brief` see `AccessLog` in web/request.
@@ -59,7 +60,8 @@ class AccessLog:
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The level of the line about an answer (None: no line). Each call counts as one answer."""
+        """The level of the line about an answer (None: no line). This method also counts the answer
+        for the sample, so it must be called only once for each answer."""
         # REJECTED is no error, even with a 5xx: the 504 for `only-if-cached`, or (with
         # `freshness.source = "origin"`) an upstream's 5xx.
         is_fine = (status < 500 or outcome is Outcome.REJECTED) and seconds <= self._slow
@@ -76,7 +78,7 @@ class AccessLog:
         return None if weight < self._least else weight
 
     def is_routine(self, outcome: Outcome) -> bool:
-        """Whether answers with that outcome are sampled, if they are neither slow nor errors."""
+        """Whether answers with this outcome are sampled, if they are neither slow nor errors."""
         return outcome in _ROUTINE
 
     def _is_sampled(self, outcome: Outcome, detail: str | None) -> bool:

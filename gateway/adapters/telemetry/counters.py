@@ -1,8 +1,8 @@
 """The counts of this process, as plain numbers.
 
-The keys of a table are label values. Nearly every combination that can occur is there from the
-start, at 0. Only those of clients, operators and spans are added later, and a few that only occur
-with `freshness.source = "origin"`.
+Most counts are in dictionaries, whose keys are the label values of a metric. Nearly every key that
+can occur has the count 0 from the start. Only two kinds of keys are added later: the keys for
+clients, operators and spans, and a few keys that occur only with `freshness.source = "origin"`.
 
 A count is only a dictionary entry or a list item, which is fast: each hit changes several counts.
 """
@@ -38,22 +38,22 @@ _FETCHED = (Tier.UPSTREAM,)
 _NOWHERE = (Tier.NONE,)
 
 # 2xx: the training. 3xx: a 304. 4xx: there is no such training (404, 410).
-_BODY = ("2xx", "3xx")
-_ANSWER = ("2xx", "3xx", "4xx")
+_FOUND = ("2xx", "3xx")
+_FOUND_OR_NOT = ("2xx", "3xx", "4xx")
 
 _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
-    (Outcome.FRESH, _STORED, _BODY),
-    (Outcome.STALE_REFRESHING, _STORED, _BODY),
-    (Outcome.STALE_ERROR, _STORED, _BODY),
-    (Outcome.STALE_SHIELDED, _STORED, _BODY),
+    (Outcome.FRESH, _STORED, _FOUND),
+    (Outcome.STALE_REFRESHING, _STORED, _FOUND),
+    (Outcome.STALE_ERROR, _STORED, _FOUND),
+    (Outcome.STALE_SHIELDED, _STORED, _FOUND),
     (Outcome.NEGATIVE, _STORED, ("4xx",)),
-    (Outcome.FILLED, _FETCHED, _ANSWER),
-    (Outcome.REVALIDATED, _FETCHED, _ANSWER),
+    (Outcome.FILLED, _FETCHED, _FOUND_OR_NOT),
+    (Outcome.REVALIDATED, _FETCHED, _FOUND_OR_NOT),
     # L2: another replica made the call.
-    (Outcome.COLLAPSED, (Tier.L2, *_FETCHED), _ANSWER),
+    (Outcome.COLLAPSED, (Tier.L2, *_FETCHED), _FOUND_OR_NOT),
     # A write, or a request in the mode `bypass`, can get any status.
     (Outcome.BYPASSED, _FETCHED, STATUS_CLASSES),
-    # The API refused this caller.
+    # The API refused the caller.
     (Outcome.REJECTED, _FETCHED, ("4xx",)),
     # The gateway refused the request; 5xx is the 504 of `only-if-cached`.
     (Outcome.REJECTED, _NOWHERE, ("4xx", "5xx")),
@@ -72,11 +72,13 @@ STALE = (Outcome.STALE_REFRESHING, Outcome.STALE_ERROR, Outcome.STALE_SHIELDED)
 _SERVED = "served"
 CLIENT_RESULTS = (_SERVED, "limited", "refused")
 ORDERS = (Right.INVALIDATE, Right.PURGE, Right.MODE)
-# Protects memory from a mistake in the clients file.
+# The clients file could have very many clients by mistake. Clients above this number are counted
+# together, under the name `other`, so that their counts do not fill the memory.
 _MOST_CLIENTS = 10_000
 OTHER_CLIENTS = "other"
 
-# Upper bounds in seconds, inclusive. Two are objectives: 10 ms for hits, 1 s for all requests.
+# Upper bounds in seconds, inclusive. Two bounds are also the objectives for latency: 10 ms for
+# hits, and 1 s for all requests.
 REQUEST_SECONDS = (
     *(50e-6, 100e-6, 250e-6, 500e-6, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -93,7 +95,7 @@ LAG_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 9
 
 _CLASS_OF = {status: f"{status // 100}xx" for status in range(200, 600)}.get
 
-Sort = tuple[Outcome, Tier, str]
+Kind = tuple[Outcome, Tier, str]
 K = TypeVar("K")
 Tally = defaultdict[K, int]
 
@@ -114,8 +116,8 @@ class Histogram:
         self.exemplars: dict[int, tuple[bytes, float]] = {}
 
     def observe(self, value: float, trace: bytes | None = None) -> None:
-        """Count one value. A value below 0, or NaN, counts as 0, because the sum must never
-        decrease."""
+        """Count one value. A value below 0, or NaN, counts as 0. Otherwise the sum would decrease,
+        or become NaN."""
         if not value > 0.0:
             value = 0.0
         at = bisect_left(self.bounds, value)
@@ -144,8 +146,8 @@ class Counters:
 
     # Each function that `counting` returns changes one list of `_hits`, so that a hit needs no
     # look-up. `requests` has the sums of `_requests` and `_hits`.
-    _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
-    _hits: dict[Sort, list[int]] = field(default_factory=dict)
+    _requests: Tally[Kind] = field(default_factory=lambda: _zeros(POSSIBLE))
+    _hits: dict[Kind, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
         default_factory=lambda: {outcome: Histogram(REQUEST_SECONDS) for outcome in Outcome}
     )
@@ -185,12 +187,12 @@ class Counters:
     spans: Tally[SpanFate] = field(default_factory=lambda: _zeros(()))
 
     @property
-    def requests(self) -> Tally[Sort]:
+    def requests(self) -> Tally[Kind]:
         """How many requests were answered, by outcome, tier and class of status."""
         total = self._requests.copy()
-        for sort, (hits,) in self._hits.items():
+        for kind, (hits,) in self._hits.items():
             if hits:
-                total[sort] += hits
+                total[kind] += hits
         return total
 
     @property
@@ -213,7 +215,8 @@ class Counters:
     ) -> None:
         """Count one request that was answered. A `status` outside 200–599 counts as `5xx`.
 
-        The code of `Histogram.observe` is repeated here, because calling it takes time.
+        This method repeats the code of `Histogram.observe` (without the check of the value),
+        because a call of that method takes time.
         """
         self._requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
         times = self.request_seconds[outcome]
@@ -234,7 +237,7 @@ class Counters:
         `count_client`."""
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age
-        in_time, of_age, served = times.buckets, ages.buckets, self._served
+        time_buckets, age_buckets, served = times.buckets, ages.buckets, self._served
         exemplars = times.exemplars
 
         def count(  # noqa: PLR0917 -- keyword arguments take longer
@@ -247,16 +250,16 @@ class Counters:
         ) -> None:
             hits[0] += 1
             at = 0 if seconds <= _SHORTEST else bisect_left(REQUEST_SECONDS, seconds)
-            in_time[at] += 1
+            time_buckets[at] += 1
             if traceparent is not None and traceparent[-1] in SAMPLED:
                 exemplars[at] = (traceparent[ID], seconds)
             times.total += seconds
-            of_age[bisect_left(AGE_SECONDS, age)] += 1
+            age_buckets[bisect_left(AGE_SECONDS, age)] += 1
             ages.total += age
             try:
                 served[client][0] += 1
             except KeyError:
-                served.setdefault(self._meet(client), [0])[0] += 1
+                served.setdefault(self._counted_name(client), [0])[0] += 1
 
         def count_stale(  # noqa: PLR0917 -- keyword arguments take longer
             seconds: float,
@@ -286,28 +289,28 @@ class Counters:
         try:
             self._clients[client, result] += 1
         except KeyError:
-            self._clients[self._meet(client), result] += 1
+            self._clients[self._counted_name(client), result] += 1
 
     def know_client(self, client: str) -> None:
-        """Add all results of a client, at 0."""
-        self._meet(client)
+        """Create the counts of a client (one for each result), with the value 0."""
+        self._counted_name(client)
 
     def count_order(self, order: Right, operator: str) -> None:
         """Count an order that this replica carried out."""
         self.orders[order, operator] += 1
 
     def know_operator(self, operator: str) -> None:
-        """Add all orders of an operator, at 0."""
+        """Create the counts of an operator (one for each order), with the value 0."""
         for order in ORDERS:
             self.orders.setdefault((order, operator), 0)
 
     def know_spans(self) -> None:
-        """Add all results of spans, at 0."""
+        """Create the counts of spans (one for each fate), with the value 0."""
         self.spans.update(dict.fromkeys(SpanFate, 0))
 
-    def _meet(self, client: str) -> str:
-        """The name under which the client is counted (`other` if there are too many clients). Adds
-        its results, at 0."""
+    def _counted_name(self, client: str) -> str:
+        """The name under which the client is counted (`other` if there are too many clients).
+        Creates the counts of this name, with the value 0."""
         if (client, _SERVED) in self._clients:
             return client
         name = client if len(self._clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS

@@ -23,10 +23,12 @@ DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logg
 # At most this many events of one name are remembered, so that frequent events do not displace
 # others.
 _REMEMBERED = 20
-_TOLD = 50
-_WINDOW = 1.0
-# If there are this many windows, all are dropped, with their counts of suppressed lines.
-_MOST_REASONS = 1_000
+_MOST_RECENT = 50
+# The default of `every` in `Events.emit`, in seconds.
+_PERIOD = 1.0
+# If `Events` has this many `_Window` objects, it drops all of them, with their counts of suppressed
+# lines.
+_MOST_WINDOWS = 1_000
 
 
 class Log(Protocol):
@@ -53,7 +55,7 @@ class Happening:
 
 @dataclass(slots=True)
 class _Window:
-    """The lines of one event and key since `start` (monotonic)."""
+    """The lines since `start` (monotonic) that share one limit, see `Events.emit`."""
 
     start: float
     lines: int = 0
@@ -78,13 +80,15 @@ class Events:
         *,
         key: str = "",
         per_second: int = 1,
-        every: float = _WINDOW,
+        every: float = _PERIOD,
         **fields: object,
     ) -> None:
-        """Log an event, but at most `per_second` lines of this event and `key` in `every` seconds.
+        """Log an event. At most `per_second` lines are logged in a period of `every` seconds, and
+        further lines are suppressed.
 
-        The key is the field `reason` by default. The next line says how many were suppressed, in
-        the field `suppressed`.
+        The limit is for lines with the same event and the same `key` (by default the value of the
+        field `reason`). The first line after suppressed lines has their number in the field
+        `suppressed`.
         """
         with suppress(Exception):
             name = (event, key or str(fields.get("reason", "")))
@@ -97,10 +101,10 @@ class Events:
 
     def recent(self) -> list[Happening]:
         """The last 50 of the remembered events, the newest first."""
-        return self.after(0)[:_TOLD]
+        return self.after(0)[:_MOST_RECENT]
 
     def after(self, number: int) -> list[Happening]:
-        """The remembered events with a greater number, the newest first."""
+        """The remembered events after the event with this number, the newest first."""
         found = [each for name in self._recent.values() for each in name if each.number > number]
         return sorted(found, key=lambda each: each.number, reverse=True)
 
@@ -119,7 +123,7 @@ class Events:
         return suppressed
 
     def _open(self, key: tuple[str, str], now: float) -> _Window:
-        if len(self._windows) >= _MOST_REASONS:
+        if len(self._windows) >= _MOST_WINDOWS:
             self._windows.clear()
         window = self._windows[key] = _Window(now)
         return window
@@ -138,11 +142,12 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 # The id of events that concern all trainings, such as a purge.
 EVERYBODY: Final = "*"
 
-# Bytes of a `_Page` and of a `Noted`, without the texts in them.
-_PAGE: Final = 1_100
+# Bytes that the journal needs for a training (`_TrainingEvents`) and for an event (`Noted`). The
+# bytes of their texts are not included.
+_TRAINING: Final = 1_100
 _EVENT: Final = 620
-# Bytes of a training with its first event, if the texts are short.
-_FIRST: Final = _PAGE + _EVENT + 200
+# Bytes that the journal needs for a training with one event, if the texts are short.
+_FIRST: Final = _TRAINING + _EVENT + 200
 
 
 @dataclass(slots=True)
@@ -163,21 +168,22 @@ class Noted:
         texts = (value for value in self.fields.values() if isinstance(value, str))
         return _EVENT + sum(map(len, texts))
 
-    def repeats(self, event: str, partition: str | None, fields: dict[str, object]) -> bool:
+    def is_same(self, event: str, partition: str | None, fields: dict[str, object]) -> bool:
         return (self.event, self.partition, self.fields) == (event, partition, fields)
 
 
 @dataclass(slots=True)
-class _Page:
-    """The events of one training, the newest last."""
+class _TrainingEvents:
+    """The events of one training, the newest last. `cost` is their approximate size in bytes."""
 
     events: deque[Noted] = field(default_factory=deque)
-    cost: int = _PAGE
+    cost: int = _TRAINING
 
 
 class Journal:
-    """Remembers the last events of each training, within bounds. Beyond them it forgets the
-    training that had no event, or only routine events, for the longest time."""
+    """Remembers the last events of each training. If there are more than `most_ids` trainings or
+    `most_bytes` bytes, it forgets the training that has had no new event for the longest time.
+    Routine events (see `note`) do not count as new."""
 
     def __init__(
         self, clock: Clock, *, most_ids: int = MOST_IDS, most_bytes: int = MOST_BYTES
@@ -185,13 +191,13 @@ class Journal:
         self._clock = clock
         self._most_ids = most_ids
         self._most_bytes = most_bytes
-        self._pages: OrderedDict[str, _Page] = OrderedDict()
+        self._trainings: OrderedDict[str, _TrainingEvents] = OrderedDict()
         self.size = 0
 
     def knows_or_has_room(self, training_id: str) -> bool:
-        """Whether the journal has this training, or room for one more with one event."""
-        return training_id in self._pages or (
-            len(self._pages) < self._most_ids and self.size + _FIRST <= self._most_bytes
+        """Whether the journal has this training, or has room for a new training with one event."""
+        return training_id in self._trainings or (
+            len(self._trainings) < self._most_ids and self.size + _FIRST <= self._most_bytes
         )
 
     def note(
@@ -210,20 +216,21 @@ class Journal:
         not keep a training in the journal.
         """
         now = self._clock.now()
-        page = self._page(training_id)
+        kept = self._kept(training_id)
         if not is_routine:
-            self._pages.move_to_end(training_id)
-        last = page.events[-1] if page.events else None
-        if last is None or not last.repeats(event, partition, fields):
-            # Scrubbing takes time. Most events of a sweep repeat the last event, and are not
-            # scrubbed.
+            self._trainings.move_to_end(training_id)
+        last = kept.events[-1] if kept.events else None
+        # Scrubbing takes time. Most events of a sweep are the same as the last event even before
+        # they are scrubbed. So the event is compared first, and scrubbed and compared again only if
+        # it differs.
+        if last is None or not last.is_same(event, partition, fields):
             fields = {name: scrub(value) for name, value in fields.items() if value is not None}
-        if last is not None and last.repeats(event, partition, fields):
+        if last is not None and last.is_same(event, partition, fields):
             last.times, last.last = last.times + 1, now
             return
-        self._add(page, Noted(event, partition, fields, now, now))
-        while self.size > self._most_bytes or len(self._pages) > self._most_ids:
-            _, forgotten = self._pages.popitem(last=False)
+        self._add(kept, Noted(event, partition, fields, now, now))
+        while self.size > self._most_bytes or len(self._trainings) > self._most_ids:
+            _, forgotten = self._trainings.popitem(last=False)
             self.size -= forgotten.cost
 
     def of(self, training_id: str, partition: str | None = None) -> list[Noted]:
@@ -238,22 +245,23 @@ class Journal:
         return sorted(found, key=lambda noted: noted.last, reverse=True)[:EVENTS_OF_ONE]
 
     def _events(self, training_id: str) -> Iterator[Noted]:
-        page = self._pages.get(training_id)
-        return iter(()) if page is None else reversed(page.events)
+        kept = self._trainings.get(training_id)
+        return iter(()) if kept is None else reversed(kept.events)
 
-    def _page(self, training_id: str) -> _Page:
-        page = self._pages.get(training_id)
-        if page is None:
-            page = self._pages[training_id] = _Page(cost=_PAGE + len(training_id))
-            self.size += page.cost
-        return page
+    def _kept(self, training_id: str) -> _TrainingEvents:
+        kept = self._trainings.get(training_id)
+        if kept is None:
+            kept = _TrainingEvents(cost=_TRAINING + len(training_id))
+            self._trainings[training_id] = kept
+            self.size += kept.cost
+        return kept
 
-    def _add(self, page: _Page, noted: Noted) -> None:
-        page.events.append(noted)
+    def _add(self, kept: _TrainingEvents, noted: Noted) -> None:
+        kept.events.append(noted)
         change = noted.cost
-        if len(page.events) > EVENTS_OF_ONE:
-            change -= page.events.popleft().cost
-        page.cost += change
+        if len(kept.events) > EVENTS_OF_ONE:
+            change -= kept.events.popleft().cost
+        kept.cost += change
         self.size += change
 
 

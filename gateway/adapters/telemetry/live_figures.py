@@ -1,7 +1,8 @@
 """Figures for the live page and /status: since the start, of the last minute, and in rows (one
 every two seconds).
 
-Rows are made from the counters, in a tenth of a millisecond, so requests do no work for them.
+A row is made from the counters, so requests do no additional work for it. Making a row takes a
+tenth of a millisecond.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ def _split(figure: str, parts: Mapping[S, int]) -> dict[str, int]:
     return {f"{figure}.{part}": count for part, count in parts.items()}
 
 
+# Seconds from one row to the next, and seconds for which a row is kept.
 EVERY: Final = 2.0
 SPAN: Final = 900.0
 _MINUTE: Final = 60.0
@@ -119,7 +121,11 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The counts up to a moment, or between two moments."""
+    """The counts up to a moment, or between two moments.
+
+    seconds  requests by latency: a count for each bucket of `REQUEST_SECONDS`
+    ages     responses by age: a count for each bucket of `AGE_SECONDS`
+    """
 
     requests: dict[Outcome, int]
     errors: int
@@ -228,7 +234,7 @@ class History:
 
     def _budget(self) -> tuple[float | None, float | None]:
         """The limits of all tenants together (in calls a minute), and the calls that are free now.
-        None if a tenant has no limit, or if there are no readings."""
+        Both are None if a tenant has no limit, or if no budget was read."""
         readings = self._read()
         views = () if readings is None else tuple(readings.budgets.values())
         limits = [view.limit * _MINUTE / view.window for view in views if view.limit is not None]

@@ -31,11 +31,11 @@ from structlog.typing import EventDict, WrappedLogger
 
 logger = structlog.get_logger("gateway")
 
-# Messages of libraries below this level are not logged: the HTTP libraries log headers there, which
-# contain credentials.
+# Messages of libraries below this level are not logged: among them are the header fields that the
+# HTTP libraries log, and these contain credentials.
 _LIBRARIES_FROM = logging.WARNING
 _STANDARD_OUTPUT = 1
-# Seconds that the process waits for its last lines.
+# Seconds that the process waits at its end until its last lines are written.
 _LAST_LINES = 1.0
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
@@ -56,7 +56,7 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
             _as_record,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Out(lines),
+        logger_factory=lambda *_: _StructlogTarget(lines),
         cache_logger_on_first_use=False,
     )
     _route_libraries(lines)
@@ -75,7 +75,8 @@ def configure_standard_output(
 
 @cache
 def standard_output() -> LineWriter:
-    """The only writer of this process. It writes its last lines when the process ends."""
+    """The `LineWriter` for standard output. All calls return the same one. At the end, the process
+    waits until it has written its last lines, for `_LAST_LINES` seconds at most."""
     # Without standard output, descriptor 1 perhaps belongs to a connection.
     descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else _STANDARD_OUTPUT
     writer = LineWriter(descriptor)
@@ -87,7 +88,9 @@ def _lost_line(lines: Lines, count: int) -> bytes:
     return lines.line({"level": "warning", "event": "log.lines-dropped", "count": count})
 
 
-class _Out:
+class _StructlogTarget:
+    """The logger at the end of structlog's processors. It writes what `_as_record` made."""
+
     def __init__(self, lines: Lines) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = lines.write
         self.msg = self.log = lines.write
@@ -227,7 +230,7 @@ def _printable(row: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in row)
 
 
-# The most bytes that can wait.
+# The size of a `LineWriter`'s buffer in bytes.
 _MOST: Final = 4 * 2**20
 # A pipe does not divide a write of this many bytes or fewer, even if several processes write to it.
 _PIECE: Final = select.PIPE_BUF
@@ -285,7 +288,7 @@ class LineWriter:
                 try:
                     self._thread.start()
                 except RuntimeError:  # the system allows no more threads
-                    self._thread = None  # the next line tries again
+                    self._thread = None  # the next call of `write` tries again
 
     def flush(self, patience: float) -> None:
         """Wait until all lines are written, for `patience` seconds at most."""

@@ -36,7 +36,8 @@ Series = tuple[Labels, Histogram]
 Source = TypeVar("Source")
 Table = tuple[tuple[str, str, Labels, Callable[[Source], list[Row]]], ...]
 
-# Each row: name without `_total`, help text, labels, and the function that reads the numbers.
+# Each item of the following tables is a metric: its name (without `_total`), its help text, the
+# names of its labels, and the function that reads its values.
 COUNTS: Table[Counters] = (
     (
         "gateway_requests",
@@ -106,7 +107,7 @@ COUNTS: Table[Counters] = (
     ),
     (
         "gateway_access_refused",
-        "Callers turned away.",
+        "Requests and connections that were refused.",
         ("reason",),
         lambda counters: _single(counters.refusals),
     ),
@@ -124,7 +125,7 @@ COUNTS: Table[Counters] = (
     ),
     (
         "gateway_trace_spans",
-        "Spans of kept traces, by what became of them.",
+        "Spans of kept traces, by whether the collector got them.",
         ("result",),
         lambda counters: _single(counters.spans),
     ),
@@ -151,7 +152,7 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
     ),
     (
         "gateway_budget_wait_seconds",
-        "Time that a call waited for its turn.",
+        "Time that a call had to wait before it was sent; calls without a wait are not counted.",
         ("purpose",),
         lambda counters: _series(counters.wait_seconds),
     ),
@@ -272,13 +273,13 @@ GAUGES: Table[GaugeReadings] = (
     ),
     (
         "gateway_mode",
-        "Mode of all replicas, as an operator ordered: 1 for the present mode, 0 for the others.",
+        "Mode of all replicas, set by operators: 1 for the present mode, 0 for the others.",
         ("mode",),
         lambda now: [((mode,), mode is now.mode) for mode in Mode],
     ),
     (
         "gateway_event_loop_lag_seconds",
-        "By how much the event loop was late in the last seconds, at worst.",
+        "Longest delay of the event loop in the last 15 seconds.",
         (),
         lambda now: _known({(): now.loop_lag}),
     ),
@@ -302,6 +303,7 @@ GAUGES: Table[GaugeReadings] = (
     ),
 )
 
+# Gauges that are read from `Counters`. They can be read even if `GAUGES` cannot.
 OWN_GAUGES: Table[Counters] = (
     (
         "gateway_upstream_inflight",
@@ -337,7 +339,9 @@ class CountersCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One family (a metric with all its series) for each metric that can be read."""
-        yield InfoMetricFamily("gateway_build", "What runs here.", {"version": self._version})
+        yield InfoMetricFamily(
+            "gateway_build", "Version of the gateway.", {"version": self._version}
+        )
         yield from _families(CounterMetricFamily, COUNTS, self._counters)
         yield from self._timings()
         yield from _families(GaugeMetricFamily, OWN_GAUGES, self._counters)
@@ -371,7 +375,7 @@ def encode(registry: CollectorRegistry, accept: str) -> tuple[Iterator[bytes], s
     """
     try:
         encoder, content_type = choose_encoder(accept)
-    except TypeError:  # the library compared a version that is no number
+    except TypeError:  # `accept` names a version that is not made of numbers
         encoder, content_type = choose_encoder("")
     return _pieces(registry, encoder), content_type
 

@@ -67,7 +67,7 @@ def test_the_training_that_nothing_happens_to_is_forgotten_first() -> None:
     for each in ("a", "b", "a", "c"):
         journal.note(each, "entry.fetched")
 
-    assert (len(journal._pages), told(journal, "b")) == (2, [])
+    assert (len(journal._trainings), told(journal, "b")) == (2, [])
     assert journal.knows_or_has_room("a")
     assert not journal.knows_or_has_room("b")
 
@@ -80,8 +80,8 @@ def test_bytes_are_bounded_whatever_is_said() -> None:
         journal.note(f"id-{number % 500}", "fetch.failed", why=f"{number}" * 100)
 
     assert 0 < journal.size <= 100_000
-    assert 10 < len(journal._pages) < 500
-    assert journal.size == sum(page.cost for page in journal._pages.values())
+    assert 10 < len(journal._trainings) < 500
+    assert journal.size == sum(kept.cost for kept in journal._trainings.values())
 
 
 def test_a_sweep_displaces_no_training() -> None:
@@ -106,7 +106,7 @@ def test_a_sweep_keeps_no_training_in_the_journal() -> None:
     for number in range(10):
         trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
 
-    assert list(trail.journal._pages)[-1] == EVERYBODY
+    assert list(trail.journal._trainings)[-1] == EVERYBODY
     assert trail.journal.of("id-0")[0].times == 2
 
 

@@ -64,6 +64,6 @@ def test_a_sweep_pushes_nobody_out() -> None:
 def test_a_fault_is_not_the_callers() -> None:
     """Nothing is raised where nothing can be remembered."""
     trail = Trail(ManualClock())
-    trail.journal._pages = None  # type: ignore[assignment]
+    trail.journal._trainings = None  # type: ignore[assignment]
 
     trail.outdated(KEY)
