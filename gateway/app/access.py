@@ -55,7 +55,7 @@ class Admission:
 
 
 def admission_of(settings: Settings) -> Admission:
-    """The admission at the start. Raises SettingsFault if the clients file has got a fault."""
+    """The admission at the start. Raises SettingsFault if the clients file has a fault."""
     path = _clients_file(settings)
     if path is None:
         return Admission(Callers(_access_of(settings)), OwnRates())
@@ -89,9 +89,9 @@ def _text(secret: SecretStr | None) -> str | None:
 def clients_watch(
     settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[ClientsGiven] | None:
-    """The watch that applies changes of the clients file. None if there is no such file.
+    """The watch that applies changes of the clients file. None if no clients file is used.
 
-    Also tells the telemetry the clients' names, even without a file.
+    In every access mode, the telemetry is told the names under which requests are counted.
     """
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
@@ -156,17 +156,18 @@ def tokens_watch(
     return FileWatch(tokens_file(path), clock, access.started, take=take, refuse=refuse)
 
 
-# In seconds.
+# Seconds between two readings of a file.
 LOOK_EVERY: Final = 0.5
 
 G = TypeVar("G")
 
 
 class FileWatch(Generic[G]):
-    """Gives the new content of a changed file to `take`, or its faults to `refuse`.
+    """Reads a file again and again. Gives new content to `take`, and new faults to `refuse`.
 
-    New content is used only if two looks in a row find the same. So a half-written file is used
-    only if its writer pauses for longer than `LOOK_EVERY`. `started` is the content at the start.
+    Content or faults are used only if two readings in a row find them. So a half-written file is
+    used only if its writer pauses for longer than `LOOK_EVERY`. `started` is the content at the
+    start.
     """
 
     def __init__(
@@ -187,21 +188,21 @@ class FileWatch(Generic[G]):
         self._known: object = None
 
     async def run(self) -> None:
-        """Look at the file again and again, until cancelled."""
+        """Read the file again and again, until cancelled."""
         while True:
             # In a thread, because `look` waits for the process that parses the file.
             self.judge(await asyncio.to_thread(self.file.look))
             await self._clock.sleep(LOOK_EVERY)
 
-    def judge(self, look: G | SettingsFault) -> None:
-        """Use the result of a look, if it differs from the one in use, and if the previous look had
-        the same result."""
-        found = look.faults if isinstance(look, SettingsFault) else look
+    def judge(self, result: G | SettingsFault) -> None:
+        """Use the result of a reading, if the reading before had the same result. Do nothing if
+        this is the result that was used last (at first: `started`)."""
+        found = result.faults if isinstance(result, SettingsFault) else result
         stood, self._seen = found == self._seen, found
         if not stood or found == self._known:
             return
         first, self._known = self._known is None, found
-        if isinstance(look, SettingsFault):
-            self._refuse([str(fault) for fault in look.faults])
-        elif not (first and look == self._started):
-            self._take(look)
+        if isinstance(result, SettingsFault):
+            self._refuse([str(fault) for fault in result.faults])
+        elif not (first and result == self._started):
+            self._take(result)

@@ -125,19 +125,18 @@ def compose(settings: Settings) -> House:
     rules = rules_of(settings, admission)
     local = MemoryStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
     shared = _shared(settings, clock, telemetry, redis := _redis(settings, clock, telemetry))
-    lease, bus = _together(settings, clock, telemetry, redis, shared)
+    lease, bus = _lease_and_bus(settings, clock, telemetry, redis, shared)
     tiers = Tiers(local, shared, bus, clock, rules, l1_lifetime=settings.l1.lifetime)
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
     way = outward(settings, clock, telemetry, redis, admission=admission, bus=bus, modes=modes)
-    whose = way.credentials
-    fetch = partial(Fetcher, credentials=whose, rules=rules, current=admission.callers.current)
-    fetcher = fetch(tiers, way.outbound, clock, telemetry, bus)
+    fetch = partial(Fetcher, credentials=way.credentials, rules=rules)
+    fetcher = fetch(tiers, way.outbound, clock, telemetry, bus, current=admission.callers.current)
     timeout, backoffs = settings.upstream.timeout, Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
-    serving = Serving(tiers, collapsing, clock, telemetry, rules, background=_room(settings))
+    serving = Serving(tiers, collapsing, clock, telemetry, rules, background=_background(settings))
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving)
     sweeping = sweeping_of(settings, rules, admission, ground)
-    invalidate = partial(Invalidation, credentials=whose, outbound=way.outbound)
+    invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)
     invalidation = invalidate(tiers, shared, bus, telemetry, serving=serving)
     share = partial(call_share_of, settings, clock, rates=admission.rates, bus=bus)
     return House(
@@ -182,7 +181,7 @@ def _watches(
     return tuple(watch for watch in (clients, tokens) if watch is not None)
 
 
-def _room(settings: Settings) -> Background:
+def _background(settings: Settings) -> Background:
     return Background(settings.upstream.max_background, REST)
 
 
@@ -237,7 +236,7 @@ def _shared(
     if redis is None:
         return Ledger(
             clock,
-            _new_epoch,
+            _random_id,
             floors_for(settings.l1.max_bytes),
             believe_after=settings.freshness.believe_after,
         )
@@ -247,7 +246,7 @@ def _shared(
         telemetry,
         longest_keep=windows_of(settings).keep,
         longest_fetch=_longest_fetch(settings),
-        entropy=_new_epoch,
+        entropy=_random_id,
         believe_after=settings.freshness.believe_after,
         has_partition_invalidations=_has_partition_invalidations(settings),
     )
@@ -266,7 +265,7 @@ def _shared_mode(settings: Settings, redis: Connection | None) -> SharedMode:
     return AloneMode() if redis is None else RedisMode(redis, settings.redis.prefix)
 
 
-def _together(
+def _lease_and_bus(
     settings: Settings,
     clock: SystemClock,
     telemetry: Telemetry,
@@ -275,19 +274,19 @@ def _together(
 ) -> tuple[Lease, Bus]:
     """The lease and the bus. Both use the same name for this replica.
 
-    The bus listens to the channel with this name, where the results of other replicas' leases
-    arrive.
+    The bus listens to the channel with this name. If this replica follows the fetch of another
+    replica, a message on this channel says how the fetch ended.
     """
     if redis is None or not isinstance(shared, RedisStore):
         return AloneLease(shared), AloneBus()
-    replica, endings, prefix = _new_epoch(), Endings(), settings.redis.prefix
+    replica, endings, prefix = _random_id(), Endings(), settings.redis.prefix
     lease = RedisLease(
         redis,
         prefix,
         endings,
         replica=replica,
         longest_fetch=_longest_fetch(settings),
-        entropy=_new_epoch,
+        entropy=_random_id,
         # Short, so that the others still have time for their own call if the leader dies.
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
         partition_invalidations=shared.partition_invalidations,
@@ -323,7 +322,7 @@ def _longest_fetch(settings: Settings) -> float:
     return settings.upstream.timeout * 2.0
 
 
-def _new_epoch() -> str:
+def _random_id() -> str:
     return secrets.token_hex(8)
 
 

@@ -17,12 +17,12 @@ from gateway.ports import Clock
 
 # There is a finding if one of these bounds is exceeded.
 
-# The part of a minute's requests that fail. The objective for availability (99.9 %) allows a tenth
-# of it.
+# The share of a minute's requests that may fail. This is ten times the share that the objective for
+# availability (99.9 %) allows.
 _BEARABLE: Final = 0.01
 # Seconds by which the event loop is late.
 _SLUGGISH: Final = 0.25
-# The part of a minute's calls that bring an invalid body.
+# The number of invalid trainings in a minute, divided by the number of calls.
 _STRANGE: Final = 0.05
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
@@ -34,12 +34,13 @@ _REMEDIES: Final[Mapping[FailureReason, str]] = {
     FailureReason.REFUSED: "The API refuses the gateway's own token: renew `upstream.token`.",
     FailureReason.RATE_LIMITED: "Somebody else uses the same limit: find them, or lower "
     "`upstream.rate_limit`.",
-    FailureReason.TLS: "The API's certificate is not trusted, or is for another name: check "
-    "`upstream.base_url` and the certificate there.",
+    FailureReason.TLS: "The API's certificate is not trusted, or is not for the host in "
+    "`upstream.base_url`: check this setting and the certificate.",
     FailureReason.CONNECT: "No connection to the API: check network, DNS and `upstream.base_url`.",
     FailureReason.CONNECT_TIMEOUT: "No connection to the API in time: check network and firewall.",
     FailureReason.POOL_TIMEOUT: "All connections to the API are busy: it answers slowly.",
-    FailureReason.INVALID: "`payload.rejected` in the log says why. Stored responses are kept.",
+    FailureReason.INVALID: "`payload.rejected` in the log says why the training is not valid. "
+    "Stored responses are kept.",
     FailureReason.READ_TIMEOUT: "The API answers too slowly: see its status page, or raise "
     "`upstream.timeout`.",
 }
@@ -49,8 +50,12 @@ _SECTIONS: Final[Mapping[FailureReason, str]] = {
     FailureReason.RATE_LIMITED: "GatewayUpstreamRateLimited",
     FailureReason.INVALID: "GatewayPayloadsRejected",
 }
-_FROZEN: Final = "Frozen, by order: nothing is fetched, what is stored is served"
-_BYPASSED: Final = "Bypassed, by order: nothing is stored, each request goes to the API"
+_FROZEN: Final = (
+    "The mode is frozen, by an operator's order: nothing is fetched, stored responses are served"
+)
+_BYPASSED: Final = (
+    "The mode is bypass, by an operator's order: nothing is stored, each request goes to the API"
+)
 _ANY_REMEDY: Final = "See the API's status page. Stored responses are served meanwhile."
 
 
@@ -59,7 +64,8 @@ class Finding:
     """One finding: what is wrong (or that nothing is wrong), and what to do.
 
     level        `good`, `watch` or `bad`
-    whose        `us`, `upstream`, `redis` or `nobody`
+    whose        whose fault it is: `us` (the gateway or its operators), `upstream`, `redis` or
+                 `nobody`
     runbook      the section of the runbook
     runbook_url  its address, relative to the admin plane if `admin.docs_url` is not set
     since        when the finding began, in seconds since the Unix epoch; None for the level `good`,
@@ -105,12 +111,12 @@ def _frozen(minute: Totals, asked: int) -> Finding:
     requests."""
     says = _FROZEN
     if minute.errors:
-        says += f"; {minute.errors} of {_times(asked, 'request')} failed in the last minute"
-    return _of_order(says)
+        says += f"; {minute.errors} of {_counted(asked, 'request')} failed in the last minute"
+    return _of_mode(says)
 
 
-def _of_order(says: str) -> Finding:
-    return Finding(WATCH, _US, says, "`gateway mode normal` ends it.", "GatewayModeLeft")
+def _of_mode(says: str) -> Finding:
+    return Finding(WATCH, _US, says, "`gateway mode normal` ends this mode.", "GatewayModeLeft")
 
 
 def _all_well(asked: int) -> Finding:
@@ -124,7 +130,10 @@ def _all_well(asked: int) -> Finding:
 def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
     if now.draining:
         yield Finding(
-            WATCH, _US, "This replica is stopping", "Nothing: it finishes the requests in flight."
+            WATCH,
+            _US,
+            "This replica is stopping",
+            "Nothing to do: it finishes the requests in flight.",
         )
     elif not now.ready:
         yield Finding(
@@ -135,7 +144,7 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
             "GatewayNoReplicaReady",
         )
     if now.mode is Mode.BYPASS:
-        yield _of_order(_BYPASSED)
+        yield _of_mode(_BYPASSED)
     if now.loop_lag is not None and now.loop_lag > _SLUGGISH:
         yield Finding(
             WATCH,
@@ -174,11 +183,12 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         )
     elif failed:
         worst = max(failed, key=lambda reason: failed[reason])
+        which = worst if len(failed) == 1 else f"most often: {worst}"
         yield Finding(
             WATCH,
             _US if worst is FailureReason.REFUSED else _UPSTREAM,
-            f"{_times(sum(failed.values()), 'call')} to the API failed in the last minute "
-            f"({worst})",
+            f"{_counted(sum(failed.values()), 'call')} to the API failed in the last minute "
+            f"({which})",
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
@@ -188,8 +198,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _UPSTREAM,
-            f"The API sent {_times(rejected, 'response')} in the last minute that cannot be a "
-            "training",
+            f"The API sent an invalid training {_counted(rejected, 'time')} in the last minute",
             _REMEDIES[FailureReason.INVALID],
             "GatewayPayloadsRejected",
         )
@@ -211,7 +220,8 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _US,
-            f"The limit is spent: {_times(denied, 'call')} to the API not made in the last minute",
+            "The limit is spent: the gateway did not make "
+            f"{_counted(denied, 'call')} to the API in the last minute",
             "Callers get a stored response, or 503 if there is none. A longer `freshness.lifetime` "
             "needs fewer calls; a higher limit helps if the API grants one.",
             "GatewayBudgetShort",
@@ -245,7 +255,7 @@ def _remedy(failed: Mapping[FailureReason, int]) -> str:
     return _REMEDIES.get(max(failed, key=lambda reason: failed[reason]), _ANY_REMEDY)
 
 
-def _times(count: int, one: str) -> str:
+def _counted(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
@@ -281,7 +291,8 @@ class Findings:
         self._seen: dict[_Topic, tuple[float, float]] = {}
 
     async def watch(self) -> None:
-        """Judge every two seconds until cancelled. So `since` is right even if nobody looks."""
+        """Judge every two seconds until cancelled. So `since` is right even if nobody reads the
+        findings."""
         while True:
             self.now()
             await self._clock.sleep(EVERY)

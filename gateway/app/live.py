@@ -22,11 +22,13 @@ from gateway.core.vocabulary import Outcome
 from gateway.ports import BudgetView
 from gateway.settings import Settings
 
+# A JSON object.
 Words = dict[str, object]
-# The number of rows, and of events, at the last message.
+# How many rows and events there were at the last message.
 Place = tuple[int, int]
 
-_EVERY: Final = 1.0
+# Seconds between two messages.
+_PAUSE: Final = 1.0
 # The most tenants that the page shows.
 _TENANTS: Final = 12
 
@@ -49,13 +51,13 @@ class Live:
         self._readings = readings
         self._findings = findings
         self._started = started
-        self._began = round(house.clock.now(), 3)  # differs after a restart
+        self._began = round(house.clock.now(), 3)  # Unix time, by which the page notices a restart
         self._ended = ended
 
     async def pause(self) -> bool:
         """Wait for a second. Returns False if the stream has to end."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_EVERY):
+            async with asyncio.timeout(_PAUSE):
                 await self._ended.wait()
         return not self._ended.is_set()
 
@@ -95,7 +97,7 @@ class Live:
             "ready": now.ready,
             "draining": now.draining,
             "findings": [asdict(each) for each in self._findings.now()],
-            "minute": _words_of(minute, house.history),
+            "minute": _figures_of(minute, house.history),
             "budgets": [{"tenant": name, **asdict(view)} for name, view in _scarce(now.budgets)],
             "tenants": len(now.budgets),
             "circuit": now.circuit,
@@ -110,8 +112,8 @@ class Live:
         }
 
 
-def _words_of(minute: Totals, history: History) -> Words:
-    """A share, latency or age is None if no request counts for it."""
+def _figures_of(minute: Totals, history: History) -> Words:
+    """The figures of the minute. A share, latency or age is None if no request counts for it."""
     asked = sum(minute.requests.values())
     answered = asked - minute.requests[Outcome.REJECTED]
     return {
@@ -129,7 +131,8 @@ def _words_of(minute: Totals, history: History) -> Words:
 
 
 def _scarce(budgets: Mapping[str, BudgetView]) -> list[tuple[str, BudgetView]]:
-    """The tenants to show: closed gates first, then the smallest free parts of the limit."""
+    """The tenants to show: those with a closed gate first, then those with the smallest free share
+    of their limit."""
 
     def left(view: BudgetView) -> float:
         known = view.limit is not None and view.available is not None

@@ -119,7 +119,7 @@ def test_every_word_leads_to_its_section(chromium: Browser, stand: Stand) -> Non
     stand.ask("trn_000004")
     order(stand.one, "mode", mode="frozen")
     with looking(chromium, stand.one.admin) as sight:
-        sight.until_says("says", "Frozen, by order")
+        sight.until_says("says", "The mode is frozen")
         sight.page.evaluate("() => { location.hash = 'trn_000004'; }")
         sight.until_says("explained", "What happened to it")
         sight.until("() => document.querySelectorAll('.plot canvas').length === 4")
@@ -305,7 +305,7 @@ def test_orders_are_named(chromium: Browser, tmp_path: Path) -> None:
             sight.until_says("explained", "invalidate by an operator's order")
 
             assert failed == 503
-            assert sight.text("says").startswith("Frozen, by order")
+            assert sight.text("says").startswith("The mode is frozen")
             assert sight.page.get_attribute("#verdict", "data-level") == "watch"
             assert "mode bypass by an operator's order" in sight.text("happened")
             assert "–" not in sight.text("happened"), "a field with nothing in it"

@@ -48,14 +48,15 @@ from gateway.ports import Clock, Count
 # At most this many lines a second are written for an event whose lines differ (each line names
 # another training, for example).
 _BURST = 20
-# The most faults of a file that one log line names.
+# A log line names at most this many faults of a file.
 _MOST_FAULTS = 20
 # Seconds between two lines about a state that lasts.
 _SELDOM = 60.0
 # At most this many differences from the API's documentation are logged, each once.
 _MOST_DRIFTS = 100
 _MISSING = (404, 410)
-_BOUND = "the most seconds from an edit to the last answer without it"
+_BOUND = "the longest time for which an older version is still served after an edit"
+_WINDOWS = "freshness.lifetime and freshness.stale_while_revalidate"
 _TOO_SLOW = "the sweep's share of the budget is too small for so many trainings"
 _ALL = "*"
 
@@ -83,7 +84,8 @@ class Telemetry(Trail):
         self._registry = registry_of(CountersCollector(self.counters, version, self.read))
 
     def scrape(self, accept: str = "") -> tuple[Iterator[bytes], str]:
-        """The answer to a scrape, see `encode`. Making the whole body takes milliseconds of CPU."""
+        """The answer to a scrape, see `encode`. Making the whole body takes milliseconds of CPU, so
+        the body comes in pieces."""
         return encode(self._registry, accept)
 
     def snapshot(self) -> dict[str, float | int]:
@@ -138,7 +140,7 @@ class Telemetry(Trail):
     def log_line_lost(self) -> None:
         self.counters.log_lines_dropped += 1
 
-    # ---- the data plane
+    # ---- callers
 
     def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
         self.counters.refusals[reason] += 1
@@ -321,7 +323,8 @@ class Telemetry(Trail):
         )
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """`seconds` None: the settings switch the sweep off. Otherwise there is perhaps a fault."""
+        """`seconds` None: the settings switch the sweep off, so the level is INFO. Otherwise the
+        upstream's list cannot be used, perhaps because of a fault, so the level is WARNING."""
         tenant = tenant or _ALL
         if seconds is None:
             self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
@@ -336,7 +339,7 @@ class Telemetry(Trail):
         )
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        by = "windows" if trainings is None else f"a sweep of {trainings} trainings"
+        by = _WINDOWS if trainings is None else f"a sweep of {trainings} trainings"
         self.events.emit(
             INFO,
             "freshness.bound",

@@ -41,8 +41,9 @@ _NOT_PASSED_UP = HOP_BY_HOP | {
 
 _TRACEPARENT = b"traceparent"
 
-# The conditions of a write are its caller's, so they are passed on.
-_NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
+# The conditions of a write are those of the caller, so they are passed on. The gateway itself sets
+# the conditions of a read.
+_NOT_PASSED_UP_IN_WRITES = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 
 
 class HttpxUpstream:
@@ -106,7 +107,7 @@ class HttpxUpstream:
             exchange.is_retry = call.purpose is Purpose.RETRY
             exchange.before_send = call.before_send
             if call.span is not None:
-                call.span.note(_told(exchange))
+                call.span.note(_span_attributes(exchange))
             reply = await self._within(seconds, exchange)
             status = reply.status
             return reply
@@ -175,8 +176,9 @@ class HttpxUpstream:
             try:
                 response = await self._transport.handle_async_request(request)
             except httpx.LocalProtocolError:
-                # The error does not name the invalid field, because it is perhaps a credential.
-                what = f"{exchange.what}: a request field is no HTTP"
+                # The error does not quote an invalid field, because the field can have a
+                # credential.
+                what = f"{exchange.what}: the request is not valid HTTP"
                 raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
             except CutShortError as error:
                 what = f"{exchange.what}: the body was cut short: {error}"
@@ -190,13 +192,13 @@ class HttpxUpstream:
         body = b"".join([part async for part in response.aiter_raw()])
         coding = coding_of(response.headers.raw)
         fields = end_to_end(response.headers.raw)
-        if self._passes_codings and not is_ours(coding):
+        if self._passes_codings and not is_decodable(coding):
             told = (b"content-encoding", coding.encode("latin-1"))
             return Reply(response.status_code, (*fields, told), body)
         return Reply(response.status_code, fields, decoded(body, coding, exchange.max_body))
 
 
-def _told(exchange: Exchange) -> Attributes:
+def _span_attributes(exchange: Exchange) -> Attributes:
     """The attributes of the call's span (HTTP semantic conventions), without header fields."""
     url = exchange.request.url
     told: dict[str, str | int] = {
@@ -216,7 +218,7 @@ def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
     if call.last_modified is not None:
         fields.append((b"If-Modified-Since", call.last_modified))
     if call.write is not None:
-        fields += [each for each in call.write.fields if each[0] not in _NEVER_WRITTEN]
+        fields += [each for each in call.write.fields if each[0] not in _NOT_PASSED_UP_IN_WRITES]
     fields += [each for each in call.extra if each[0].lower() not in _NOT_PASSED_UP]
     if call.span is not None:
         fields = [each for each in fields if each[0] != _TRACEPARENT]
@@ -230,7 +232,7 @@ def end_to_end(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     return tuple(field for field in fields if field[0] not in _NOT_PASSED_DOWN)
 
 
-def is_ours(coding: str) -> bool:
+def is_decodable(coding: str) -> bool:
     """Whether `decoded` can decode this content coding."""
     return coding in _CODINGS
 
@@ -243,20 +245,24 @@ def coding_of(raw: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def decoded(body: bytes, coding: str, most: int) -> bytes:
-    """The body without its content coding, which some upstreams use without being asked.
+    """The body without its content coding. Some upstreams use one, although the gateway asks for
+    none.
 
     Raises InvalidPayload if decoding fails, or makes more than `most` bytes.
     """
     if not body or coding == "identity":
         return body
-    if not is_ours(coding):
-        raise InvalidPayload(InvalidReason.NOT_UTF8, "a body in a content coding of another name")
+    if not is_decodable(coding):
+        raise InvalidPayload(InvalidReason.NOT_UTF8, "a body in an unknown content coding")
     inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # the first bytes say: zlib or gzip
     try:
         plain = inflater.decompress(body, most + 1)
     except zlib.error as error:
-        raise InvalidPayload(InvalidReason.NOT_UTF8, f"a body that is no {coding}") from error
+        raise InvalidPayload(
+            InvalidReason.NOT_UTF8, f"a body that cannot be decoded as {coding}"
+        ) from error
     bounded(len(plain), most)
     if not inflater.eof or inflater.unused_data:
-        raise InvalidPayload(InvalidReason.TRUNCATED, f"a body that is not one whole {coding}")
+        what = f"a body whose {coding} data ends too early, or is followed by other bytes"
+        raise InvalidPayload(InvalidReason.TRUNCATED, what)
     return plain

@@ -17,12 +17,12 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason
 
-# The most bytes that can come without a piece of a body: heads, interim responses, and the bytes
-# around chunks.
+# A response can have at most this many bytes in a row that belong to no body: heads, interim
+# responses, and the bytes around chunks.
 _LARGEST_HEAD: Final = 64 * 1024
 # After a larger request than this, a connection carries no further request. The response can come
 # while the end of the request is still unsent. The next request would wait behind this end. With
-# TLS the gateway cannot see this.
+# TLS the gateway cannot see whether bytes are still unsent.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
@@ -38,10 +38,12 @@ class CutShortError(Exception):
     """The head of a response came, but not its whole body."""
 
 
-class _Part(Enum):
-    HEAD = auto()
-    BODY = auto()
-    WHOLE = auto()
+class _Stage(Enum):
+    """How far a response has been read."""
+
+    HEAD = auto()  # its head is not complete
+    BODY = auto()  # its head is complete, its body is not
+    COMPLETE = auto()
 
 
 class Incoming:
@@ -60,10 +62,10 @@ class Incoming:
         self._max_body = max_body
         self._parser = HttpResponseParser(self)
         self._came = self._came_since_body = 0
-        self._part = _Part.HEAD
+        self._stage = _Stage.HEAD
         self._ends_with_connection = False
         self._is_chunked = False
-        self._may_be_followed = False
+        self._may_have_stray_body = False
         self._last_bytes = b""
         self._tail = b""
 
@@ -77,14 +79,14 @@ class Incoming:
             self.is_last = True
             self._fail(f"{type(error).__name__} {error}")
         if self._came_since_body > _LARGEST_HEAD:
-            self._fail(f"a head, or chunks without a body, of more than {_LARGEST_HEAD} bytes")
+            self._fail(f"more than {_LARGEST_HEAD} bytes in a row belong to no body")
         self._tail = (self._tail + data[-len(_EMPTY_LINES) :])[-len(_EMPTY_LINES) :]
-        if self._part is _Part.WHOLE and not self._is_end_of_message(data):
+        if self._stage is _Stage.COMPLETE and not self._is_end_of_message(data):
             self.is_last = True
 
     def ended(self) -> None:
         """Note that the peer sends nothing more. This ends a body without a stated length."""
-        if self._part is _Part.BODY and self._ends_with_connection and not self.end.done():
+        if self._stage is _Stage.BODY and self._ends_with_connection and not self.end.done():
             self.end.set_result(None)
 
     def lost(self, error: Exception | None) -> None:
@@ -94,40 +96,43 @@ class Incoming:
         if self._came == 0 and error is not None:
             self.end.set_exception(error)
         else:
-            self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
+            cause = "" if error is None else f": {error}"
+            self._fail(ENDED if self._came == 0 else f"the connection ended too early{cause}")
 
     def release(self) -> None:
-        """Break the cycle with the parser. The cycle would keep the body in memory for longer."""
+        """Break the reference cycle between this object and its parser. The cycle would keep the
+        body in memory until the garbage collector runs."""
         del self._parser
 
     def _is_end_of_message(self, data: bytes) -> bool:
-        """Whether nothing follows the message. The parser ignores empty lines after the message."""
+        """Whether `data`, the bytes that came last, ends with the message. This is checked
+        here, because the parser ignores empty lines after a message."""
         if self._is_chunked or not self._last_bytes:
             return self._tail.endswith(_EMPTY_LINE) and self._tail != _EMPTY_LINES
         return data.endswith(self._last_bytes)
 
     def _fail(self, why: str) -> None:
         if not self.end.done():
-            kind = httpx.RemoteProtocolError if self._part is _Part.HEAD else CutShortError
+            kind = httpx.RemoteProtocolError if self._stage is _Stage.HEAD else CutShortError
             self.end.set_exception(kind(why))
 
     # The parser calls the following methods.
 
     def on_message_begin(self) -> None:
-        if self._part is _Part.WHOLE:
+        if self._stage is _Stage.COMPLETE:
             self.is_last = True  # another message follows this one
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._part is _Part.HEAD:
+        if self._stage is _Stage.HEAD:
             self.fields.append((name, value.rstrip(b" \t")))  # the parser keeps spaces at the end
 
     def on_headers_complete(self) -> None:
-        if self._part is not _Part.HEAD:
+        if self._stage is not _Stage.HEAD:
             return
         status = self._parser.get_status_code()
-        is_other = status < 100 or status == 101
-        if is_other or self._parser.get_http_version() not in _VERSIONS:
-            self._fail("the response is of another protocol")
+        version = self._parser.get_http_version()
+        if status < 100 or status == 101 or version not in _VERSIONS:
+            self._fail(f"the gateway accepts no HTTP/{version} response with the status {status}")
         if status < 200:
             self.fields.clear()  # an interim response
             return
@@ -137,28 +142,29 @@ class Incoming:
         coding = [value.lower() for name, value in framing if name == b"transfer-encoding"]
         if coding not in ([], [b"chunked"]):
             self._fail("the response is in a transfer coding that was not asked for")
-        self.status, self._part = status, _Part.BODY
+        self.status, self._stage = status, _Stage.BODY
         self._is_chunked = bool(coding)
         self._ends_with_connection = not framing
-        # A 204 has no body (RFC 9110, 15.3.5), but an upstream can send one that its fields
-        # announce. The connection is then not used again.
-        self._may_be_followed = status == 204 and framing not in ([], [_EMPTY])
-        # The length in a 304 is not checked: the 304 does not have this body (RFC 9110, 8.6).
+        # A 204 has no body (RFC 9110, 15.3.5). If its fields announce a body, the upstream perhaps
+        # sends it nevertheless. So the connection is not used again.
+        self._may_have_stray_body = status == 204 and framing not in ([], [_EMPTY])
+        # A 304 has no body. It can state the length of the body that a 200 would have (RFC 9110,
+        # 8.6), so this length is not checked.
         if status not in _WITHOUT_BODY:
             self._bound(int(dict(framing).get(b"content-length", b"0")))
 
     def on_body(self, data: bytes) -> None:
-        if self._part is _Part.BODY and not self.end.done():
+        if self._stage is _Stage.BODY and not self.end.done():
             self.body += data
             self._last_bytes = data
             self._came_since_body = 0
             self._bound(len(self.body))
 
     def on_message_complete(self) -> None:
-        if self._part is not _Part.BODY:
+        if self._stage is not _Stage.BODY:
             return
-        self._part = _Part.WHOLE
-        self.is_last = self._may_be_followed or not self._parser.should_keep_alive()
+        self._stage = _Stage.COMPLETE
+        self.is_last = self._may_have_stray_body or not self._parser.should_keep_alive()
         if not self.end.done():
             self.end.set_result(None)
 

@@ -1,4 +1,4 @@
-"""Sends the requests of httpx to one origin (server), over HTTP/1.1 connections that stay open."""
+"""Sends each `httpx.Request` to one origin (server), over HTTP/1.1 connections that stay open."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         while exchange.is_kept and connection.is_closing():  # it ended during `before_send`
             connection = await self._ready(exchange)
         if connection.is_closing():
-            raise ConnectionResetError("the connection ended before the request")
+            raise ConnectionResetError("the connection ended before the request was sent")
         exchange.phase = Phase.SENT
         try:
             response = await connection.send(message, exchange.max_body)
@@ -167,10 +167,10 @@ def _message(request: httpx.Request) -> bytes:
     fields = request.headers.raw
     target = request.url.raw_path
     if b" " in target or not is_sound(target):
-        raise httpx.LocalProtocolError("the target is none")
+        raise httpx.LocalProtocolError("the request target is not valid")
     for name, value in fields:
         if not is_name(name.lower()) or not is_sound(value):
-            raise httpx.LocalProtocolError("a field is none")
+            raise httpx.LocalProtocolError("a request field is not valid")
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), target)]
     lines += [b"%b: %b" % field for field in fields]
     return b"\r\n".join((*lines, b"", request.content))

@@ -103,8 +103,8 @@ def test_failures_that_callers_do_not_notice_are_to_be_watched() -> None:
     [
         (replace(WELL, ready=False), "bad", "us", "not ready"),
         (replace(WELL, ready=False, draining=True), "watch", "us", "is stopping"),
-        (replace(WELL, mode=Mode.FROZEN), "watch", "us", "Frozen, by order"),
-        (replace(WELL, mode=Mode.BYPASS), "watch", "us", "Bypassed, by order"),
+        (replace(WELL, mode=Mode.FROZEN), "watch", "us", "The mode is frozen"),
+        (replace(WELL, mode=Mode.BYPASS), "watch", "us", "The mode is bypass"),
         (replace(WELL, loop_lag=0.4), "watch", "us", "0.40 s late"),
         (replace(WELL, clients_reloaded=False), "watch", "us", "clients file"),
         (replace(WELL, tokens_reloaded=False), "watch", "us", "operators' tokens"),
@@ -161,7 +161,7 @@ def test_a_spent_limit_is_ours_unless_a_gate_is_closed() -> None:
     closed = replace(WELL, budgets={"acme": replace(OPEN_GATE, gate_closed_for=1.0)})
 
     assert first(minute(denied=3), replace(WELL, budgets={"acme": OPEN_GATE})).says == (
-        "The limit is spent: 3 calls to the API not made in the last minute"
+        "The limit is spent: the gateway did not make 3 calls to the API in the last minute"
     )
     assert ["429" in each.says for each in judge(minute(denied=3), closed)] == [True]
 
@@ -176,7 +176,7 @@ def test_bodies_that_are_no_trainings_are_told() -> None:
     """One in twenty calls is too many."""
     assert first(minute(rejected=1, calls=20)).level == "good"
     assert first(minute(rejected=2, calls=20)).says == (
-        "The API sent 2 responses in the last minute that cannot be a training"
+        "The API sent an invalid training 2 times in the last minute"
     )
     failed = judge(minute(failures={FailureReason.INVALID: 2}, rejected=2), WELL)
     assert [each.runbook for each in failed] == ["GatewayPayloadsRejected"]

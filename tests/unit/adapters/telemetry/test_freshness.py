@@ -37,7 +37,11 @@ def test_a_bound_says_who_keeps_it(telemetry: Telemetry, log: ListLog) -> None:
         "bound_seconds": 14.979,
         "kept_by": "a sweep of 1000 trainings",
     }
-    assert windows[2] == {"tenant": "*", "bound_seconds": 330.0, "kept_by": "windows"}
+    assert windows[2] == {
+        "tenant": "*",
+        "bound_seconds": 330.0,
+        "kept_by": "freshness.lifetime and freshness.stale_while_revalidate",
+    }
 
 
 def test_a_bound_beyond_the_lifetime_is_a_warning(telemetry: Telemetry, log: ListLog) -> None:
