@@ -24,13 +24,13 @@ from gateway.settings import AccessMode, Printable, RateScope, Settings, SweepWa
 
 Words = dict[str, object]
 
-# The most partitions that a message names. There can be a partition for each credential.
+# A message names at most this many partitions. There can be a partition for each credential.
 _NAMED = 20
-# Seconds that readiness waits at most for the cache to be filled.
+# Readiness waits at most this many seconds for the cache to be filled.
 _WARMING = 30.0
 _NOT_HERE = (
-    "on the first request: this replica holds it in no partition (each credential or tenant has "
-    "its own partition; with ?partition= Redis is asked too)"
+    "on the first request: this replica has the training in no partition (each credential or "
+    "tenant has its own partition; with ?partition= Redis is asked too)"
 )
 
 
@@ -154,19 +154,21 @@ class Operations:
         held_in = self._house.explainer.partitions(training_id)
         if partition is None and len(held_in) > 1:
             raise BadRequest(
-                f"several partitions hold it, add ?partition= with one of {self._named(held_in)}"
+                "several partitions have the training; add ?partition= with one of "
+                f"{self._named(held_in)}"
             )
         known = self._house.admission.callers.access.partitions()
         only = next(iter(known.values())) if len(known) == 1 else None
         chosen = partition or (held_in[0] if held_in else only)
         if chosen is None:
-            nobodys: Words = {"id": training_id, "l1": None, "next_refresh": _NOT_HERE}
+            not_here: Words = {"id": training_id, "l1": None, "next_refresh": _NOT_HERE}
             named: Words = {"partitions": dict(known)} if known else {}
-            return now | nobodys | named | self._trail(training_id, None)
+            return now | not_here | named | self._budgets_and_events(training_id, None)
         words = await self._house.explainer.explain(Key(chosen, training_id))
-        return now | words | self._whose(chosen) | self._trail(training_id, chosen)
+        return now | words | self._whose(chosen) | self._budgets_and_events(training_id, chosen)
 
-    def _trail(self, training_id: str, partition: str | None) -> Words:
+    def _budgets_and_events(self, training_id: str, partition: str | None) -> Words:
+        """The budgets, the state of the tenant's sweep if there is one, and the last events."""
         noted = self._house.telemetry.journal.of(training_id, partition)
         whose = {} if partition is None else self._whose(partition)
         budgets = {
@@ -181,38 +183,38 @@ class Operations:
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
-        telling: Words = {"ids": len(training_ids), "first": training_ids[0], "soft": soft}
+        fields: Words = {"ids": len(training_ids), "first": training_ids[0], "soft": soft}
         if updated_at is not None:
-            telling["updated_at"] = to_rfc3339(updated_at)
-        with self._telling(Right.INVALIDATE, by, telling):
+            fields["updated_at"] = to_rfc3339(updated_at)
+        with self._logged(Right.INVALIDATE, by, fields):
             order = partial(self._house.invalidation.invalidate, training_ids, updated_at)
             done = await order(soft=soft, by=by)
-            telling |= _confirmed(done)
+            fields |= _confirmed(done)
         return done
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
-        telling: Words = {"soft": soft}
+        fields: Words = {"soft": soft}
         if partition is not None:
-            telling["partition"] = partition
-        with self._telling(Right.PURGE, by, telling):
+            fields["partition"] = partition
+        with self._logged(Right.PURGE, by, fields):
             done = await self._house.invalidation.purge(partition, soft=soft, by=by)
-            telling |= _confirmed(done)
+            fields |= _confirmed(done)
         return done
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
-        with self._telling(Right.MODE, by, {"mode": mode}):
+        with self._logged(Right.MODE, by, {"mode": mode}):
             await self._house.modes.order(mode, by)
 
     @contextmanager
-    def _telling(self, order: Right, by: str, telling: Words) -> Iterator[None]:
-        """Log and count an order that was carried out, or log that Redis made it fail."""
+    def _logged(self, order: Right, by: str, fields: Words) -> Iterator[None]:
+        """Log and count an order that was carried out. If Redis makes the order fail, log that."""
         telemetry = self._house.telemetry
         try:
             yield
         except RedisUnavailable as error:
-            telemetry.order_failed(order, by, str(error), **telling)
+            telemetry.order_failed(order, by, str(error), **fields)
             raise
-        telemetry.ordered(order, by, **telling)
+        telemetry.ordered(order, by, **fields)
 
     def _freshness(self) -> Words:
         sweeps, oldest = self._house.sweeping.sweeps, self._house.history.oldest_stale()
@@ -237,8 +239,8 @@ class Operations:
         return {"tenant": tenants[0], "clients": access.clients_of(tenants[0])} if tenants else {}
 
     def _budgets(self) -> dict[str, BudgetView]:
-        """Empty if each credential has a budget. Credentials have no names that may be shown, and
-        their number has no bound."""
+        """The budgets by tenant. Empty if each credential has its own budget: credentials have no
+        names that may be shown, and their number has no bound."""
         settings = self._settings
         is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
         if is_passthrough and settings.upstream.rate_scope is RateScope.CREDENTIAL:

@@ -28,10 +28,10 @@ from gateway.flow.sweep.sweep import Listing, Parts
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 
-# A tenant's sweep pauses if the tenant's clients sent no request for so many seconds.
+# A tenant's sweep pauses if the tenant's clients sent no request for this many seconds.
 PAUSE_AFTER: Final = 300.0
-# Lifetime of the lease in seconds. If the leader is killed, another replica leads within this time
-# and two seconds more.
+# Lifetime (seconds) of the lease of a tenant's sweep. If the leader of the sweep is killed, another
+# replica leads within this time plus two seconds.
 _LEAD: Final = 5.0
 
 
@@ -52,7 +52,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Sweeping:
-    """The sweeps, and the queue for single calls that no caller waits for."""
+    """The sweeps, and the queue of calls for single trainings. No caller waits for these calls."""
 
     sweeps: Sweeps
     following: Following
@@ -125,18 +125,19 @@ def _lease(settings: Settings, windows: Windows, ground: Ground) -> SweepLease:
 
 def _lists(settings: Settings, windows: Windows, ground: Ground) -> ListStore:
     if ground.redis is None:
-        assert isinstance(ground.shared, Ledger), "a process alone has a ledger"
+        assert isinstance(ground.shared, Ledger), "without Redis, `shared` is a Ledger"
         return LedgerLists(ground.shared)
     return RedisLists(ground.redis, settings.redis.prefix, longest_keep=windows.keep)
 
 
 def _why_none(settings: Settings) -> str | None:
-    """Why there are no sweeps, or None."""
+    """Why there are no sweeps. None: there are sweeps."""
     if settings.sweep.enabled is SweepEnabled.FALSE:
         return "sweep.enabled is false"
     if settings.freshness.source is FreshnessSource.ORIGIN:
         return (
-            "freshness.source is origin: the list cannot renew the cache headers of single answers"
+            "freshness.source is origin: each response has its own cache headers, and the list "
+            "does not renew them"
         )
     if settings.access.mode is AccessMode.PASSTHROUGH:
         return "callers bring their own tokens, and the gateway has no token to read the list"
@@ -150,17 +151,17 @@ def _own_callers(admission: Admission) -> Mapping[str, Caller]:
 def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
     sweep, usual = settings.sweep, settings.upstream.rate_limit
     interval = None if sweep.interval == "auto" else sweep.interval
-    notice = 0.0 if settings.redis.url is None else settings.l1.lifetime
+    l1_lifetime = 0.0 if settings.redis.url is None else settings.l1.lifetime
 
     def pace(tenant: str) -> Pace:
         rate: Rate | None = admission.rates.of(tenant, usual)
-        return Pace(rate, sweep.share, interval, settings.freshness.lifetime, notice)
+        return Pace(rate, sweep.share, interval, settings.freshness.lifetime, l1_lifetime)
 
     return pace
 
 
 def _reads(counters: Counters, admission: Admission, tenant: str) -> int:
-    """Counts the tenant's requests. Clients that are counted as `other` can be any tenant's, so
-    they count for each."""
+    """Counts the tenant's requests. A client that is counted as `other` may belong to any tenant,
+    so its requests count for every tenant."""
     names = {*admission.callers.access.clients_of(tenant), OTHER_CLIENTS}
     return sum(count for (client, _), count in list(counters.clients.items()) if client in names)

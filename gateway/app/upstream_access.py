@@ -85,11 +85,12 @@ def call_share_of(
     """The share of each budget for calls that are made only because a caller wants a newer
     response."""
     mode, scope = settings.access.mode, settings.upstream.rate_scope
-    is_one = mode is AccessMode.OPEN or (
+    # In the mode `open` the callers of a budget cannot be distinguished, so they count as one.
+    has_one_caller = mode is AccessMode.OPEN or (
         mode is not AccessMode.CLIENTS and scope is RateScope.CREDENTIAL
     )
     usual = settings.upstream.rate_limit
-    return CallShare(clock, usual, rates, lambda: bus.replicas, is_divided=not is_one)
+    return CallShare(clock, usual, rates, lambda: bus.replicas, is_divided=not has_one_caller)
 
 
 def directive_handler_of(
@@ -166,7 +167,8 @@ def _rate(settings: Settings) -> tuple[int | None, float]:
 
 
 def _probe_patience(settings: Settings) -> float:
-    """Seconds. Longer than any call, so two probes are never under way at once."""
+    """How many seconds a probe without an answer keeps other calls away. This is longer than any
+    call takes, so two probes are never under way at once."""
     return settings.upstream.timeout * 2.0
 
 

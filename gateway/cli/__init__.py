@@ -1,8 +1,14 @@
 """The `gateway` command: its options, exit codes and texts.
 
-Exit codes: 0 done; 1 not done; 2 the command or the settings are wrong; 3 done, but some replicas,
-or replicas of Redis, did not confirm; 4 the gateway that was asked has a bad finding. Heavy modules
-are imported inside the commands, so that `--help` answers at once.
+Exit codes:
+
+- 0: done.
+- 1: not done, for example because no gateway answers.
+- 2: a fault in the command line, in the settings, or in the key on standard input (`hash-key`).
+- 3: done, but some replicas, or some replicas of Redis, did not confirm.
+- 4: the gateway that was asked has a bad finding.
+
+Heavy modules are imported inside the commands, so that `--help` answers at once.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Seconds to wait for a response. An order waits for Redis and the other replicas.
 _PATIENCE = 10.0
 _PATIENCE_WITH_ORDERS = 60.0
+# The end of the message if an order got no response.
+_DOUBT = "; perhaps the order was carried out; it is safe to repeat it"
 # The title in the OpenAPI description of the data plane.
 _TITLE_FOR_CALLERS = "Training Gateway"
 # Members of /status that version 0.1.0 does not send.
@@ -49,26 +51,27 @@ def _sendable(_context: click.Context, _option: click.Parameter, said: str | Non
 _admin_option = click.option(
     "--admin",
     metavar="URL|PORT",
-    help="The admin address of a running gateway, or its port on this machine. Default: the one of "
-    "the settings (GATEWAY_CONFIG, GATEWAY_ADMIN__PORT), otherwise http://127.0.0.1:8081. If "
-    "only a port is given, host and TLS are those of the settings.",
+    help="The admin address of a running gateway, or its port on this machine. Default: the "
+    "address in the settings (GATEWAY_CONFIG, GATEWAY_ADMIN__PORT), otherwise "
+    "http://127.0.0.1:8081. If only a port is given, host and TLS are those of the settings.",
 )
 _token_option = click.option(
     "--token",
     callback=_sendable,
     help="The admin token, if the gateway has one. Default: the token in GATEWAY_ADMIN__TOKEN, or "
-    "in the file that GATEWAY_ADMIN__TOKEN_FILE names. If --admin is no URL, also the token in the "
-    "settings file that GATEWAY_CONFIG names. These are safer than --token, because a list of "
-    "processes shows the options.",
+    "in the file that GATEWAY_ADMIN__TOKEN_FILE names. If --admin is no URL, the default can "
+    "also be the token in the settings file that GATEWAY_CONFIG names. The default is safer than "
+    "--token, because a list of processes shows the value of --token.",
 )
 _ca_option = click.option(
     "--ca",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The certificate authorities (PEM) of an https address. Default: the certificate of the "
-    "settings if they have one and --admin is no URL, otherwise the public authorities.",
+    help="A PEM file with the certificate authorities for an https address. Default: the "
+    "certificate in admin.tls_cert if it is set and --admin is no URL, otherwise the public "
+    "authorities.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the response unchanged.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 def plane_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -99,8 +102,8 @@ def _refuse_other_encodings(values: Iterable[object]) -> None:
 def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
     """The admin plane that the options name. The settings replace missing options.
 
-    If `--admin` is a URL, it perhaps names another gateway. So a token from the settings file is
-    not sent to this URL.
+    If `--admin` is a URL, the settings are perhaps not those of the gateway there. So a token from
+    the settings file is not sent to this URL.
     """
     from gateway.settings import load_admin
 
@@ -148,8 +151,8 @@ class Admin:
     """The admin plane at an address. `tls` replaces the default context, which trusts public
     authorities.
 
-    If a response is missing, an error, or no JSON, a method writes a line to standard error and
-    exits with status 1.
+    A method writes a line to standard error and exits with code 1 if no response arrives, if the
+    response is an error, or if its body is no JSON.
     """
 
     url: str
@@ -170,7 +173,7 @@ class Admin:
         answer = self.get("/status", {})
         words = _members(answer)
         if not words:
-            self.is_something_else(answer.status_code)
+            self.exit_as_no_admin_plane(answer.status_code)
         if not words.keys() >= _STATUS:
             lacks = "its /status lacks time, findings or mode_order"
             whose = "the gateway is of version 0.1.0 or earlier, or this is no gateway"
@@ -182,16 +185,17 @@ class Admin:
         answered."""
         words = _members(answer)
         if not words.keys() >= needed:
-            self.is_something_else(answer.status_code)
+            self.exit_as_no_admin_plane(answer.status_code)
         return words
 
     def order(self, path: str, words: Mapping[str, object]) -> httpx.Response:
         """The response to an order."""
         return self._ask("POST", path, words=words, patience=_PATIENCE_WITH_ORDERS)
 
-    def is_something_else(self, status: int) -> NoReturn:
+    def exit_as_no_admin_plane(self, status: int) -> NoReturn:
         """Exit, because the server that answered is no admin plane."""
-        complain([f"{self.address}: is not the admin address of a gateway ({status})"], FAILED)
+        said = f"is not the admin address of a gateway (it answers {status})"
+        complain([f"{self.address}: {said}"], FAILED)
 
     def _ask(
         self,
@@ -221,7 +225,7 @@ class Admin:
         except httpx.ConnectError as error:
             complain([f"{address}: {_why_unconnected(error)}"], FAILED)
         except httpx.HTTPError as error:
-            doubt = "" if words is None else "; the order may be done; it is safe to repeat it"
+            doubt = "" if words is None else _DOUBT
             why = str(error) or type(error).__name__
             complain([f"{address}: no answer: {why}{doubt}"], FAILED)
         return self._judged(answer)
@@ -241,7 +245,7 @@ class Admin:
             return False
         return bool(title == _TITLE_FOR_CALLERS)
 
-    def _is_the_callers_port(self) -> NoReturn:
+    def _exit_as_callers_port(self) -> NoReturn:
         complain(
             [
                 f"{self.address}: is the port for callers; operators have another port "
@@ -259,16 +263,16 @@ class Admin:
                 "needs the admin token: --token, GATEWAY_ADMIN__TOKEN or GATEWAY_ADMIN__TOKEN_FILE"
             )
         if answer.status_code in (401, 404, 405) and self._is_for_callers():
-            self._is_the_callers_port()
+            self._exit_as_callers_port()
         if said:
             complain([f"{self.address}: {said}"], FAILED)
         if not answer.is_success or not kind.startswith("application/json"):
-            self.is_something_else(answer.status_code)
+            self.exit_as_no_admin_plane(answer.status_code)
         return answer
 
 
 def _members(answer: httpx.Response) -> dict[str, Any]:
-    """The members of the JSON object, none if there is no such object."""
+    """The members of the body if it is a JSON object, otherwise an empty dict."""
     try:
         words = answer.json()
     except ValueError:
@@ -285,7 +289,7 @@ def _why_unconnected(error: httpx.ConnectError) -> str:
             return "nothing listens there; is it the admin address (--admin)?"
         case ssl.SSLCertVerificationError():
             why = cause.verify_message
-            return f"its certificate is not trusted: {why} (--ca names its authority)"
+            return f"its certificate is not trusted: {why} (name its authority with --ca)"
         case _:
             return f"TLS failed: {cause.reason}; does the admin port use TLS?"
 

@@ -29,7 +29,8 @@ _MOMENTS = {"time", "since", "confirmed_at", "updated_at"}
 _PLANS = {
     "serve": "The next request gets it.",
     "serve-and-refresh": "The next request gets it, and it is refreshed in the background.",
-    "wait-softly": "The next request calls the API. If that fails or takes long, it gets this one.",
+    "wait-softly": "The next request calls the API. If the call fails or takes long, the request "
+    "gets the stored response.",
     "fetch": "The next request calls the API first.",
 }
 
@@ -63,7 +64,7 @@ def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool
     click.echo(f"{training_id}: {in_short(words)}\n")
     for line in readable(words, now):
         click.echo(line)
-    click.echo(f"\nThe words: {plane.address}/docs/glossary.md")
+    click.echo(f"\nWhat the words mean: {plane.address}/docs/glossary.md")
 
 
 def in_short(words: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import click
 
 from gateway.cli.serve import WRONG_SETTINGS, complain
 
-# Random bytes in a key. Nobody can guess so many, so a plain SHA-256 is safe.
+# The number of random bytes in a key. Nobody can guess such a key, so a plain SHA-256 is safe.
 _ENTROPY = 32
 
 
@@ -24,11 +24,16 @@ Examples:
   gateway hash-key --operator
   printf %s "$KEY" | gateway hash-key --stdin""",
 )
-@click.option("--operator", is_flag=True, help="A token for [[tokens]] in admin.tokens_file.")
+@click.option(
+    "--operator",
+    is_flag=True,
+    help="Make a token for an operator, for [[tokens]] in admin.tokens_file.",
+)
 @click.option("--stdin", "given", is_flag=True, help="Hash the key on standard input.")
 def hash_key(operator: bool, given: bool) -> None:
     """Make a key for a caller. Print the key, and below it the line for [[clients]] in the clients
-    file. With --operator, print the line for [[tokens]] in the tokens file.
+    file. With --operator, make a token for an operator, and print it with its line for [[tokens]]
+    in the tokens file.
 
     Give the key to the caller. It is stored nowhere: the file has only its SHA-256. With --stdin,
     print only the line, for a key that you made yourself. Use a key that nobody can guess.

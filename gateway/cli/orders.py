@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import httpx
 
 
-NOT_BY_ALL = 3
+UNCONFIRMED = 3
 
 
 @click.command(
@@ -40,9 +40,9 @@ def invalidate(
 ) -> None:
     """Make the stored responses of these trainings invalid, in every partition and every replica.
 
-    The next request for each of them asks the API. With --soft, that request gets the old response
-    if the API fails. TIME is the time of a version, with an offset, such as 2026-01-31T12:00:00Z.
-    Exit code 3: some replicas, or some replicas of Redis, did not confirm.
+    The next request for each of these trainings asks the API. With --soft, that request gets the
+    old response if the API fails. TIME is the time of a version, with an offset, such as
+    2026-01-31T12:00:00Z. Exit code 3: some replicas, or some replicas of Redis, did not confirm.
     """
     words: dict[str, object] = {"ids": training_ids}
     if updated_at is not None:
@@ -59,7 +59,9 @@ Examples:
   gateway purge --soft
   gateway purge --partition 0123456789abcdef0123456789abcdef --yes""",
 )
-@click.option("--partition", metavar="NAME", help="Only this partition (see gateway explain).")
+@click.option(
+    "--partition", metavar="NAME", help="Only this partition; gateway explain prints the name."
+)
 @click.option("--soft", is_flag=True, help="Keep old responses for use while the API fails.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation on a terminal.")
 @plane_options
@@ -96,7 +98,7 @@ def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
     try:
         receipt = msgspec.json.decode(answer.content, type=Receipt)
     except msgspec.DecodeError:
-        plane.is_something_else(answer.status_code)
+        plane.exit_as_no_admin_plane(answer.status_code)
     replicas, redis = receipt.replicas, receipt.redis
     said = f"{replicas.confirmed} of {replicas.known} replicas confirmed"
     if redis is not None:
@@ -105,13 +107,13 @@ def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
     if receipt.detail is not None:
         click.echo(f"{plane.address}: {receipt.detail}", err=True)
     if not receipt.is_complete:
-        raise click.exceptions.Exit(NOT_BY_ALL)
+        raise click.exceptions.Exit(UNCONFIRMED)
 
 
 _EFFECTS = {
     "normal": "responses come from the cache, and from the API within its limit",
     "frozen": "the API is not called; stored responses are served within their stale windows",
-    "bypass": "the API is asked for each request within its limit, and nothing is stored",
+    "bypass": "each request calls the API, within the API's limit, and nothing is stored",
 }
 
 

@@ -98,7 +98,7 @@ def check(config: Path | None) -> None:
     if faults := run(check_connections(settings)):
         complain(faults, FAILED)
     click.echo("connections: ok")
-    click.echo(f"not checked, because this needs calls to the API: {untried(settings)}")
+    click.echo(f"not checked: {untried(settings)} (this would need calls to the API)")
 
 
 def settings_or_exit(config: Path | None) -> Settings:
@@ -121,8 +121,9 @@ def run(work: Coroutine[object, object, T]) -> T:
 
 
 def _open_standard_descriptors() -> None:
-    """Open those of the descriptors 0, 1 and 2 that are closed. The loop would get them otherwise,
-    and libuv aborts the process when it has to close one of them."""
+    """Open the descriptors 0, 1 and 2 if they are closed. Otherwise the event loop would get these
+    numbers for its own descriptors, and libuv aborts the process when it has to close a descriptor
+    with such a number."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
         continue
     os.close(descriptor)
@@ -136,8 +137,8 @@ def complain(faults: Iterable[str], exit_code: int) -> NoReturn:
 
 
 def _end_by_signals() -> None:
-    """Let signals end the first process of a container, for which the kernel drops unhandled
-    signals."""
+    """Let signals end this process if it is the first process of a container. The kernel drops the
+    signals that such a process does not handle."""
     if os.getpid() != 1:
         return
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -1,4 +1,4 @@
-"""The command `gateway simulate` starts a simulated upstream, and `gateway demo` also a gateway."""
+"""The commands `gateway simulate` (a simulated upstream) and `gateway demo` (also a gateway)."""
 
 # ruff: noqa: PLC0415 -- heavy imports wait until the command runs
 
@@ -52,10 +52,10 @@ A fault is for all trainings, or for those in `ids`. It lasts for `count` reques
 faults are deleted:
   curl -d '{"mode": "status-500", "count": 3}' http://127.0.0.1:8090/_control/fault
   curl -X DELETE http://127.0.0.1:8090/_control/fault
-Requests that met the fault `held` are answered once the faults are deleted.
+Requests that met the fault `held` are answered when the faults are deleted.
 
 \b
-Modes: status-500 status-502 status-503 status-201 status-204 redirect slow
+Modes of a fault: status-500 status-502 status-503 status-201 status-204 redirect slow
   late held hang dribble reset cut-body cut-chunked cut-no-length html-200
   html-401 html-403 html-503 html-520 malformed-json not-an-object wrong-id
   missing-id missing-updated-at bad-updated-at naive-updated-at wrong-type
@@ -64,11 +64,11 @@ Modes: status-500 status-502 status-503 status-201 status-204 redirect slow
   list-field-missing list-rounded list-row-twice hang-up
 
 \b
-Also by POST: /_control/edit, insert, delete, editing, revision, limit,
-  latency, keys; by GET: /_control/stats, requests.""",
+More paths with POST: /_control/edit, insert, delete, editing, revision, limit,
+  latency, keys; with GET: /_control/stats, requests.""",
 )
 @_option("--host", default="127.0.0.1", help="Where to listen.")
-@_option("--port", type=_PORT, metavar="PORT", default=8090, help="0: any port.")
+@_option("--port", type=_PORT, metavar="PORT", default=8090, help="0: any free port.")
 @_option(
     "--trainings",
     type=_COUNT,
@@ -148,7 +148,7 @@ def simulate(
     """Run a simulated training API until SIGTERM or SIGINT.
 
     It limits calls as the real API does. To make it fail, send a fault such as {"mode": "hang"}
-    with POST /_control/fault. GET /_control/stats counts the calls.
+    with POST /_control/fault. GET /_control/stats says how many calls came.
     """
     from gateway.simulator import SimulatorConfig
     from gateway.simulator.answers import ETagForm
@@ -186,8 +186,8 @@ def _serve(config: SimulatorConfig) -> None:
 
 
 def _end_with_stdin() -> None:
-    """End this process when standard input is closed. The end of the parent process closes it,
-    whatever ended the parent."""
+    """End this process when standard input is closed. Standard input is closed when the parent
+    process ends for any reason."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)
@@ -203,19 +203,19 @@ Example:
     "--port",
     type=_PORT,
     metavar="PORT",
-    help="Port for callers; 8080, or any if that is taken; 0: any.",
+    help="Port for callers. Default: 8080, or a free port if 8080 is taken. 0: any free port.",
 )
 @click.option(
     "--admin-port",
     type=_PORT,
     metavar="PORT",
-    help="Port for operators; 8081, or any if that is taken.",
+    help="Port for operators. Default: 8081, or a free port if 8081 is taken.",
 )
 @click.option(
     "--simulator-port",
     type=_PORT,
     metavar="PORT",
-    help="Port of the simulated API; 8090, or any if that is taken.",
+    help="Port of the simulated API. Default: 8090, or a free port if 8090 is taken.",
 )
 @click.option("--no-load", is_flag=True, help="Do not send requests to the gateway.")
 @click.option("--log", is_flag=True, help="Log each call to the API, not only warnings.")

@@ -41,8 +41,8 @@ def status(plane: Admin, as_json: bool) -> None:
     """Print what is wrong with a running gateway, since when, and what to do about it. Then print
     its mode, requests, limit, Redis and cache.
 
-    One replica is asked. Times are in UTC, by the clock of that replica. Exit code 4: something is
-    bad.
+    One replica is asked. Times are in UTC, by the clock of that replica. Exit code 4: a finding is
+    marked BAD.
     """
     answer, words = plane.status()
     if as_json:
@@ -64,7 +64,7 @@ def readable(words: Mapping[str, Any], address: str) -> Iterator[str]:
         ("replica", _replica(words)),
         ("mode", mode_words(words, now)),
         ("requests", _requests(words)),
-        *((f"limit of {name}", _limit(view)) for name, view in words["budgets"].items()),
+        *((f"limit of tenant {name}", _limit(view)) for name, view in words["budgets"].items()),
         ("calls", _calls(words)),
         ("Redis", _redis(words["redis"])),
         ("L1", _l1(words["l1"])),
@@ -93,7 +93,7 @@ def mode_words(words: Mapping[str, Any], now: float) -> str:
         said += f", since {moment(seconds_of(order['since']), now)}"
     if order is not None and order["by"] is not None:
         said += f", by {order['by']}"
-    return said if mode == "normal" else f"{said}; gateway mode normal ends it"
+    return said if mode == "normal" else f"{said}; to end this mode: gateway mode normal"
 
 
 def _replica(words: Mapping[str, Any]) -> str:
@@ -114,9 +114,9 @@ def _requests(words: Mapping[str, Any]) -> str:
 def _limit(view: Mapping[str, Any]) -> str:
     if view["limit"] is None:
         return "unlimited"
-    said = f"{view['available']} of {view['limit']} calls free in {duration(view['window'])}"
+    said = f"{view['limit']} calls in {duration(view['window'])}, {view['available']} of them free"
     if view["gate_closed_for"] > 0:
-        said += f"; the API said 429, no calls for {duration(view['gate_closed_for'])}"
+        said += f"; the API said 429: no calls for another {duration(view['gate_closed_for'])}"
     return said
 
 
@@ -135,7 +135,8 @@ def _redis(redis: Mapping[str, Any]) -> str:
         return "none: this process is alone"
     if not redis["up"]:
         return "away"
-    return f"up, {redis['replicas']} replicas" if redis["replicas"] != 1 else "up, 1 replica"
+    count = redis["replicas"]
+    return f"up, used by {count} replica{'' if count == 1 else 's'} of the gateway"
 
 
 def _l1(held: Mapping[str, Any]) -> str:

@@ -160,7 +160,7 @@ async def test_commands_reach_an_admin_port_over_tls(
     assert trusted[1].startswith("mode normal\n")
     assert [each[0] for each in (trusted, untrusted, junk, no_tls)] == [0, 1, 1, 1]
     assert "its certificate is not trusted: unable to get local issuer" in untrusted[1]
-    assert "--ca names its authority" in untrusted[1]
+    assert "(name its authority with --ca)" in untrusted[1]
     assert "has no certificates that can be used" in junk[1]
     assert "TLS failed" in no_tls[1]
 

@@ -148,8 +148,8 @@ def test_check_is_content_where_all_is_there(tmp_path: Path, upstream: str) -> N
 
     assert exit_code == 0
     assert output == (
-        "settings: ok\nconnections: ok\nnot checked, because this needs calls to the API: whether "
-        "upstream.base_url is the training API, and whether it accepts callers' tokens\n"
+        "settings: ok\nconnections: ok\nnot checked: whether upstream.base_url is the training "
+        "API, and whether it accepts callers' tokens (this would need calls to the API)\n"
     )
     stats = httpx.get(f"{upstream}/_control/stats", trust_env=False, timeout=30).json()
     assert stats["fullest_window"].get(TOKEN, 0) == 0
@@ -252,7 +252,7 @@ def test_explain_reads_a_running_gateway(tmp_path: Path, upstream: str) -> None:
 
     assert exit_code == 0
     assert output.startswith("trn_000001: stored, fresh for another ")
-    assert output.endswith(f"The words: {house.admin}/docs/glossary.md\n")
+    assert output.endswith(f"What the words mean: {house.admin}/docs/glossary.md\n")
     assert "freshness_lifetime" in output
     assert content[:40] not in output
     assert TOKEN not in output

@@ -255,8 +255,8 @@ HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "below_floor": F
         ),
         (
             {"l1": HELD | {"age": 400.0, "plan": "wait-softly"}},
-            "stored, stale for 6 min 12 s. The next request calls the API. If that fails or takes "
-            "long, it gets this one.",
+            "stored, stale for 6 min 12 s. The next request calls the API. If the call fails or "
+            "takes long, the request gets the stored response.",
         ),
         (
             {"l1": HELD | {"status": 404, "age": 29.0, "plan": "fetch"}},
@@ -311,7 +311,11 @@ def test_simulate_knows_all_that_the_simulator_does() -> None:
 
 def test_simulate_lists_every_fault() -> None:
     """The modes in its help are the simulator's, each once."""
-    modes = run("simulate", "--help").output.partition("Modes: ")[2].partition("Also by POST")[0]
+    modes = (
+        run("simulate", "--help")
+        .output.partition("Modes of a fault: ")[2]
+        .partition("More paths")[0]
+    )
 
     assert sorted(modes.split()) == sorted(FaultMode)
 

@@ -110,13 +110,13 @@ def test_a_healthy_gateway_says_so_first(plane: Plane) -> None:
         "GOOD   Callers are served",
         "       Nothing to do.",
         "",
-        "replica           ready, version 9.8.7, up 3 h 12 min",
-        "mode              normal",
-        "requests          12,345 since the start, 97.2 % from the cache, 99 % within 4 ms",
-        "limit of default  37 of 100 calls free in 1 min",
-        "calls             345 to the API since the start, 2 under way",
-        "Redis             up, 3 replicas",
-        "L1                1,000 entries, 2.1 MiB of 64 MiB",
+        "replica                  ready, version 9.8.7, up 3 h 12 min",
+        "mode                     normal",
+        "requests                 12,345 since the start, 97.2 % from the cache, 99 % within 4 ms",
+        "limit of tenant default  100 calls in 1 min, 37 of them free",
+        "calls                    345 to the API since the start, 2 under way",
+        "Redis                    up, used by 3 replicas of the gateway",
+        "L1                       1,000 entries, 2.1 MiB of 64 MiB",
     ]
 
 
@@ -151,22 +151,22 @@ def test_a_runbook_that_is_published_elsewhere_is_named_there(plane: Plane) -> N
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"ready": False}, "replica           not ready, version 9.8.7, up 3 h 12 min"),
-        ({"draining": True}, "replica           draining, version 9.8.7, up 3 h 12 min"),
-        ({"requests": {"fresh": 0}}, "requests          none since the start"),
-        ({"redis": {"configured": False}}, "Redis             none: this process is alone"),
-        ({"redis": {"configured": True, "up": False}}, "Redis             away"),
+        ({"ready": False}, "replica                  not ready, version 9.8.7, up 3 h 12 min"),
+        ({"draining": True}, "replica                  draining, version 9.8.7, up 3 h 12 min"),
+        ({"requests": {"fresh": 0}}, "requests                 none since the start"),
+        ({"redis": {"configured": False}}, "Redis                    none: this process is alone"),
+        ({"redis": {"configured": True, "up": False}}, "Redis                    away"),
         (
             {"redis": {"configured": True, "up": True, "replicas": 1}},
-            "Redis             up, 1 replica",
+            "Redis                    up, used by 1 replica of the gateway",
         ),
         (
             {"upstream": {"calls": {}, "inflight": 0, "circuit": "open"}},
-            "calls             0 to the API since the start, 0 under way, breaker open",
+            "calls                    0 to the API since the start, 0 under way, breaker open",
         ),
         (
             {"budgets": {"a": {"limit": None, "gate_closed_for": 0.0}}},
-            "limit of a  unlimited",
+            "limit of tenant a  unlimited",
         ),
         (
             {
@@ -174,7 +174,8 @@ def test_a_runbook_that_is_published_elsewhere_is_named_there(plane: Plane) -> N
                     "a": {"limit": 9, "available": 0, "window": 6.0, "gate_closed_for": 72.0}
                 }
             },
-            "limit of a  0 of 9 calls free in 6 s; the API said 429, no calls for 1 min 12 s",
+            "limit of tenant a  9 calls in 6 s, 0 of them free; the API said 429: no calls for "
+            "another 1 min 12 s",
         ),
     ],
 )
@@ -201,10 +202,12 @@ def test_the_mode_is_told_with_who_ordered_it_and_when(plane: Plane) -> None:
         "mode": "frozen",
         "mode_order": {"since": "2026-01-01T10:03:55Z", "by": "on-call"},
     }
-    told = "frozen, since 10:03:55 UTC (12 s ago), by on-call; gateway mode normal ends it"
+    told = (
+        "frozen, since 10:03:55 UTC (12 s ago), by on-call; to end this mode: gateway mode normal"
+    )
 
     assert run("mode").output.splitlines()[0] == f"mode {told}"
-    assert f"mode              {told}" in run("status").output.splitlines()
+    assert f"mode                     {told}" in run("status").output.splitlines()
     assert json.loads(run("mode", "--json").output) == {
         "mode": "frozen",
         "mode_order": {"since": "2026-01-01T10:03:55Z", "by": "on-call"},
@@ -215,7 +218,9 @@ def test_a_mode_of_which_nothing_else_is_known(plane: Plane) -> None:
     """Before the first order, or ordered by the release before."""
     assert run("mode").output.splitlines()[0] == "mode normal"
     plane.status |= {"mode": "bypass", "mode_order": {"since": None, "by": None}}
-    assert run("mode").output.splitlines()[0] == "mode bypass; gateway mode normal ends it"
+    assert (
+        run("mode").output.splitlines()[0] == "mode bypass; to end this mode: gateway mode normal"
+    )
 
 
 @pytest.mark.parametrize("mode", ["normal", "frozen", "bypass"])

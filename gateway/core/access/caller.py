@@ -1,8 +1,8 @@
 """Finds the client, tenant and partition of a caller's credential, or refuses the credential.
 
-The partition stays the same if a client's key or a tenant's token is replaced, because entries
-belong to the tenant. Of these classes, only `Caller` may contain a caller's credential, as its
-`token`.
+In the mode `clients` entries belong to the tenant. So the partition stays the same if a client's
+key or the tenant's token is replaced. Of the classes in this module, only `Caller` may contain a
+caller's credential, as its `token`.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Passthrough:
         return {}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The `Caller` by tenant for the gateway's own calls. Empty, because the gateway has no
-        token."""
+        """For each tenant, the `Caller` of the gateway's own calls. Empty, because the gateway has
+        no token."""
         return {}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
@@ -111,16 +111,17 @@ class Open:
         return Caller("open", DEFAULT_TENANT, partition, DEFAULT_TENANT, self.token, False)
 
     def partitions(self) -> Mapping[str, str]:
-        """As in `Passthrough`. All callers share one partition."""
+        """The partitions by tenant. There is only one partition, which all callers share."""
         name = partition_of("open", self.base_url, DEFAULT_TENANT, secret=self.secret)
         return {DEFAULT_TENANT: name}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """As in `Passthrough`. It is the same `Caller` as for requests."""
+        """For each tenant, the `Caller` of the gateway's own calls. Requests get the same
+        `Caller`."""
         return {DEFAULT_TENANT: self.admit(())}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
-        """As in `Passthrough`."""
+        """The names under which the tenant's requests are counted."""
         return ("open",)
 
 
@@ -174,8 +175,8 @@ class Clients:
         tenants: Iterable[Tenant],
         clients: Iterable[Client],
     ) -> Self:
-        """Make the tables. The tenant of each client has to be in `tenants`, and each digest
-        unique."""
+        """Make a `Clients` with its look-up tables. The tenant of each client has to be in
+        `tenants`. Each digest has to be unique."""
         by_name = {tenant.name: tenant for tenant in tenants}
         known = tuple(clients)
         partitions = {
@@ -205,11 +206,11 @@ class Clients:
         return caller
 
     def partitions(self) -> Mapping[str, str]:
-        """As in `Passthrough`."""
+        """The partitions by tenant."""
         return self._partitions
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """As in `Passthrough`."""
+        """For each tenant, the `Caller` of the gateway's own calls."""
         return {
             each.name: Caller(
                 client="",
@@ -227,7 +228,7 @@ class Clients:
         return self._tokens.get(tenant)
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
-        """As in `Passthrough`."""
+        """The names under which the tenant's requests are counted."""
         return tuple(client.name for client in self.clients if client.tenant == tenant)
 
     def rates(self) -> Mapping[str, Rate | None]:
