@@ -1,34 +1,35 @@
-"""The exceptions that several parts of the gateway use, and on whose side each cause is.
+"""The exceptions that several parts of the gateway use.
 
-"Ours" means: of the gateway or its settings.
+The tree names who causes each error. A class without a name has the cause of the class above it.
+"The gateway" includes its settings and its Redis.
 
 GatewayError
-├── AccessRefused           the caller's
-│   ├── AdminTokenUnset     ours
-│   └── NotPermitted        the operator's
-├── ClientRateLimited       the caller's
-├── BadRequest              the caller's
+├── AccessRefused           the caller
+│   ├── AdminTokenUnset     the gateway
+│   └── NotPermitted        the operator
+├── ClientRateLimited       the caller
+├── BadRequest              the caller
 │   ├── BadId
 │   └── TooLarge
-├── OnlyIfCached            the caller's choice
-├── VersionNotReached       the caller's choice
-├── UpstreamFailure         the upstream's (a stale response may be served)
+├── OnlyIfCached            the caller, by choice
+├── VersionNotReached       the caller, by choice
+├── UpstreamFailure         the upstream (a stale response may be served)
 │   ├── UpstreamUnreachable
 │   ├── UpstreamTimeout
 │   ├── UpstreamError
 │   │   └── VersionDoubted
 │   ├── UpstreamRateLimited
-│   ├── UpstreamRefused     ours
+│   ├── UpstreamRefused     the gateway
 │   └── InvalidPayload
-├── ListRefused             the upstream's
-├── CallWithheld            ours: no call was made (a stale response may be served)
+├── ListRefused             the upstream
+├── CallWithheld            the gateway: it made no call (a stale response may be served)
 │   ├── BackedOff
 │   ├── BudgetExhausted
 │   ├── CircuitOpen
 │   ├── Frozen
 │   └── GateClosed
-├── ShuttingDown            ours
-└── RedisUnavailable        ours
+├── ShuttingDown            the gateway
+└── RedisUnavailable        the gateway
 
 Only `flow.request` serves a stale response in place of an error, or passes on the `reply` of an
 UpstreamError. Only `web.problems` turns an error into a response of the gateway.
@@ -72,7 +73,7 @@ class NotPermitted(AccessRefused):
 
 
 class ClientRateLimited(GatewayError):
-    """The client's own rate limit is reached. `retry_after`: seconds (> 0) until it may ask
+    """The client's own rate limit is reached. `retry_after`: seconds (> 0) until the client may ask
     again."""
 
     def __init__(self, retry_after: float) -> None:
@@ -105,17 +106,17 @@ class VersionNotReached(GatewayError):
     upstream may be asked."""
 
     def __init__(self, wanted: str, reached: str | None, *, retry_after: float) -> None:
-        latest = reached or "none"
-        super().__init__(f"wanted a version of {wanted} or later, the latest known is {latest}")
+        known = f"the latest known is {reached}" if reached else "no version is known"
+        super().__init__(f"wanted a version of {wanted} or later, {known}")
         self.reached = reached
         self.retry_after = retry_after
 
 
 class UpstreamFailure(GatewayError):
-    """A call brought no answer that may be served as current, or could not even be sent.
+    """A call failed: it was not sent, or it brought no answer that may be served as current.
 
     retry_after  seconds from the failure until the upstream may be asked again (None: not known)
-    status       of the response (None: there was no response, or its body is no training)
+    status       the status of the response (None: no response came, or its body is no training)
     """
 
     reason: FailureReason
@@ -130,8 +131,8 @@ class UpstreamFailure(GatewayError):
         self.retry_after = retry_after
 
     def conceal(self, secret: str) -> None:
-        """Remove a secret from the text, because the upstream can repeat the token in its
-        answer."""
+        """Remove `secret` from the text. The text can quote an answer, and an answer can repeat the
+        token of the call."""
         self.what = self.what.replace(secret, REMOVED)
         self.args = (self.what,)
 
@@ -161,10 +162,10 @@ class UpstreamTimeout(UpstreamFailure):
 
 
 class UpstreamError(UpstreamFailure):
-    """A response that does not answer the question (for example a 5xx, a 3xx, or a CDN's page).
+    """A response that does not answer the call (for example a 5xx, a 3xx, or a CDN's page).
 
-    `reply` is for the caller if no stale response may be served. None: the gateway makes an error
-    response.
+    `reply` is passed to the caller if no stale response may be served. None: the gateway makes an
+    error response.
     """
 
     reply: Reply | None = None
@@ -230,8 +231,8 @@ class BudgetExhausted(CallWithheld):
     """The budget has no free call now.
 
     `is_passing`: a call can become free at any moment, so it makes sense to ask again soon. Either
-    Redis is away and can return, or calls are reserved for a silent replica. When that replica
-    returns, it shares the calls again.
+    Redis is away and can return, or Redis keeps calls for a silent replica. Once that replica
+    reports to Redis again, other replicas may use these calls.
     """
 
     is_passing = False
@@ -241,13 +242,14 @@ class BudgetExhausted(CallWithheld):
         """The error of a budget with `limit` calls in any `window` seconds (None: the text names no
         limit)."""
         most = "" if limit is None else f" (at most {limit} in any {window:g} s)"
-        unknown = "calls that the gateway does not know of may count as spent"
+        unknown = "calls unknown to the gateway may count too"
         return cls(f"no call is free now{most}; {unknown}", retry_after=retry_after)
 
 
 class GateClosed(CallWithheld):
     """The gate is closed, after a 429 or because Redis has lost the record of spent calls.
-    `is_probed`: the gate can open at any moment."""
+    `is_probed`: the gate can open at any moment. Either a probe is under way, or Redis waits for
+    the replicas to report the calls that they made."""
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)
@@ -259,10 +261,13 @@ class CircuitOpen(CallWithheld):
 
 
 class BackedOff(CallWithheld):
-    """Fetches of the key failed `attempts` times in a row, in some replica."""
+    """The last `attempts` fetches of the key failed, counted over all replicas."""
 
     def __init__(self, attempts: int, *, retry_after: float) -> None:
-        super().__init__("it failed just now and is left alone", retry_after=retry_after)
+        super().__init__(
+            "the last fetch of this training failed, so it is not refreshed yet",
+            retry_after=retry_after,
+        )
         self.attempts = attempts
 
 

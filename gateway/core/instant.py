@@ -103,14 +103,14 @@ def from_wire(text: str) -> Instant:
 def from_seconds(seconds: float) -> Instant:
     """The instant `seconds` after the epoch. Raises ValueError outside the years 0001 to 9999."""
     if not math.isfinite(seconds):
-        raise ValueError("no instant is infinitely far away")
+        raise ValueError("not a finite number of seconds")
     whole = math.floor(seconds)
     return _within_range(whole * NANOSECONDS + round((seconds - whole) * NANOSECONDS))
 
 
 def are_seconds(*values: float) -> bool:
-    """Whether each value can be a time or a duration. A time then lies before the year 2287, and
-    has at most 16 digits in microseconds."""
+    """Whether each value can be a time or a duration: it is not negative, and below 1e10 s. A time
+    below 1e10 s lies before the year 2287, and has at most 16 digits in microseconds."""
     return all(math.isfinite(value) and 0.0 <= value < _MANY_SECONDS for value in values)
 
 

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote
 SENTINEL: Final = "redis+sentinel"
 CLUSTER: Final = "redis+cluster"
 UNIX: Final = "unix"
-_SEVERAL: Final = (SENTINEL, CLUSTER)
+_WITH_SEVERAL_HOSTS: Final = (SENTINEL, CLUSTER)
 # The schemes that use a network, each with its default port.
 _PORTS: Final = {"redis": 6379, "rediss": 6379, SENTINEL: 26379, CLUSTER: 6379}
 
@@ -28,17 +28,18 @@ _TLS: Final = (
     "ssl_cert_reqs",
 )
 _USER: Final = ("username", "password")
-# Timeouts, retries and pools are no parameters, because the gateway decides these.
-_NAMED: Final = (*_USER, "client_name")
-_ALWAYS: Final = ("db", *_NAMED)
+# The options of the driver that are texts. Timeouts, retries and pools are no parameters, because
+# the gateway decides these.
+_TEXTS: Final = (*_USER, "client_name")
+_FOR_ALL_SCHEMES: Final = ("db", *_TEXTS)
 _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
-_OF_SEVERAL: Final = ("ssl", *_OF_SENTINELS)
+_FOR_SEVERAL_HOSTS: Final = ("ssl", *_OF_SENTINELS)
 _YES_OR_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 # RFC 3986, appendix B. `urlsplit` refuses brackets if there are several hosts.
 _URL: Final = re.compile(r"([A-Za-z+]+)://([^/?#]*)([^?#]*)\??([^#]*)#?(.*)")
 _HOST: Final = re.compile(
-    r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?))"
+    r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?))"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
 _MASTER: Final = re.compile(r"[A-Za-z0-9._-]+")
@@ -78,7 +79,7 @@ def read_address(url: str) -> Address:
     parts = _split(url)
     query = _query(parts)
     tls = parts.scheme == "rediss" or _yes_or_no(query, "ssl", False)
-    _refuse_strangers(query, parts.scheme, tls=tls)
+    _check_parameters(query, parts.scheme, tls=tls)
     master, db = _master_and_database(parts, query)
     options = _options(parts, query, db)
     watched, seeds = None, tuple[Place, ...]()
@@ -94,7 +95,7 @@ def read_address(url: str) -> Address:
 
 
 def masked(url: str) -> str:
-    """A valid URL for logs, without user, password and parameters."""
+    """A valid URL as logs show it: `***` stands for user and password, and for the parameters."""
     parts = _split(url)
     user, query = "***@" if "@" in parts.netloc else "", "?***" if parts.query else ""
     return f"{parts.scheme}://{user}{_location(parts)}{parts.path}{query}"
@@ -106,9 +107,9 @@ def _split(url: str) -> SplitResult:
         raise ValueError
     parts = SplitResult(match[1].lower(), *match.groups()[1:])
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
-        # A password with a `/` or `?` ends the host too early. The start log would then show a part
-        # of the password as the host.
-        raise ValueError("has an @ behind its host: write the password percent-encoded")
+        # If the password has a `/`, `?` or `#`, the URL is split inside the password. The start log
+        # would then show a part of the password as the host.
+        raise ValueError("has an @ in its path, query or fragment: percent-encode the password")
     if parts.fragment:
         raise ValueError("has a fragment")
     return parts
@@ -131,8 +132,8 @@ def _yes_or_no(query: dict[str, str], name: str, default: bool) -> bool:
     return meant
 
 
-def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
-    known = (*_ALWAYS, *_TLS, *_OF_SEVERAL)
+def _check_parameters(query: dict[str, str], scheme: str, *, tls: bool) -> None:
+    known = (*_FOR_ALL_SCHEMES, *_TLS, *_FOR_SEVERAL_HOSTS)
     for place, (name, value) in enumerate(query.items(), start=1):
         if name not in known:
             # The message has the position and not the name. The name is perhaps a part of a
@@ -142,7 +143,7 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
             raise ValueError(f"{name} is empty")
         if name in _OF_SENTINELS and scheme != SENTINEL:
             raise ValueError(f"{name} is for {SENTINEL}:// alone")
-        if name == "ssl" and scheme not in _SEVERAL:
+        if name == "ssl" and scheme not in _WITH_SEVERAL_HOSTS:
             raise ValueError(f"ssl is for {SENTINEL}:// and {CLUSTER}:// alone")
         if name in _TLS and not tls:
             others = f"{SENTINEL}:// or {CLUSTER}:// with ssl=true"
@@ -156,21 +157,21 @@ def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str
     if parts.scheme == SENTINEL:
         master, _, path = path.partition("/")
         if not _MASTER.fullmatch(master):
-            raise ValueError(f"names no master: {SENTINEL}://host,host/name")
+            raise ValueError(f"names no master: the form is {SENTINEL}://host,host/name")
     elif parts.scheme == UNIX:
         path = ""
     db = query.get("db", path)
     if not (_NUMBER.fullmatch(path) and _NUMBER.fullmatch(db)):
-        raise ValueError("the number of its database is not a number")
+        raise ValueError("its database is not a number of at most 9 digits")
     if parts.scheme == CLUSTER and int(db or 0):
-        raise ValueError("names a database, of which a cluster has one alone")
+        raise ValueError("names a database other than 0, but a cluster has only database 0")
     return master, int(db) if db and parts.scheme != CLUSTER else None
 
 
 def _options(parts: SplitResult, query: dict[str, str], db: int | None) -> dict[str, str | int]:
     """A user and password before the host take precedence over parameters."""
     given = parts.netloc.rpartition("@")[0].partition(":")[::2]
-    options: dict[str, str | int] = {name: query[name] for name in _NAMED if name in query}
+    options: dict[str, str | int] = {name: query[name] for name in _TEXTS if name in query}
     options |= {name: unquote(text) for name, text in zip(_USER, given, strict=True) if text}
     return options if db is None else options | {"db": db}
 
@@ -190,7 +191,7 @@ def _for_sentinels(query: dict[str, str]) -> dict[str, str]:
 
 def _socket(parts: SplitResult) -> str:
     if _location(parts) or len(parts.path) < 2:
-        raise ValueError("names no socket: unix:///path")
+        raise ValueError("names no socket: the form is unix:///path")
     return unquote(parts.path)
 
 
@@ -204,12 +205,12 @@ def _hosts(parts: SplitResult) -> tuple[Place, ...]:
 
 def _host(text: str, usual_port: int) -> Place:
     match = _HOST.fullmatch(text)
-    if match is None or int(match["port"] or 0) > 65535 or not _is_six(match["six"]):
+    if match is None or int(match["port"] or 0) > 65535 or not _is_ipv6(match["ipv6"]):
         raise ValueError("one host or port in it cannot be read")
-    return match["six"] or match["name"].lower(), int(match["port"] or 0) or usual_port
+    return match["ipv6"] or match["name"].lower(), int(match["port"] or 0) or usual_port
 
 
-def _is_six(text: str | None) -> bool:
+def _is_ipv6(text: str | None) -> bool:
     """Whether the text is an IPv6 address, or None."""
     try:
         return text is None or bool(IPv6Address(text))

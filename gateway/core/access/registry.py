@@ -1,8 +1,8 @@
 """Remembers accepted callers by their credentials, and enforces the rate limits of clients.
 
-The callers are found by their credentials, so nothing here is printed or logged. The rate limit is
-a GCRA (ITU-T I.371). Each granted request moves a point in time into the future. If the point is
-too far ahead, a request is refused.
+The table of callers contains their credentials, which are secret. So this module prints and logs
+nothing. The rate limit is a GCRA (ITU-T I.371). Each granted request moves a point in time into the
+future. If the point is too far ahead, a request is refused.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Callers:
         self._known.clear()
         named = access.clients if isinstance(access, Clients) else ()
         kept = {(client.name, client.rate) for client in named}
-        self._allowances = {who: left for who, left in self._allowances.items() if who in kept}
+        self._allowances = {
+            who: allowance for who, allowance in self._allowances.items() if who in kept
+        }
 
     def current(self, caller: Caller) -> Caller:
         """The caller with the present token of its tenant: the token was perhaps replaced after
@@ -92,15 +94,15 @@ class Callers:
         return self._allowances.setdefault((caller.client, caller.rate), Allowance(caller.rate))
 
 
-_SHARE_AT_ONCE: Final = 10
-_ALWAYS_AT_ONCE: Final = 10
+_BURST_DIVISOR: Final = 10
+_LEAST_BURST: Final = 10
 # Seconds. A rounding error must not refuse a caller that waited for the stated time.
 _TOLERANCE: Final = 1e-6
 
 
 def burst_of(rate: Rate) -> int:
     """How many requests may come at once: a tenth of the limit, at least ten, at most the limit."""
-    return min(rate.limit, max(_ALWAYS_AT_ONCE, rate.limit // _SHARE_AT_ONCE))
+    return min(rate.limit, max(_LEAST_BURST, rate.limit // _BURST_DIVISOR))
 
 
 class Allowance:
@@ -109,21 +111,22 @@ class Allowance:
     A refused request costs nothing. `now` is seconds on a clock that does not run backwards.
     """
 
-    __slots__ = ("_slack", "_spacing", "_used_up_at", "rate")
+    __slots__ = ("_full_at", "_slack", "_spacing", "rate")
 
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
         self._spacing = rate.window / rate.limit
         self._slack = (burst_of(rate) - 1) * self._spacing
-        self._used_up_at = -math.inf
+        # From this time (as `now`) the whole burst is available.
+        self._full_at = -math.inf
 
     def take(self, now: float) -> float:
         """Take one request. Returns 0.0 if it is granted, otherwise the seconds (> 0) to wait."""
-        used_up_at = max(self._used_up_at, now)
-        wait = used_up_at - self._slack - now
+        full_at = max(self._full_at, now)
+        wait = full_at - self._slack - now
         if wait > _TOLERANCE:
             return wait
-        self._used_up_at = used_up_at + self._spacing
+        self._full_at = full_at + self._spacing
         return 0.0
 
     def remaining(self, now: float) -> int:
@@ -132,4 +135,4 @@ class Allowance:
 
     def full_in(self, now: float) -> float:
         """Seconds until the whole burst is available again."""
-        return max(0.0, self._used_up_at - now)
+        return max(0.0, self._full_at - now)

@@ -58,7 +58,7 @@ def directives_of(value: bytes) -> Directives:
 
 def _elements(value: bytes) -> list[bytes]:
     """Split at commas outside of quotes, and at each comma after a quote that is never closed. This
-    takes linear time: after one search without a result, the end of a quote is not searched for."""
+    takes linear time: after such a quote, no further search for the end of a quote is made."""
     found: list[bytes] = []
     start = 0
     while (match := _TO_COMMA.match(value, start)) is not None:
@@ -96,8 +96,8 @@ def targeted(value: bytes) -> Directives | None:
 
 
 def seconds(directives: Directives, name: bytes) -> float | None:
-    """The seconds that a directive states, None without the directive. An invalid argument counts
-    as 0, so the response is stale (RFC 9111, 4.2.1)."""
+    """The seconds that a directive states, None without the directive. A missing or invalid
+    argument counts as 0: a response with an invalid lifetime is stale (RFC 9111, 4.2.1)."""
     if name not in directives:
         return None
     argument = directives[name] or b""

@@ -11,8 +11,9 @@ from gateway.core.vocabulary import Detail, Forward, NotStoredReason
 class Handling:
     """How the cache handled a request, in the terms of Cache-Status (RFC 9211).
 
-    `forward` None: a hit. `forward_status` None: there was no response. `outdated`: the response
-    was invalidated, and is used for rescue, so it counts as stale.
+    `forward` None: a hit. `forward_status` None: the upstream sent no response, or a body that is
+    no training. `outdated`: the stored response was invalidated, and is used for rescue, so it
+    counts as stale.
     """
 
     detail: Detail | None = None

@@ -70,8 +70,8 @@ def are_sound(headers: Headers) -> bool:
 
 
 def without_hops(headers: Headers) -> Headers:
-    """All valid fields, except hop-by-hop fields and those that `Connection` names (RFC 9110,
-    7.6.1). `Set-Cookie` stays."""
+    """All valid fields (also `Set-Cookie`), except hop-by-hop fields and those that `Connection`
+    names (RFC 9110, 7.6.1)."""
     listed = b",".join(value for key, value in headers if key == b"connection")
     dropped = HOP_BY_HOP | {name.strip().lower() for name in listed.split(b",")}
     return tuple(
@@ -109,8 +109,8 @@ def _shared_field(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A complete response of the upstream, or of a proxy in front of it. Names are in lower case.
-    `is_verbatim`: it is passed on with its own caching fields."""
+    """A complete response of the upstream, or of a proxy in front of it. The names of its fields
+    are in lower case. `is_verbatim`: it is passed on with its own caching fields."""
 
     status: int
     headers: Headers

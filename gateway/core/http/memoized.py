@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Final, TypeVar
 
-# The longest short value, in bytes.
-_LONGEST: Final = 256
+# A value of at most this many bytes is short.
+_LONGEST_SHORT: Final = 256
 
 T = TypeVar("T", bound=bytes | None)
 R = TypeVar("R")
@@ -25,7 +25,7 @@ def memoized(most: int) -> Callable[[Callable[[T], R]], Callable[[T], R]]:
 
         @wraps(function)
         def remembered(value: T) -> R:
-            if value is None or len(value) <= _LONGEST:
+            if value is None or len(value) <= _LONGEST_SHORT:
                 return of_short(value)
             return of_long(value)
 

@@ -11,9 +11,10 @@ from gateway.core.instant import parse_http_date
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _QUOTED: Final = re.compile(r'"[^"]*"')
 _PARAMETER: Final = re.compile(r"(?<![a-z])([a-z]+) *= *([0-9]{1,15})(?![0-9])")
-_RESET_HEADERS: Final = ("ratelimit", "x-ratelimit")
+_PREFIXES: Final = ("ratelimit", "x-ratelimit")
 
-# From 1e9 a reset is a date in seconds since 1970 (1e9 is in 2001), and from 1e11 in milliseconds.
+# The value of a reset field is a number of seconds to wait, or a date. A value of 1e9 (in 2001) or
+# more is a date in seconds since 1970, a value of 1e11 or more is a date in milliseconds.
 _EPOCH_SECONDS: Final = 1e9
 _EPOCH_MILLISECONDS: Final = 1e11
 
@@ -42,7 +43,7 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
     hint = parse_retry_after(headers.get("retry-after"), clock)
     if hint is None:
         hint = _exhausted_policy(headers.get("ratelimit", ""))
-    for prefix in _RESET_HEADERS:
+    for prefix in _PREFIXES:
         if hint is None and _decimal(headers.get(f"{prefix}-remaining", "")) == 0:
             hint = _until_reset(headers.get(f"{prefix}-reset", ""), clock)
     return hint

@@ -24,19 +24,27 @@ _FOUND: Final = 200
 class ListVerdict(StrEnum):
     """The result of comparing an item with the known versions of its training."""
 
-    UNKNOWN = "unknown"  # no answer and no lower version is known: the floor stays
-    CONFIRMED = "confirmed"  # the known version: the entry is renewed
-    NEWER = "newer"  # later, or after a negative entry: the floor is raised
-    DOUBTFUL = "doubtful"  # an older version, or one far ahead: a single call decides
-    CONTRADICTED = "contradicted"  # by a single answer, or by another row of the page
-    PASSED = "passed"  # an answer or an order came after the page was asked for
+    # No answer is known. The floor (if there is one) has no version, or one that is not older than
+    # the item's. The floor stays.
+    UNKNOWN = "unknown"
+    # The item has the known version: the entry is renewed.
+    CONFIRMED = "confirmed"
+    # The item has a later version, or the last answer was a 404 or 410: the floor is raised.
+    NEWER = "newer"
+    # The item has an older version, or one far in the future: a single call decides.
+    DOUBTFUL = "doubtful"
+    # The item is not believed, because of a single answer or of another row of the page.
+    CONTRADICTED = "contradicted"
+    # The item is perhaps outdated: after the page was requested, an order came, or a fetch began
+    # that has brought an answer. The item is ignored.
+    PASSED = "passed"
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """The version that one item of the list states, with fields as in `Entry`.
 
-    `confirmed_at`: when the page was asked for. `digest`: of the item's own bytes.
+    `confirmed_at`: when the page was asked for. `digest`: the digest of the item's own bytes.
     """
 
     training_id: str
@@ -49,7 +57,7 @@ class Listed:
 
     @property
     def is_ahead(self) -> bool:
-        """As `Entry.is_ahead`."""
+        """Whether the version was far in the future when the page was asked for."""
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def confirmation(self, generation: int) -> Confirmation:
@@ -80,7 +88,7 @@ def listed(
     )
 
 
-# So many items in a row must have agreed with single answers before items are stored.
+# This many items in a row must have agreed with single answers before items are stored.
 ENOUGH: Final = 20
 # Of this many stored items, one is checked by a single call.
 CHECK_EVERY: Final = 50

@@ -21,9 +21,10 @@ class Progress:
     steady     whether all pages of this sweep stated the same total and had only valid items
     pages      when each page of this sweep was asked for, less its `Age`
     before     the `pages` of the previous sweep
-    last_id    of the last training that this sweep has read
+    last_id    the id of the last training that this sweep has read
     off_until  until this time no page is asked for, because of `off_why`
-    complete   how many sweeps in a row saw all trainings. The cold start does not count
+    complete   how many sweeps in a row saw all trainings. The first two sweeps (the cold start) do
+               not count
     """
 
     sweeps: int = 0

@@ -15,7 +15,7 @@ from gateway.core.upstream.list_page import PAGE_SIZE
 
 # Seconds from the start of a call until all replicas know the result.
 CALL: Final = 1.0
-# The shortest time (seconds) between two pages without a rate limit.
+# The shortest time (seconds) between two pages if calls have no rate limit.
 _SHORTEST_GAP: Final = 0.05
 
 
@@ -26,6 +26,7 @@ class Pace:
     rate         the limit of calls; None: unlimited
     share        the part of `rate` that the sweep may spend
     interval     the wanted time for a whole sweep; None: half of `lifetime`
+    lifetime     the freshness lifetime
     l1_lifetime  how long a replica may use its L1 without asking Redis
     """
 
@@ -70,7 +71,7 @@ class Bound:
     interval  from one page with the training to the next page with it
     gap       how long calls of callers can delay a page
     call      the time of the call for the page, and of the notice to the other replicas
-    notice    until a replica that missed the notice asks Redis
+    notice    the time until a replica that missed the notice asks Redis
     """
 
     interval: float
@@ -96,8 +97,8 @@ class Horizon:
     seconds: float
 
     def has_passed(self, entry: Entry, now: float) -> bool:
-        """Whether the entry is older than the bound, and no sweep confirmed it. False if the
-        freshness lifetime is within the bound: such an entry becomes stale soon enough."""
+        """Whether the entry is older than the bound, and was last confirmed before `oldest`. False
+        if its freshness lifetime is within the bound: such an entry becomes stale soon enough."""
         # `oldest` is a page's time less the page's `Age`. So `initial_age` is subtracted here too.
         confirmed = entry.confirmed_at - entry.initial_age
         if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:

@@ -24,7 +24,7 @@ from gateway.core.vocabulary import FailureReason, InvalidReason
 
 # RFC 9110, 15: a larger status belongs to no class, and counts as a failure.
 LAST_STATUS: Final = 599
-# In error texts about the list, in place of a training id.
+# Error texts about the list have this in place of a training id.
 _THE_LIST: Final = "(the list)"
 
 
@@ -91,10 +91,10 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
 
 
 def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, Page]:
-    """Return the page of the list in a complete reply.
+    """Return the page of the list that the complete reply contains.
 
     The generator pauses as `read_page` does. Raises ListRefused for a 4xx (but no 429) with an
-    error of the API. Otherwise raises as `read_page` and `judge`.
+    error of the API. Also raises the errors of `read_page` and `judge`.
     """
     if reply.status == 200 and not reply.is_html:
         return (yield from read_page(reply, offset))
@@ -115,7 +115,7 @@ def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
 def _unusable(reply: Reply, training_id: str, now: float) -> UpstreamError:
     failed = reply.status >= 500
     return UpstreamError(
-        f"status {reply.status} is no answer of the API to training {training_id}",
+        f"the gateway cannot use the answer with status {reply.status} for training {training_id}",
         FailureReason.STATUS_5XX if failed else FailureReason.PROTOCOL,
         status=reply.status,
         retry_after=hint(reply, now) if failed else None,

@@ -16,7 +16,8 @@ from gateway.core.vocabulary import InvalidReason
 
 # One call can ask for this many items at most.
 PAGE_SIZE: Final = 100
-# A larger number of trainings is a fault (the largest exact integer of JSON, RFC 8259, 6).
+# The largest integer that all JSON parsers read exactly (RFC 8259, 6). A page with a larger `total`
+# or `offset` is refused.
 _MOST: Final = 2**53 - 1
 # `read_page` pauses before each group of this many rows.
 _ROWS_AT_ONCE: Final = 10
@@ -76,7 +77,7 @@ def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
 def _item(text: bytes) -> Training:
     training = parse(text, None)
     if not is_training_id(training.id):
-        raise InvalidPayload(InvalidReason.WRONG_ID, "an item's id cannot be asked for")
+        raise InvalidPayload(InvalidReason.WRONG_ID, "the id of an item is no valid training id")
     return training
 
 
@@ -89,11 +90,11 @@ def _read(copy: bytes) -> dict[str, Raw]:
     except RecursionError as fault:
         raise InvalidPayload(InvalidReason.NOT_JSON, "a page is nested too deeply") from fault
     except ValidationError as fault:
-        raise ListRefused("the list is no object with its items") from fault
+        raise ListRefused("a page is not a JSON object") from fault
     except MsgspecError as fault:
         cut = "truncated" in str(fault)
         reason = InvalidReason.TRUNCATED if cut else InvalidReason.NOT_JSON
-        raise InvalidPayload(reason, f"a page: {fault}") from fault
+        raise InvalidPayload(reason, f"a page is not valid JSON: {fault}") from fault
     return members
 
 
@@ -103,7 +104,7 @@ def _number(members: dict[str, Raw], name: str) -> int:
     except (KeyError, MsgspecError):
         number = -1
     if not 0 <= number <= _MOST:
-        raise ListRefused(f"a page without a number {name}")
+        raise ListRefused(f"a page without a valid `{name}`")
     return number
 
 
@@ -129,7 +130,7 @@ def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
     if copy is original or not items:
         return items
     if copy.count(whole) != 1:
-        raise ListRefused("a page that has its items twice")
+        raise ListRefused("a page that has the text of its items more than once")
     texts, at = [], copy.index(whole)
     for item in items:
         at = copy.index(item, at)

@@ -166,7 +166,7 @@ def test_seconds_round_trip(seconds: float) -> None:
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e12, -1e12])
 def test_seconds_beyond_the_years_are_refused(seconds: float) -> None:
     """No instant is made of what is no moment: ValueError."""
-    with pytest.raises(ValueError, match=r"far away|years"):
+    with pytest.raises(ValueError, match=r"not a finite number|years"):
         from_seconds(seconds)
 
 

@@ -105,8 +105,12 @@ def test_a_faulty_value_is_refused_in_one_line(name: str, value: str, line: str)
         ("access.secret", "", "is empty"),
         ("access.secret", "hunter\udcff", "is not UTF-8"),
         ("redis.url", "hunter://2", "is not the address of a Redis"),
-        ("redis.url", "redis://:hunter@2@cache:0/x", "the number of its database is not a number"),
-        ("redis.url", "redis://:hunt/er@2", "has an @ behind its host"),
+        (
+            "redis.url",
+            "redis://:hunter@2@cache:0/x",
+            "its database is not a number of at most 9 digits",
+        ),
+        ("redis.url", "redis://:hunt/er@2", "has an @ in its path, query or fragment"),
         ("upstream.base_url", "https://me:hunter@api.open.cx", "carries credentials"),
         (
             "tracing.endpoint",
