@@ -13,7 +13,7 @@ from gateway.ports.telemetry import Span
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A caller's write. `path` begins after the root of the API, and is sent unchanged."""
+    """A caller's write. `path` follows the base URL of the API, and is sent unchanged."""
 
     method: str
     path: str
@@ -27,8 +27,9 @@ class Call:
 
     purpose      why the call is made. A `retry` uses a new connection
     deadline     the monotonic time at which the whole call has to be over
-    guessed      the upstream probably has no such training. A `miss` then has the lowest priority
-    who          the caller, so that no caller takes all places in the queue of waiting calls
+    guessed      the caller seems to guess ids. A `miss` then has the lowest priority
+    who          identifies the caller, so that no caller takes all places in the queue of waiting
+                 calls
     offset       the position at which a page of the list begins. None: the call is for no page
     write        the write that the call sends. A write is not tried again. None: the call reads
     span         None: the trace of the call is not kept
@@ -57,7 +58,9 @@ class Upstream(Protocol):
     """The API that we protect."""
 
     async def call(self, call: Call) -> Reply:
-        """Send the call once and read the whole answer, whatever its status is. Raises
-        UpstreamUnreachable or UpstreamTimeout. Raises InvalidPayload if the body is too large, is
-        cut short, or cannot be decoded."""
+        """Try to send the call, one time only, and read the whole answer, whatever its status is.
+
+        Raises UpstreamUnreachable or UpstreamTimeout. Raises InvalidPayload if the body is too
+        large, is cut short, or cannot be decoded.
+        """
         ...

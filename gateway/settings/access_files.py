@@ -27,7 +27,7 @@ from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_te
 from gateway.settings.schema import Section, judge
 from gateway.settings.types import RATE, Fault, Kind, SettingsFault, Token, kind_of
 
-# Characters, for about 6,000 clients.
+# Both limits are in characters. A file of `_LARGEST` characters can list about 6,000 clients.
 _LARGEST = 1024 * 1024
 _LONGEST_LINE = 16 * 1024
 # Seconds for parsing. On an idle machine the largest file takes 0.2 s.
@@ -40,17 +40,18 @@ G = TypeVar("G")
 Secret = str | Unreadable
 # Reads a secret from a file that the TOML tables name.
 Read = Callable[[object], Secret]
-# Makes the content from the tables. Raises SettingsFault.
+# Makes the content of a file from its tables. Raises SettingsFault.
 Parse = Callable[[Mapping[str, object], Read], G]
 
 
 class RereadFile(Generic[G]):
     """The file that `setting` names, and the files of secrets that this file names.
 
-    `look` reads all files whole, and compares their texts. So changes are also found on network
-    drives, and if Kubernetes replaces links. An unchanged text is not parsed again, because each
-    parse starts a process. Exceptions: `look` could not read the file before, or `_RETRY_AFTER`
-    applies. In messages, `wanted` is the word for the rows of the file.
+    `look` reads all these files whole, and compares each text with the text that it read before. So
+    changes are also found on network drives, and if Kubernetes replaces links. If no text has
+    changed, `look` parses nothing, because each parse starts a process. There are two exceptions:
+    the previous `look` could not read the file, or another try is due (see `_RETRY_AFTER`). In
+    messages, `wanted` is the word for the rows of the file.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -117,9 +118,10 @@ class RereadFile(Generic[G]):
         return SettingsFault((Fault(self._setting, f"names a file that {problem}", wanted),))
 
 
-# A date becomes a table, which no field accepts. After 0.2 s of CPU time the process lowers its own
-# priority, so that requests come first. If its priority were low from the beginning, a busy machine
-# would parse seconds later, and accept a revoked key until then.
+# A date becomes a table, which no field accepts. After 0.2 s of CPU time the child process lowers
+# its own priority, so that requests come first. If its priority were low from the beginning, the
+# child would end seconds later on a busy machine. Until then the gateway would accept a revoked
+# key.
 _CHILD = """
 import json, os, signal, sys, tomllib
 signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
@@ -146,7 +148,7 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
     """The tables of the text.
 
     Raises Unreadable if the text is not valid, and ParseFailed if the process failed or took more
-    than `seconds`. The message continues "a file that …", and quotes nothing of the text.
+    than `seconds`. The message has no subject ("is not TOML"), and quotes nothing of the text.
     """
     try:
         child = subprocess.run(
@@ -198,13 +200,21 @@ def _digests(value: object) -> tuple[str, ...]:
 
 # These kinds are secret, so no message shows the text that was written.
 Name = Annotated[
-    str, Kind("a name", "1 to 64 characters from A-Z a-z 0-9 . _ -, no key", name_of, secret=True)
+    str,
+    Kind(
+        "a name",
+        "1 to 64 characters from A-Z a-z 0-9 . _ -, the first a letter or a digit; a name must not "
+        f"begin with {KEY_PREFIX} or be a SHA-256",
+        name_of,
+        secret=True,
+    ),
 ]
 Digests = Annotated[
     tuple[str, ...],
     Kind(
         "a SHA-256",
-        "the SHA-256 of a key in 64 hex digits, or a list of them; see gateway hash-key",
+        "the SHA-256 of a client's key or of an operator's token in 64 hex digits, or a list of "
+        "such texts; see gateway hash-key",
         _digests,
         secret=True,
     ),
@@ -212,7 +222,7 @@ Digests = Annotated[
 
 
 class Row(Section):
-    """One row, with a name that is unique in its table.
+    """One row of the file. No other row of the same kind (for example `clients`) has its name.
 
     needed  the fields that a row must have
     beside  further fields, which are taken out before the row is judged
@@ -240,7 +250,7 @@ class Rows:
         self.faults.append(Fault(f"{self.setting}: {place}", problem, wanted))
 
     def refuse_unknown(self, tables: Table, kinds: tuple[str, ...]) -> None:
-        """Note a fault for each table of another kind."""
+        """Note a fault for each name at the top of the file that is not in `kinds`."""
         for name in tables.keys() - set(kinds):
             wanted = " and ".join(f"[[{kind}]]" for kind in kinds)
             self.refuse(_shown(name), "is not known here", wanted)
@@ -249,7 +259,8 @@ class Rows:
         """Note a fault for each digest that already occurs earlier in the file."""
         for digest in digests:
             if digest in self._digests:
-                self.refuse(place, "has a key that stands in the file already", "each key once")
+                problem = "has a SHA-256 that occurs earlier in the file"
+                self.refuse(place, problem, "each SHA-256 once")
             self._digests.add(digest)
 
     def of(
@@ -272,7 +283,8 @@ class Rows:
                 prepare(place, row)
             sound = self._row(place, row, form)
             if sound.name in names:
-                self.refuse(f"{place}.name", "is that of an earlier one", "each name once")
+                problem = f"is also the name of an earlier one of [[{kind}]]"
+                self.refuse(f"{place}.name", problem, "each name once")
             names |= {sound.name} - {""}
             yield place, sound
 
@@ -292,7 +304,7 @@ class Rows:
 
 
 def _shown(name: str) -> str:
-    return name if _NAME.fullmatch(name) and len(name) <= _LONGEST_SHOWN else "a name"
+    return name if _NAME.fullmatch(name) and len(name) <= _LONGEST_SHOWN else "***"
 
 
 _CLIENTS_FILE = "access.clients_file"
@@ -330,6 +342,7 @@ class ClientsGiven:
     clients: tuple[Client, ...]
 
 
+# What `RereadFile.look` returns for the clients file.
 Look = ClientsGiven | SettingsFault
 
 
@@ -340,7 +353,7 @@ def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
 
 
 def clients_file(path: Path, usual: Rate | None) -> RereadFile[ClientsGiven]:
-    """The clients file and its files of tokens."""
+    """The clients file, and the files of upstream tokens that it names."""
     return RereadFile(path, partial(_parse_clients, usual), setting=_CLIENTS_FILE, wanted="clients")
 
 
@@ -352,7 +365,8 @@ def _parse_clients(usual: Rate | None, tables: Table, read: Read) -> ClientsGive
     names = {row.name for row in tenants.values()}
     for place, row in clients.items():
         if row.tenant and row.tenant not in names:
-            rows.refuse(f"{place}.tenant", "is none of [[tenants]]", "the name of one of them")
+            problem = "is not the name of a tenant in this file"
+            rows.refuse(f"{place}.tenant", problem, "the name of one of [[tenants]]")
         rows.refuse_repeated(f"{place}.key_sha256", row.key_sha256)
     if rows.faults:
         raise SettingsFault(tuple(rows.faults))
@@ -387,7 +401,7 @@ def _rights(value: object) -> tuple[Right, ...]:
 
 _Rights = Annotated[
     tuple[Right, ...],
-    Kind("a list of rights", f"a list of {', '.join(Right)}", _rights, secret=True),
+    Kind("a list of rights", f"a list of one or more of {', '.join(Right)}", _rights, secret=True),
 ]
 
 

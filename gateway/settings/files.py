@@ -24,10 +24,11 @@ class Unreadable(Exception):
 def read_text(
     path: Path, most: int | None = None, newline: str | None = None, *, again: bool = False
 ) -> str:
-    """The text of the file. Raises Unreadable, with words that continue "a file that …".
+    """The text of the file. Raises Unreadable: its `problem` has no subject ("is too large").
 
     most   the most characters (None: no bound)
-    again  the file is read many times. A pipe is refused, because a read would wait for a writer
+    again  the file is read many times. A pipe is then refused, because the second read would wait
+           for a writer
     """
     try:
         if again and path.is_fifo():
@@ -37,7 +38,7 @@ def read_text(
     except UnicodeDecodeError:
         raise Unreadable("is not UTF-8") from None
     except (OSError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or "not a possible path"
+        reason = (isinstance(error, OSError) and error.strerror) or "the path is not valid"
         raise Unreadable(f"cannot be read: {reason}") from None
     if most is not None and len(text) > most:
         raise Unreadable("is too large")
@@ -82,7 +83,7 @@ def unusable(cert: Path, key: Path) -> str | None:
         if error.reason == "KEY_VALUES_MISMATCH":
             return "is not the key of the certificate"
         reason = (error.reason or "not readable as PEM").replace("_", " ").lower()
-        return f"and its certificate cannot be used: {reason}"
+        return f"the key or its certificate cannot be used: {reason}"
     except OSError:
         return None
     return None

@@ -69,10 +69,12 @@ def load_admin(
 ) -> tuple[AdminSettings, list[Fault]]:
     """The settings of the admin plane, and their faults. A default replaces an invalid value.
 
+    Faults of settings outside the section `admin` are left out, except if the settings file could
+    not be read in full. The clients file and the tokens file are not read: a fault in them does not
+    end a running gateway, which keeps their earlier content.
+
     `is_here` False: the gateway runs elsewhere. Of the environment variables, only those for the
-    admin token are used then. Faults of other settings are left out, except if the settings file
-    could not be read in full. The files of clients and tokens are not read: a running gateway
-    perhaps uses their earlier content.
+    admin token are used then.
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))
@@ -108,8 +110,8 @@ def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
     given = _Given()
     named = environ.get("GATEWAY_CONFIG")
     path = config or (Path(named) if named else None)
-    file = {} if path is None else _level(_in_file(path, given), path.parent, given)
-    environment = _level(_in_environment(environ), None, given)
+    file = {} if path is None else _of_one_source(_in_file(path, given), path.parent, given)
+    environment = _of_one_source(_in_environment(environ), None, given)
     for setting, (name, value, folder) in {**file, **environment}.items():
         try:
             given.values[setting] = value if name == setting else read_secret(value, folder)
@@ -118,13 +120,13 @@ def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
     return given
 
 
-def _level(
+def _of_one_source(
     found: Iterable[tuple[str, str, object]], folder: Path | None, given: _Given
 ) -> dict[str, tuple[str, object, Path | None]]:
     """Each setting of one source: its full name (with `_file` for a secret in a file), its value,
     and the folder where relative paths start. `found` has the spelling in the source, the full
     name, and the value."""
-    level: dict[str, tuple[str, object, Path | None]] = {}
+    taken: dict[str, tuple[str, object, Path | None]] = {}
     twice = set()
     for written, name, value in found:
         setting = setting_of(name)
@@ -132,14 +134,14 @@ def _level(
             near = get_close_matches(name, _KNOWN, 1, 0.75)
             meant = _meant(near if written == name else map(_variable, near))
             given.refuse(written, f"is no setting{meant}", _choice(name))
-        elif setting not in level:
-            level[setting] = name, value, folder
-        elif level[setting][0] == name:
-            given.refuse(written, "is given twice, in another spelling", "one of them")
+        elif setting not in taken:
+            taken[setting] = name, value, folder
+        elif taken[setting][0] == name:
+            given.refuse(written, "is given twice, in two spellings", "one of them")
         else:
             given.refuse(setting, f"is given together with {setting}_file", "one of them")
             twice.add(setting)
-    return {setting: each for setting, each in level.items() if setting not in twice}
+    return {setting: each for setting, each in taken.items() if setting not in twice}
 
 
 def _in_file(path: Path, given: _Given) -> Iterator[tuple[str, str, object]]:

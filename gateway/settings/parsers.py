@@ -1,8 +1,9 @@
 """Parsers make values from texts that an operator wrote. Formatters make texts for people.
 
 A parser raises `ValueError` if it cannot parse an object. If the error has no text, `schema.judge`
-makes one: it quotes the object, and says for example "is not a duration". The error has a text if
-that would not say enough, or would quote what is perhaps a secret.
+makes the message: it says for example "is not a duration", and quotes the object, unless the
+setting is a secret. If such a message would not say enough, or would quote what is perhaps a
+secret, the error has a text.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def parse_duration(value: object) -> float:
 
 
 def parse_positive_duration(value: object) -> float:
-    """Seconds above zero, as `parse_duration`."""
+    """Seconds above zero, in any form that `parse_duration` accepts."""
     seconds = parse_duration(value)
     if seconds == 0:
         raise ValueError("must be above zero")
@@ -67,7 +68,7 @@ def parse_positive_duration(value: object) -> float:
 
 
 def parse_interval(value: object) -> float | str:
-    """The word "auto", or seconds as `parse_positive_duration`."""
+    """The word "auto", or seconds above zero in any form that `parse_duration` accepts."""
     return value if isinstance(value, str) and value == "auto" else parse_positive_duration(value)
 
 
@@ -139,7 +140,7 @@ def parse_token(value: object) -> SecretStr:
     """A credential for a header: visible ASCII characters without spaces."""
     secret = parse_secret(value)
     if not _VISIBLE.fullmatch(secret.get_secret_value()):
-        raise ValueError("has spaces or characters outside ASCII")
+        raise ValueError("has a character that is a space, invisible, or outside ASCII")
     return secret
 
 
@@ -164,14 +165,15 @@ def parse_base_url(value: object) -> str:
 
 
 def parse_endpoint(value: object) -> str:
-    """The address of a collector of traces, as `parse_base_url`."""
+    """The address of a collector of traces, in the form that `parse_base_url` accepts."""
     return _address(value, "OTEL_EXPORTER_OTLP_HEADERS")
 
 
 def _address(value: object, credentials: str) -> str:
     if not isinstance(value, str):
         raise ValueError
-    # The faults with a text come first. For the others `schema.judge` quotes the value.
+    # A value with one of the first two faults perhaps has a password, so their texts do not quote
+    # the value. These faults are checked first: for the later faults `schema.judge` quotes it.
     if "@" in value:
         raise ValueError(f"carries credentials, which belong into {credentials}")
     if "?" in value or "#" in value:

@@ -1,7 +1,7 @@
 """Every setting with its type and default, and the check for settings that contradict each other.
 
 `config/gateway.toml` says what each setting does. A new setting needs a line here, and a line with
-a comment in that file. `make chart` copies the settings into the chart.
+a comment in that file. `make chart` copies the settings into the Helm chart.
 """
 
 from __future__ import annotations
@@ -196,8 +196,8 @@ def setting_of(name: str) -> str:
 
 
 def effective(settings: Settings) -> dict[str, types.Printable]:
-    """Every setting by its full name, as in the settings file (None: unset), with secrets
-    masked."""
+    """The value of every setting, under the setting's full name. A value has the form of the
+    settings file (None: unset). Secrets are masked."""
     return {
         f"{section}.{name}": KINDS[f"{section}.{name}"].show(value)
         for section, table in settings
@@ -206,7 +206,7 @@ def effective(settings: Settings) -> dict[str, types.Printable]:
 
 
 def changed(settings: Settings) -> dict[str, types.Printable]:
-    """The settings that differ from their defaults, as in `effective`."""
+    """As `effective`, but only the settings that differ from their defaults."""
     defaults = effective(Settings())
     return {name: value for name, value in effective(settings).items() if value != defaults[name]}
 
@@ -241,10 +241,10 @@ def _as_json(value: object) -> str:
 
 Names = Collection[str]
 
-_MODE = "access.mode upstream.token"
+_MODE_AND_TOKEN = "access.mode upstream.token"
 _CHOICE = (
-    '"open" (no caller check), or without upstream.token "clients" (callers present gateway keys) '
-    'or "passthrough" (callers bring their own)'
+    '"open" (callers are not checked); or, if you remove upstream.token, "clients" (callers send '
+    'gateway keys) or "passthrough" (callers send API tokens of their own)'
 )
 
 
@@ -269,39 +269,45 @@ def _of_access(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
     """Each fault comes with the names of the settings that cause it."""
     mode, token = settings.access.mode, settings.upstream.token
     if token is not None and "access.mode" not in given:
-        problem = "is unset, and upstream.token is set: who may use it?"
-        yield _MODE, Fault("access.mode", problem, _CHOICE)
+        problem = "is unset, and upstream.token is set: who may use the token?"
+        yield _MODE_AND_TOKEN, Fault("access.mode", problem, _CHOICE)
         return
     if token is None and mode is types.AccessMode.OPEN:
         problem = 'is unset, and access.mode is "open"'
-        yield _MODE, Fault("upstream.token", problem, "the token to ask with")
+        yield (
+            _MODE_AND_TOKEN,
+            Fault("upstream.token", problem, "the token for the calls to the API"),
+        )
     if token is not None and mode is not types.AccessMode.OPEN:
         passthrough = mode is types.AccessMode.PASSTHROUGH
         tenants = "no token: each tenant has its own in access.clients_file"
         wanted = 'no token, or access.mode "open"' if passthrough else tenants
         problem = f'would never be used, since access.mode is "{mode}"'
-        yield _MODE, Fault("upstream.token", problem, wanted)
+        yield _MODE_AND_TOKEN, Fault("upstream.token", problem, wanted)
     if mode is types.AccessMode.PASSTHROUGH and settings.sweep.enabled is types.SweepEnabled.TRUE:
         problem = (
             'is true, and access.mode is "passthrough": the gateway has no token to sweep with'
         )
         wanted = '"auto" or false, or access.mode "open" or "clients"'
-        yield f"{_MODE} sweep.enabled", Fault("sweep.enabled", problem, wanted)
+        yield f"{_MODE_AND_TOKEN} sweep.enabled", Fault("sweep.enabled", problem, wanted)
     if mode is types.AccessMode.CLIENTS and settings.access.clients_file is None:
         problem = 'is unset, and access.mode is "clients"'
         yield "access.mode access.clients_file", Fault("access.clients_file", problem, "a path")
     if mode is not types.AccessMode.CLIENTS and settings.access.clients_file is not None:
         problem = 'would never be used, since access.mode is not "clients"'
         wanted = 'no file, or access.mode "clients"'
-        yield f"{_MODE} access.clients_file", Fault("access.clients_file", problem, wanted)
+        yield (
+            f"{_MODE_AND_TOKEN} access.clients_file",
+            Fault("access.clients_file", problem, wanted),
+        )
 
 
 def _of_the_rest(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
     server, admin, upstream = settings.server, settings.admin, settings.upstream
-    if server.port == admin.port != 0 and _meet(server.host, admin.host):
+    if server.port == admin.port != 0 and _overlap(server.host, admin.host):
         about = "server.host server.port admin.host admin.port"
-        wanted = "another port, or 0 for any"
-        yield about, Fault("admin.port", "is the port of server.port", wanted)
+        wanted = "another port, or 0 for any free port"
+        yield about, Fault("admin.port", "is the same as server.port", wanted)
     if "upstream.connect_timeout" in given and upstream.connect_timeout > upstream.timeout:
         problem = "is above upstream.timeout, the whole call's deadline"
         fault = Fault("upstream.connect_timeout", problem, "upstream.timeout at most")
@@ -314,11 +320,11 @@ def _of_the_rest(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]
         yield "upstream.ca_certs upstream.base_url", fault
 
 
-def _meet(one: str, other: str) -> bool:
+def _overlap(one: str, other: str) -> bool:
     # An address for all interfaces (0.0.0.0 or ::) takes the port on each address of its family.
-    of_six = (":" in one, ":" in other)
-    meet_in_four = "0.0.0.0" in (one, other) and not any(of_six)
-    return one == other or meet_in_four or ("::" in (one, other) and all(of_six))
+    are_v6 = (":" in one, ":" in other)
+    overlap_in_v4 = "0.0.0.0" in (one, other) and not any(are_v6)
+    return one == other or overlap_in_v4 or ("::" in (one, other) and all(are_v6))
 
 
 def _plane(section: str, plane: ServerSettings | AdminSettings, faulty: Names) -> Iterator[Fault]:

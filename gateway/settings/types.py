@@ -1,4 +1,4 @@
-"""The types of settings: how each is read from a text, and shown in messages and the start log.
+"""The types of settings: how a value is read, and how messages, the log and `/status` show it.
 
 pydantic checks the type. The `Kind` of a type has the parser, and the words for messages.
 """
@@ -35,15 +35,15 @@ def show_plain(value: object) -> Printable:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How messages name such a setting, what it accepts, and how it is read and shown."""
+    """How messages name the values of a type, what is accepted, and how it is read and shown."""
 
     noun: str
     wanted: str
     parse: Callable[[object], object] = lambda value: value
     show: Callable[..., Printable] = show_plain
-    json: bool = False  # its environment variable holds JSON
+    json: bool = False  # the setting's environment variable holds JSON
     secret: bool = False
-    path: bool = False  # a relative path in a settings file starts at its folder
+    path: bool = False  # a relative path in a settings file starts at that file's folder
 
 
 def kind_of(field: FieldInfo) -> Kind:
@@ -64,7 +64,7 @@ def _one_of(words: type[StrEnum]) -> Kind:
         except ValueError:
             raise ValueError from None
 
-    return Kind("one of its words", ", ".join(f'"{word}"' for word in words), parse)
+    return Kind("one of the allowed words", ", ".join(f'"{word}"' for word in words), parse)
 
 
 class WritesMode(StrEnum):
@@ -82,8 +82,10 @@ class RateScope(StrEnum):
 
 
 class ColdStart(StrEnum):
-    """How many calls are free at once if the earlier calls are not known: a tenth of the limit (the
-    others follow evenly in one window), or all."""
+    """How many calls may be made immediately if the earlier calls are not known.
+
+    `paced`: a tenth of the limit; the other calls become free evenly in one window. `full`: all.
+    """
 
     PACED = "paced"
     FULL = "full"
@@ -217,7 +219,7 @@ RedisUrl = Annotated[
         "the address of a Redis", _ADDRESS, parsers.parse_redis_url, parsers.mask_url, secret=True
     ),
 ]
-# No braces are allowed, because they decide a key's slot in a Redis Cluster.
+# Braces are not allowed: in a Redis Cluster, braces in the name of a record decide its slot.
 Prefix = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),

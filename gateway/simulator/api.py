@@ -80,7 +80,7 @@ def update_draft(world: World, call: Call) -> Response:
 
 
 def delete(world: World, call: Call) -> Response:
-    """`DELETE /training/{id}`. The status 204 is a guess."""
+    """`DELETE /training/{id}`. The status 204 is a guess, because the API documents none."""
     _admitted(world, call, writes=True).delete(_id(call))
     return Response(status_code=204)
 
@@ -151,8 +151,8 @@ def _filtered(trainings: list[Training], query: QueryParams) -> list[Training]:
 def _sorted(trainings: list[Training], query: QueryParams) -> list[Training]:
     if _choice(query, "sort_by", {"created_at", "handoff_count"}) != "handoff_count":
         return trainings
-    # No answer shows `handoff_count`, so any number can replace it that never changes for a
-    # training.
+    # No answer shows `handoff_count`. So a number that is made from the id replaces it: this number
+    # never changes for a training.
     return sorted(trainings, key=lambda training: crc32(training.id.encode()), reverse=True)
 
 

@@ -124,7 +124,10 @@ def test_the_demo_takes_no_port_for_two_things(tmp_path: Path) -> None:
     )
 
     assert exit_code == 2
-    assert output == "admin.port: is the port of server.port (wanted: another port, or 0 for any)\n"
+    assert (
+        output
+        == "admin.port: is the same as server.port (wanted: another port, or 0 for any free port)\n"
+    )
 
 
 def test_ctrl_c_ends_a_live_demo(tmp_path: Path) -> None:

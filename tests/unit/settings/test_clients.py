@@ -73,14 +73,20 @@ def test_it_names_tenants_and_clients(path: Path, tmp_path: Path) -> None:
         (TENANT.replace('"acme"', '"a b"') + CLIENT, "tenants[1].name: is not a name"),
         (f"{TENANT}{CLIENT.replace('web', SECRET)}", "clients[1].name: is not a name"),
         (f"{TENANT}{CLIENT.replace('web', TWO)}", "clients[1].name: is not a name"),
-        (f"{TENANT}{TENANT}{CLIENT}", "tenants[2].name: is that of an earlier one"),
+        (
+            f"{TENANT}{TENANT}{CLIENT}",
+            "tenants[2].name: is also the name of an earlier one of [[tenants]]",
+        ),
         (
             f"{TENANT}{CLIENT}{CLIENT.replace(ONE, TWO)}",
-            "clients[2].name: is that of an earlier one",
+            "clients[2].name: is also the name of an earlier one of [[clients]]",
         ),
         (f'{TENANT}upstream_token_file = "x"\n{CLIENT}', "tenants[1]: has two upstream tokens"),
         (f'[[tenants]]\nname = "acme"\n{CLIENT}', "tenants[1]: has no upstream token"),
-        (TENANT.replace("T-ACME", "a b") + CLIENT, "tenants[1].upstream_token: has spaces"),
+        (
+            TENANT.replace("T-ACME", "a b") + CLIENT,
+            "tenants[1].upstream_token: has a character that is a space",
+        ),
         (
             TENANT.replace("upstream_token", "upstream_token_file") + CLIENT,
             "tenants[1].upstream_token_file: names a file that cannot be read",
@@ -108,9 +114,12 @@ def test_it_names_tenants_and_clients(path: Path, tmp_path: Path) -> None:
         (TENANT + CLIENT.replace(f'"{ONE}"', "[]"), "clients[1].key_sha256: is not a SHA"),
         (
             f"{TENANT}{CLIENT}{CLIENT.replace('web', 'cron').replace(ONE, ONE.upper())}",
-            "clients[2].key_sha256: has a key that stands in the file already",
+            "clients[2].key_sha256: has a SHA-256 that occurs earlier in the file",
         ),
-        (f"{TENANT}{CLIENT.replace('acme', 'none')}", "clients[1].tenant: is none of [[tenants]]"),
+        (
+            f"{TENANT}{CLIENT.replace('acme', 'none')}",
+            "clients[1].tenant: is not the name of a tenant",
+        ),
         (TENANT + CLIENT.replace('"acme"', "1"), "clients[1].tenant: is not a name"),
         (f"{TENANT}{CLIENT}name", "names a file that is not TOML (at "),
         ("a = " + "[" * 5000, "names a file that is nested too deeply"),

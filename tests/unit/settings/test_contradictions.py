@@ -105,7 +105,7 @@ def test_a_certificate_that_cannot_be_used_is_a_fault(file: str, plane: str) -> 
     """At the start, with the words of who tried."""
     (told,) = complaints(**{f"{plane}__tls_cert": file, f"{plane}__tls_key": file})
 
-    assert told.startswith(f"{plane}.tls_key: and its certificate cannot be used: ")
+    assert told.startswith(f"{plane}.tls_key: the key or its certificate cannot be used: ")
 
 
 def test_authorities_without_a_certificate_are_a_fault(file: str) -> None:
@@ -149,7 +149,7 @@ def test_two_planes_do_not_share_an_address(data: str, admin: str) -> None:
         server__host=data, admin__host=admin, server__port="9000", admin__port="9000"
     )
 
-    assert told.startswith("admin.port: is the port of server.port")
+    assert told.startswith("admin.port: is the same as server.port")
 
 
 @pytest.mark.parametrize(

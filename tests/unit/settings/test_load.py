@@ -185,7 +185,7 @@ def test_a_variable_given_in_two_spellings_is_a_fault() -> None:
         ("[log]\ncolour = 'hunter2'", "log.colour: is no setting (wanted: one of format, level,"),
         ("log = 'hunter2'", "log: is not a table (wanted: settings under [log])"),
         ('[log]\n"a\\nb" = 1', "log.a\\nb: is no setting"),
-        ("[log]\n[log.level]\nx = 1", 'log.level: {"x": 1} is not one of its words'),
+        ("[log]\n[log.level]\nx = 1", 'log.level: {"x": 1} is not one of the allowed words'),
         ("[server]\nport = '80'", 'server.port: "80" is not a port'),
         ("[server]\nreuse_port = 'true'", 'server.reuse_port: "true" is not true or false'),
         ("[server]\nhost = 2024-01-01", 'server.host: "2024-01-01" is not a host'),
@@ -260,7 +260,7 @@ def test_the_content_of_a_secret_file_is_judged_as_the_secret(tmp_path: Path) ->
 
     (told,) = complaints(admin__token_file=str(path))
 
-    assert told.startswith("admin.token: has spaces")
+    assert told.startswith("admin.token: has a character that is a space")
     assert "hunter2" not in told
 
 

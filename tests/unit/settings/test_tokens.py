@@ -55,11 +55,11 @@ def test_it_names_operators(path: Path) -> None:
         ('[[tokens]]\nname = "a"\n', "tokens[1].sha256: is missing"),
         (
             f"{TOKEN}{TOKEN.replace('pipeline', 'other')}",
-            "tokens[2].sha256: has a key that stands in the file already",
+            "tokens[2].sha256: has a SHA-256 that occurs earlier in the file",
         ),
         (
             f"{TOKEN}{TOKEN.replace(ONE, TWO)}",
-            "tokens[2].name: is that of an earlier one",
+            "tokens[2].name: is also the name of an earlier one of [[tokens]]",
         ),
         ("[[tokens", "names a file that is not TOML"),
     ],

@@ -31,7 +31,7 @@ DURATION = 'seconds or "30s", "5m", "24h"'
         ("server.reuse_port", "1", "1 is not true or false (wanted: true or false)"),
         ("server.drain_delay", "-1s", f'"-1s" is not a duration (wanted: {DURATION})'),
         ("server.drain_timeout", "soon", f'"soon" is not a duration (wanted: {DURATION})'),
-        ("server.writes", "allow", '"allow" is not one of its words (wanted: "deny", '
+        ("server.writes", "allow", '"allow" is not one of the allowed words (wanted: "deny", '
          '"forward")'),
         ("server.tls_cert", "", '"" is not a path (wanted: the path of a readable file)'),
         ("server.tls_key", "", '"" is not a path (wanted: the path of a readable file)'),
@@ -41,7 +41,7 @@ DURATION = 'seconds or "30s", "5m", "24h"'
          "https:// with a host, without credentials, query, fragment)"),
         ("upstream.rate_limit", "0/minute", '"0/minute" is not a rate (wanted: "100/minute", '
          '"5/second", "10/6s" or "unlimited")'),
-        ("upstream.rate_scope", "key", '"key" is not one of its words (wanted: "shared", '
+        ("upstream.rate_scope", "key", '"key" is not one of the allowed words (wanted: "shared", '
          '"credential")'),
         ("upstream.timeout", "0", f"must be above zero (wanted: {DURATION})"),
         ("upstream.connect_timeout", "0s", f"must be above zero (wanted: {DURATION})"),
@@ -52,8 +52,8 @@ DURATION = 'seconds or "30s", "5m", "24h"'
          'as ["X-Name"])'),
         ("upstream.forward_headers", '["Host"]', '"host" is never forwarded (wanted: a list such '
          'as ["X-Name"])'),
-        ("access.mode", "Open", '"Open" is not one of its words (wanted: "passthrough", "clients", '
-         '"open")'),
+        ("access.mode", "Open", '"Open" is not one of the allowed words (wanted: '
+         '"passthrough", "clients", "open")'),
         ("access.clients_file", "", '"" is not a path (wanted: the path of a readable file)'),
         ("freshness.lifetime", "soon", f'"soon" is not a duration (wanted: {DURATION})'),
         ("freshness.lifetime", "0s", f"must be above zero (wanted: {DURATION})"),
@@ -61,10 +61,11 @@ DURATION = 'seconds or "30s", "5m", "24h"'
         ("freshness.stale_if_error", "1w", f'"1w" is not a duration (wanted: {DURATION})'),
         ("freshness.soft_wait", "NaN", f'"NaN" is not a duration (wanted: {DURATION})'),
         ("freshness.negative_lifetime", "inf", f'"inf" is not a duration (wanted: {DURATION})'),
-        ("freshness.source", "both", '"both" is not one of its words (wanted: "policy", "origin")'),
-        ("freshness.no_store", "true", '"true" is not one of its words (wanted: '
+        ("freshness.source", "both", '"both" is not one of the allowed words (wanted: '
+         '"policy", "origin")'),
+        ("freshness.no_store", "true", '"true" is not one of the allowed words (wanted: '
          '"respect", "ignore")'),
-        ("freshness.client_directives", "no", '"no" is not one of its words (wanted: '
+        ("freshness.client_directives", "no", '"no" is not one of the allowed words (wanted: '
          '"limited", "honour", "ignore")'),
         ("l1.max_bytes", "big", '"big" is not a size (wanted: bytes or "1KiB", "64MiB")'),
         ("l1.lifetime", "5 s", f'"5 s" is not a duration (wanted: {DURATION})'),
@@ -75,7 +76,7 @@ DURATION = 'seconds or "30s", "5m", "24h"'
         ("redis.prefix", "{a}", '"{a}" is not a prefix (wanted: 1 to 64 characters from A-Z a-z '
          "0-9 . _ : -)"),
         ("redis.timeout", "0ms", f"must be above zero (wanted: {DURATION})"),
-        ("sweep.enabled", "on", '"on" is not one of its words (wanted: "true", "false", '
+        ("sweep.enabled", "on", '"on" is not one of the allowed words (wanted: "true", "false", '
          '"auto")'),
         ("sweep.share", "0", "0 is not a share (wanted: a number above 0, at most 1)"),
         ("sweep.share", "1.1", "1.1 is not a share (wanted: a number above 0, at most 1)"),
@@ -83,11 +84,12 @@ DURATION = 'seconds or "30s", "5m", "24h"'
         ("sweep.share", "half", '"half" is not a share (wanted: a number above 0, at most 1)'),
         ("sweep.interval", "0", f'must be above zero (wanted: "auto", {DURATION})'),
         ("sweep.interval", "never", f'"never" is not a duration (wanted: "auto", {DURATION})'),
-        ("sweep.warm", "on", '"on" is not one of its words (wanted: "before-ready", "background", '
-         '"off")'),
-        ("log.format", "text", '"text" is not one of its words (wanted: "json", "console")'),
-        ("log.level", "loud", '"loud" is not one of its words (wanted: "debug", "info", "warning", '
-         '"error")'),
+        ("sweep.warm", "on", '"on" is not one of the allowed words (wanted: '
+         '"before-ready", "background", "off")'),
+        ("log.format", "text", '"text" is not one of the allowed words (wanted: '
+         '"json", "console")'),
+        ("log.level", "loud", '"loud" is not one of the allowed words (wanted: '
+         '"debug", "info", "warning", "error")'),
     ],
 )  # fmt: skip
 def test_a_faulty_value_is_refused_in_one_line(name: str, value: str, line: str) -> None:
@@ -100,8 +102,12 @@ def test_a_faulty_value_is_refused_in_one_line(name: str, value: str, line: str)
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
-        ("admin.token", "hunter 2", "has spaces or characters outside ASCII"),
-        ("upstream.token", "hunter\n2", "has spaces or characters outside ASCII"),
+        ("admin.token", "hunter 2", "has a character that is a space, invisible, or outside ASCII"),
+        (
+            "upstream.token",
+            "hunter\n2",
+            "has a character that is a space, invisible, or outside ASCII",
+        ),
         ("access.secret", "", "is empty"),
         ("access.secret", "hunter\udcff", "is not UTF-8"),
         ("redis.url", "hunter://2", "is not the address of a Redis"),
