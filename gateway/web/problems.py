@@ -43,17 +43,17 @@ from gateway.core.vocabulary import AccessRefusal, FailureReason, Problem, Right
 _CHALLENGE = (b"www-authenticate", b"Bearer")
 
 _STATUS = {
-    Problem.BAD_ID: (400, "The id is not one"),
-    Problem.BAD_REQUEST: (400, "The request makes no sense"),
+    Problem.BAD_ID: (400, "The id is not valid"),
+    Problem.BAD_REQUEST: (400, "The request is not accepted"),
     Problem.CREDENTIAL_MISSING: (401, "A bearer token is needed"),
     Problem.CREDENTIAL_UNKNOWN: (401, "The credential is not known"),
-    Problem.NOT_PERMITTED: (403, "This token may not do that"),
+    Problem.NOT_PERMITTED: (403, "This token does not allow the request"),
     Problem.NO_SUCH_ROUTE: (404, "There is nothing at this path"),
     Problem.METHOD_NOT_ALLOWED: (405, "This method is not allowed here"),
     Problem.HEAD_TOO_SLOW: (408, "The request did not arrive in time"),
-    Problem.VERSION_NOT_REACHED: (412, "That version is not there yet"),
+    Problem.VERSION_NOT_REACHED: (412, "The requested version is not known yet"),
     Problem.TOO_LARGE: (413, "The body is too large"),
-    Problem.CLIENT_RATE_LIMITED: (429, "This caller's own limit is reached"),
+    Problem.CLIENT_RATE_LIMITED: (429, "The caller's own rate limit is reached"),
     Problem.HEAD_TOO_LARGE: (431, "The request's head is too large"),
     Problem.UPSTREAM_INVALID: (502, "The upstream's answer is no training"),
     Problem.UPSTREAM_ERROR: (502, "The upstream failed"),
@@ -147,7 +147,7 @@ def problem_of(error: GatewayError) -> ProblemAnswer:
     if isinstance(error, AccessRefused):
         return _refused(error)
     if isinstance(error, ClientRateLimited):
-        detail = "the limit is this client's own; RateLimit-Policy tells it"
+        detail = "the field `RateLimit-Policy` states the rate limit of this client"
         return ProblemAnswer(Problem.CLIENT_RATE_LIMITED, detail, error.retry_after)
     if isinstance(error, BadRequest):
         return ProblemAnswer(_BAD.get(type(error), Problem.BAD_REQUEST), error.what)
@@ -155,7 +155,8 @@ def problem_of(error: GatewayError) -> ProblemAnswer:
 
 
 def _upstream(failure: UpstreamFailure) -> ProblemAnswer:
-    """The problem states only the kind of failure, or the status. Addresses belong in the log."""
+    """The problem states the upstream's status, or the kind of failure. It does not show
+    `failure.what`, because this text can contain an address."""
     word = next(word for kind, word in _UPSTREAM if isinstance(failure, kind))
     needed = _RETRY_SOON if _STATUS[word][0] == 503 else None
     retry_after = needed if failure.retry_after is None else failure.retry_after
@@ -185,13 +186,13 @@ def _remedy(error: AccessRefused) -> str:
         return "no `admin.token` is configured: set GATEWAY_ADMIN__TOKEN and restart the gateway"
     if error.reason is AccessRefusal.CREDENTIAL_MISSING:
         return "send the header field `Authorization: Bearer <token>`"
-    return "what was sent as `Authorization` is no bearer token that can be used here"
+    return "the field `Authorization` contains no bearer token that is valid here"
 
 
 def _not_permitted(error: NotPermitted) -> str:
     may = ", ".join(f"`{right}`" for right in Right if right in error.may)
-    needed = "a token that may do everything" if error.needed is None else f"`{error.needed}`"
-    return f"the token `{error.operator}` may {may} and nothing else; this needs {needed}"
+    needed = "all rights" if error.needed is None else f"the right `{error.needed}`"
+    return f"the token `{error.operator}` may {may} and nothing else; this request needs {needed}"
 
 
 def _of_ours(error: GatewayError) -> ProblemAnswer:
@@ -200,10 +201,12 @@ def _of_ours(error: GatewayError) -> ProblemAnswer:
     if isinstance(error, VersionNotReached):
         return _not_reached(error)
     if isinstance(error, ShuttingDown):
-        return ProblemAnswer(Problem.SHUTTING_DOWN, "another replica takes over", _RETRY_SOON)
+        return ProblemAnswer(
+            Problem.SHUTTING_DOWN, "this replica did not finish the request", _RETRY_SOON
+        )
     if isinstance(error, RedisUnavailable):
         return ProblemAnswer(Problem.REDIS_UNAVAILABLE, "the operation needs Redis", _RETRY_SOON)
-    return ProblemAnswer(Problem.INTERNAL, "the request id names the log lines that tell more")
+    return ProblemAnswer(Problem.INTERNAL, "the log lines with this request id say more")
 
 
 def _not_reached(error: VersionNotReached) -> ProblemAnswer:

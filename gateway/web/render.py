@@ -29,7 +29,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 _STALE_NOW = (b"cache-control", b"private, max-age=0")
 _OF_FRESHNESS = frozenset({b"cache-control", b"cdn-cache-control", b"expires"})
 _BODILESS = frozenset({204, 304})  # sent without Content-Length (RFC 9110, 8.6)
-_MOMENTS = 8_192
+_CACHED_LINES = 8_192
 
 
 class Rendered(NamedTuple):
@@ -50,7 +50,7 @@ def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float
     """The response to a GET. For HEAD, `data/request_context` drops the body."""
     content = answer.content
     if isinstance(content, Reply):
-        return _passed(answer, content, request_id)
+        return _of_a_reply(answer, content, request_id)
     status, lines, moment, body, age = stored(content, answer.handling, conditions, now)
     return Rendered(status, b"%b%bx-request-id: %b\r\n" % (lines, moment, request_id), body, age)
 
@@ -96,22 +96,23 @@ def _of_a_fetch(handling: Handling, age: float, lifetime: float) -> bytes:
     return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(handling, ttl))
 
 
-@lru_cache(_MOMENTS)
+@lru_cache(_CACHED_LINES)
 def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
     return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(Handling(detail), ttl))
 
 
 def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
     """The entry's lines with this `Cache-Control` in place of all fields about freshness. A 304
-    has these fields too, so they are among the lines from the offset `brief_at` on."""
+    has only the lines from the offset `brief_at` on. All fields about freshness are among them."""
     fields = from_lines(held.head[held.brief_at :])
     told = control[0], passing_on(control[1], held.entry)
     brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), told)
     return held.head[: held.brief_at] + to_lines(brief)
 
 
-def _passed(answer: Answer, reply: Reply, request_id: bytes) -> Rendered:
-    headers = reply.headers if reply.is_verbatim else _not_to_be_kept(reply)
+def _of_a_reply(answer: Answer, reply: Reply, request_id: bytes) -> Rendered:
+    """The upstream's reply, passed on."""
+    headers = reply.headers if reply.is_verbatim else _uncacheable(reply)
     if reply.status not in _BODILESS:
         headers += ((b"content-length", b"%d" % len(reply.body)),)
     headers += (
@@ -121,7 +122,9 @@ def _passed(answer: Answer, reply: Reply, request_id: bytes) -> Rendered:
     return Rendered(reply.status, to_lines(headers), reply.body, None)
 
 
-def _not_to_be_kept(reply: Reply) -> Headers:
+def _uncacheable(reply: Reply) -> Headers:
+    """The reply's header fields with `no-store` and without validators, because callers must not
+    store the reply."""
     headers = tuple(
         pair for pair in end_to_end(reply.headers) if pair[0] not in (b"etag", b"last-modified")
     )

@@ -1,4 +1,9 @@
-"""Reads requests for both planes: ids, names of partitions, and bodies of bounded size and time."""
+"""Reads requests for both planes: ids, names of partitions, and bodies. The size of a body and the
+time for it are bounded.
+
+For the data plane this module also has one request while it is answered (`Exchange`), how it ended
+(`End`), the interface of the access log, and the fields about a client's rate limit.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +39,8 @@ _PARTITION = re.compile(PARTITION)
 
 
 def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
-    """The id in the undecoded path. None if it is not the path of a training. Raises BadId."""
+    """The id in the undecoded path. None if the path is not `prefix` with one more segment. Raises
+    BadId if this segment is no valid id."""
     if not raw_path.startswith(prefix):
         return None
     raw = raw_path[len(prefix) :]
@@ -73,7 +79,7 @@ async def read_body(request: Request, most: int, patience: float = _PATIENCE) ->
     except TimeoutError as error:
         raise BadRequest(f"the body did not arrive within {patience:g} s") from error
     except ClientDisconnect as error:
-        raise BadRequest("the body broke off") from error
+        raise BadRequest("the connection ended before the whole body arrived") from error
 
 
 async def _gathered(request: Request, most: int) -> bytes:
@@ -82,22 +88,24 @@ async def _gathered(request: Request, most: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise TooLarge(f"a body has {most} bytes at most: split the order")
+            raise TooLarge(f"a body has {most} bytes at most")
     return bytes(body)
 
 
 class AccessLog(Protocol):
     """The access log. It has a line for some of the answered requests.
 
-    `unlogged` is a list of one number. While the number is above 0, a routine answer within `brief`
-    seconds gets no line. For such an answer, lower the number by 1 in place of calling `weigh`.
+    `unlogged` is a list of one number. While the number is above 0, a routine answer (see
+    `is_routine`) within `brief` seconds gets no line. For such an answer, lower the number by 1 in
+    place of calling `weigh`.
     """
 
     unlogged: list[float]
     brief: float
 
     def is_routine(self, outcome: Outcome) -> bool:
-        """Whether answers with that outcome are routine, if they are no errors."""
+        """Whether answers with this outcome are routine, if they are neither slow nor errors. Only
+        a sample of routine answers is logged."""
         ...
 
     def weigh(

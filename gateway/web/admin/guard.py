@@ -1,6 +1,6 @@
 """The access rules of the admin plane, and the middleware that applies them.
 
-All HTTP requests pass the middleware, so each new route is guarded too.
+All HTTP requests go through the middleware, so each new route is guarded too.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ PROBES = frozenset({"/metrics", "/livez", "/readyz"})
 # The right that each order needs. Any other change needs all rights.
 _ORDERS = {"/invalidate": Right.INVALIDATE, "/purge": Right.PURGE, "/mode": Right.MODE}
 
-_OWN_SITES = frozenset({b"same-origin", b"none"})
 _READING = frozenset({"GET", "HEAD"})
 _BEARER = re.compile(rb"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
+# The values of `Sec-Fetch-Site` with which a request may change something: a page of this origin
+# sent the request, or no page sent it.
+_ALLOWED_SITES = frozenset({b"same-origin", b"none"})
 # A name, an IPv4 address, or an IPv6 address in brackets, with or without a port.
 _HOST = re.compile(rb"(?:([A-Za-z0-9._-]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{0,5})?")
-_OF_ALL = {
+_FIELDS_OF_ALL_RESPONSES = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -48,7 +50,7 @@ _OF_ALL = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
 }
-_MOMENT = "gateway.moment"
+_ID_AND_DATE = "gateway.id_and_date"
 _OPERATOR = "gateway.operator"
 _logger = logging.getLogger(__name__)
 
@@ -57,8 +59,8 @@ _logger = logging.getLogger(__name__)
 class Guard:
     """The values on which the rules depend.
 
-    `host` is the address on which the plane listens. `shell` has the paths of the page's files,
-    which contain no data.
+    `host` is the address on which the plane listens. `shell` has the paths of the live page's
+    files, which contain no data.
     """
 
     host: str
@@ -88,15 +90,16 @@ def admit(guard: Guard, visit: Visit) -> Operator:
     """The operator of a request. Raises AccessRefused or BadRequest.
 
     - Reading metrics and probes never needs a token.
-    - On loopback without configured tokens, the other requests have to pass `_on_this_machine`.
+    - If no token is configured and the plane listens on loopback, the other requests need no token
+      either. But a request in which `_fault_on_loopback` finds a fault is refused.
     - Otherwise the files of the live page need no token. All other requests need a token with the
       right for the request.
     """
     if visit.is_reading and visit.path in PROBES:
         return NOBODY
     if not guard.operators.need_tokens and is_loopback(guard.host):
-        if (wrong := _on_this_machine(guard, visit)) is not None:
-            raise wrong
+        if (fault := _fault_on_loopback(guard, visit)) is not None:
+            raise fault
         return LOOPBACK
     if visit.is_reading and visit.path in guard.shell:
         return NOBODY
@@ -128,8 +131,8 @@ def is_loopback(host: str) -> bool:
     )
 
 
-def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
-    """The reason to refuse a request without a token, or None.
+def _fault_on_loopback(guard: Guard, visit: Visit) -> BadRequest | None:
+    """The fault of a request on loopback, where no token is configured. None: no fault.
 
     A page of another site, in the operator's browser, must not read or change anything here.
 
@@ -147,10 +150,10 @@ def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
     if not _is_json(visit.fields(b"content-type")):
         return BadRequest(
             "a request that changes something needs `Content-Type: application/json`,"
-            " also without a body"
+            " even if it has no body"
         )
-    if any(site not in _OWN_SITES for site in visit.fields(b"sec-fetch-site")):
-        return BadRequest("changes are not asked for by pages of other sites")
+    if any(site not in _ALLOWED_SITES for site in visit.fields(b"sec-fetch-site")):
+        return BadRequest("pages of other sites may not change anything here")
     return None
 
 
@@ -180,7 +183,9 @@ def _by_token(operators: Operators, fields: Sequence[bytes]) -> Operator:
 
 
 @dataclass(frozen=True, slots=True)
-class _Moment:
+class _IdAndDate:
+    """The id of a request, and the `Date` of its response."""
+
     request_id: str
     date: str
 
@@ -210,20 +215,21 @@ class Door:
         date = to_http_date(from_seconds(self._clock.now()))
         given = request_id_of(first(scope["headers"], b"x-request-id"))
         request_id = self._new_id() if given is None else given.decode("ascii")
-        moment = scope[_MOMENT] = _Moment(request_id, date)
-        dressed = _Dressed(send, moment)
+        scope[_ID_AND_DATE] = id_and_date = _IdAndDate(request_id, date)
+        send_with_fields = _SendWithFields(send, id_and_date)
         try:
             visit = Visit(scope["method"], scope["path"], tuple(scope["headers"]))
-            scope[_OPERATOR] = self._admitted(visit, moment.request_id)
-            await self._app(scope, receive, dressed)
+            scope[_OPERATOR] = self._admitted(visit, request_id)
+            await self._app(scope, receive, send_with_fields)
         except Exception as error:
-            if dressed.begun:
+            if send_with_fields.begun:
                 raise
             if not isinstance(error, GatewayError):
-                extra = {"request_id": moment.request_id}
+                extra = {"request_id": request_id}
                 _logger.exception("an admin request failed", extra=extra)
                 error = GatewayError()
-            await problem_response(scope, problem_of(error))(scope, receive, dressed)
+            response = problem_response(scope, problem_of(error))
+            await response(scope, receive, send_with_fields)
 
     def _admitted(self, visit: Visit, request_id: str) -> Operator:
         try:
@@ -242,19 +248,21 @@ def operator_of(scope: Scope) -> str:
 
 def problem_response(scope: Scope, problem: ProblemAnswer) -> Response:
     """The problem as a response to a request that came through `Door`."""
-    moment: _Moment = scope[_MOMENT]
-    body = problem.body(moment.request_id)
+    id_and_date: _IdAndDate = scope[_ID_AND_DATE]
+    request_id, date = id_and_date.request_id, id_and_date.date
+    body = problem.body(request_id)
     response = Response(body, problem.status)
-    response.raw_headers = list(problem.headers(moment.request_id, moment.date, len(body)))
+    response.raw_headers = list(problem.headers(request_id, date, len(body)))
     return response
 
 
-class _Dressed:
-    """Adds the fields that all responses have."""
+class _SendWithFields:
+    """An ASGI `send`. It adds the fields that all responses have. `begun`: a response has begun."""
 
-    def __init__(self, send: Send, moment: _Moment) -> None:
+    def __init__(self, send: Send, id_and_date: _IdAndDate) -> None:
         self._send = send
-        self._fields = {**_OF_ALL, "date": moment.date, "x-request-id": moment.request_id}
+        own = {"date": id_and_date.date, "x-request-id": id_and_date.request_id}
+        self._fields = {**_FIELDS_OF_ALL_RESPONSES, **own}
         self.begun = False
 
     async def __call__(self, message: Message) -> None:

@@ -1,8 +1,8 @@
 """The JSON bodies of operators' orders, and the receipts that operators get.
 
-An order that is understood only in part could do more than the operator meant. So unknown names and
-wrong types are refused. `null` is refused too: a script that found no value perhaps writes `null`,
-and that must not purge everything.
+An order that is understood only in part could do more than the operator meant. So a body with an
+unknown member or a wrong type is refused. `null` is refused too: a script that found no value
+perhaps writes `null`, and that must not purge everything.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.web.request import ID_GRAMMAR, is_partition
 
 MAX_IDS: Final = 1_000
 
-_SHOWN: Final = 200
+_LONGEST_SHOWN: Final = 200
 _NOTHING_THERE: Final = (
     "nothing is stored in this partition; GET /explain/{id} names the partitions of a training"
 )
@@ -70,7 +70,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
                 replica of the gateway or of Redis has not confirmed
     until       present if a replica of the gateway has not confirmed. After this date-time, that
                 replica serves nothing that the order ruled out
-    detail      which replicas have not confirmed, or that the purge of a partition found nothing
+    detail      how many replicas have confirmed (if some have not), or that the purge of a
+                partition found nothing
     """
 
     replicas: Replicas
@@ -112,27 +113,27 @@ class SetMode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 ORDERS: Final = {"/invalidate": Invalidate, "/purge": Purge, "/mode": SetMode}
-_Words = TypeVar("_Words", Invalidate, Purge, SetMode)
+_Given = TypeVar("_Given", Invalidate, Purge, SetMode)
 
 
 def invalidate_order(body: bytes, now: float) -> InvalidateOrder:
     """Read the body of `/invalidate`. Raises BadRequest."""
-    words = _read(body, Invalidate, '{"ids": ["…"], "updated_at": "…"?, "soft": false}')
-    for each in words.ids:
+    given = _read(body, Invalidate, '{"ids": ["…"], "updated_at": "…"?, "soft": false}')
+    for each in given.ids:
         if not is_training_id(each):
-            raise BadRequest(f"ids: {each[:_SHOWN]!a}: {ID_GRAMMAR}")
-    ids, bound = tuple(dict.fromkeys(words.ids)), _bound(words.updated_at, now)
-    return InvalidateOrder(ids, bound, words.soft)
+            raise BadRequest(f"ids: {each[:_LONGEST_SHOWN]!a}: {ID_GRAMMAR}")
+    ids, bound = tuple(dict.fromkeys(given.ids)), _bound(given.updated_at, now)
+    return InvalidateOrder(ids, bound, given.soft)
 
 
 def purge_order(body: bytes) -> PurgeOrder:
     """Read the body of `/purge`. Raises BadRequest."""
-    words = _read(body, Purge, '{"partition": "…"?, "soft": false}, and {} for everything')
-    if words.partition is UNSET:
-        return PurgeOrder(None, words.soft)
-    if not is_partition(words.partition):
-        raise BadRequest("partition: its name has 32 digits from 0-9 a-f")
-    return PurgeOrder(words.partition, words.soft)
+    given = _read(body, Purge, '{"partition": "…"?, "soft": false}, or {} to purge everything')
+    if given.partition is UNSET:
+        return PurgeOrder(None, given.soft)
+    if not is_partition(given.partition):
+        raise BadRequest("partition: a partition's name has 32 digits from 0-9 a-f")
+    return PurgeOrder(given.partition, given.soft)
 
 
 def mode_order(body: bytes) -> Mode:
@@ -152,9 +153,10 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
     if receipt.is_complete:
         is_empty = confirmations.purged == 0
         return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
-    # If a failover of Redis can undo the order, entries can come back that stay fresh for
-    # `freshness.lifetime`. Otherwise only an L1 can have older entries. L1 asks Redis again after
-    # `l1.lifetime`, which is usually shorter.
+    # Older entries can still be served in two cases. After a failover to a replica of Redis without
+    # the order, they stay fresh for `freshness.lifetime`. An L1 that has not applied the order asks
+    # Redis again after `l1.lifetime`. If both cases are possible, the setting of the first one is
+    # named, because it is usually the longer time.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
     return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))
 
@@ -177,11 +179,11 @@ def _detail(receipt: Receipt) -> str:
     return "; ".join(parts)
 
 
-def _read(body: bytes, kind: type[_Words], form: str) -> _Words:
+def _read(body: bytes, kind: type[_Given], form: str) -> _Given:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body has to be {form}: {str(error)[:_SHOWN]}") from error
+        raise BadRequest(f"the body has to be {form}: {str(error)[:_LONGEST_SHOWN]}") from error
 
 
 def _bound(text: str | UnsetType, now: float) -> Instant | None:
@@ -190,7 +192,7 @@ def _bound(text: str | UnsetType, now: float) -> Instant | None:
     try:
         bound = parse_instant(text)
     except ValueError as error:
-        raise BadRequest(f"updated_at: {text[:_SHOWN]!a}: {error}") from error
+        raise BadRequest(f"updated_at: {text[:_LONGEST_SHOWN]!a}: {error}") from error
     if bound > from_seconds(now + VERSION_TOLERANCE):
-        raise BadRequest("updated_at: is more than five minutes ahead of the gateway's clock")
+        raise BadRequest("updated_at is more than five minutes ahead of the gateway's clock")
     return bound

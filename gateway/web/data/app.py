@@ -42,6 +42,8 @@ class DataPlane:
     """Answers callers.
 
     directive_handler  None: directives of callers are ignored, except `only-if-cached`
+    reaching           answers requests, also those with `Training-Min-Updated-At`
+    unusual            answers requests in the modes `frozen` and `bypass`
     writing            None: writes of callers are refused
     max_body           the largest body of a write in bytes
     """
@@ -93,9 +95,9 @@ class DataPlane:
             Route("/{path:path}", self._training),
         ]
         if writes is not None:
-            written = partial(self._attended, writes.answer)
-            routes.append(Route("/{path:path}", written, methods=METHODS))
-        return _Shortened(self._training, routes, self._unrouted)
+            write = partial(self._attend, writes.answer)
+            routes.append(Route("/{path:path}", write, methods=METHODS))
+        return _DirectReads(self._training, routes, self._unrouted)
 
     def short_ways(self) -> tuple[Hits, LookUps | UntracedLookUps]:
         """The objects that answer from L1 and from Redis without a request object."""
@@ -123,12 +125,12 @@ class DataPlane:
         return Response(text, 200 if ready else 503, media_type="text/plain")
 
     async def _training(self, request: Request) -> Response:
-        return await self._attended(self._read, request)
+        return await self._attend(self._read, request)
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
-        return await self._attended(self._misplaced, request)
+        return await self._attend(self._misplaced, request)
 
-    async def _attended(self, answer: Endpoint, request: Request) -> Response:
+    async def _attend(self, answer: Endpoint, request: Request) -> Response:
         return await self._desk.attend(request, partial(answer, request))
 
     async def _misplaced(self, request: Request, exchange: Exchange) -> Response:
@@ -161,7 +163,7 @@ class DataPlane:
         )
         content, caller = answer.content, exchange.caller
         if isinstance(content, Held) and takes_gzip(_joined(request, b"accept-encoding")):
-            assert caller is not None, "who is answered was let in"
+            assert caller is not None, "`_read` sets the caller before it answers"
             key = Key(caller.partition, exchange.training_id or "")
             answer = answer._replace(content=self._serving.coded(key, content))
         request_id = exchange.request_id.encode("ascii")
@@ -170,9 +172,9 @@ class DataPlane:
         return self._desk.answer(exchange, end, rendered)
 
 
-class _Shortened(Starlette):
-    """Answers reads of trainings without Starlette's middleware and routing. These would be a sixth
-    of the cost of a hit in Redis."""
+class _DirectReads(Starlette):
+    """Answers reads of trainings without Starlette's middleware and routing. Middleware and routing
+    would be a sixth of the cost of a hit in Redis."""
 
     def __init__(
         self,
@@ -197,6 +199,7 @@ def _reads_training(scope: Scope) -> bool:
 
 
 def _joined(request: Request, name: bytes) -> bytes | None:
-    """All fields of one name as one list (RFC 9110, 5.3). None if there is no such field."""
+    """The values of all fields with this name, joined with commas (RFC 9110, 5.3). None if there is
+    no such field."""
     values = [value for key, value in request.scope["headers"] if key == name]
     return b", ".join(values) if values else None

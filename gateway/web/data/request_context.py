@@ -42,12 +42,13 @@ from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)
 
-# Errors that the caller caused.
-_OF_THE_CALLER = (AccessRefused, BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
+# Errors with the outcome `rejected`: the caller made a fault, or the request has a condition that
+# is not met.
+_REJECTIONS = (AccessRefused, BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
 
 
 class Desk:
-    """Checks callers, and counts and logs their responses."""
+    """Checks callers, and counts and logs the responses to them."""
 
     def __init__(
         self,
@@ -163,4 +164,4 @@ def _response(rendered: Rendered, exchange: Exchange) -> Response:
 
 
 def _outcome_of(error: GatewayError) -> Outcome:
-    return Outcome.REJECTED if isinstance(error, _OF_THE_CALLER) else Outcome.FAILED
+    return Outcome.REJECTED if isinstance(error, _REJECTIONS) else Outcome.FAILED

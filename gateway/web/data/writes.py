@@ -25,10 +25,13 @@ from gateway.web.wire.request_head import extra_of
 
 METHODS: Final = ("DELETE", "PATCH", "POST", "PUT")
 _COLLECTION: Final = b"/training"
-_OF_A_TRAINING: Final = frozenset({"DELETE", "PUT"})
-_OWN_SITES: Final = frozenset({"same-origin", "none"})
-_READ_ONLY: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
-# The fields that are sent upstream: about the body, about the write itself, and preconditions.
+_TRAINING_METHODS: Final = frozenset({"DELETE", "PUT"})
+# The values of `Sec-Fetch-Site` with which a request may write: a page of this origin sent the
+# request, or no page sent it.
+_ALLOWED_SITES: Final = frozenset({"same-origin", "none"})
+_READ_ONLY_PATHS: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
+# The fields of a write that are sent upstream: fields about the body, fields about the write, and
+# preconditions. The fields that `extra_of` returns are sent too.
 _HANDED_ON: Final = frozenset(
     b"content-type content-encoding content-language if-match if-none-match if-modified-since "
     b"if-unmodified-since idempotency-key prefer".split()
@@ -70,9 +73,9 @@ class Writes:
             return self._desk.problem(exchange, misplaced(path, writes=True), Outcome.REJECTED)
         exchange.name(target.training_id, target.path.decode("ascii"))
         if _is_of_another_site(request):
-            raise BadRequest("pages of other sites do not write here")
+            raise BadRequest("pages of other sites may not write here")
         if isinstance(self._callers.access, Open) and _is_of_a_page(request):
-            raise BadRequest("pages in a browser do not write here in the mode `open`")
+            raise BadRequest("pages in a browser may not write here in the mode `open`")
         caller = self._desk.admit(request, exchange)
         body = await read_body(request, self._max_body)
         fields = _handed_on(request, self._forwarded)
@@ -90,18 +93,20 @@ def _is_of_another_site(request: Request) -> bool:
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
-    return any(site not in _OWN_SITES for site in sites) or any(o != host for o in origins)
+    return any(site not in _ALLOWED_SITES for site in sites) or any(o != host for o in origins)
 
 
 def _is_of_a_page(request: Request) -> bool:
-    """Whether a browser sent the request, perhaps for a page of another site. With DNS rebinding
-    `Origin` is equal to `Host`, so `_is_of_another_site` returns False. In the mode `open` such a
-    page would need no credential to write."""
+    """Whether a page in a browser sent the request. In the mode `open`, such a request is refused.
+
+    It needs no credential in this mode, and a page of another site may have sent it: with DNS
+    rebinding, `Origin` is equal to `Host`, so `_is_of_another_site` returns False.
+    """
     return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
 def _handed_on(request: Request, forwarded: frozenset[bytes]) -> Headers:
-    names = _HANDED_ON - forwarded  # `extra_of` has the others
+    names = _HANDED_ON - forwarded  # `extra_of` returns those in `forwarded`
     own = [pair for pair in request.headers.raw if pair[0] in names and is_sound(pair[1])]
     return (*own, *extra_of(request.headers.raw, forwarded))
 
@@ -112,28 +117,28 @@ def target_of(method: str, path: bytes) -> Target | None:
         return Target(None, path) if method == "POST" else None
     named = training_id(path)
     if named is not None:
-        return Target(named, _joined(named)) if method in _OF_A_TRAINING else None
+        return Target(named, _joined(named)) if method in _TRAINING_METHODS else None
     return _below(path)
 
 
 def _below(path: bytes) -> Target | None:
     """The target below the path of a training, for example `/training/{id}/draft`.
 
-    The API decides which of these paths exist. Each name in the path needs the form of an id, so
-    that no path leads to another part of the API.
+    The API decides which of these paths exist. Each segment of the path needs the form of an id,
+    so that no path leads to another part of the API.
     """
     first, _, rest = path.removeprefix(TRAININGS).partition(b"/")
     if not rest or not path.startswith(TRAININGS):
         return None
     named = training_id(TRAININGS + first)
-    names = [unquote_to_bytes(each).decode("latin-1") for each in rest.split(b"/")]
-    if named is None or not all(map(is_training_id, names)):
+    segments = [unquote_to_bytes(each).decode("latin-1") for each in rest.split(b"/")]
+    if named is None or not all(map(is_training_id, segments)):
         return None
-    return Target(named, _joined(named, *names))
+    return Target(named, _joined(named, *segments))
 
 
-def _joined(*names: str) -> bytes:
-    return TRAININGS + "/".join(names).encode("ascii")
+def _joined(*segments: str) -> bytes:
+    return TRAININGS + "/".join(segments).encode("ascii")
 
 
 def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
@@ -142,12 +147,12 @@ def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
     if allowed is None:
         return ProblemAnswer(Problem.NO_SUCH_ROUTE, "trainings are at /training/{id}")
     field = (b"allow", allowed.encode("ascii"))
-    detail = f"this path knows {allowed}"
+    detail = f"this path allows {allowed}"
     return ProblemAnswer(Problem.METHOD_NOT_ALLOWED, detail, extra=(field,))
 
 
 def _allowed(path: bytes, *, writes: bool) -> str | None:
-    if path in _READ_ONLY:
+    if path in _READ_ONLY_PATHS:
         return "GET, HEAD"
     if writes and path == _COLLECTION:
         return "POST"

@@ -16,19 +16,19 @@ from starlette.responses import Response
 
 from gateway import __version__
 
-Words = dict[str, object]
+_JsonObject = dict[str, object]
 
 _WRITES: Final = 'server.writes = "forward"'
 
 
 class _Document(msgspec.Struct):
-    """The members of a description that are served."""
+    """A description. Only these members of its file are served."""
 
     openapi: str
-    info: Words
-    paths: dict[str, Words]
-    security: list[Words]
-    components: Words
+    info: _JsonObject
+    paths: dict[str, _JsonObject]
+    security: list[_JsonObject]
+    components: _JsonObject
 
 
 def data_document(version: str, *, writes: bool = False) -> bytes:
@@ -62,7 +62,7 @@ def _read(name: str, version: str) -> _Document:
     return document
 
 
-def _reading(item: Words) -> Words:
+def _reading(item: _JsonObject) -> _JsonObject:
     """A path's operations without those that need `server.writes`."""
     return {
         method: operation

@@ -74,8 +74,8 @@ async def test_a_token_may_what_its_row_says(may: list[Right], path: str, method
     assert (response.status_code, problem_word(response)) == (403, "not-permitted")
     assert not done
     allowed = ", ".join(f"`{right}`" for right in Right if right in may)
-    told = f"the token `pipeline` may {allowed} and nothing else; this needs `{needed}`"
-    assert response.json()["detail"] == told
+    told = f"may {allowed} and nothing else; this request needs the right `{needed}`"
+    assert response.json()["detail"] == f"the token `pipeline` {told}"
     refused = (AccessRefusal.NOT_PERMITTED, response.headers["x-request-id"], "pipeline")
     assert admin.observer.of("access_refused") == [refused]
 
@@ -99,7 +99,7 @@ async def test_a_part_is_no_key_to_what_is_no_order(
     told = await plane(list(Right)).ask(path, method, TOKEN)
 
     assert (refused.status_code, problem_word(refused)) == (403, "not-permitted")
-    assert refused.json()["detail"].endswith("this needs a token that may do everything")
+    assert refused.json()["detail"].endswith("this request needs all rights")
     assert told.status_code in (404, 405)
 
 

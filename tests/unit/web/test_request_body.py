@@ -63,5 +63,5 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
 
 async def test_a_caller_who_leaves_ordered_nothing() -> None:
     """Half a body is none, also where the half could be read."""
-    with pytest.raises(BadRequest, match="broke off"):
+    with pytest.raises(BadRequest, match="connection ended"):
         await read_body(arriving([b"{}"], then=_gone), MAX_BYTES)
