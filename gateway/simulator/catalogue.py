@@ -22,7 +22,7 @@ from gateway.simulator.training import (
 _FOUNDED = datetime(2023, 6, 1, tzinfo=UTC)
 _HISTORY = timedelta(days=600)
 _TICK = timedelta(milliseconds=1)
-_NOTHING_YET = datetime.min.replace(tzinfo=UTC)
+_NO_CHANGE_YET = datetime.min.replace(tzinfo=UTC)
 
 
 class NoSuchTraining(LookupError):
@@ -30,8 +30,11 @@ class NoSuchTraining(LookupError):
 
 
 class Catalogue:
-    """One organisation's trainings. A change sets `updated_at` to the present time, or to a
-    millisecond after the last stamp if that is later."""
+    """One organisation's trainings.
+
+    A change sets `updated_at` to the present time. Each such time is at least a millisecond later
+    than the one before it, even if the clock goes back. Only `edit` can set any other time.
+    """
 
     def __init__(
         self,
@@ -44,8 +47,8 @@ class Catalogue:
         self._organisation = organisation
         self._seed = seed
         self._now = now
-        self._last_stamp = _NOTHING_YET
-        self._issued = size
+        self._last_change = _NO_CHANGE_YET
+        self._last_number = size
         seeded = (self._seeded(number, size) for number in range(1, size + 1))
         self._trainings = {training.id: training for training in seeded}
 
@@ -73,35 +76,40 @@ class Catalogue:
     def edit(
         self, training_id: str, content: str | None = None, *, at: datetime | None = None
     ) -> Training:
-        """Publish new content (None: made up). `at` becomes `updated_at` (None: the present
-        time)."""
+        """Replace the content, and publish the training. If `content` is None, the new content is
+        made up.
+
+        `updated_at` and `published_at` become `at` (None: the usual time of a change, see the
+        class).
+        """
         training = self.get(training_id)
         body = as_input(training)
-        fresh = content if content is not None else self._wording(training, training.versions + 1)
+        text = content if content is not None else self._wording(training, training.versions + 1)
         change = TrainingInput(
             title=body.title,
-            content=fresh,
+            content=text,
             type=body.type,
             directory_id=body.directory_id,
             restricted_to_channels=body.restricted_to_channels,
             restricted_to_segments=body.restricted_to_segments,
         )
-        return self._keep(written(training, change, at or self._stamp()))
+        return self._keep(written(training, change, at or self._time_of_change()))
 
     def write(self, training_id: str, body: TrainingInput) -> Training:
-        """Replace the fields that a `PUT` replaces."""
-        return self._keep(written(self.get(training_id), body, self._stamp()))
+        """Replace the fields that `body` has. `written` says what happens to the other fields."""
+        return self._keep(written(self.get(training_id), body, self._time_of_change()))
 
     def draft(self, training_id: str, body: DraftInput) -> Training:
-        """Change the draft only."""
-        return self._keep(drafted(self.get(training_id), body, self._stamp()))
+        """Replace the title and the content of the draft. Of the other fields, only `updated_at`
+        changes."""
+        return self._keep(drafted(self.get(training_id), body, self._time_of_change()))
 
     def insert(self, body: TrainingInput | None = None, training_id: str | None = None) -> Training:
-        """Add a training, or replace the one with the given id. `body` None: the body is made
-        up."""
+        """Add a training, or replace the training with the id `training_id`. If `body` or
+        `training_id` is None, it is made up."""
         new_id = training_id or self._next_id()
         self._trainings.pop(new_id, None)
-        at = self._stamp()
+        at = self._time_of_change()
         blank = Training(id=new_id, title="", content="", created_at=at, updated_at=at)
         return self._keep(written(blank, body or self._invented(blank), at))
 
@@ -115,15 +123,14 @@ class Catalogue:
         self._trainings[training.id] = training
         return training
 
-    def _stamp(self) -> datetime:
-        now = self._now()
-        whole = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        self._last_stamp = max(whole, self._last_stamp + _TICK)
-        return self._last_stamp
+    def _time_of_change(self) -> datetime:
+        present = _rounded_down(self._now())
+        self._last_change = max(present, self._last_change + _TICK)
+        return self._last_change
 
     def _next_id(self) -> str:
-        self._issued += 1
-        return _id(self._issued)
+        self._last_number += 1
+        return _id(self._last_number)
 
     def _random(self, *parts: object) -> Random:
         return Random(":".join(map(str, (self._seed, self._organisation, *parts))))
@@ -150,16 +157,17 @@ class Catalogue:
             restricted_to_channels=tuple(random.sample(list(Channel), random.choice((0, 0, 1, 3)))),
             restricted_to_segments=random.choice(((), (), ("vip",), ("eu", "trial"))),
             current_version=versions,
-            published_at=_whole(published),
-            created_at=_whole(created),
-            updated_at=_whole(published),
+            published_at=_rounded_down(published),
+            created_at=_rounded_down(created),
+            updated_at=_rounded_down(published),
             versions=versions,
         )
         training = replace(blank, content=self._wording(blank, versions))
-        return _with_draft(training, number)
+        return _with_draft_state(training, number)
 
 
-def _with_draft(training: Training, number: int) -> Training:
+def _with_draft_state(training: Training, number: int) -> Training:
+    """Every 20th training was never published. Of the others, every 7th has a changed draft."""
     if number % 20 == 0:
         return replace(training, is_draft=True, current_version=None, published_at=None, versions=0)
     if number % 7 == 0:
@@ -176,7 +184,8 @@ def _id(number: int) -> str:
     return f"trn_{number:06d}"
 
 
-def _whole(instant: datetime) -> datetime:
+def _rounded_down(instant: datetime) -> datetime:
+    """The time, rounded down to milliseconds."""
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
@@ -226,7 +235,7 @@ def _invented_title(random: Random) -> str:
 
 
 def _invented_content(random: Random, mark: str) -> str:
-    """About 1.6 KB. The text begins with `mark`, so texts with different marks differ."""
+    """A text of about 1.6 KB. It begins with `mark`, so texts with different marks differ."""
     lines = [f"[{mark}] {random.choice(_OPENINGS).format(topic=random.choice(_TOPICS))}."]
     while sum(map(len, lines)) < _LENGTH - len(_STEPS):
         lines.append(f"{len(lines)}. {random.choice(_STEPS)}")

@@ -1,4 +1,7 @@
-"""The orders and reports of `/_control/`, and a client that sends the orders."""
+"""The orders and reports of `/_control/`, and a client for both.
+
+A key is an API key: the bearer token of a call.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Scope(StrEnum):
-    """The rights of a key."""
+    """What the calls with a key may do."""
 
     FULL = "full"
     READ = "read"
@@ -29,12 +32,15 @@ class Scope(StrEnum):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An order to the simulator. An unknown field is an error."""
+    """An order to the simulator. An unknown field is an error.
+
+    In all orders, `org` is an organisation (None: the organisation of the first configured key).
+    """
 
 
 class FaultOrder(Order, frozen=True, kw_only=True):
-    """Add a fault that `count` calls meet (None: all until it is cleared). `ids` None: all ids.
-    `on` None: all kinds of calls."""
+    """Add a fault. It ends when `count` calls have met it, or when all faults are cleared. If
+    `count` is None, any number of calls can meet it. `Fault` explains the other fields."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
@@ -51,7 +57,8 @@ class RevisionOrder(Order, frozen=True, kw_only=True):
 
 
 class EditOrder(Order, frozen=True, kw_only=True):
-    """Change a training's content (None: made up). `updated_at` None: the time of the edit."""
+    """Change a training's content. If `content` is None, the simulator makes it up. If
+    `updated_at` is None, the training gets the time of the edit."""
 
     id: str
     content: str | None = None
@@ -89,14 +96,22 @@ class LimitOrder(Order, frozen=True, kw_only=True):
 
 
 class LatencyOrder(Order, frozen=True, kw_only=True):
-    """Wait `latency` to `latency + jitter` seconds before each answer."""
+    """Before each answer, wait for `latency` seconds and a random time of at most `jitter` seconds.
+    Calls beyond the limit are refused without a wait."""
 
     latency: _Seconds
     jitter: _Seconds = 0.0
 
 
 class AnswersOrder(Order, frozen=True, kw_only=True):
-    """Set the optional headers of all answers. A field that is left out gets its default."""
+    """Set the optional headers of answers. If the order leaves a setting out, the setting gets its
+    default.
+
+    etag           the kind of `ETag` in answers to a `GET` for one training
+    last_modified  whether answers to a `GET` for one training have `Last-Modified`
+    cache_control  the `Cache-Control` of answers with 200 or 304 (None: they have none)
+    cookie         whether answers have a `Set-Cookie`
+    """
 
     etag: ETagForm = ETagForm.NONE
     last_modified: bool = False
@@ -105,7 +120,7 @@ class AnswersOrder(Order, frozen=True, kw_only=True):
 
 
 class KeyOrder(Order, frozen=True, kw_only=True):
-    """Accept a key for an organisation, or revoke the key."""
+    """Accept the key `token` for an organisation, or revoke it."""
 
     token: str
     org: str | None = None
@@ -114,8 +129,12 @@ class KeyOrder(Order, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of calls to the API since the last reset (`in_flight`: calls under way now). A call
-    without answer has status `none`. A change of the limit resets both fullest windows."""
+    """Counts of calls to the API since the last reset. But `in_flight` is the number of calls
+    that are under way now.
+
+    In `by_status`, a call without an answer counts as `none`. A change of the limit resets
+    `fullest_window` and `fullest_window_asked`.
+    """
 
     requests: int
     by_endpoint: dict[str, int]
@@ -132,7 +151,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as it arrived. `at` is in monotonic seconds of the simulator's process."""
+    """One request to the API, without its body. `at` is the time when it arrived, in seconds of
+    the monotonic clock of the simulator's process."""
 
     method: str
     path: str
@@ -145,7 +165,8 @@ _PATIENCE = 30.0
 
 
 class SimulatorClient:
-    """Sends orders to a simulator. Raises `httpx.HTTPStatusError` if an order is refused."""
+    """Sends orders to a simulator, and gets its reports. Raises `httpx.HTTPStatusError` if the
+    simulator refuses a request."""
 
     def __init__(self, base_url: str) -> None:
         self._http = httpx.AsyncClient(
@@ -177,7 +198,7 @@ class SimulatorClient:
         delay: float | None = None,
         size: int | None = None,
     ) -> None:
-        """As `FaultOrder`. `delay` is in seconds."""
+        """Send a `FaultOrder`. `delay` is in seconds."""
         order = FaultOrder(
             mode=FaultMode(mode),
             ids=None if ids is None else frozenset(ids),
@@ -189,11 +210,11 @@ class SimulatorClient:
         await self._post("fault", order)
 
     async def clear_faults(self) -> None:
-        """End all faults. Calls that wait because of `held` get their answers now."""
+        """End all faults. Calls that wait because of the fault `held` are answered now."""
         (await self._http.delete("fault")).raise_for_status()
 
     async def revision(self, name: Revision | str) -> None:
-        """As `RevisionOrder`."""
+        """Send a `RevisionOrder`."""
         await self._post("revision", RevisionOrder(name=Revision(name)))
 
     async def edit(
@@ -204,7 +225,7 @@ class SimulatorClient:
         updated_at: datetime | None = None,
         org: str | None = None,
     ) -> Document:
-        """As `EditOrder`. Returns the edited training."""
+        """Send an `EditOrder`. Returns the edited training."""
         order = EditOrder(id=training_id, content=content, updated_at=updated_at, org=org)
         return _document(await self._post("edit", order))
 
@@ -219,12 +240,12 @@ class SimulatorClient:
         training_id: str | None = None,
         org: str | None = None,
     ) -> Document:
-        """As `InsertOrder`. Returns the new training."""
+        """Send an `InsertOrder`. Returns the new training."""
         order = InsertOrder(id=training_id, training=training, org=org)
         return _document(await self._post("insert", order))
 
     async def editing(self, every: float) -> None:
-        """As `EditingOrder`."""
+        """Send an `EditingOrder`."""
         await self._post("editing", EditingOrder(every=every))
 
     async def limit(
@@ -233,12 +254,12 @@ class SimulatorClient:
         window: float = 60.0,
         retry_after: RetryAfter | str = RetryAfter.SECONDS,
     ) -> None:
-        """As `LimitOrder`."""
+        """Send a `LimitOrder`."""
         order = LimitOrder(limit=limit, window=window, retry_after=RetryAfter(retry_after))
         await self._post("limit", order)
 
     async def latency(self, latency: float, jitter: float = 0.0) -> None:
-        """As `LatencyOrder`."""
+        """Send a `LatencyOrder`."""
         await self._post("latency", LatencyOrder(latency=latency, jitter=jitter))
 
     async def answers(
@@ -249,7 +270,7 @@ class SimulatorClient:
         cache_control: str | None = None,
         cookie: bool = True,
     ) -> None:
-        """As `AnswersOrder`."""
+        """Send an `AnswersOrder`."""
         order = AnswersOrder(
             etag=ETagForm(etag),
             last_modified=last_modified,
@@ -273,7 +294,8 @@ class SimulatorClient:
         return msgspec.json.decode(await self._get("stats"), type=Stats)
 
     async def reset_stats(self) -> None:
-        """Begin all counts again."""
+        """Begin all counts again from 0, and forget the recorded requests. Calls in flight still
+        count as in flight."""
         (await self._http.post("reset-stats")).raise_for_status()
 
     async def requests(self) -> list[RequestRecord]:
@@ -281,8 +303,8 @@ class SimulatorClient:
         return msgspec.json.decode(await self._get("requests"), type=list[RequestRecord])
 
     async def body(self, training_id: str, *, org: str | None = None) -> bytes:
-        """The body with which the API would answer. The request is not counted, and meets no
-        fault."""
+        """The body with which the API answers a `GET` for the training if there is no fault. This
+        report does not count as a call."""
         return await self._get(f"training/{training_id}", {} if org is None else {"org": org})
 
     async def _post(self, path: str, order: Order) -> bytes:

@@ -62,8 +62,8 @@ def _order(path: str, kind: type[_O], obey: Callable[[_O], Response]) -> Route:
             return obey(msgspec.json.decode(await request.body(), type=kind))
         except NoSuchTraining:
             return error(404, "Training not found")
-        except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-            return error(400, str(fault))
+        except (msgspec.DecodeError, UnicodeDecodeError) as invalid:
+            return error(400, str(invalid))
 
     return Route(path, endpoint, methods=["POST"])
 
@@ -89,7 +89,7 @@ class _Control:
 
     def edit(self, order: EditOrder) -> Response:
         if order.updated_at is not None and order.updated_at.tzinfo is None:
-            return error(400, "updated_at must have an offset")
+            return error(400, "updated_at must have an offset from UTC")
         catalogue = self._world.catalogue(order.org)
         return self._shown(catalogue.edit(order.id, order.content, at=order.updated_at))
 

@@ -1,6 +1,6 @@
-"""The faults of the simulator: which calls meet a fault, and how it changes an answer.
+"""The faults of the simulator: which calls meet a fault, and how the fault changes the answer.
 
-`wire` has the faults of sending.
+`wire` has the faults in how an answer is sent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.simulator.training import Document, instant
 class FaultMode(StrEnum):
     """Every fault that the simulator can have."""
 
-    # Another answer instead of the API's.
+    # Another answer is sent instead of the API's answer.
     STATUS_500 = "status-500"
     STATUS_502 = "status-502"
     STATUS_503 = "status-503"
@@ -40,12 +40,12 @@ class FaultMode(StrEnum):
     NOT_FOUND = "not-found"
     GONE = "gone"
     LIST_REFUSED = "list-refused"
-    # Items of the list that differ from single answers.
+    # Items of the list differ from the answers for single trainings.
     LIST_REFORMATTED = "list-reformatted"
     LIST_FIELD_MISSING = "list-field-missing"
     LIST_ROUNDED = "list-rounded"
     LIST_ROW_TWICE = "list-row-twice"
-    # The API's answer with something wrong in it.
+    # The API's answer is sent with something wrong in it.
     STATUS_201 = "status-201"
     WRONG_ID = "wrong-id"
     MISSING_ID = "missing-id"
@@ -59,7 +59,7 @@ class FaultMode(StrEnum):
     TOO_LARGE = "too-large"
     TOO_LARGE_CHUNKED = "too-large-chunked"
     GZIP = "gzip"
-    # The right answer, delivered badly or not at all.
+    # The right answer is sent badly or not at all.
     SLOW = "slow"
     LATE = "late"
     HELD = "held"
@@ -83,7 +83,7 @@ ITEM_MODES = frozenset(
         FaultMode.REGRESS,
     }
 )
-"""These faults spoil a training in single answers and in items of a list."""
+"""These faults spoil a training in the answer for this training, and in items of the list."""
 
 _LIST_MODES = frozenset(
     {
@@ -102,7 +102,8 @@ _DELAYS = {
     FaultMode.RATE_LIMITED: 1.0,
     FaultMode.HANG_UP: 0.003,
 }
-_DELAY_IS_THEIRS = {
+# In these modes `Fault.delay` is not the wait before the answer is made.
+_MODES_WITH_OTHER_DELAY = {
     FaultMode.LATE,
     FaultMode.DRIBBLE,
     FaultMode.RATE_LIMITED,
@@ -137,8 +138,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault. `ids` None: all ids. `on` None: all kinds of calls. `delay` or `size` None: the
-    mode's default."""
+    """One fault. If `ids` is None, it concerns all trainings. If `on` is None, it concerns all
+    kinds of calls. If `delay` or `size` is None, the mode's default applies."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
@@ -150,10 +151,11 @@ class Fault:
     dribble       the wait after each byte
     rate-limited  the `Retry-After`
     hang          the wait before the connection is closed (None: it is never closed)
-    hang-up       the time between the answer and the close, which the answer does not announce
+    hang-up       the time between the answer and the close of the connection. The answer does not
+                  say that the connection will be closed
     """
     size: int | None = None
-    """Bytes of a body that is too large."""
+    """In the modes `too-large` and `too-large-chunked`: the length of the body in bytes."""
 
     def concerns(self, call: Call) -> bool:
         """Whether the call meets this fault."""
@@ -171,13 +173,13 @@ class Fault:
 
     @property
     def own_delay(self) -> float:
-        """The delay in seconds, or the mode's default."""
+        """`delay`, or the mode's default if `delay` is None. In seconds."""
         return self.delay if self.delay is not None else _DELAYS.get(self.mode, 0.0)
 
     @property
     def delay_before(self) -> float:
         """Seconds to wait before the answer is made."""
-        return 0.0 if self.mode in _DELAY_IS_THEIRS else self.own_delay
+        return 0.0 if self.mode in _MODES_WITH_OTHER_DELAY else self.own_delay
 
 
 class FaultBoard:
@@ -189,7 +191,7 @@ class FaultBoard:
 
     @property
     def lifted(self) -> asyncio.Event:
-        """Set when the present faults are cleared. Calls with the fault `held` wait for it."""
+        """The event that the next `clear` sets. Calls with the fault `held` wait for it."""
         return self._lifted
 
     def post(self, fault: Fault, count: int | None = None) -> None:
@@ -197,7 +199,7 @@ class FaultBoard:
         self._posted.insert(0, _Posted(fault, count))
 
     def clear(self) -> None:
-        """End all faults, and answer the calls with the fault `held`."""
+        """End all faults. Calls that wait because of the fault `held` are answered now."""
         self._posted.clear()
         self._lifted.set()
         self._lifted = asyncio.Event()
@@ -225,7 +227,7 @@ _CHUNK = 64 * 1024
 
 
 def replacement(fault: Fault, call: Call) -> Response | None:
-    """The answer in place of the API's. None: the API answers."""
+    """The answer that the fault puts in place of the API's answer. None: the API answers."""
     if fault.mode is FaultMode.RATE_LIMITED:
         headers = {"Retry-After": f"{fault.own_delay:.0f}"}
         return error(429, "Too Many Requests", headers)
@@ -283,25 +285,26 @@ def _naive(document: Document) -> None:
     document["updated_at"] = str(document["updated_at"]).removesuffix("Z")
 
 
-def _turned_round(document: Document) -> None:
+def _reversed_fields(document: Document) -> None:
     for name in reversed(list(document)):
         document[name] = document.pop(name)
 
 
 def _rounded(document: Document) -> None:
-    """Add a millisecond, as if the list rounded times up, and single answers rounded them down."""
-    _move(document, timedelta(milliseconds=1))
+    """Add a millisecond, as if the list rounded times up, and answers for single trainings
+    rounded them down."""
+    _shift_updated_at(document, timedelta(milliseconds=1))
 
 
-def _move(document: Document, by: timedelta) -> None:
+def _shift_updated_at(document: Document, by: timedelta) -> None:
     moment = datetime.fromisoformat(str(document["updated_at"])) + by
     document["updated_at"] = instant(moment)
 
 
 def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
-    """Each spoilt training is on the page twice: the row after its row is replaced by a copy of its
-    row, with an `updated_at` one second later. A real list can have such rows if trainings change
-    while it is sorted."""
+    """Show a spoilt training twice. The next row of the page becomes a copy of the training's row,
+    with an `updated_at` one second later. The last row of the page has no next row, so it is not
+    copied. A real list can have such copies if trainings change while the list is sorted."""
     decoded = msgspec.json.decode(bytes(answer.body), type=Document)
     items = decoded["items"]
     assert isinstance(items, list), "a page of the list has its items"
@@ -311,12 +314,12 @@ def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
         is_spoilt = fault.spoils(before["id"]) and sum(r["id"] == before["id"] for r in rows) == 1
         rows.append(dict(before) if is_spoilt else row)
         if is_spoilt:
-            _move(rows[-1], timedelta(seconds=1))
+            _shift_updated_at(rows[-1], timedelta(seconds=1))
     return _with_body(answer, msgspec.json.encode(decoded | {"items": rows}))
 
 
 def _regress(document: Document) -> None:
-    _move(document, -timedelta(hours=1))
+    _shift_updated_at(document, -timedelta(hours=1))
     for name in {"content", "answer"} & document.keys():
         document[name] = f"As it was an hour before. {document[name]}"
 
@@ -382,7 +385,7 @@ _SPOILING: dict[FaultMode, Callable[[Document], None]] = {
     FaultMode.WRONG_TYPE: _with("title", 7),
     FaultMode.REGRESS: _regress,
     FaultMode.LIST_FIELD_MISSING: _without("draft_content"),
-    FaultMode.LIST_REFORMATTED: _turned_round,
+    FaultMode.LIST_REFORMATTED: _reversed_fields,
     FaultMode.LIST_ROUNDED: _rounded,
 }
 

@@ -34,7 +34,10 @@ class Limiter:
         self._asked: dict[str, _Log] = {}
 
     def take(self, key: str, now: float) -> float | None:
-        """The seconds to wait, None if the call is accepted. `now` is monotonic."""
+        """Count a call. Returns None if the call is accepted, otherwise the seconds to wait.
+
+        `now` is monotonic.
+        """
         asked = self._asked.setdefault(key, _Log())
         accepted = self._accepted.setdefault(key, _Log())
         asked.forget(now - self.window)
@@ -61,7 +64,8 @@ class Limiter:
         return {key: log.fullest for key, log in self._asked.items()}
 
     def reset_fullest(self) -> None:
-        """Measure the fullest windows anew. Calls of the last `window` seconds still count."""
+        """Forget the fullest windows, and measure them again from now on. The first windows still
+        have earlier calls: those of the last `window` seconds."""
         for log in (*self._accepted.values(), *self._asked.values()):
             log.fullest = 0
 

@@ -28,7 +28,8 @@ from gateway.simulator.wire import Answer, TransportProtocol, delivered, hold, p
 from gateway.simulator.world import NO_KEY, SimulatorConfig, World
 
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_FAREWELL = 1.0
+# Requests that have not ended so many seconds after their connections were aborted are cancelled.
+_GRACE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def build(config: SimulatorConfig) -> Starlette:
     world = World(config)
 
     def route(path: str, method: str, kind: CallKind, endpoint: api.Endpoint) -> Route:
-        return Route(path, Gate(world, path, kind, endpoint), methods=[method])
+        return Route(path, CallSteps(world, path, kind, endpoint), methods=[method])
 
     application = Starlette(
         routes=[
@@ -65,7 +66,7 @@ def build(config: SimulatorConfig) -> Starlette:
             route("/training/{id}/draft", "PUT", CallKind.WRITE, api.update_draft),
             Route(
                 "/{rest:path}",
-                Gate(world, "elsewhere", CallKind.OTHER, api.nowhere),
+                CallSteps(world, "elsewhere", CallKind.OTHER, api.nowhere),
                 methods=_ALL_METHODS,
             ),
         ]
@@ -76,7 +77,8 @@ def build(config: SimulatorConfig) -> Starlette:
 
 @asynccontextmanager
 async def running(config: SimulatorConfig | None = None) -> AsyncIterator[RunningSimulator]:
-    """Serve in the current loop while the block runs. At its end, connections are aborted."""
+    """Serve in the current event loop while the `async with` block runs. When the block ends, open
+    connections are aborted."""
     chosen = config or SimulatorConfig()
     application = build(chosen)
     world: World = application.state.world
@@ -98,24 +100,24 @@ async def serve(config: SimulatorConfig, started: Callable[[str], None] | None =
     """Serve until SIGTERM or SIGINT. `started` is called with the base URL as soon as the simulator
     answers."""
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    signalled = asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
     for each in signals:
-        loop.add_signal_handler(each, told.set)
+        loop.add_signal_handler(each, signalled.set)
     try:
         async with running(config) as simulator:
             if started is not None:
                 started(simulator.base_url)
-            await told.wait()
+            await signalled.wait()
     finally:
         for each in signals:
             loop.remove_signal_handler(each)
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """One route as an ASGI application. It counts the call, applies limit, faults and latency, and
-    runs the endpoint."""
+class CallSteps:
+    """The steps of each call to one route, as an ASGI application: count the call, apply limit,
+    faults and latency, and run the endpoint."""
 
     world: World
     template: str
@@ -128,7 +130,7 @@ class Gate:
         except ClientDisconnect:
             return
         journal = self.world.journal
-        with journal.flight(call, time.monotonic()):
+        with journal.counted(call, time.monotonic()):
             answer = await self._answer(call, receive)
             journal.answered(answer.status_code if answer else None)
             if answer:
@@ -150,14 +152,14 @@ class Gate:
     async def _answer(self, call: Call, receive: Receive) -> Answer | None:
         wait = self.world.limiter.take(call.token or NO_KEY, time.monotonic())
         if wait is not None:
-            return self._dressed(self._too_many(wait))
+            return self._with_headers(self._too_many(wait))
         fault, lifted = self.world.faults.pick(call), self.world.faults.lifted
         seconds = self.world.latency() + (fault.delay_before if fault else 0.0)
         if not await pause(seconds, receive):
             return None
         if fault and fault.mode is FaultMode.HELD and not await hold(lifted, receive):
             return None
-        return delivered(fault, self._dressed(self._content(call, fault)))
+        return delivered(fault, self._with_headers(self._content(call, fault)))
 
     def _too_many(self, wait: float) -> Response:
         limiter = self.world.limiter
@@ -172,11 +174,11 @@ class Gate:
 
     def _content(self, call: Call, fault: Fault | None) -> Response:
         if fault is None:
-            return self._well_behaved(call)
+            return self._without_fault(call)
         answer = replacement(fault, call)
-        return answer or distorted(fault, call, self._well_behaved(call))
+        return answer or distorted(fault, call, self._without_fault(call))
 
-    def _well_behaved(self, call: Call) -> Response:
+    def _without_fault(self, call: Call) -> Response:
         try:
             return self.endpoint(self.world, call)
         except Refusal as refusal:
@@ -184,7 +186,7 @@ class Gate:
         except NoSuchTraining:
             return error(404, "Training not found")
 
-    def _dressed(self, answer: Response) -> Response:
+    def _with_headers(self, answer: Response) -> Response:
         config = self.world.config
         ray = f"{self.world.random.getrandbits(64):016x}"
         answer.headers["server"] = "cloudflare"
@@ -243,13 +245,13 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         if tasks := list(self.server_state.tasks):
-            _, left = await asyncio.wait(tasks, timeout=_FAREWELL)
+            _, left = await asyncio.wait(tasks, timeout=_GRACE)
             for task in left:
                 task.cancel()
 
 
 async def _first(event: Coroutine[object, object, object], serving: asyncio.Task[None]) -> None:
-    """Wait for the event. If `serving` ends first, raise its exception."""
+    """Wait until `event` ends. If the task `serving` ends first, raise its exception."""
     waiting = asyncio.create_task(event)
     await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -261,7 +263,7 @@ async def _first(event: Coroutine[object, object, object], serving: asyncio.Task
 def _listener(config: SimulatorConfig) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     # asyncio turns off Nagle's algorithm only if the socket names its protocol. With the algorithm,
-    # a body after its head waits 40 ms for the client's delayed ACK.
+    # a body that is sent after its head waits 40 ms for the client's delayed ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

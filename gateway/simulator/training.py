@@ -23,7 +23,7 @@ class TrainingType(StrEnum):
 
 
 class Channel(StrEnum):
-    """The documented channels."""
+    """The channels that the API's documentation names."""
 
     WEB = "web"
     EMAIL = "email"
@@ -58,7 +58,8 @@ class DraftInput(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """The fourteen documented fields, and the number of published versions."""
+    """The fourteen fields that the API's documentation names, and the number of published
+    versions."""
 
     id: str
     title: str
@@ -78,8 +79,11 @@ class Training:
 
 
 def written(training: Training, body: TrainingInput, at: datetime) -> Training:
-    """The training after a full write at the time `at`: a draft if `body.is_draft`, otherwise
-    published."""
+    """The training after a `POST` or `PUT` of this body at the time `at`.
+
+    If `body.is_draft`, the training is a draft, otherwise it is published. `draft_title` and
+    `draft_content` become None.
+    """
     versions = training.versions + (not body.is_draft)
     return replace(
         training,
@@ -105,7 +109,7 @@ def drafted(training: Training, body: DraftInput, at: datetime) -> Training:
 
 
 def as_input(training: Training) -> TrainingInput:
-    """The body of a full write, with the training's present values."""
+    """The training's present values, as the body of a `PUT`."""
     return TrainingInput(
         title=training.title,
         content=training.content,
@@ -130,7 +134,8 @@ class Revision(StrEnum):
     TYPELESS = "typeless"
     NEW_CHANNEL = "new-channel"
     ODD_FORM = "odd-form"
-    """The values of `current` in another key order, with other spaces, escapes and numbers."""
+    """The values of `current`, written differently: names in another order, more spaces, other
+    escapes, and 3.0 in place of 3."""
 
 
 def document(training: Training, revision: Revision) -> Document:

@@ -30,7 +30,8 @@ class Answer(Protocol):
 
 
 class TransportProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which gives the connection's transport to the application."""
+    """uvicorn's protocol for a connection. It also gives the connection's transport to the
+    application."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -63,7 +64,7 @@ async def hold(lifted: asyncio.Event, receive: Receive) -> bool:
 
 
 def delivered(fault: Fault | None, answer: Response) -> Answer:
-    """The answer, to be sent as the fault demands."""
+    """An answer that writes itself as the fault requires."""
     if fault is None:
         return answer
     match fault.mode:
@@ -97,11 +98,12 @@ class _Hanging:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await pause(self._seconds, receive)
-        await _closed(scope, receive)
+        await _close(scope, receive)
 
 
 class _Reset:
-    """Resets the connection before the head. With a linger time of 0, the close sends a RST."""
+    """Resets the connection, and sends no answer. With a linger time of 0, closing the socket sends
+    a RST."""
 
     status_code = None
 
@@ -114,7 +116,7 @@ class _Reset:
 
 
 class _Late:
-    """The answer, made when the request comes, but sent later."""
+    """Sends the answer `seconds` after it was made."""
 
     def __init__(self, answer: Response, seconds: float) -> None:
         self.status_code = answer.status_code
@@ -127,7 +129,8 @@ class _Late:
 
 
 class _HangingUp:
-    """The answer. Then the connection ends, perhaps while the next request comes."""
+    """Sends the answer, and aborts the connection `seconds` later, perhaps while the next request
+    arrives."""
 
     def __init__(self, answer: Response, seconds: float) -> None:
         self.status_code = answer.status_code
@@ -141,7 +144,7 @@ class _HangingUp:
 
 
 class _Dribbling:
-    """The answer, its body byte by byte."""
+    """Sends the body of the answer one byte at a time."""
 
     def __init__(self, answer: Response, seconds_per_byte: float) -> None:
         self.status_code = answer.status_code
@@ -158,8 +161,8 @@ class _Dribbling:
 
 
 class _Cut:
-    """Half the body, with the length of the whole body, or in chunks without the last one. So the
-    client can see the cut."""
+    """Sends half of the body, and closes the connection. The client can see the cut: the
+    `Content-Length` is that of the whole body, or the last chunk is missing."""
 
     def __init__(self, answer: Response, *, has_length: bool) -> None:
         self.status_code = answer.status_code
@@ -169,11 +172,12 @@ class _Cut:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send(_start(self._answer, has_length=self._has_length))
         await send(_part(_half(self._answer)))
-        await _closed(scope, receive)
+        await _close(scope, receive)
 
 
 class _Unframed:
-    """Half the body, without length or chunks, so that the client cannot see the cut."""
+    """Sends half of the body, without `Content-Length` or chunks, and closes the connection. The
+    client cannot see the cut."""
 
     def __init__(self, answer: Response) -> None:
         self.status_code = answer.status_code
@@ -183,7 +187,7 @@ class _Unframed:
         lines = [f"HTTP/1.1 {self.status_code} OK".encode(), b"connection: close"]
         lines += [name + b": " + value for name, value in _headers(self._answer, has_length=False)]
         _transport(scope).write(b"\r\n".join([*lines, b"", _half(self._answer)]))
-        await _closed(scope, receive)
+        await _close(scope, receive)
 
 
 def _start(answer: Response, *, has_length: bool) -> dict[str, object]:
@@ -209,7 +213,7 @@ def _transport(scope: Scope) -> asyncio.Transport:
     return transport
 
 
-async def _closed(scope: Scope, receive: Receive) -> None:
+async def _close(scope: Scope, receive: Receive) -> None:
     _transport(scope).close()
     # Without this wait, uvicorn logs an error about an unfinished answer.
     await _departure(receive)

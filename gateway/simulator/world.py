@@ -28,10 +28,10 @@ class SimulatorConfig:
     port: int = 0
     """0: any free port."""
     trainings: int = 1000
-    """How many each organisation has at the start."""
+    """How many trainings each organisation has at the start."""
     keys: Mapping[str, str] = field(default_factory=lambda: {DEMO_TOKEN: DEMO_ORGANISATION})
-    """The organisation of each bearer token. An order that names no organisation is for the first
-    one."""
+    """The organisation of each bearer token. An order that names no organisation is for the
+    organisation of the first token."""
     forbidden: frozenset[str] = frozenset()
     """Ids that are answered with 403 for every key."""
     limit: int | None = 100
@@ -53,7 +53,7 @@ class SimulatorConfig:
     seed: int = 1
 
 
-_KEPT = 1000
+_KEPT_REQUESTS = 1000
 NO_KEY = "none"
 
 
@@ -72,11 +72,11 @@ class Journal:
     def __init__(self) -> None:
         self.in_flight = 0
         self._counts = _Counts()
-        self._last: deque[RequestRecord] = deque(maxlen=_KEPT)
+        self._last: deque[RequestRecord] = deque(maxlen=_KEPT_REQUESTS)
 
     @contextmanager
-    def flight(self, call: Call, now: float) -> Iterator[None]:
-        """Count the call, and count it as in flight while the block runs. `now` is monotonic."""
+    def counted(self, call: Call, now: float) -> Iterator[None]:
+        """Count the call. It is in flight while the `with` block runs. `now` is monotonic."""
         self._note(call, now)
         self.in_flight += 1
         self._counts.in_flight_max = max(self._counts.in_flight_max, self.in_flight)
@@ -110,7 +110,8 @@ class Journal:
         )
 
     def reset(self) -> None:
-        """Begin all counts again. Calls in flight still count as in flight."""
+        """Begin all counts again from 0, and forget the remembered calls. Calls in flight still
+        count as in flight."""
         self._counts = _Counts(in_flight_max=self.in_flight)
         self._last.clear()
 
@@ -159,8 +160,9 @@ class KeyRing:
 class World:
     """The whole state of one simulator.
 
-    An order replaces `config`. But `limit`, `window`, `keys` and `edit_every` keep their first
-    values in `config`. Their current values are in `limiter`, `keys` and `editor`.
+    Some orders put a changed copy into `config`. In each copy, `limit`, `window`, `keys` and
+    `edit_every` still have their first values. Their current values are in `limiter`, `keys` and
+    `editor`.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
@@ -177,8 +179,8 @@ class World:
             self.catalogue(organisation)
 
     def catalogue(self, organisation: str | None = None) -> Catalogue:
-        """The trainings of an organisation (None: the first key's). They are made when first asked
-        for."""
+        """The trainings of an organisation (None: the organisation of the first configured key).
+        They are made when they are first asked for."""
         name = organisation or self.organisation
         if name not in self._catalogues:
             size, seed = self.config.trainings, self.config.seed

@@ -33,8 +33,8 @@ from gateway.web.request import is_partition, raw_path, read_body, training_id
 _EXPLAIN = b"/explain/"
 _NO_SUCH_ROUTE = ProblemAnswer(
     Problem.NO_SUCH_ROUTE,
-    "here are /metrics, /livez, /readyz, /status, /live, /explain/{id}, /openapi.json, the page at "
-    "/, and for POST /invalidate, /purge and /mode",
+    "this port has /metrics, /livez, /readyz, /status, /live, /explain/{id}, /openapi.json, and "
+    "the live page at /; orders are sent with POST to /invalidate, /purge and /mode",
 )
 
 
@@ -55,7 +55,7 @@ class Operations(Protocol):
 
     @property
     def watched(self) -> Watched:
-        """The events and figures of the live page."""
+        """The source of the events and figures of the live page."""
         ...
 
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
@@ -78,16 +78,20 @@ class Operations(Protocol):
         ...
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
-        """As `invalidate`, for all entries, or for those of one partition."""
+        """Invalidate all entries of one partition (None: of all partitions) in all replicas.
+
+        `soft`, `by` and the errors are as for `invalidate`.
+        """
         ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
-        """Set the mode of all replicas, which follow within a second. Raises RedisUnavailable."""
+        """Set the mode of all replicas. The other replicas apply it within about a second. Raises
+        RedisUnavailable."""
         ...
 
 
 class AdminPlane:
-    """Answers operators. Raises FileNotFoundError if the live page was not packaged.
+    """Answers operators. Raises FileNotFoundError if a file of the live page is missing.
 
     `host` is the address on which the plane listens. `max_body` is in bytes.
     """
@@ -165,12 +169,12 @@ class AdminPlane:
         order = invalidate_order(await read_body(request, self._max_body), self._clock.now())
         by, (ids, updated_at) = operator_of(request.scope), (order.training_ids, order.updated_at)
         done = await self._operations.invalidate(ids, updated_at, soft=order.soft, by=by)
-        return _told(done)
+        return _receipt(done)
 
     async def _purge(self, request: Request) -> Response:
         order = purge_order(await read_body(request, self._max_body))
         by = operator_of(request.scope)
-        return _told(await self._operations.purge(order.partition, soft=order.soft, by=by))
+        return _receipt(await self._operations.purge(order.partition, soft=order.soft, by=by))
 
     async def _mode(self, request: Request) -> Response:
         mode = mode_order(await read_body(request, self._max_body))
@@ -183,25 +187,26 @@ class AdminPlane:
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
         problem = ProblemAnswer(
             Problem.METHOD_NOT_ALLOWED,
-            f"this path knows {allowed}",
+            f"this path allows {allowed}",
             extra=((b"allow", allowed.encode("ascii")),),
         )
         return problem_response(request.scope, problem)
 
 
-def _told(confirmations: Confirmations) -> Response:
+def _receipt(confirmations: Confirmations) -> Response:
     receipt = receipt_of(confirmations)
     return _json(receipt, 200 if receipt.is_complete else 202)
 
 
-def _json(words: object, status: int = 200) -> Response:
-    # Without `enc_hook`, values of other types than those of JSON would raise.
-    body = msgspec.json.encode(words, enc_hook=str)
+def _json(value: object, status: int = 200) -> Response:
+    # With `enc_hook`, values of types that msgspec does not know are written as text. Without it,
+    # msgspec would raise an error.
+    body = msgspec.json.encode(value, enc_hook=str)
     return Response(body, status, media_type="application/json")
 
 
-# The files of the live page, and the documents that the page links. None contains data of the
-# gateway. The page uses relative paths, so that a proxy can serve it under a prefix.
+# The files of the live page, and the documents to which the page links. These files contain no data
+# of the gateway. The page uses relative paths, so that a proxy can serve it under a prefix.
 _UPLOT: Final = "uplot-1.6.32"
 
 # Path, file below `static`, type.
@@ -211,7 +216,7 @@ FILES: Final = (
     *((f"/{name}.js", f"{name}.js", "text/javascript") for name in (
         "page", "words", "stream", "plots", "events", "explain",
     )),
-    # Paths as in the repository, so that the documents' links work in both places.
+    # Paths as in the repository, so that the documents' links work here and in the repository.
     ("/dashboards/RUNBOOK.md", "documents/runbook.html", "text/html"),
     ("/docs/glossary.md", "documents/glossary.html", "text/html"),
     ("/uplot.css", f"{_UPLOT}/uPlot.min.css", "text/css"),
@@ -234,14 +239,16 @@ def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 STREAM_KIND: Final = "application/x-ndjson"
-# No more live pages are served at once, because for each, JSON is written every second.
+# At most this many live pages are served at once, because JSON is written for each of them every
+# second.
 MOST_WATCHERS: Final = 32
 
 _FULL: Final = ProblemAnswer(
     Problem.TOO_MANY_CONNECTIONS,
-    f"{MOST_WATCHERS} watch already; close a page of them",
+    f"{MOST_WATCHERS} live pages are open already; close one of them",
     extra=((b"retry-after", b"5"),),
 )
+# How many rows of figures, and how many events, there were at the last message to a live page.
 Place = tuple[int, int]
 
 
@@ -249,8 +256,8 @@ class Watched(Protocol):
     """The source of the events and figures of the live page."""
 
     def tell(self, place: Place) -> tuple[dict[str, object], Place]:
-        """The events and figures after `place`, and the next place. (0, 0) is before the first
-        event."""
+        """The next message, and the place after it. The message has the events and figures that are
+        new after `place`. (0, 0) is the place before the first message."""
         ...
 
     async def pause(self) -> bool:
@@ -259,7 +266,10 @@ class Watched(Protocol):
 
 
 class Stream:
-    """Streams lines to live pages."""
+    """Streams lines to live pages. Each line is a message in JSON.
+
+    A watcher is an open live page.
+    """
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
@@ -275,7 +285,7 @@ class Stream:
         return _Lines(self)
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """The lines of one watcher."""
+        """The lines for one live page."""
         place, goes_on = (0, 0), True
         while goes_on:
             words, place = self._watched.tell(place)
@@ -284,7 +294,7 @@ class Stream:
 
 
 class _Lines(StreamingResponse):
-    """The lines as a response. It counts as a watcher as soon as it begins."""
+    """The lines as a response. While it is sent, its live page counts as a watcher."""
 
     def __init__(self, stream: Stream) -> None:
         # Without this field, an nginx proxy would send lines only when its buffer is full.
@@ -293,7 +303,8 @@ class _Lines(StreamingResponse):
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the lines. Starlette calls this in the same turn of the event loop as `answer`."""
+        """Send the lines. Starlette calls this in the same turn of the event loop as `answer`, so
+        there are never more than `MOST_WATCHERS` watchers."""
         self._stream.watchers += 1
         try:
             await super().__call__(scope, receive, send)
