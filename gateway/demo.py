@@ -35,11 +35,12 @@ The gateway is in front of a simulated upstream: 1,000 trainings, 100 calls a mi
   status     {admin}/status
   upstream   {upstream}/_control/stats
 
-Try it twice, and look at Cache-Status:
+Run this command twice, and look at Cache-Status:
 
   curl -i -H 'Authorization: Bearer {token}' {data}/training/{id}
 
-Edit that training and ask twice again half a minute later: the second answer is new.
+The next command edits this training. Half a minute after it, run the first command twice again: the
+second response has the edit.
 
   curl -d '{{"id": "{id}"}}' {upstream}/_control/edit
 
@@ -50,7 +51,11 @@ Ctrl-C ends it.
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options of the demo. A port of None: the usual port, or a free one if it is taken."""
+    """The options of the demo.
+
+    A port that is None: the usual port, or any free one if the usual port is taken. `load`: the
+    demo sends requests to the gateway. `log`: each call to the API is logged, not only warnings.
+    """
 
     port: int | None = None
     admin_port: int | None = None
@@ -71,30 +76,30 @@ async def run(plan: Plan, out: TextIO) -> None:
 
 
 async def _play(plan: Plan, upstream: Upstream, stop: asyncio.Event, out: TextIO) -> None:
-    company: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[None]] = []
     display = LiveLine(out) if out.isatty() and not plan.log else PlainLines(out)
     log = display if isinstance(display, LiveLine) else None
 
-    def join(work: Coroutine[object, object, None]) -> None:
+    def begin(work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         # A task that ends by itself has failed. Then the demo ends.
         task.add_done_callback(lambda _: stop.set())
-        company.append(task)
+        tasks.append(task)
 
-    def opened(gateway: Addresses) -> None:
+    def started(gateway: Addresses) -> None:
         _greet(gateway, upstream, out)
-        join(show(gateway.admin, display))
-        for work in _company(plan, gateway, upstream):
-            join(work)
+        begin(show(gateway.admin, display))
+        for work in _edits_and_requests(plan, gateway, upstream):
+            begin(work)
 
-    join(upstream.watch())
+    begin(upstream.watch())
     try:
-        await serve(_settings(plan, upstream), started=opened, stop=stop, log_to=log)
+        await serve(_settings(plan, upstream), started=started, stop=stop, log_to=log)
     finally:
-        await _dismiss(company)
+        await _cancel(tasks)
 
 
-def _company(
+def _edits_and_requests(
     plan: Plan, gateway: Addresses, upstream: Upstream
 ) -> Iterator[Coroutine[object, object, None]]:
     random = Random()
@@ -103,17 +108,18 @@ def _company(
         yield visit(gateway.data, random)
 
 
-async def _dismiss(company: list[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
     """Cancel all tasks. Raises the exception of a task that failed before."""
-    for task in company:
+    for task in tasks:
         task.cancel()
-    for end in await asyncio.gather(*company, return_exceptions=True):
+    for end in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(end, Exception):
             raise end
 
 
 def _settings(plan: Plan, upstream: Upstream) -> Settings:
-    """The access mode is passthrough: the printed command shows how to send a token."""
+    """The settings of the gateway. The access mode is passthrough, because the printed command
+    shows how to send a token."""
     return load(
         None,
         {
@@ -128,19 +134,20 @@ def _settings(plan: Plan, upstream: Upstream) -> Settings:
 
 
 def _ports(plan: Plan, out: TextIO) -> Plan:
-    """The plan with all ports. Those that nobody asked for are the usual ones, or 0 (any free)."""
+    """The plan with all ports. A port that was None becomes the usual port, or 0 (any free port) if
+    the usual port is taken or is asked for elsewhere in the plan."""
     asked = plan.port, plan.admin_port, plan.simulator_port
     usual = _PORT, _ADMIN_PORT, _SIMULATOR_PORT
     data, admin, upstream = (_port(*each, asked, out) for each in zip(asked, usual, strict=True))
     return replace(plan, port=data, admin_port=admin, simulator_port=upstream)
 
 
-def _port(asked: int | None, usual: int, others: Collection[int | None], out: TextIO) -> int:
+def _port(asked: int | None, usual: int, all_asked: Collection[int | None], out: TextIO) -> int:
     if asked is not None:
         return asked
-    if usual not in others and _is_free(usual):
+    if usual not in all_asked and _is_free(usual):
         return usual
-    _tell(f"port {usual} is taken: another one instead\n", out)
+    _tell(f"port {usual} is taken, so the demo uses a free port\n", out)
     return 0
 
 
@@ -165,7 +172,7 @@ def _tell(text: str, out: TextIO) -> None:
 
 
 _START_WITHIN = 20.0
-_FAREWELL = 5.0
+_END_WITHIN = 5.0
 
 
 class UpstreamEnded(Exception):
@@ -182,7 +189,7 @@ class Upstream:
     async def watch(self) -> None:
         """Wait until the simulator ends, and raise UpstreamEnded."""
         exit_code = await self._process.wait()
-        raise UpstreamEnded(f"the simulator ended with {exit_code}")
+        raise UpstreamEnded(f"the simulator ended with exit code {exit_code}")
 
 
 @asynccontextmanager
@@ -218,7 +225,7 @@ async def _end_process(process: Process) -> None:
     with suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), _FAREWELL)
+        await asyncio.wait_for(process.wait(), _END_WITHIN)
     except TimeoutError:
         process.kill()
         await process.wait()
@@ -232,24 +239,27 @@ _SELDOM = range(100, 1001)
 _SELDOM_SHARE = 0.03
 
 _PAUSE = 0.3
-_FIRST_SIGHT = 1.5
+# Seconds until `visit` requests one more training.
+_ADD_EVERY = 1.5
 _EDIT_EVERY = 10.0
 _ANSWER_WITHIN = 15.0
 
 
 async def visit(gateway_url: str, random: Random) -> None:
-    """Ask for trainings a few times a second (by Zipf's law), until cancelled."""
+    """Request a training a few times a second, until cancelled. Popular trainings are requested
+    more often than others (Zipf's law)."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
         base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
     ) as client:
-        # Trainings are added one at a time. Otherwise their misses would soon spend all free calls.
-        known = 1.0
+        # The first requests are for one training, and others are added one at a time. Otherwise
+        # their misses would soon spend all free calls.
+        added = 1.0
         while True:
             await asyncio.sleep(random.expovariate(1 / _PAUSE))
-            known = min(known + _PAUSE / _FIRST_SIGHT, len(POPULAR))
+            added = min(added + _PAUSE / _ADD_EVERY, len(POPULAR))
             try:
-                await client.get(f"/training/{_choose(random, int(known))}")
+                await client.get(f"/training/{_choose(random, int(added))}")
             except httpx.TransportError:
                 continue
 
@@ -265,10 +275,10 @@ async def edit(simulator_url: str, random: Random) -> None:
                 continue
 
 
-def _choose(random: Random, known: int) -> str:
-    if known == len(POPULAR) and random.random() < _SELDOM_SHARE:
+def _choose(random: Random, added: int) -> str:
+    if added == len(POPULAR) and random.random() < _SELDOM_SHARE:
         return f"trn_{random.choice(_SELDOM):06d}"
-    return random.choices(POPULAR[:known], _WEIGHTS[:known])[0]
+    return random.choices(POPULAR[:added], _WEIGHTS[:added])[0]
 
 
 _FIGURES_WITHIN = 5.0

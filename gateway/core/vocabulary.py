@@ -28,7 +28,7 @@ class Tier(StrEnum):
     L1 = "l1"
     L2 = "l2"
     UPSTREAM = "upstream"
-    NONE = "none"
+    NONE = "none"  # the gateway made an error response
 
 
 class Purpose(StrEnum):
@@ -39,14 +39,15 @@ class Purpose(StrEnum):
     REFRESH = "refresh"
     MIN_VERSION = "min-version"
     SWEEP = "sweep"
-    WARM = "warm"
-    VERIFY = "verify"
+    WARM = "warm"  # as SWEEP or VERIFY, in a cold start
+    VERIFY = "verify"  # a call for one training, to check what the list says about it
     WRITE = "write"
     PROBE = "probe"
     RETRY = "retry"
 
 
-# It is normal that the budget denies calls of these purposes: no caller waits for them.
+# The purposes of the sweep's calls. It is normal that the budget denies such a call, because the
+# sweep may use only a share of the budget. The call is then made later.
 SWEEPS = (Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY)
 
 
@@ -118,7 +119,7 @@ class InvalidReason(StrEnum):
     WRONG_TYPE = "wrong-type"
     TRUNCATED = "truncated"
     TOO_LARGE = "too-large"
-    CHALLENGE = "challenge"
+    CHALLENGE = "challenge"  # an HTML page with status 200, usually of a CDN
 
 
 class DriftKind(StrEnum):
@@ -140,8 +141,8 @@ class FailureReason(StrEnum):
     PROTOCOL = "protocol"
     STATUS_5XX = "status-5xx"
     RATE_LIMITED = "rate-limited"
-    CHALLENGE = "challenge"
-    REFUSED = "refused"
+    CHALLENGE = "challenge"  # an HTML page, usually of a CDN
+    REFUSED = "refused"  # the upstream refused the gateway's own token
     INVALID = "invalid"
     TOO_LARGE = "too-large"
 
@@ -150,7 +151,7 @@ class Cause(StrEnum):
     """Why an entry was invalidated."""
 
     UPDATED_AT = "updated_at"
-    EVENT = "event"
+    EVENT = "event"  # an order to invalidate; in the other replicas also a write
     WRITE = "write"
     NOT_FOUND = "not_found"
     PURGE = "purge"

@@ -1,8 +1,9 @@
 """The Protocols through which `flow` uses stores, Redis, the upstream and the clock.
 
-The package also has values that the Protocols use, and stand-ins for missing parts (`AloneBus`,
-`NoTracer`). It does no I/O. The contract suites in tests/contract test each implementation of the
-stores, the bus, the leases and the budgets.
+The package also has values that the Protocols use, and implementations for a gateway without other
+replicas (for example `AloneBus`) or without traces (`NoTracer`). It does no I/O. The contract
+suites in tests/contract test each implementation of the stores, the bus, the leases and the
+budgets.
 """
 
 from gateway.ports.budget import (

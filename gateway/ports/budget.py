@@ -4,12 +4,13 @@ A replica pays for calls from the *shared budget* in Redis, or without Redis fro
 both cases all replicas together must stay within the limit. Words of this module:
 
 look    a replica reports its calls, and reads the state of the shared budget
-part    the limit divided by the number of replicas, or less. The shared budget records one for each
+part    the limit divided by the number of replicas, or less. The shared budget records the part of
+        each replica
 share   the most calls per window that a replica may spend without Redis: its part, or less after a
         429
-claim   those calls of its share that a replica may spend at once when it loses Redis
-silent  a silent replica did not look for `SharedBudget.silence` seconds. Perhaps it still spends
-        its share
+claim   those calls of its share that a replica may spend immediately when it loses Redis
+silent  a replica is silent if its last look was more than `SharedBudget.silence` seconds ago.
+        Perhaps it still spends its share
 life    the time between two losses of the shared budget's data. No call from before a loss counts
         in the next life until it is reported again
 """
@@ -39,9 +40,12 @@ class BudgetView:
 class Charge:
     """One call that is paid for.
 
+    stamp     the time for which the call was granted. Its budget finds the charge by this time, so
+              each budget chooses the clock and the unit
     wait      the seconds until the call may be sent
     is_share  this replica paid alone, because it could not use the shared budget
-    life      the life in which the shared budget granted the call. 0: it did not, or has no limit
+    life      the life in which the shared budget granted the call. 0: another budget granted it, or
+              there is no limit
     """
 
     stamp: float
@@ -52,10 +56,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A gate after a 429: the seconds until it may reopen.
+    """A gate after a 429. `seconds`: the time until the gate may reopen.
 
-    `is_longer`: the other replicas must be told of this 429. The 429 closed an open gate, came
-    during a probe, or made the pause at least SHORTEST_HOLD seconds longer.
+    `is_longer`: whether the 429 closed an open gate, came during a probe, or made the pause at
+    least SHORTEST_HOLD (core/budget/breaker) longer. The other replicas must be told of such a 429.
     """
 
     seconds: float
@@ -67,9 +71,10 @@ class Charging(Protocol):
     each credential has its own budget."""
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Let a call count from now on, because its wait is over. Returns the new charge, or None
-        if the call needs another charge (`take`). If the gate was closed during the wait, undoes
-        `charge` and raises GateClosed."""
+        """Move a charge to the present time, because its call had to wait and is sent now. Returns
+        the moved charge. Returns None if the charge is no longer valid: the call then needs another
+        one (`take`). If the gate was closed during the wait, undoes `charge` and raises
+        GateClosed."""
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
@@ -82,8 +87,8 @@ class Charging(Protocol):
         ...
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429. It opens a gate that is due to reopen, or has a probe
-        under way. Returns whether it opened the gate."""
+        """After an answer other than 429: open the gate if it is due to reopen, or if a probe is
+        under way. Returns whether the gate was opened."""
         ...
 
     def view(self, scope: str) -> BudgetView:
@@ -100,8 +105,8 @@ class Budget(Charging, Protocol):
         """Charge one call, which may be sent after `Charge.wait` seconds (at most `patience`).
         Raises GateClosed or BudgetExhausted, with the seconds until another try makes sense.
 
-        `guessed`: the upstream probably has no such training. When a closed gate is due to reopen,
-        the first call becomes the probe.
+        When a closed gate is due to reopen, the first call becomes the probe. `guessed`: the
+        upstream probably has no such training, so a `miss` has the lowest priority.
         """
         ...
 
@@ -114,16 +119,17 @@ class Budget(Charging, Protocol):
 class KnownBudget:
     """The state of the shared budget, from a look at the time `at` (monotonic).
 
-    If the limit is high, all numbers of calls are those of a fraction of the window (`Stretch` in
-    core/budget/window_log).
+    If the limit is high, `limit`, `claim`, `part`, `share` and `ages` are about a stretch, which is
+    a fraction of the window (`Stretch` in core/budget/window_log).
 
     stamp     the time `at` on the clock of Redis, in microseconds
     error     the possible error of `stamp`, in seconds
     replicas  how many replicas divide the limit, silent ones included
     absent    how many of them had time to report after a loss of data, but did not
     claim     the claim at the time `at`. Each later call uses up one call of it
-    part      the part of this replica. 0: it is new, or the others have the whole limit. Without
-              Redis it then pays as after a start
+    part      the part of this replica. 0: the replica is new, or the others have the whole limit.
+              Without Redis, a replica without a part pays as if it knew no calls (see
+              `OwnBudget.stand_in`)
     ages      seconds since each call of the last window. Negative: the call waits for its turn
     """
 
@@ -190,7 +196,7 @@ class SharedBudget(Charging, Protocol):
         ...
 
     async def leave(self, scopes: Sequence[str]) -> None:
-        """Note that this replica ends, so that no part is kept for it."""
+        """Remove this replica from the budget, because it ends. Then no part is kept for it."""
         ...
 
 
@@ -199,6 +205,6 @@ class OwnBudget(Budget, Protocol):
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
         """From now on, pay for calls from one of `replicas` equal parts of a limit. `past` has the
-        limit and its spent calls (monotonic times). None: it is the limit of the scope, and its
-        spent calls are unknown, as after a start."""
+        limit and its spent calls (monotonic times). `past` None: the configured limit of the scope
+        is divided, and its spent calls are unknown, as after a start."""
         ...

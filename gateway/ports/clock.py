@@ -10,7 +10,7 @@ class Clock(Protocol):
 
     @property
     def offset(self) -> float:
-        """`now` minus `monotonic`. It changes if the shared clock is found to differ."""
+        """`now` minus `monotonic`. It changes when `now` is corrected to the shared clock."""
         ...
 
     def now(self) -> float:

@@ -11,13 +11,14 @@ import asyncio
 from types import TracebackType
 from typing import Final
 
-# A deadline has about this number of equal steps. A short deadline has fewer steps, and a long one
-# has more: a step takes about _SHORTEST_STEP to _LONGEST_STEP seconds.
+# The time of a deadline is divided into this number of equal steps. If a step would be shorter than
+# _SHORTEST_STEP or longer than _LONGEST_STEP (seconds), there are fewer or more steps.
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1
-# Turns of the event loop before TimeoutError is raised. One reads the sockets. Three are for the
-# tasks that pass the answer on: the driver's task, a task that callers share, and the waiting task.
+# After the last step, the event loop makes this number of turns before TimeoutError is raised. One
+# turn reads the sockets. Three turns are for the tasks that pass the answer on: the driver's task,
+# a task that callers share, and the waiting task.
 _LAST_TURNS: Final = 4
 
 
@@ -57,7 +58,7 @@ class Deadline:
 
     def _wait(self) -> None:
         if self._left == 0:
-            self._look(_LAST_TURNS)
+            self._let_pass(_LAST_TURNS)
             return
         self._due += self._step
         self._handle = self._loop.call_at(self._due, self._end_step)
@@ -69,8 +70,8 @@ class Deadline:
         self._left -= 1
         self._wait()
 
-    def _look(self, turns: int) -> None:
+    def _let_pass(self, turns: int) -> None:
         if turns == 0:
             self._timeout.reschedule(self._loop.time())
             return
-        self._handle = self._loop.call_soon(self._look, turns - 1)
+        self._handle = self._loop.call_soon(self._let_pass, turns - 1)

@@ -19,14 +19,16 @@ from gateway.ports.tiers import Copies, SharedStore
 class Notice:
     """A message from one replica to the others: entries are outdated, or a gate is closed.
 
-    CHANGED      in one partition, the versions of these trainings before `updated_at` are outdated
-    INVALIDATED  in every partition, the versions of these trainings before `updated_at` are invalid
-    PURGED       all entries are invalid, or only those of `partition`
+    CHANGED      a fetch or a page of the list showed a change in `partition`: Redis has to be asked
+                 before L1 serves a version of these trainings older than `updated_at`
+    INVALIDATED  an order or a write: in every partition, the versions of these trainings older than
+                 `updated_at` are invalid
+    PURGED       an order: all entries are invalid, or only those of `partition`
     REFUSED      the upstream refused the credential of `partition`, whose entries are all dropped
     GATE_CLOSED  a 429 closed the gate of `scope`: no calls before `until` (on the shared clock)
 
-    `updated_at` None: all versions. `soft`: entries may still be used for rescue. `operator` None:
-    the notice comes from no order.
+    `updated_at` None: all versions. `soft`: entries may still be used for rescue. `operator`: who
+    gave the order (None: there was no order).
     """
 
     kind: NoticeKind
@@ -45,9 +47,9 @@ class Confirmations:
 
     known      how many replicas are known, this one included
     confirmed  how many of them have applied the order
-    copies     how many replicas of Redis have the order (None: no replicas are known). If a replica
-               of Redis without the order becomes the master, the order is lost
-    purged     the number of purged keys after the purge of one partition. None: another order
+    copies     how many replicas of Redis have the order (None: no replica of Redis is known). If a
+               replica of Redis without the order becomes the master, the order is lost
+    purged     the number of purged keys, if the order was to purge one partition. Otherwise None
     until      the time (shared clock) until which a replica that did not confirm may serve older
                entries. None: all have confirmed
     """
@@ -80,8 +82,9 @@ class Bus(Protocol):
 
     @property
     def vouched_until(self) -> float:
-        """Until this monotonic time, this replica may serve entries older than an order that it did
-        not confirm. The `Confirmations.until` of the order is not earlier."""
+        """Until this monotonic time, this replica is allowed to serve its entries without Redis. An
+        order that it did not confirm has perhaps ruled them out. The `Confirmations.until` of such
+        an order is this time or a later one."""
         ...
 
     async def announce(self, notice: Notice) -> None:
@@ -100,8 +103,8 @@ class Bus(Protocol):
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
         """Hand each notice of another replica to `apply`, until cancelled. If notices were perhaps
-        missed, call `gap` with a monotonic time. Until this time this replica may still serve
-        entries that a missed order has ruled out."""
+        missed, call `gap` with a monotonic time. Until this time, this replica is allowed to serve
+        its present entries without Redis, although a missed order has perhaps ruled them out."""
         ...
 
 
@@ -197,7 +200,7 @@ class AloneLease:
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """Do nothing: this process remembers failures elsewhere."""
+        """Do nothing: flow/fill/backoff remembers the failures of this process."""
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Never called."""
@@ -227,7 +230,8 @@ class SharedMode(Protocol):
 
 
 class AloneMode:
-    """The mode of a process without other replicas: `Modes` itself remembers it."""
+    """The SharedMode of a process without other replicas. It keeps nothing, because `Modes`
+    (flow/mode) remembers the order of its own process."""
 
     async def read(self) -> ModeOrder | None:
         return None

@@ -23,8 +23,8 @@ class Compared:
     """The verdict on an item of the list, and the floor after the comparison.
 
     `is_held`: the store has a body of the training. Without Redis, `is_held` says that the last
-    known answer was a training. `last` returns the latest confirmation of the body, by a single
-    answer or by a page (None: not known).
+    known answer was a training. `last` returns the latest confirmation of the body, by a page or by
+    the answer to a call for this training alone (None: not known).
     """
 
     verdict: ListVerdict
@@ -44,7 +44,8 @@ class ListStore(Protocol):
         - An item with a later version: the floor rises. The stored entry may then only be used for
           rescue.
         - An item is ignored if an order about the training came after the page was requested. It is
-          also ignored if a call for the training began later than the page's, and was answered.
+          also ignored if a call for the training began after the page was requested, and was
+          answered.
 
         Redis compares all items in one step: half a millisecond for twenty items. In a cluster,
         each item is a step of its own.
@@ -52,19 +53,22 @@ class ListStore(Protocol):
         ...
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """Lower the floor of the key, which the list raised to `updated_at`. Returns whether the
-        floor was lowered. Then the stored entry may be served as before.
+        """The list has raised the floor of the key to `updated_at`. Lower the floor to the version
+        that it had before. Returns whether the floor was lowered. If so, the stored entry may be
+        served as before.
 
-        The floor stays if a single answer was accepted after the list raised it, or if an order
-        named `updated_at` or a later version. It also stays if Redis has perhaps lost an order.
+        The floor stays if the answer to a call for this training alone was accepted after the list
+        raised the floor, or if an order named `updated_at` or a later version. It also stays if
+        Redis has perhaps lost an order.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How far a partition's sweep has come at `now` (on the shared clock), and whether this replica
-    `leads` the sweep. `is_read`: callers of any replica have read from the partition lately."""
+    """The state of a partition's sweep at the time `now` (on the shared clock): how far the sweep
+    has come, and whether this replica `leads` it. `is_read`: callers of any replica have read from
+    the partition lately."""
 
     leads: bool
     progress: Progress
@@ -77,8 +81,9 @@ class Advanced:
     """The state of a sweep after a page.
 
     distinct  how many different trainings the sweep has met
-    absent    trainings that the last complete sweep met at this place of the list, and that this
-              sweep has not met. Only the first 400 trainings at this place are compared
+    absent    missing trainings: the last complete sweep met them between the trainings of this
+              page, but this sweep has not met them. Only the first 400 trainings of the last
+              complete sweep in this range are compared
     """
 
     distinct: int
@@ -105,28 +110,30 @@ class SweepLease(Protocol):
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """Note that a page changed the progress from `before` to `progress`."""
+        """Store the `progress` after a page, and which trainings the page has. `before` is the
+        progress before the page."""
         ...
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Note a progress that changed without a page."""
+        """Store a progress that changed without a page, because the sweep is switched off."""
         ...
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """Note that a sweep has ended. Later sweeps are compared with the last `complete` sweep."""
+        """Store the progress after the end of a sweep. Later sweeps are compared with the last
+        `complete` sweep."""
         ...
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
-        """Note that these trainings are about to be stored from the list."""
+        """Remember that these trainings are about to be stored from the list."""
         ...
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that `note_filled` has noted, if Redis still has the notes. Some were
-        perhaps not stored."""
+        """The trainings that `note_filled` was called with, if Redis still has their record. Some
+        were perhaps not stored."""
         ...
 
     async def forget_filled(self, partition: str) -> None:
-        """Forget what `note_filled` has noted."""
+        """Remove the record that `note_filled` has made."""
         ...
 
     async def release(self, partition: str) -> None:

@@ -42,7 +42,8 @@ class Observer(Protocol):
         *,
         trace: bytes | None = None,
     ) -> None:
-        """A request to the data plane was answered. `trace` None: not sampled."""
+        """A request to the data plane was answered. `trace`: the id of its trace (None: not
+        sampled)."""
         ...
 
     def client_result(self, client: str, result: str) -> None:
@@ -61,7 +62,8 @@ class Observer(Protocol):
     def call_ended(
         self, purpose: Purpose, status: int | None, seconds: float, trace: bytes | None = None
     ) -> None:
-        """A call ended, with or without an answer. `trace` None: not sampled."""
+        """A call ended, with or without an answer. `trace`: the id of its trace (None: not
+        sampled)."""
         ...
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
@@ -117,7 +119,7 @@ class Observer(Protocol):
         ...
 
     def outdated(self, key: Key) -> None:
-        """Another replica found the entry in L1 outdated."""
+        """A notice of another replica says that the entry in this replica's L1 is outdated."""
         ...
 
     def fetched(
@@ -147,8 +149,9 @@ class Observer(Protocol):
         ...
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        """Nothing is stored from the list any more: a training's bytes in the list differ from
-        those in a single answer. The stored responses of `taken_back` trainings are dropped."""
+        """Nothing is stored from the list any more: the list has other bytes of a training than the
+        answer to a call for this training alone. The stored responses of `taken_back` trainings are
+        dropped."""
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
@@ -192,7 +195,8 @@ class Observer(Protocol):
         ...
 
     def redis_moved(self, up: bool, node: str = "") -> None:
-        """Redis came back (`up`) or went away. With several nodes, only `node` did."""
+        """Redis came back (`up`) or went away. If Redis has several nodes, `node` is the one that
+        came back or went away."""
         ...
 
     def envelope_refused(self, why: str) -> None:
@@ -200,7 +204,8 @@ class Observer(Protocol):
         ...
 
     def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
-        """A caller was refused. `request_id` "": no id. `by` "": no known operator."""
+        """A caller or an operator was refused. `request_id` "": no id. `by`: the name of the
+        refused operator ("": not known, or a caller)."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
@@ -227,7 +232,7 @@ class AccessLine:
     parts: Mapping[Part, float] | None = None
 
 
-# With the names of OpenTelemetry's semantic conventions.
+# The names of the attributes are those of OpenTelemetry's semantic conventions.
 Attributes = Mapping[str, str | int]
 
 
@@ -251,7 +256,8 @@ class Span(Protocol):
 
     @property
     def traceparent(self) -> bytes:
-        """The field to send with requests within this span (W3C Trace Context, 3.2)."""
+        """The value of the header field `traceparent` in requests that are sent within this span
+        (W3C Trace Context, 3.2)."""
         ...
 
     def part(self, name: str) -> Span:
@@ -259,8 +265,8 @@ class Span(Protocol):
         ...
 
     def link(self, traceparent: bytes) -> None:
-        """Note that this span waits for work that began within another span, which `traceparent`
-        names."""
+        """Link this span to the span that `traceparent` names, because this span waits for work
+        that began within the other span."""
         ...
 
     def note(self, attributes: Attributes) -> None:
@@ -268,11 +274,12 @@ class Span(Protocol):
         ...
 
     def serve(self, served: Served) -> None:
-        """End the span of a request."""
+        """Add to the span of a request how the request ended, and end the span."""
         ...
 
     def end(self, fault: str | None = None) -> None:
-        """End the span. `fault` is the name of an error."""
+        """End the span (see `serve` for that of a request). `fault` is the name of an error (None:
+        there was none)."""
         ...
 
 
@@ -294,7 +301,7 @@ class Tracer(Protocol):
         ...
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """Note a hit whose trace is kept."""
+        """Make the span of a hit whose trace is kept. The hit took `seconds`."""
         ...
 
     async def close(self, patience: float) -> None:

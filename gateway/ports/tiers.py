@@ -12,15 +12,15 @@ import msgspec
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.vocabulary import Detail, Outcome, StoreVerdict, Tier
 
-# As `Held.checked_at`: Redis has not confirmed the entry. As `Held.until`: no decision can be used
-# again.
+# The value of `Held.checked_at` if Redis has not confirmed the entry. The value of `Held.until` if
+# no decision can be used again.
 NEVER: Final = -math.inf
 
 
 class Count(Protocol):
     """Counts one answer. `traceparent` None: absent or not valid."""
 
-    def __call__(  # noqa: PLR0917 -- names would cost each hit
+    def __call__(  # noqa: PLR0917 -- keyword arguments would slow down each hit
         self,
         seconds: float,
         age: float,
@@ -74,7 +74,8 @@ class Held(msgspec.Struct, gc=False):
     A decision that L1 may serve the entry is used again, for a second at most:
 
     until    the monotonic time until which the decision may be used
-    edition  the decision may be used only as long as `Confirming.edition` returns this object
+    edition  what `Confirming.edition` returned for the decision. The decision may be used only as
+             long as this function returns the same object
     moment   the lines after the head: `Age` and `Cache-Status`
     born     the monotonic time from which the entry's age counts
 
@@ -147,8 +148,8 @@ class LocalStore(Protocol):
         ...
 
     def offer(self, key: Key, held: Held) -> bool:
-        """Hold the entry as the least recently used, if there is room and the key has none. Returns
-        whether the entry is held."""
+        """Hold the entry as the least recently used, if there is room and the key has no entry.
+        Returns whether the entry is held."""
         ...
 
     def replace(self, key: Key, held: Held) -> None:
@@ -218,7 +219,7 @@ class Standing:
     """The state of a key, without the stored body.
 
     last       a function that reads the last confirmation of the body (None: not known). It is
-               slow, and needed only if the floor was confirmed later than the entry
+               slow, and needed only if the floor was confirmed later than the entry in L1
     struck_at  as in `Found`
     """
 

@@ -83,7 +83,7 @@ def test_the_demo_ends_with_its_simulator(tmp_path: Path) -> None:
         exit_code = process.wait(30)
 
     assert exit_code == 1
-    assert process.output.endswith("the simulator ended with -9\n")
+    assert process.output.endswith("the simulator ended with exit code -9\n")
 
 
 def test_the_demo_moves_aside_for_a_taken_port(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_demo_moves_aside_for_a_taken_port(tmp_path: Path) -> None:
         output = process.output
         head = shell(f"{curl_line(output)} -s")
 
-    assert "port 8080 is taken: another one instead" in output
+    assert "port 8080 is taken, so the demo uses a free port" in output
     assert "127.0.0.1:8080" not in output
     assert head.startswith("HTTP/1.1 200")
 

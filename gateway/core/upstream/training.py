@@ -1,14 +1,21 @@
 """Parses one training as the upstream sent it: bytes -> `Training`, or `InvalidPayload`.
 
-A body that breaks a hard rule is refused. A body that breaks a soft rule is served, and reported as
-drift. The bytes of a body are never changed.
+The hard rules: a body is a JSON object in UTF-8, it has the expected id and a valid `updated_at`,
+and each documented field has an allowed JSON type. A body that breaks a hard rule is refused.
+
+The soft rules: a body has all documented fields and no others, and the values of `type`,
+`restricted_to_channels`, `published_at` and `created_at` are known words or valid dates. A body
+that breaks a soft rule is served, and reported as drift.
+
+The bytes of a body are never changed.
 
 JSON parsers differ in some cases (RFC 8259, sections 4, 6, 7 and 8). This module decides:
 
 - If `id` or `updated_at` occurs twice, the values must be the same. Otherwise two readers of the
   same bytes could see two trainings.
-- Half a surrogate pair in a string (a text that was cut within an emoji) is JSON.
-- A byte order mark, NaN, Infinity and control characters in strings are not JSON.
+- An escaped half of a surrogate pair is allowed in a string (a text that was cut within an emoji
+  can have one).
+- A byte order mark, NaN, Infinity, and control characters in strings are not allowed.
 """
 
 from __future__ import annotations
@@ -61,6 +68,7 @@ _CHANNELS: Final = frozenset(
 
 # At most this many differences of one body are reported.
 MAX_DRIFT: Final = 32
+# A name or value from a body is cut to this many characters in messages and in drift.
 _MAX_SHOWN: Final = 64
 
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
@@ -75,7 +83,8 @@ _Members = list[tuple[str, bytes]]
 class Drift:
     """One way in which a served training differs from the API's documentation.
 
-    `field` is short, printable ASCII. No metric has it as a label, because the upstream chooses it.
+    `field` is the name of a field, or `field=word` for an unknown word. It is short, printable
+    ASCII. No metric has it as a label, because the upstream chooses it.
     """
 
     kind: DriftKind
@@ -94,8 +103,8 @@ class Training:
 
 
 class _Name:
-    """A member's name. No two of these objects are equal, so a dict keeps members with the same
-    text."""
+    """The name of a member. No two of these objects are equal. So a dict with such keys keeps all
+    members, even if several have the same name."""
 
     __slots__ = ("text",)
 
@@ -153,12 +162,13 @@ def _read_object(body: bytes) -> _Members:
     except UnicodeDecodeError as fault:
         cut_short = fault.reason == "unexpected end of data"
         reason = InvalidReason.TRUNCATED if cut_short else InvalidReason.NOT_UTF8
-        raise InvalidPayload(reason, f"byte {fault.start} of the body is not UTF-8") from fault
+        raise InvalidPayload(reason, f"the body is not UTF-8 at byte {fault.start}") from fault
     except ValidationError as fault:
-        raise InvalidPayload(InvalidReason.NOT_AN_OBJECT, f"the body: {fault}") from fault
+        what = f"the body is no JSON object: {fault}"
+        raise InvalidPayload(InvalidReason.NOT_AN_OBJECT, what) from fault
     except DecodeError as fault:
         reason = InvalidReason.TRUNCATED if "truncated" in str(fault) else InvalidReason.NOT_JSON
-        raise InvalidPayload(reason, f"the body: {fault}") from fault
+        raise InvalidPayload(reason, f"the body is not valid JSON: {fault}") from fault
     except RecursionError as fault:
         raise InvalidPayload(InvalidReason.NOT_JSON, "the body is nested too deeply") from fault
     return [(name.text, bytes(value)) for name, value in values.items()]
@@ -170,7 +180,10 @@ def _read_id(members: _Members, expected_id: str | None) -> str:
         raise InvalidPayload(InvalidReason.ID_MISSING, "the body has no id")
     wrong = sorted(found - {expected_id}) if expected_id is not None else sorted(found)[1:]
     if wrong:
-        raise InvalidPayload(InvalidReason.WRONG_ID, f"the body's id is {_printable(wrong[0])}")
+        which = "a second id" if expected_id is None else "a wrong id"
+        raise InvalidPayload(
+            InvalidReason.WRONG_ID, f"the body has {which}: {_printable(wrong[0])}"
+        )
     return found.pop()
 
 
@@ -200,7 +213,7 @@ def _check_types(members: _Members) -> None:
     for name, value in members:
         wrong = name in _FIELDS and value[0] not in _FIELDS[name]
         if wrong or (name in _ARRAYS and not _holds_strings(value)):
-            raise InvalidPayload(InvalidReason.WRONG_TYPE, f"{name} has a type it can never have")
+            raise InvalidPayload(InvalidReason.WRONG_TYPE, f"{name} has a wrong JSON type")
 
 
 def _holds_strings(array: bytes) -> bool:

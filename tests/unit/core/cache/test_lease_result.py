@@ -86,7 +86,7 @@ def test_a_bug_has_no_words() -> None:
 
 def test_nothing_of_a_body_is_told() -> None:
     """What is wrong with one may be said in its own words."""
-    ending = ending_of(InvalidPayload(InvalidReason.WRONG_ID, "the body's id is 'secret'"))
+    ending = ending_of(InvalidPayload(InvalidReason.WRONG_ID, "the body has a wrong id: secret"))
 
     assert "secret" not in str(ending)
 
