@@ -136,7 +136,11 @@ def _trusting(name: str, path: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=path)
     except OSError:  # also ssl.SSLError
-        complain([f"{name}: {path} has no certificates that can be used (wanted: PEM)"], FAILED)
+        unused = f"{name}: {path} has no certificates that can be used (wanted: PEM"
+        other = (
+            "" if name == "--ca" else "; or name the authority with --ca, or the URL with --admin"
+        )
+        complain([f"{unused}{other})"], FAILED)
 
 
 def seconds_of(date_time: str) -> float:

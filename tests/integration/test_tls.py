@@ -196,6 +196,26 @@ async def test_commands_beside_a_gateway_go_by_its_settings(
     assert "its certificate is not trusted" in stranger[1]
 
 
+async def test_a_certificate_that_cannot_be_read_is_named_with_the_way_round_it(
+    upstream: RunningSimulator, tmp_path: Path
+) -> None:
+    """Nothing is sent to a port whose certificate cannot be checked. With `--ca` it can be."""
+    ca, gone = tmp_path / "ca.pem", str(tmp_path / "gone.pem")
+    AUTHORITY.cert_pem.write_to_path(ca)
+    settings = {"GATEWAY_ADMIN__TLS_CERT": gone}
+    async with gateway(upstream.base_url, **certified(tmp_path, "admin")) as planes:
+        here = ("--admin", str(planes.admin.base_url.port), "--token", "t0ken")
+
+        alone = await mode(tmp_path, *here, **settings)
+        with_ca = await mode(tmp_path, *here, "--ca", str(ca), **settings)
+
+    assert alone[0] == 1
+    assert f"admin.tls_cert: {gone}" in alone[1]
+    assert "name the authority with --ca" in alone[1]
+    assert with_ca[0] == 0
+    assert "mode normal\n" in with_ca[1]
+
+
 @pytest.mark.parametrize("command", ["serve", "check"])
 def test_files_that_cannot_be_used_end_the_start(tmp_path: Path, command: str) -> None:
     """Exit code 2, one line a file, and all named together."""
