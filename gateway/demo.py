@@ -87,8 +87,7 @@ async def _play(plan: Plan, upstream: Upstream, stop: asyncio.Event, out: TextIO
         tasks.append(task)
 
     def started(gateway: Addresses) -> None:
-        _greet(gateway, upstream, out)
-        begin(show(gateway.admin, display))
+        begin(_present(gateway, upstream, display, out))
         for work in _edits_and_requests(plan, gateway, upstream):
             begin(work)
 
@@ -161,9 +160,14 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _greet(gateway: Addresses, upstream: Upstream, out: TextIO) -> None:
+async def _present(
+    gateway: Addresses, upstream: Upstream, display: PlainLines | LiveLine, out: TextIO
+) -> None:
+    """Write the greeting, and show the figures until cancelled. This is one task: if nobody reads
+    `out` any more, its BrokenPipeError ends the demo, and is raised as it is."""
     words = {"data": gateway.data, "admin": gateway.admin, "upstream": upstream.url}
     _tell(_GREETING.format(**words, token=TOKEN, id=_EXAMPLE), out)
+    await show(gateway.admin, display)
 
 
 def _tell(text: str, out: TextIO) -> None:

@@ -115,12 +115,12 @@ def run(work: Coroutine[object, object, T]) -> T:
     """Run `work` on the fastest event loop that is installed."""
     from uvicorn.loops.auto import auto_loop_factory
 
-    _open_standard_descriptors()
+    open_standard_descriptors()
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         return runner.run(work)
 
 
-def _open_standard_descriptors() -> None:
+def open_standard_descriptors() -> None:
     """Open the descriptors 0, 1 and 2 if they are closed. Otherwise the event loop would get these
     numbers for its own descriptors, and libuv aborts the process when it has to close a descriptor
     with such a number."""

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.serve import FAILED, WRONG_SETTINGS, complain, run
+from gateway.cli.serve import (
+    FAILED,
+    WRONG_SETTINGS,
+    complain,
+    open_standard_descriptors,
+    run,
+)
 
 if TYPE_CHECKING:
     from gateway.simulator import SimulatorConfig
@@ -181,6 +187,8 @@ def _serve(config: SimulatorConfig) -> None:
 
     try:
         run(serve(config, lambda url: click.echo(f"simulator: {url}")))
+    except BrokenPipeError:  # nobody reads the output: click ends the command without words
+        raise
     except OSError as error:
         complain([f"cannot listen on {config.host}:{config.port}: {error.strerror}"], FAILED)
 
@@ -233,15 +241,17 @@ def demo(
     addresses to open, and a curl command. Ctrl-C ends everything.
     """
     import asyncio
-    import sys
 
     from gateway.app import StartFault
     from gateway.demo import Plan, UpstreamEnded, run
     from gateway.settings import SettingsFault
 
     plan = Plan(port, admin_port, simulator_port, load=not no_load, log=log)
+    open_standard_descriptors()
     try:
-        asyncio.run(run(plan, sys.stdout))
+        # Python has no `sys.stdout` if the descriptor was closed at the start.
+        with open(os.devnull, "w") as nowhere:
+            asyncio.run(run(plan, sys.stdout or nowhere))
     except StartFault as fault:
         complain(fault.faults, FAILED)
     except SettingsFault as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import free_port, gateway, listens, wait_until
+from tests.support.servers import answers, free_port, gateway, listens, wait_until
 from tests.system.commands import (
     cache_status,
     curl_line,
@@ -41,6 +42,42 @@ def test_the_demo_s_command_works_twice(tmp_path: Path, told: signal.Signals) ->
     assert exit_code == 0
     assert process.output.endswith("\nended\n")
     assert not listens(port_of(printed(process.output, "upstream")))
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_the_demo_needs_no_standard_streams(tmp_path: Path, closed: str) -> None:
+    """It runs until a signal ends it, with exit code 0."""
+    port, admin = free_port(), free_port()
+    process = gateway(
+        *("demo", "--no-load", "--simulator-port", "0"),
+        *("--port", str(port), "--admin-port", str(admin)),
+        log=tmp_path / "demo.log",
+        ready=lambda: answers(f"http://127.0.0.1:{admin}/readyz"),
+    )
+    process.command[:0] = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    with process:
+        answer = get(f"http://127.0.0.1:{port}/training/trn_000001")
+        exit_code = process.stop()
+
+    assert (answer.status_code, exit_code) == (200, 0)
+    assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("command", [("demo", *FREE_PORTS), ("simulate", "--port", "0")])
+def test_a_command_whose_reader_is_gone_ends_without_words(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """As `gateway demo | true`: exit code 1, as for other commands, and nothing on standard
+    error."""
+    process = gateway(*command, log=tmp_path / "run.log", ready=lambda: True)
+    reading, process.stdout = os.pipe()
+    os.close(reading)
+    process.command[:0] = ["sh", "-c", f'exec "$@" 2>{tmp_path / "err"}', "sh"]
+
+    exit_code = process.start().wait(60)
+
+    os.close(process.stdout)
+    assert (exit_code, (tmp_path / "err").read_text()) == (1, "")
 
 
 def test_the_demo_s_addresses_can_be_opened(tmp_path: Path) -> None:
