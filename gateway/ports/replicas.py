@@ -47,8 +47,8 @@ class Confirmations:
 
     known      how many replicas are known, this one included
     confirmed  how many of them have applied the order
-    copies     how many replicas of Redis have the order (None: no replica of Redis is known). If a
-               replica of Redis without the order becomes the master, the order is lost
+    copies     how many replicas of Redis have the order (None: there are none). If a replica of
+               Redis without the order becomes the master, the order is lost
     purged     the number of purged keys, if the order was to purge one partition. Otherwise None
     until      the time (shared clock) until which a replica that did not confirm may serve older
                entries. None: all have confirmed

@@ -208,10 +208,14 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """How many replicas Redis has, and how many of them have all writes."""
+    """How many replicas Redis has, and how many of them have all writes.
+
+    is_counted  False: Redis does not allow a node to be asked, so there are perhaps more
+    """
 
     known: int
     acknowledged: int
+    is_counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,5 +296,5 @@ class SharedStore(Protocol):
 
     async def secure(self, patience: float) -> Copies | None:
         """Wait for `patience` seconds at most, until all replicas of Redis have the earlier writes.
-        None: no replicas are known."""
+        None: there are none."""
         ...

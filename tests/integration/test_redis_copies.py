@@ -47,11 +47,15 @@ async def test_a_copy_that_hangs_has_not(own_redis: RedisServer, tmp_path: Path)
         assert seen == Copies(known=1, acknowledged=0)
 
 
-async def test_who_may_not_ask_is_told_nothing(own_redis: RedisServer, tmp_path: Path) -> None:
-    """An order that was carried out does not fail for it."""
+async def test_copies_that_cannot_be_counted_are_said_so(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    """An order that was carried out does not fail for it, but it is not told as known by all."""
     with copied(own_redis, tmp_path), own_redis.client() as client:
         client.acl_setuser(
             "me", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-role"]
         )
 
-        assert await counted(without(own_redis.url).replace("//", "//me:pw@")) is None
+        assert await counted(without(own_redis.url).replace("//", "//me:pw@")) == Copies(
+            0, 0, is_counted=False
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -337,31 +338,31 @@ async def secured(connection: Connection, names: Names, patience: float) -> Copi
     """Wait until the replicas of Redis have all writes, for `patience` seconds at most. Count the
     replicas, and those that have all writes.
 
-    If a master dies, writes that its replicas do not have are lost. None if there are no replicas,
-    or if Redis does not allow ROLE.
+    If a master dies, writes that its replicas do not have are lost. None if there are no replicas.
     """
     marks = map(names.mark, connection.tags)
     counted = await asyncio.gather(
         *(_secured(connection, mark, patience) for mark in marks), return_exceptions=True
     )
-    known = acknowledged = 0
+    known, acknowledged, is_counted = 0, 0, True
     for copies in counted:
         if isinstance(copies, BaseException):
             raise copies
         known += copies.known
         acknowledged += copies.acknowledged
-    return Copies(known, acknowledged) if known else None
+        is_counted &= copies.is_counted
+    return Copies(known, acknowledged, is_counted) if known or not is_counted else None
 
 
 async def _secured(connection: Connection, mark: str, patience: float) -> Copies:
-    async def count(client: Any) -> int:
+    async def count(client: Any) -> int | None:
         try:
             role = await client.execute_command("ROLE")
-        except ResponseError:
-            return 0
+        except ResponseError:  # the gateway's user in Redis may not ask
+            return None
         return len(role[2])
 
-    async def wait(client: driver.Redis) -> int:
+    async def wait(client: driver.Redis, known: int) -> int:
         # WAIT waits for the last write of this connection, the mark. Replicas get the mark after
         # all earlier writes, also those of other connections.
         async with client.pipeline(transaction=False) as pipe:
@@ -371,9 +372,9 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
         return int(acknowledged)
 
     known = await connection.execute(RedisOperation.INVALIDATE, count, at=mark)
-    if known == 0:
-        return Copies(0, 0)
+    if not known:
+        return Copies(0, 0, is_counted=known is not None)
     acknowledged = await connection.execute(
-        RedisOperation.INVALIDATE, wait, at=mark, asked_to_wait=patience
+        RedisOperation.INVALIDATE, partial(wait, known=known), at=mark, asked_to_wait=patience
     )
     return Copies(known, min(known, acknowledged))

@@ -28,6 +28,10 @@ _LONGEST_SHOWN: Final = 200
 _NOTHING_THERE: Final = (
     "nothing is stored in this partition; GET /explain/{id} names the partitions of a training"
 )
+_NOT_COUNTED: Final = (
+    "Redis does not allow the command ROLE, so its replicas were not all counted; if one of them "
+    "becomes the master, it may not know of the order: SECURITY.md has the rights that are needed"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
                 replica of the gateway or of Redis has not confirmed
     until       present if a replica of the gateway has not confirmed. After this date-time, that
                 replica serves nothing that the order ruled out
-    detail      how many replicas have confirmed (if some have not), or that the purge of a
-                partition found nothing
+    detail      how many replicas have confirmed (if some have not), that those of Redis could not
+                be counted, or that the purge of a partition found nothing
     """
 
     replicas: Replicas
@@ -82,12 +86,12 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether all replicas have confirmed the order, and a failover of Redis cannot undo it."""
+        """Whether all replicas have confirmed the order, also those that Redis is known to have."""
         return self.replicas.confirmed >= self.replicas.known and self.is_secured
 
     @property
     def is_secured(self) -> bool:
-        """Whether all known replicas of Redis have the order, so that no failover undoes it."""
+        """Whether all replicas that Redis is known to have have the order."""
         return self.redis is None or self.redis.acknowledged >= self.redis.replicas
 
 
@@ -147,21 +151,24 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
     until = confirmations.until
     receipt = Receipt(
         Replicas(confirmations.known, confirmations.confirmed),
-        None if copies is None else Redis(copies.known, copies.acknowledged),
+        Redis(copies.known, copies.acknowledged) if copies and copies.known else None,
         until=None if until is None else to_rfc3339(from_seconds(math.ceil(until))),
     )
+    hints = [_NOTHING_THERE] if confirmations.purged == 0 and receipt.is_complete else []
+    if copies is not None and not copies.is_counted:
+        hints.append(_NOT_COUNTED)
     if receipt.is_complete:
-        is_empty = confirmations.purged == 0
-        return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
+        return msgspec.structs.replace(receipt, detail="; ".join(hints) or None)
     # Older entries can still be served in two cases. After a failover to a replica of Redis without
     # the order, they stay fresh for `freshness.lifetime`. An L1 that has not applied the order asks
     # Redis again after `l1.lifetime`. If both cases are possible, the setting of the first one is
     # named, because it is usually the longer time.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
-    return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))
+    detail = "; ".join((*_lacking(receipt), *hints))
+    return msgspec.structs.replace(receipt, bounded_by=bound, detail=detail)
 
 
-def _detail(receipt: Receipt) -> str:
+def _lacking(receipt: Receipt) -> list[str]:
     replicas, redis = receipt.replicas, receipt.redis
     parts = []
     if replicas.confirmed < replicas.known:
@@ -176,7 +183,7 @@ def _detail(receipt: Receipt) -> str:
             "if one of the others becomes the master now, it may not know of the order, and older "
             "responses may be served as fresh until freshness.lifetime has passed: repeat the order"
         )
-    return "; ".join(parts)
+    return parts
 
 
 def _read(body: bytes, kind: type[_Given], form: str) -> _Given:

@@ -186,6 +186,22 @@ def test_a_receipt_says_what_a_failover_may_undo(confirmed: int) -> None:
     assert ("2 of 3 replicas confirmed" in receipt.detail) is (confirmed == 2)
 
 
+def test_a_receipt_says_that_copies_could_not_be_counted() -> None:
+    """Redis does not allow the question: nobody knows of any that lacks the order, which is no
+    failure, but none is said to have it."""
+    uncounted = Copies(0, 0, is_counted=False)
+
+    receipt = receipt_of(Confirmations(known=3, confirmed=3, copies=uncounted))
+    partly = receipt_of(Confirmations(known=3, confirmed=2, copies=uncounted))
+
+    assert (receipt.is_complete, receipt.redis, receipt.bounded_by) == (True, None, None)
+    assert receipt.detail is not None
+    assert "ROLE" in receipt.detail
+    assert partly.detail is not None
+    assert partly.detail.startswith("2 of 3 replicas confirmed")
+    assert "ROLE" in partly.detail
+
+
 def test_a_receipt_says_what_bounds_the_rest() -> None:
     """Some have not: how many, and the setting after which they ask."""
     receipt = receipt_of(Confirmations(known=3, confirmed=2, until=1_700_000_000.25))
