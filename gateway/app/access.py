@@ -190,9 +190,16 @@ class FileWatch(Generic[G]):
     async def run(self) -> None:
         """Read the file again and again, until cancelled."""
         while True:
-            # In a thread, because `look` waits for the process that parses the file.
-            self.judge(await asyncio.to_thread(self.file.look))
+            self.judge(await self._look())
             await self._clock.sleep(LOOK_EVERY)
+
+    async def _look(self) -> G | SettingsFault:
+        """The result of a reading in a thread, because a reading waits for the process that parses
+        the file. A fault if no thread can be started."""
+        try:
+            return await asyncio.to_thread(self.file.look)
+        except RuntimeError as error:
+            return self.file.faulty(f"cannot be read: {error}")
 
     def judge(self, result: G | SettingsFault) -> None:
         """Use the result of a reading, if the reading before had the same result. Do nothing if

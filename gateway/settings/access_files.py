@@ -73,7 +73,7 @@ class RereadFile(Generic[G]):
         except Unreadable as why:
             tried = f", {self._path.absolute()}" if "cannot be read" in why.problem else ""
             self._found = None
-            return self._faulty(f"{why.problem}{tried}")
+            return self.faulty(f"{why.problem}{tried}")
         changed = any(self._read(path) != read for path, read in self._secrets)
         retried = self._looks == self._retry_at
         if self._found is None or text != self._text or changed or retried:
@@ -88,6 +88,11 @@ class RereadFile(Generic[G]):
             raise look
         return look
 
+    def faulty(self, problem: str) -> SettingsFault:
+        """A fault of the whole file. `problem` continues "names a file that …"."""
+        wanted = f"a readable TOML file of {self._wanted}"
+        return SettingsFault((Fault(self._setting, f"names a file that {problem}", wanted),))
+
     def _parsed(self, text: str) -> G | SettingsFault:
         self._secrets = []
         self._retry_at = None
@@ -98,7 +103,7 @@ class RereadFile(Generic[G]):
         except Unreadable as why:
             if isinstance(why, ParseFailed):
                 self._retry_at = self._looks + _RETRY_AFTER
-            return self._faulty(why.problem)
+            return self.faulty(why.problem)
         except SettingsFault as fault:
             return fault
 
@@ -112,10 +117,6 @@ class RereadFile(Generic[G]):
             return read_secret(path, self._path.parent, again=True)
         except Unreadable as why:
             return why
-
-    def _faulty(self, problem: str) -> SettingsFault:
-        wanted = f"a readable TOML file of {self._wanted}"
-        return SettingsFault((Fault(self._setting, f"names a file that {problem}", wanted),))
 
 
 # A date becomes a table, which no field accepts. After 0.2 s of CPU time the child process lowers

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -138,6 +141,33 @@ def test_a_version_that_could_not_be_parsed_at_first_is_used_later(
     assert house.lets_in("two")
     assert house.log.events == ["clients.refused", "clients.reloaded"]
     assert house.admission.reloaded
+
+
+async def test_a_change_is_used_once_a_thread_can_be_started_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that may have no more threads for a moment does not stop to look at the file."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def until(condition: Callable[[], bool]) -> None:
+        while not condition():
+            assert not watching.done() or watching.result()
+            await asyncio.sleep(0.01)
+
+    house.path.write_text(text("two"))
+    with monkeypatch.context() as moment:
+        moment.setattr(threading.Thread, "start", start)
+        watching = asyncio.create_task(house.watch.run())
+        await until(lambda: house.log.events == ["clients.refused"])
+    assert house.lets_in("one")
+
+    await until(lambda: not house.lets_in("one"))
+    watching.cancel()
+
+    assert house.lets_in("two")
+    assert house.log.events == ["clients.refused", "clients.reloaded"]
 
 
 def test_the_former_version_mends_it(house: House) -> None:
