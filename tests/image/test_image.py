@@ -19,8 +19,8 @@ LOCK = (ROOT / "requirements-otlp.lock").read_text()
 SIMULATOR = "http://127.0.0.1:8090"
 DATA, ADMIN = "http://127.0.0.1:8080", "http://127.0.0.1:8081"
 TRAINING = f"{DATA}/training/trn_000001"
-# What the drain takes by default, and five seconds.
-GRACE = 35
+# What the drain takes by default, and 13 seconds.
+GRACE = 43
 
 
 @pytest.fixture(scope="module")

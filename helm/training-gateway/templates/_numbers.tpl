@@ -16,10 +16,11 @@
 {{- mulf (float64 $number) (get $factors (trimPrefix $number $text)) | floor | int64 -}}
 {{- end -}}
 
-{{/* How long Kubernetes waits between SIGTERM and SIGKILL. */}}
+{{/* How long Kubernetes waits between SIGTERM and SIGKILL. After the drain the process has 1 s for last answers, 6 s for
+     orders and 3 s for spans; 3 s are for new connections, and for times that are rounded. */}}
 {{- define "gateway.needs" -}}
 {{- $server := .Values.config.server -}}
-{{- add (int .Values.preStopSleepSeconds) (include "gateway.seconds" $server.drain_delay) (include "gateway.seconds" $server.drain_timeout) 5 -}}
+{{- add (int .Values.preStopSleepSeconds) (include "gateway.seconds" $server.drain_delay) (include "gateway.seconds" $server.drain_timeout) 13 -}}
 {{- end -}}
 
 {{- define "gateway.grace" -}}
