@@ -224,13 +224,12 @@ class Wire(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """As `drain`, but close an idle connection at once, and a busy one after the newest
-        response."""
+        """As `drain`, but close an idle connection, and a busy one after the newest response."""
         self.drain()
         if self._is_answering():
             self.cycle.keep_alive = False
         elif self.is_idle:
-            self.transport.close()
+            self._close()
 
     @property
     def is_idle(self) -> bool:
@@ -285,6 +284,14 @@ class Wire(HttpToolsProtocol):
         if self._stage is Stage.HEAD:
             self._refuse(slow_head(self.terms.limits))
         elif not self._is_answering():
+            self._close()
+
+    def _close(self) -> None:
+        """Close an idle connection. If it awaits a request, this one may wait in the socket, so it
+        has `_LAST_TURNS`."""
+        if self._stage is Stage.REST:
+            self.timeout_keep_alive_handler()
+        else:
             self.transport.close()
 
     # ---- the parser's callbacks

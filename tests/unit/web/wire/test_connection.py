@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -19,7 +21,7 @@ from gateway.core.vocabulary import AccessRefusal
 from gateway.web.wire.connection import Terms, Wire
 from gateway.web.wire.request_head import Limits
 from tests.doubles.clock import FakeClock
-from tests.unit.web.wires import Line
+from tests.unit.web.wires import Line, quiet
 
 LIMITS = Limits(1_000, 10, 100, 5, head_timeout=10.0, write_timeout=30.0)
 GOOD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -49,6 +51,12 @@ class Door:
     def look(self, later: float) -> None:
         """Look after it so many seconds after its beginning."""
         self.wire.look(self.began + later)
+
+
+async def _no_content(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that answers at once."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
 
 
 async def _silent(scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,8 +107,32 @@ async def test_who_says_nothing_is_closed_in_time(door: Door) -> None:
     assert door.line.end() == ""
 
     door.look(10.1)
+    await quiet()
     assert door.line.end() == "closed"
     assert door.line.written == b""
+
+
+@pytest.mark.parametrize(
+    "end", [lambda wire: wire.look(wire.loop.time() + 10.1), lambda wire: wire.shutdown()]
+)
+async def test_a_request_that_is_just_arriving_is_answered(end: Callable[[Wire], None]) -> None:
+    """It lies in the socket, unread, when its connection is given up or its plane ends. A close
+    would reset the connection."""
+    terms = Terms(LIMITS, FakeClock(), lambda: "id-1", lambda *_: None)
+    config = uvicorn.Config(_no_content, lifespan="off", log_config=None, ws="none")
+    wire = Wire.under(terms)(config, ServerState(), {})
+    ours, caller = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    with caller:
+        caller.setblocking(False)
+        await loop.create_connection(lambda: wire, sock=ours)
+        caller.send(GOOD)
+        end(wire)
+        answer = await asyncio.wait_for(loop.sock_recv(caller, 1 << 16), 30)
+        wire.transport.abort()
+        await asyncio.sleep(0)
+
+    assert answer.startswith(b"HTTP/1.1 204 ")
 
 
 async def test_a_head_has_its_time_and_no_more(door: Door) -> None:
@@ -340,6 +372,7 @@ async def test_a_plane_that_ends_waits_for_heads_that_have_begun(door: Door, beg
     assert door.wire.is_idle is not bool(begun)
 
     door.wire.shutdown()
+    await quiet()
 
     assert door.line.end() == ("" if begun else "closed")
 

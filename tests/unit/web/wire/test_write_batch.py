@@ -151,6 +151,7 @@ async def test_who_hangs_up_behind_a_hit_has_it(door: Door) -> None:
     door.wire.data_received(get("a"))
     door.wire.shutdown()
     assert statuses(door) == [b"200"] * 2
+    await quiet()
     assert door.line.end() == "closed"
 
 
