@@ -6,12 +6,8 @@ No request has a timer: the server calls `look` for each connection once a secon
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import struct
-import termios
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final, Self
@@ -24,7 +20,7 @@ from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal
 from gateway.ports import Clock
-from gateway.web.wire.lingering_close import LingeringClose
+from gateway.web.wire.lingering_close import LingeringClose, backlog_of
 from gateway.web.wire.request_head import (
     Fields,
     Limits,
@@ -39,25 +35,6 @@ from gateway.web.wire.request_head import (
     size_of,
     slow_head,
 )
-
-
-def backlog_of(transport: asyncio.Transport) -> int:
-    """The number of written bytes that have not reached the caller.
-
-    0 if all of them fit into the system's buffer. Otherwise the bytes in the system's buffer count
-    too. They show that a slow caller reads, even while this process cannot write more.
-    """
-    unsent = transport.get_write_buffer_size()
-    return unsent + _held_by_system(transport) if unsent else 0
-
-
-def _held_by_system(transport: asyncio.Transport) -> int:
-    """Unacknowledged bytes (tcp(7), SIOCOUTQ). 0 if unknown."""
-    with suppress(OSError):
-        told = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-        return int(struct.unpack("i", told)[0])
-    return 0
-
 
 # The most requests on one connection that wait for an earlier response.
 _DEEPEST: Final = 64

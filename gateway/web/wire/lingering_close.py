@@ -8,13 +8,58 @@ only its own direction. Then it drops what it reads, until the peer closes too.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import struct
+import termios
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 # Seconds that the peer has after the last response is in the system's buffer. Then the connection
 # is aborted.
 _LINGER: Final = 2.0
+
+
+# With TLS the system's buffer counts as full from this part of its size. The size also counts the
+# memory around the bytes: a buffer that takes no more has half to all of its size in bytes, and
+# takes more again when a third is free.
+_FULL: Final = 0.25
+
+
+def backlog_of(transport: asyncio.Transport) -> int:
+    """The number of written bytes that have not reached the caller.
+
+    0 if all of them fit into the system's buffer. Otherwise the bytes in the system's buffer count
+    too. They show that a slow caller reads, even while this process cannot write more.
+
+    With TLS the transport beneath does not show its own bytes, and only the system's bytes count.
+    While the transport has some, the system's buffer is full.
+    """
+    unsent = transport.get_write_buffer_size()
+    if unsent or (not transport.can_write_eof() and _is_full(transport)):
+        return unsent + _held_by_system(transport)
+    return 0
+
+
+def _is_full(transport: asyncio.Transport) -> bool:
+    """Whether the system's buffer is full."""
+    held = _held_by_system(transport)
+    if not held:
+        return False
+    connection = transport.get_extra_info("socket")
+    size: int = connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    return held >= size * _FULL
+
+
+def _held_by_system(transport: asyncio.Transport) -> int:
+    """Unacknowledged bytes (tcp(7), SIOCOUTQ). 0 if unknown."""
+    connection = transport.get_extra_info("socket")
+    with suppress(OSError, ValueError):  # ValueError: the socket is closed
+        if connection is not None:
+            told = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+            return int(struct.unpack("i", told)[0])
+    return 0
 
 
 class LingeringClose(asyncio.Transport):
@@ -62,7 +107,7 @@ class LingeringClose(asyncio.Transport):
     def is_overdue(self, now: float) -> bool:
         """Whether the peer's time is over. It begins anew while the system has no room for the rest
         of the response."""
-        if self.is_closed and self._transport.get_write_buffer_size():
+        if self.is_closed and backlog_of(self._transport):
             self._closed_at = now
         return self._closed_at is not None and now - self._closed_at >= _LINGER
 

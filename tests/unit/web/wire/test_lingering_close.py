@@ -14,6 +14,10 @@ class Socket:
     def __init__(self) -> None:
         self.error = 0
 
+    def fileno(self) -> int:
+        """As a socket that is closed."""
+        return -1
+
     def getsockopt(self, _level: int, _name: int) -> int:
         """SO_ERROR."""
         return self.error
