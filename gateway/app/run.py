@@ -44,6 +44,8 @@ _LAST_SECONDS = 1.0
 # registered again.
 _LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
+# Seconds between two rounds of `_turn_away`.
+_NEXT_ROUND = 0.01
 # Seconds for sending the spans that still wait.
 _LAST_SPANS = 3.0
 _next_id: Callable[[], bytes] = ids().__next__
@@ -93,8 +95,7 @@ async def serve(
             logger.info("gateway.draining", delay=settings.server.drain_delay)
             await house.clock.sleep(settings.server.drain_delay)
             await data.end(ends[0], patience=settings.server.drain_timeout)
-            await house.serving.land(0.0)  # requests that still wait for the upstream get 503
-            await house.unusual.land(0.0)
+            await _turn_away(house, ends[0])
             await ends[0]
             life.ended.set()
             await admin.end(ends[1], patience=_LAST_ORDERS)
@@ -278,6 +279,16 @@ async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
         finally:
             for plane in planes:
                 plane.server.should_exit = True
+
+
+async def _turn_away(house: House, ended: asyncio.Task[None]) -> None:
+    """Answer 503 to the requests that still wait for the upstream, until the data plane has ended.
+    A request that waited behind another one on its connection begins only after that one was
+    answered, and has the next round."""
+    while not ended.done():
+        await house.serving.land(0.0)
+        await house.unusual.land(0.0)
+        await asyncio.wait({ended}, timeout=_NEXT_ROUND)
 
 
 def _allow_connections(connections: int) -> None:

@@ -26,6 +26,30 @@ async def test_who_still_waits_at_the_end_is_told(
     assert "retry-after" in answer.headers
 
 
+async def test_each_of_several_on_one_connection_is_told(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """A request that waits behind another one begins its call only after that one was told."""
+    await control.fault("held")
+    heads = [_get(f"trn_{number:06d}") for number in range(1, 4)]
+    async with (
+        gateway(upstream.base_url, server__drain_timeout="500ms") as planes,
+        calling(str(planes.data.base_url)) as caller,
+    ):
+        await caller.send(b"".join(heads))
+        await until(lambda: has_in_flight(control))
+        planes.stop.set()
+        answers = [await caller.told() for _ in heads]
+
+    assert [each.status for each in answers] == [503, 503, 503]
+    assert {each.word for each in answers} == {"shutting-down"}
+
+
+def _get(training_id: str) -> bytes:
+    bearer = b"Authorization: Bearer demo-token"
+    return b"GET /training/%b HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % (training_id.encode(), bearer)
+
+
 async def test_what_is_in_flight_is_finished(
     upstream: RunningSimulator, control: SimulatorClient
 ) -> None:
