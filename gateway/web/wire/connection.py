@@ -158,6 +158,8 @@ class Wire(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        # After a reset uvicorn leaves the timer, which would keep this object for `idle_timeout`.
+        self._unset_keepalive_if_required()
         # uvicorn tells only the newest request, which has perhaps not started. So the started one
         # is told here.
         if self._started is not None:

@@ -6,8 +6,10 @@ What it does to requests is asked on raw sockets, in tests/integration/test_wire
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import socket
+import weakref
 from collections.abc import Callable
 from typing import cast
 
@@ -204,6 +206,25 @@ async def test_an_idle_connection_is_closed_after_a_last_look(door: Door) -> Non
     for _ in range(10):
         await asyncio.sleep(0)
     assert door.line.end() == "closed"
+
+
+@pytest.mark.parametrize("why", [None, ConnectionResetError()])
+async def test_a_connection_that_is_gone_is_not_kept(why: Exception | None) -> None:
+    """Callers that reset, such as some health checks, would each be kept for `idle_timeout`."""
+    terms = Terms(LIMITS, FakeClock(), lambda: "id-1", lambda *_: None)
+    config = uvicorn.Config(_no_content, lifespan="off", log_config=None, ws="none")
+    wire = Wire.under(terms)(config, ServerState(), {})
+    wire.connection_made(Line())
+    wire.data_received(GOOD)
+    await quiet()
+    assert wire.timeout_keep_alive_task is not None
+
+    wire.connection_lost(why)
+    gone = weakref.ref(wire)
+    del wire
+    gc.collect()
+
+    assert gone() is None
 
 
 async def test_a_request_that_is_being_answered_may_take_its_time(door: Door) -> None:
