@@ -272,7 +272,7 @@ class BackedOff(CallWithheld):
 
 
 class Frozen(CallWithheld):
-    """An operator ordered that no calls are made."""
+    """An operator ordered a mode in which the call is not made."""
 
 
 class ShuttingDown(GatewayError):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, until
 from tests.integration.replicas import replicas
+from tests.integration.sweeping import sweepers, sweeps_ended
 
 ONE, OTHER = "trn_000001", "trn_000002"
 
@@ -22,6 +25,42 @@ async def order(every: list[Planes], mode: str) -> None:
     assert await in_mode(every[0], mode)
     for planes in every:
         await until(lambda planes=planes: in_mode(planes, mode))  # type: ignore[misc]
+
+
+async def test_the_sweep_pauses_while_nothing_may_be_stored(
+    upstream: RunningSimulator, control: SimulatorClient, redis_url: str
+) -> None:
+    """In bypass it reads no page, and stores no edit; afterwards it goes on."""
+    fast = {"sweep__interval": "200ms", "freshness__lifetime": "10m"}
+    async with sweepers(upstream.base_url, redis_url, 2, **fast) as every:
+        before = (await every[0].get(ONE)).json()
+
+        async def has_swept() -> bool:
+            return await sweeps_ended(every[0]) > 1
+
+        await until(has_swept)
+        await order(every, "bypass")
+        await control.edit(ONE, "edited")
+        await control.reset_stats()
+        for number in range(20):
+            await every[number % 2].get(OTHER)
+            await asyncio.sleep(0.1)
+        endpoints = (await control.stats()).by_endpoint
+        versions = [await _stored(planes) for planes in every]
+        await order(every, "normal")
+
+        async def is_edited() -> bool:
+            return bool((await every[1].get(ONE)).json()["content"] == "edited")
+
+        await until(is_edited)
+
+    assert endpoints == {"GET /training/{id}": 20}
+    assert {version for version in versions if version} == {before["updated_at"]}
+
+
+async def _stored(planes: Planes) -> object:
+    """The version in Redis."""
+    return (await planes.admin.get(f"/explain/{ONE}")).json()["l2"]["updated_at"]
 
 
 async def test_all_replicas_follow_an_order(

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker, BreakerRule
+from gateway.core.budget.priority import has_a_caller
 from gateway.core.budget.window_log import transit
 from gateway.core.errors import (
     CallWithheld,
@@ -75,7 +76,7 @@ class Outbound:
 
     async def ask(self, scope: str, call: Call) -> Reply:
         """Send the call and return the whole reply. Raises UpstreamFailure, CallWithheld."""
-        self._refuse_if_frozen()
+        self._refuse_by_mode(call)
         if call.purpose is not Purpose.MISS:
             return await self._ask(scope, call)
         guessed = call.guessed or self._guesses.is_guesser(call.who, scope)
@@ -84,9 +85,12 @@ class Outbound:
             self._guesses.ended(call.who, in_vain=reply.status in (404, 410))
             return reply
 
-    def _refuse_if_frozen(self) -> None:
-        if self._modes.current is Mode.FROZEN:
+    def _refuse_by_mode(self, call: Call) -> None:
+        mode = self._modes.current
+        if mode is Mode.FROZEN:
             raise Frozen("the gateway answers from its cache only", retry_after=THAW)
+        if mode is Mode.BYPASS and not has_a_caller(call.purpose):
+            raise Frozen("nothing may be stored, and no caller waits", retry_after=THAW)
 
     async def _ask(self, scope: str, call: Call) -> Reply:
         before = self._breaker

@@ -230,8 +230,9 @@ class Serving:
             if seen is None or seen.below_floor:
                 return await self.from_upstream(ask, seen, keep=keep)
             return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
-        if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
-            # The fetch was a refresh. A fetch for a waiting caller has a higher priority.
+        if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff | Frozen):
+            # The fetch was a refresh. A fetch for a waiting caller has a higher priority, and is
+            # made in the mode `bypass` too.
             return await self.from_upstream(ask, seen, keep=keep)
         if seen is None or not self._may_rescue(seen):
             # Another replica fetched a version that is not believed yet. This replica then makes

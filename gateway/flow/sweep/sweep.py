@@ -11,6 +11,7 @@ from gateway.core.access.caller import Caller
 from gateway.core.budget.breaker import backoff
 from gateway.core.errors import (
     CallWithheld,
+    Frozen,
     InvalidPayload,
     ListRefused,
     RedisUnavailable,
@@ -111,7 +112,7 @@ class Sweep:
     @property
     def is_warming(self) -> bool:
         """Whether a cold start is still filling the cache, or may be (the state of the sweep is
-        unknown). False after two failed calls in a row."""
+        unknown). False after two failed calls in a row, and if the mode forbids the calls."""
         turn = self.turn
         if not self._warms or self._failures > 1:
             return False
@@ -202,6 +203,8 @@ class Sweep:
         except ListRefused as refused:
             return await self._turn_off(progress, str(refused), turn.now)
         except CallWithheld as withheld:
+            # Readiness does not wait for a cold start that the mode forbids.
+            self._failures += isinstance(withheld, Frozen)
             return min(withheld.retry_after, _LOOK_EVERY)
         except (UpstreamFailure, ShuttingDown):
             self._failures += 1

@@ -16,7 +16,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.fields import Reply
-from gateway.core.vocabulary import FailureReason, Mode, Purpose
+from gateway.core.vocabulary import SWEEPS, FailureReason, Mode, Purpose
 from gateway.ports import Call, Write
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, Replica, ok
@@ -403,7 +403,20 @@ async def test_a_probe_that_connects_slowly_is_sent(alone: Replica, clock: FakeC
     assert alone.upstream.count == 1
 
 
-async def test_only_frozen_refuses_calls(alone: Replica, clock: FakeClock) -> None:
+@pytest.mark.parametrize("purpose", [Purpose.REFRESH, *SWEEPS])
+async def test_bypass_refuses_calls_that_nobody_waits_for(
+    alone: Replica, clock: FakeClock, purpose: Purpose
+) -> None:
+    """Their answers would be stored, and callers need the limit."""
+    await alone.modes.order(Mode.BYPASS)
+
+    with pytest.raises(Frozen):
+        await alone.outbound.ask(SCOPE, replace(call_at(clock), purpose=purpose))
+
+    assert alone.upstream.count == 0
+
+
+async def test_only_frozen_refuses_calls_of_callers(alone: Replica, clock: FakeClock) -> None:
     """And says when to come back."""
     for _ in range(2):
         alone.upstream.then(ok(1))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from gateway.core.cache.entry import Key
+from gateway.core.cache.entry import Key, Ticket
 from gateway.core.errors import Frozen, OnlyIfCached, UpstreamError
 from gateway.core.http.cache_status import Handling
 from gateway.core.vocabulary import Detail, Forward, Mode, NotStoredReason, Outcome
@@ -21,6 +23,7 @@ from tests.unit.flow.house import (
     ok,
     says,
     serve_stale,
+    settle,
 )
 
 
@@ -88,6 +91,32 @@ async def test_bypass_asks_each_time_and_keeps_nothing(alone: Replica) -> None:
     ]
     await alone.modes.order(Mode.NORMAL)
     assert minute_of(await get(alone)) == 1
+
+
+async def test_a_request_outlives_the_refresh_that_bypass_ends(
+    alone: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came before the order, and makes a call of its own."""
+    await serve_stale(alone)
+    begin, release = alone.shared.begin, asyncio.Event()
+
+    async def late(key: Key) -> Ticket:
+        await release.wait()
+        return await begin(key)
+
+    monkeypatch.setattr(alone.shared, "begin", late)
+    alone.peek()  # begins a refresh
+    alone.clock.advance(SOFT)
+    asking = asyncio.create_task(alone.get())
+    await settle()
+    await alone.modes.order(Mode.BYPASS)
+    alone.upstream.then(ok(2))
+    release.set()
+
+    answer = await asking
+
+    assert minute_of(answer) == 2
+    assert alone.upstream.count == 2
 
 
 async def test_bypass_passes_what_upstream_says(alone: Replica) -> None:

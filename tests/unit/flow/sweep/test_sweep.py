@@ -11,7 +11,7 @@ from gateway.core.budget.window_log import Rate
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.sweep.staleness_bound import Pace
-from gateway.core.vocabulary import FailureReason, Purpose
+from gateway.core.vocabulary import FailureReason, Mode, Purpose
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import page, says
@@ -116,6 +116,43 @@ async def test_a_cold_start_is_swept_for_nobody(clock: FakeClock) -> None:
     assert cold.catalogue.pages_asked == [0, 100, 200] * 2
     assert off.catalogue.asked == []
     await off.pages(1)
+
+
+@pytest.mark.parametrize("mode", [Mode.FROZEN, Mode.BYPASS])
+async def test_it_pauses_in_a_mode_that_stores_nothing(
+    swept: Swept, clock: FakeClock, mode: Mode
+) -> None:
+    """No page and no single call; afterwards both go on where they were."""
+    await swept.read(IDS[0])
+    await swept.pages(2)
+    swept.catalogue.minutes[IDS[0]] = 2
+    await swept.pages(2)  # the first page has the edit, and makes a single call necessary
+    asked = list(swept.catalogue.asked)
+    await swept.replica.modes.order(mode)
+
+    for _ in range(40):
+        clock.advance(await swept.step())
+    await swept.errand()
+    assert swept.catalogue.asked == asked
+
+    await swept.replica.modes.order(Mode.NORMAL)
+    await swept.errands()
+    await swept.pages(1)
+    assert swept.catalogue.asked == [*asked, IDS[0], 100]
+
+
+async def test_no_cold_start_is_waited_for_that_the_mode_forbids(clock: FakeClock) -> None:
+    """It is waited for again once the mode allows it."""
+    swept = Swept(clock, catalogue(), cold=True)
+    await swept.replica.modes.order(Mode.BYPASS)
+    for _ in range(2):
+        assert swept.sweep.is_warming
+        clock.advance(await swept.step())
+    assert not swept.sweep.is_warming
+
+    await swept.replica.modes.order(Mode.NORMAL)
+    await swept.pages(1)
+    assert swept.sweep.is_warming
 
 
 @pytest.mark.parametrize(
