@@ -133,6 +133,37 @@ async def test_keys_and_tokens_rotate_under_readers(
         assert (await read(planes, keys[0])).json()["content"] == "Later."
 
 
+async def test_a_renewed_token_is_tried_on_the_list_at_once(
+    upstream: RunningSimulator, control: SimulatorClient, file: ClientsFile, shared: str | None
+) -> None:
+    """The one before was refused, and the sweep off for an hour."""
+    await control.add_key("T-acme", "acme", scope="none")
+    settings = {**file.settings, "sweep__enabled": "true"}
+    async with gateway(upstream.base_url, shared, **settings) as planes:
+        await until(partial(_sweeps, planes, "off"))
+        await control.add_key("T-renewed", "acme")
+        file.tokens["acme"] = "T-renewed"
+        file.write()
+
+        async def is_warm() -> bool:
+            words = await _of_acme(planes)
+            sweeps = words.get("sweeps")
+            return isinstance(sweeps, int) and sweeps >= 2
+
+        await until(is_warm)
+        assert (await _of_acme(planes))["why_off"] is None
+
+
+async def _sweeps(planes: Planes, state: str) -> bool:
+    return (await _of_acme(planes)).get("sweep") == state
+
+
+async def _of_acme(planes: Planes) -> dict[str, object]:
+    freshness = (await planes.admin.get("/status")).json()["freshness"]
+    words: dict[str, object] = freshness["tenants"].get("acme", {})
+    return words
+
+
 async def _all_stored(control: SimulatorClient) -> bool:
     return (await control.stats()).requests >= len(IDS)
 

@@ -23,6 +23,7 @@ class Progress:
     before     the `pages` of the previous sweep
     last_id    the id of the last training that this sweep has read
     off_until  until this time no page is asked for, because of `off_why`
+    refused_at when the API refused the list (0.0: the sweep is not off, or for another reason)
     complete   how many sweeps in a row saw all trainings. The first two sweeps (the cold start) do
                not count
     """
@@ -39,6 +40,7 @@ class Progress:
     off_why: str = ""
     likeness: Likeness = UNPROVEN
     complete: int = 0
+    refused_at: float = 0.0
 
     @property
     def oldest(self) -> float | None:
@@ -70,6 +72,7 @@ class Progress:
             last_id=page.items[-1].id if page.items else self.last_id,
             off_until=0.0,
             off_why="",
+            refused_at=0.0,
         )
 
     def is_complete(self, distinct: int) -> bool:
@@ -89,9 +92,15 @@ class Progress:
             last_id="",
         )
 
-    def off(self, why: str, until: float) -> Progress:
+    def off(self, why: str, until: float, refused_at: float = 0.0) -> Progress:
         """The progress of a sweep that asks for no page before the time `until`."""
-        return Progress(sweeps=self.sweeps, off_until=until, off_why=why, likeness=self.likeness)
+        return Progress(
+            sweeps=self.sweeps,
+            off_until=until,
+            off_why=why,
+            likeness=self.likeness,
+            refused_at=refused_at,
+        )
 
 
 def is_last(page: Page) -> bool:

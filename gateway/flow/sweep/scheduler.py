@@ -1,6 +1,7 @@
 """The sweeps of all tenants, and the staleness bound of each tenant (how old an answer can be).
 
-If a tenant gets another token, a new `Sweep` with this token continues at the stored progress.
+If a tenant gets another token, a new `Sweep` with this token continues at the stored progress. If
+the API refused the list to the other token, the new `Sweep` asks for the list at once.
 """
 
 from __future__ import annotations

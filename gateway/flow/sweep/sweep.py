@@ -83,6 +83,7 @@ class Sweep:
         self._warms = warms
         self._reads_told = reads()
         self._failures = 0
+        self._began: float | None = None  # the first look (shared clock)
         self.turn: Turn | None = None
         self.horizon: Horizon | None = None  # None: no whole sweep is known
 
@@ -157,6 +158,7 @@ class Sweep:
         try:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
             self._reads_told = reads
+            self._began = turn.now if self._began is None else self._began
             self._look_on(turn)
             await self._findings.settle()
             if not turn.leads or not self._may_go(turn):
@@ -178,7 +180,13 @@ class Sweep:
     def _is_off(self, turn: Turn) -> bool:
         """Whether the sweep is switched off. An `off_until` more than `_OFF_FOR` seconds ahead is
         ignored."""
-        return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
+        is_off = 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
+        return is_off and not self._may_be_allowed(turn.progress)
+
+    def _may_be_allowed(self, progress: Progress) -> bool:
+        """Whether the list was refused before this sweep began. The gateway perhaps has another
+        token since then."""
+        return self._began is not None and 0.0 < progress.refused_at < self._began
 
     def _wait(self, turn: Turn) -> float:
         """Seconds until the next page. A wait of more than a whole sweep counts as 0, because the
@@ -201,7 +209,7 @@ class Sweep:
         try:
             reply, page = await self._listing.page(self._caller, progress.offset, purpose)
         except ListRefused as refused:
-            return await self._turn_off(progress, str(refused), turn.now)
+            return await self._turn_off(progress, str(refused), turn.now, refused_at=turn.now)
         except CallWithheld as withheld:
             # Readiness does not wait for a cold start that the mode forbids.
             self._failures += isinstance(withheld, Frozen)
@@ -247,10 +255,12 @@ class Sweep:
         await self._findings.look_for(self._caller, advanced.absent)
         return 0.0
 
-    async def _turn_off(self, progress: Progress, why: str, now: float) -> float:
-        off = progress.off(why, now + _OFF_FOR)
+    async def _turn_off(
+        self, progress: Progress, why: str, now: float, refused_at: float = 0.0
+    ) -> float:
+        off = progress.off(why, now + _OFF_FOR, refused_at)
         await self._lease.note(self._caller.partition, off)
-        if progress.off_why != why:
+        if progress.off_why != why or self._may_be_allowed(progress):
             self._observer.sweep_off(self._caller.tenant, why, _OFF_FOR)
         self._stands(off)
         return _LOOK_EVERY

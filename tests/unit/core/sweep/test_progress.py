@@ -90,6 +90,8 @@ def test_off_it_vouches_for_nothing() -> None:
 
     assert off.oldest is None
     assert (off.off_why, off.off_until, off.offset) == ("status 403", 3_700.0, 0)
+    refused = off.off("status 403", 3_700.0, refused_at=100.0)
+    assert (refused.refused_at, refused.after(page("a"), 130.0).refused_at) == (100.0, 0.0)
 
 
 def test_two_sweeps_in_a_row_prove_that_the_list_vouches_for_all() -> None:

@@ -16,8 +16,8 @@ from gateway.flow.sweep.scheduler import Sweeps
 from gateway.flow.sweep.sweep import Listing, Parts
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
-from tests.unit.flow.house import OURS, WINDOWS, settle
-from tests.unit.flow.sweeping import PACE, Catalogue, Swept
+from tests.unit.flow.house import OURS, WINDOWS, says, settle
+from tests.unit.flow.sweeping import PACE, Catalogue, Swept, of_list
 
 OTHER = replace(OURS, tenant="other", partition="p2", scope="other", token="other-token")
 
@@ -141,6 +141,51 @@ async def test_tenants_come_and_go() -> None:
 
     tokens = [call.token for call in stage.swept.replica.upstream.calls]
     assert list(dict.fromkeys(tokens)) == ["our-token", "other-token", "rotated"]
+
+
+async def test_another_token_is_tried_at_once() -> None:
+    """The list was refused to the one before; one call finds out whether it still is."""
+    async with running(Stage()) as stage:
+        _refuse_list_to(stage, OURS.token, "no-better")
+        await stage.pass_time(60)
+        assert _tokens_of_pages(stage) == [OURS.token]
+        assert stage.sweeps.words()["default"]["sweep"] == "off"
+
+        stage.callers = {"default": replace(OURS, token="no-better")}
+        await stage.pass_time(60)
+        assert _tokens_of_pages(stage) == [OURS.token, "no-better"]
+        assert stage.sweeps.words()["default"]["sweep"] == "off"
+        assert len(stage.observer.of("sweep_off")) == 2
+
+        stage.callers = {"default": replace(OURS, token="renewed")}
+        await stage.pass_time(60)
+        words = stage.sweeps.words()["default"]
+
+    assert (words["sweep"], words["why_off"]) == ("on", None)
+
+
+def _refuse_list_to(stage: Stage, *tokens: str) -> None:
+    catalogue = stage.swept.catalogue
+    catalogue.instead = lambda call: says(401) if of_list(call) and call.token in tokens else None
+
+
+def _tokens_of_pages(stage: Stage) -> list[str]:
+    return [call.token for call in stage.swept.replica.upstream.calls if of_list(call)]
+
+
+async def test_a_list_that_is_not_believed_is_left_alone_with_another_token_too() -> None:
+    """Its versions are wrong for everybody, and each floor that it raises costs calls."""
+    async with running(Stage()) as stage:
+        await stage.pass_time(20)
+        stage.swept.findings._in_a_row = 5
+        await stage.pass_time(20)
+        pages = len(_tokens_of_pages(stage))
+        stage.callers = {"default": replace(OURS, token="renewed")}
+        await stage.pass_time(60)
+        words = stage.sweeps.words()["default"]
+
+    assert words["sweep"] == "off"
+    assert len(_tokens_of_pages(stage)) == pages
 
 
 async def test_another_rate_is_another_pace() -> None:
