@@ -127,13 +127,13 @@ class SweepLease(Protocol):
         """Remember that these trainings are about to be stored from the list."""
         ...
 
-    async def filled(self, partition: str) -> list[str]:
-        """The trainings that `note_filled` was called with, if Redis still has their record. Some
-        were perhaps not stored."""
+    async def filled(self, partition: str, most: int) -> list[str]:
+        """Up to `most` of the trainings that `note_filled` was called with, if Redis still has
+        their record. Some were perhaps not stored."""
         ...
 
-    async def forget_filled(self, partition: str) -> None:
-        """Remove the record that `note_filled` has made."""
+    async def forget_filled(self, partition: str, training_ids: Sequence[str]) -> None:
+        """Remove these trainings from the record that `note_filled` has made."""
         ...
 
     async def release(self, partition: str) -> None:

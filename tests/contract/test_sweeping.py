@@ -182,14 +182,29 @@ async def test_a_page_looks_at_400_rows_of_the_last_sweep_at_most(lease: SweepLe
 
 async def test_what_was_stored_from_the_list_is_remembered(lease: SweepLease) -> None:
     """Until it is taken back."""
-    assert await lease.filled(P) == []
+    assert await lease.filled(P, 8) == []
     await lease.note_filled(P, ["b", "a"])
     await lease.note_filled(P, ["a", "c"])
 
-    assert await lease.filled(P) == ["a", "b", "c"]
-    assert await lease.filled("p2") == []
-    await lease.forget_filled(P)
-    assert await lease.filled(P) == []
+    assert set(await lease.filled(P, 8)) == {"a", "b", "c"}
+    assert await lease.filled("p2", 8) == []
+    await lease.forget_filled(P, ["a", "c", "x"])
+    assert await lease.filled(P, 8) == ["b"]
+    await lease.forget_filled(P, ["b"])
+    assert await lease.filled(P, 8) == []
+
+
+async def test_what_was_stored_from_the_list_is_read_in_parts(lease: SweepLease) -> None:
+    """It may be hundreds of thousands, and nobody waits for one reply with all of them."""
+    ids = {f"t{number:03d}" for number in range(20)}
+    await lease.note_filled(P, sorted(ids))
+    parts = []
+    while part := await lease.filled(P, 8):
+        parts.append(part)
+        await lease.forget_filled(P, part)
+
+    assert [len(part) for part in parts] == [8, 8, 4]
+    assert {each for part in parts for each in part} == ids
 
 
 async def test_what_was_stored_from_the_list_is_remembered_while_pages_come(redis_url: str) -> None:
@@ -197,7 +212,7 @@ async def test_what_was_stored_from_the_list_is_remembered_while_pages_come(redi
     live longer, by as much as a floor."""
     connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
     assert await connection.check()
-    lease, name = lease_on(connection), f"gateway:{{{P}}}:sf"
+    lease, name = lease_on(connection), f"gateway:{{{P}}}:sz"
     await lease.note_filled(P, ["a"])
     with client_of(redis_url) as client:
         first = client.pttl(name)

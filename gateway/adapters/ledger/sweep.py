@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from gateway.adapters.ledger.floors import Ledger, Record
 from gateway.core.cache.entry import Key
@@ -91,7 +92,7 @@ class _Board:
     met: dict[str, int] = field(default_factory=dict)
     known: dict[str, int] | None = None
     read_at: float = -math.inf
-    filled: set[str] = field(default_factory=set)
+    filled: dict[str, None] = field(default_factory=dict)
 
 
 class LedgerSweepLease:
@@ -141,15 +142,16 @@ class LedgerSweepLease:
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
         """As SweepLease.note_filled."""
-        self._board(partition).filled.update(training_ids)
+        self._board(partition).filled.update(dict.fromkeys(training_ids))
 
-    async def filled(self, partition: str) -> list[str]:
+    async def filled(self, partition: str, most: int) -> list[str]:
         """As SweepLease.filled."""
-        return sorted(self._board(partition).filled)
+        return list(islice(self._board(partition).filled, most))
 
-    async def forget_filled(self, partition: str) -> None:
+    async def forget_filled(self, partition: str, training_ids: Sequence[str]) -> None:
         """As SweepLease.forget_filled."""
-        self._board(partition).filled.clear()
+        for each in training_ids:
+            self._board(partition).filled.pop(each, None)
 
     async def release(self, partition: str) -> None:
         """Do nothing."""

@@ -127,32 +127,34 @@ class RedisSweepLease:
 
         async def command(client: Any) -> None:
             async with client.pipeline(transaction=False) as pipe:
-                pipe.sadd(name, *training_ids)
+                pipe.zadd(name, dict.fromkeys(training_ids, 0))
                 pipe.pexpire(name, self._keep_filled)
                 await pipe.execute()
 
         await self._connection.execute(RedisOperation.SWEEP, command, at=name)
 
-    async def filled(self, partition: str) -> list[str]:
+    async def filled(self, partition: str, most: int) -> list[str]:
         """As `SweepLease.filled`."""
         name = self._filled(partition)
 
         async def command(client: Any) -> list[str]:
-            return sorted(each.decode() for each in await client.smembers(name))
+            return [each.decode() for each in await client.zrange(name, 0, most - 1)]
 
         return await self._connection.execute(RedisOperation.SWEEP, command, at=name)
 
-    async def forget_filled(self, partition: str) -> None:
+    async def forget_filled(self, partition: str, training_ids: Sequence[str]) -> None:
         """As `SweepLease.forget_filled`."""
         name = self._filled(partition)
 
         async def command(client: driver.Redis) -> None:
-            await client.delete(name)
+            await client.zrem(name, *training_ids)
 
         await self._connection.execute(RedisOperation.SWEEP, command, at=name)
 
     def _filled(self, partition: str) -> str:
-        return f"{self._prefix}:{{{partition}}}:sf"
+        """A sorted set, although all scores are 0: a part of a set can only be read with commands
+        that the documented user of Redis may not use."""
+        return f"{self._prefix}:{{{partition}}}:sz"
 
     async def release(self, partition: str) -> None:
         """As `SweepLease.release`."""

@@ -98,6 +98,7 @@ class Filling:
         self._awaited = 0
         self._checking = 0
         self._differed = False
+        self._taken_back = 0  # how many stored items `settle` has dropped
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
         """Take tickets for trainings that the previous sweep met on the page at `row`, and that had
@@ -137,20 +138,22 @@ class Filling:
     async def settle(self, likeness: Likeness) -> Likeness:
         """If a check found a difference, drop and fetch again all that was stored from the list.
 
-        Redis may fail before it has the new likeness. The next page then does the same again.
+        Redis may fail before it has the new likeness. The next page then goes on with the rest.
         """
         if not self._differed or likeness.stopped:
             self._differed = False
             return likeness
-        ids = await self._lease.filled(partition := self._caller.partition)
-        for some in batches([Key(partition, each) for each in ids], _AT_ONCE):
-            await asyncio.gather(*map(self._tiers.drop, some))
-            for key in some:
+        partition = self._caller.partition
+        while ids := await self._lease.filled(partition, _AT_ONCE):
+            keys = [Key(partition, each) for each in ids]
+            await asyncio.gather(*map(self._tiers.drop, keys))
+            for key in keys:
                 self._following.send(
                     Errand(Ask(key, self._caller), Purpose.REFRESH, lambda _: None)
                 )
-        await self._lease.forget_filled(partition)
-        self._observer.filling_stopped(self._caller.tenant, len(ids))
+            await self._lease.forget_filled(partition, ids)
+            self._taken_back += len(ids)
+        self._observer.filling_stopped(self._caller.tenant, self._taken_back)
         return replace(likeness, same=0, stopped=True)
 
     async def fill(

@@ -291,6 +291,27 @@ async def test_a_difference_is_not_forgotten_if_redis_is_late(
     assert singles(swept)[before:] == [IDS[30]]
 
 
+async def test_nothing_is_fetched_twice_if_redis_is_late(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was dropped before that is fetched meanwhile, and is not dropped again."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    reformatted(swept, *IDS[:1])
+    await swept.pages(1)
+    await swept.errands()
+    before = len(singles(swept))
+    fails_once(monkeypatch, swept.replica.shared, "drop", 39)
+    await swept.pages(1)
+    await swept.errands()
+    assert 0 < len(singles(swept)) - before < 40
+    await swept.pages(1)
+    await swept.errands()
+
+    assert sorted(singles(swept)[before:]) == IDS[20:]
+    assert swept.replica.observer.of("filling_stopped") == [("default", 40)]
+
+
 async def test_a_difference_is_not_forgotten_while_the_sweep_is_off(swept: Swept) -> None:
     """The page that switches the sweep off may be the one before which it was found."""
     await read_all(swept, 20)
@@ -551,7 +572,7 @@ async def test_what_is_stored_is_noted_also_if_redis_was_late(
 
     assert (await swept.read(IDS[30])).startswith("1 ")
     assert singles(swept) == asked
-    assert await swept.lease.filled("p1") == IDS[20:]
+    assert await swept.lease.filled("p1", 100) == IDS[20:]
 
 
 async def test_checks_come_one_a_sweep(clock: FakeClock) -> None:
