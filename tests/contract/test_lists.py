@@ -186,7 +186,8 @@ async def test_a_claim_that_is_taken_back_leaves_what_is_stored(
         await both.page(version(each))
 
     assert not await both.lists.take_back(KEY, version(9))
-    assert await both.lists.take_back(KEY, version(claims[-1]))
+    for _ in range(2):  # the first reply may have been lost
+        assert await both.lists.take_back(KEY, version(claims[-1]))
 
     floor = (await both.store.lookup(KEY)).floor
     assert floor is not None

@@ -14,7 +14,9 @@ import pytest
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
+from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
+from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict, listed
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.core.vocabulary import NoticeKind, Purpose
@@ -593,6 +595,32 @@ async def test_a_refuted_claim_is_taken_back_although_redis_was_late(
     asked = len(swept.catalogue.asked)
 
     assert [await swept.read(each) for each in IDS] == ["1 l1"] * 3
+    assert len(swept.catalogue.asked) == asked
+
+
+async def test_the_answer_that_refuted_a_claim_is_stored_although_a_reply_was_lost(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis had lowered the floor. Otherwise the version before the answer would be served."""
+    await swept.read("t1")
+    swept.catalogue.minutes["t1"] = 2
+    listing(swept, lambda rows: rows[0].update(updated_at="2023-11-14T22:09:00Z"))
+    lists = swept.findings._lists
+    take_back, asked_back = lists.take_back, []
+
+    async def loses_a_reply(key: Key, updated_at: Instant) -> bool:
+        lowered = await take_back(key, updated_at)
+        asked_back.append(key)
+        if len(asked_back) == 1:
+            raise RedisUnavailable("sweep", "no answer in time")
+        return lowered
+
+    monkeypatch.setattr(lists, "take_back", loses_a_reply)
+    await sweeps(swept, 2)
+
+    assert len(asked_back) == 2
+    asked = len(swept.catalogue.asked)
+    assert (await swept.read("t1"))[0] == "2"
     assert len(swept.catalogue.asked) == asked
 
 
