@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -88,13 +88,35 @@ def _raise(record: Record, item: Listed) -> None:
 
 
 @dataclass(slots=True)
+class _Met:
+    """The trainings that a sweep has met, in the order of the list. A training stands in `ids`
+    twice if its row moved to the next page. `place_of` has its last index."""
+
+    ids: list[str] = field(default_factory=list)
+    place_of: dict[str, int] = field(default_factory=dict)
+
+    def add(self, training_ids: Sequence[str]) -> None:
+        """Add the trainings of a page."""
+        for each in training_ids:
+            self.place_of[each] = len(self.ids)
+            self.ids.append(each)
+
+    def between(self, low: int, high: int) -> Iterator[str]:
+        """Each training with a place from `low` to `high`."""
+        for place in range(low, min(high + 1, len(self.ids))):
+            training_id = self.ids[place]
+            if self.place_of[training_id] == place:
+                yield training_id
+
+
+@dataclass(slots=True)
 class _Board:
     """The notes about one partition. `met` has the trainings that this sweep has met, `known` those
-    that the last complete sweep met. Both map a training's id to its row in the list."""
+    that the last complete sweep met."""
 
     progress: Progress = field(default_factory=Progress)
-    met: dict[str, int] = field(default_factory=dict)
-    known: dict[str, int] | None = None
+    met: _Met = field(default_factory=_Met)
+    known: _Met = field(default_factory=_Met)
     read_at: float = -math.inf
     filled: dict[str, None] = field(default_factory=dict)
 
@@ -123,12 +145,12 @@ class LedgerSweepLease:
         """As SweepLease.advance."""
         board = self._board(partition)
         if before.offset == 0:
-            board.met = {}
+            board.met = _Met()
         ids = [training.id for training in page.items]
-        board.met.update((each, before.offset + row) for row, each in enumerate(ids))
+        board.met.add(ids)
         absent = _absent(board, [before.last_id, *ids], before.offset == 0, is_last(page))
         board.progress = progress
-        return Advanced(len(board.met), absent)
+        return Advanced(len(board.met.place_of), absent)
 
     async def note(self, partition: str, progress: Progress) -> bool:
         """Note the progress."""
@@ -141,7 +163,7 @@ class LedgerSweepLease:
         board.progress = progress
         if complete:
             board.known = board.met
-        board.met = {}
+        board.met = _Met()
         return True
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
@@ -166,13 +188,12 @@ class LedgerSweepLease:
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
     """The trainings that the last complete sweep met near the trainings `ids` of a page, and that
-    this sweep has not met. "Near" means between the lowest and the highest row that `ids` had in
+    this sweep has not met. "Near" means between the lowest and the highest place that `ids` had in
     the last complete sweep. Trainings beyond the first 400 there are left out."""
-    known = board.known or {}
-    rows = [known[each] for each in ids if each in known]
-    low = -math.inf if first else min(rows, default=None)
-    high = math.inf if last else max(rows, default=None)
+    known, met = board.known, board.met.place_of
+    places = [known.place_of[each] for each in ids if each in known.place_of]
+    low = 0 if first else min(places, default=None)
+    high = len(known.ids) if last else max(places, default=None)
     if low is None or high is None:
         return ()
-    between = sorted((row, each) for each, row in known.items() if low <= row <= high)
-    return tuple(each for _, each in between[:400] if each not in board.met)
+    return tuple(each for each in islice(known.between(low, high), 400) if each not in met)
