@@ -8,7 +8,7 @@ import sys
 from collections.abc import Coroutine
 from dataclasses import replace
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.sweep.progress import Progress
@@ -64,7 +64,7 @@ def lines_of(call: Coroutine[object, object, T]) -> tuple[T, int]:
     """The result of a call that never waits, and how many lines it runs."""
     lines, before = itertools.count(), sys.gettrace()
 
-    def trace(_frame: FrameType, event: str, _argument: object) -> object:
+    def trace(_frame: FrameType, event: str, _argument: object) -> Any:
         if event == "line":
             next(lines)
         return trace
