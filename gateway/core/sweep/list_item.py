@@ -174,14 +174,15 @@ class Contradictions:
 
     def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
         """Decide about the claims of a page. After a contradiction, the list is believed again
-        after a whole sweep without a wrong claim."""
+        after a whole sweep without a wrong claim. A `sweep` below the noted one: Redis has lost the
+        progress, and sweeps are counted anew."""
         known = self._known.get(training_id)
         if known is None:
             return Belief.BELIEVED if len(claims) == 1 else Belief.ASKED
         wrong = claims - {known.answered}
         if not wrong <= set(known.wrong):
             return Belief.ASKED
-        if wrong:
+        if wrong or sweep < known.sweep:
             self._known[training_id] = replace(known, sweep=sweep)
         elif sweep > known.sweep + 1:
             del self._known[training_id]

@@ -48,6 +48,15 @@ def test_a_list_that_agrees_is_believed_after_a_whole_sweep(known: Contradiction
     assert "t1" not in known
 
 
+def test_a_list_that_agrees_is_believed_although_sweeps_are_counted_anew() -> None:
+    """After Redis has lost the progress; not only once as many sweeps have ended as before."""
+    contradictions = Contradictions()
+    contradictions.answered("t1", claims(2), Instant(1), 500)
+
+    assert [contradictions.belief("t1", claims(1), sweep) for sweep in (0, 1)] == [IGNORED] * 2
+    assert contradictions.belief("t1", claims(1), 2) is BELIEVED
+
+
 def test_an_answer_that_bears_a_claim_out_makes_it_agree(known: Contradictions) -> None:
     """Without another call in the sweeps after that."""
     assert known.belief("t1", claims(4), 6) is ASKED
