@@ -151,7 +151,7 @@ class Paying:
         except BudgetExhausted:
             # This works also if the queue is full: another caller loses a place, and this caller
             # gets it.
-            freed = self._queue.oust(scope, rank, who) if left > 0.0 else None
+            freed = self._queue.oust(scope, rank, who, until) if left > 0.0 else None
             if freed is None:
                 raise
             paid, at = freed.paid, freed.at
@@ -238,11 +238,13 @@ class WaitQueue(Generic[Paid]):
             await asyncio.gather(turn, ended, return_exceptions=True)
         return not place.is_ousted
 
-    def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
-        """Take the latest place of the caller with the most places, for the caller `who`. Without
-        this, one caller could get all turns.
+    def oust(self, scope: str, rank: Rank, who: str, until: float) -> Place[Paid] | None:
+        """Take a place of the caller with the most places, for the caller `who`: the latest one
+        whose turn comes at `until` (monotonic) at the latest. Without this, one caller could get
+        all turns.
 
-        None if no caller of this scope and rank has at least two places more than `who`.
+        None if there is no such place, or if no caller of this scope and rank has at least two
+        places more than `who`.
         """
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
@@ -251,7 +253,10 @@ class WaitQueue(Generic[Paid]):
         hog, most = counts.most_common(1)[0]
         if most < counts[who] + 2:
             return None
-        last = max((each for each in rivals if each.who == hog), key=lambda each: each.at)
+        in_time = [each for each in rivals if each.who == hog and each.at <= until]
+        if not in_time:
+            return None
+        last = max(in_time, key=lambda each: each.at)
         self._places.remove(last)
         last.is_ousted = True
         last.ended.set()

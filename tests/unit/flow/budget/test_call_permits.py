@@ -215,6 +215,24 @@ async def test_a_caller_who_fills_the_line_makes_room(replica: Replica, clock: F
     await one_gives_way(replica, clock)
 
 
+async def test_a_caller_gets_no_turn_after_the_end_of_its_patience(
+    replica: Replica, clock: FakeClock
+) -> None:
+    """The last turn comes in 13 s. The new caller waits for 10 s at most, and gets the first."""
+    await spend(replica, clock)
+    hog = [ask(replica, who="hog") for _ in range(2)]
+    await settle()
+
+    other = ask(replica, who="other", patience=20.0)
+    await settle()
+
+    assert [each.done() for each in (*hog, other)] == [True, False, False]
+    clock.advance(1.0)
+    assert await other == ok(1)
+    clock.advance(12.0)
+    assert await hog[1] == ok(1)
+
+
 async def test_a_full_queue_is_shared_too(clock: FakeClock) -> None:
     """A caller with all its places gives one of them to another caller."""
     replica = Replica(clock, limit=LIMIT)

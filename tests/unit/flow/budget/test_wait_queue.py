@@ -10,6 +10,7 @@ from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import settle
 
 RANK = Rank.CALLER
+LATE = 1100.0  # later than all turns
 
 
 def place(at: float, who: str = "a", scope: str = "s", rank: Rank = RANK) -> Place[str]:
@@ -59,7 +60,7 @@ async def test_whoever_has_most_makes_room() -> None:
     line: WaitQueue[str] = WaitQueue(clock)
     waiting = await queue(line, place(1.0), place(3.0), place(2.0), place(1.5, "b"))
 
-    freed = line.oust("s", RANK, "c")
+    freed = line.oust("s", RANK, "c", LATE)
 
     assert freed is not None
     assert (freed.paid, freed.at) == ("a3", 1003.0)
@@ -76,9 +77,9 @@ async def test_nobody_is_ousted_for_one_who_has_as_many() -> None:
         line, place(1.0), place(2.0), place(3.0, "b"), place(4.0, "z", "t"), place(4.0, "z", "t")
     )
 
-    assert line.oust("s", RANK, "b") is None
-    assert line.oust("s", Rank.GUESS, "c") is None
-    assert line.oust("u", RANK, "c") is None
+    assert line.oust("s", RANK, "b", LATE) is None
+    assert line.oust("s", Rank.GUESS, "c", LATE) is None
+    assert line.oust("u", RANK, "c", LATE) is None
 
     clock.advance(4.0)
     assert all(await asyncio.gather(*waiting))
@@ -93,7 +94,7 @@ async def test_who_leaves_leaves_no_place() -> None:
         each.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert line.oust("s", RANK, "c") is None
+    assert line.oust("s", RANK, "c", LATE) is None
 
 
 async def test_who_is_cancelled_twice_leaves_no_place() -> None:
