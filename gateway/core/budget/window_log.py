@@ -192,10 +192,14 @@ class WindowLog:
         """Move a charge from the time `stamp` to `now`, when its call is made. Returns False if
         there is no such charge any more."""
         self._forget(now)
-        moved = [sent for sent in (self._sent, *self._by_rank.values()) if _remove(sent, stamp)]
-        for sent in moved:
-            insort(sent, now)
-        return bool(moved)
+        if not _remove(self._sent, stamp):
+            return False
+        insort(self._sent, now)
+        # Calls of several ranks can have the same stamp. Each of them moves one.
+        own = next((sent for sent in self._by_rank.values() if _remove(sent, stamp)), None)
+        if own is not None:
+            insort(own, now)
+        return True
 
     def give_back(self, stamp: float) -> None:
         """Remove the charge of a call that was certainly not sent."""

@@ -197,6 +197,20 @@ def test_a_call_that_goes_late_counts_from_then() -> None:
     assert log.try_take(60.0) == 30.0
 
 
+def test_a_call_that_goes_late_leaves_the_calls_of_other_ranks() -> None:
+    """Two ranks have the same turn. One call goes late, and the other one is given back."""
+    log = WindowLog(4, 60.0)
+    for _ in range(4):
+        log.try_take(0.0)
+    turns = [log.try_take(1.0, rank, patience=60.0) for rank in (Rank.CALLER, Rank.GUESS)]
+    assert turns == [59.0, 59.0]
+
+    assert log.move(60.0, 61.0)
+    log.give_back(60.0)
+
+    assert log.try_take(62.0, Rank.GUESS) == 0.0
+
+
 @given(
     st.integers(1, 30),
     st.lists(st.tuples(steps, st.sampled_from(RANKS), st.integers(0, 80)), max_size=80),
