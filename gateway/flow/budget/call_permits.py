@@ -29,7 +29,8 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.core.vocabulary import AccessRefusal, Purpose
+from gateway.core.vocabulary import AccessRefusal, Part, Purpose
+from gateway.flow.timings import on
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
 # A caller may wait for its turn for this fraction of the time until its deadline.
@@ -77,7 +78,7 @@ class Paying:
         """Pay for one call, and wait until the call may be sent. Raises BudgetExhausted or
         GateClosed."""
         asked = self._clock.monotonic()
-        patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
+        patience = _patience(call.purpose, call.deadline - asked)
         paid, has_waited = await self._within(patience, scope, call)
         if has_waited:
             self._observer.budget_waited(call.purpose, self._clock.monotonic() - asked)
@@ -328,12 +329,13 @@ class Credentials:
 
     @asynccontextmanager
     async def vouched(
-        self, caller: Caller, purpose: Purpose, *, known: bool
+        self, caller: Caller, purpose: Purpose, *, known: bool, deadline: float
     ) -> AsyncIterator[None]:
         """Run a block that makes a call of the caller. If its credential is not accepted yet, the
         call is charged to NEWCOMERS first. Raises AccessRefused or CallWithheld.
 
-        `known`: a response is stored for the credential, so the upstream has accepted it before.
+        known     a response is stored for the credential, so the upstream has accepted it before
+        deadline  the latest end of the call (monotonic), which decides how long it may wait
         """
         partition = caller.partition
         if known or not caller.owns_token or partition in self._accepted:
@@ -345,7 +347,7 @@ class Credentials:
         trial.calls += 1
         charge = None
         try:
-            charge = await self._budget.take(NEWCOMERS, purpose)
+            charge = await self._charge(purpose, deadline)
         except BudgetExhausted as exhausted:
             self._leave(partition, trial)
             await self._wait(partition, trial, purpose, exhausted)
@@ -362,6 +364,21 @@ class Credentials:
         finally:
             if charge is not None:
                 self._leave(partition, trial, has_ended=True)
+
+    async def _charge(self, purpose: Purpose, deadline: float) -> Charge:
+        """Charge a call to NEWCOMERS. Its gate is closed only while Redis hears from the replicas
+        what was spent. That usually takes half a second, so the call waits."""
+        now = self._clock.monotonic()
+        until = now + _patience(purpose, deadline - now)
+        while True:
+            try:
+                return await self._budget.take(NEWCOMERS, purpose)
+            except GateClosed:
+                is_full = len(self._trials) > _MOST_WAITING
+                if is_full or self._clock.monotonic() + _LOOK >= until:
+                    raise
+            with on(Part.BUDGET):
+                await self._clock.sleep(_LOOK)
 
     def _leave(self, partition: str, trial: _Trial, *, has_ended: bool = False) -> None:
         trial.calls -= 1
@@ -429,6 +446,11 @@ class Guesses:
         record = self._records.get(who)
         if record is not None:
             record.ended.append((self._clock.monotonic(), in_vain))
+
+
+def _patience(purpose: Purpose, left: float) -> float:
+    """How many seconds a call may wait for the budget. `left`: seconds until its deadline."""
+    return left * _PATIENCE if has_a_caller(purpose) else 0.0
 
 
 def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:

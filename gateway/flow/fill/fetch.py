@@ -130,7 +130,10 @@ class Fetcher:
         caller = self._current(want.caller)
         want = replace(want, caller=caller)
         self._credentials.turn_away(caller.partition)
-        async with self._credentials.vouched(caller, want.purpose, known=want.held is not None):
+        is_known = want.held is not None
+        async with self._credentials.vouched(
+            caller, want.purpose, known=is_known, deadline=deadline
+        ):
             reply, judged = await self._ask(want, deadline)
         await self._outbound.answered(caller.scope)
         entry = self._entry(want, reply, judged, ticket)

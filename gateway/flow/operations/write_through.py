@@ -83,7 +83,8 @@ class Writing:
         429, and for a 401 to the gateway's own token), CallWithheld, AccessRefused."""
         caller = order.caller
         self._credentials.turn_away(caller.partition)
-        async with self._credentials.vouched(caller, Purpose.WRITE, known=False):
+        deadline = self._clock.monotonic() + self._timeout
+        async with self._credentials.vouched(caller, Purpose.WRITE, known=False, deadline=deadline):
             reply = await self._sent(order)
         if is_refusal(reply):
             await self._invalidation.refused(caller.partition)

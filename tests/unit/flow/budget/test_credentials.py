@@ -258,7 +258,9 @@ async def test_a_call_that_was_not_made_is_given_back(clock: FakeClock) -> None:
     replica = Replica(clock, limit=50)
     for _ in range(10):
         with pytest.raises(CircuitOpen):
-            async with replica.credentials.vouched(CALLER, Purpose.MISS, known=False):
+            async with replica.credentials.vouched(
+                CALLER, Purpose.MISS, known=False, deadline=clock.monotonic() + 10.0
+            ):
                 raise CircuitOpen("it is open", retry_after=1.0)
 
     assert replica.local_budget.view(NEWCOMERS).available == 5
