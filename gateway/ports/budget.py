@@ -127,8 +127,8 @@ class KnownBudget:
     replicas  how many replicas divide the limit, silent ones included
     absent    how many of them had time to report after a loss of data, but did not
     claim     the claim at the time `at`. Each later call uses up one call of it
-    part      the part of this replica. 0: the replica is new, or the others have the whole limit.
-              Without Redis, a replica without a part pays as if it knew no calls (see
+    part      the part of this replica. 0: the replica is new, and the others have not yet given up
+              a part for it. Without Redis, it then pays as if it knew no calls (see
               `OwnBudget.stand_in`)
     ages      seconds since each call of the last window. Negative: the call waits for its turn
     """

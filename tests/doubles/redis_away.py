@@ -223,7 +223,7 @@ class SwitchedBudget:
             limit, unheard = log.limit(now), self._silent(name)
             heard = [each for each in self._parts if each != name and each not in unheard]
             others = sum(self._parts[each] for each in heard) + self._kept_for(unheard, limit)
-            part = max(0, min(limit // len(self._seen), limit - others))
+            part = min(limit // len(self._seen), max(limit - others, look.known.part))
             told, has = self._claims.get(name, (-math.inf, 0))
             had = self._parts.get(name, 0)
             if told == look.known.at:

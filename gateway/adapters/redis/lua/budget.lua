@@ -345,9 +345,11 @@ redis.call('PEXPIRE', log, keep)
 
 -- Half of the calls that are known to be unspent may be spent without asking, if replicas lose Redis. Each replica's
 -- equal share of these calls is its claim. Each replica also has a part of the limit, which it may spend when nobody
--- hears it any more. This is an equal part, or less if the parts of the other replicas leave less. A reply may be lost.
--- The book therefore has the larger of the old and the new claim until the replica reports that it saw the reply with
--- the new claim. A look whose report is older than the last report gives no claim.
+-- hears it any more. This is an equal part, or less if the parts of the other replicas leave less. If the limit was
+-- lowered, they may leave less until each replica has looked. A replica then keeps as much of its old part as an equal
+-- part is: without a part it would spend as after a start, and forget its calls. A reply may be lost. The book
+-- therefore has the larger of the old and the new claim until the replica reports that it saw the reply with the new
+-- claim. A look whose report is older than the last report gives no claim.
 local kept, all, is_told, _, parts, absent = kept_for_others(book, limit, holds, at, tonumber(silent), tonumber(gone), name)
 local claim, part = 0, 0
 if known == life then
@@ -356,7 +358,7 @@ if known == life then
   local last, before, has = read_replica(redis.call('HGET', book, 'r' .. name))
   if seen >= last then
     local free = is_told and holds - later(log, at - span) or 0
-    part = math.max(0, math.min(equal_part(limit, all), limit - parts))
+    part = math.min(equal_part(limit, all), math.max(limit - parts, tonumber(own)))
     claim = math.max(0, math.min(free - kept, math.floor(free / (2 * all)), part_of(part, limit, holds)))
     local had = read_book(book, 'p' .. name) or 0
     if before == seen then has, had = 0, 0 end
