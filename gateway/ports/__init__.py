@@ -14,6 +14,7 @@ from gateway.ports.budget import (
     Closed,
     KnownBudget,
     Looking,
+    Made,
     OwnBudget,
     SharedBudget,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "ListStore",
     "LocalStore",
     "Looking",
+    "Made",
     "ModeOrder",
     "NoTracer",
     "Notice",

@@ -147,23 +147,34 @@ class KnownBudget:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """A call that a replica made `age` seconds ago. `number` is higher than that of each earlier
+    call of the replica."""
+
+    number: int
+    age: float
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True)
 class Looking:
     """What one replica sends to look at a scope.
 
     known    the result of its last look (None: there was none)
     claim    how many calls of its claim are left
-    untold   the ages of calls that the replica paid without Redis, and did not report yet
+    untold   the calls that the replica paid without Redis, and did not report yet. After a lost
+             reply they are reported again, but count once
     earlier  after a loss of data: the result of the last look before the loss. Its calls are
              reported, because the replicas that made them have perhaps ended
-    made     after a loss of data: age and charge of each own call that the shared budget knew
+    made     after a loss of data: each own call that the shared budget knew
     """
 
     scope: str
     known: KnownBudget | None
     claim: int
-    untold: Sequence[float]
+    untold: Sequence[Made]
     earlier: KnownBudget | None = None
-    made: Sequence[tuple[float, Charge]] = ()
+    made: Sequence[Made] = ()
 
 
 class SharedBudget(Charging, Protocol):

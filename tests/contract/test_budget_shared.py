@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -12,11 +12,11 @@ import pytest
 
 from gateway.core.access.caller import Caller
 from gateway.core.budget.window_log import MOST_KEPT, NEWCOMERS
-from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.vocabulary import Purpose
 from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.budget.replica_share import Shares
-from gateway.ports import KnownBudget, SharedBudget
+from gateway.ports import KnownBudget, Looking, SharedBudget
 from tests.contract.worlds import RedisWorld, count_granted, granted
 from tests.doubles.observer import RecordingObserver
 from tests.support.redis_cluster import client_of, keys_of
@@ -234,6 +234,28 @@ async def test_a_part_holds_in_a_redis_that_forgot_it(
     assert known(replicas[0]).share == LIMIT // 2
     await see(replicas)
     assert [known(each).share for each in replicas] == [10, 10]
+
+
+async def test_a_call_that_is_reported_again_counts_once(
+    replicas: list[Shares], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis noted the report, and its answer was lost; one more call came meanwhile."""
+    one, other = replicas
+    shared = shared_of(one)
+    look = shared.look
+
+    async def look_in_vain(asked: Sequence[Looking]) -> list[KnownBudget]:
+        await look(asked)
+        raise RedisUnavailable("budget", "the answer is lost")
+
+    monkeypatch.setattr(shared, "look", look_in_vain)
+    for _ in range(2):
+        await one._from_share(SCOPE, Purpose.MISS, guessed=False, patience=0.0)
+        await one.look_at_all()
+    monkeypatch.setattr(shared, "look", look)
+    await see(replicas)
+
+    assert len(known(other).ages) == 2
 
 
 async def test_a_call_that_is_granted_for_later_is_no_word_of_its_replica(

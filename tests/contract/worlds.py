@@ -143,7 +143,7 @@ def _make_older(client: Any, shift: int) -> None:
     for key in keys_of(client, "gateway:{*}:b"):
         book = client.hgetall(key).items()
         for field, when in book:
-            if field not in _NO_TIMES and not field.startswith((b"r", b"p", b"t")):
+            if field not in _NO_TIMES and not field.startswith((b"r", b"p", b"t", b"u")):
                 client.hset(key, field, max(0, int(when) - shift))
     for key in keys_of(client, "gateway:{*}:g"):
         until, rest = client.get(key).split(b" ", 1)

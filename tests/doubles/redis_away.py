@@ -217,8 +217,8 @@ class SwitchedBudget:
         assert log is not None, "an unlimited budget is not looked at"
         part = claim = 0
         if look.known is not None and look.known.life == self._life:
-            for age in (*look.untold, *(age for age, _ in look.made)):
-                log._charge(now - age, Rank.CALLER)
+            for each in (*look.untold, *look.made):
+                log._charge(now - each.age, Rank.CALLER)
             self._seen[name] = look.known.at
             limit, unheard = log.limit(now), self._silent(name)
             heard = [each for each in self._parts if each != name and each not in unheard]

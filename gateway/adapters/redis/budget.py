@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Final
 
 from cachetools import LRUCache
@@ -225,7 +226,7 @@ class RedisBudget:
                 wrong,
                 *_alone(rule),
             ),
-            *(len(ages), *ages, *floors, *stamps),
+            *(len(ages), *chain.from_iterable(ages), *floors, *stamps),
         )
 
     def _heard(self, scope: str, reply: Sequence[int], now: float, took: float) -> KnownBudget:
@@ -242,7 +243,7 @@ class RedisBudget:
         await all_of(map(self._leave, map(self._names.book, scopes)))
 
     async def _leave(self, book: str) -> None:
-        mine = f"r{self._name}", f"p{self._name}"
+        mine = [f"{field}{self._name}" for field in "rpu"]
         await self._connection.execute(
             RedisOperation.BUDGET, lambda client: client.hdel(book, *mine), at=book
         )
@@ -359,18 +360,19 @@ def _taken_for(known: KnownBudget, now: float) -> int:
     return known.stamp + micros(now - known.at)
 
 
-def _reported(look: Looking) -> tuple[list[int], list[int]]:
-    """The calls that a look reports: ages, and stamps on Redis' clock, in microseconds.
+def _reported(look: Looking) -> tuple[list[tuple[int, int]], list[int]]:
+    """The calls that a look reports: numbers and ages, and stamps on Redis' clock. Ages and stamps
+    are in microseconds.
 
     After a loss of Redis' data, all calls that this replica saw before are reported by their
     stamps. A stamp that several replicas report counts once. If Redis' clock was set too, the
     stamps are wrong. This replica then reports only its own calls, by their ages.
     """
-    ages, earlier = list(map(micros, look.untold)), look.earlier
+    ages, earlier = [(each.number, micros(each.age)) for each in look.untold], look.earlier
     if earlier is None or look.known is None or _was_set(earlier, look.known):
-        return [*ages, *(micros(age) for age, _ in look.made)], []
+        return [*ages, *((each.number, micros(each.age)) for each in look.made)], []
     seen = (earlier.stamp - micros(age) for age in earlier.ages if age >= 0.0)
-    granted = (round(charge.stamp) for _, charge in look.made if not charge.is_share)
+    granted = (round(each.charge.stamp) for each in look.made if not each.charge.is_share)
     return ages, sorted({*seen, *granted})
 
 

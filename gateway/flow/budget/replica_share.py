@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Final
 
 from cachetools import LRUCache
@@ -27,6 +28,7 @@ from gateway.ports import (
     Closed,
     KnownBudget,
     Looking,
+    Made,
     OwnBudget,
     SharedBudget,
 )
@@ -46,12 +48,18 @@ _TRIES: Final = 3
 class _Sent:
     """A call that this replica made at the time `at` (monotonic).
 
-    `life` is the latest life in which the shared budget knew the call. 0: none.
+    `life` is the latest life in which the shared budget knew the call. 0: none. Each call of the
+    process has a higher `number` than the call before.
     """
 
     at: float
     charge: Charge
     life: int
+    number: int = field(default_factory=count(1).__next__)
+
+    def made(self, now: float) -> Made:
+        """The call as a look reports it."""
+        return Made(self.number, now - self.at, self.charge)
 
 
 @dataclass(slots=True)
@@ -168,9 +176,9 @@ class Shares:
             self._forget(scope, account, now)
             sent = account.untold()
             told.append((account, account.known, sent))
-            ages = [now - each.at for each in sent if not each.life]
-            made = [(now - each.at, each.charge) for each in sent if each.life]
-            look = Looking(scope, account.known, account.claim, ages, account.earlier, made)
+            new = [each.made(now) for each in sent if not each.life]
+            made = [each.made(now) for each in sent if each.life]
+            look = Looking(scope, account.known, account.claim, new, account.earlier, made)
             asked.append(look)
         changed = []
         for (account, before, sent), look, found in zip(

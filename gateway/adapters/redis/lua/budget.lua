@@ -43,7 +43,7 @@ end
 -- The book has the time when each rank was last refused, a lowered limit, the number of the log's life, the time when
 -- this life began, and how many replicas knew the previous life. `born` is a time: older calls in the log are made up.
 -- The name of each other field is a letter and the name of a replica. Field `r` has what that replica knows, field `p`
--- its part of the full limit. A replica with a field `t` knew the previous life. The field is 1 if the replica has
+-- its part of the full limit, field `u` the highest number of a call that it has reported in this life. A replica with a field `t` knew the previous life. The field is 1 if the replica has
 -- reported what it spent in that life, otherwise 0.
 
 -- Two calls that are granted for the same microsecond get different stamps.
@@ -157,7 +157,7 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
       local whose = string.sub(raw[n], 2)
       local seen, _, claim = read_replica(raw[n + 1])
       if at - seen > gone then
-        redis.call('HDEL', book, raw[n], 'p' .. whose)
+        redis.call('HDEL', book, raw[n], 'p' .. whose, 'u' .. whose)
       else
         local part = read_book(book, 'p' .. whose) or 0
         here = here + 1
@@ -288,7 +288,7 @@ return reply('granted', math.max(0, stamp - at))
 
 -- script: look
 -- Promise: tells a replica all that is known of the last window. The calls that the replica reports are added if the replica knows this life of the log. If nothing is known, a new life of the log begins. If the replica knew no life, the past of the new life is made up. If the replica knew another life, nothing is granted until all replicas that knew that life have reported their calls, or until a window has passed.
--- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), free calls of an unknown past, the most ages in the reply (if there are more calls, every n-th age stands for n calls), name of the replica, the life and the time in the last reply that it saw (0: none), how many replicas it knew (without those that had probably ended), its part of the limit, how many calls of its claim are left, a life to forget because the clock was set (0: none), after how long without a report a replica spends its part alone, and after how long it is forgotten, how many calls it reports, the age of each, then the floor of each rank, then the stamps of calls that it saw in the previous life.
+-- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), free calls of an unknown past, the most ages in the reply (if there are more calls, every n-th age stands for n calls), name of the replica, the life and the time in the last reply that it saw (0: none), how many replicas it knew (without those that had probably ended), its part of the limit, how many calls of its claim are left, a life to forget because the clock was set (0: none), after how long without a report a replica spends its part alone, and after how long it is forgotten, how many calls it reports, the number and the age of each, then the floor of each rank, then the stamps of calls that it saw in the previous life.
 
 local limit, span, parts, keep, free, most, name, known, seen, others, own, left, wrong, silent, gone, told = unpack(ARGV, 1, 16)
 limit, span, free, most, known, seen, told = tonumber(limit), tonumber(span), tonumber(free), tonumber(most), tonumber(known), tonumber(seen), tonumber(told)
@@ -314,7 +314,7 @@ local function make_up_past()
     when = math.max(when + 1, math.floor(at - span + n * span / holds))
     all[n] = text(when)
     for place = 1, #ranks do
-      local floor = math.floor(tonumber(ARGV[16 + told + place]) * holds / limit)
+      local floor = math.floor(tonumber(ARGV[16 + 2 * told + place]) * holds / limit)
       if math.floor(n * floor / holds) > math.floor((n - 1) * floor / holds) then table.insert(theirs[place], all[n]) end
     end
   end
@@ -353,8 +353,17 @@ redis.call('PEXPIRE', log, keep)
 local kept, all, is_told, _, parts, absent = kept_for_others(book, limit, holds, at, tonumber(silent), tonumber(gone), name)
 local claim, part = 0, 0
 if known == life then
-  for n = 17, 16 + told do charge({ log }, math.max(1, at - tonumber(ARGV[n])), keep) end
-  charge_all(log, { unpack(ARGV, 17 + told + #ranks) }, keep)
+  -- A replica that got no reply reports its calls again. The numbers of its calls rise, so a call with a number that is
+  -- not above the highest one so far is in the log.
+  local highest = told > 0 and read_book(book, 'u' .. name) or 0
+  local reported = highest
+  for n = 17, 16 + 2 * told, 2 do
+    local number = tonumber(ARGV[n])
+    if number > highest then charge({ log }, math.max(1, at - tonumber(ARGV[n + 1])), keep) end
+    reported = math.max(reported, number)
+  end
+  if reported > highest then write_book(book, 'u' .. name, reported, keep) end
+  charge_all(log, { unpack(ARGV, 17 + 2 * told + #ranks) }, keep)
   local last, before, has = read_replica(redis.call('HGET', book, 'r' .. name))
   if seen >= last then
     local free = is_told and holds - later(log, at - span) or 0
