@@ -199,21 +199,23 @@ class Serving:
         flight = self._flight(ask, seen) if keep else self.own_flight(ask)
         flight.is_current &= keep
         flight.may_store &= keep
-        orders = self._tiers.orders
+        flights = [flight]
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
             if collapsed and self._may_be_passed(ask.key, flight, landed):
-                landed = await self._follow(self._flight(ask, seen), seen, collapsed=True)
+                flights.append(self._flight(ask, seen))
+                landed = await self._follow(flights[-1], seen, collapsed=True)
             if not self.fits(ask, landed):
                 collapsed = False
-                landed = await self._follow(self.own_flight(ask), seen, collapsed=False)
+                flights.append(self.own_flight(ask))
+                landed = await self._follow(flights[-1], seen, collapsed=False)
         except (UpstreamFailure, CallWithheld, TimeoutError) as error:
-            if self._tiers.orders != orders:
+            if any(each.orders for each in flights):
                 # The order has perhaps ruled out `seen`, and a later response is perhaps stored.
                 before, seen = seen, await self.seen(ask)
                 if seen is not None and _is_later(seen, before) and self._plan(seen) is Plan.SERVE:
                     return self._fresh(seen)
-            return await self._without_result(ask, seen, error, flight, keep=keep)
+            return await self._without_result(ask, seen, error, flights[-1], keep=keep)
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     async def _without_result(

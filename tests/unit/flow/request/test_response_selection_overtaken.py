@@ -259,3 +259,45 @@ async def test_an_order_for_another_training_hides_no_failure(
             await answered(replica, task)
     else:
         assert (await answered(replica, task)).outcome is Outcome.STALE_ERROR
+
+
+@pytest.mark.parametrize("ordered", [KEY.training_id, "trn_9"])
+async def test_an_order_ends_the_rescue_of_its_own_training_alone(
+    alone: Replica, ordered: str
+) -> None:
+    """Without Redis, also if L1 evicts the stale response while its request waits."""
+    await alone.fill(1)
+    alone.clock.advance(400.0)
+    alone.upstream.then(says(503))
+    alone.upstream.hold()
+    task = asyncio.create_task(alone.get())
+    await settle()
+    alone.local.drop(KEY)
+    await alone.invalidation.invalidate((ordered,), None)
+
+    if ordered == KEY.training_id:
+        with pytest.raises(UpstreamError):
+            await answered(alone, task)
+    else:
+        assert (await answered(alone, task)).outcome is Outcome.STALE_ERROR
+
+
+async def test_an_order_during_the_first_of_two_fetches_ends_the_rescue(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica that perhaps misses orders makes a second call for a request that joined the first.
+    The second call fails."""
+    await replica.fill(1)
+    replica.clock.advance(400.0)
+    monkeypatch.setattr(replica.bus, "on_roll_until", -math.inf)
+    monkeypatch.setattr(replica.bus, "alone_until", -math.inf)
+    first = await asking(replica, 2)
+    second = asyncio.create_task(replica.get())
+    await settle()
+    await replica.invalidation.invalidate((KEY.training_id,), None)
+    replica.upstream.then(says(503))
+
+    assert minute_of(await answered(replica, first)) == 2
+    with pytest.raises(UpstreamError):
+        await second
+    assert replica.upstream.count == 3
