@@ -364,19 +364,17 @@ class Serving:
             return from_elsewhere(landed, forward)
         handling = handling_of(landed, forward, collapsed=collapsed)
         vain = fruitless(landed) is not None or _may_be_overtaken(landed)
-        later = await self._later_one(ask, seen, landed, handling) if vain else None
+        later = await self._later_one(ask, landed, handling) if vain else None
         return later or Answer(landed.held, outcome_of(handling), Tier.UPSTREAM, handling)
 
-    async def _later_one(
-        self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
-    ) -> Answer | None:
+    async def _later_one(self, ask: Ask, landed: Filled, handling: Handling) -> Answer | None:
         """The stored response, if it is a better answer than `landed`. Otherwise None.
 
         A version far in the future is always the worse one. If an order came while a 404 was
         fetched, only a fresh stored response is better. Perhaps another replica stored it after the
         order.
         """
-        stored = await self.seen(ask) or seen
+        stored = await self.seen(ask)
         if stored is None or not self._may_rescue(stored):
             return None
         ahead = landed.verdict is StoreVerdict.AHEAD

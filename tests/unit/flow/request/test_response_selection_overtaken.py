@@ -301,3 +301,25 @@ async def test_an_order_during_the_first_of_two_fetches_ends_the_rescue(
     with pytest.raises(UpstreamError):
         await second
     assert replica.upstream.count == 3
+
+
+@pytest.mark.parametrize("name", ["alone", "replica"])
+@pytest.mark.parametrize("soft", [False, True])
+async def test_a_version_that_went_back_brings_back_nothing_that_an_order_ruled_out(
+    request: pytest.FixtureRequest, name: str, soft: bool
+) -> None:
+    """The order names a version above that of the stored response, which is above that of the
+    answer. After a soft order the stored response may be used, marked as outdated."""
+    either = request.getfixturevalue(name)
+    assert isinstance(either, Replica)
+    await either.fill(5)
+    either.clock.advance(400.0)
+    task = await asking(either, 3)
+    bound = parse_instant("2023-11-14T22:08:00Z")
+    await either.invalidation.invalidate((KEY.training_id,), bound, soft=soft)
+
+    answer = await answered(either, task)
+
+    assert minute_of(answer) == (5 if soft else 3)
+    assert answer.handling.not_stored is NotStoredReason.OLDER_VERSION
+    assert answer.handling.outdated is soft
