@@ -107,10 +107,6 @@ class MemoryStore:
         self._size -= held.cost
         return True
 
-    def drop_partition(self, partition: str) -> int:
-        """As LocalStore.drop_partition."""
-        return sum(map(self.drop, self.keys(partition=partition)))
-
     def keys(self, partition: str | None = None, training_ids: Set[str] | None = None) -> list[Key]:
         """As LocalStore.keys."""
         return [

@@ -137,7 +137,7 @@ def compose(settings: Settings) -> House:
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving)
     sweeping = sweeping_of(settings, rules, admission, ground)
     invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)
-    invalidation = invalidate(tiers, shared, bus, telemetry, serving=serving)
+    invalidation = invalidate(tiers, shared, bus, telemetry, fetcher=fetcher, serving=serving)
     share = partial(call_share_of, settings, clock, rates=admission.rates, bus=bus)
     return House(
         clock=clock,

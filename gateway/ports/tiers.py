@@ -160,10 +160,6 @@ class LocalStore(Protocol):
         """Drop the entry of the key. Returns whether there was one."""
         ...
 
-    def drop_partition(self, partition: str) -> int:
-        """Drop all entries of the partition. Returns how many there were."""
-        ...
-
     def keys(self, partition: str | None = None, training_ids: Set[str] | None = None) -> list[Key]:
         """All keys, or those that match the partition and the training ids. Each call reads every
         key."""

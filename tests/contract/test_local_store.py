@@ -92,14 +92,6 @@ def test_dropping_tells_whether_anything_was_held(local_store: LocalStore) -> No
     assert local_store.size == 0
 
 
-def test_a_partition_is_dropped_alone(local_store: LocalStore) -> None:
-    """The same training in another partition stays."""
-    fill(local_store, A, B, OTHER)
-
-    assert local_store.drop_partition("p1") == 2
-    assert local_store.keys() == [OTHER]
-
-
 def test_keys_are_narrowed_down(local_store: LocalStore) -> None:
     """By partition, by training, by both."""
     fill(local_store, A, B, OTHER)

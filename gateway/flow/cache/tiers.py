@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Set
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from gateway.core.cache.content_coding import coded_body, coded_entry, is_worth_coding
@@ -397,16 +396,6 @@ class Tiers:
             self.refused.forget(key)
             self._alone.latest.forget(key)
             self._local.drop(key)  # last: a look-up may have put an entry into L1
-
-    async def drop_partition(self, partition: str) -> int:
-        """Drop a partition from both tiers. Returns how many entries L1 had."""
-        held = self._local.drop_partition(partition)
-        with suppress(RedisUnavailable):
-            await self._shared.invalidate_partition(partition)
-        self.refused.forget_where(lambda key: key.partition == partition)
-        self._alone.latest.forget_all(partition)
-        # Perhaps look-ups have put entries into L1 meanwhile.
-        return held + self._local.drop_partition(partition)
 
 
 def _is_left(entry: Entry, floor: Floor | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -117,6 +117,7 @@ class Fetcher:
         self._credentials = credentials
         self._rules = rules
         self._current = current
+        self.refused: Callable[[str], Awaitable[None]]  # `Invalidation` sets it
 
     async def fetch(
         self, want: Want, ticket: Ticket, flight: Course, deadline: float
@@ -200,9 +201,7 @@ class Fetcher:
     async def _turned_away(self, want: Want, status: int) -> None:
         """Drop the stored responses to which the upstream refused access."""
         if status == 401:
-            self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
-            await self._tiers.drop_partition(want.key.partition)
-            await self._tell(Notice(NoticeKind.REFUSED, partition=want.key.partition))
+            await self.refused(want.key.partition)
         elif status == 403:
             self._observer.access_refused(AccessRefusal.UPSTREAM_FORBIDDEN)
             await self._drop(want.key)

@@ -21,6 +21,7 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import AccessRefusal, Cause, NoticeKind, Origin
 from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.cache.tiers import Tiers
+from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
@@ -44,6 +45,7 @@ class Invalidation:
         bus: Bus,
         observer: Observer,
         *,
+        fetcher: Fetcher,
         serving: Serving,
         credentials: Credentials,
         outbound: Outbound,
@@ -52,6 +54,7 @@ class Invalidation:
         self._shared = shared
         self._bus = bus
         self._observer = observer
+        fetcher.refused = self.refused
         self._serving = serving
         self._credentials = credentials
         self._outbound = outbound
@@ -97,9 +100,10 @@ class Invalidation:
         """Drop all that is stored for a credential, because the upstream answered 401 to it."""
         self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
         notice = Notice(NoticeKind.REFUSED, partition=partition)
+        self.apply(notice, Origin.UPSTREAM)
         with suppress(RedisUnavailable):
             await self._shared.invalidate_partition(partition)
-        self.apply(notice, Origin.UPSTREAM)
+        self.apply(notice, Origin.UPSTREAM)  # a look-up may have put entries into L1 meanwhile
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
 

@@ -301,10 +301,6 @@ class Serving:
             self._observer.fetched(want.key, want.purpose, *came_of(filled))
         outdate = self.lookups.forget if drops_stored(filled) else self.lookups.retire
         outdate(want.key)
-        if isinstance(filled, Passed) and filled.reply.status == 401:
-            self.forget(lambda key: key.partition == want.key.partition)
-            # Other fetches may have stored responses in L1 after the fetch dropped the partition.
-            self._tiers.purge_local(want.key.partition, soft=False)
         vain = None if isinstance(filled, Elsewhere) else failing(want, filled)
         if vain is None:
             self._backoffs.succeeded(want.key)

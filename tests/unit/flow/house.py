@@ -177,10 +177,8 @@ class Replica:
         )
         self.unusual = Unusual(self.serving, self.collapsing, clock, rules, self.modes)
         self.invalidation = Invalidation(
-            self.tiers,
-            self.shared,
-            bus,
-            self.observer,
+            *(self.tiers, self.shared, bus, self.observer),
+            fetcher=self.fetcher,
             serving=self.serving,
             credentials=self.credentials,
             outbound=self.outbound,

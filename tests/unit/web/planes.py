@@ -174,6 +174,7 @@ class Data:
         self.unusual = Unusual(serving, collapsing, clock, rules, modes)
         invalidation = Invalidation(
             *(tiers, self.shared, AloneBus(), observer),
+            fetcher=fetcher,
             serving=serving,
             credentials=credentials,
             outbound=outbound,

@@ -289,5 +289,5 @@ async def test_dropping_forgets_what_l1_holds(replica: Replica, redis: Redis) ->
     assert replica.local.peek(KEY) is None
 
     await put(replica)
-    assert await replica.tiers.drop_partition("p1") == 1
-    assert replica.tiers.peek(KEY) is None
+    await replica.invalidation.refused("p1")
+    assert replica.local.peek(KEY) is None

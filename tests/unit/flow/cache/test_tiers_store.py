@@ -112,11 +112,11 @@ async def test_what_is_promoted_while_it_is_dropped_is_dropped(
         replica.local.put(KEY, held)
 
     monkeypatch.setattr(replica.shared, "drop", promote)
-    monkeypatch.setattr(replica.shared, "purge", promote)
+    monkeypatch.setattr(replica.shared, "invalidate_partition", promote)
 
     await replica.tiers.drop(KEY)
     assert in_l1(replica) is None
-    await replica.tiers.drop_partition("p1")
+    await replica.invalidation.refused("p1")
     assert in_l1(replica) is None
 
 
@@ -151,7 +151,7 @@ async def test_a_partition_is_dropped_in_both_tiers(replica: Replica, redis: Red
     entry = entry_of(await replica.tiers.begin(elsewhere))
     await replica.tiers.store(elsewhere, replica.tiers.render(entry, 1000.0), Course())
 
-    assert await replica.tiers.drop_partition("p1") == 1
+    await replica.invalidation.refused("p1")
 
     assert in_l1(replica) is None
     assert (await redis.store.lookup(KEY)).entry is None

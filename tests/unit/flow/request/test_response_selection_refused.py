@@ -129,6 +129,7 @@ async def test_a_401_ends_the_other_entries_of_the_credential(
     assert replica.peek() is None
     assert replica.peek(SECOND) is None
     assert (await redis.store.lookup(SECOND)).entry is None
+    assert replica.observer.of("invalidated") == [(Cause.PURGE, "*", 2)]
 
 
 async def test_a_401_ends_the_fetches_of_the_credential(replica: Replica, redis: Redis) -> None:
@@ -171,7 +172,7 @@ async def test_no_other_fetch_of_the_credential_ends_meanwhile(
         release.set()
         await waiter
 
-    monkeypatch.setattr(replica.fetcher, "_bus", SimpleNamespace(announce=announce))
+    monkeypatch.setattr(replica.invalidation, "_bus", SimpleNamespace(announce=announce))
     replica.upstream.then(slowly, says(401))
     waiter = asyncio.create_task(replica.get())
     await settle()
