@@ -103,8 +103,9 @@ def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, P
 
 
 def is_refusal(reply: Reply) -> bool:
-    """Whether the API itself refused the token. A proxy in front of the API can answer 401 too."""
-    return reply.status == 401 and not reply.is_html and _is_api_error(reply.body)
+    """Whether the API itself refused the token (401) or access to the training (403). A proxy in
+    front of the API can answer so too."""
+    return reply.status in (401, 403) and not reply.is_html and _is_api_error(reply.body)
 
 
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:

@@ -27,6 +27,7 @@ from gateway.core.upstream.classification import (
     Judged,
     Other,
     Question,
+    is_refusal,
     rejection,
 )
 from gateway.core.upstream.training import Training
@@ -139,7 +140,8 @@ class Fetcher:
         await self._outbound.answered(caller.scope)
         entry = self._entry(want, reply, judged, ticket)
         if entry is None:
-            await self._turned_away(want, reply.status)
+            if is_refusal(reply):
+                await self._turned_away(want, reply.status)
             return Passed(self._rules.passing(reply))
         return await self._keep(want, entry, reply, flight)
 
@@ -153,7 +155,8 @@ class Fetcher:
             failure.conceal(want.caller.token)
             await self._failed(want, failure)
             raise
-        self._credentials.judged(want.caller, reply.status, sent_at)
+        if reply.status != 401 or is_refusal(reply):
+            self._credentials.judged(want.caller, reply.status, sent_at)
         return reply, judged
 
     def _call(self, want: Want, deadline: float) -> Call:
@@ -288,15 +291,15 @@ def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
 
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
     """The error for an answer that has a doubted version, or is for one caller alone. Otherwise
-    None. A 401 or 403 is not fruitless, because it removes stored responses."""
+    None. A 401 or 403 of the API is not fruitless, because it removes stored responses."""
     if isinstance(landed, Filled):
         what = _DOUBTED.get(landed.verdict)
         if what is None:
             return None
         return VersionDoubted(what, FailureReason.PROTOCOL, status=landed.forward_status)
-    status = landed.reply.status
-    if status in (401, 403):
+    if is_refusal(landed.reply):
         return None
+    status = landed.reply.status
     what = f"status {status} came, which neither renews nor replaces"
     return UpstreamError(what, FailureReason.PROTOCOL, status=status)
 

@@ -86,7 +86,7 @@ class Writing:
         deadline = self._clock.monotonic() + self._timeout
         async with self._credentials.vouched(caller, Purpose.WRITE, known=False, deadline=deadline):
             reply = await self._sent(order)
-        if is_refusal(reply):
+        if reply.status == 401 and is_refusal(reply):
             await self._invalidation.refused(caller.partition)
         elif is_success(reply):
             now = self._clock.now()

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.core.cache.entry import Key
 from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.errors import UpstreamError
 from gateway.core.http.fields import Headers, Reply
@@ -151,3 +152,36 @@ async def test_by_policy_an_error_is_a_problem_of_ours(clock: FakeClock) -> None
 
     with pytest.raises(UpstreamError):
         await get(replica)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_that_is_not_the_apis_ends_nothing(replica: Replica, status: int) -> None:
+    """It passes, but says nothing about the credential and about what is stored."""
+    second = Key(KEY.partition, "trn_2")
+    await replica.fill(1, KEY, FRESH)
+    await replica.fill(1, second, FRESH)
+    replica.clock.advance(1_000.0)
+    replica.upstream.then(Reply(status, ((b"content-type", b"text/plain"),), b"no"))
+
+    passed = await get(replica)
+
+    assert isinstance(passed.content, Reply)
+    assert passed.content.status == status
+    assert replica.local.entries == 2
+    assert replica.observer.of("access_refused") == []
+    answer = await replica.fill(2, second, FRESH)
+    assert answer.outcome is Outcome.FILLED
+
+
+async def test_a_refresh_with_such_a_refusal_backs_off(replica: Replica) -> None:
+    """It neither renews nor replaces the stored response."""
+    replica.upstream.then(ok(1, FRESH))
+    await get(replica)
+    replica.clock.advance(100.0)
+    replica.upstream.always = Reply(401, ((b"content-type", b"text/plain"),), b"no")
+
+    for _ in range(3):
+        await get(replica)
+        await replica.land()
+
+    assert replica.upstream.count == 2
