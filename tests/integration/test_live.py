@@ -12,6 +12,7 @@ from gateway.simulator import RunningSimulator, SimulatorClient
 from gateway.web.admin.app import MOST_WATCHERS
 from tests.integration.gateways import gateway, until
 from tests.support.raw_http import calling
+from tests.unit.adapters.upstream.peers import Peer
 
 A = "trn_000001"
 Words = dict[str, Any]
@@ -57,6 +58,21 @@ async def test_all_is_told_at_first_and_then_what_is_new(upstream: RunningSimula
     told = [time for words in (first, *more) for time in words["rows"]["time"]]
     assert told == sorted(set(told))
     assert told
+
+
+async def test_a_5xx_of_the_api_that_is_passed_on_is_an_error() -> None:
+    """With `freshness.source = "origin"`; the figures have it as they have the gateway's own."""
+    peer = Peer(b"HTTP/1.1 503 Busy\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nno")
+    async with peer.listening() as api, gateway(api, freshness__source="origin") as planes:
+        passed = await planes.get(A)
+        failed = 'gateway_requests_total{outcome="failed",status="5xx",tier="upstream"}'
+        count = await planes.metric(failed)
+        async with planes.admin.stream("GET", "/live") as answer:
+            minute = (await anew(answer.aiter_lines()))["now"]["minute"]
+
+    assert (passed.status_code, passed.content) == (503, b"no")
+    assert count == 1
+    assert (minute["requests"], minute["errors"], minute["hit_rate"]) == (1, 1, 0.0)
 
 
 async def test_a_page_that_is_open_does_not_hold_the_end(

@@ -62,8 +62,7 @@ class AccessLog:
     ) -> int | None:
         """The level of the line about an answer (None: no line). This method also counts the answer
         for the sample, so it must be called only once for each answer."""
-        # REJECTED is no error, even with a 5xx: the 504 for `only-if-cached`, or (with
-        # `freshness.source = "origin"`) an upstream's 5xx.
+        # REJECTED is no error, even with a 5xx: the 504 for `only-if-cached`.
         is_fine = (status < 500 or outcome is Outcome.REJECTED) and seconds <= self._slow
         if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):
             if self.unlogged[0] > 0:

@@ -57,7 +57,8 @@ _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
     (Outcome.REJECTED, _FETCHED, ("4xx",)),
     # The gateway refused the request; 5xx is the 504 of `only-if-cached`.
     (Outcome.REJECTED, _NOWHERE, ("4xx", "5xx")),
-    (Outcome.FAILED, _NOWHERE, ("5xx",)),
+    # UPSTREAM: with `freshness.source = "origin"`, a 5xx of the API was passed on.
+    (Outcome.FAILED, (Tier.NONE, *_FETCHED), ("5xx",)),
 )
 
 POSSIBLE: tuple[tuple[Outcome, Tier, str], ...] = tuple(

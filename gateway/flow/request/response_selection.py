@@ -355,7 +355,7 @@ class Serving:
         forward = forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
-            return Answer(landed.reply, Outcome.REJECTED, Tier.UPSTREAM, handling)
+            return passed(landed.reply, handling)
         if isinstance(landed, Elsewhere):
             return from_elsewhere(landed, forward)
         handling = handling_of(landed, forward, collapsed=collapsed)
@@ -549,8 +549,13 @@ def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
     reply = error.reply if isinstance(error, UpstreamError) else None
     if reply is None:
         raise error
-    handling = Handling(None, Forward.URI_MISS, reply.status)
-    return Answer(reply, Outcome.REJECTED, Tier.UPSTREAM, handling)
+    return passed(reply, Handling(None, Forward.URI_MISS, reply.status))
+
+
+def passed(reply: Reply, handling: Handling) -> Answer:
+    """The answer that passes on a response of upstream. With a 5xx, the request failed."""
+    outcome = Outcome.FAILED if reply.status >= 500 else Outcome.REJECTED
+    return Answer(reply, outcome, Tier.UPSTREAM, handling)
 
 
 def _may_be_overtaken(landed: Filled) -> bool:

@@ -27,6 +27,7 @@ def test_no_combination_stands_twice() -> None:
         (Outcome.COLLAPSED, Tier.UPSTREAM, "2xx"),
         (Outcome.COLLAPSED, Tier.L2, "4xx"),
         (Outcome.FAILED, Tier.NONE, "5xx"),
+        (Outcome.FAILED, Tier.UPSTREAM, "5xx"),
     ],
 )
 def test_what_happens_every_day_can_happen(outcome: Outcome, tier: Tier, status: str) -> None:

@@ -89,15 +89,22 @@ async def test_what_says_that_it_is_fresh_is_stored(replica: Replica, status: in
     assert again.outcome is (Outcome.NEGATIVE if status == 404 else Outcome.FRESH)
 
 
-@pytest.mark.parametrize("reply", [Reply(302, (), b"x"), says(401), says(422), says(503)])
+UNKEPT = (b"cache-control", b"max-age=60, no-store")
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(302, (), b"x"), says(401), says(422), says(503), says(503, UNKEPT)]
+)
 async def test_every_complete_answer_passes(replica: Replica, reply: Reply) -> None:
-    """As it is, where nothing stored may stand in."""
+    """As it is, where nothing stored may stand in. A 5xx counts as a failure, whether or not it
+    could be rescued."""
     replica.upstream.then(reply)
 
     answer = await get(replica)
 
     assert answer.content == RULES.passing(reply)
-    assert (answer.outcome, answer.tier) == (Outcome.REJECTED, Tier.UPSTREAM)
+    expected = Outcome.FAILED if reply.status >= 500 else Outcome.REJECTED
+    assert (answer.outcome, answer.tier) == (expected, Tier.UPSTREAM)
 
 
 async def test_a_503_is_rescued_unless_that_is_forbidden(
