@@ -22,6 +22,7 @@ from gateway.core.http.fields import Headers, Reply, delta_seconds, first, share
 from gateway.core.instant import parse_http_date
 from gateway.core.upstream.classification import (
     LAST_STATUS,
+    Confirmed,
     ForCaller,
     Judged,
     Other,
@@ -180,6 +181,8 @@ class ByOrigin:
         impossible. These are always errors: a 429, a 304 to a call without validators, a 401 to the
         gateway's own token with an error of the API as its body, and a status above 599.
         """
+        if reply.status == 304 and question.conditional:
+            return Confirmed()  # even of an HTML page, whose type a 304 can repeat
         try:
             judged = judge(reply, question, now)
         except InvalidPayload:

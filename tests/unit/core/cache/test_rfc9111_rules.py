@@ -52,6 +52,7 @@ def test_the_answers_of_the_api_mean_what_they_mean_by_policy() -> None:
     """A training, a confirmation, and what concerns the caller alone."""
     assert isinstance(judged(200, body=BODY), Training)
     assert judged(304) == Confirmed()
+    assert judged(304, (b"content-type", b"text/html"), body=b"") == Confirmed()
     assert judged(404, body=ERROR) == Gone()
     assert judged(401, body=ERROR) == ForCaller()
     assert judged(403, body=ERROR) == ForCaller()

@@ -192,3 +192,18 @@ async def test_a_refresh_with_such_a_refusal_backs_off(replica: Replica) -> None
         await replica.land()
 
     assert replica.upstream.count == 2
+
+
+async def test_a_304_renews_a_stored_page(replica: Replica) -> None:
+    """Also if it repeats the type of the page (RFC 9111, 4.3.4)."""
+    fields = (FRESH, (b"content-type", b"text/html"), (b"etag", b'"e"'))
+    replica.upstream.then(Reply(200, fields, b"<html>yes</html>"), Reply(304, fields, b""))
+    await get(replica)
+    replica.clock.advance(1_000.0)
+
+    renewed, again = await get(replica), await get(replica)
+
+    assert [each.outcome for each in (renewed, again)] == [Outcome.REVALIDATED, Outcome.FRESH]
+    assert isinstance(again.content, Held)
+    assert again.content.entry.body == b"<html>yes</html>"
+    assert replica.upstream.count == 2
