@@ -32,12 +32,28 @@ class _Account:
     past: Past | None = None
 
 
+class _Accounts(LRUCache[str, _Account]):
+    """At most `most` accounts. Of a forgotten account, `closed` keeps a gate that is closed.
+    Otherwise the next call of the scope would be made although the upstream asked to wait."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.closed: LRUCache[str, Gate] = LRUCache(most)
+
+    def popitem(self) -> tuple[str, _Account]:
+        scope, account = super().popitem()
+        if not account.gate.is_open:
+            self.closed[scope] = account.gate
+        return scope, account
+
+
 class LocalBudget:
     """The budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
 
     start_paced     True: calls are granted slowly after the start
     probe_patience  seconds for which a probe without an answer stops other calls
-    max_scopes      the largest number of scopes in memory. A forgotten scope is paced again
+    max_scopes      the largest number of scopes in memory. A forgotten scope is paced again, but
+                    a gate that is closed stays closed
     rates           the scopes with a rate of their own
     sweep_share     the largest part of a limit that the sweep can use, in (0, 1]
 
@@ -70,7 +86,7 @@ class LocalBudget:
         self._rates = rates or OwnRates()
         self._start_paced = start_paced
         self._probe_patience = probe_patience
-        self._accounts: LRUCache[str, _Account] = LRUCache(max_scopes)
+        self._accounts = _Accounts(max_scopes)
 
     async def take(
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
@@ -169,7 +185,8 @@ class LocalBudget:
         rate = self._rates.of(scope, self._usual)
         account = self._accounts.get(scope)
         if account is None:
-            account = _Account(rate, self._new_log(scope, rate), Gate())
+            gate = self._accounts.closed.pop(scope, Gate())
+            account = _Account(rate, self._new_log(scope, rate), gate)
             self._accounts[scope] = account
         elif account.rate != rate:
             account.rate = rate

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.budget.window_log import OwnRates, Past, Rate
-from gateway.core.errors import BudgetExhausted, CallWithheld
+from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed
 from gateway.core.vocabulary import Purpose
 from gateway.ports import BudgetView, Charge
 from tests.doubles.clock import FakeClock
@@ -50,6 +50,23 @@ async def test_the_least_recently_used_scope_is_forgotten() -> None:
             continue
 
     assert granted == ["a"]
+
+
+async def test_a_gate_stays_closed_although_its_scope_is_forgotten() -> None:
+    """It opens as any gate does: after the time that the upstream gave, a probe is due."""
+    clock = FakeClock()
+    budget = LocalBudget(clock, 10, 60.0, max_scopes=2)
+    await budget.take("a", Purpose.MISS)
+    await budget.close("a", 20.0)
+    for scope in ("b", "c"):
+        await budget.take(scope, Purpose.MISS)
+
+    with pytest.raises(GateClosed):
+        await budget.take("a", Purpose.MISS)
+
+    clock.advance(30.0)
+    await budget.take("a", Purpose.MISS)
+    assert await budget.reopen("a")
 
 
 async def test_one_call_is_given_back_once() -> None:
