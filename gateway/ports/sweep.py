@@ -54,8 +54,9 @@ class ListStore(Protocol):
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
         """The list has raised the floor of the key to `updated_at`. Lower the floor to the version
-        that it had before. Returns whether the floor was lowered, by this call or by an earlier one
-        whose reply was lost. If so, the stored entry may be served as before.
+        that it had before, or to the later version that a soft order named. Returns whether the
+        floor was lowered, by this call or by an earlier one whose reply was lost. If so, the stored
+        entry may be served as before, unless the soft order ruled it out.
 
         The floor stays if the answer to a call for this training alone was accepted after the list
         raised the floor, or if an order named `updated_at` or a later version. It also stays if

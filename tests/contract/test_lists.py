@@ -215,6 +215,29 @@ async def test_what_others_said_since_is_not_taken_back(both: Both) -> None:
     assert not await both.lists.take_back(Key("p1", "trn_2"), version(3))
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_claim_that_is_taken_back_leaves_a_soft_order(both: Both, is_first: bool) -> None:
+    """Its version is between the stored one and that of the list. It came before the page or after
+    it. The stored response stays ruled out until a fetch brings that version."""
+    entry = await both.fetch()
+    if not is_first:
+        await both.page(version(2))
+    await both.store.invalidate("trn_1", version(1), soft=True)
+    if is_first:
+        await both.page(version(2))
+
+    for _ in range(2):  # the first reply may have been lost
+        assert await both.lists.take_back(KEY, version(2))
+
+    floor = (await both.store.lookup(KEY)).floor
+    assert floor is not None
+    assert floor.updated_at == version(1)
+    assert entry.is_below(floor)
+    assert not await both.lists.take_back(KEY, version(1))
+    asked_for = entry_of(await both.store.begin(KEY), version(1))
+    assert (await both.store.store(KEY, asked_for, KEEP)).verdict is StoreVerdict.CHANGED
+
+
 async def test_a_fetch_begun_before_the_page_may_bring_that_version(both: Both) -> None:
     """The raise is no answer that it would have to be later than."""
     await both.fetch()

@@ -91,11 +91,6 @@ class Ledger:
         """The floor of the key, or None."""
         return self._floors.get(key)
 
-    def asked_for(self, training_id: str) -> Instant | None:
-        """`Orders.lowest` of a training."""
-        orders = self._orders.get(training_id)
-        return None if orders is None else orders.lowest
-
     async def lookup(self, key: Key) -> Found:
         """As SharedStore.lookup. There is never a body."""
         record = self._floors.get(key)
@@ -205,12 +200,15 @@ class _Floors(LRUCache[Key, "Record"]):
 @dataclass(slots=True)
 class Record(Known):
     """A floor. `epoch` and `generation` are explained in docs/glossary.md. `ordered_at` is the time
-    of the last order for this training (0.0: none since the floor was made)."""
+    of the last order for this training (0.0: none since the floor was made). `asked_for` is the
+    latest version that a soft order named since then (None: none, or it was forgotten, or a refused
+    version was believed)."""
 
     epoch: str = field(kw_only=True)
     generation: int = 0
 
     ordered_at: float = 0.0
+    asked_for: Instant | None = None
 
     def seen(self) -> Floor:
         """The floor as the port returns it."""
@@ -253,11 +251,27 @@ class Record(Known):
             self.generation += SOFT if soft else 1
         elif not soft:
             self.raise_to(bound, now)
-        elif before(self.updated_at, bound):
-            self._raise_softly(bound, now)
+        else:
+            self.asked_for = bound
+            if before(self.updated_at, bound):
+                self._raise_softly(bound, now)
+
+    def take_back(self, updated_at: Instant) -> bool:
+        """As ListStore.take_back."""
+        stored, asked_for = self.raised_from, self.asked_for
+        if before(self.updated_at, updated_at):
+            is_lowered = stored is None or asked_for == self.updated_at
+            return is_lowered and self.last is Last.VERSION
+        if stored is None or self.updated_at != updated_at or not before(asked_for, updated_at):
+            return False
+        if asked_for is not None and before(stored, asked_for):
+            self.updated_at, self.started = asked_for, max(self.started, self.ordered_at)
+        else:
+            self.updated_at, self.raised_from = stored, None
+        return True
 
     def _begin_era(self) -> None:
-        self.generation = next_era(self.generation)
+        self.generation, self.asked_for = next_era(self.generation), None
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out versions below `bound`, and negative answers (404 or 410) of fetches that began

@@ -9,7 +9,7 @@ from itertools import islice
 
 from gateway.adapters.ledger.floors import Ledger, Record
 from gateway.core.cache.entry import Key
-from gateway.core.cache.version_verdict import Last, before
+from gateway.core.cache.version_verdict import Last
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.sweep.progress import Progress, is_last
@@ -30,17 +30,7 @@ class LedgerLists:
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
         """As ListStore.take_back."""
         record = self._ledger.record(key)
-        if record is None:
-            return False
-        if record.raised_from is None:
-            return record.last is Last.VERSION and before(record.updated_at, updated_at)
-        if record.updated_at != updated_at:
-            return False
-        asked_for = self._ledger.asked_for(key.training_id)
-        if asked_for is not None and asked_for >= updated_at:
-            return False
-        record.updated_at, record.raised_from = record.raised_from, None
-        return True
+        return record is not None and record.take_back(updated_at)
 
     def _compared(self, key: Key, item: Listed) -> Compared:
         record = self._ledger.record(key)

@@ -139,7 +139,7 @@ end
 return reply
 
 -- script: take_back
--- Promise: forgets a version that only the list claimed, so that the stored response may be served as before. Does nothing if a single answer came since, if an order asked for that version or a later one, or if an order may have been lost. Returns 1 also if the version was forgotten before: the reply may have been lost.
+-- Promise: forgets a version that only the list claimed, so that the stored response may be served as before, or the version of a later soft order counts. Does nothing if a single answer came since, if an order asked for that version or a later one, or if an order may have been lost. Returns 1 also if the version was forgotten before: the reply may have been lost.
 -- KEYS floor, event; ARGV version, keep of the floor (ms).
 
 local version, floor_keep = unpack(ARGV)
@@ -147,11 +147,18 @@ local time = now()
 
 local floor, event = read_floor(KEYS[1]), read_event(KEYS[2])
 local stored = floor and raised_from(floor)
-if floor and floor.kind == 'v' and not stored and floor.updated_at < version then return { time[1], time[2], 1 } end
+if floor and floor.kind == 'v' and floor.updated_at < version
+  and (not stored or event and event.soft_bound == floor.updated_at) then
+  return { time[1], time[2], 1 }
+end
 if not stored or #stored ~= 21 or floor.updated_at ~= version then
   return { time[1], time[2], 0 }
 end
 if not event or later(event.bound, event.soft_bound) >= version then return { time[1], time[2], 0 } end
-floor.updated_at, floor.last = stored, ''
+if event.soft_bound > stored and event.soft_at >= floor.started then
+  floor.updated_at, floor.started = event.soft_bound, later(floor.started, event.soft_at)
+else
+  floor.updated_at, floor.last = stored, ''
+end
 write_floor(KEYS[1], floor, floor_keep)
 return { time[1], time[2], 1 }

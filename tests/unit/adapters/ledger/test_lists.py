@@ -6,7 +6,7 @@ from gateway.adapters.ledger import Ledger, LedgerLists
 from gateway.core.cache.entry import Key
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from tests.doubles.clock import FakeClock
-from tests.doubles.stored import VERSION, entry_of
+from tests.doubles.stored import VERSION, entry_of, version
 
 KEY = Key("p1", "trn_1")
 
@@ -23,3 +23,17 @@ async def test_a_forgotten_floor_is_unknown() -> None:
 
     assert compared.verdict is ListVerdict.UNKNOWN
     assert ledger.record(KEY) is None
+
+
+async def test_a_forgotten_soft_order_still_counts() -> None:
+    """It stays in the floor that it raised, however many trainings had an order since."""
+    ledger = Ledger(FakeClock(), lambda: "0" * 16, max_floors=1)
+    await ledger.store(KEY, entry_of(await ledger.begin(KEY)), 1.0)
+    await ledger.invalidate("trn_1", version(1), soft=True)
+    await ledger.invalidate("trn_2", None)
+
+    assert not await LedgerLists(ledger).take_back(KEY, version(1))
+
+    found = await ledger.lookup(KEY)
+    assert found.floor is not None
+    assert found.floor.updated_at == version(1)
