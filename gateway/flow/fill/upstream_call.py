@@ -133,8 +133,9 @@ class Outbound:
             paid = await self._paying.pay(scope, call)
         paid_at = self._clock.monotonic()
 
-        async def pay_if_late() -> None:
+        async def before_send() -> None:
             nonlocal paid, paid_at
+            self._refuse_by_mode(call)  # perhaps ordered while the call waited
             if self._is_late(scope, paid_at):
                 paid = await self._paying.pay_again(scope, call, paid)
                 paid_at = self._clock.monotonic()
@@ -142,10 +143,10 @@ class Outbound:
         try:
             with on(Part.UPSTREAM) as span:
                 return await self._upstream.call(
-                    replace(call, span=span or call.span, before_send=pay_if_late)
+                    replace(call, span=span or call.span, before_send=before_send)
                 )
-        except (UpstreamUnreachable, UpstreamTimeout) as failure:
-            if not failure.sent:
+        except (UpstreamUnreachable, UpstreamTimeout, Frozen) as failure:
+            if isinstance(failure, Frozen) or not failure.sent:
                 await self._budget.give_back(scope, paid)
             raise
 

@@ -429,3 +429,18 @@ async def test_only_frozen_refuses_calls_of_callers(alone: Replica, clock: FakeC
 
     assert frozen.value.retry_after > 0
     assert alone.upstream.count == 2
+
+
+async def test_a_call_that_waits_is_not_sent_once_the_mode_is_frozen(
+    alone: Replica, clock: FakeClock
+) -> None:
+    """It waited for a connection. The charge is given back."""
+
+    async def connect() -> None:
+        await alone.modes.order(Mode.FROZEN)
+
+    alone.upstream.connect = connect
+    with pytest.raises(Frozen):
+        await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert (alone.upstream.count, spent(alone)) == (0, 0)
