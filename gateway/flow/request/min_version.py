@@ -97,9 +97,10 @@ class Reaching:
             self._wait_for(ask, wanted, seen)
             answer = await self._fetched(ask, wanted, seen)
         except VersionNotReached:
+            seen = await self._serving.seen(ask)  # perhaps not the same as before
             if seen is None or not seen.held.entry.is_negative:
                 raise
-            return await answering.get(ask)  # the stored 404 is an answer too
+            answer = await answering.get(ask)  # the stored 404 is an answer too
         return self._reached(ask, wanted, answer)
 
     def _reached(self, ask: Ask, wanted: Instant, answer: Answer) -> Answer:
@@ -110,7 +111,8 @@ class Reaching:
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
         """The answer of a fetch that all callers share. If one that began before this request
-        (here or in another replica) brings a version that is too old, another fetch is made."""
+        (here or in another replica) brings a version that is too old, or a 404, another fetch is
+        made."""
         earlier, began = self._serving.fills.under_way(ask.key), self._clock.now()
         alone = False
         while True:
@@ -126,7 +128,8 @@ class Reaching:
             if came is not None:
                 landed, answer = came
                 is_earlier = is_earlier or _is_from_before(landed, began)
-                if not is_earlier or _is_answered(answer, wanted):
+                entry = _entry_of(answer)
+                if not is_earlier or entry is None or _reaches(entry, wanted):
                     return answer
             seen = await self._serving.seen(ask)
 

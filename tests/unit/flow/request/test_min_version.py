@@ -25,7 +25,7 @@ from gateway.core.instant import Instant, parse_instant
 from gateway.core.vocabulary import Mode, Purpose, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.request.min_version import Reaching
-from gateway.ports import Call
+from gateway.ports import Call, Held
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
@@ -142,9 +142,11 @@ async def test_many_who_want_it_cost_one_call(reader: Reader) -> None:
     assert reader.replica.upstream.count == 2
 
 
-async def test_a_fetch_from_before_is_not_enough(reader: Reader) -> None:
-    """Who joined it and got an older version has another one made."""
-    reader.replica.upstream.then(ok(2), ok(3))
+@pytest.mark.parametrize("early", [ok(2), says(404)])
+async def test_a_fetch_from_before_is_not_enough(reader: Reader, early: Reply) -> None:
+    """Who joined it and got an older version has another one made. So has who got a 404: the
+    training was perhaps created since."""
+    reader.replica.upstream.then(early, ok(3))
     reader.replica.upstream.hold()
     first = asyncio.create_task(reader.replica.get())
     await settle()
@@ -152,7 +154,7 @@ async def test_a_fetch_from_before_is_not_enough(reader: Reader) -> None:
     await settle()
     reader.replica.upstream.release()
 
-    assert minute_of(await first) == 2
+    assert isinstance((await first).content, Held)
     assert minute_of(await second) == 3
 
 
@@ -381,6 +383,25 @@ async def test_a_stored_404_answers_where_no_call_may_go(alone: Replica) -> None
         assert answer.content.entry.is_negative
 
     assert alone.upstream.count == 2  # the miss, and one for the version
+
+
+async def test_a_404_from_before_answers_where_no_call_may_go(alone: Replica) -> None:
+    """It was stored while the request waited for it. The share is spent on another training."""
+    reader = Reader(alone, TWENTY)
+    await alone.fill(2, KEYS[2])
+    alone.upstream.then(ok(2, training_id=KEYS[2].training_id), says(404))
+    await reader.waits(3, KEYS[2])
+    alone.upstream.hold()
+    first = asyncio.create_task(alone.get())
+    await settle()
+    second = asyncio.create_task(reader.get(3))
+    await settle()
+    alone.upstream.release()
+
+    answers = [(await each).content for each in (first, second)]
+
+    assert [isinstance(each, Held) and each.entry.is_negative for each in answers] == [True, True]
+    assert alone.upstream.count == 3
 
 
 @pytest.mark.parametrize("has_version", [True, False])
