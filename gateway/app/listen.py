@@ -23,8 +23,8 @@ from gateway.web.wire.connection import Wire
 # Files that the process may have open besides its callers' connections.
 _OTHER_FILES = 256
 # Connections that may wait to be accepted (the system may allow fewer). When a replica goes away,
-# all its callers connect to the others at once. A caller that finds no room tries again only after
-# one second, and then after three.
+# all its callers connect to the others at once. A caller that finds no room tries again only one
+# second, and then three seconds, after its first attempt.
 _BACKLOG = 4_096
 # uvicorn calls `Server.on_tick` ten times a second.
 _TICKS = 10
@@ -66,12 +66,12 @@ class Server(uvicorn.Server):
     looked_at  the event loop's time at the last check of the connections
     """
 
-    def __init__(self, config: uvicorn.Config, door: type[Wire]) -> None:
+    def __init__(self, config: uvicorn.Config, connection_type: type[Wire]) -> None:
         super().__init__(config)
         self.answering = asyncio.Event()
         self.looked_at = 0.0
         self.servers: list[asyncio.Server] = []
-        self._door = door
+        self._connection_type = connection_type
         # Weak, so a connection whose TLS handshake failed disappears by itself.
         self._made: WeakSet[Wire] = WeakSet()
 
@@ -94,12 +94,12 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Once a second, close the connections of callers that take too long."""
         if counter % _TICKS == 0:
-            self._look(asyncio.get_running_loop().time())
+            self._check_connections(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
     def drain(self) -> None:
         """From now on close each connection after a response (see `Wire.drain`)."""
-        self._door.terms.draining.set()
+        self._connection_type.terms.draining.set()
         for connection in self._connections():
             connection.drain()
 
@@ -107,7 +107,7 @@ class Server(uvicorn.Server):
         """Accept only the queued connections, answer the requests, and close."""
         self.drain()
         loop = asyncio.get_running_loop()
-        began, beside = loop.time(), [loop.create_task(self._look_on())]
+        began, beside = loop.time(), [loop.create_task(self._keep_checking())]
         try:
             taken = self._stop_listening(sockets or [])
             beside += taken
@@ -140,38 +140,38 @@ class Server(uvicorn.Server):
     @property
     def _handshake_timeout(self) -> float | None:
         """Seconds. asyncio requires None if there is no TLS."""
-        return None if self.config.ssl is None else self._door.terms.limits.head_timeout
+        return None if self.config.ssl is None else self._connection_type.terms.limits.head_timeout
 
     def _connection(self) -> Wire:
-        made = self._door(self.config, self.server_state, self.lifespan.state)
+        made = self._connection_type(self.config, self.server_state, self.lifespan.state)
         self._made.add(made)
         return made
 
     async def _last_call(self, taken: list[asyncio.Task[None]]) -> None:
         """Wait for requests that are on their way.
 
-        Steps are counted, not seconds: bytes that come during a stall of the event loop are read in
-        the next step.
+        The wait is counted in steps, not in seconds. A stall of the event loop costs one step. In
+        the next step the loop reads the bytes that came during the stall.
         """
         for step in range(_STEPS_WHEN_NEW):
-            if all(each.done() for each in taken) and not self._may_be_asked(step):
+            if all(each.done() for each in taken) and not self._may_get_requests(step):
                 return
             await asyncio.sleep(_STEP)
 
-    def _may_be_asked(self, step: int) -> bool:
+    def _may_get_requests(self, step: int) -> bool:
         if any(each.transport is None for each in self._made):
             return True  # a connection is still in its TLS handshake
         open_ones = self._connections()
         is_early = step < _STEPS
         return any(each.is_new or (is_early and each.is_idle) for each in open_ones)
 
-    async def _look_on(self) -> None:
+    async def _keep_checking(self) -> None:
         """Check the connections, because uvicorn calls no `on_tick` in a shutdown."""
         while True:
             await asyncio.sleep(_TICKS * _TICK)
-            self._look(asyncio.get_running_loop().time())
+            self._check_connections(asyncio.get_running_loop().time())
 
-    def _look(self, now: float) -> None:
+    def _check_connections(self, now: float) -> None:
         """Check the connections. If the check is late, deadlines move by the delay, because the
         loop read nothing meanwhile."""
         late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
@@ -236,11 +236,11 @@ def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> s
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        other = f"choose another with GATEWAY_{setting.upper().replace('.', '__')}"
+        hint = f"to use another port, set GATEWAY_{setting.upper().replace('.', '__')}"
         if error.errno == errno.EADDRINUSE:
-            other = f"a gateway that runs already, or another program; if not meant, {other}"
+            hint = f"a gateway that runs already, or another program, uses this port; {hint}"
         raise StartFault(
-            f"{setting}: cannot listen on {host}:{port}: {error.strerror} ({other})"
+            f"{setting}: cannot listen on {host}:{port}: {error.strerror} ({hint})"
         ) from error
     return listener
 
@@ -264,7 +264,7 @@ def files_for(connections: int) -> int:
 
 def server_of(
     app: ASGIApp,
-    door: type[Wire],
+    connection_type: type[Wire],
     *,
     plane: ServerSettings | AdminSettings,
     ends_in: float,
@@ -273,7 +273,7 @@ def server_of(
     """A server whose shutdown takes about `ends_in` seconds at most."""
     config = uvicorn.Config(
         app,
-        http=door,
+        http=connection_type,
         ws="none",
         backlog=_BACKLOG,
         lifespan="off",
@@ -294,7 +294,7 @@ def server_of(
             f"tls_cert {plane.tls_cert}, tls_key {plane.tls_key}: cannot be used:"
             f" {error.strerror or error}"
         ) from error
-    return Server(config, door)
+    return Server(config, connection_type)
 
 
 def _path(path: Path | None) -> str | None:

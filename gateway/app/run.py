@@ -1,5 +1,5 @@
-"""Runs the process until it has drained: its sockets, tasks and signals, and the order of their
-ends."""
+"""Runs the process until it has drained. Opens the sockets, starts the tasks, handles the signals,
+and ends all parts in the right sequence."""
 
 from __future__ import annotations
 
@@ -39,10 +39,12 @@ from gateway.web.wire.connection import Terms, Wire
 from gateway.web.wire.hot_path import HotPath
 from gateway.web.wire.request_head import Limits
 
+# Seconds after `server.drain_timeout` in which the requests that still wait get 503.
 _LAST_SECONDS = 1.0
 # Seconds for orders in flight at the stop. An order sometimes waits until replicas have
 # registered again.
 _LAST_ORDERS = 6.0
+# Seconds to wait until Redis is up or known to be away.
 _FIRST_WORD = 1.0
 # Seconds between two rounds of `_turn_away`.
 _NEXT_ROUND = 0.01
@@ -169,8 +171,8 @@ def _listening(
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
     # The admin port is opened first: if it is taken, this process ends, and must not have callers
-    # yet. Callers connect as soon as the data port is open. With `server.reuse_port` it opens even
-    # while another process uses the port.
+    # yet. Callers connect as soon as the data port is open. With `server.reuse_port` the data
+    # port opens even while another process uses it.
     admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
@@ -316,9 +318,9 @@ def _freeze_garbage_collector() -> None:
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Seconds after the first signal in which further signals are ignored. They can have the same
-# cause: `timeout` signals its child and then the child's group, and a shell repeats the terminal's
-# SIGHUP.
+# For this many seconds after the first signal, further signals are ignored. They can have the same
+# cause as the first: the command `timeout` signals its child and then the child's group, and a
+# shell repeats the terminal's SIGHUP.
 _SAME_SIGNAL = 0.02
 
 

@@ -25,7 +25,8 @@ SCHEMA: Final = 1
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
-# The most replicas that a notice names. If it is for more replicas, it names none, and is for all.
+# The most replicas that a notice names. A notice for more replicas names none, so all replicas
+# apply it.
 _MOST_NAMED: Final = 100
 
 _NUMBERED = re.compile(rb"([0-9]{1,16}) (.*)", re.DOTALL)
@@ -41,10 +42,17 @@ _Request = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class NoticeRefused(Exception):
-    """The bytes are no usable message. `why` is the reason in one word."""
+    """The bytes are no usable message. `why` is the reason in one word.
+
+    size    there are more bytes than any message has
+    number  a notice does not begin with its number
+    schema  the message has another schema than this release
+    words   the message is not in the format of its schema
+    sense   the fields do not fit each other
+    """
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"neither a notice nor an answer: {why}")
+        super().__init__(f"the bytes are no usable message: {why}")
         self.why = why
 
 
@@ -137,7 +145,7 @@ def encode_notice(
     try:
         decode_notice(b"0 " + written)
     except NoticeRefused as refused:
-        raise ValueError(f"no such notice can be told: {notice.kind}") from refused
+        raise ValueError(f"receivers would refuse this notice ({notice.kind})") from refused
     return written
 
 
@@ -189,8 +197,9 @@ def _instant(text: str | None) -> Instant | None:
 
 def _makes_sense(notice: Notice) -> bool:
     """Whether the fields fit the kind (see ports.Notice)."""
-    is_of_gate = {notice.scope is not None, notice.until is not None}
-    if is_of_gate != {notice.kind is NoticeKind.GATE_CLOSED}:
+    # A notice GATE_CLOSED has both `scope` and `until`. All other notices have neither.
+    are_given = {notice.scope is not None, notice.until is not None}
+    if are_given != {notice.kind is NoticeKind.GATE_CLOSED}:
         return False
     match notice.kind:
         case NoticeKind.CHANGED:
@@ -211,7 +220,8 @@ def _makes_sense(notice: Notice) -> bool:
 
 
 class Holes:
-    """Finds missed notices (holes), by comparing numbers with Redis' count."""
+    """Finds missed notices (holes). A notice was missed if a number is left out, or if Redis has
+    counted more notices than have arrived."""
 
     def __init__(self) -> None:
         self._heard = 0
@@ -238,8 +248,8 @@ class Holes:
         the value that `heard` had when Redis was asked.
 
         A notice counts as missed if Redis had counted it at the previous comparison, and it has not
-        arrived since. If `told` is below `heard_before`, Redis has lost its count, and notices
-        count as missed too.
+        arrived since. If `told` is below `heard_before`, Redis has lost its count. Then notices
+        were perhaps lost too, so the result is True.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

@@ -1,8 +1,9 @@
 """Invalidates whole partitions, by means of a record in Redis: the *share* of the partition.
 
 Each entry is stored with the share that was read when its fetch began. An invalidation replaces the
-share. A look-up does not return entries with another share, so nothing has to be searched. If Redis
-loses the share, a different one is made, because an invalidation is perhaps lost too.
+share. A look-up does not return entries with another share, so an invalidation does not have to
+search for entries. If Redis loses the share, an invalidation is perhaps lost with it. So the next
+fetch makes a different share.
 
 In a cluster each region (group of slots) has a copy of the share, so that a partition does not
 depend on one node. An entry is compared only with the copy of its region.
@@ -30,16 +31,19 @@ from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Found, Standing
 
 _INVALIDATED_AT = re.compile(rb"\d{16}")
+# A share is the time at which it was made, in microseconds. A share that a fetch made begins with
+# `b`. A share that an invalidation made does not.
 _SHARE = re.compile(rb"b?\d{16}")
 
 _READ_FOR: Final = 1.0  # seconds for which a fetch can use a share that was read
-# Seconds until `keep` renews a share again, but at most a quarter of the share's life.
+# Seconds after which the method `keep` renews the expiry of a share again. If a quarter of the
+# share's life is shorter, it takes the place of these seconds.
 _KEPT_FOR: Final = 10.0
 _MOST: Final = 4_096  # shares that are remembered
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class PartitionState:
     """The share of a partition, as a look-up read it (None: lost), and when the partition was last
     invalidated (-inf: not known)."""
 
@@ -47,7 +51,7 @@ class Beside:
     struck_at: float
 
 
-_NONE: Final = Beside("", -math.inf)
+_WITHOUT_SHARE: Final = PartitionState("", -math.inf)
 
 
 class PartitionInvalidations:
@@ -81,8 +85,9 @@ class PartitionInvalidations:
         await self._connection.run_many(operation, self._script, calls, lambda _: None)
 
     async def share(self, key: Key, operation: RedisOperation, keep: int) -> str:
-        """The share for a fetch that begins now ("": no shares are used). If Redis has to be asked,
-        the share lives for at least `keep` ms. Raises RedisUnavailable."""
+        """The share for a fetch that begins now ("": no shares are used). If no look-up has just
+        read the share, Redis is asked, and keeps the share for at least `keep` ms. Raises
+        RedisUnavailable."""
         if not self._are_possible:
             return ""
         read = self._read.get(self.name(key))
@@ -103,25 +108,27 @@ class PartitionInvalidations:
             operation, self._share, (self.name(key),), arguments, lambda reply: _share(reply[0])
         )
         if share is None:
-            raise RedisUnavailable(operation, "nonsense")
+            raise RedisUnavailable(operation, "its reply has no share")
         return share
 
     async def read(
         self, operation: RedisOperation, names: Sequence[str], keys: Sequence[Key]
-    ) -> tuple[list[Any], list[Beside]]:
-        """The records with these names, and for each key the share of its partition."""
+    ) -> tuple[list[Any], list[PartitionState]]:
+        """The records with these names, and for each key the state of its partition."""
         if not self._are_possible:
-            return await self._connection.read(operation, names), [_NONE] * len(keys)
-        beside = [self.name(key) for key in keys]
-        strikes = list(dict.fromkeys(beside))
-        reply = await self._connection.read(operation, [*names, *strikes])
+            return await self._connection.read(operation, names), [_WITHOUT_SHARE] * len(keys)
+        share_names = [self.name(key) for key in keys]
+        distinct = list(dict.fromkeys(share_names))
+        reply = await self._connection.read(operation, [*names, *distinct])
         told = {
-            name: Beside(_share(record), read_invalidated_at(record) - self._connection.skew(name))
-            for name, record in zip(strikes, reply[len(names) :], strict=True)
+            name: PartitionState(
+                _share(record), read_invalidated_at(record) - self._connection.skew(name)
+            )
+            for name, record in zip(distinct, reply[len(names) :], strict=True)
         }
         for name, each in told.items():
             self._note(name, each.share)
-        return reply[: len(names)], [told[name] for name in beside]
+        return reply[: len(names)], [told[name] for name in share_names]
 
     def _note(self, name: str, share: str | None) -> None:
         if share is None:

@@ -19,8 +19,8 @@ from gateway.core.cache.entry import SOFT, Entry, Floor, Key
 from gateway.core.http.fields import are_sound, shared
 from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
-# Goes up when the envelope changes. It is in the name of a body, so a release reads no other
-# schema.
+# Goes up when the envelope changes. The name of a body's key contains this number, so a release
+# reads only bodies of its own schema.
 SCHEMA = 3
 
 NO_VERSION = "0" * WIRE_LENGTH  # sorts before all versions
@@ -39,8 +39,8 @@ _FLOOR = re.compile(
 )
 # If the floor was raised above the stored version, the stored version follows the fixed part.
 _RAISED = re.compile(rb"\x03(\d{21})")
-# The serial (the first field) begins with 8 at most. Lua sometimes adds one to it, and the sum must
-# have 16 digits, and be exact as a double.
+# The first digit of the serial (the first field) is 8 at most. Lua sometimes adds 1 to the serial,
+# and the sum must have 16 digits, and be exact as a double.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
 
 
@@ -281,8 +281,9 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last hard order in the record of orders (-inf: not known). If the floor or
-    the share is lost, all responses that were confirmed before this time are in doubt."""
+    """The time of the last order, hard or soft, in the record of orders (-inf: not known). If the
+    floor or the share is lost, responses that were confirmed at this time or before count as ruled
+    out."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 

@@ -41,8 +41,8 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
-# The most keys of one round trip, with bodies and without. A longer reply would perhaps come too
-# late.
+# The most keys of one round trip. A longer reply would perhaps come too late. A reply to look-ups
+# has bodies, a reply to confirmations has none.
 _LOOKED_UP_AT_ONCE = 200
 _CONFIRMED_AT_ONCE = 500
 
@@ -53,7 +53,7 @@ class RedisStore:
     longest_keep   most seconds for which a body is kept. A floor or an event is kept twice as long,
                    so that it outlives the bodies that it ruled out
     longest_fetch  most seconds from `begin` to `store`. `begin` keeps a new floor for twice this
-                   time, so that fetches that store nothing take little memory
+                   time, and not for longer, so that fetches that store nothing take little memory
     entropy        makes the epoch of a new floor: 16 hex digits, never those of a lost floor
     believe_after  seconds; see core/cache/version_verdict.py
 
@@ -142,11 +142,11 @@ class RedisStore:
             read,
         )
         if floor is None:
-            raise RedisUnavailable(RedisOperation.BEGIN, "nonsense")
+            raise RedisUnavailable(RedisOperation.BEGIN, "its reply has no floor")
         return Ticket(floor.epoch + share, floor.generation, started - self._skew(key))
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """As `SharedStore.store`. store.lua decides.
+        """As `SharedStore.store`. The script in store.lua decides whether the entry is stored.
 
         If store.lua now believes a version that it refused before, the floor gets a new generation.
         The entry is then offered again, with that generation.
@@ -290,7 +290,7 @@ class Purging:
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         """As `SharedStore.purge`. If a node cannot be searched, the others are searched all the
-        same. RedisUnavailable is raised at the end."""
+        same, and then RedisUnavailable is raised."""
         keys: set[Key] = set()
         for _ in range(_SEARCHES):
             before = self._connection.layout
@@ -338,7 +338,8 @@ async def secured(connection: Connection, names: Names, patience: float) -> Copi
     """Wait until the replicas of Redis have all writes, for `patience` seconds at most. Count the
     replicas, and those that have all writes.
 
-    If a master dies, writes that its replicas do not have are lost. None if there are no replicas.
+    If a master dies, writes that its replicas do not have are lost. The result is None if there are
+    no replicas.
     """
     marks = map(names.mark, connection.tags)
     counted = await asyncio.gather(

@@ -61,8 +61,8 @@ class RedisSweepLease:
         self._prefix = Names(prefix).prefix
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
-        # After the last page, the record of the trainings stored from the list is kept as long as a
-        # floor.
+        # How long Redis keeps the record of the trainings stored from the list (ms): as long as a
+        # floor. Each page renews this time.
         self._keep_filled = _floor_keep(longest_keep)
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
@@ -176,7 +176,8 @@ def encode_progress(progress: Progress) -> bytes:
 
 
 def decode_progress(data: bytes) -> Progress:
-    """The progress that Redis stored. If the bytes cannot be read, the progress of a new sweep."""
+    """The progress that Redis stored. If the bytes cannot be read, the result is the progress
+    before the first sweep."""
     if not data.startswith(_SCHEMA):
         return Progress()
     try:
@@ -211,7 +212,8 @@ class RedisLists:
         self._take_back = Script.load("sweep", "take_back", needs=["floor"])
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """As `ListStore.compare`, on the clock of the node that has the training."""
+        """As `ListStore.compare`. The `confirmed_at` of an item is converted to the clock of the
+        node that has the training."""
         keeps = (max(1, int(min(keep, self._longest_keep) * 1000)), self._floor_keep)
         keys = [Key(partition, item.training_id) for item in items]
         skews = [self._connection.skew(self._names.floor(key)) for key in keys]

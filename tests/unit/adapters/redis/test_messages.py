@@ -243,5 +243,5 @@ def test_what_is_too_long_is_not_even_read() -> None:
 )
 def test_what_nobody_would_take_is_not_told(notice: Notice) -> None:
     """A mistake of ours shows where it is made."""
-    with pytest.raises(ValueError, match="no such notice"):
+    with pytest.raises(ValueError, match="would refuse this notice"):
         encode_notice(notice, "a", None)
