@@ -10,8 +10,9 @@ from typing import Final
 
 from gateway.core.vocabulary import Circuit
 
-# The bounds of the seconds that a gate stays closed. If the upstream states no time, the seconds
-# grow from FIRST_HOLD to LAST_HOLD with each 429 in a row.
+# After a 429 the gate allows no call for at least SHORTEST_HOLD and at most LONGEST_HOLD seconds.
+# If the upstream states no time, the first 429 closes the gate for FIRST_HOLD seconds. Each further
+# 429 in a row doubles these seconds, up to LAST_HOLD.
 SHORTEST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 3600.0
 FIRST_HOLD: Final = 30.0
@@ -23,8 +24,8 @@ _MOST_DOUBLINGS: Final = 60
 def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
     """Seconds to wait after the `attempt`-th failure in a row. They double from `base` to `cap`.
 
-    `jitter` in [0, 1) subtracts up to half. So calls that failed together are repeated at different
-    times.
+    `jitter` in [0, 1) shortens the wait by up to half, so that calls that failed together are
+    repeated at different times.
     """
     doublings = min(max(attempt - 1, 0), _MOST_DOUBLINGS)
     return min(cap, base * 2.0**doublings) * (1.0 - jitter / 2.0)
@@ -43,7 +44,7 @@ class Pause:
     least: float
 
     def after(self, attempts: int) -> float:
-        """Seconds to wait after so many failures in a row."""
+        """Seconds to wait after `attempts` failures in a row."""
         return max(self.least, backoff(attempts, self.base, self.cap, self.jitter))
 
 
@@ -51,8 +52,8 @@ class Pause:
 class BreakerRule:
     """`threshold` failures in a row open a breaker, for `base` to `cap` seconds (see `backoff`).
 
-    While a probe has no result, no other call is allowed for `patience` seconds (longer than any
-    call takes).
+    While a probe is under way, no other call is allowed. If the probe has no result after
+    `patience` seconds (longer than any call takes), the next call becomes the probe.
     """
 
     threshold: int
@@ -63,7 +64,10 @@ class BreakerRule:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """The state of a circuit breaker: closed, open until a time, or half open with one probe.
+    """The state of a circuit breaker: closed, open until a time, or half open during a probe.
+
+    `failures` counts the failed calls in a row. `trips` counts how often in a row the breaker
+    opened.
 
     While it is open, results of earlier calls change nothing. While it is half open, any result
     counts as the result of the probe.
@@ -134,8 +138,8 @@ class Gate:
     def close(self, now: float, retry_after: float | None, jitter: float) -> Gate:
         """The gate after a 429. `retry_after` is in seconds, None if the upstream stated no time.
 
-        If the gate is closed and no probe is under way, the 429 answers an earlier call. Such a 429
-        can only prolong the time.
+        If the gate is closed and no probe is under way, the 429 answers a call that was sent before
+        the gate closed. Such a 429 is not counted, and can only make `closed_until` later.
         """
         straggler = not self.is_open and self.probe is None
         refusals = self.refusals if straggler else self.refusals + 1
@@ -145,17 +149,21 @@ class Gate:
         return Gate(until, refusals=refusals)
 
     def try_probe(self, now: float, patience: float) -> Gate | None:
-        """The next gate if this call is the probe. None if the gate is open, or if it is too early
-        for a probe.
+        """The gate after a call has become the probe. None if no call may become the probe: the
+        gate is open, or it is too early.
 
-        For `patience` seconds (longer than any call) no other call may be the probe.
+        For `patience` seconds (longer than any call takes) no other call may become the probe.
         """
         if self.closed_until is None or now < self.closed_until:
             return None
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The next gate if the probe was not sent. `probe` is the time when it was allowed."""
+        """The gate after a probe that was not sent: another call may become the probe at once.
+
+        `probe` is the time when this probe was allowed. If a later probe is under way, or none,
+        nothing changes.
+        """
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:

@@ -1,5 +1,8 @@
-"""The priority of calls if the budget is short: each purpose has a rank, each rank a part of the
-limit."""
+"""The priority of calls when the budget is short.
+
+Each call has a rank. Each rank has a floor (calls that are reserved for the rank) and a ceiling
+(the most calls that the rank may spend). These floors have nothing to do with version floors.
+"""
 
 from __future__ import annotations
 
@@ -40,22 +43,23 @@ _RANK_OF: Final = {
 
 
 def rank_of(purpose: Purpose, *, guessed: bool = False) -> Rank:
-    """The rank of a call. `guessed`: the upstream probably has no training with this id."""
+    """The rank of a call. `guessed`: the requested training probably does not exist. This matters
+    only for a miss."""
     return Rank.GUESS if guessed and purpose is Purpose.MISS else _RANK_OF[purpose]
 
 
-_CALLED_FOR: Final = frozenset(
+_WITH_A_CALLER: Final = frozenset(
     {Purpose.MISS, Purpose.MIN_VERSION, Purpose.REVALIDATION, Purpose.WRITE}
 )
 
 
 def has_a_caller(purpose: Purpose) -> bool:
-    """Whether a call may wait for the budget: a caller waits for the call, and the call is no
-    retry."""
-    return purpose in _CALLED_FOR
+    """Whether a caller waits for calls with this purpose. Only such a call may wait until the
+    budget has a free call. A retry counts as a call without a caller: it may not wait."""
+    return purpose in _WITH_A_CALLER
 
 
-# The part of a limit that is reserved for each rank.
+# The fraction of a limit that is reserved for each rank.
 _FLOORS: Final = {
     Rank.CALLER: 0.2,
     Rank.VERSION: 0.1,
@@ -64,19 +68,20 @@ _FLOORS: Final = {
     Rank.SWEEP: 0.1,
     Rank.GUESS: 0.05,
 }
-# The largest part of a limit that the rank GUESS may spend.
+# The largest fraction of a limit that the rank GUESS may spend.
 _GUESSES: Final = 0.25
-# If the limit is lower, nothing is reserved.
+# If a limit is lower than this, nothing is reserved for any rank.
 _SMALLEST: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """The part for one rank in any window: `floor` calls are reserved, `ceiling` calls are the
-    most.
+    """How many calls of any window are for one rank.
 
-    If `always` is False, the floor is reserved only if a call of the rank was refused in the last
-    window.
+    floor    this many calls are reserved for the rank
+    ceiling  the rank may spend at most this many calls
+    always   False: the floor is reserved only if the budget denied a call of the rank in the last
+             window
     """
 
     floor: int
@@ -88,7 +93,8 @@ Portions = Mapping[Rank, Portion]
 
 
 def portions(limit: int, sweep_share: float) -> Portions:
-    """The part of each rank. `sweep_share` in (0, 1] is the most that the sweep may spend."""
+    """The portion of each rank. `sweep_share` in (0, 1] is the largest fraction of the limit that
+    the sweep may spend."""
     ceilings = {Rank.SWEEP: sweep_share, Rank.GUESS: _GUESSES}
     return {
         rank: Portion(
@@ -101,7 +107,7 @@ def portions(limit: int, sweep_share: float) -> Portions:
 
 
 def scaled(full: int, limit: int, sweep_share: float) -> Portions:
-    """The part of each rank after the limit was lowered from `full` to `limit`."""
+    """The portion of each rank after the limit was lowered from `full` to `limit`."""
     return {
         rank: Portion(
             floor=of.floor * limit // full,
@@ -113,11 +119,11 @@ def scaled(full: int, limit: int, sweep_share: float) -> Portions:
 
 
 def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of: Portions) -> int:
-    """How many calls a rank has to leave to the other ranks.
+    """How many calls of the window a rank must leave free for the other ranks.
 
-    `wanted` are the ranks with a call that was refused in the last window. A rank that has spent
-    less than its floor leaves only the floors that are always reserved. Otherwise two such ranks
-    would wait for each other.
+    `wanted` are the ranks with a call that the budget denied in the last window. A rank that has
+    spent less than its own floor leaves only those floors free that are always reserved. Otherwise
+    two ranks below their floors would wait for each other.
     """
     is_below = spent[rank] < of[rank].floor
     kept_for = {other for other in RANKS if of[other].always}

@@ -1,6 +1,7 @@
-"""The log of a budget: the times of the last calls, and the rule when the next call may be made.
+"""The log of a budget has the times of the last calls. It decides when the next call may be made.
 
-A scope is the name of a budget.
+A scope is the name of a budget. To charge a call is to enter it in the log. The turn of a call is
+the time when it may be sent.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ from typing import Final
 
 from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, portions, scaled
 
-# The scope of all credentials that the upstream has not accepted yet. Its limit is a tenth of the
-# usual limit. No tenant can have this name.
+# The scope of all credentials that the upstream has not accepted yet. Its limit is the usual limit
+# divided by _NEWCOMERS_DIVISOR. No tenant can have this name.
 NEWCOMERS: Final = ":newcomers"
-_THEIR_SHARE: Final = 10
+_NEWCOMERS_DIVISOR: Final = 10
 
-# A 429 lowers the limit to this fraction of the last window's calls: other programs perhaps call
-# the upstream too.
+# A 429 lowers the limit to this fraction of the calls in the last window. The upstream counts more
+# calls than the log has: other programs perhaps spend calls of the same limit.
 _KEPT: Final = 0.8
-# A 429 never lowers the limit below a tenth of the configured limit.
+# A 429 never lowers the limit below a tenth (`1 / _LEAST`) of the configured limit.
 _LEAST: Final = 10
-# A lowered limit stays low for ten seasons (whole windows, see `WindowLog`). After each further
-# season it rises by a twentieth of the configured limit.
+# A season is the whole window of a rate. The window of a log can be shorter (see `Stretch`). A
+# lowered limit stays the same for ten seasons. After each further season it rises by a twentieth
+# (`1 / _STEPS`) of the configured limit.
 _HOLD: Final = 10
 _STEPS: Final = 20
 
@@ -39,7 +41,7 @@ class Rate:
 
 
 class OwnRates:
-    """The rates of the scopes."""
+    """The rate of each scope. A tenant can have a rate of its own."""
 
     def __init__(self, tenants: Mapping[str, Rate | None] | None = None) -> None:
         self._tenants = dict(tenants or {})
@@ -49,10 +51,10 @@ class OwnRates:
         self._tenants = dict(tenants)
 
     def of(self, scope: str, usual: Rate | None) -> Rate | None:
-        """The rate of the scope (None: no limit). `usual`: for a scope without a rate of its
-        own."""
+        """The rate of the scope (None: no limit). `usual` is the rate of all scopes that have no
+        rate of their own."""
         if scope == NEWCOMERS:
-            return usual and Rate(max(1, usual.limit // _THEIR_SHARE), usual.window)
+            return usual and Rate(max(1, usual.limit // _NEWCOMERS_DIVISOR), usual.window)
         return self._tenants.get(scope, usual)
 
 
@@ -63,43 +65,45 @@ class Lowered:
     limit: int
     since: float
 
-    def now(self, full: int, window: float, now: float) -> int:
-        """The limit at the time `now`. `full`: the configured limit. `window`: the seconds of a
-        season."""
-        windows = max(0, int((now - self.since) / window) - _HOLD)
-        return max(1, min(full, self.limit + windows * max(1, full // _STEPS)))
+    def now(self, full: int, season: float, now: float) -> int:
+        """The limit at the time `now`. `full` is the configured limit. `season` is the length of a
+        season in seconds."""
+        rises = max(0, int((now - self.since) / season) - _HOLD)
+        return max(1, min(full, self.limit + rises * max(1, full // _STEPS)))
 
 
-def after_refusal(full: int, holds: int, spent: int, *, is_known: bool = True) -> int:
+def after_refusal(full: int, before: int, spent: int, *, is_known: bool = True) -> int:
     """The limit after a 429.
 
     full      the configured limit
-    holds     the limit before the 429
-    spent     the number of calls in the last window, with the call that got the 429
-    is_known  False: other calls were perhaps made, so at least half of `full` counts as spent
+    before    the limit before the 429
+    spent     the number of calls in the last window, including the call that got the 429
+    is_known  False: the last window perhaps had other calls too, so at least half of `full` counts
+              as spent
     """
     counted = spent if is_known else max(spent, full // 2)
-    return min(holds, max(1, full // _LEAST, int(counted * _KEPT)))
+    return min(before, max(1, full // _LEAST, int(counted * _KEPT)))
 
 
-_ALL_OF_IT: Final = 1.0
+# The value of `sweep_share` if the sweep may spend the whole limit.
+_WHOLE_LIMIT: Final = 1.0
 
 
 def transit(window: float) -> float:
-    """The margin for transit: how many seconds longer one call can take to the upstream than
-    another call."""
+    """The margin for transit, in seconds. Calls need different times to reach the upstream. These
+    times are assumed to differ by the margin at most."""
     return min(1.0, window / 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The calls of a limit that several replicas divide, as one of these replicas knows them.
+    """A limit that several replicas divide, and its calls, as one of these replicas knows them.
 
     limit  how many calls all these replicas together may make in a window
     times  the times of the known calls. A call that waits for its turn has a future time
-    claim  how many calls that are not in `times` each replica may still make at once
-    until  all other calls of the limit count as made at this time, because other replicas perhaps
-           made them. None: the other calls are free
+    claim  how many calls each replica may still make immediately. These calls are not in `times`
+    until  the rest of the limit (calls that are neither in `times` nor in a claim) counts as spent
+           at this time, because other replicas perhaps spend it. None: the rest is free
     own    the times of this replica's calls
     """
 
@@ -113,12 +117,12 @@ class Past:
 class WindowLog:
     """The times of the last calls. Allows at most `limit` calls in any `window` seconds.
 
-    A token bucket would allow a burst in addition to the full limit.
+    A token bucket is not used, because it would allow a burst in addition to the full limit.
 
-    window  seconds, with the margin for transit. A call whose turn is at `t` counts from its grant
-            until `t + window`
-    season  seconds of the whole window, if the log has only a part of it, a `Stretch` (None:
-            `window`)
+    window  the length of the window in seconds, with the margin for transit. A call whose turn is
+            at `t` counts from its grant until `t + window`
+    season  the length of the whole window in seconds, for a log that has only one stretch of it
+            (see `Stretch`). None: `window` is the whole window
     """
 
     __slots__ = (
@@ -130,12 +134,12 @@ class WindowLog:
         self,
         limit: int,
         window: float,
-        sweep_share: float = _ALL_OF_IT,
+        sweep_share: float = _WHOLE_LIMIT,
         *,
         season: float | None = None,
     ) -> None:
         if limit < 1 or not window > 0:
-            raise ValueError(f"no pace: {limit} calls in {window} s")
+            raise ValueError(f"a log cannot have a limit of {limit} calls in {window} s")
         self._full = self._limit = limit
         self._window = window
         self._season = season or window
@@ -155,14 +159,15 @@ class WindowLog:
         window: float,
         now: float,
         free: int = 1,
-        sweep_share: float = _ALL_OF_IT,
+        sweep_share: float = _WHOLE_LIMIT,
         *,
         season: float | None = None,
     ) -> WindowLog:
-        """A log for a start without known calls: `free` calls may be made at once.
+        """A log for a start, when no earlier calls are known. `free` calls may be made at once.
 
-        The other calls of the limit are made up, at even intervals in the last window. Some of them
-        also count for a rank, in proportion to the calls that are reserved for the rank.
+        The other calls of the limit are made up: the log has them at even intervals in the last
+        window, although perhaps nobody made them. For each rank, some of them also count as calls
+        of the rank, in proportion to its floor.
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now
@@ -174,12 +179,12 @@ class WindowLog:
 
     @property
     def times(self) -> Sequence[float]:
-        """The times of the calls, in ascending order. A call that waits has a future time."""
+        """The times of the calls, in ascending order. A waiting call has a future time."""
         return self._sent
 
     def try_take(self, now: float, rank: Rank = Rank.CALLER, patience: float = 0.0) -> float:
         """Charge a call if its turn comes within `patience` seconds. Returns the seconds until its
-        turn, charged or not."""
+        turn, also if the call was not charged."""
         self._forget(now)
         wait = self._turn(now, rank) - now
         if wait > patience:
@@ -189,8 +194,8 @@ class WindowLog:
         return wait
 
     def move(self, stamp: float, now: float) -> bool:
-        """Move a charge from the time `stamp` to `now`, when its call is made. Returns False if
-        there is no such charge any more."""
+        """Move the charge with the time `stamp` to the time `now`, because its call is made now.
+        Returns False if the log does not have this charge any more."""
         self._forget(now)
         if not _remove(self._sent, stamp):
             return False
@@ -212,8 +217,8 @@ class WindowLog:
         return self._limit
 
     def refused(self, now: float) -> None:
-        """Lower the limit after a 429. The charges of waiting calls are removed, so these calls
-        need new charges. Made-up calls do not count as spent."""
+        """Lower the limit after a 429. Made-up calls do not count as spent. All charges with a
+        future time are removed, so waiting calls need new charges."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
@@ -231,10 +236,13 @@ class WindowLog:
         return max(0, self._limit - len(self._sent))
 
     def share(self, past: Past, parts: int) -> None:
-        """Make this the log of one of `parts` replicas. They divide `past.limit` equally, or the
-        limit of this log if that is lower: a lower rate may hold by now. The ranks of the calls are
-        not known. So the calls also count for the ranks, in proportion to what is reserved for
-        them."""
+        """Make this the log of one of `parts` replicas.
+
+        The replicas divide the lower one of two limits equally: `past.limit`, and the configured
+        limit of this log, which perhaps became lower after `past` was read. The ranks of the calls
+        in `past` are not known. For each rank, some of them count as calls of the rank, in
+        proportion to its floor.
+        """
         limit = min(past.limit, self._full)
         self._full = self._limit = max(1, limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
@@ -243,27 +251,30 @@ class WindowLog:
             del times[: bisect_right(times, past.until - self._window)]
             times += [past.until] * (limit - len(times) - past.claim * parts)
             times.sort()  # a call that waits for its turn may have a time after `until`
-        # The k-th call of this part is free when k × `parts` calls of the limit are free.
+        # The k-th call of this replica is free when k × `parts` calls of the whole limit are free.
         first = len(times) - limit + parts - 1
         sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
-        # All calls of this replica count against its part, also those in `past.own`. Replicas can
-        # disagree on how many they are. A replica that knows of fewer takes more of the free calls,
-        # and without this bound all together could exceed the limit.
+        # All calls in `past.own` count in full against the part of this replica. Replicas can
+        # disagree on the number of replicas. A replica that knows of fewer replicas takes more of
+        # the free calls. If its own calls did not count in full, all replicas together could exceed
+        # the limit.
         latest = zip_longest(reversed(sent), sorted(past.own, reverse=True), fillvalue=-inf)
-        # Calls beyond the limit stay: the limit may grow again (`LocalBudget._next_log`).
+        # The log keeps all calls, even if they are more than its limit: the limit may grow again
+        # (`LocalBudget._next_log`).
         self._sent = [max(pair) for pair in latest][::-1]
         self._by_rank = {rank: [] for rank in RANKS}
         for n, stamp in enumerate(self._sent[-self._full :], 1):
             self._charge_ranks(n, stamp)
 
     def _charge_ranks(self, n: int, stamp: float) -> None:
-        """Charge the n-th call of unknown rank, in proportion to what is reserved for each rank."""
+        """Charge the n-th call, whose rank is not known, to some ranks. Of all such calls, each
+        rank gets a number in proportion to its floor."""
         for rank, portion in self._portions.items():
             if n * portion.floor // self._full > (n - 1) * portion.floor // self._full:
                 self._by_rank[rank].append(stamp)
 
     def follow(self, other: WindowLog) -> None:
-        """Copy the calls of `other`, which this log replaces."""
+        """Copy the calls of the log `other`. This log replaces it."""
         self._born = other._born
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
@@ -271,10 +282,10 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time when a call of the rank may be made.
 
-        A binary search finds this time, because a call that may be made at one time may usually
-        also be made later: when an old call leaves the window, one call becomes free, and usually
-        at most one more is reserved for another rank. If more are reserved, the turn can be later
-        than necessary.
+        The search is a binary search. It requires that a call that may be made at one time may be
+        made at each later time too. This is usually true: when an old call leaves the window, one
+        call becomes free, and usually at most one more call is reserved for another rank. If more
+        calls are reserved, the search can find a later time than necessary.
         """
         if self._may_go(now, rank):
             return now
@@ -324,17 +335,18 @@ def _remove(stamps: list[float], stamp: float) -> bool:
     return False
 
 
-# A log has at most this many times. A start writes all of them in one step. More times would block
-# Redis or the event loop for too long.
+# A log has the times of at most this many calls. At a start, all of them are written in one
+# step. With more calls, this step would block Redis or the event loop for too long.
 MOST_KEPT: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """One of `parts` equal stretches of a window: at most `limit` calls in any `span` seconds.
+    """One of `parts` equal stretches of a window. It allows at most `limit` calls in any `span`
+    seconds.
 
-    A log has the times of one stretch only, so the number of times is bounded. All spans together
-    are as long as the window and its margin for transit.
+    A log has the calls of one stretch only, so it has at most MOST_KEPT calls. All stretches
+    together are as long as the window and its margin for transit.
     """
 
     limit: int

@@ -11,8 +11,9 @@ from gateway.core.http.cache_control import directives_of
 from gateway.core.http.fields import Headers, first
 from gateway.core.http.memoized import memoized
 
-# A response that fits into one packet gains nothing. Other requests wait while a body is
-# compressed, so large bodies get the fast level, which takes 8 ms for a mebibyte.
+# A smaller body is not compressed, because its response fits into one packet anyway. Other requests
+# wait while a body is compressed. So large bodies are compressed with the fast level, which takes
+# 8 ms for a mebibyte.
 _LEAST: Final = 1_400
 _LARGE: Final = 65_536
 _WELL, _FAST = 6, 1
@@ -22,7 +23,8 @@ _TEXTS: Final = (b"text/", b"application/json", b"application/problem+json")
 _NAME: Final = rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)"
 _CODING = re.compile(_NAME + rb"[ \t]*(?:;[ \t]*[Qq]=([01](?:\.[0-9]{0,3})?))?")
 VARY: Final = (b"vary", b"Accept-Encoding")
-# Digests of the uncompressed form, which are left out (RFC 9530; RFC 3230; RFC 1864).
+# The compressed form does not have these fields: they have a digest of the uncompressed form (RFC
+# 9530; RFC 3230; RFC 1864).
 _DIGESTS: Final = frozenset((b"content-digest", b"content-md5", b"digest", b"repr-digest"))
 # Under `freshness.source = "policy"`, entries keep only this part of `Cache-Control`.
 NO_TRANSFORM: Final = (b"cache-control", b"no-transform")
@@ -62,8 +64,9 @@ def forbids_transforming(headers: Headers) -> bool:
 
 
 def passing_on(control: bytes, entry: Entry) -> bytes:
-    """The `Cache-Control` with the entry's `no-transform`, which also binds the caches behind the
-    gateway (RFC 9111, 5.2)."""
+    """The `Cache-Control` value `control`. If the entry has `no-transform`, this directive is
+    added, because the gateway must pass it on to the caches between itself and the caller (RFC
+    9111, 5.2)."""
     return control + b", no-transform" if forbids_transforming(entry.headers) else control
 
 
@@ -76,8 +79,8 @@ def coded_body(body: bytes) -> bytes | None:
 
 
 def coded_entry(entry: Entry, coded: bytes) -> Entry:
-    """The compressed form as an entry. Its header fields are only for preconditions: a response has
-    those of `coded_fields`."""
+    """The compressed form as an entry. Its header fields only serve to check preconditions. A
+    response gets its header fields from `coded_fields`."""
     tag = (b"etag", tag_of(entry))
     headers = (*(pair for pair in entry.headers if pair[0] != b"etag"), tag)
     return entry.but(body=coded, headers=headers)
@@ -89,8 +92,8 @@ def coded_fields(fields: Headers, entry: Entry, length: int) -> Headers:
         b"content-length": b"%d" % length,
         b"etag": tag_of(entry),
     }
-    told = tuple((name, changed.get(name, value)) for name, value in fields if name not in _DIGESTS)
-    return (*told, (b"content-encoding", b"gzip"))
+    kept = tuple((name, changed.get(name, value)) for name, value in fields if name not in _DIGESTS)
+    return (*kept, (b"content-encoding", b"gzip"))
 
 
 def tag_of(entry: Entry) -> bytes:

@@ -13,8 +13,8 @@ import msgspec
 from gateway.core.http.fields import Headers, first
 from gateway.core.instant import Instant, from_seconds
 
-# Seconds by which an entry can seem to be confirmed in the future: replicas measure the shared
-# clock with small errors.
+# Replicas measure the shared clock with small errors. So the time when an entry was confirmed can
+# seem to be this many seconds in the future.
 CLOCK_TOLERANCE = 1.0
 
 # The upstream's clock may be this many seconds ahead. If the gateway accepted a version that is
@@ -22,8 +22,9 @@ CLOCK_TOLERANCE = 1.0
 VERSION_TOLERANCE = 300.0
 
 # The generation of a floor rises with each order that names no version: by 1 after a hard order, by
-# SOFT after a soft one. A new era (the next multiple of ERA) begins if a purge makes the gateway
-# forget a version, or if a refused version is believed.
+# SOFT after a soft one. An era is ERA generations long. The generation rises to the start of the
+# next era if a purge makes the gateway forget a version, or if the gateway believes a version that
+# it had refused.
 SOFT = 1_000_000
 ERA = 1_000 * SOFT
 
@@ -67,11 +68,11 @@ class Ticket:
 class Floor:
     """The version floor of a key.
 
-    epoch       random text. In the mode `passthrough` it ends with a value of the partition, which
-                a 401 changes
+    epoch       random text. In the mode `passthrough` it ends with the value of the share record of
+                the partition. A 401 changes this value
     updated_at  the latest known version (None: not known, or forgotten)
-    started     when the fetch of the last accepted answer or page of the list began, or when a
-                later order raised `updated_at` (0.0: not known)
+    started     when the fetch of the last accepted answer or page of the list began. If an order
+                raised `updated_at` after that: the time of the order. 0.0: not known
     """
 
     epoch: str
@@ -153,8 +154,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def is_from_the_future(self, now: float) -> bool:
-        """Whether the entry seems to be confirmed in the future: a clock was set back, and the age
-        is unknown."""
+        """Whether the entry seems to be confirmed in the future. Then a clock was set back, and the
+        age is not known."""
         return now - self.confirmed_at < -CLOCK_TOLERANCE
 
     def age(self, now: float) -> float:
@@ -174,15 +175,16 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether the upstream itself went back to a lower version than the floor's."""
+        """Whether the upstream itself went back to a version below that of the floor. False if the
+        fetch began before `floor.started`: its answer perhaps just came late."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
         return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
 
     def is_below(self, floor: Floor) -> bool:
         """Whether the floor rules the entry out."""
-        passed = self.epoch != floor.epoch or self.generation < floor.generation
-        if passed:
+        is_invalidated = self.epoch != floor.epoch or self.generation < floor.generation
+        if is_invalidated:
             return True
         if self.updated_at is None:
             return self.confirmed_at < floor.started
@@ -192,10 +194,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         """This entry or a renewed copy, if the floor confirms the entry. None: the body must be
         read from Redis.
 
-        `last` is the last answer with the digest of the floor (None: not known). An entry with
-        another status is not renewed, because different kinds of answers may have equal bytes. If
-        the entry has selecting fields, or `last` has `Vary`, the entry is not renewed, because
-        `last` may answer a request with other fields.
+        `last` is the last answer with the digest of the floor (None: not known). If `last` is
+        later than this entry, it renews the entry. But the result is None in two cases:
+
+        - `last` has another status than the entry. Different kinds of answers may have equal bytes.
+        - The entry has selecting fields, or `last` has `Vary`. `last` is perhaps the answer to a
+        request with other fields.
         """
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
         same_version = self.updated_at is None or self.updated_at == floor.updated_at

@@ -14,8 +14,9 @@ from gateway.core.cache.entry import Entry
 from gateway.core.http.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 
-# These fields of an entry are left out of its responses. They frame a message, or the gateway
-# writes them itself. An entry from Redis can have any fields.
+# The responses of an entry do not get these fields from the entry. The fields concern one
+# connection or one message, or the gateway writes them itself. An entry from Redis can have any
+# fields, so these fields are left out here too.
 _NEVER_THEIRS = REPLACED_BY_US | HOP_BY_HOP
 # Commas inside the quotes belong to the tag (RFC 9110, 8.8.3). List elements may be empty (5.6.1).
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
@@ -45,8 +46,8 @@ def last_modified_of(entry: Entry) -> bytes | None:
 
 
 def stored_fields(entry: Entry, *, vary: bool) -> Headers:
-    """The fields of the entry's responses, without those of gateway/web. `vary`: with `Vary:
-    Authorization`."""
+    """The fields of the entry's responses, except the fields that gateway/web adds. `vary`: whether
+    they include `Vary: Authorization`."""
     fields = [pair for pair in entry.headers if pair[0] not in _NEVER_THEIRS]
     if first(fields, b"content-type") is None:
         fields.append((b"content-type", b"application/json"))
@@ -72,7 +73,7 @@ _OF_304 = frozenset(
 
 
 def not_modified_fields(stored: Headers) -> Headers:
-    """The fields of `stored` that a 304 has as well (RFC 9110, 15.4.5)."""
+    """Those of the fields `stored` that a 304 has too (RFC 9110, 15.4.5)."""
     return tuple([pair for pair in stored if pair[0] in _OF_304])
 
 
@@ -112,8 +113,8 @@ def _date(value: bytes | None) -> float | None:
 
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
-    """The header lines of the entry's responses, and the offset of the lines that a 304 has as
-    well. The `ETag` is the first of these."""
+    """The header lines of the entry's responses, and an offset. From this offset on are the lines
+    that a 304 has too. The first of them is the `ETag`, if there is one."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 
@@ -129,11 +130,11 @@ def coded_head(head: bytes, entry: Entry, length: int) -> tuple[bytes, int]:
 
 
 def _arranged(fields: Headers) -> tuple[bytes, int]:
-    told = not_modified_fields(fields)
-    tag = [pair for pair in told if pair[0] == b"etag"]
-    brief = tag + [pair for pair in told if pair[0] != b"etag"]
-    lines = to_lines([pair for pair in fields if pair not in told])
-    return lines + to_lines(brief), len(lines)
+    for_304 = not_modified_fields(fields)
+    tag = [pair for pair in for_304 if pair[0] == b"etag"]
+    others = [pair for pair in for_304 if pair[0] != b"etag"]
+    lines = to_lines([pair for pair in fields if pair not in for_304])
+    return lines + to_lines(tag + others), len(lines)
 
 
 def has_etag(head: bytes, brief_at: int, etag: bytes) -> bool:

@@ -51,7 +51,10 @@ class ErrorKind(StrEnum):
 class Ending:
     """The end of a leader's fetch, with all that a follower needs to raise the leader's error.
 
+    fault        the kind of the leader's error (None: there is no error to raise)
+    what         the text of the error
     retry_after  in seconds from the end of the fetch
+    sent         UNREACHABLE and TIMEOUT only. False: the request was certainly not sent
     trace        the leader's span as a `traceparent` (None: no trace)
     """
 
@@ -67,8 +70,8 @@ class Ending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the leader got an answer of the upstream that is no error. The answer was perhaps
-        not stored."""
+        """Whether the leader's fetch brought an answer, even if the answer was not stored. False:
+        the fetch failed."""
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:
@@ -111,14 +114,14 @@ class Ending:
                 | ErrorKind.GATE_CLOSED
                 | ErrorKind.TURNED_AWAY
             ):
-                raise AssertionError("what was withheld is no failure of the upstream")
+                raise AssertionError(f"{fault} is no UpstreamFailure")
             case _:
                 assert_never(fault)
 
 
 def ending_of(error: Exception) -> Ending:
-    """The ending for this error. Its kind TRANSIENT means that a follower's own call can
-    succeed."""
+    """The ending of a fetch that failed with this error. If the kind of the ending is TRANSIENT, a
+    follower's own call can succeed."""
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if isinstance(error, CallWithheld):
         wait = error.retry_after
@@ -129,7 +132,7 @@ def ending_of(error: Exception) -> Ending:
         return Ending(EndingKind.TRANSIENT)
     invalid = error.invalid if isinstance(error, InvalidPayload) else InvalidReason.NOT_JSON
     return Ending(
-        EndingKind.TRANSIENT if _is_its_own(error) else EndingKind.GAVE_UP,
+        EndingKind.TRANSIENT if _is_connection_failure(error) else EndingKind.GAVE_UP,
         fault,
         # Followers do not get the text of an InvalidPayload, because the text can quote the body.
         str(invalid) if isinstance(error, InvalidPayload) else error.what[:_LONGEST],
@@ -141,8 +144,9 @@ def ending_of(error: Exception) -> Ending:
     )
 
 
-def _is_its_own(failure: UpstreamFailure) -> bool:
-    """Whether the leader's own connection failed."""
+def _is_connection_failure(failure: UpstreamFailure) -> bool:
+    """Whether the leader had no connection, or lost it. This says nothing about the connections of
+    other replicas."""
     if isinstance(failure, UpstreamTimeout):
         return failure.reason is not FailureReason.READ_TIMEOUT
     return isinstance(failure, UpstreamUnreachable)

@@ -21,8 +21,8 @@ from gateway.core.upstream.classification import Judged, Question, judge
 from gateway.core.upstream.training import Training, digest
 from gateway.core.vocabulary import NotStoredReason
 
-# A 304 does not change these stored fields. With a wrong validator from a 304, later 304s would
-# confirm a wrong body.
+# These stored fields describe the body, so a 304 does not change them. If a 304 could replace a
+# validator by a wrong one, later 304s would confirm a wrong body.
 _TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})
 _MARGIN_OF_EXPIRY = 60.0
 JITTER = 0.1
@@ -52,8 +52,8 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How many seconds Redis keeps a body: at least a minute longer than the body may be
-        used."""
+        """For how many seconds Redis keeps a body: for at least a minute longer than these settings
+        allow its use."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 
@@ -89,8 +89,8 @@ class Candidate:
 
 
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
-    """The later of the entries in L1 and L2. An entry that the floor rules out is only the second
-    choice.
+    """The later of the entries in L1 and L2. If the floor rules out one of them, the result is the
+    other one. If it rules out both, the result is the later one, with `below_floor`.
 
     An unknown floor (None) rules out both entries, because a lost floor perhaps recorded an order.
     """
@@ -177,7 +177,7 @@ class Rules(Protocol):
 
     @property
     def windows(self) -> Windows:
-        """The windows of entries for which the upstream states none."""
+        """The windows of the settings. In `ByOrigin` the upstream can state others for an entry."""
         ...
 
     @property
@@ -235,7 +235,7 @@ class ByPolicy:
     is_verbatim: ClassVar[bool] = False
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Calls `judge`."""
+        """Calls the function `judge`."""
         return judge(reply, question, now)
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
@@ -245,21 +245,21 @@ class ByPolicy:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """Calls `admit`."""
+        """Calls the function `admit`."""
         return admit(reply, training, ticket, self.windows, jitter)
 
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """Calls `renew`."""
+        """Calls the function `renew`."""
         return renew(entry, reply, ticket, self.windows, jitter)
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """Calls `plan`."""
+        """Calls the function `plan`."""
         return plan(entry, now, self.windows, below_floor=below_floor)
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """Calls `may_rescue`."""
+        """Calls the function `may_rescue`."""
         return may_rescue(entry, now, self.windows)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:

@@ -36,17 +36,18 @@ from gateway.core.vocabulary import NotStoredReason
 _HEURISTIC: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 # The statuses whose caching rules the gateway knows, for must-understand (RFC 9111, 5.2.2.3).
 _UNDERSTOOD: Final = _HEURISTIC | {201, 202, 302, 303, 307, 400, 402, 406, 409, 500, 502, 503, 504}
-# Never stored: parts of responses, answers to conditional requests, and answers for a single
-# caller.
+# Never stored: a part of a response (206), a 304 (it has no body), and answers that concern a
+# single caller (401, 403, 407, 429).
 _NEVER: Final = frozenset({206, 304, 401, 403, 407, 429})
-# RFC 9111, 4.2.2: a tenth of the time since the last change, at most one day.
-_PART_OF_AGE: Final = 0.1
-_LONGEST_GUESS: Final = 86_400.0
+# The heuristic lifetime is a tenth of the time from `Last-Modified` to `Date`, at most one day (RFC
+# 9111, 4.2.2).
+_HEURISTIC_FRACTION: Final = 0.1
+_LONGEST_HEURISTIC: Final = 86_400.0
 
 
 def said(headers: Headers, *, is_shared: bool) -> Directives:
-    """The directives that apply: in a shared cache those of a valid `CDN-Cache-Control` (RFC 9213),
-    and otherwise those of `Cache-Control`."""
+    """The caching directives of a response. They are those of `CDN-Cache-Control` if `is_shared`
+    and if this field is valid (RFC 9213). Otherwise they are those of `Cache-Control`."""
     for_cdns = _for_cdns(headers, is_shared=is_shared)
     return directives_of(_all(headers, b"cache-control")) if for_cdns is None else for_cdns
 
@@ -98,7 +99,7 @@ def guessed_lifetime(
     if changed is None or not (public or status in _HEURISTIC):
         return None
     unchanged_for = max(0.0, date_of(headers, received) - changed)
-    return min(unchanged_for * _PART_OF_AGE, _LONGEST_GUESS)
+    return min(unchanged_for * _HEURISTIC_FRACTION, _LONGEST_HEURISTIC)
 
 
 def initial_age(headers: Headers, sent: float) -> float:
@@ -175,11 +176,16 @@ class ByOrigin:
     is_verbatim: ClassVar[bool] = True
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Like `ByPolicy`, but most replies that `ByPolicy` refuses are passed on to the caller.
+        """Like `ByPolicy.judge`, but most replies that `ByPolicy` refuses are passed on to the
+        caller.
 
-        A 5xx or an HTML page without a freshness lifetime is passed on only if rescue is
-        impossible. These are always errors: a 429, a 304 to a call without validators, a 401 to the
-        gateway's own token with an error of the API as its body, and a status above 599.
+        A 5xx or an HTML page is passed on if it has a freshness lifetime above 0. If not, it is
+        passed on only if there is no stale response for rescue. These replies are never passed on:
+
+        - a 429
+        - a 304 to a call without validators
+        - a status above 599
+        - a 401 to the gateway's own token, if the body is an error of the API
         """
         if reply.status == 304 and question.conditional:
             return Confirmed()  # even of an HTML page, whose type a 304 can repeat
@@ -202,8 +208,8 @@ class ByOrigin:
         return bool(self._lifetime(reply.status, reply.headers, now))
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """Calls `why_not_stored`. A response with neither a version nor a lifetime is not stored
-        either."""
+        """Calls the function `why_not_stored`. A response without a version is also not stored if
+        its freshness lifetime is 0."""
         if entry.updated_at is None and entry.freshness_lifetime <= 0.0:
             return NotStoredReason.STATUS
         return why_not_stored(entry.status, entry.headers, is_shared=self.is_shared)
@@ -239,12 +245,13 @@ class ByOrigin:
         )
 
     def _lifetime_of(self, entry: Entry, headers: Headers) -> float:
-        """The lifetime of an entry with these header fields. `entry` has that of the settings."""
+        """The lifetime of an entry with these header fields. `entry.freshness_lifetime` is still
+        the lifetime of the settings."""
         lifetime = self._lifetime(entry.status, headers, entry.confirmed_at)
         if lifetime is not None:
             return lifetime
-        has_ours = entry.updated_at is not None or entry.is_negative
-        return entry.freshness_lifetime if has_ours else 0.0
+        settings_apply = entry.updated_at is not None or entry.is_negative
+        return entry.freshness_lifetime if settings_apply else 0.0
 
     def _lifetime(self, status: int, headers: Headers, received: float) -> float | None:
         explicit = explicit_lifetime(headers, received, is_shared=self.is_shared)
@@ -264,7 +271,7 @@ class ByOrigin:
         return windows_for(entry.headers, self.windows, is_shared=self.is_shared)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """Calls `selects`."""
+        """Calls the function `selects`."""
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
@@ -285,7 +292,8 @@ class ByOrigin:
                 fields.append((b"last-modified", changed))
             fields.append((b"training-updated-at", entry.updated_at_text.encode("ascii")))
         fields.append((b"date", entry.date.encode("ascii")))
-        # Under `policy`, an entry keeps only this directive, which says nothing about caching.
+        # An entry that was stored with `freshness.source = "policy"` can have a `Cache-Control`
+        # with `no-transform` alone. It states no lifetime, so a second field is added.
         if _SAYS_OF_CACHING.isdisjoint(pair[0] for pair in fields if pair != NO_TRANSFORM):
             control = b"private, max-age=%d" % int(entry.freshness_lifetime)
             fields.append((b"cache-control", control))
@@ -294,7 +302,7 @@ class ByOrigin:
         return tuple(fields)
 
     def passing(self, reply: Reply) -> Reply:
-        """Calls `verbatim`."""
+        """Calls the function `verbatim`."""
         return verbatim(reply)
 
 
@@ -305,8 +313,8 @@ def verbatim(reply: Reply) -> Reply:
 
 
 def _kept(headers: Headers) -> Headers:
-    """All fields except those of one connection or one message. They are left out here too, because
-    an entry from Redis can have any fields."""
+    """All fields except those of one connection or one message. The fields of a response
+    are selected with this function too, because an entry from Redis can have any fields."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 
@@ -322,8 +330,8 @@ _ABSENT: Final = b""
 
 
 def varies_on(headers: Headers) -> frozenset[bytes] | None:
-    """The lower-case names in `Vary` (RFC 9110, 12.5.5). None for `*`, which matches no other
-    request."""
+    """The lower-case names in `Vary` (RFC 9110, 12.5.5). None if `Vary` has `*`: such a response
+    answers no later request."""
     value = joined(value for name, value in headers if name == b"vary")
     names = frozenset(name.strip().lower() for name in value.split(b",")) - {b""}
     return None if b"*" in names else names

@@ -107,7 +107,7 @@ def test_how_many_may_go_at_once_is_a_parameter(free: int, available: int) -> No
 )
 def test_a_pace_that_is_none_is_refused(limit: int, window: float) -> None:
     """No calls at all, or no time, is a mistake of ours."""
-    with pytest.raises(ValueError, match="no pace"):
+    with pytest.raises(ValueError, match="cannot have a limit"):
         WindowLog(limit, window)
 
 
