@@ -199,7 +199,7 @@ async def test_an_unwritable_redis_is_away_whoever_notices(own_redis: RedisServe
 
         assert answer == b"a"
         assert isinstance(fault, RedisUnavailable)
-        assert "cannot be written" in fault.why
+        assert "Redis refuses writes" in fault.why
         with pytest.raises(RedisUnavailable, match="away"):
             await run(connection, echo)
 

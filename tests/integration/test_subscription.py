@@ -105,7 +105,7 @@ async def test_a_former_master_is_left(redis_server: RedisServer) -> None:
 
         route.found = (HOST, 1)
         await pass_time(60.0)
-        with pytest.raises(SubscriptionLost, match="moved"):
+        with pytest.raises(SubscriptionLost, match="the master has changed"):
             await waiting
 
 

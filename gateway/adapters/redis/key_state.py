@@ -6,13 +6,13 @@ training), and the share of the partition (see partition_invalidation.py).
 The first FLOOR_LENGTH bytes of a floor's record have its epoch, generation, version, digest and
 times. Two parts can follow:
 
-page    the times of the newest page of the list that confirmed the body. This part is missing if no
-        page did so after the answer
-answer  status, header fields and times of the last answer for one training that brought or
-        confirmed the body
+page    the times of the newest page of the list that confirmed the body. This part is missing until
+        a page confirms the body. The next stored answer removes the part
+answer  status, header fields and times of the last stored answer, which brought or confirmed the
+        body
 
-A floor without a digest has neither part. If the floor has a later version than the stored body,
-the version of the body stands in place of both parts (`_RAISED` in records.py).
+A floor without a digest has neither part. If a soft order or the list named a later version than
+the stored one, the stored version stands in place of both parts (`_RAISED` in records.py).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from gateway.core.sweep.list_item import Listed
 from gateway.ports import Found, Standing
 
 # The first byte of the answer. It goes up when the format changes, but skips 2 and 3, which are
-# `_RENEWED` and `_RAISED`. An answer with another schema is not read.
+# `_PAGE` and `_RAISED`. An answer with another schema is not read.
 SCHEMA = 1
 
 # An answer with more bytes is left out, because a floor is kept long and read often. Such an answer
@@ -53,11 +53,11 @@ _DATE = re.compile(r"[\x20-\x7e]*")
 
 # A page: its schema, the generation of the floor (15 digits), the checksum, the date, and three
 # times in microseconds.
-_RENEWED = b"\x02"
+_PAGE = b"\x02"
 _TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
 _TIMES_LENGTH = 29 + 3 * 16
 _TIMES_AT = 1 + 15
-_RENEWED_LENGTH = _TIMES_AT + SUM + _TIMES_LENGTH
+_PAGE_LENGTH = _TIMES_AT + SUM + _TIMES_LENGTH
 
 
 class _Last(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
@@ -97,7 +97,8 @@ def encode_last(entry: Entry) -> bytes:
 
 
 def encode_renewed(item: Listed) -> bytes:
-    """The part `page`: checksum (16 bytes), fields. sweep.lua adds the rest in front."""
+    """The end of the part `page`: checksum (16 bytes), fields. sweep.lua puts the schema and the
+    generation before it."""
     times, date = (item.confirmed_at, item.initial_age, item.freshness_lifetime), item.date
     if len(date) > 29:  # the obsolete form of a date, which names the whole weekday
         date = to_http_date(from_seconds(parse_http_date(date) or item.confirmed_at))
@@ -143,16 +144,17 @@ def read_found(
     except EnvelopeRefused as fault:
         refused(fault.why)
         return Found(None, known)
-    return Found(None if _is_lost(entry, known) else _renewed(entry, known, record), known)
+    return Found(None if _is_beyond_rescue(entry, known) else _renewed(entry, known, record), known)
 
 
-def _is_lost(entry: Entry, known: Floor) -> bool:
+def _is_beyond_rescue(entry: Entry, known: Floor) -> bool:
     """Whether the entry must not even be used for rescue.
 
     - The epochs differ: a lost record was made anew, or the partition was invalidated.
     - A hard order without a version came after the entry's fetch began.
-    - The floor has a later version than the entry, and no digest. A hard order named this version,
-    or an answer that was not stored had it.
+    - The floor has a later version than the entry, and no digest. The reason is a hard order with a
+    version, or a later version in an answer that was not stored.
+    - The entry has no version. The floor has one, but no digest, and rules the entry out.
     """
     if entry.epoch != known.epoch:
         return True
@@ -188,19 +190,17 @@ def _last(data: bytes) -> Confirmation | None:
     the page is returned without header fields: the generation rose after the answer, whose header
     fields are perhaps outdated.
     """
-    if data[:1] != _RENEWED:
-        return _single(data)
-    single, listed = _single(data[_RENEWED_LENGTH:]), _listed(data[:_RENEWED_LENGTH])
-    if single is None or listed is None or listed.generation != single.generation:
-        return listed or single
+    if data[:1] != _PAGE:
+        return _read_answer(data)
+    answer, page = _read_answer(data[_PAGE_LENGTH:]), _read_page(data[:_PAGE_LENGTH])
+    if answer is None or page is None or page.generation != answer.generation:
+        return page or answer
     return (
-        single
-        if single.confirmed_at > listed.confirmed_at
-        else replace(listed, headers=single.headers)
+        answer if answer.confirmed_at > page.confirmed_at else replace(page, headers=answer.headers)
     )
 
 
-def _listed(data: bytes) -> Confirmation | None:
+def _read_page(data: bytes) -> Confirmation | None:
     fields = data[_TIMES_AT + SUM :]
     match = _TIMES.fullmatch(fields)
     if match is None or checksum(fields) != data[_TIMES_AT : _TIMES_AT + SUM]:
@@ -213,7 +213,7 @@ def _listed(data: bytes) -> Confirmation | None:
     return Confirmation(200, None, date, confirmed_at, age, lifetime, int(generation))
 
 
-def _single(data: bytes) -> Confirmation | None:
+def _read_answer(data: bytes) -> Confirmation | None:
     if data[:1] != bytes((SCHEMA,)) or checksum(data[1 + SUM :]) != data[1 : 1 + SUM]:
         return None
     try:

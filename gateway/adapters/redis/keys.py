@@ -18,22 +18,22 @@ _GLOB = re.compile(r"([*?\[\]\\^-])")
 class Names:
     """The keys of one gateway in Redis. Some modules have further keys of their own.
 
-    The part in braces (the hash tag) decides which node of a cluster has the key. All keys of one
-    script call have the same hash tag.
+    The part in braces (the hash tag) decides which node of a cluster has the key. In a cluster, all
+    keys of one script call have the same hash tag.
     """
 
     prefix: str
 
     def __post_init__(self) -> None:
         if not self.prefix or set(self.prefix) & set("{}"):
-            raise ValueError(f"no prefix for keys in Redis: {self.prefix!r}")
+            raise ValueError(f"the prefix of keys is empty or has braces: {self.prefix!r}")
 
     def body(self, key: Key) -> str:
         """The stored response. The key contains SCHEMA, because a release reads only one format."""
         return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
 
     def floor(self, key: Key) -> str:
-        """The version floor, the same for all releases."""
+        """The version floor. Its key is the same in all releases."""
         return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
 
     def doubt(self, key: Key) -> str:
@@ -49,7 +49,8 @@ class Names:
         return self.floor(key), self.event(key.training_id), self.body(key)
 
     def judged(self, key: Key) -> tuple[str, str, str, str]:
-        """The keys of `touched`, and the doubt."""
+        """The keys that the scripts `store`, `drop` and `compare` use: those of `touched`, and the
+        doubt."""
         return *self.touched(key), self.doubt(key)
 
     def event(self, training_id: str) -> str:
@@ -57,8 +58,8 @@ class Names:
         return f"{self.prefix}:{{{training_id}}}:i"
 
     def mark(self, tag: str) -> str:
-        """A key on the node of this hash tag. A replica of Redis that has a write of this key has
-        all earlier writes too."""
+        """A key on the node of this hash tag. It is written to find out which replicas of Redis
+        have all earlier writes (see `secured` in store.py)."""
         return f"{self.prefix}:{{{tag}}}:mark"
 
     def floors(self, partition: str | None) -> str:
@@ -82,7 +83,7 @@ class AccountNames:
         self._prefix = Names(prefix).prefix
 
     def log(self, scope: str) -> str:
-        """The log: the times of the calls of all ranks."""
+        """The log: the times of all calls of the scope."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:w"
 
     def all(self, scope: str) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""Lease on Redis: one replica leads the fetch of a key, and its followers learn how it ended.
+"""Lease on Redis: one replica leads the fetch of a key. The followers learn how the fetch ended.
 
 The rules are in lua/lease.lua. An ending (how a fetch ended) arrives on the channel of this
 replica. If the ending is missed, the replica reads it from Redis. An ending can arrive before the
-reply that says which fetch to follow. The newest endings are therefore remembered.
+reply to `take`, which names the fetch to follow. The newest endings are therefore remembered.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from gateway.ports import Taken
 # channel. If it is read from Redis, it counts as `EndingKind.TRANSIENT`.
 SCHEMA: Final = 1
 
-_HEARD_LATELY: Final = 1_000
-_LONGEST: Final = 4_096
+_MOST_HEARD: Final = 1_000  # endings that are remembered
+_LONGEST: Final = 4_096  # bytes of an ending
 _ENDED = re.compile(rb"ended ([0-9a-f]{16}) (.+)", re.DOTALL)
 
 
@@ -97,7 +97,7 @@ class Endings:
     """The endings that arrived last, and the callers that wait for endings."""
 
     def __init__(self) -> None:
-        self._heard: LRUCache[str, Ending] = LRUCache(_HEARD_LATELY)
+        self._heard: LRUCache[str, Ending] = LRUCache(_MOST_HEARD)
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
     def take(self, token: str, ending: Ending) -> None:
@@ -140,8 +140,8 @@ class RedisLease:
     entropy        makes tokens, and the epochs of new floors
     lifetime       a lease ends after this many seconds, if it is not renewed
 
-    `partition_invalidations` has the share records that the store has just read, because both use
-    the same object.
+    `partition_invalidations` is the object of the RedisStore. So a fetch can use a share that a
+    look-up has just read. None: this lease makes an object of its own.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class RedisLease:
             lambda reply: _read_taken(reply, skew, share),
         )
         if taken is None:
-            raise RedisUnavailable(RedisOperation.LEASE, "nonsense")
+            raise RedisUnavailable(RedisOperation.LEASE, "its reply has no floor")
         if isinstance(taken, BackedOff):
             raise taken
         return taken
@@ -217,7 +217,13 @@ class RedisLease:
             RedisOperation.LEASE,
             self._release,
             (*self._leases(key), self._names.backoff(key)),
-            (token, encode_ending(ending), _KEEP, self._channels, *_came(ending, pause)),
+            (
+                token,
+                encode_ending(ending),
+                _KEEP,
+                self._channels,
+                *_backoff_arguments(ending, pause),
+            ),
             lambda _: None,
         )
 
@@ -244,7 +250,7 @@ class RedisLease:
         return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
 
 
-def _came(ending: Ending, pause: Pause | None) -> tuple[str | int, ...]:
+def _backoff_arguments(ending: Ending, pause: Pause | None) -> tuple[str | int, ...]:
     """The arguments that say how the ending changes the backoff of the key."""
     if pause is None:
         return ("answer",) if ending.is_answered else ("none",)
@@ -270,9 +276,9 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
             return None
         case [b"ended", ending]:
             return _decoded(ending)
-        case [b"passed"]:
+        case [b"passed"]:  # another fetch has the lease
             return Ending(EndingKind.TOO_OLD)
-        case _:
+        case _:  # no fetch has the lease
             return Ending(EndingKind.TRANSIENT)
 
 

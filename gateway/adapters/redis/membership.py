@@ -28,7 +28,7 @@ from gateway.ports import Clock
 
 # After this many missed heartbeats a replica is not alive.
 _MISSED_HEARTBEATS: Final = 5
-# The others have surely read a heartbeat before this many further heartbeats are due.
+# This many intervals after a heartbeat, the others have surely read it.
 _HEARTBEATS_UNTIL_READ: Final = 2
 
 
@@ -41,13 +41,14 @@ class Remembered:
     members: dict[str, float] = field(default_factory=dict)
     lost: dict[str, float] = field(default_factory=dict)
 
-    def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
+    def note(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
         """Note the members that were read at `now`. Returns them and the lost ones.
 
-        A new `life` means that Redis lost the members. A member counts as lost until its time is
-        over, or until `members` has the same or a later time. (A replica with an older list can add
-        a member with an earlier time. The member then still counts as lost.) If the life is the
-        same, a member that is missing has left, or its time is over.
+        If `life` is new, Redis has lost the members that were read before. Each of them counts as
+        lost until its time is over, or until it is read again with the same or a later time. (A
+        replica with an older list can add a member with an earlier time. The member then still
+        counts as lost.) If `life` is the same, a missing member is not lost: it has left, or its
+        time is over.
         """
         if self.life not in (None, life):
             self.lost |= self.members
@@ -128,8 +129,8 @@ class Membership:
         self._tell = Script.load("membership", "tell")
         self.alive = 1
         self.life = 0  # changes when Redis loses the members
-        # When heartbeats of this life were sent: the last one that the others have surely read, and
-        # all later ones.
+        # The monotonic times of heartbeats of this life: of the last heartbeat that the others have
+        # surely read, and of all later ones.
         self._beats: deque[float] = deque()
         # Monotonic times until which the others count this replica as alive, and as a member.
         self.counted_until = -math.inf
@@ -217,7 +218,7 @@ class Membership:
 
     def _read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
         untils = {name: now + seconds for name, seconds in members.items()}
-        return self._remembered.read(life, untils, now)
+        return self._remembered.note(life, untils, now)
 
     def _times(self) -> tuple[str, str]:
         return _micros(self._patience), _micros(self.span)

@@ -22,12 +22,14 @@ from gateway.ports import Clock, Deadline, Observer
 
 T = TypeVar("T")
 
-# Seconds between two looks before Redis has answered for the first time.
+# Seconds between two calls of `check` before Redis has answered for the first time.
 _BETWEEN_FIRST_LOOKS: Final = 0.01
 
 _RUN_AT_ONCE: Final = 50  # the most scripts in one round trip, so that the reply comes in time
 
-# In a pipeline, only the commands that failed with such an error are sent again.
+# If a command in a pipeline fails with one of these errors, its slot has moved or is being moved.
+# Only this command is sent again. After any other error, the whole operation fails. (MovedError is
+# an AskError.)
 _REDIRECTED: Final = (AskError, TryAgainError)
 
 
@@ -39,7 +41,8 @@ class Connection:
     """Connects to Redis, and remembers whether Redis is away.
 
     While a node is away, each operation on one of its keys fails at once, until `check` succeeds.
-    `run` calls `check` again and again.
+    `run` calls `check` again and again. A check is a look at each node: it finds out whether the
+    node answers and takes writes (see node_availability).
     """
 
     def __init__(
@@ -59,8 +62,9 @@ class Connection:
 
         timeout       seconds for a whole operation
         on_time       called with Redis' time and the length of the round trip (both in seconds)
-        prefix        the beginning of the key that a look tries to write
-        look_every    seconds between two looks of the watch
+        prefix        the beginning of the key that a look tries to write (it is never stored)
+        look_every    seconds between two checks in `run`, while Redis is up.
+                      `look_every_while_away`: while Redis is away
         """
         route = Route(url, timeout)
         kind = Cluster if route.seeds else Single
@@ -95,9 +99,10 @@ class Connection:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """A hash tag for each region (part of the slots), `(None,)` without a cluster. Each look-up
-        needs some records beside those of its key. Such a record has a copy in each region, so that
-        usually one node has all that the look-up needs."""
+        """A hash tag for each region (part of the slots), `(None,)` without a cluster. A look-up
+        reads the records of its key, and the share of the partition (see partition_invalidation).
+        Each region has a copy of the share, so that usually one node has all that a look-up
+        needs."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
@@ -128,7 +133,7 @@ class Connection:
         return self._nodes.skew(name)
 
     async def run(self) -> None:
-        """The watch, which runs until cancelled."""
+        """Call `check` again and again, until cancelled."""
         while True:
             up = await self.check()
             await self._clock.sleep(self._look_every if up else self._look_every_while_away)
@@ -149,7 +154,7 @@ class Connection:
         return await self._nodes.check()
 
     async def close(self) -> None:
-        """Close all connections; the watch must have been cancelled."""
+        """Close all connections. The task of `run` must have been cancelled before."""
         await self._scripts.close()
         await self._nodes.close()
 
@@ -177,9 +182,10 @@ class Connection:
         arguments: Sequence[str | bytes | int],
         read: Callable[[list[Any]], T],
     ) -> T:
-        """Run a script. The reply begins with the time of Redis. `read` makes the result from the
-        rest of the reply. The scripts of one turn of the event loop share round trips to each node.
-        A large run has a round trip of its own."""
+        """Run a script, whose reply begins with Redis' time (seconds and microseconds). `read` gets
+        the rest of the reply, and makes the result from it. The scripts of one turn of the event
+        loop share round trips to each node. A script with a large argument (see
+        `ScriptRun.is_large`) has a round trip of its own."""
         run = ScriptRun(operation, script, keys, arguments)
         if run.is_large or not self.serves(run.at):
             return await self._run_alone(run, read)
@@ -189,15 +195,19 @@ class Connection:
                 raise reply
             return read(reply[2:])
         except (RedisError, *NONSENSE) as fault:
-            said = fault
-        return await self._run_alone(run, read, said)
+            earlier = fault
+        return await self._run_alone(run, read, earlier)
 
     async def _run_alone(
-        self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
+        self, run: ScriptRun, read: Callable[[list[Any]], T], earlier: Exception | None = None
     ) -> T:
-        """As `run_script`, in a separate round trip. `said` is the error of an earlier attempt
-        (None: there was none). The script runs again only if this error was a redirection."""
-        faults = [] if said is None else [said]
+        """As `run_script`, in a round trip of its own.
+
+        `earlier` is the error of an earlier attempt (None: there was none). It is treated as the
+        error of a first attempt here. After a redirection, the script runs again. After any other
+        error, RedisUnavailable is raised.
+        """
+        faults = [] if earlier is None else [earlier]
 
         async def command(client: driver.Redis) -> T:
             if faults:
@@ -246,7 +256,7 @@ class Connection:
                     for number in some:
                         keys, arguments = calls[number]
                         pipe.evalsha(script.digest, len(keys), *keys, *arguments)
-                    return _sound(await pipe.execute(raise_on_error=False))[1:]
+                    return _checked(await pipe.execute(raise_on_error=False))[1:]
 
             replies = await self.execute(operation, command, at=calls[some[0]][0][0])
             for number, reply in zip(some, replies, strict=True):
@@ -274,7 +284,7 @@ class Connection:
                 async with client.pipeline(transaction=False) as pipe:
                     for slot in slots:
                         pipe.mget(slot)
-                    return _sound(await pipe.execute(raise_on_error=False))
+                    return _checked(await pipe.execute(raise_on_error=False))
 
             replies = await self.execute(operation, command, at=some[0])
             for slot, reply in zip(slots, replies, strict=True):
@@ -287,8 +297,8 @@ class Connection:
         return [found[name] for name in names]
 
 
-def _sound(replies: list[Any]) -> list[Any]:
-    """The same replies. Raises the first error among them that is no redirection."""
+def _checked(replies: list[Any]) -> list[Any]:
+    """The same replies. Raises the first error among them that is none of `_REDIRECTED`."""
     for reply in replies:
         if isinstance(reply, Exception) and not isinstance(reply, _REDIRECTED):
             raise reply

@@ -1,6 +1,7 @@
 """Decides when a node of Redis counts as away, and turns its errors into errors of the gateway.
 
-A *look* is a request that finds out whether the node answers.
+A *look* is a group of commands that finds out whether the node answers, takes writes, and is in a
+good state (`Node.judge`).
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ class Node:
     """One Redis, and whether it is away.
 
     The node counts as away if a connection is refused or lost, if a reply cannot be read, or if
-    Redis refuses writes. After a late answer, the node is only in doubt, and looks follow. New
-    operations wait for the looks, and fail after `_DOUBT`. After `_SILENCES` late answers in a row,
-    the node counts as away.
+    Redis refuses writes. If an answer is late (it did not come in time), the node is only in doubt,
+    and looks follow. New operations wait until the doubt ends. They fail if it lasts longer than
+    `_DOUBT`. After `_SILENCES` late answers in a row, the node counts as away.
 
     timeout, on_time, prefix  see Connection
     name                      for observers, if there are several nodes
@@ -111,7 +112,7 @@ class Node:
             await self._drop_idle()
         with suppress(RedisUnavailable):
             await self.reach()
-            self._move(True)
+            self._set_is_up(True)
         return self.is_up
 
     async def close(self) -> None:
@@ -134,11 +135,11 @@ class Node:
         asked_to_wait: float = 0.0,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
-        """Run the command, even if the node is away. Raises RedisUnavailable, or a redirection as
-        the error of the driver. For `asked_to_wait` see `Connection.execute`. `beside` names the
-        other operations that share this command."""
+        """Run the command, even if the node is away. Raises RedisUnavailable. After a redirection,
+        raises the driver's error unchanged. For `asked_to_wait` see `Connection.execute`. `beside`
+        names the other operations that share this command."""
         if self._doubt is not None and not await self._is_cleared(self._doubt):
-            raise RedisUnavailable(operation, self._named("its last answer is late"))
+            raise RedisUnavailable(operation, self._named("an earlier answer did not come in time"))
         seconds = self._timeout + asked_to_wait
         return await self._ask(operation, command, self._client, seconds, beside)
 
@@ -174,25 +175,25 @@ class Node:
             self._observer.redis_timed(each, took)
         self._answers += 1
         if not self._is_known:
-            self._move(True)
+            self._set_is_up(True)
         return result
 
     def _failed(
         self, operation: RedisOperation, fault: Exception, beside: Sequence[RedisOperation] = ()
     ) -> RedisUnavailable:
-        """The error for a failed operation. After a late answer the node is in doubt. If Redis
-        refused only this command, nothing changes. After any other failure, or a refused look, the
-        node is away."""
+        """Report a failed operation, and return its error. After a late answer the node is in
+        doubt. If Redis refused only this command, and the command was no look, nothing changes.
+        After any other failure the node is away."""
         unwritable = _is_unwritable(fault)
-        reason = self._named(why(fault) + ": it cannot be written" * unwritable)
+        reason = self._named(why(fault) + ": Redis refuses writes" * unwritable)
         for each in (operation, *beside):
             self._observer.redis_failed(each, reason)
-        is_there = isinstance(fault, ResponseError) and not isinstance(fault, ClusterDownError)
-        refused = is_there and not unwritable
+        refuses_all = unwritable or isinstance(fault, ClusterDownError)
+        refused_only_this = isinstance(fault, ResponseError) and not refuses_all
         if isinstance(fault, TimeoutError | LateError):
             self._begin_doubt()
-        elif not refused or operation is RedisOperation.PING:
-            self._move(False)
+        elif not refused_only_this or operation is RedisOperation.PING:
+            self._set_is_up(False)
         return RedisUnavailable(operation, reason)
 
     def _named(self, reason: str) -> str:
@@ -215,7 +216,7 @@ class Node:
                 await Node.reach(self)
             if self._answers != answers or self.is_away:
                 return
-        self._move(False)
+        self._set_is_up(False)
 
     async def _is_cleared(self, doubt: asyncio.Task[None]) -> bool:
         left = self._doubted_at + _DOUBT - self._clock.monotonic()
@@ -224,12 +225,14 @@ class Node:
                 await asyncio.wait({doubt})
         return doubt.done() and self.is_up
 
-    def _move(self, up: bool) -> None:
+    def _set_is_up(self, up: bool) -> None:
+        """Note whether the node is up. Observers hear of each change, and of a node that is away at
+        the start."""
         is_news = up is not self.is_up or not self._is_known
-        is_there_from_the_start = up and not self._is_known
+        is_up_from_the_start = up and not self._is_known
         self.is_up, self._is_known = up, True
         self._on_move()
-        if is_news and not is_there_from_the_start:
+        if is_news and not is_up_from_the_start:
             self._observer.redis_moved(up, self._name)
 
     async def _look(self, client: driver.Redis) -> None:
@@ -240,8 +243,9 @@ class Node:
             pipe.execute_command("TIME")
             tag = self.tag
             if tag is not None:
-                # A Redis at its `maxmemory` still answers reads and PING, but refuses this SET.
-                # With `xx` the SET writes and replicates nothing, because this key never exists.
+                # A Redis at its `maxmemory` still answers reads and PING. The SET finds out whether
+                # Redis refuses writes. With `xx` it stores and replicates nothing, because the key
+                # never exists.
                 pipe.set(f"{self._prefix}:{{{tag}}}:written", b"", px=_WRITTEN_KEEP, xx=True)
             for question in self.questions:
                 pipe.execute_command(question)

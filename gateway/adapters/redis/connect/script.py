@@ -1,4 +1,4 @@
-"""Lua scripts: their texts, the names under which Redis remembers them, and their runs."""
+"""Lua scripts: their texts, the digests under which Redis remembers them, and their runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LARGE: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script and the name under which Redis remembers it."""
+    """A Lua script and the digest under which Redis remembers it."""
 
     text: str
     digest: str
@@ -52,7 +52,8 @@ class Script:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScriptRun:
-    """One run of a script. Two runs are never equal, because each has a reply of its own."""
+    """One run of a script. Two runs are never equal, because Gathering would send equal runs only
+    once."""
 
     operation: RedisOperation
     script: Script

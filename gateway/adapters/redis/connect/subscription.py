@@ -84,13 +84,13 @@ class Subscription:
         for _ in self._channels:
             reply: Any = await self._connection.read_response()
             if reply[0] != b"subscribe":
-                raise SubscriptionLost("nonsense")
+                raise SubscriptionLost("the reply to SUBSCRIBE cannot be read")
 
     async def _read(self) -> Any:
         with _ours():
             reply: Any = await self._connection.read_response(timeout=self._patience)
             if self._route.master != self._master:
-                raise SubscriptionLost("moved")
+                raise SubscriptionLost("the master has changed")
             if reply is not None:
                 return reply
             async with Deadline(self._patience):

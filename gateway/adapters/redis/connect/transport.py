@@ -26,7 +26,7 @@ from gateway.ports import Deadline
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
-# The driver has no timeouts: callers have one Deadline for connecting, writing and reading. A
+# The driver's timeouts are off: callers have one Deadline for connecting, writing and reading. A
 # cancelled command closes its connection, so a late reply is dropped. With RESP2 and without
 # `driver_info`, a connection needs no round trips for HELLO and CLIENT SETINFO.
 _OURS: dict[str, Any] = {
@@ -40,8 +40,11 @@ _OURS: dict[str, Any] = {
 
 
 class Sentinels:
-    """The sentinels of one master. The driver's connections have this object in place of a pool.
-    Each sentinel has `patience` seconds to answer."""
+    """The sentinels of one master. Each sentinel has `patience` seconds to answer.
+
+    The driver's connections have this object in place of their pool, and ask it for the address of
+    the master. They read `is_master` and `check_connection` too.
+    """
 
     is_master = True
     check_connection = False
@@ -58,8 +61,8 @@ class Sentinels:
     async def find(self) -> bool:
         """Ask all sentinels for the master. Returns whether the master has changed.
 
-        If no sentinel names a master, the known master stays: it perhaps still runs. If no master
-        is known, raises the driver's ConnectionError with the answers.
+        If no sentinel names a master, the master that was found last stays, because it perhaps
+        still runs. If none was ever found, raises the driver's ConnectionError with the answers.
         """
         answers = await asyncio.gather(*map(self._ask, self._driver.sentinels))
         named = [answer for answer in answers if not isinstance(answer, str)]
@@ -93,7 +96,7 @@ class Sentinels:
             if state is None:
                 return "knows no such master"
             if not self._driver.check_master_state(state, self._name):
-                return "says that it is down"
+                return "says that the master is down"
             return int(state["config-epoch"]), (str(state["ip"]), int(state["port"]))
         except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
             return type(fault).__name__
@@ -212,9 +215,9 @@ def why(fault: Exception) -> str:
     """The reason as text for an operator. After a failed connection it has the address and the
     message of the operating system.
 
-    Only the texts of an OSError and of the driver's ConnectionError are used. (If Redis refuses the
-    credentials, the driver raises a ConnectionError too.) The texts of other errors can quote the
-    command that was sent, with its data.
+    Only the texts of an OSError and of the driver's ConnectionError are used. (The driver's error
+    for refused credentials is a ConnectionError, so its text is used too.) The texts of other
+    errors can quote the command that was sent, with its data.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""

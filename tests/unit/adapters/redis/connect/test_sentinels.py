@@ -113,7 +113,7 @@ async def test_when_no_one_knows_each_reason_is_said() -> None:
     assert str(unknown.value) == (
         "no sentinel names a master 'main': s0:26379 TimeoutError, "
         "s1:26379 AuthenticationError, s2:26379 knows no such master, "
-        "s3:26379 says that it is down, s4:26379 KeyError"
+        "s3:26379 says that the master is down, s4:26379 KeyError"
     )
     with pytest.raises(ConnectionFault):
         await sentinels.get_master_address()
