@@ -22,7 +22,7 @@ class _Account:
     """The state of one scope. If its budget is unlimited, `rate` and `log` are None.
 
     `parts`: how many replicas divide the limit (see `stand_in`). 0: this process has all of it.
-    `past`: the limit that they divided, and its calls.
+    `past`: the limit that the replicas divided, and its known calls. None: no limit was divided.
     """
 
     rate: Rate | None
@@ -52,19 +52,20 @@ class LocalBudget:
 
     start_paced     True: calls are granted slowly after the start
     probe_patience  seconds for which a probe without an answer stops other calls
-    max_scopes      the largest number of scopes in memory. A forgotten scope is paced again, but
-                    a gate that is closed stays closed
+    max_scopes      the largest number of scopes in memory. The least recently used scope is
+                    forgotten first. When it is used again, it is paced as at the start, but a gate
+                    that was closed is still closed
     rates           the scopes with a rate of their own
     sweep_share     the largest part of a limit that the sweep can use, in (0, 1]
 
-    An earlier process has perhaps spent the whole limit. `start_paced` therefore frees only a tenth
-    of a stretch's calls (one call at least) at the start. The other calls are granted at even
-    intervals. A stretch is the window, or a part of it if the limit is high.
+    An earlier process has perhaps spent the whole limit. With `start_paced`, therefore, only a
+    tenth of the calls (one call at least) of a stretch is free at the start. (A stretch is the
+    window, or a part of it if the limit is high.) The other calls are granted at even intervals.
 
     - If the earlier process spent the limit evenly: a window has at most a tenth more calls than
       the limit (one more if the limit is below 10).
-    - If it spent the limit in its last moment: a window can have nearly twice the limit. The first
-      429 stops most of the extra calls before they are sent.
+    - If the earlier process spent the limit just before it ended: a window can have nearly twice
+      the limit. The first 429 stops most of the extra calls before they are sent.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class LocalBudget:
     ) -> Charge:
         """As Budget.take. The charge's stamp is the monotonic time from which the call can be
         sent."""
-        account, now = self._account_behind_open_gate(scope), self._clock.monotonic()
+        account, now = self._account_if_gate_allows(scope), self._clock.monotonic()
         if not account.gate.is_open:
             patience = 0.0  # this call is the probe, which does not wait
         wait = 0.0
@@ -105,8 +106,9 @@ class LocalBudget:
         return Charge(now + wait, wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. If the gate is due to reopen, only the charge of the probe is valid. A
-        429 removes the charges of waiting calls, so these are not valid either."""
+        """As Charging.enter. Returns None if the gate is due to reopen and this is not the charge
+        of the probe. Also returns None if the log no longer has the charge, for example because a
+        429 removed the charges of waiting calls."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:
@@ -122,7 +124,7 @@ class LocalBudget:
         return Charge(now, charge.wait)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """As Charging.give_back. Done twice, it could undo another charge with the same stamp."""
+        """As Charging.give_back. A second call could undo another charge with the same stamp."""
         account = self._account(scope)
         if account.log is not None:
             account.log.give_back(charge.stamp)
@@ -130,7 +132,7 @@ class LocalBudget:
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         """As Charging.close. If the gate is closed and no probe is under way, the 429 does not
-        lower the limit: its call was sent before the gate closed."""
+        lower the limit, because the refused call was sent before the gate closed."""
         account, now = self._account(scope), self._clock.monotonic()
         before = account.gate
         is_straggler = not before.is_open and before.probe is None
@@ -172,7 +174,7 @@ class LocalBudget:
         rate = account.rate
         return (None, self._window) if rate is None else (rate.limit, rate.window)
 
-    def _account_behind_open_gate(self, scope: str) -> _Account:
+    def _account_if_gate_allows(self, scope: str) -> _Account:
         """The account of the scope. Raises GateClosed if its gate is closed and not due to
         reopen."""
         account = self._account(scope)
@@ -194,8 +196,9 @@ class LocalBudget:
         return account
 
     def _next_log(self, scope: str, account: _Account) -> WindowLog | None:
-        """The log after a change of the rate. A part becomes no larger than it was when Redis was
-        lost: the other replicas keep that much for this replica."""
+        """The log after a change of the rate. If this process has only a part of the limit, the
+        part becomes no larger than it was when Redis was lost, because the other replicas keep only
+        that part free for this replica."""
         before = account.log
         if account.parts:
             past = account.past
@@ -230,4 +233,6 @@ class LocalBudget:
 
 def _closed(gate: Gate, wait: float) -> GateClosed:
     is_probed = gate.probe is not None
-    return GateClosed("upstream asked to wait", retry_after=wait, is_probed=is_probed)
+    return GateClosed(
+        "the upstream asked the gateway to wait", retry_after=wait, is_probed=is_probed
+    )

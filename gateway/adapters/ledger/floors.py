@@ -52,7 +52,7 @@ class Orders:
 
 
 class Ledger:
-    """The SharedStore of a process without Redis. It has floors, while only L1 has the bodies.
+    """The SharedStore of a process without Redis. It has floors, but no bodies. Only L1 has bodies.
 
     There are at most `max_floors` floors. The least recently used one is forgotten first. If this
     happens during a fetch of its key, the fetched answer is refused.
@@ -96,7 +96,7 @@ class Ledger:
         record = self._floors.get(key)
         struck_at = self._partition_invalidations.get(key.partition, -math.inf)
         if record is not None:
-            return Found(None, record.seen(), struck_at)
+            return Found(None, record.as_floor(), struck_at)
         # Without a floor, only `struck_at` shows that a hard order came.
         orders = self._orders.get(key.training_id)
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
@@ -132,7 +132,7 @@ class Ledger:
             record.learn_of(entry)
         elif record.believes(entry, self._believe_after):
             verdict = StoreVerdict.BELIEVED
-        return Stored(verdict, record.seen())
+        return Stored(verdict, record.as_floor())
 
     async def drop(self, key: Key) -> None:
         """As SharedStore.drop."""
@@ -210,7 +210,7 @@ class Record(Known):
     ordered_at: float = 0.0
     asked_for: Instant | None = None
 
-    def seen(self) -> Floor:
+    def as_floor(self) -> Floor:
         """The floor as the port returns it."""
         return Floor(self.epoch, self.generation, self.updated_at, self.digest, self.started)
 

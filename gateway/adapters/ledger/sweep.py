@@ -41,7 +41,7 @@ class LedgerLists:
             _confirm(record, item)
         elif verdict is ListVerdict.NEWER:
             _raise(record, item)
-        return Compared(verdict, record.seen(), is_held=record.last is Last.VERSION)
+        return Compared(verdict, record.as_floor(), is_held=record.last is Last.VERSION)
 
 
 def _judge(record: Record, item: Listed) -> ListVerdict:
@@ -101,8 +101,13 @@ class _Met:
 
 @dataclass(slots=True)
 class _Board:
-    """The notes about one partition. `met` has the trainings that this sweep has met, `known` those
-    that the last complete sweep met."""
+    """The state of the sweep of one partition.
+
+    met      the trainings that the present sweep has met
+    known    the trainings that the last complete sweep met
+    read_at  the time of the last `take` with `was_read`
+    filled   the trainings that `note_filled` was called with
+    """
 
     progress: Progress = field(default_factory=Progress)
     met: _Met = field(default_factory=_Met)
@@ -177,13 +182,18 @@ class LedgerSweepLease:
 
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
-    """The trainings that the last complete sweep met near the trainings `ids` of a page, and that
-    this sweep has not met. "Near" means between the lowest and the highest place that `ids` had in
-    the last complete sweep. Trainings beyond the first 400 there are left out."""
+    """The trainings that the last complete sweep met, and that the present sweep has not met.
+
+    Only the trainings in one range of rows are compared: from the lowest to the highest row that
+    `ids` had in the last complete sweep. (`ids` are the trainings of a page, and the last one of
+    the page before.) If the page is the `first` one, the range begins at the start of the list. If
+    the page is the `last` one, the range ends at the end of the list. Only the first 400 trainings
+    in the range are compared.
+    """
     known, met = board.known, board.met.place_of
-    places = [known.place_of[each] for each in ids if each in known.place_of]
-    low = 0 if first else min(places, default=None)
-    high = len(known.ids) if last else max(places, default=None)
+    rows = [known.place_of[each] for each in ids if each in known.place_of]
+    low = 0 if first else min(rows, default=None)
+    high = len(known.ids) if last else max(rows, default=None)
     if low is None or high is None:
         return ()
     return tuple(each for each in islice(known.between(low, high), 400) if each not in met)

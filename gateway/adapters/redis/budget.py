@@ -31,9 +31,9 @@ _SCOPES_SEEN = 10_000
 # replica is forgotten.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
-# Redis' clock counts as set if its time differs from the expected time by more than these seconds
-# plus the error of the round trips.
-_STEADY: Final = 0.25
+# If Redis' time differs from the expected time by more than these seconds plus the error of the
+# round trips, Redis' clock has jumped.
+_JUMP: Final = 0.25
 # A reply to `look` has at most this many ages of calls. If there are more calls, each age stands
 # for several.
 _MOST_TOLD: Final = MOST_KEPT
@@ -54,7 +54,7 @@ class BudgetReply:
     limit: int = 0
 
 
-def numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
+def portion_numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
     """Floor, ceiling and `always` (1 or 0) of each rank (see `Portion` in core/budget/priority).
     Without a limit, all are 0."""
     if limit is None:
@@ -81,6 +81,7 @@ class RedisBudget:
     """The SharedBudget: all replicas together make at most `limit` calls in any `window` seconds.
 
     limit           None: any number of calls
+    name            the name of this replica in Redis. No other replica has the same name
     start_paced     True: if no replica knows the earlier calls, a tenth of the calls of a stretch
                     is free at first. The others are granted evenly (see `Stretch` in
                     core/budget/window_log)
@@ -148,8 +149,8 @@ class RedisBudget:
             (
                 *(*rule, micros(self._probe_patience), _KEEP, rank, micros(patience), self._name),
                 *self._as_known(known),
-                *_alone(rule),
-                *numbers(rule[0] or None, self._sweep_share),
+                *_silence_limits(rule),
+                *portion_numbers(rule[0] or None, self._sweep_share),
             ),
             self._read,
         )
@@ -157,7 +158,7 @@ class RedisBudget:
             return None
         self._seen[scope] = seen
         if seen.word == "settling":
-            what = "Redis has forgotten what was spent, and hears it from the replicas"
+            what = "Redis has lost the record of spent calls, and the replicas report them again"
             raise GateClosed(what, retry_after=seen.wait, is_probed=True)
         if seen.word == "closed":
             raise _closed(seen.wait, seen.is_probed)
@@ -172,26 +173,28 @@ class RedisBudget:
         Redis' clock should show now, and the error of that time."""
         if known is None:
             return (0, 0, 0, 0)
-        now, error = _taken_for(known, self._clock.monotonic()), micros(known.error + _STEADY)
+        now, error = _expected_stamp(known, self._clock.monotonic()), micros(known.error + _JUMP)
         return (known.life, known.stamp, now, error)
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """As SharedBudget.look. If Redis' clock was set, a second look makes Redis forget the
-        calls: their times are wrong."""
+        """As SharedBudget.look. If Redis' clock has jumped, the times of the calls in Redis are
+        wrong. A second look then makes Redis forget these calls."""
         found = await self._ask_all(asked, [0] * len(asked))
-        wrong = [
+        to_end = [
             known.life
-            if look.known and look.known.life == known.life and _was_set(look.known, known)
+            if look.known and look.known.life == known.life and _has_jumped(look.known, known)
             else 0
             for look, known in zip(asked, found, strict=True)
         ]
-        return await self._ask_all(asked, wrong) if any(wrong) else found
+        return await self._ask_all(asked, to_end) if any(to_end) else found
 
-    async def _ask_all(self, asked: Sequence[Looking], wrong: Sequence[int]) -> list[KnownBudget]:
+    async def _ask_all(self, asked: Sequence[Looking], to_end: Sequence[int]) -> list[KnownBudget]:
+        """The state of each scope. `to_end` has, for each scope, the life that Redis has to end,
+        because the calls of this life have wrong times (0: none)."""
         sent = self._clock.monotonic()
         calls = [
             (self._names.all(look.scope), self._arguments(look, life))
-            for look, life in zip(asked, wrong, strict=True)
+            for look, life in zip(asked, to_end, strict=True)
         ]
         replies = await self._connection.run_many(
             RedisOperation.BUDGET, self._look, calls, lambda reply: [int(each) for each in reply]
@@ -202,14 +205,14 @@ class RedisBudget:
             for look, reply in zip(asked, replies, strict=True)
         ]
 
-    def _arguments(self, look: Looking, wrong: int) -> tuple[str | int, ...]:
+    def _arguments(self, look: Looking, to_end: int) -> tuple[str | int, ...]:
         limit, span, parts = rule = self._rule(look.scope)
-        known, floors = look.known, numbers(limit, self._sweep_share)[::3]
+        known, floors = look.known, portion_numbers(limit, self._sweep_share)[::3]
         free = max(1, limit // 10) if self._is_paced(look.scope) else limit
         seen = (0, 0, 0, 0)
         if known is not None:
-            # Replicas that have probably ended (`absent`) are left out. Otherwise, if Redis loses
-            # its data again, the others would wait for the reports of these replicas.
+            # The count of replicas does not include those that have probably ended (`absent`).
+            # Otherwise, if Redis loses its data again, all calls would wait for their reports.
             seen = (known.life, known.stamp, known.replicas - known.absent, known.part)
         ages, stamps = _reported(look)
         return (
@@ -223,8 +226,8 @@ class RedisBudget:
                 self._name,
                 *seen,
                 look.claim,
-                wrong,
-                *_alone(rule),
+                to_end,
+                *_silence_limits(rule),
             ),
             *(len(ages), *chain.from_iterable(ages), *floors, *stamps),
         )
@@ -249,15 +252,15 @@ class RedisBudget:
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. A charge is no longer valid if too many calls are now kept for silent
-        replicas (see `_SILENCE`). If the gate is due to reopen, only the charge of the probe is
-        valid."""
+        """As Charging.enter. Returns None if the gate is due to reopen and this is not the charge
+        of the probe. Also returns None if Redis no longer has the charge, or if the calls that are
+        now kept for other replicas leave no room for this call."""
         rule = self._rule(scope)
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._enter,
             self._names.all(scope),
-            (f"{charge.stamp:.0f}", self._name, *rule, *_alone(rule), _KEEP),
+            (f"{charge.stamp:.0f}", self._name, *rule, *_silence_limits(rule), _KEEP),
             lambda reply: (seconds(reply[0]), float(int(reply[1])), int(reply[2]) == 1),
         )
         if closed_for > 0.0:
@@ -266,12 +269,12 @@ class RedisBudget:
         return Charge(stamp, charge.wait) if stamp > 0.0 else None
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """As Charging.give_back. Done twice, it could undo a later charge with the same stamp."""
-        await self._end_probe(scope, f"{charge.stamp:.0f}")
+        """As Charging.give_back. A second call could undo a later charge with the same stamp."""
+        await self._run_reopen(scope, f"{charge.stamp:.0f}")
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         """As Charging.close. If the gate is closed and no probe is under way, the 429 does not
-        lower the limit: its call was sent before the gate closed."""
+        lower the limit, because the refused call was sent before the gate closed."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
@@ -290,9 +293,11 @@ class RedisBudget:
 
     async def reopen(self, scope: str) -> bool:
         """As Charging.reopen."""
-        return await self._end_probe(scope, "")
+        return await self._run_reopen(scope, "")
 
-    async def _end_probe(self, scope: str, never_sent: str) -> bool:
+    async def _run_reopen(self, scope: str, never_sent: str) -> bool:
+        """Undo the charge with the stamp `never_sent`. If this is empty, note an answer other than
+        429. Returns whether the gate was opened."""
         closed_for, opened = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._reopen,
@@ -304,7 +309,7 @@ class RedisBudget:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """As Charging.view. Before the first reply the budget counts as full."""
+        """As Charging.view. Before the first reply, all calls count as free."""
         seen, rate = self._last(scope), self._rates.of(scope, self._usual)
         closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
         if rate is None:
@@ -346,17 +351,19 @@ class RedisBudget:
 
 
 def _closed(wait: float, is_probed: bool) -> GateClosed:
-    return GateClosed("upstream asked to wait", retry_after=wait, is_probed=is_probed)
+    return GateClosed(
+        "the upstream asked the gateway to wait", retry_after=wait, is_probed=is_probed
+    )
 
 
-def _alone(rule: tuple[int, int, int]) -> tuple[int, int]:
+def _silence_limits(rule: tuple[int, int, int]) -> tuple[int, int]:
     """Microseconds without a report until a replica counts as silent, and until it is forgotten."""
     _, span, _ = rule
     return micros(_SILENCE), micros(_GONE) + span
 
 
-def _taken_for(known: KnownBudget, now: float) -> int:
-    """The microseconds that Redis' clock should show at `now` (monotonic)."""
+def _expected_stamp(known: KnownBudget, now: float) -> int:
+    """The time (in microseconds) that Redis' clock should show at `now` (monotonic)."""
     return known.stamp + micros(now - known.at)
 
 
@@ -365,19 +372,19 @@ def _reported(look: Looking) -> tuple[list[tuple[int, int]], list[int]]:
     are in microseconds.
 
     After a loss of Redis' data, all calls that this replica saw before are reported by their
-    stamps. A stamp that several replicas report counts once. If Redis' clock was set too, the
+    stamps. A stamp that several replicas report counts once. If Redis' clock has jumped too, the
     stamps are wrong. This replica then reports only its own calls, by their ages.
     """
     ages, earlier = [(each.number, micros(each.age)) for each in look.untold], look.earlier
-    if earlier is None or look.known is None or _was_set(earlier, look.known):
+    if earlier is None or look.known is None or _has_jumped(earlier, look.known):
         return [*ages, *((each.number, micros(each.age)) for each in look.made)], []
     seen = (earlier.stamp - micros(age) for age in earlier.ages if age >= 0.0)
     granted = (round(each.charge.stamp) for each in look.made if not each.charge.is_share)
     return ages, sorted({*seen, *granted})
 
 
-def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
-    """Whether Redis' clock was set between two replies: it advanced differently from this replica's
-    clock, and the round trips do not explain this."""
-    ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000
-    return not -after.error - _STEADY <= ahead <= before.error + _STEADY
+def _has_jumped(before: KnownBudget, after: KnownBudget) -> bool:
+    """Whether Redis' clock has jumped between two replies: it did not advance by the same time as
+    this replica's clock, and the errors of the round trips do not explain the difference."""
+    ahead = (after.stamp - _expected_stamp(before, after.at)) / 1_000_000
+    return not -after.error - _JUMP <= ahead <= before.error + _JUMP

@@ -1,8 +1,8 @@
 """Bus on Redis: one channel for the notices to all replicas, and one channel for each replica.
 
-The channel of a replica carries the answers to its notices, and the endings of fetches (lease.py).
-Redis keeps no notices for a replica that is not connected. A *gap* is a time in which a replica has
-perhaps missed notices.
+The channel of a replica carries the answers to its notices, and the endings of the fetches that it
+follows (lease.py). Redis keeps no notices for a replica that is not connected. A *gap* is a time in
+which a replica has perhaps missed notices.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Request:
         self._came = asyncio.Event()
 
     def take(self, sender: str) -> None:
-        """Note that a replica has answered."""
+        """Remember that a replica has answered."""
         self._answered.add(sender)
         self._came.set()
 
@@ -90,9 +90,9 @@ class Requests:
 class Missing:
     """The replicas that did not confirm an order.
 
-    members  their names. Empty: one of the names is not known, so the order is sent to all
-    until    until this monotonic time, one of them can serve entries older than the order
-    sent     the last notice with this order
+    members  their names. Empty: one of the names is not known, so the order is sent again to all
+    until    the monotonic time until which one of them can serve entries older than the order
+    sent     the number and the life of the last notice with this order
     """
 
     members: frozenset[str]
@@ -129,7 +129,7 @@ class Unconfirmed:
         return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
 
     def sent(self, order: Notice, sent: Sent) -> None:
-        """Note that the order was sent again."""
+        """Remember that the order was sent again."""
         if order in self._orders:
             self._orders[order] = replace(self._orders[order], sent=sent)
 
@@ -149,12 +149,13 @@ _LONG_PAUSE: Final = 1.0
 _TRIES: Final = 2
 # `Unconfirmed` remembers at most this many orders and training ids together.
 _MOST_UNCONFIRMED: Final = 100_000
-# The most orders that are sent again between two heartbeats.
+# At most this many orders are sent again between two heartbeats.
 _MOST_AT_ONCE: Final = 50
 
 
 class RedisBus:
-    """Sends and receives the notices of one replica. Answers arrive only while `listen` runs.
+    """Sends the notices of one replica, and receives the notices of the others. Answers arrive only
+    while `listen` runs.
 
     replica        the name of this replica. Two processes with one name ignore each other's notices
     heartbeat      seconds between two heartbeats; also the `patience` of the Subscription
@@ -193,9 +194,9 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # Whether `_has_heard_all` was called, and the `life` and `vouched_until` of the membership
+        # Whether `_note_heard_all` was called, and the `life` and `vouched_until` of the membership
         # at its last call.
-        self._is_whole, self._life, self._limit = False, 0, -math.inf
+        self._has_noted, self._life, self._limit = False, 0, -math.inf
 
     @property
     def replicas(self) -> int:
@@ -244,7 +245,7 @@ class RedisBus:
         """As Bus.enter."""
         with suppress(RedisUnavailable):
             await self._membership.beat()
-            self._has_heard_all()
+            self._note_heard_all()
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
         """As Bus.listen. `_missed` explains the argument of `gap`."""
@@ -259,8 +260,8 @@ class RedisBus:
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
         """The other replicas. If Redis has just lost the list of replicas, wait until each replica
-        has added itself again. If some are perhaps still missing after that, add one replica
-        without a name."""
+        has had the time to add itself again, and send the notice again. If some are perhaps missing
+        even then, add one replica without a name."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -288,7 +289,7 @@ class RedisBus:
                 if was_off or missed:
                     self._missed(gap, number, heard_before)
                 if self._is_connected and number == self._holes.heard:
-                    self._has_heard_all()
+                    self._note_heard_all()
                 if await self._send_again(number):
                     pause = self._heartbeat
             await self._clock.sleep(pause)
@@ -312,7 +313,7 @@ class RedisBus:
             except SubscriptionLost as lost:
                 self._observer.redis_failed(RedisOperation.BUS, lost.why)
             except RedisUnavailable:
-                pass  # the connection has reported it
+                pass  # the connection has reported the error
             if self._is_connected:
                 self._is_connected, pause = False, _SHORT_PAUSE
             await self._clock.sleep(pause)
@@ -329,11 +330,11 @@ class RedisBus:
             self._holes.start(number)
             self._is_connected = True
             self._missed(gap, number, heard_before)
-            self._has_heard_all()
+            self._note_heard_all()
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
-                # Otherwise other tasks would wait while many messages are in the buffer.
+                # Let other tasks run, even while many messages are in the buffer.
                 await asyncio.sleep(0)
 
     async def _receive(self, channel: str, data: bytes, apply: Apply, gap: Gap) -> None:
@@ -353,7 +354,7 @@ class RedisBus:
         if self._holes.is_after_hole(told.number):
             self._missed(gap, told.number, self._holes.heard)
         is_for_us = told.sender != self._replica and told.is_for(self._replica)
-        if is_for_us and not self._does(lambda: apply(told.notice)):
+        if is_for_us and not self._call_safely(lambda: apply(told.notice)):
             return
         self._holes.hear(told.number)
         if is_for_us and told.request is not None:
@@ -369,35 +370,35 @@ class RedisBus:
             # In a cluster, the sender has subscribed at the node of `home`.
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
-    def _has_heard_all(self) -> None:
-        """Remember the present state as whole: each notice before the last heartbeat was heard, or
-        is in a reported gap. A replica that starts needs no earlier notice, because it has no
-        entries."""
+    def _note_heard_all(self) -> None:
+        """Remember `life` and `vouched_until` of the membership. Call this when each notice before
+        the last heartbeat was heard, or is in a gap that was reported. A replica that starts needs
+        no earlier notice, because it has no entries."""
         membership = self._membership
-        self._is_whole, self._life, self._limit = True, membership.life, membership.vouched_until
+        self._has_noted, self._life, self._limit = True, membership.life, membership.vouched_until
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """Call `gap` with the monotonic time until which entries from before the gap may be used.
+        """Call `gap` with a monotonic time. Entries from before the gap may be used until then.
         `number` is the last notice, `heard` the last notice that this replica heard.
 
-        - No notice is missing (`life` is the same, and the numbers are equal): they may be used
-          without an end.
+        - No notice is missing (`life` is the same, and the numbers are equal): the time is
+          infinite.
         - Redis has lost the members (`life` is new), no notice came since (`number` is 0), and
-          `_limit` has not passed: without an end too. If an order from before the loss is missing,
-          its sender sends it again before `_limit` (see `Unconfirmed`).
-        - In all other cases: until `_limit`. The result of a missed order says until when old
-          answers are possible (`Confirmations.until`). `_limit` is not later.
-        - Before the first `_has_heard_all`: not at all.
+          `_limit` has not passed: the time is infinite. If an order from before the loss is
+          missing, its sender sends it again before `_limit` (see `Unconfirmed`).
+        - In all other cases, the time is `_limit`. The result of a missed order says until when old
+          answers are possible (`Confirmations.until`), and `_limit` is not later than that.
+        - Before the first `_note_heard_all`, `_limit` is -inf, and the entries may not be used.
         """
         until = self._limit
         if self._membership.life == self._life:
-            is_silent = number == heard
+            is_complete = number == heard
         else:
-            is_silent = number == 0 and self._clock.monotonic() < until
-        told = math.inf if self._is_whole and is_silent else until
-        self._does(lambda: gap(told))
+            is_complete = number == 0 and self._clock.monotonic() < until
+        told = math.inf if self._has_noted and is_complete else until
+        self._call_safely(lambda: gap(told))
 
-    def _does(self, act: Callable[[], None]) -> bool:
+    def _call_safely(self, act: Callable[[], None]) -> bool:
         try:
             act()
         except Exception as fault:  # noqa: BLE001 - an error in `act` must not end the listener

@@ -21,12 +21,13 @@ _PATIENCE: Final = 0.004
 
 
 class Gathering(Generic[Asked, Found]):
-    """Gathers the questions to the same nodes (the `home` of a question), and returns the answers.
+    """Gathers the questions with the same `home`, and returns the answers.
 
-    The questions of one turn of the event loop are passed to `read`, up to `most` at once. During a
-    round trip to the home, further questions are gathered, for `_PATIENCE` at most. If the slot of
-    one key is being moved (OnTheMove), each question is asked again by itself. `operation` names
-    the operation of a question, for errors.
+    The home of a question names the nodes that have to be asked. The questions of one turn of the
+    event loop are passed to `read`, up to `most` at once. During a round trip with the same home,
+    further questions are gathered, for `_PATIENCE` at most. If the slot of one key is being moved
+    (OnTheMove), the questions are asked again, each in its own round trip. `operation` names the
+    operation of a question, for errors.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Gathering(Generic[Asked, Found]):
         waiting = self._waiting.get(home)
         if waiting is None:
             waiting = self._waiting[home] = {}
-            loop.call_soon(self._take_turn, home, waiting)
+            loop.call_soon(self._send_or_wait, home, waiting)
         answer: asyncio.Future[Found] = loop.create_future()
         waiting.setdefault(asked, []).append(answer)
         return answer
@@ -65,7 +66,7 @@ class Gathering(Generic[Asked, Found]):
             elif not isinstance(answer, RedisUnavailable):
                 raise answer
         if asked and not found:
-            raise RedisUnavailable(self._operation(asked[0]), "every shared question failed")
+            raise RedisUnavailable(self._operation(asked[0]), "all questions failed")
         return found
 
     async def close(self) -> None:
@@ -78,7 +79,7 @@ class Gathering(Generic[Asked, Found]):
             batch.cancel()
         await asyncio.gather(*batches, return_exceptions=True)
 
-    def _take_turn(self, home: Hashable, waiting: Waiting[Asked, Found]) -> None:
+    def _send_or_wait(self, home: Hashable, waiting: Waiting[Asked, Found]) -> None:
         if self._asking[home]:
             asyncio.get_running_loop().call_later(_PATIENCE, self._send, home, waiting)
         else:
@@ -112,7 +113,7 @@ class Gathering(Generic[Asked, Found]):
                 await asyncio.gather(*(self._answer({each: waiting[each]}) for each in waiting))
                 return
             for asked, answer in _open(waiting):
-                answer.set_exception(self._again(asked, fault))
+                answer.set_exception(self._copied(asked, fault))
         except BaseException:
             for _, answer in _open(waiting):
                 answer.cancel()
@@ -121,8 +122,8 @@ class Gathering(Generic[Asked, Found]):
             for asked, answer in _open(waiting):
                 answer.set_result(found[asked])
 
-    def _again(self, asked: Asked, fault: RedisUnavailable) -> RedisUnavailable:
-        """A copy of the error for one waiter, because each waiter adds a traceback to its error."""
+    def _copied(self, asked: Asked, fault: RedisUnavailable) -> RedisUnavailable:
+        """A copy of the error for one caller, because each caller adds a traceback to its error."""
         another = RedisUnavailable(self._operation(asked), fault.why)
         another.__cause__ = fault
         return another

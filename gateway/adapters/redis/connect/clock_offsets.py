@@ -18,12 +18,12 @@ from gateway.ports import Found, Standing
 STEP: Final = 1 / 16
 
 
-def settled(known: float, ahead: float, error: float) -> float:
-    """The skew after a measurement `ahead`, which can be wrong by `error`. The `known` skew stays
-    if the measurement does not contradict it."""
-    if abs(ahead - known) <= error + STEP:
+def settled(known: float, measured: float, error: float) -> float:
+    """The skew after a measurement. The `measured` skew can be wrong by `error`. The `known` skew
+    stays if the measurement does not contradict it."""
+    if abs(measured - known) <= error + STEP:
         return known
-    return round(ahead / STEP) * STEP
+    return round(measured / STEP) * STEP
 
 
 def of_entry(entry: Entry, skew: float) -> Entry:

@@ -84,7 +84,7 @@ def tag_held(place: Place, holders: Holders) -> str | None:
 
 
 def _last(holders: Holders, first: int) -> int:
-    """The last slot of the run that begins at `first`, all on one node."""
+    """The last slot of the run that begins at `first`. One node holds all slots of a run."""
     run = itertools.takewhile(lambda slot: holders[slot] == holders[first], range(first, SLOTS))
     return max(run)
 
@@ -93,10 +93,10 @@ T = TypeVar("T")
 
 
 class OnTheMove(RedisUnavailable):
-    """The slot of the key is being moved."""
+    """A command needs a key whose slot is being moved to another node."""
 
     def __init__(self, operation: str) -> None:
-        super().__init__(operation, "its slot is being moved to another node")
+        super().__init__(operation, "the slot of a key is being moved to another node")
 
 
 class Member(Node):
@@ -157,8 +157,8 @@ def asking(command: Command[T]) -> Command[T]:
 # The slot of the records about all replicas. The clock of its node is the shared clock.
 _SHARED_SLOT: Final = slot_of("{bus}")
 
-# A command is sent this many times at most: again after a redirection, or after TRYAGAIN (only some
-# of its keys have been moved).
+# A command is sent this many times at most. It is sent again after a redirection, and after
+# TRYAGAIN (only some of its keys have been moved).
 _HOPS: Final = 5
 _PAUSE: Final = 0.005  # seconds to wait after TRYAGAIN
 
@@ -280,7 +280,9 @@ class Cluster:
         answers = await asyncio.gather(*(each.reach() for each in asked), return_exceptions=True)
         faults = [each.why for each in answers if isinstance(each, RedisUnavailable)]
         if not faults and not self._is_whole:
-            faults = [f"no node holds {self._holders.count(None)} of its {SLOTS} slots"]
+            faults = [
+                f"the cluster has no node for {self._holders.count(None)} of its {SLOTS} slots"
+            ]
         if faults:
             raise RedisUnavailable(RedisOperation.PING, "; ".join(faults))
 
@@ -305,11 +307,11 @@ class Cluster:
                 connections=self._connections,
                 on_time=partial(self._heard, place),
                 prefix=self._prefix,
-                on_move=self._count,
+                on_move=self._update_is_up,
             )
         return member
 
-    def _count(self) -> None:
+    def _update_is_up(self) -> None:
         self.is_up = self._is_whole and all(master.is_up for master in self._masters)
 
     def _heard(self, place: Place, seconds: float, round_trip: float) -> None:
@@ -345,7 +347,7 @@ class Cluster:
         self.layout += 1
         masters = dict.fromkeys(place for place in self._holders if place is not None)
         self._masters = tuple(map(self._member, masters))
-        self._count()
+        self._update_is_up()
         await self._forget(masters)
         return True
 
@@ -378,7 +380,7 @@ class SharedNodeRoute:
 
 def _away(operation: RedisOperation, member: Member | None) -> RedisUnavailable:
     if member is None:
-        return RedisUnavailable(operation, "no node is known to hold its slot")
+        return RedisUnavailable(operation, "it is not known which node has the slot of the key")
     host, port = member.place
     return RedisUnavailable(operation, f"{host}:{port} is away")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.budget import numbers
+from gateway.adapters.redis.budget import portion_numbers
 from gateway.adapters.redis.keys import AccountNames
 from gateway.core.budget.priority import RANKS
 
@@ -24,9 +24,9 @@ def test_no_two_scopes_share_a_key(one: str, other: str) -> None:
 
 def test_each_rank_has_three_numbers() -> None:
     """In the order of their logs; without a limit there is nothing to share."""
-    assert numbers(100, 0.5) == (
+    assert portion_numbers(100, 0.5) == (
         *(20, 100, 1, 10, 100, 0, 10, 100, 0),
         *(10, 100, 0, 10, 50, 0, 5, 25, 0),
     )
-    assert set(numbers(None, 0.5)) == {0}
-    assert len(numbers(None, 0.5)) == 3 * len(RANKS)
+    assert set(portion_numbers(None, 0.5)) == {0}
+    assert len(portion_numbers(None, 0.5)) == 3 * len(RANKS)
