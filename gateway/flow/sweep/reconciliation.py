@@ -1,8 +1,8 @@
 """Applies a page of the list to the stored responses, and tells the other replicas.
 
-An item with a later version raises the floor of its training. A version far in the future is
-doubtful, and raises no floor. A *single call* asks for one training. Its answer is a *single
-answer*.
+If an item has a later version than the floor of its training, the floor is raised. A version far
+in the future is doubtful, and raises no floor. A *single call* asks for one training. Its answer is
+a *single answer*.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ _COMPARED_AT_ONCE: Final = 20
 _ITEMS_AT_ONCE: Final = 10
 # If this number of single answers in a row contradict the list, the whole list is not believed.
 _MOST_CONTRADICTIONS: Final = 5
-# At most this many raised floors are remembered. They are lowered if the whole list is not
-# believed. A forgotten floor is lowered only if its single answer has an older version.
+# At most this many raised floors are remembered. If the whole list is not believed, these floors
+# are lowered. A floor that is not remembered is lowered only if the single answer for its training
+# has a version below the floor.
 _MOST_CLAIMED: Final = 10_000
 
 
@@ -96,11 +97,11 @@ class Findings:
         self._in_a_row = 0  # how many single answers in a row contradicted the list
         self._contradictions = Contradictions()
         self._claimed: FIFOCache[Key, Listed] = FIFOCache(_MOST_CLAIMED)
-        # The floors to lower: the key, the item that raised the floor, and an older single answer
-        # (None: the whole list is not believed).
+        # The floors to lower: the key, the item that raised the floor, and the single answer with a
+        # version below the floor (None: the whole list is not believed).
         self._refuted: deque[tuple[Key, Listed, Entry | None]] = deque()
         self._spare = 0  # how many single calls this sweep may still make for checks
-        self.warms = True  # `sweep.warm`
+        self.warms = True  # False if the setting `sweep.warm` is `off`
 
     @property
     def is_contradicted(self) -> bool:
@@ -120,10 +121,10 @@ class Findings:
         await self.settle()
 
     async def settle(self) -> None:
-        """Lower the floors in `_refuted`, and store the older single answers. While a floor is too
-        high, each request for its training costs a call.
+        """Lower each floor in `_refuted`. If `_refuted` has a single answer for it, store this
+        answer. While a floor is too high, each request for its training costs a call.
 
-        Raises RedisUnavailable. The next `settle` then lowers the other floors.
+        Raises RedisUnavailable. The next `settle` then lowers the floors that are left.
         """
         while self._refuted:
             key, item, entry = self._refuted[0]
@@ -152,7 +153,7 @@ class Findings:
             for some in batches(found, _ITEMS_AT_ONCE):
                 for each in some:
                     likeness = filling.compare(each, likeness)
-                    self._follow(brought, each, progress.sweeps)
+                    self._act_on(brought, each, progress.sweeps)
                 await give_way()
             seen += found
         asked = (brought.asked_at, brought.asked_here)
@@ -175,20 +176,20 @@ class Findings:
             for training, item, each in zip(trainings, items, compared, strict=True)
         ]
 
-    def _follow(self, brought: Brought, found: Item, sweep: int) -> None:
+    def _act_on(self, brought: Brought, found: Item, sweep: int) -> None:
         key, verdict, floor = found.key, found.compared.verdict, found.compared.floor
         if verdict is ListVerdict.CONFIRMED and floor is not None:
             last = found.listed.confirmation(floor.generation)
             self._tiers.confirming.renew(key, floor, last, brought.asked_here)
         elif verdict is ListVerdict.DOUBTFUL:
-            self._ask(brought, key, frozenset((found.listed.updated_at,)), sweep)
+            self._check(brought, key, frozenset((found.listed.updated_at,)), sweep)
         elif verdict is not ListVerdict.NEWER:
             return
         self._observer.swept(key, verdict)
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
-        """The items that are believed, one for each training. Single calls can check the other
-        items."""
+        """The items that are believed, one for each training. If a training's items are not
+        believed, a single call may check them."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -202,7 +203,7 @@ class Findings:
                 continue
             self._observer.swept(key, ListVerdict.CONTRADICTED)
             if belief is Belief.ASKED:
-                self._ask(brought, key, claims, sweep)
+                self._check(brought, key, claims, sweep)
         return believed
 
     @property
@@ -211,13 +212,15 @@ class Findings:
         return self._filling.is_awaiting
 
     async def prepare(self, progress: Progress) -> None:
-        """As Filling.prepare, before the page is requested."""
+        """Take tickets, as `Filling.prepare` does. Call this before the page is requested."""
         warming = self.warms and not progress.is_warm
         await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
-        """Make single calls for stored trainings that are missing on the list (`absent`), the most
-        read first. A response that is not checked stays fresh for the staleness bound at most."""
+        """Make a single call for each training in `absent` that is stored. `absent`: trainings that
+        are missing on the list. If this sweep has too few single calls left, the trainings with the
+        most reads come first. A response that is not checked stays fresh for the staleness bound at
+        most."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
@@ -237,9 +240,9 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors of the items `newer` were raised. `filled`: the
-        trainings that were stored from the page. Each of the other trainings needs a single
-        call."""
+        """Tell the other replicas that the items `newer` have raised the floors of their trainings.
+        Make a single call for each of these trainings that is not in `filled`. `filled`: the
+        trainings that were stored from the page."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)
@@ -258,30 +261,34 @@ class Findings:
     def _fetch(self, caller: Caller, item: Listed, sweep: int) -> None:
         key = Key(caller.partition, item.training_id)
         self._claimed[key] = item
-        then = partial(self._came, key, item, sweep)
+        then = partial(self._note_fetched, key, item, sweep)
         self._following.send(Errand(Ask(key, caller), Purpose.REFRESH, then))
 
-    def _came(self, key: Key, item: Listed, sweep: int, landed: Landed | None) -> None:
-        """Note whether the single answer has the version of the item, or a later one."""
+    def _note_fetched(self, key: Key, item: Listed, sweep: int, landed: Landed | None) -> None:
+        """Note whether the single answer has the version of the item, or a later one. If the answer
+        was refused because its version is below the floor, the next `settle` lowers the floor and
+        stores the answer."""
         if not is_later(landed, item.confirmed_at):
             return
         claimed, entry = self._claimed.pop(key, item), landed.held.entry
         if entry.updated_at is not None and entry.updated_at >= item.updated_at:
             self._in_a_row = 0
             return
-        self._told(key, frozenset((item.updated_at,)), item.confirmed_at, sweep, landed)
+        self._note_contradiction(
+            key, frozenset((item.updated_at,)), item.confirmed_at, sweep, landed
+        )
         if landed.verdict is StoreVerdict.OLDER:
             self._refuted.append((key, claimed, entry))
 
-    def _ask(self, brought: Brought, key: Key, claims: Claims, sweep: int) -> None:
-        """Make a single call to learn the true version, if this sweep has one left."""
+    def _check(self, brought: Brought, key: Key, claims: Claims, sweep: int) -> None:
+        """Make a single call to learn the true version, if this sweep has a call left."""
         if self._spare <= 0:
             return
         self._spare -= 1
-        then = partial(self._told, key, claims, brought.asked_at, sweep)
+        then = partial(self._note_contradiction, key, claims, brought.asked_at, sweep)
         self._following.send(Errand(Ask(key, brought.caller), Purpose.VERIFY, then))
 
-    def _told(
+    def _note_contradiction(
         self, key: Key, claims: Claims, asked_at: float, sweep: int, landed: Landed | None
     ) -> None:
         """Note whether a single answer contradicts `claims`, the versions of the training on the

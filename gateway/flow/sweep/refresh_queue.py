@@ -1,8 +1,8 @@
 """The queue of calls to upstream for which no caller waits. Each call fetches one training.
 
-A call is for the sweep, or it is a *refresh for readers*: a caller got a stale response, and its
-refresh could not start at once. The training that callers of this replica want most is fetched
-first (see `_worth`).
+Such a call is an *errand*. An errand is for the sweep, or it is a *refresh for readers*: a caller
+got a stale response, and the refresh of this response could not start at once. The training that
+callers of this replica want most is fetched first (see `_worth`).
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from gateway.flow.fill.collapse import Landed
 from gateway.flow.request.response_selection import Serving, chosen
 from gateway.ports import Clock, LocalStore
 
-# The scope (the name of a budget) and the priority of an errand.
+# The errands in a lane have the same scope (the name of a budget) and the same priority.
 Lane = tuple[str, Rank]
 
-# At most this many errands are in the queue. If a training is left out, the next sweep finds it
-# again.
+# At most this many errands are in the queue. If an errand is left out because the queue is full,
+# its training is fetched after the next sweep or the next read.
 _MOST: Final = 2_000
-# At most this many refreshes for readers are in a lane. A refresh is of use for five minutes. In
-# this time, the default limit allows 400 refreshes. A refresh that is left out comes back with the
-# next read.
+# If a lane has this many errands, no refresh for readers is added to it. With the default settings,
+# a refresh is of use for five minutes, and the limit allows 400 refreshes in this time. A refresh
+# that was left out is tried again at the next read of its training.
 _MOST_PUT_OFF: Final = 500
 # Seconds until the errands are sorted again. Sorting 500 takes a millisecond.
 _COMPARE_EVERY: Final = 0.25
@@ -50,8 +50,11 @@ _PATIENCE: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One training to fetch. `then` is run with the result, or with None if there is no result. An
-    errand `for_readers` may be removed from the queue (see `_forget_unwanted`)."""
+    """One training to fetch. `then` is called with the result, or with None if there is no result.
+
+    `for_readers`: the errand is a refresh for readers. It may be removed from the queue (see
+    `_forget_unwanted`).
+    """
 
     ask: Ask
     purpose: Purpose
@@ -59,8 +62,8 @@ class Errand:
     for_readers: bool = False
 
     @property
-    def refresh(self) -> bool:
-        """Whether the errand ends without a call if the stored response is fresh."""
+    def is_refresh(self) -> bool:
+        """Whether this is a refresh: it ends without a call if the stored response is fresh."""
         return self.purpose is Purpose.REFRESH
 
     @property
@@ -105,10 +108,10 @@ class Following:
         return 1 + sum(self._worth(each, now) > own for each in rivals), len(rivals)
 
     def send(self, errand: Errand) -> None:
-        """Add the errand to the queue. If the queue is full, `then` is run with None.
+        """Add the errand to the queue. If the queue is full, `then` is called with None at once.
 
         If an errand for the training waits already, a refresh for readers is left out. Any other
-        errand replaces the waiting one, and `then` of both is run.
+        errand replaces the waiting one, and at the end `then` of both is called.
         """
         before = self._errands.get(errand.ask.key)
         if before is None and len(self._errands) >= _MOST:
@@ -125,8 +128,8 @@ class Following:
         self._any.set()
 
     def waits(self, ask: Ask) -> bool:
-        """Whether a refresh for readers has to wait. If so, it is added to the queue, or left out
-        if the queue is full."""
+        """Whether a refresh for readers has to wait. If so, it is added to the queue. If the queue
+        or the lane is full, the refresh is left out."""
         lane = ask.caller.scope, Rank.REFRESH
         if not self._waiting[lane] and self._background.has_room:
             return False
@@ -139,7 +142,8 @@ class Following:
         return (ask.caller.scope, Rank.REFRESH) in self._short
 
     def put_off(self, ask: Ask) -> bool:
-        """Add a refresh for which no call was free. Returns False if the queue is full."""
+        """Add a refresh for which no call was free. Returns False if the refresh was left out
+        because the queue or the lane is full."""
         lane = self._add(ask)
         if self._waiting[lane]:
             self._short.add(lane)
@@ -165,12 +169,13 @@ class Following:
                 errands.create_task(self._go(errand))
 
     async def _go(self, errand: Errand) -> None:
-        pause = await self._begun(errand)
+        pause = await self._run_counted(errand)
         if pause > 0.0 and errand.lane not in self._closed:
             await self._wait_for_a_call(errand.lane, pause)
 
-    async def _begun(self, errand: Errand) -> float:
-        """As `_run`, for an errand that `background` counts already."""
+    async def _run_counted(self, errand: Errand) -> float:
+        """Run the errand, and end its count in `background`, which `begin` has started. Returns the
+        result of `_run`."""
         try:
             return await self._run(errand)
         finally:
@@ -188,7 +193,7 @@ class Following:
             if errand is None:
                 break
             self._background.begin()
-            pause = await self._begun(errand)
+            pause = await self._run_counted(errand)
         self._closed.discard(lane)
         self._any.set()
 
@@ -222,8 +227,9 @@ class Following:
         return None if errand is None else self._take(errand)
 
     def _worth(self, errand: Errand, now: float) -> tuple[float, int]:
-        """How much the callers of this replica want the errand: reads per second, and all reads. A
-        refresh for readers counts only the reads per second that are probably outdated."""
+        """How much the callers of this replica want the errand: first the reads per second since
+        the last confirmation, and if these are equal, all reads. For a refresh for readers, the
+        first number includes only reads that probably get an outdated response."""
         held = self._local.peek(errand.ask.key)
         if held is None:
             return 0.0, 0
@@ -249,8 +255,8 @@ class Following:
                 self._take(errand)
 
     async def _run(self, errand: Errand) -> float:
-        """Run the errand. Returns 0 if it ended. If no call was free, the result is the pause of
-        its lane in seconds."""
+        """Run the errand. Returns 0 if it ended. If no call was free, the errand is put back into
+        the queue, and the result is the pause of its lane in seconds."""
         try:
             landed = await self._fetch(errand)
         except (BackedOff, UpstreamFailure, AccessRefused, ShuttingDown):
@@ -264,13 +270,13 @@ class Following:
     async def _fetch(self, errand: Errand) -> Landed | None:
         """The result of the fetch. None if no fetch is made."""
         ask, serving = errand.ask, self._serving
-        # If no call was free for the last fetch of the key, a refresh tries again. An errand that
-        # is no refresh ends then, because the next sweep perhaps waits for its end.
-        is_left_alone = serving.has_failed if errand.refresh else serving.standing
+        # If no call was free for the last fetch of the key, a refresh tries again. Any other errand
+        # ends without a call: the next sweep, or the storing of items, perhaps waits for its end.
+        is_left_alone = serving.has_failed if errand.is_refresh else serving.standing
         if is_left_alone(ask.key):
             return None
         found = await serving.look_up(ask.key)
-        if found is not None and errand.refresh:
+        if found is not None and errand.is_refresh:
             now = self._clock.now()
             if self._rules.plan(found.held.entry, now, below_floor=found.below_floor) is Plan.SERVE:
                 return None
@@ -300,7 +306,7 @@ _LEAST: Final = 1.0
 def expected_staleness(entry: Entry, reads: int, now: float) -> float:
     """How many reads per second probably get an outdated response from this entry. `reads`: since
     its last confirmation."""
-    return reads_a_second(entry, reads, now) * _has_changed(entry, now)
+    return reads_a_second(entry, reads, now) * _chance_of_change(entry, now)
 
 
 def reads_a_second(entry: Entry, reads: int, now: float) -> float:
@@ -308,7 +314,7 @@ def reads_a_second(entry: Entry, reads: int, now: float) -> float:
     return reads / max(entry.age(now), _LEAST)
 
 
-def _has_changed(entry: Entry, now: float) -> float:
+def _chance_of_change(entry: Entry, now: float) -> float:
     """The probability that the training changed after the last confirmation. It is low if the
     training had not changed for a long time before this confirmation."""
     age = max(entry.age(now), _LEAST)

@@ -1,7 +1,7 @@
 """The sweeps of all tenants, and the staleness bound of each tenant (how old an answer can be).
 
-If a tenant gets another token, a new `Sweep` with this token continues at the stored progress. If
-the API refused the list to the other token, the new `Sweep` asks for the list at once.
+If a tenant gets a new token, a new `Sweep` with this token continues at the stored progress. If the
+API refused the list to the old token, the new `Sweep` asks for the list at once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from gateway.core.cache.policy import Windows
 from gateway.core.sweep.staleness_bound import Horizon, Pace, Worst, without_sweep
 from gateway.flow.sweep.sweep import Parts, Sweep
 
+# Fields of an answer of the admin plane, for example of `/status`.
 Words = dict[str, object]
 
-# Seconds between two looks at the tenants and at the age of their oldest confirmations.
-_LOOK_EVERY: Final = 1.0
+# Seconds between two checks of the tenants and of the ages of their oldest confirmations.
+_CHECK_EVERY: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ class Sweeps:
                 for each in self._running.values():
                     each.worst.note(self._parts.clock.monotonic(), each.sweep.age)
                     self._tell_bound(each)
-                await self._parts.clock.sleep(_LOOK_EVERY)
+                await self._parts.clock.sleep(_CHECK_EVERY)
 
     def confirmed_age(self) -> float | None:
         """Age of the oldest confirmation by a list, in seconds. None if there is none."""
@@ -102,7 +103,7 @@ class Sweeps:
         return any(each.is_warming for each in running) or not running
 
     def words(self) -> dict[str, Words]:
-        """For each tenant: the stated bound, and the present state."""
+        """For each tenant: what `/status` says about its staleness bound and its sweep."""
         return {tenant: self._words(each) for tenant, each in self._running.items()}
 
     def bound_without(self) -> float:
@@ -114,8 +115,8 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the staleness bound when the sweep first stays within it. Also log if the settings
-        allow only a bound that is longer than the freshness lifetime."""
+        """Log the staleness bound once, when the sweep first stays within it. If the settings allow
+        only a bound that is longer than the freshness lifetime, log this once too."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:
@@ -129,6 +130,8 @@ class Sweeps:
             told.bound_stated(tenant, seconds, trainings=total)
 
     def _keep_up(self, group: asyncio.TaskGroup) -> None:
+        """Start a sweep for each new tenant or token. End each sweep whose tenant or token is not
+        in use any more."""
         callers = self._own_callers()
         for tenant, each in list(self._running.items()):
             if callers.get(tenant) != each.caller:

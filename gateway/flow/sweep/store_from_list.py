@@ -1,8 +1,8 @@
-"""Stores trainings from the list, after enough items had the same bytes as single answers (to calls
-for one training).
+"""Stores trainings from the list, after enough items had the same bytes as single answers.
 
-An item is stored only if both conditions hold:
-- Its JSON members have the same names, in the same order, as those of an item that proved equal.
+A *single answer* is the answer to a call for one training. An item is *proven* if it had the same
+bytes as the single answer of its training. An item is stored only if both conditions hold:
+- Its JSON members have the same names, in the same order, as those of a proven item.
 - Its ticket (epoch and generation of the floor) was read before the page was requested. So any
   later order rules the item out.
 
@@ -40,11 +40,12 @@ from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLe
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
 T = TypeVar("T")
 
+# The largest sizes of `Filling._names` and `Filling._due`.
 _MOST_NAMES: Final = 100
 _MOST_DUE: Final = 100
 # At most this many items are handled in one turn of the event loop, or changed in Redis at once.
 _AT_ONCE: Final = 8
-# The same for `_forget_the_unmet`.
+# `_forget_the_unmet` handles at most this many trainings in one turn of the event loop.
 _FORGOTTEN_AT_ONCE: Final = 500
 # Turns of the event loop between two pieces of a page.
 _TURNS: Final = 3
@@ -86,23 +87,26 @@ class Filling:
         self._following = following
         self._rules = rules
         self._bodies_here = bodies_here
-        self._tickets: dict[str, Ticket] = {}
+        self._tickets: dict[str, Ticket] = {}  # for each training
+        # The trainings without a floor, by the first row of their page.
         self._unknown: dict[int, list[str]] = defaultdict(list)
+        # The names of the header fields of single answers. None: not known yet.
         self._fields: frozenset[bytes] | None = None
         self._forbids_transforming = False  # whether single answers have `no-transform`
-        self._counted: dict[str, str] = {}
+        self._counted: dict[str, str] = {}  # for each training: the digest of its proven item
         self._met: set[str] = set()  # the trainings that this sweep has met
         self._sweep: int | None = None  # the sweep that `_met` is about
+        # The `names_digest` of proven items.
         self._names: FIFOCache[str, None] = FIFOCache(_MOST_NAMES)
-        self._due: deque[Item] = deque(maxlen=_MOST_DUE)
-        self._awaited = 0
-        self._checking = 0
-        self._differed = False
+        self._due: deque[Item] = deque(maxlen=_MOST_DUE)  # items that were stored, to be checked
+        self._awaited = 0  # how many single calls for a cold start have not ended
+        self._checking = 0  # how many checks have not ended
+        self._differed = False  # whether a check found a difference
         self._taken_back = 0  # how many stored items `settle` has dropped
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
-        """Take tickets for trainings that the previous sweep met on the page at `row`, and that had
-        no floor."""
+        """Take tickets for trainings that had no floor when the previous sweep met them on the page
+        at `row`."""
         unknown = self._unknown.pop(row, [])
         if likeness.stopped or not (likeness.is_proven or warming):
             return
@@ -136,9 +140,11 @@ class Filling:
         return likeness.compared(same=same)
 
     async def settle(self, likeness: Likeness) -> Likeness:
-        """If a check found a difference, drop and fetch again all that was stored from the list.
+        """If a check found a difference, drop all entries that were stored from the list, and fetch
+        their trainings again. Returns the new likeness.
 
-        Redis may fail before it has the new likeness. The next page then goes on with the rest.
+        If Redis fails before the new likeness is stored, the next `settle` continues with the
+        entries that are left.
         """
         if not self._differed or likeness.stopped:
             self._differed = False
@@ -159,8 +165,12 @@ class Filling:
     async def fill(
         self, items: list[Item], reply: Reply, asked: tuple[float, float], likeness: Likeness
     ) -> tuple[set[str], Likeness]:
-        """Store the items whose stored responses are outdated or missing. Returns their ids, and
-        the new likeness. `asked`: when the page was asked for (shared clock, monotonic)."""
+        """Store the items whose stored responses are outdated or missing. Returns the ids of the
+        items that were stored, and the new likeness.
+
+        `asked`: when the page was requested, by two clocks: the clock that all replicas share, and
+        the monotonic clock.
+        """
         filled: list[Item] = []
         is_in_doubt = self._checking or self._differed
         if likeness.is_proven and self._fields is not None and not is_in_doubt:
@@ -183,8 +193,12 @@ class Filling:
     async def learn(
         self, progress: Progress, items: list[Item], likeness: Likeness, *, warming: bool
     ) -> None:
-        """Remember the floor of each item: the next sweep makes the item's ticket from it.
-        `progress`: how far the sweep had come before this page."""
+        """Remember a ticket for each training that has a floor, and the ids of the other trainings.
+        The next sweep needs them to store items. On the first page, also make single calls: for a
+        check that is due, and for a cold start.
+
+        `progress`: how far the sweep had come before this page.
+        """
         row = progress.offset
         self._met.update(item.listed.training_id for item in items)
         # The first page can be applied twice, but it begins a new sweep only once.
@@ -192,8 +206,7 @@ class Filling:
             self._sweep = progress.sweeps
             await self._forget_the_unmet(items)
         if row == 0 and self._due:
-            # `_due` has stored items that have to be checked. Each sweep checks one of them, so
-            # that the checks do not delay the pages.
+            # Each sweep checks only one item of `_due`, so that the checks do not delay the pages.
             self._check(self._due.popleft())
         for item in items:
             floor, training_id = item.compared.floor, item.listed.training_id
@@ -203,14 +216,15 @@ class Filling:
             else:
                 self._unknown[row].append(training_id)
         if warming and row == 0 and likeness.same < ENOUGH:
-            # Too few single answers are stored to compare items with. So some are fetched.
+            # Too few items are proven. So trainings without a floor are fetched, and the next sweep
+            # compares their items with the single answers.
             for item in [each for each in items if each.compared.floor is None][:ENOUGH]:
                 ask = Ask(item.key, self._caller)
                 self._awaited += 1
-                self._following.send(Errand(ask, Purpose.WARM, self._came))
+                self._following.send(Errand(ask, Purpose.WARM, self._note_warmed))
 
     async def _forget_the_unmet(self, items: list[Item]) -> None:
-        """Forget trainings that the last sweep did not meet. `items`: those of the new sweep's
+        """Forget trainings that the last sweep did not meet. `items`: the items of the new sweep's
         first page."""
         for table in (self._tickets, self._counted):
             for some in batches(list(table), _FORGOTTEN_AT_ONCE):
@@ -221,10 +235,10 @@ class Filling:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether single answers that `learn` has asked for have not come yet."""
+        """Whether single calls for a cold start have not ended yet."""
         return self._awaited > 0
 
-    def _came(self, _: Landed | None) -> None:
+    def _note_warmed(self, _: Landed | None) -> None:
         self._awaited -= 1
 
     def _is_wanted(self, item: Item) -> bool:
@@ -266,8 +280,8 @@ class Filling:
         return stored
 
     def _entry(self, item: Item, reply: Reply, ticket: Ticket) -> Entry:
-        """The entry of an item, as if it were a single answer. It has those header fields of the
-        page that single answers have too."""
+        """The entry that is made from the item, as if the item were a single answer. The entry has
+        those header fields of the page that single answers have too."""
         names = self._fields or frozenset()
         fields: Headers = tuple(field for field in reply.headers if field[0] in names)
         if self._forbids_transforming:
@@ -286,10 +300,10 @@ class Filling:
     def _check(self, item: Item) -> None:
         """Make a single call to check the item. Until the answer comes, no items are stored."""
         self._checking += 1
-        ask, then = Ask(item.key, self._caller), lambda landed: self._told(item, landed)
+        ask, then = Ask(item.key, self._caller), lambda landed: self._note_checked(item, landed)
         self._following.send(Errand(ask, Purpose.VERIFY, then))
 
-    def _told(self, item: Item, landed: Landed | None) -> None:
+    def _note_checked(self, item: Item, landed: Landed | None) -> None:
         self._checking -= 1
         if not is_later(landed, item.listed.confirmed_at):
             return

@@ -32,8 +32,9 @@ from gateway.flow.sweep.reconciliation import Brought, Findings
 from gateway.flow.sweep.store_from_list import give_way
 from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
-# Seconds between two looks at the sweep's lease.
-_LOOK_EVERY: Final = 1.5
+# Seconds between two calls of `SweepLease.take`, which takes or renews the lease, and returns how
+# far the sweep has come.
+_TAKE_EVERY: Final = 1.5
 # The longest pause (seconds) between two pages of a cold start, if the budget allows the calls.
 _HURRY: Final = 0.05
 # Seconds for which the sweep is off after the list was refused or contradicted.
@@ -81,16 +82,16 @@ class Sweep:
         self._pace = pace
         self._reads = reads
         self._warms = warms
-        self._reads_told = reads()
+        self._reads_told = reads()  # what `reads` returned before the last `take`
         self._failures = 0
-        self._began: float | None = None  # the first look (shared clock)
+        self._began: float | None = None  # when `take` first succeeded (shared clock)
         self.turn: Turn | None = None
         self.horizon: Horizon | None = None  # None: no whole sweep is known
 
     @property
     def progress(self) -> Progress | None:
-        """How far the sweep has come, as this replica last saw it. None before the first look, and
-        while Redis is away."""
+        """How far the sweep has come, as this replica last saw it. None before the first
+        `take`, and while Redis is away."""
         return None if self.turn is None else self.turn.progress
 
     @property
@@ -112,8 +113,9 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start is still filling the cache, or may be (the state of the sweep is
-        unknown). False after two failed calls in a row, and if the mode forbids the calls."""
+        """Whether a cold start is still filling the cache. True also while the state of the sweep
+        is unknown. False after two failed calls in a row. A call that the mode forbids counts as
+        failed."""
         turn = self.turn
         if not self._warms or self._failures > 1:
             return False
@@ -159,18 +161,18 @@ class Sweep:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
             self._reads_told = reads
             self._began = turn.now if self._began is None else self._began
-            self._look_on(turn)
+            self._set_turn(turn)
             await self._findings.settle()
             if not turn.leads or not self._may_go(turn):
-                return _LOOK_EVERY
+                return _TAKE_EVERY
             wait = self._wait(turn)
             if wait > 0.0:
-                return min(wait, _LOOK_EVERY)
+                return min(wait, _TAKE_EVERY)
             async with renewing(self._lease.lifetime, self._renew):
                 return await self._page(turn)
         except RedisUnavailable:
-            self._look_on(None)
-            return _LOOK_EVERY
+            self._set_turn(None)
+            return _TAKE_EVERY
 
     def _may_go(self, turn: Turn) -> bool:
         if self._is_off(turn):
@@ -184,13 +186,13 @@ class Sweep:
         return is_off and not self._may_be_allowed(turn.progress)
 
     def _may_be_allowed(self, progress: Progress) -> bool:
-        """Whether the list was refused before this sweep began. The gateway perhaps has another
-        token since then."""
+        """Whether the list was refused before this `Sweep` first called `take`. The gateway perhaps
+        has another token since then."""
         return self._began is not None and 0.0 < progress.refused_at < self._began
 
     def _wait(self, turn: Turn) -> float:
-        """Seconds until the next page. A wait of more than a whole sweep counts as 0, because the
-        clock or the pace has changed."""
+        """Seconds until the next page. A wait that is longer than a whole sweep takes counts as 0,
+        because the clock or the pace has changed."""
         if turn.progress.offset == 0 and self._findings.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now
@@ -198,7 +200,7 @@ class Sweep:
 
     async def _renew(self) -> None:
         while True:
-            await self._clock.sleep(_LOOK_EVERY)
+            await self._clock.sleep(_TAKE_EVERY)
             with suppress(RedisUnavailable):  # perhaps Redis is back before the lease ends
                 await self._lease.take(self._caller.partition, was_read=False)
 
@@ -211,9 +213,10 @@ class Sweep:
         except ListRefused as refused:
             return await self._turn_off(progress, str(refused), turn.now, refused_at=turn.now)
         except CallWithheld as withheld:
-            # Readiness does not wait for a cold start that the mode forbids.
+            # If the mode forbids the call, it counts as failed. Readiness then does not wait for a
+            # cold start (see `is_warming`).
             self._failures += isinstance(withheld, Frozen)
-            return min(withheld.retry_after, _LOOK_EVERY)
+            return min(withheld.retry_after, _TAKE_EVERY)
         except (UpstreamFailure, ShuttingDown):
             self._failures += 1
             return backoff(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
@@ -224,7 +227,8 @@ class Sweep:
             why = "single calls get other versions than the list has"
             pause = await self._turn_off(replace(progress, likeness=likeness), why, turn.now)
             # `disbelieve` comes last, because it makes `is_contradicted` false. If Redis fails in
-            # `_turn_off`, this step is then repeated after the next page.
+            # `_turn_off`, `is_contradicted` stays true, and the sweep is turned off after the next
+            # page.
             await self._findings.disbelieve()
             return pause
         as_of = turn.now - delta_seconds(reply.header(b"age"))
@@ -244,13 +248,13 @@ class Sweep:
         partition = self._caller.partition
         advanced = await self._lease.advance(partition, after, page, before)
         if advanced is None:
-            return _LOOK_EVERY
-        self._stands(after)
+            return _TAKE_EVERY
+        self._set_progress(after)
         if is_last(page):
             complete = after.is_complete(advanced.distinct)
             ended = after.ended(complete=complete)
             await self._lease.finish(partition, ended, complete=complete)
-            self._stands(ended)
+            self._set_progress(ended)
             self._observer.sweep_ended(self._caller.tenant, complete, advanced.distinct)
         await self._findings.look_for(self._caller, advanced.absent)
         return 0.0
@@ -262,14 +266,14 @@ class Sweep:
         await self._lease.note(self._caller.partition, off)
         if progress.off_why != why or self._may_be_allowed(progress):
             self._observer.sweep_off(self._caller.tenant, why, _OFF_FOR)
-        self._stands(off)
-        return _LOOK_EVERY
+        self._set_progress(off)
+        return _TAKE_EVERY
 
-    def _stands(self, progress: Progress) -> None:
+    def _set_progress(self, progress: Progress) -> None:
         if self.turn is not None:
-            self._look_on(replace(self.turn, progress=progress))
+            self._set_turn(replace(self.turn, progress=progress))
 
-    def _look_on(self, turn: Turn | None) -> None:
+    def _set_turn(self, turn: Turn | None) -> None:
         self.turn, self.horizon = turn, None
         allowed, progress = self.allowed, self.progress
         oldest = None if progress is None else progress.oldest

@@ -293,7 +293,7 @@ async def test_another_replica_does_not_take_it_for_fresh_either(clock: FakeCloc
     for _ in range(12):
         clock.advance(1.0)
         await swept.step()
-    other.sweep._look_on(await lease.take("p1", was_read=False))
+    other.sweep._set_turn(await lease.take("p1", was_read=False))
 
     assert [await other.read(each) for each in ("t1", "t2")] == ["1 l2", "1 stale-refreshing"]
 
