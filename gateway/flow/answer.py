@@ -19,8 +19,9 @@ from gateway.ports import Held
 class Ask:
     """One request for a training, with a known caller and a valid id.
 
-    `directives` None: no cache directives apply, except `only_if_cached`. `at_least` None: any
-    version may be served.
+    extra       the header fields of the request that are passed on to the upstream
+    directives  the cache directives that apply in addition to `only_if_cached` (None: no others)
+    at_least    the lowest version that may be served (None: any version may be served)
     """
 
     key: Key
@@ -32,7 +33,8 @@ class Ask:
 
 
 class Answer(NamedTuple):
-    """The content to send, and its source. A `Reply` is a response of the upstream, passed on."""
+    """The content to send, and its source. If `content` is a `Reply`, a response of the upstream is
+    passed on."""
 
     content: Held | Reply
     outcome: Outcome
@@ -40,6 +42,7 @@ class Answer(NamedTuple):
     handling: Handling
 
 
-# Fresh hits in L1 use these names: an enum's look-up and a named tuple's constructor are slow.
+# Fresh hits in L1 use these names, because it is slow to find a member of an enum, or to call the
+# constructor of a named tuple.
 FRESH, L1, HIT = Outcome.FRESH, Tier.L1, HITS[Detail.L1]
 new_answer: Final = tuple.__new__

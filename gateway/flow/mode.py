@@ -13,7 +13,8 @@ from gateway.ports import Clock, ModeOrder, Observer, SharedMode
 
 # Seconds between two looks at the mode in Redis.
 _LOOK: Final = 1.0
-# `Retry-After` (seconds) in the mode `frozen`: a guess, because an operator ends the mode.
+# `Retry-After` (seconds) in the mode `frozen`. It is a guess, because nobody knows when an operator
+# will end the mode.
 THAW: Final = 30.0
 
 # Hits compare the mode with this constant, because looking up a member of an enum is slow.
@@ -32,17 +33,20 @@ class Modes:
         self.ordered: ModeOrder | None = None
 
     async def order(self, mode: Mode, by: str = LOOPBACK.name) -> None:
-        """Set the mode of all replicas, in the name of the operator `by`. After RedisUnavailable,
-        this replica's mode is unchanged. But perhaps Redis has the order. Then all replicas follow
-        it."""
+        """Set the mode of all replicas, in the name of the operator `by`.
+
+        If this raises RedisUnavailable, the replica keeps its mode for now. Perhaps Redis has
+        stored the order all the same. In this case all replicas, also this one, follow it later.
+        """
         known = (await self._shared.read(), self.ordered)
         order = ModeOrder(mode, _later_than(known, self._clock.now()), by)
         await self._shared.write(order)
         self._follow(order)
 
     async def look(self) -> None:
-        """Apply the order in Redis. An order that Redis lost, or that an earlier order replaced, is
-        written again. While Redis is away, the mode does not change."""
+        """Apply the order in Redis. If Redis has no order, or an order that is earlier than the one
+        that this replica follows, this replica writes its own order to Redis again. While Redis is
+        away, the mode does not change."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()
             if self.ordered is not None and _is_outdated(ordered, self.ordered):

@@ -1,11 +1,11 @@
 """Finds the later of two answers, and compares an answer's version with the known versions.
 
-The script store.lua has the same rules. `Known` is used without Redis, and after Redis lost a
-version.
+The script store.lua has the same rules. The gateway uses `Known` if it has no Redis, while Redis is
+away, and after Redis has lost the version floor of a training.
 
-After a restore from a backup, the upstream can go back to older versions. With a wrong clock, it
-can write dates far in the future. Such answers are refused, and recorded as a doubt. After enough
-of them agree, the gateway believes them.
+The upstream can go back to older versions after a restore from a backup. If the upstream's clock is
+wrong, versions can be far in the future. Answers with such versions are refused, and recorded as a
+doubt. After enough of these answers agree, the gateway believes them.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ class Known:
     updated_at   the version below which no answer is accepted (None: no such version)
     raised_from  the stored version, if the list or a soft order named a later version
     digest       the digest of the last accepted answer ("": not known)
-    started      as `Floor.started`
-    trusts_next  whether the next answer is accepted even if its version is far ahead
+    started      the time of the last accepted answer, page of the list, or order, as
+                 `Floor.started` in core/cache/entry
+    doubt        what is known of the refused answers (None: there are none)
+    trusts_next  whether the next answer is accepted even if its version is far in the future
     """
 
     updated_at: Instant | None = None
@@ -79,14 +81,14 @@ class Known:
             if entry.digest == self.digest:
                 return StoreVerdict.UNCHANGED
             return StoreVerdict.CHANGED if is_later else StoreVerdict.OLDER
-        return self._news()
+        return self._first_or_changed()
 
     def _verdict_on_negative(self, is_later: bool) -> StoreVerdict:
         if not is_later:
             return StoreVerdict.OLDER
-        return StoreVerdict.UNCHANGED if self.last is Last.NEGATIVE else self._news()
+        return StoreVerdict.UNCHANGED if self.last is Last.NEGATIVE else self._first_or_changed()
 
-    def _news(self) -> StoreVerdict:
+    def _first_or_changed(self) -> StoreVerdict:
         known_nothing = self.last is Last.NONE and self.updated_at is None
         return StoreVerdict.FIRST if known_nothing else StoreVerdict.CHANGED
 
@@ -120,15 +122,17 @@ def _kind(entry: Entry) -> Last:
     return Last.NEGATIVE if entry.updated_at is None else Last.VERSION
 
 
-# At least this number of answers has to agree, because a passing fault can cause two wrong answers.
+# At least this number of answers has to agree, because a short fault can cause two wrong answers.
 ENOUGH: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The last refused answer, and how many refused answers in a row agree (ENOUGH at most).
+    """The last refused answer, and how many refused answers in a row agree.
 
-    Their fetches began between `first` and `last`.
+    answers  how many agree. The count stops at ENOUGH
+    first    when the fetch of the first of these answers began
+    last     when the fetch of the last one began
     """
 
     updated_at: Instant
@@ -140,8 +144,10 @@ class Doubt:
     def after(self, entry: Entry, known: Instant | None) -> Doubt:
         """The doubt after another refused answer. `known`: the latest known version.
 
-        A later version on the same side of `known` agrees too, because the training was perhaps
-        edited. With an answer that does not agree, a new doubt begins.
+        The answer agrees if it has the version and the digest of the last refused answer. It also
+        agrees if its version is later than that version, and both are above `known`, or neither is:
+        the training was perhaps edited. If the answer does not agree, a new doubt begins. An answer
+        whose fetch did not begin after `last` changes nothing.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:
@@ -158,7 +164,7 @@ class Doubt:
         return self.answers >= ENOUGH and over >= round(believe_after * 1_000_000)
 
     def is_ended_by(self, entry: Entry) -> bool:
-        """Whether an accepted answer ends the doubt."""
+        """Whether an accepted answer ends the doubt: its fetch did not begin before `first`."""
         return entry.confirmed_at >= self.first
 
 

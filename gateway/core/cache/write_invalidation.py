@@ -16,46 +16,49 @@ from gateway.core.http.fields import Headers, Reply
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.upstream.training import ID, is_training_id, parse
 
-_NAMED_BY: Final = (b"location", b"content-location")
+_LOCATION_FIELDS: Final = (b"location", b"content-location")
 _OWN_ID: Final = re.compile(rb'"id"\s*:\s*"(%b)"' % ID.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The trainings that a write made outdated. `versions`: the id and the new version of the
-    training in the answer's body."""
+    """The ids of the trainings that a write made outdated.
+
+    `versions`: the id and the new version of the training in the answer's body. Empty if the body
+    has no training, or if the version is far in the future.
+    """
 
     training_ids: tuple[str, ...]
     versions: tuple[tuple[str, Instant], ...] = ()
 
 
 def is_success(reply: Reply) -> bool:
-    """Whether the write succeeded (RFC 9111, 4.4)."""
+    """Whether the write succeeded. A 3xx counts as success too (RFC 9111, 4.4)."""
     return 200 <= reply.status < 400
 
 
 def written(target: str | None, reply: Reply, base_url: str, now: float) -> Written:
     """The trainings that a successful write made outdated.
 
-    `target`: the id of the training that was written to (None: the collection). A version that is
-    far ahead of `now` is ignored.
+    `target`: the id of the training that was written to (None: the collection). A version more than
+    VERSION_TOLERANCE seconds after `now` is ignored.
     """
     named = [each for each in (target, *_located(reply.headers, base_url)) if each]
     told = _told(reply)
     if told is not None:
         named.append(told[0])
-    ahead = from_seconds(now + VERSION_TOLERANCE)
-    versions = () if told is None or told[1] > ahead else (told,)
+    latest = from_seconds(now + VERSION_TOLERANCE)
+    versions = () if told is None or told[1] > latest else (told,)
     return Written(tuple(dict.fromkeys(named)), versions)
 
 
 def _located(headers: Headers, base_url: str) -> list[str]:
-    """The trainings that the fields in `_NAMED_BY` name. A URL of another origin is ignored (RFC
-    9111, 4.4)."""
+    """The ids of the trainings whose URLs are in the fields `Location` and `Content-Location`. A
+    URL of another origin is ignored (RFC 9111, 4.4)."""
     base = base_url.rstrip("/") + "/training/"
     found = []
     for name, value in headers:
-        if name in _NAMED_BY:
+        if name in _LOCATION_FIELDS:
             place = urlsplit(_resolved(base, value))
             root = urlsplit(base)
             same = (place.scheme, place.netloc) == (root.scheme, root.netloc)
@@ -73,8 +76,8 @@ def _resolved(base: str, value: bytes) -> str:
 
 
 def _told(reply: Reply) -> tuple[str, Instant] | None:
-    """The id and the version of the training in the body. The body's first 4,096 bytes must have
-    the id."""
+    """The id and the version of the training in the body. None if the body is no training, or if
+    its first 4,096 bytes do not have the training's id."""
     for match in _OWN_ID.finditer(reply.body[:4_096]):
         training_id = match[1].decode("ascii")
         try:

@@ -1,10 +1,10 @@
 """Decides which calls to the upstream may be made, and when.
 
-A caller waits if its turn comes soon enough. Otherwise it is told when to come back. Callers that
-guess tokens or ids must leave most calls to others. If the gateway forgets a caller, this costs a
-few calls at most.
+A scope is the name of a budget. A turn is the time when a paid call may be sent. A caller waits if
+its turn comes soon enough. Otherwise it is told when to come back.
 
-A scope is the name of a budget. A turn is the time when a paid call may be sent.
+Callers that guess tokens or ids must leave most calls to others. The gateway remembers what a
+bounded number of callers did. If it forgets one of them, a few calls are wasted at most.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ _PATIENCE: Final = 0.5
 # Seconds until the budget is asked again, if a call can become free at any moment.
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# At most this many callers are in the queue, and at most as many pause (see `_hold`). Each has a
-# task and a connection.
+# At most this many callers wait in the queue. At most this many further callers pause before they
+# ask the budget again (see `Paying._in_turn`). Each of these callers occupies a task and a
+# connection. If more new credentials than this have calls under way, `Credentials._charge` lets no
+# call wait for the gate.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -50,7 +52,8 @@ _WINDOWS: Final = 10
 # A caller counts as guessing if enough of its remembered misses ended in a 404 or 410: at least
 # this many, and at least half.
 _IN_VAIN: Final = 3
-# A caller also counts as guessing with `limit // _UNDER_WAY` misses under way, but at least _FEW.
+# A caller also counts as guessing if it has enough misses under way: at least _FEW, and at least
+# `limit // _UNDER_WAY`.
 _UNDER_WAY: Final = 4
 _FEW: Final = 10
 _MOST_CALLERS: Final = 10_000
@@ -79,27 +82,31 @@ class Paying:
         GateClosed."""
         asked = self._clock.monotonic()
         patience = _patience(call.purpose, call.deadline - asked)
-        paid, has_waited = await self._within(patience, scope, call)
+        paid, has_waited = await self._pay_within(patience, scope, call)
         if has_waited:
             self._observer.budget_waited(call.purpose, self._clock.monotonic() - asked)
         return paid
 
     async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """A paid call had to wait for a connection. Its charge now counts from this moment. If the
-        charge `paid` is no longer valid, pay again, but wait for no turn: the call occupies a
-        connection. Raises as `pay`."""
+        """Renew the charge `paid` of a call that had to wait for a connection: the charge counts
+        from now on.
+
+        If the charge is no longer valid, pay again. This time the call may not wait for a turn,
+        because it occupies a connection. Raises as `pay`.
+        """
         try:
             entered = await self._budget.enter(scope, paid)
         except GateClosed:
             entered = None
-        return entered or (await self._within(0.0, scope, call))[0]
+        return entered or (await self._pay_within(0.0, scope, call))[0]
 
     def gate_closed(self, scope: str) -> None:
         """After a 429, end the wait of all callers of this scope."""
         self._queue.wake(scope)
 
-    async def _within(self, patience: float, scope: str, call: Call) -> tuple[Charge, bool]:
-        """Pay. Also returns whether the call had to wait."""
+    async def _pay_within(self, patience: float, scope: str, call: Call) -> tuple[Charge, bool]:
+        """Pay for the call, and let it wait for at most `patience` seconds. Returns the charge, and
+        whether the call had to wait."""
         try:
             return await self._in_turn(scope, call, self._clock.monotonic() + patience)
         except CallWithheld as withheld:
@@ -135,8 +142,8 @@ class Paying:
             self._held -= 1
 
     async def _turn(self, scope: str, call: Call, until: float) -> tuple[Charge | None, bool]:
-        """Pay, and wait for the turn. None if the charge is then no longer valid. Also returns
-        whether there was a wait."""
+        """Pay for the call, and wait for its turn. Returns the charge, or None if the charge is no
+        longer valid after the wait. Also returns whether the call had to wait."""
         who, rank, left = call.who, _rank(call), max(0.0, until - self._clock.monotonic())
         patience = 0.0 if self._queue.is_full else left
         try:
@@ -146,12 +153,13 @@ class Paying:
             # The wait counts from the budget's answer. If it counted from the question, the call
             # could be sent too early, and exceed the limit.
             at = self._clock.monotonic() + paid.wait
-            if paid.wait > 0.0 and self._queue.is_full:  # since the budget was asked
+            # The queue had a free place when the budget was asked. It can be full by now.
+            if paid.wait > 0.0 and self._queue.is_full:
                 await self._budget.give_back(scope, paid)
                 raise self._lost(scope, paid.wait)
         except BudgetExhausted:
-            # This works also if the queue is full: another caller loses a place, and this caller
-            # gets it.
+            # `oust` works also if the queue is full: another caller loses a place, and this caller
+            # gets that place.
             freed = self._queue.oust(scope, rank, who, until) if left > 0.0 else None
             if freed is None:
                 raise
@@ -165,7 +173,8 @@ class Paying:
         try:
             kept = await self._queue.wait(place)
         except asyncio.CancelledError:
-            if not place.is_ousted:  # otherwise another caller has the charge
+            # The charge of an ousted place belongs to another caller now.
+            if not place.is_ousted:
                 await self._budget.give_back(scope, place.paid)
             raise
         if not kept:
@@ -177,8 +186,9 @@ class Paying:
         return BudgetExhausted.of(view.limit, view.window, retry_after=seconds)
 
     def _told(self, scope: str, withheld: CallWithheld, call: Call) -> CallWithheld:
-        """The error for this caller. If the budget is spent, each caller is told to come back later
-        than the one before. Otherwise all would come back for the same free call."""
+        """The error for this caller. If the budget is spent, each caller is told a later time than
+        the caller before it. If all were told the same time, all would come back for the same free
+        call."""
         view = self._budget.view(scope)
         is_spent = isinstance(withheld, BudgetExhausted)
         if not is_spent or view.limit is None or not has_a_caller(call.purpose):
@@ -231,7 +241,8 @@ class WaitQueue(Generic[Paid]):
         try:
             await asyncio.wait({turn, ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # First, because a second cancellation ends this block at its await.
+            # The place is removed first, because a second cancellation would end this block at its
+            # await.
             if place in self._places:
                 self._places.remove(place)
             for task in (turn, ended):
@@ -240,12 +251,12 @@ class WaitQueue(Generic[Paid]):
         return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str, until: float) -> Place[Paid] | None:
-        """Take a place of the caller with the most places, for the caller `who`: the latest one
-        whose turn comes at `until` (monotonic) at the latest. Without this, one caller could get
-        all turns.
+        """Take a place from another caller, for the caller `who`. Without this, one caller could
+        get all turns.
 
-        None if there is no such place, or if no caller of this scope and rank has at least two
-        places more than `who`.
+        The other caller is the one with the most places. Only places of this scope and rank count.
+        Of its turns that come no later than `until` (monotonic), the latest is taken. Returns None
+        if it has no such turn, or has fewer than two places more than `who`.
         """
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
@@ -272,9 +283,10 @@ class WaitQueue(Generic[Paid]):
 
 @dataclass(slots=True)
 class _Trial:
-    """The calls with one credential that the upstream has not accepted yet.
+    """The calls with one credential, while the upstream has not yet accepted the credential.
 
-    `ended` is set when one of these calls has ended, or when the budget NEWCOMERS refused all.
+    calls  how many calls wait for a charge of the budget NEWCOMERS, or have one
+    ended  set when a call that had a charge has ended, or when `calls` is 0 again
     """
 
     calls: int = 0
@@ -334,15 +346,17 @@ class Credentials:
         """Run a block that makes a call of the caller. If its credential is not accepted yet, the
         call is charged to NEWCOMERS first. Raises AccessRefused or CallWithheld.
 
-        known     a response is stored for the credential, so the upstream has accepted it before
-        deadline  the latest end of the call (monotonic), which decides how long it may wait
+        known     a response is stored for the credential: the upstream has accepted the credential
+                  before
+        deadline  when the call has to be over (monotonic). It decides how long the call may wait
         """
         partition = caller.partition
         if known or not caller.owns_token or partition in self._accepted:
             yield
             return
-        # The call is counted before the budget is asked. Redis can answer a later call first. If
-        # Redis refuses the later call, it has to find this one, and wait for it.
+        # The call is counted before the budget is asked, because Redis can answer a later call
+        # first. If Redis refuses the later call, the later call must see that this one is under
+        # way, and wait for its end.
         trial = self._trials.setdefault(partition, _Trial())
         trial.calls += 1
         charge = None
@@ -366,8 +380,9 @@ class Credentials:
                 self._leave(partition, trial, has_ended=True)
 
     async def _charge(self, purpose: Purpose, deadline: float) -> Charge:
-        """Charge a call to NEWCOMERS. Its gate is closed only while Redis hears from the replicas
-        what was spent. That usually takes half a second, so the call waits."""
+        """Charge a call to NEWCOMERS. The gate of NEWCOMERS is closed only after Redis has lost its
+        data, until the replicas have reported the calls that they made. This usually takes half a
+        second, so the call waits."""
         now = self._clock.monotonic()
         until = now + _patience(purpose, deadline - now)
         while True:
@@ -392,7 +407,7 @@ class Credentials:
     ) -> None:
         """Wait until another call with this credential has ended. Raises an error if the credential
         is not accepted then."""
-        await trial.ended.wait()  # ends at the deadline of that call at the latest
+        await trial.ended.wait()  # the other calls have a deadline, so this wait ends too
         self.turn_away(partition)
         if partition not in self._accepted:
             self._observer.budget_denied(purpose, exhausted.retry_after)
@@ -409,8 +424,8 @@ class _Misses:
 
 
 class Guesses:
-    """Finds the callers that guess ids. `usual` is the limit of scopes without one of their own
-    (None: no limit)."""
+    """Finds the callers that guess ids. `usual` is the rate of each scope that has no rate of its
+    own in `rates` (None: no limit)."""
 
     def __init__(self, clock: Clock, usual: Rate | None, rates: OwnRates) -> None:
         self._clock = clock
@@ -434,7 +449,7 @@ class Guesses:
     def asking(self, who: str) -> Iterator[None]:
         """Count a miss of this caller as under way while the block runs."""
         record = self._records.get(who) or _Misses()
-        self._records[who] = record  # this caller is forgotten last
+        self._records[who] = record  # now the newest record, so the cache drops it last
         record.under_way += 1
         try:
             yield

@@ -3,8 +3,8 @@
 `ports/budget` defines the words look, part, share, claim and life.
 
 Without Redis, a replica spends only calls that it knows to be unspent. All replicas divide these
-calls equally. If a replica knows nothing yet, its part is an equal fraction of the whole limit. It
-grants the calls of this part at even intervals.
+calls equally. If a replica does not know yet what was spent, it pays from an equal part of the
+whole limit, as after a start. By default, it grants most calls of this part at even intervals.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MOST: Final = 1_000
 # The most scopes in one call of `look` or `leave`. The reply to a look can have 2,000 ages for each
 # scope, and a busy process takes 2 ms to read these.
 _AT_ONCE: Final = 20
-# The most attempts to look, take a call, or move a charge.
+# `Shares.look`, `_ask` and `_enter` make this many attempts at most.
 _TRIES: Final = 3
 
 
@@ -66,17 +66,18 @@ class _Sent:
 class _Account:
     """The state of one scope in this replica.
 
-    known     the result of the last look. None: there was no look yet
-    earlier   the last result before a loss of data. None: there is none, or it was reported
-    asked     how many calls this replica has asked Redis for since the last look
-    share_of  the value of `asked` when the share was computed. None: compute the share
-    lives     how many calls in `sent` have each value of `_Sent.life`
+    known       the result of the last look. None: there was no look yet
+    earlier     the last result before a loss of data. None: there is none, or it was reported
+    asked       how many calls this replica has asked Redis for since the last look
+    asked_then  the value of `asked` when the share was last computed. None: the share has to be
+                computed before it is used
+    lives       how many calls in `sent` have each value of `_Sent.life`
     """
 
     known: KnownBudget | None = None
     earlier: KnownBudget | None = None
     asked: int = 0
-    share_of: int | None = None
+    asked_then: int | None = None
     sent: deque[_Sent] = field(default_factory=deque)
     lives: Counter[int] = field(default_factory=Counter)
 
@@ -147,7 +148,8 @@ class Shares:
         for scope in self._scopes():
             self._account(scope)
         for scopes in self._some_scopes():
-            # One node of a cluster that is away would fail the look at all of them.
+            # Scopes whose node of Redis is away are left out. With one of them, the look at all
+            # these scopes would fail.
             with suppress(RedisUnavailable):
                 await self.look([each for each in scopes if self._shared.is_there(each)])
 
@@ -202,9 +204,9 @@ class Shares:
                 # Redis has lost its data. The next look reports `earlier`.
                 account.earlier = account.earlier or newest
             if newest is before or (newest is not None and known.stamp > newest.stamp):
-                account.known, account.asked, account.share_of = known, 0, None
-            gave_up = before is not None and known.part < before.part
-            if not is_same or gave_up:
+                account.known, account.asked, account.asked_then = known, 0, None
+            is_smaller = before is not None and known.part < before.part
+            if not is_same or is_smaller:
                 changed.append(look.scope)
         return changed
 
@@ -239,7 +241,7 @@ class Shares:
             if charge is not None:
                 return charge
             await self.look([scope])
-        raise RedisUnavailable(RedisOperation.BUDGET, "it is away, or forgets again and again")
+        raise RedisUnavailable(RedisOperation.BUDGET, "no attempt brought a valid charge")
 
     def _is_late(self, scope: str, asked: float) -> bool:
         """Whether Redis answered late. Redis counts a call from its grant. If the call is sent much
@@ -250,9 +252,10 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool, patience: float
     ) -> Charge:
         account = self._account(scope)
-        # Each call that Redis was asked for uses up one call of the claim. Then `_past` changes.
-        if account.share_of is None or (account.known and account.share_of != account.asked):
-            account.share_of = account.asked
+        # Each call that Redis was asked for uses up one call of the claim. The share depends on the
+        # claim (see `_past`), so it is computed again after such calls.
+        if account.asked_then is None or (account.known and account.asked_then != account.asked):
+            account.asked_then = account.asked
             self._own.stand_in(scope, *self._past(account))
         try:
             charge = await self._own.take(scope, purpose, guessed=guessed, patience=patience)
@@ -271,18 +274,19 @@ class Shares:
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # Two kinds of own calls are not in `times` yet: those that the shared budget does not know,
-        # and those that it granted after `known.at`. If there are other replicas, the calls that
-        # were free at `known.at` (except the claims) count as spent at `until` (see `Past`). These
-        # are more than the second kind. So the second kind is added only if this replica is alone.
+        # Two kinds of own calls are not in `times` yet: calls that the shared budget does not know,
+        # and calls that it granted after `known.at`. The first kind is always added. If there are
+        # other replicas, all calls that were free at `known.at` (except the claims) count as made
+        # at `until` (see `Past`). They include the second kind. So the second kind is added only if
+        # this replica is alone.
         times += [
             each.at
             for each in account.sent
             if each.life != known.life or (is_alone and each.at >= known.at)
         ]
-        # Until this time other replicas can spend calls of this replica's share, because it still
-        # counts as one that asks Redis. From then on it counts as silent, and nobody else spends
-        # its share.
+        # Until the time `until`, other replicas can spend calls of this replica's share, because
+        # this replica does not count as silent yet. From then on it counts as silent, and no other
+        # replica spends its share.
         until = None if is_alone else known.at + self._shared.silence
         share = min(known.share, max(1, known.limit // replicas))
         own = [each.at for each in account.sent]
@@ -290,8 +294,8 @@ class Shares:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Budget.enter. Also returns None if Redis does not answer, or if the call was paid from
-        the share. The call then needs another charge: the other replicas perhaps do not count a
-        call that was paid from the share."""
+        the share. In both cases the call needs another charge. A charge from the share is not moved
+        to the present time, because the other replicas perhaps do not count it."""
         self._drop(scope, charge)
         if charge.is_share:
             await self._own.give_back(scope, charge)
@@ -326,10 +330,12 @@ class Shares:
         return charge
 
     def _note(self, scope: str, charge: Charge) -> None:
-        """Remember a call that may be sent now. Without a limit, nothing would forget it again."""
+        """Remember a call that may be sent now. If the scope has no limit, the call is not
+        remembered, because nothing would remove it later."""
         if charge.wait <= 0.0 and self._shared.view(scope).limit is not None:
             account, now = self._account(scope), self._clock.monotonic()
-            self._forget(scope, account, now)  # also while Redis is away, when no look does so
+            # `_look` calls `_forget` too, but there are no looks while Redis is away.
+            self._forget(scope, account, now)
             account.add(_Sent(now, charge, charge.life))
 
     async def give_back(self, scope: str, charge: Charge) -> None:
@@ -392,8 +398,7 @@ class Shares:
         return account
 
     def _forget(self, scope: str, account: _Account, now: float) -> None:
-        """Forget the calls that do not count any more. The others must not be too many for the
-        report of one look."""
+        """Forget the calls that do not count any more, so that one look can report all others."""
         view = self._shared.view(scope)
         if view.limit is not None:
             account.forget(now - Stretch.of(Rate(view.limit, view.window)).span)
