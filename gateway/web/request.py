@@ -88,7 +88,7 @@ async def _gathered(request: Request, most: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise TooLarge(f"a body has {most} bytes at most")
+            raise TooLarge(f"a body may have {most} bytes at most")
     return bytes(body)
 
 

@@ -1,6 +1,7 @@
 """The connections of callers and operators, as a protocol for uvicorn.
 
-No request has a timer: the server calls `look` for each connection once a second.
+No request has a timer. Instead, the server calls `look` of each connection once a second. `look`
+closes the connection if its caller is too slow.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from gateway.web.wire.request_head import (
 )
 
 # The most requests on one connection that wait for an earlier response.
-_DEEPEST: Final = 64
+_MOST_WAITING: Final = 64
 # The most bytes on the wire for one byte of a body: a chunk with one byte takes six.
 _FRAMING: Final = 6
-# Turns of the event loop between idle timeout and close, so that a request that waits in the socket
-# is still read.
+# Before an idle connection is closed, the event loop makes this many more turns. In these turns a
+# request that already waits in the socket is still read.
 _LAST_TURNS: Final = 2
 _END: Final = b"\r\n\r\n"
 
@@ -76,19 +77,22 @@ class Wire(HttpToolsProtocol):
     # ---- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection, answer 503, or abort without an answer."""
+        """Accept the connection. If there are more than `max_connections`, answer 503. If there are
+        over a tenth more, abort without an answer."""
         self._stage = Stage.REST
-        self._raw = 0  # at most this many bytes of the current message have come
-        self._earlier = 0  # how many of these are perhaps the body of an earlier message
-        self._owed_body = 0  # the missing bytes of a body that `_feed` reads
-        self._begun = False  # whether a message began in the last `data_received`
-        self._body_here = 0  # the bytes of the newest body that came in it
+        # The bytes that came since the current message began. If it began in the middle of some
+        # data, only the bytes after the last empty line of this data count.
+        self._raw = 0
+        self._earlier = 0  # how many bytes of `_raw` are perhaps the body of the message before
+        self._owed_body = 0  # the missing bytes of the body after a head with `Upgrade`
+        self._begun = False  # whether a message began in the newest data
+        self._body_here = 0  # how many bytes of the newest data are part of the newest body
         self._fault: Refusal | None = None
         self._deaf = False  # whether all further bytes are dropped
-        # Since when (loop's time) the first request, or the rest of a message, is awaited. None:
-        # neither is.
+        # The loop's time since which the caller owes its first request, or the rest of a message
+        # that it began. None: the caller owes neither.
         self._owed_since: float | None = self.loop.time()
-        # The backlog at the last `look`, and the loop's time when it was last empty or smaller.
+        # The backlog at the last `look`, and the loop's time since which it has not become smaller.
         self._unread, self._unread_since = 0, 0.0
         self._outlet = LingeringClose(transport, self.loop.time)
         self._is_draining = self.terms.draining.is_set()
@@ -115,12 +119,14 @@ class Wire(HttpToolsProtocol):
             self._feed(data)
         except httptools.HttpParserError as error:
             if self._fault is None and isinstance(error, httptools.HttpParserCallbackError):
-                _logger.warning("a request head could not be taken", exc_info=error)
-            self._refuse(self._fault or malformed("the request is no sound HTTP/1.1"))
+                _logger.warning(
+                    "a callback of the HTTP parser failed; the request is refused", exc_info=error
+                )
+            self._refuse(self._fault or malformed("the request is not valid HTTP/1.1 or HTTP/1.0"))
             return
-        # False: the bytes were only an empty line between two messages.
-        is_complete = self._begun or not was_at_rest
-        if self._stage is Stage.REST and is_complete:
+        # False: the data was only an empty line between two messages.
+        had_message = self._begun or not was_at_rest
+        if self._stage is Stage.REST and had_message:
             self._raw = 0
         else:
             self._await_more(data)
@@ -129,8 +135,8 @@ class Wire(HttpToolsProtocol):
         """Close the connection if its caller is too slow. `now` is the loop's time.
 
         - A caller that reads nothing is too slow after `write_timeout`.
-        - A caller has `head_timeout` for the first request, or for the rest of a message. While a
-          response is awaited, only a head has this limit.
+        - A caller has `head_timeout` to send its first request, or the rest of a message that it
+          began. While a response is awaited, this limit applies to a head, but not to a body.
         """
         limits, transport = self.terms.limits, self.transport
         if self._outlet.is_overdue(now) or self._outlet.is_reset():
@@ -145,7 +151,7 @@ class Wire(HttpToolsProtocol):
             return
         self._unread = unread
         if self._owed_since is not None and self.flow.read_paused:
-            self._owed_since = now  # the rest may wait in the socket
+            self._owed_since = now  # reading is paused, so bytes may wait in the socket
         elif self._owed_since is not None and now - self._owed_since >= limits.head_timeout:
             self._give_up()
 
@@ -158,16 +164,17 @@ class Wire(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        # After a reset uvicorn leaves the timer, which would keep this object for `idle_timeout`.
+        # After a reset, uvicorn does not cancel its idle timer. The timer would keep this object in
+        # memory for `idle_timeout`.
         self._unset_keepalive_if_required()
-        # uvicorn tells only the newest request, which has perhaps not started. So the started one
-        # is told here.
+        # uvicorn reports the loss only to the newest request, which has perhaps not started. Here
+        # the request that was started last gets this report too.
         if self._started is not None:
             self._started.disconnected = True
             self._started.message_event.set()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the idle connection if no request comes in `_LAST_TURNS`."""
+        """Close the idle connection after `_LAST_TURNS` turns, if no request comes before."""
         self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, _LAST_TURNS)
 
     def _close_idle(self, turns: int) -> None:
@@ -188,7 +195,7 @@ class Wire(HttpToolsProtocol):
         if self._outlet.is_closed or not self._is_answering():
             return False
         self.cycle.keep_alive = False
-        # With TLS, asyncio can only close both directions at once.
+        # With TLS, asyncio closes the connection in any case, so the result is False.
         return self.transport.can_write_eof()
 
     def drain(self) -> None:
@@ -219,7 +226,8 @@ class Wire(HttpToolsProtocol):
 
     @property
     def is_new(self) -> bool:
-        """Whether the connection is idle, but awaits the first request or the rest of a message."""
+        """Whether the connection is idle, but the caller owes its first request, or the rest of the
+        body of an answered request."""
         return self.is_idle and self._owed_since is not None
 
     def _feed(self, data: bytes) -> None:
@@ -266,8 +274,8 @@ class Wire(HttpToolsProtocol):
             self._close()
 
     def _close(self) -> None:
-        """Close an idle connection. If it awaits a request, this one may wait in the socket, so it
-        has `_LAST_TURNS`."""
+        """Close an idle connection. Between two messages the close comes `_LAST_TURNS` later,
+        because a request may already wait in the socket."""
         if self._stage is Stage.REST:
             self.timeout_keep_alive_handler()
         else:
@@ -287,10 +295,10 @@ class Wire(HttpToolsProtocol):
             raise _Refused
         if self.parser.should_upgrade():
             self._owed_body = int(first(self.headers, b"content-length") or b"0")
-        before = self.cycle
+        previous = self.cycle
         super().on_headers_complete()
         self.cycle.transport = self._outlet
-        self._keep_in_mind(before)
+        self._set_keep_alive(previous)
         self._stage = Stage.BODY
         self._body = self._body_here = 0
         # Without this, trailers (fields after the body) would be added to the checked fields.
@@ -328,28 +336,28 @@ class Wire(HttpToolsProtocol):
         self._started = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """While draining, let the response to the newest request be the last one, and no longer the
-        response to `before`.
+    def _set_keep_alive(self, previous: RequestResponseCycle | None) -> None:
+        """While draining, close the connection after the response to the newest request, and no
+        longer after the response to the `previous` one.
 
-        A close that the caller asked for remains.
+        If the caller asked for a close after the `previous` response, this close remains.
         """
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
             self.cycle.keep_alive = False
-            if before is not None and not before.response_started:
-                before.keep_alive = was_kept
+            if previous is not None and not previous.response_started:
+                previous.keep_alive = was_kept
 
     def _judge(self) -> Refusal | None:
         limits = self.terms.limits
         if self._raw > limits.max_head and size_of(self.url, self.headers) > limits.max_head:
             return large_head(limits)
-        if len(self.pipeline) >= _DEEPEST:
-            return malformed(f"{_DEEPEST} requests at most wait for the answer to one before them")
+        if len(self.pipeline) >= _MOST_WAITING:
+            return malformed(f"{_MOST_WAITING} requests at most may wait for an earlier response")
         if self.url[:1] != b"/":
             self.url, self.headers[:] = relative(self.url, self.headers)
         if self.parser.should_upgrade() and not self._has_known_end():
-            return malformed("`Upgrade` comes with no body or with `Content-Length`")
+            return malformed("`CONNECT`, or `Upgrade` with `Transfer-Encoding`, is not accepted")
         return fault_of(self.parser.get_http_version(), self.url, self.headers, limits)
 
     def _has_known_end(self) -> bool:
@@ -381,7 +389,7 @@ class Wire(HttpToolsProtocol):
                 return
             last.disconnected = True
             last.message_event.set()
-        self._part(refusal, request_id)
+        self._send_refusal(refusal, request_id)
 
     def _request_id(self) -> str:
         fields: Fields = self.headers if self._stage is Stage.HEAD else []
@@ -390,7 +398,7 @@ class Wire(HttpToolsProtocol):
         given = request_id_of(first(fields, b"x-request-id"))
         return self.terms.new_id() if given is None else given.decode("ascii")
 
-    def _part(self, refusal: Refusal, request_id: str) -> None:
+    def _send_refusal(self, refusal: Refusal, request_id: str) -> None:
         """Send the refusal. An immediate close could destroy it, so the connection lingers."""
         date = to_http_date(from_seconds(self.terms.clock.now()))
         self.transport.write(refusal.written(request_id, date))

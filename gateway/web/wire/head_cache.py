@@ -1,8 +1,8 @@
 """Remembers the parsed fields of request heads, so that equal bytes are parsed only once.
 
-A block is a head without its method and target. Valid traces, request ids and entity tags are cut
-out of it, because they change with each request. A table has the parsed fields of the remaining
-bytes.
+A block is a head without its method and target. The header lines of a valid trace, request id or
+entity tag are cut out of the block, because their values change with each request. For the bytes
+that remain, a table has the parsed fields.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from gateway.web.wire.request_head import REQUEST_ID, PlainHead
 _is_trace: Final = TRACEPARENT.fullmatch
 _is_request_id: Final = re.compile(REQUEST_ID).fullmatch
 
-# The groups of `_HOLES` for a trace and for a request id.
-TRACE_IS: Final = 1
-ID_IS: Final = 2
+# The numbers of the groups of `_HOLES` (below) that match a trace and a request id.
+_TRACE_GROUP: Final = 1
+_ID_GROUP: Final = 2
 
 
 class Form:
     """A block, and its parsed fields (`said`).
 
-    tail  the end of each head of this form: the whole block. In Holed, only the part after the last
-          value that was cut out
+    tail  the bytes with which each head of this form ends: the whole block. (In the subclass Holed:
+          the part of the block after the last value that was cut out)
     cuts  the lengths of the pieces into which `_HOLES` splits the block. They give the places of
           the cut values. Empty if nothing was cut out, or if an entity tag was cut out
     """
@@ -65,8 +65,8 @@ class Holed(Form):
         self._between_at = self._at(*between)
         self._between = block[slice(*between)]
         self.tail = block[end:]
-        self._trace_at = self._at(*spans[TRACE_IS]) if TRACE_IS in spans else None
-        self._id_at = self._at(*spans[ID_IS]) if ID_IS in spans else None
+        self._trace_at = self._at(*spans[_TRACE_GROUP]) if _TRACE_GROUP in spans else None
+        self._id_at = self._at(*spans[_ID_GROUP]) if _ID_GROUP in spans else None
 
     def takes(self, head: bytes) -> bool:
         """Whether the head differs from the block only in the trace and the request id. If True,
@@ -114,9 +114,11 @@ T = TypeVar("T")
 class Blocks:
     """The two tables of known blocks.
 
-    - The cut table (`_cut`) has blocks without their cut values.
-    - The whole table (`known`) has unchanged blocks: without such values, with an invalid one, or
-      with only an entity tag. The tag will probably come again.
+    - The cut table (`_cut`) has blocks without the lines that were cut out.
+    - The uncut table (`_known`, read by `known`) has unchanged blocks. A block is in this table if
+      nothing may be cut out, if it has no field of `_NAMES`, or if the line of such a field does
+      not match `_HOLES`. A block from which only an entity tag was cut out is also in this table,
+      because the tag will probably come again.
 
     A block enters a table when it comes for the second time. Otherwise heads that come only once
     would fill the tables. A full table is cleared.
@@ -137,7 +139,7 @@ class Blocks:
         self.known = self._known.get
 
     def find(self, block: bytes, before: Form | None = None) -> Form | None:
-        """The form of a block that is not in the whole table. None if the head has to be parsed.
+        """The form of a block that is not in the uncut table. None if the head has to be parsed.
 
         If `before`, the last form of the connection, has the same cuts, the next head probably has
         them too. The result is then a Holed.
@@ -146,8 +148,8 @@ class Blocks:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # The last piece of a whole head ends with an empty line (four bytes). If the last piece is
-        # shorter, the block has more than one head, and a line of the last head was cut out.
+        # In a block of one head, the last piece ends with the empty line (four bytes). If the last
+        # piece is shorter, the cut line came after the empty line: it belongs to a second head.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()
@@ -180,11 +182,11 @@ class Blocks:
         holes = len(_NAMES.intersection(names))
         if self._may_cut and holes and len(pieces) == holes * _PIECES + 1:
             rest = b"".join(pieces[::_PIECES])
-            is_alone = not said.extra or all(name == b"traceparent" for name, _ in said.extra)
-            # Of the fields that are passed on, `find` restores only `traceparent`. It does not
-            # check `max_fields` either. So blocks with other such fields, or with many fields, are
-            # left out.
-            if is_alone and len(fields) - holes + len(_NAMES) <= self._most_fields:
+            is_restorable = not said.extra or all(name == b"traceparent" for name, _ in said.extra)
+            # `find` restores no field that is passed on, except `traceparent`. And `find` does not
+            # check `max_fields`. So the block is not remembered if another field is passed on, or
+            # if the block could have too many fields with all lines of `_NAMES`.
+            if is_restorable and len(fields) - holes + len(_NAMES) <= self._most_fields:
                 self._keep(self._cut, rest, said.without_holes())
             return
         self._keep(self._known, block, Form(block, said))

@@ -1,8 +1,8 @@
 """Answers plain requests (see `hot_path.plain`) from L1 or from Redis, without a request object.
 
-A request that is not answered here goes to `data/app`, and is not yet counted or charged. L1's
-decision and header lines are reused for a second at most (`Held.until`). The caller and the entry
-are looked up for each request.
+A request that is not answered here goes to `data/app`, and is not yet counted or charged. The
+decision to serve an entry of L1, and the header lines that follow from it, are used again for a
+second at most (`Held.until`). The caller and the entry are looked up for each request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from gateway.web.wire.request_head import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
-# Header lines are replaced this many seconds early, because sums of times are not exact.
+# `Held.until` is this many seconds before the time when the decision or the header lines have to
+# change, because sums of times are not exact.
 _MARGIN = 1e-6
 _logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Hits:
         self._new_id = new_id
 
     @property
-    def is_open(self) -> bool:
+    def is_normal(self) -> bool:
         """Whether the mode is normal."""
         return self._modes.current is NORMAL
 
@@ -122,7 +123,7 @@ class Hits:
         except AccessRefused:
             return None
         except Exception:
-            _logger.exception("a hit could not be answered the short way")
+            _logger.exception("the hot path could not answer from L1; a slower path is tried")
             return None
         seconds = self._monotonic() - began
         count(seconds, age, admitted.client, said.traceparent, training_id, is_head)
@@ -189,7 +190,7 @@ class Hits:
         is_head: bool,
         parts: Mapping[Part, float] | None = None,
     ) -> None:
-        """Write a line with this weight to the access log.
+        """Write a line to the access log. `weight` is its log level.
 
         of        the head, the training's id, the request id and the client
         measured  the seconds that the answer took, and the age of the entry
@@ -239,19 +240,19 @@ class LookUps:
 
     def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
         """Begin a look-up. None if the request has to go to `data/app`."""
-        if not self._hits.is_open or not is_training_id(training_id):
+        if not self._hits.is_normal or not is_training_id(training_id):
             return None
         began = self._clock.monotonic()
         try:
             admitted = self._hits.admit(said)
-            if not _may_ask(admitted, began):
+            if not _is_within_rate_limit(admitted, began):
                 return None
             ask = said.ask(admitted.caller, training_id)
             flight = self._serving.beyond(ask.key)
         except AccessRefused:
             return None
         except Exception:
-            _logger.exception("nothing could be looked up the short way")
+            _logger.exception("the hot path could not look up in Redis; a slower path is tried")
             return None
         return None if flight is None else LookUp(said, ask, began, flight)
 
@@ -261,9 +262,9 @@ class LookUps:
         said, ask = look_up.said, look_up.ask
         try:
             admitted, now = self._hits.admit(said), self._clock.monotonic()
-            if not self._hits.is_open or admitted.partition != ask.key.partition:
+            if not self._hits.is_normal or admitted.partition != ask.key.partition:
                 return None
-            if not _may_ask(admitted, now):
+            if not _is_within_rate_limit(admitted, now):
                 return None
             answer = self._serving.once_looked_up(ask, look_up.flight.result())
             if answer is None or not isinstance(answer.content, Held):
@@ -275,7 +276,7 @@ class LookUps:
         except AccessRefused:
             return None
         except Exception:
-            _logger.exception("what was found could not be answered the short way")
+            _logger.exception("the hot path could not answer from Redis; a slower path is tried")
             return None
 
     def linger(self, look_up: LookUp) -> None:
@@ -310,7 +311,7 @@ class LookUps:
         return mine.seconds() or None
 
 
-def _may_ask(admitted: Admitted, now: float) -> bool:
+def _is_within_rate_limit(admitted: Admitted, now: float) -> bool:
     return admitted.allowance is None or admitted.allowance.remaining(now) >= 1
 
 
@@ -318,8 +319,8 @@ Counting = Callable[[Outcome, Tier, int], Count]
 
 
 def traced(counting: Counting, tracer: Tracer) -> Counting:
-    """A `counting` that also tells `tracer` of each hit whose trace is kept. The tracer makes one
-    span of the hit."""
+    """A `counting` that also tells `tracer` of each hit whose trace is kept (see `Tracer.keeps`).
+    The tracer makes one span of the hit."""
     keeps = tracer.keeps
 
     def of_sort(outcome: Outcome, tier: Tier, status: int) -> Count:

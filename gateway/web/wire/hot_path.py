@@ -58,10 +58,10 @@ class Outbox:
         if self._size > _MOST:
             self.flush()
         elif not self._is_due:
-            self._have_it_ended()
+            self._flush_or_schedule()
 
     def flush(self) -> None:
-        """Write all waiting responses now. Most belong to other connections, so errors are logged
+        """Write all waiting responses now. They belong to several connections, so errors are logged
         and never raised."""
         if not self._answers:
             return
@@ -75,7 +75,7 @@ class Outbox:
                 _logger.exception("an answer could not be written")
                 transport.abort()
 
-    def _have_it_ended(self) -> None:
+    def _flush_or_schedule(self) -> None:
         if self._at_once:
             self._at_once -= 1
             self.flush()
@@ -134,8 +134,8 @@ class Parsing(Wire):
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add the field. uvicorn would also check for `Expect` here. Plain heads do not have this
-        field, so `_make_scope` makes that check."""
+        """Add the field. uvicorn's method would also check for `Expect`. A plain hit does not need
+        this check. For the other heads, `_make_scope` makes it."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -307,7 +307,7 @@ class HotPath(Parsing):
         try:
             self._go_on(awaited)
         except Exception:
-            _logger.exception("a connection could not go on behind a look-up")
+            _logger.exception("a connection failed after a look-up in Redis, and is closed")
             self.transport.abort()
 
     def _go_on(self, awaited: _Awaited) -> None:
@@ -354,8 +354,11 @@ class HotPath(Parsing):
             self.blocks.meet(block, asked.said, self._fields)
 
     def _hand_in(self, answer: bytes) -> None:
-        """Put the response into the outbox. `_at_ease` is read before, because `put` can write at
-        once, and `pause_writing` can then set `_at_ease` to False."""
+        """Put the response into the outbox, and count it.
+
+        If `_at_ease` was True before, no timer or deadline has to be reset. So its value is read
+        before `put`: `put` can write at once, and `pause_writing` can then set it to False.
+        """
         at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
         if at_ease:
@@ -417,8 +420,8 @@ def plain(
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
 ) -> Headers | None:
-    """As `extra_of`, but None if no field is passed on. Also None if only a valid `traceparent` is
-    passed on, which needs no list."""
+    """As `extra_of`, but None if no field is passed on, or only a valid `traceparent`.
+    `PlainHead.ask` adds this `traceparent`."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)
     traceparent = by_name.get(b"traceparent")

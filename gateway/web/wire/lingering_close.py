@@ -16,14 +16,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-# Seconds that the peer has after the last response is in the system's buffer. Then the connection
-# is aborted.
+# The linger time, in seconds: if the peer does not close its direction in this time, the connection
+# is aborted. The time begins when the system's buffer has the whole rest of the last response.
 _LINGER: Final = 2.0
 
 
-# With TLS the system's buffer counts as full from this part of its size. The size also counts the
-# memory around the bytes: a buffer that takes no more has half to all of its size in bytes, and
-# takes more again when a third is free.
+# With TLS, the system's buffer counts as full if it has bytes for this share of its size or more.
+# The size includes the system's own data about the bytes. So a buffer that takes no more has bytes
+# for half of its size or more. Then it takes none until a third is free, so until then it has bytes
+# for a third of its size or more. That is always above this share.
 _FULL: Final = 0.25
 
 
@@ -31,10 +32,11 @@ def backlog_of(transport: asyncio.Transport) -> int:
     """The number of written bytes that have not reached the caller.
 
     0 if all of them fit into the system's buffer. Otherwise the bytes in the system's buffer count
-    too. They show that a slow caller reads, even while this process cannot write more.
+    too. If a slow caller reads, they become fewer, even while this process cannot write more.
 
-    With TLS the transport beneath does not show its own bytes, and only the system's bytes count.
-    While the transport has some, the system's buffer is full.
+    With TLS, asyncio does not tell how many bytes wait in the transport below TLS, so they do not
+    count. But while bytes wait there, the system's buffer is full. So if this buffer is full, its
+    bytes count even if no other bytes are known.
     """
     unsent = transport.get_write_buffer_size()
     if unsent or (not transport.can_write_eof() and _is_full(transport)):
@@ -43,7 +45,7 @@ def backlog_of(transport: asyncio.Transport) -> int:
 
 
 def _is_full(transport: asyncio.Transport) -> bool:
-    """Whether the system's buffer is full."""
+    """Whether the system's buffer counts as full (see `_FULL`)."""
     held = _held_by_system(transport)
     if not held:
         return False
@@ -83,7 +85,7 @@ class LingeringClose(asyncio.Transport):
         return self._closed_at is not None
 
     def is_closing(self) -> bool:
-        """As asyncio defines it."""
+        """Whether `close` or `linger` was called, or the transport is closing."""
         return self.is_closed or self._transport.is_closing()
 
     def write(self, data: bytes | bytearray | memoryview[int]) -> None:
@@ -91,34 +93,34 @@ class LingeringClose(asyncio.Transport):
         self._transport.write(data)
 
     def close(self) -> None:
-        """Close the gateway's direction, or the whole connection if the peer has closed its own.
-        With TLS, asyncio can only close both directions."""
+        """Close the gateway's direction. Close the whole connection if the peer has closed its own
+        direction, or with TLS: there asyncio can only close both directions."""
         self.linger()
         if self.peer_has_ended or not self._transport.can_write_eof():
             self._transport.close()
 
     def linger(self) -> None:
-        """Close the gateway's direction (not with TLS), and begin to count the peer's time."""
+        """Close the gateway's direction (not with TLS), and begin the linger time."""
         if self._closed_at is None:
             self._closed_at = self._time()
             if self._transport.can_write_eof() and not self._transport.is_closing():
                 self._transport.write_eof()
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the peer's time is over. It begins anew while the system has no room for the rest
-        of the response."""
+        """Whether the linger time is over. While the system's buffer has no room for the rest of
+        the response, each call begins the time anew."""
         if self.is_closed and backlog_of(self._transport):
             self._closed_at = now
         return self._closed_at is not None and now - self._closed_at >= _LINGER
 
     def excuse(self, seconds: float) -> None:
-        """Add the seconds for which this process did not run to the peer's time."""
+        """Prolong the linger time by the seconds for which this process did not run."""
         if self._closed_at is not None:
             self._closed_at += seconds
 
     def is_reset(self) -> bool:
-        """Whether the connection was reset after the peer closed its direction. The error of the
-        socket says so, because nothing is read any more."""
+        """Whether the connection was reset after the peer closed its direction. Nothing is read any
+        more, so no read reports the reset. Only the socket's error shows it."""
         if not self.peer_has_ended or self._transport.is_closing():
             return False
         connection = self._transport.get_extra_info("socket")

@@ -1,7 +1,7 @@
 """Checks request heads, refuses invalid ones, and reads the fields of valid ones.
 
-The parser has already refused heads that break the grammar. The same rules apply to requests of the
-hot path and of Starlette.
+The parser has already refused heads that break the grammar. The rules of this module apply to all
+requests: to those that the hot path answers, and to those that go to Starlette.
 """
 
 from __future__ import annotations
@@ -68,20 +68,20 @@ def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Ref
     if len(fields) > limits.max_fields:
         return large_head(limits)
     if version not in _VERSIONS:
-        return malformed("spoken here are HTTP/1.1 and HTTP/1.0")
+        return malformed("the version must be HTTP/1.1 or HTTP/1.0")
     if target[:1] != b"/" or b"#" in target:
-        return malformed("a request is for a path, without a fragment")
+        return malformed("the target must be a path or an HTTP URL, without a fragment")
     names = [name for name, _ in fields]
     if names.count(b"host") != 1 and (version == "1.1" or b"host" in names):
-        return malformed("a request has exactly one `Host` (RFC 9112, 3.2)")
+        return malformed("a request must have exactly one `Host` (RFC 9112, 3.2)")
     if b"host" in names and not is_host(fields[names.index(b"host")][1]):
-        return malformed("`Host` is no host")
+        return malformed("the value of `Host` is not a valid host")
     if names.count(b"authorization") > 1:
-        return malformed("a request has one `Authorization` at most")
+        return malformed("a request may have one `Authorization` at most")
     if b"transfer-encoding" in names:
         coding = fields[names.index(b"transfer-encoding")][1].strip().lower()
         if coding != b"chunked" or version == "1.0":
-            return malformed("`Transfer-Encoding` may be `chunked`, in HTTP/1.1")
+            return malformed("`Transfer-Encoding` must be `chunked`, and needs HTTP/1.1")
     if b"content-length" in names:
         length = int(fields[names.index(b"content-length")][1])
         return long_body(limits) if length > limits.max_body else None
@@ -117,19 +117,19 @@ def malformed(detail: str) -> Refusal:
 
 def large_head(limits: Limits) -> Refusal:
     """A refusal with status 431."""
-    detail = f"a request head has {limits.max_head} bytes and {limits.max_fields} fields at most"
+    detail = f"a head may have {limits.max_head} bytes and {limits.max_fields} fields at most"
     return Refusal(AccessRefusal.HEAD_TOO_LARGE, ProblemAnswer(Problem.HEAD_TOO_LARGE, detail))
 
 
 def slow_head(limits: Limits) -> Refusal:
     """A refusal with status 408."""
-    detail = f"a request head is complete within {limits.head_timeout:g} s"
+    detail = f"a request head must be complete within {limits.head_timeout:g} s"
     return Refusal(AccessRefusal.HEAD_TOO_SLOW, ProblemAnswer(Problem.HEAD_TOO_SLOW, detail))
 
 
 def long_body(limits: Limits) -> Refusal:
     """A refusal with status 413."""
-    detail = f"a body has {limits.max_body} bytes at most"
+    detail = f"a body may have {limits.max_body} bytes at most"
     return Refusal(AccessRefusal.BODY_TOO_LARGE, ProblemAnswer(Problem.TOO_LARGE, detail))
 
 
