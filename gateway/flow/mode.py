@@ -11,10 +11,10 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import Mode
 from gateway.ports import Clock, ModeOrder, Observer, SharedMode
 
-# Seconds between two looks at the mode in Redis.
-_LOOK: Final = 1.0
-# `Retry-After` (seconds) in the mode `frozen`. It is a guess, because nobody knows when an operator
-# will end the mode.
+# Seconds between two reads of the order in Redis (`look`).
+_READ_EVERY: Final = 1.0
+# `Retry-After` (seconds) in the mode `frozen`. It is a guess, because the gateway cannot know when
+# an operator will end the mode.
 THAW: Final = 30.0
 
 # Hits compare the mode with this constant, because looking up a member of an enum is slow.
@@ -44,9 +44,9 @@ class Modes:
         self._follow(order)
 
     async def look(self) -> None:
-        """Apply the order in Redis. If Redis has no order, or an order that is earlier than the one
-        that this replica follows, this replica writes its own order to Redis again. While Redis is
-        away, the mode does not change."""
+        """Read the order in Redis, and apply it. If Redis has lost the last order that this replica
+        knows, or has an earlier one, write the known order again. While Redis is away, the mode
+        does not change."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()
             if self.ordered is not None and _is_outdated(ordered, self.ordered):
@@ -58,7 +58,7 @@ class Modes:
         """Follow orders until cancelled."""
         while True:
             await self.look()
-            await self._clock.sleep(_LOOK)
+            await self._clock.sleep(_READ_EVERY)
 
     def _follow(self, order: ModeOrder) -> None:
         self.ordered = order

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from gateway.core.errors import ShuttingDown
 from gateway.core.vocabulary import Part
-from gateway.flow.timings import Interval, Spent, sharing, spent_by_beginner, watched
+from gateway.flow.timings import Interval, Spent, sharing, spent_of_flight, watched
 from gateway.ports import Clock
 
 Name = TypeVar("Name", bound=Hashable)
@@ -23,13 +23,16 @@ Asked = TypeVar("Asked")
 class Course:
     """Whether the result of a flight may be stored, and in which tiers.
 
-    is_current  False after an invalidation of the key: no further request joins. The result is put
-                into L1 only if Redis accepts it afterwards, or if only soft orders rule it out
-    may_store   False after an invalidation that Redis perhaps does not know: the result is not
-                offered to Redis
+    is_current  False after an invalidation of the key. No further request joins then. The result of
+                a look-up is then not put into L1. The result of a fetch is put into L1 only if
+                Redis accepts it after the invalidation, or, for rescue, if only soft orders rule it
+                out
+    may_store   False after an invalidation that Redis perhaps does not know, and after a purge. The
+                result is then not offered to Redis
     orders      how many invalidations came during the flight
 
-    With `no-store`, `is_current` and `may_store` are False from the beginning.
+    If the request has the directive `no-store`, `is_current` and `may_store` are False from the
+    beginning.
     """
 
     is_current: bool = field(default=True, init=False)
@@ -37,7 +40,7 @@ class Course:
     orders: int = field(default=0, init=False)
 
     def outdate(self, *, known: bool) -> None:
-        """Note that an order ruled out the result. `known`: Redis knows the order."""
+        """Note an invalidation that ruled out the result. `known`: Redis knows the invalidation."""
         self.is_current = False
         self.may_store &= known
         self.orders += 1
@@ -45,14 +48,18 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
-    """Shared work in progress. `is_unhurried`: no caller waited for the flight when it began.
-    `is_retired`: `linger` has no effect any more."""
+    """Shared work in progress.
+
+    is_unhurried  the flight is a refresh, for which no caller waited when it began
+    is_retired    `Flights.linger` has no effect, because it was called before, or because
+                  `Flights.retire` was called
+    """
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
     is_retired: bool = field(default=False, init=False)
 
-    _task: asyncio.Future[Result] = field(init=False)  # a task, except after `start_behind`
+    _task: asyncio.Future[Result] = field(init=False)  # no task if `start_behind` made it
 
     async def join(self, patience: float | None = None) -> Result:
         """Returns the flight's result, or raises its error. Raises TimeoutError after `patience`
@@ -78,8 +85,8 @@ class Flight(Course, Generic[Result]):
         return self._task.result()
 
     async def _end(self) -> None:
-        """Wait for the end. `asyncio.wait` would take three times as long, and each look-up waits
-        here."""
+        """Wait for the end. This does not use `asyncio.wait`, which needs more CPU time: each
+        look-up waits here."""
         if self._task.done():
             return
         ended = asyncio.get_running_loop().create_future()
@@ -135,7 +142,7 @@ class Flights(Generic[Name, Result]):
 
     def _new(self, name: Name) -> Flight[Result]:
         flight: Flight[Result] = Flight()
-        flight.spent = None if self._clock is None else spent_by_beginner(self._clock)
+        flight.spent = None if self._clock is None else spent_of_flight(self._clock)
         self._current[name] = flight
         self._flying.setdefault(name, []).append(flight)
         return flight
@@ -160,8 +167,8 @@ class Flights(Generic[Name, Result]):
         if question.cancelled():
             ended.cancel()
             return
-        if ended.done():  # cancelled; without this, asyncio would log an error of the question
-            question.exception()
+        if ended.done():  # `land` has cancelled the flight
+            question.exception()  # read an error of the question, so that asyncio does not log it
             return
         try:
             result = finish(flight)
@@ -188,8 +195,8 @@ class Flights(Generic[Name, Result]):
             self.waiters -= 1
 
     def forget(self, name: Name, *, known: bool = False) -> None:
-        """Outdate the flights of this name (see `Course`). `known`: Redis knows the order that
-        ruled out the results, and can judge them."""
+        """Outdate the flights of this name (see `Course`). `known`: Redis knows the invalidation
+        that ruled out the results, so Redis can judge the results."""
         self._current.pop(name, None)
         for flight in self._flying.get(name, ()):
             flight.outdate(known=known)

@@ -1,9 +1,10 @@
 """Notes how long a request waited, and for which part of the work.
 
-Requests can share a fetch, and join it at different times. The fetch notes each of its waits once,
-as an interval. Each request counts the seconds of these intervals that overlap with its own wait.
-If the request that began the fetch is traced, each interval is also a span of that request. A
-request that joins the fetch has one span for its whole wait.
+Requests can share a flight (a fetch or a look-up, see `singleflight`), and join it at different
+times. The flight notes each of its waits once, as an interval. Each request counts the seconds of
+these intervals that overlap with its own wait. If the request that began the flight is traced, each
+interval is also a span of that request. Another traced request that joins the flight has one span
+for its whole wait.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ class Interval:
 
 @dataclass(slots=True, eq=False)
 class Spent:
-    """The intervals of one request, or of one fetch.
+    """The intervals of one request, or of one flight.
 
-    `span` is that of the request, or of the request that began the fetch (None: not traced).
-    `leader` is the `traceparent` of another replica's fetch for which this fetch waited.
+    span    the span of the request, or of the request that began the flight (None: not traced)
+    leader  the `traceparent` of another replica's fetch for which this flight waited
     """
 
     clock: Clock
@@ -66,7 +67,7 @@ class Spent:
         return sums
 
     def share(self, shared: Spent, since: float) -> None:
-        """Add the intervals of a shared fetch, cut to the time since `since`."""
+        """Add the intervals of a shared flight, without the time before `since`."""
         now = self.clock.monotonic()
         for each in shared.intervals:
             began, ended = max(each.began, since), min(each.ended, now)
@@ -89,7 +90,7 @@ def watched(spent: Spent | None) -> Iterator[None]:
 
 @contextmanager
 def sharing(shared: Spent | None) -> Iterator[None]:
-    """While the block runs, each wait of a shared fetch is also a wait of the current request."""
+    """While the block runs, each wait of a shared flight is also a wait of the current request."""
     mine = _watched.get()
     if mine is None or shared is None:
         yield
@@ -122,21 +123,23 @@ def on(part: Part) -> Iterator[Span | None]:
         spent.end(interval, fault)
 
 
-def spent_by_beginner(clock: Clock) -> Spent:
-    """New notes with the span of the current request, for work that can outlast the request."""
+def spent_of_flight(clock: Clock) -> Spent:
+    """An empty `Spent` for a flight that the current request begins. It has the request's span, but
+    is a new object, because the flight can last longer than the request."""
     mine = _watched.get()
     return Spent(clock, None if mine is None else mine.span)
 
 
 def leading_span() -> str | None:
-    """The `traceparent` of this fetch for followers in other replicas. None: not traced."""
+    """The `traceparent` of the current flight, for followers in other replicas. None: not
+    traced."""
     spent = _watched.get()
     return None if spent is None or spent.span is None else spent.span.traceparent.decode("ascii")
 
 
 def followed(traceparent: str | None, span: Span | None) -> None:
-    """This fetch waited (in `span`) for another replica's fetch, whose span has this
-    `traceparent`."""
+    """Note that the current flight waited (in `span`) for another replica's fetch, whose span has
+    this `traceparent`."""
     spent = _watched.get()
     if traceparent is None or spent is None:
         return
@@ -147,8 +150,9 @@ def followed(traceparent: str | None, span: Span | None) -> None:
 
 @contextmanager
 def _following(mine: Span, shared: Spent) -> Iterator[None]:
-    """Link the wait to the other request's work, or to the fetch of another replica for which that
-    work waited."""
+    """Make a span for the wait of a request that joined the flight. Link it to the span of the
+    request that began the flight. If the flight waited for another replica's fetch, link it to the
+    span of that fetch instead."""
     span = mine.part(_FOLLOW)
     try:
         yield

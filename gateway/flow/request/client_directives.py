@@ -26,7 +26,8 @@ from gateway.ports import Clock
 # At least this many seconds are between two calls that directives cause for one key.
 _AGAIN_AFTER: Final = 10.0
 _MOST_KEYS: Final = 10_000
-_PART_OF_BUDGET: Final = 10
+# The share of a budget (`CallShare`) is the limit of the budget divided by this.
+_BUDGET_DIVISOR: Final = 10
 _MOST_SCOPES: Final = 10_000
 
 
@@ -45,8 +46,8 @@ class DirectiveHandler:
             return await self._serving.get(ask)
         seen, now = await self._serving.seen(ask), self._clock.now()
         if seen is not None and not refuses(directives, *_age_and_lifetime(seen, now)):
-            may_be_stale = takes_stale(directives, *_age_and_lifetime(seen, now))
-            if may_be_stale and self._serving.may_be_stale(seen):
+            allows_stale = takes_stale(directives, *_age_and_lifetime(seen, now))
+            if allows_stale and self._serving.may_be_stale(seen):
                 return self._serving.stale_refreshing(ask, seen)
             return await self._serving.get(ask)
         if seen is None and not directives.no_store:
@@ -65,7 +66,7 @@ def refuses(directives: RequestDirectives, age: float, lifetime: float) -> bool:
     """Whether the directives refuse a stored response of this age and freshness lifetime.
 
     `max-age` also refuses a stale response, except if `max-stale` allows it (RFC 9111, 5.2.1.1).
-    `min-fresh` refuses it even then.
+    `min-fresh` refuses a stale response even if `max-stale` allows it.
     """
     if directives.no_cache or (directives.max_age is not None and age > directives.max_age):
         return True
@@ -106,8 +107,9 @@ class Grants:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SharedCall:
-    """One call that was charged to a share, at `at` (monotonic)."""
+class ChargedCall:
+    """One call that was charged to the share of the budget `scope`, at the monotonic time `at`.
+    `caller`: the client and its partition."""
 
     scope: str
     caller: tuple[str, str]
@@ -116,19 +118,19 @@ class SharedCall:
 
 @dataclass(slots=True)
 class _Charged:
-    """The calls of the last window, the oldest first."""
+    """The calls that were charged to one share in the last window, the oldest first."""
 
-    calls: deque[SharedCall] = field(default_factory=deque)
+    calls: deque[ChargedCall] = field(default_factory=deque)
     by_caller: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class CallShare:
     """Limits calls that are made only because a caller does not accept the stored response. Their
     share is a tenth of each budget in any window. Each replica has an equal part of the share, and
-    at least one call. A caller may have half (rounded up) of what the other callers left of this
-    part.
+    at least one call. A caller may have half (rounded up) of the calls of this part that no other
+    caller has used.
 
-    is_divided  False if callers cannot be distinguished. Then one caller may spend the whole part
+    is_divided  False if all callers of a budget count as one caller, which may have the whole part
     usual       the limit of budgets that are not in `rates` (None: no limit)
     """
 
@@ -148,14 +150,14 @@ class CallShare:
         self._is_divided = is_divided
         self._charged: FIFOCache[str, _Charged] = FIFOCache(_MOST_SCOPES)
 
-    def take(self, caller: Caller) -> SharedCall | None:
+    def take(self, caller: Caller) -> ChargedCall | None:
         """Charge one call. None: this caller cannot have one now."""
         now, rate = self._clock.monotonic(), self._rates.of(caller.scope, self._usual)
-        call = SharedCall(caller.scope, (caller.client, caller.partition), now)
+        call = ChargedCall(caller.scope, (caller.client, caller.partition), now)
         if rate is None:
             return call
         charged = self._current(caller.scope, now - rate.window)
-        left = max(1, rate.limit // _PART_OF_BUDGET // self._replicas()) - len(charged.calls)
+        left = max(1, rate.limit // _BUDGET_DIVISOR // self._replicas()) - len(charged.calls)
         own = charged.by_caller[call.caller] if self._is_divided else 0
         if own >= left:
             return None
@@ -163,7 +165,7 @@ class CallShare:
         charged.by_caller[call.caller] += 1
         return call
 
-    def give_back(self, call: SharedCall) -> None:
+    def give_back(self, call: ChargedCall) -> None:
         """Undo the charge of a call."""
         charged = self._charged.get(call.scope)
         if charged is not None and call in charged.calls:
@@ -186,7 +188,7 @@ class CallShare:
         return charged
 
 
-def _uncount(charged: _Charged, call: SharedCall) -> None:
+def _uncount(charged: _Charged, call: ChargedCall) -> None:
     charged.by_caller[call.caller] -= 1
     if not charged.by_caller[call.caller]:
         del charged.by_caller[call.caller]

@@ -1,7 +1,8 @@
 """Answers requests that need a version (`Training-Min-Updated-At`), for example after a write.
 
 The header is no proof that the version exists. So the header does not change which versions other
-callers may get. The fetches that it causes may use only a part of the budget.
+callers may get. If a response is already stored, only a part of the budget pays for the fetches
+that the header causes (`CallShare`).
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.collapse import Elsewhere, Landed
 from gateway.flow.mode import Modes
-from gateway.flow.request.client_directives import CallShare, SharedCall
+from gateway.flow.request.client_directives import CallShare, ChargedCall
 from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
-# After a fetch without the needed version, its caller may cause the next one only after a pause.
-# The pause is at most _FIRST seconds. After several such fetches in a row, it is at most _LONGEST
-# seconds.
+# If a fetch for a caller brings a version that is too old, this caller has to wait before it may
+# cause another fetch of the key. This pause is at most _FIRST seconds after the first such fetch,
+# and at most _LONGEST seconds after several in a row.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -44,17 +45,20 @@ _Came = tuple[Landed, Answer]
 
 
 class Answering(Protocol):
-    """Answers requests without regard to needed versions."""
+    """Answers requests, but ignores which versions they need (`Ask.at_least`)."""
 
     async def get(self, ask: Ask) -> Answer:
-        """The answer."""
+        """The answer to the request."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Vain:
-    """`attempts` fetches in a row that brought only versions that were too old. The next fetch may
-    start at `until` (monotonic)."""
+class _Pause:
+    """The pause of a caller after a fetch that brought a version that was too old.
+
+    attempts  how many such fetches there were in a row
+    until     when the pause ends (monotonic)
+    """
 
     attempts: int
     until: float
@@ -63,8 +67,8 @@ class _Vain:
 class Reaching:
     """Answers all requests, also those that need a version.
 
-    A fetch is charged to `share` only if a response was already stored. If the fetch brings the
-    version, the charge is undone.
+    A new fetch is charged to `share` only if a response was already stored. The charge is undone in
+    three cases: the fetch brings the version, no call was made, or another replica made the fetch.
     """
 
     def __init__(self, serving: Serving, clock: Clock, share: CallShare, modes: Modes) -> None:
@@ -72,7 +76,7 @@ class Reaching:
         self._clock = clock
         self._share = share
         self._modes = modes
-        self._vain: FIFOCache[_Asking, _Vain] = FIFOCache(_MOST)
+        self._pauses: FIFOCache[_Asking, _Pause] = FIFOCache(_MOST)
 
     async def get(self, ask: Ask, answering: Answering) -> Answer:
         """The answer with the needed version or a later one. A 404 is an answer too.
@@ -94,7 +98,7 @@ class Reaching:
         if stand_in is not None and _reaches(_entry_of(stand_in), wanted):
             return stand_in
         try:
-            self._wait_for(ask, wanted, seen)
+            self._refuse_in_pause(ask, wanted, seen)
             answer = await self._fetched(ask, wanted, seen)
         except VersionNotReached:
             seen = await self._serving.seen(ask)  # perhaps not the same as before
@@ -105,15 +109,15 @@ class Reaching:
 
     def _reached(self, ask: Ask, wanted: Instant, answer: Answer) -> Answer:
         if _is_answered(answer, wanted):
-            self._vain.pop(_asking(ask), None)
+            self._pauses.pop(_asking(ask), None)
             return answer
-        raise _not_reached(wanted, _entry_of(answer), self._missed(ask))
+        raise _not_reached(wanted, _entry_of(answer), self._begin_pause(ask))
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of a fetch that all callers share. If one that began before this request
-        (here or in another replica) brings a version that is too old, or a 404, another fetch is
-        made."""
-        earlier, began = self._serving.fills.under_way(ask.key), self._clock.now()
+        """The answer of a fetch, which other requests may share. A fetch that began before this
+        request (here or in another replica) perhaps brings a version that is too old, or a 404 or
+        410. If so, another fetch is started or joined."""
+        earlier, asked_at = self._serving.fills.under_way(ask.key), self._clock.now()
         alone = False
         while True:
             joined = None if alone else self._serving.fills.under_way(ask.key)
@@ -122,12 +126,13 @@ class Reaching:
                 came: _Came | None = await self._asked(ask, wanted, seen, alone=alone)
             else:
                 came = await self._joined(ask, seen, joined)
-                # If its answer does not fit (`Vary`), the next fetch under way is perhaps for other
-                # requests again. So this request then makes its own call.
+                # If the answer of the joined fetch does not fit this request (`Vary`), the request
+                # makes a call of its own. The answer of the next fetch under way perhaps would not
+                # fit either.
                 alone = came is None and joined.result() is not None
             if came is not None:
                 landed, answer = came
-                is_earlier = is_earlier or _is_from_before(landed, began)
+                is_earlier = is_earlier or _is_from_before(landed, asked_at)
                 entry = _entry_of(answer)
                 if not is_earlier or entry is None or _reaches(entry, wanted):
                     return answer
@@ -157,13 +162,14 @@ class Reaching:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
             if flight.is_unhurried:
-                return None  # the next fetch has a higher rank than this refresh had
+                # A new fetch has a higher rank than the refresh, and is made even in a backoff.
+                return None
             raise
         if not self._serving.fits(ask, landed):
             return None
         return landed, await self._serving.landed(ask, seen, landed, collapsed=True)
 
-    def _charge(self, ask: Ask, wanted: Instant, seen: Seen | None) -> SharedCall | None:
+    def _charge(self, ask: Ask, wanted: Instant, seen: Seen | None) -> ChargedCall | None:
         if seen is None:
             return None
         charged = self._share.take(ask.caller)
@@ -171,28 +177,30 @@ class Reaching:
             raise _not_reached(wanted, seen.held.entry, self._share.wait(ask.caller.scope))
         return charged
 
-    def _give_back(self, charged: SharedCall | None) -> None:
+    def _give_back(self, charged: ChargedCall | None) -> None:
         if charged is not None:
             self._share.give_back(charged)
 
-    def _wait_for(self, ask: Ask, wanted: Instant, seen: Seen | None) -> None:
-        vain, now = self._vain.get(_asking(ask)), self._clock.monotonic()
-        if vain is not None and now < vain.until:
-            raise _not_reached(wanted, None if seen is None else seen.held.entry, vain.until - now)
+    def _refuse_in_pause(self, ask: Ask, wanted: Instant, seen: Seen | None) -> None:
+        pause, now = self._pauses.get(_asking(ask)), self._clock.monotonic()
+        if pause is not None and now < pause.until:
+            known = None if seen is None else seen.held.entry
+            raise _not_reached(wanted, known, pause.until - now)
 
-    def _missed(self, ask: Ask) -> float:
-        """Note a fetch without the needed version. Returns the seconds until this caller may cause
-        another fetch."""
-        before = self._vain.pop(_asking(ask), None)
+    def _begin_pause(self, ask: Ask) -> float:
+        """Begin a pause after a version that is too old. Returns the seconds until this caller may
+        cause another fetch of the key."""
+        before = self._pauses.pop(_asking(ask), None)
         attempts = 1 if before is None else before.attempts + 1
         wait = backoff(attempts, _FIRST, _LONGEST, self._clock.jitter())
-        self._vain[_asking(ask)] = _Vain(attempts, self._clock.monotonic() + wait)
+        self._pauses[_asking(ask)] = _Pause(attempts, self._clock.monotonic() + wait)
         return wait
 
 
-def _is_from_before(landed: Landed, began: float) -> bool:
-    """Whether another replica's fetch brought it, and began before `began` (shared clock)."""
-    return isinstance(landed, Elsewhere) and landed.seen.held.entry.confirmed_at < began
+def _is_from_before(landed: Landed, asked_at: float) -> bool:
+    """Whether `landed` is from a fetch of another replica that began before `asked_at` (shared
+    clock)."""
+    return isinstance(landed, Elsewhere) and landed.seen.held.entry.confirmed_at < asked_at
 
 
 def _asking(ask: Ask) -> _Asking:

@@ -54,7 +54,7 @@ class Unusual:
         raise Frozen("nothing usable is stored, and nothing may be fetched", retry_after=THAW)
 
     async def _bypass(self, ask: Ask) -> Answer:
-        """Each request makes a call of its own."""
+        """The answer to a call that is made for this request alone."""
         if ask.only_if_cached:
             raise OnlyIfCached
         want = Want(ask.key, ask.caller, Purpose.MISS, extra=ask.extra, bypass=True)

@@ -46,11 +46,11 @@ from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, failing, frui
 from gateway.flow.singleflight import Flight, Flights
 from gateway.ports import NEVER, Clock, Held, Observer
 
-# Seconds for which a stale answer may be given again while its refresh is under way or queued.
+# While a refresh of the key is under way or queued, L1 may repeat a stale answer with one of these
+# plans, for at most _STANDS seconds.
 _STANDS: Final = 1.0
-# The plans with which a stale answer may be given again: while the key is refreshed, and while it
-# is left alone.
 _REFRESHED: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH,)
+# While the key is left alone, L1 may repeat a stale answer with one of these plans.
 _LEFT_ALONE: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH, Plan.WAIT_SOFTLY)
 
 _OF_REVALIDATION = {
@@ -85,7 +85,10 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        # Methods of `Following` (sweep/refresh_queue) replace these three.
+        # Methods of `Following` (sweep/refresh_queue) replace these three functions:
+        # waits     whether a refresh has to wait. If so, it is added to the queue (if not full)
+        # put_off   adds a refresh whose call was not made, and returns whether it is in the queue
+        # is_short  whether the queued refreshes wait because no call was free
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
@@ -176,8 +179,8 @@ class Serving:
         return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
-        """Start a refresh. Returns None if it has to wait for its turn. No fetch of the key may be
-        under way."""
+        """Start a refresh. Returns None if the refresh has to wait (see `waits`). No fetch of the
+        key may be under way."""
         if self.waits(ask):
             return None
         self.background.begin()
@@ -186,9 +189,9 @@ class Serving:
         return flight
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
-        """The answer of upstream, from the fetch under way or a new one. While the key is left
-        alone, `stand_in` makes the answer. If the fetch fails or takes too long, the response
-        `seen` may be served instead.
+        """The answer of upstream, from the fetch under way or a new one. If `stand_in` has an
+        answer, no fetch is needed. If the fetch fails or takes too long, the response `seen` may be
+        served instead.
 
         `keep` False: a new fetch is made for this request, and its result is not stored.
         """
@@ -202,7 +205,7 @@ class Serving:
         flights = [flight]
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
-            if collapsed and self._may_be_passed(ask.key, flight, landed):
+            if collapsed and self._may_be_outdated(ask.key, flight, landed):
                 flights.append(self._flight(ask, seen))
                 landed = await self._follow(flights[-1], seen, collapsed=True)
             if not self.fits(ask, landed):
@@ -211,9 +214,10 @@ class Serving:
                 landed = await self._follow(flights[-1], seen, collapsed=False)
         except (UpstreamFailure, CallWithheld, TimeoutError) as error:
             if any(each.orders for each in flights):
-                # The order has perhaps ruled out `seen`, and a later response is perhaps stored.
-                before, seen = seen, await self.seen(ask)
-                if seen is not None and _is_later(seen, before) and self._plan(seen) is Plan.SERVE:
+                # An order came during a fetch. It has perhaps ruled out `seen`, and perhaps a later
+                # response is stored.
+                known, seen = seen, await self.seen(ask)
+                if seen is not None and _is_later(seen, known) and self._plan(seen) is Plan.SERVE:
                     return self._fresh(seen)
             return await self._without_result(ask, seen, error, flights[-1], keep=keep)
         return await self.landed(ask, seen, landed, collapsed=collapsed)
@@ -233,13 +237,14 @@ class Serving:
                 return await self.from_upstream(ask, seen, keep=keep)
             return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff | Frozen):
-            # The fetch was a refresh. A fetch for a waiting caller has a higher priority, and is
-            # made in the mode `bypass` too.
+            # The fetch was a refresh, and no call was made. A fetch for a waiting caller perhaps
+            # gets a call: it has a higher priority, and is made even in a backoff and in the mode
+            # `bypass`.
             return await self.from_upstream(ask, seen, keep=keep)
         if seen is None or not self._may_rescue(seen):
-            # Another replica fetched a version that is not believed yet. This replica then makes
-            # its own call, as if nothing were stored.
             if isinstance(error, VersionDoubted):
+                # Another replica fetched a version that is not believed yet. This replica makes its
+                # own call, as if nothing were stored.
                 return await self.from_upstream(ask, None, keep=keep)
             return passed_on(error)
         return rescued(seen, error)
@@ -252,20 +257,20 @@ class Serving:
             return None
         stored = seen if seen is not None and self._may_rescue(seen) else None
         if stored is None or stored.below_floor:
-            return self._below_floor(ask, stored, failure)
+            return self._stored_or_refused(ask, stored, failure)
         return from_store(stored, failure.outcome, failure.detail)
 
-    def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
-        """The later one of two answers: the response `stored`, and the last answer of upstream that
-        was refused for its version. A version far in the future counts as the earlier one. None if
-        no refused answer fits the request (`Vary`)."""
-        said = self._tiers.refused.of(ask.key)
-        if said is None or not self._rules.selects(said.entry, ask.extra):
+    def _stored_or_refused(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
+        """The later one of two answers: the response `stored` (None or below the floor), and the
+        last answer of upstream that was refused for its version. A refused version far in the
+        future counts as the earlier one. None if no refused answer fits the request (`Vary`)."""
+        refused = self._tiers.refused.of(ask.key)
+        if refused is None or not self._rules.selects(refused.entry, ask.extra):
             return None
-        word = said.entry
-        if stored is not None and (word.is_ahead or not supersedes(word, stored.held.entry)):
+        entry = refused.entry
+        if stored is not None and (entry.is_ahead or not supersedes(entry, stored.held.entry)):
             return from_store(stored, failure.outcome, failure.detail)
-        return given_again(said, failure.outcome)
+        return given_again(refused, failure.outcome)
 
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
         purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
@@ -321,13 +326,17 @@ class Serving:
             return
         why = str(error) or repr(error)
         self._observer.fetch_failed(want.key, want.purpose, why)
-        if self._is_put_off(want, error) or isinstance(error, Frozen):
-            return  # the mode says nothing about the key
+        if self._queue_refresh(want, error) or isinstance(error, Frozen):
+            # The refresh is in the queue, or the mode forbids the call. Neither is a failure of the
+            # key.
+            return
         again_in = self._backoffs.failed(want.key, error)
         if want.purpose is Purpose.REFRESH and is_news(error):
             self._observer.refresh_failed(want.key, why, again_in)
 
-    def _is_put_off(self, want: Want, error: Exception) -> bool:
+    def _queue_refresh(self, want: Want, error: Exception) -> bool:
+        """If the fetch was a refresh whose call was not made, add the refresh to the queue. Returns
+        whether it is in the queue."""
         is_denied = want.purpose is Purpose.REFRESH and isinstance(error, CallWithheld)
         return is_denied and self.put_off(Ask(want.key, want.caller, extra=want.extra))
 
@@ -338,9 +347,9 @@ class Serving:
         patience = self._rules.windows.soft_wait if softly else None
         return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
 
-    def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
-        """Whether an order has perhaps outdated `landed`, the result of the fetch that this request
-        joined. This replica has perhaps not seen the order that Redis knows."""
+    def _may_be_outdated(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
+        """Whether an order or a later answer has perhaps outdated `landed`, the result of the fetch
+        that this request joined. Redis may know an order that has not reached this replica yet."""
         if not self.confirming.hears_orders():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
@@ -351,7 +360,7 @@ class Serving:
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
         """The answer to a request that waited for a fetch. `seen`: the response that was stored
-        before."""
+        before the fetch."""
         forward = forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
@@ -366,9 +375,9 @@ class Serving:
     async def _later_one(self, ask: Ask, landed: Filled, handling: Handling) -> Answer | None:
         """The stored response, if it is a better answer than `landed`. Otherwise None.
 
-        A version far in the future is always the worse one. If an order came while a 404 was
-        fetched, only a fresh stored response is better. Perhaps another replica stored it after the
-        order.
+        If the version of `landed` is far in the future, the stored response is always better. If an
+        order came while a 404 or 410 was fetched, only a fresh stored response is better: another
+        replica has perhaps stored this response after the order.
         """
         stored = await self.seen(ask)
         if stored is None or not self._may_rescue(stored):
@@ -539,9 +548,10 @@ def given_again(held: Held, outcome: Outcome) -> Answer:
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
 
 
-def _is_later(seen: Seen, before: Seen | None) -> bool:
-    """Whether the response was confirmed after `before`, which the request did not accept."""
-    return before is None or seen.held.entry.confirmed_at > before.held.entry.confirmed_at
+def _is_later(seen: Seen, known: Seen | None) -> bool:
+    """Whether `seen` was confirmed later than `known`, the response that was stored before the
+    fetch. True if nothing was stored."""
+    return known is None or seen.held.entry.confirmed_at > known.held.entry.confirmed_at
 
 
 def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
@@ -553,7 +563,8 @@ def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def passed(reply: Reply, handling: Handling) -> Answer:
-    """The answer that passes on a response of upstream. With a 5xx, the request failed."""
+    """The answer that passes on a response of upstream. The outcome of a 5xx is FAILED, that of
+    another status is REJECTED."""
     outcome = Outcome.FAILED if reply.status >= 500 else Outcome.REJECTED
     return Answer(reply, outcome, Tier.UPSTREAM, handling)
 
