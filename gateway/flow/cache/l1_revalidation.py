@@ -2,12 +2,12 @@
 
 Words of this module:
 
-confirm  Redis says that the entry is still valid (`Held.checked_at`). Here it does not mean the
-         confirmation by the API (`Entry.confirmed_at`)
+confirm  Redis says that the entry is still valid (when: `Held.checked_at`). Here the word does not
+         mean the confirmation by the API (`Entry.confirmed_at`)
 counted  a replica is counted if orders wait until it has applied them (see `Bus.counted_until`)
 member   a replica is a member if it may serve entries without Redis (see `Bus.vouched_until`)
 due      a read has found that the entry should soon be confirmed again
-doubted  Redis has to be asked before the entry is served, if it can be asked (`Held.doubt`)
+doubted  if Redis can be asked, it has to be asked before the entry is served (`Held.doubt`)
 gap      a time in which this replica has perhaps missed orders
 """
 
@@ -25,13 +25,15 @@ from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
-# Fractions of `l1_lifetime`. The first read after _DUE makes an entry due. _GATHER later, Redis is
-# asked about all due entries. An entry that is read at least once in each 0.4 of `l1_lifetime` is
-# therefore confirmed in time: after 0.2 + 0.4 (until the read) + 0.4 (until the question).
+# Fractions of `l1_lifetime`. The first read that comes _DUE or more after the last confirmation
+# makes an entry due. _GATHER after this read at the latest, Redis is asked about all due entries.
+# If an entry is read at least once in each 0.4 of `l1_lifetime`, the read comes after 0.6 at most,
+# and the question after 1.0 at most. So the entry is confirmed in time.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
-# The outcomes of answers that start no refresh.
-_ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
+# The outcomes of the answers that L1 may repeat for the time that `stands_for` returns. Such an
+# answer starts no refresh.
+_NO_REFRESH: Final = (Outcome.FRESH, Outcome.NEGATIVE)
 # At most this many keys are in one question to Redis. A hundred keys cost as much as ten questions
 # about one key each. Other tasks run between two questions.
 _BATCH: Final = 100
@@ -68,7 +70,7 @@ class Confirming:
         self._due_after = l1_lifetime * _DUE
         self._gather = l1_lifetime * _GATHER
         # The end of the last gap (monotonic). An earlier confirmation no longer counts.
-        self._suspect_until = NEVER
+        self._gap_ended_at = NEVER
         self._offset = 0.0
         self.begin_edition()
         self._due: set[Key] = set()
@@ -110,14 +112,14 @@ class Confirming:
         until = self._bus.counted_until
         if not self._bus.is_connected:
             # A new replica (no member yet) counts only while the bus is connected. Reason: Redis
-            # can lose its record before other replicas have read it. Orders then do not wait for
-            # the new replica, but reach it over the bus.
+            # can lose the record of the new replica before other replicas have read this record.
+            # Orders then do not wait for the new replica, but still reach it over the bus.
             until = min(until, self._bus.vouched_until)
         return self._clock.monotonic() < until
 
     def _is_confirmed(self, held: Held, now: float) -> bool:
         return (
-            held.checked_at >= self._suspect_until
+            held.checked_at >= self._gap_ended_at
             and self.is_counted()
             and now - held.checked_at < self._lifetime
         )
@@ -134,14 +136,19 @@ class Confirming:
         return min(self._grace_until, self.missed.until(entry.confirmed_at))
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether this replica may serve the entry without Redis. The replica has to be a member,
-        and gaps limit the time. `entry` None: gaps are ignored."""
+        """Whether this replica may serve the entry without Redis. The replica has to be a member.
+        For an entry from before the end of a gap, the `limit` of the gap (see `MissedOrders`) must
+        not have passed. `entry` None: gaps are ignored."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def hears_orders(self, entry: Entry | None = None) -> bool:
         """Whether this replica has surely applied all complete orders. (An order is complete if its
-        result says that all members and all counted replicas have applied it.) If this replica is
-        neither a member nor counted, the result is False."""
+        result says that all members and all counted replicas have applied it.)
+
+        False if this replica is neither a member nor counted. Also False for an entry from before
+        the end of a gap, if the `limit` of the gap (see `MissedOrders`) has passed. `entry` None:
+        gaps are ignored.
+        """
         now = self._clock.monotonic()
         hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
         return hears and now < self._missed_until(entry)
@@ -156,7 +163,7 @@ class Confirming:
         """The seconds for which L1 may give this answer to every request, if `edition` stays the
         same. 0.0 or less: not at all."""
         held, now = answer.content, self._clock.now()
-        if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
+        if answer.outcome not in _NO_REFRESH or isinstance(held, Reply) or held.entry.selecting:
             return 0.0
         entry = held.entry
         if now < entry.confirmed_at or not entry.is_fresh(now):
@@ -202,11 +209,11 @@ class Confirming:
     def suspect(self, until: float = math.inf) -> None:
         """Note that a gap ends now. Each entry has to be confirmed again before L1 serves it.
 
-        While Redis is away, no entry can be confirmed. L1 may then serve an entry from before the
-        end of the gap until the monotonic time `until`.
+        While Redis is away, no entry can be confirmed. L1 may then serve its present entries, but
+        only until the monotonic time `until`.
         """
         self.missed.note(until)
-        self._suspect_until = self._clock.monotonic()
+        self._gap_ended_at = self._clock.monotonic()
         self.begin_edition()
         self._all_due.set()
 
@@ -271,7 +278,7 @@ class Confirming:
         while True:
             await self._all_due.wait()
             self._all_due.clear()
-            keys = [key for key in self._local.last_used(_MOST) if self._is_due(key)]
+            keys = [key for key in self._local.last_used(_MOST) if self._needs_confirmation(key)]
             self._catching_up = {key: asyncio.Event() for key in keys}
             try:
                 await self._confirm_all(keys, observer)
@@ -304,12 +311,12 @@ class Confirming:
             if asked is not None:
                 asked.set()
 
-    def _is_due(self, key: Key) -> bool:
+    def _needs_confirmation(self, key: Key) -> bool:
         held = self._local.peek(key)
         if held is None:
             return False
         since_confirmed = self._clock.monotonic() - held.checked_at
-        return held.checked_at < self._suspect_until or since_confirmed >= self._due_after
+        return held.checked_at < self._gap_ended_at or since_confirmed >= self._due_after
 
 
 def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
@@ -324,11 +331,11 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 
 
 class MissedOrders:
-    """The gaps. Each gap has two times:
+    """Remembers the gaps of this replica. Each gap has two times:
 
     over   when the gap ended (shared clock)
-    limit  the monotonic time until which L1 may serve entries from before the end of the gap.
-           Perhaps a missed order has ruled them out
+    limit  until this monotonic time, L1 may serve entries from before `over` without asking Redis,
+           although a missed order has perhaps ruled them out
 
     All gaps whose `limit` has passed are merged into one.
     """
@@ -346,6 +353,6 @@ class MissedOrders:
         self._gaps = [*gaps, (self._clock.now(), until)]
 
     def until(self, confirmed_at: float) -> float:
-        """The monotonic time until which an entry may be served without asking Redis. Infinite if
-        all gaps ended before `confirmed_at` (`Entry.confirmed_at`)."""
+        """The monotonic time until which the gaps allow L1 to serve an entry without asking Redis.
+        `confirmed_at`: as in `Entry`. Infinite if all gaps ended before this time."""
         return min((limit for over, limit in self._gaps if confirmed_at <= over), default=math.inf)

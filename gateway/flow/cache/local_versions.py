@@ -73,8 +73,12 @@ class Alone:
         may_hold  whether the answer may be put into L1
         is_left   whether the answer may be used for rescue
 
-        If `floor` is unknown or has another epoch, the answer is put into L1 (with `may_hold`):
-        perhaps only this replica knows the answer's version.
+        If L1 has a later entry, nothing is noted. Otherwise the answer is put into L1 if `may_hold`
+        is True and one of these conditions holds:
+
+        - `is_left` is True.
+        - `floor` is unknown, or has another epoch than the answer. Perhaps only this replica knows
+          the answer's version.
         """
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
@@ -95,8 +99,8 @@ class Alone:
             del self._doubts[key]
 
     def _believes(self, key: Key, entry: Entry, known: Entry | None) -> bool:
-        """Note a refused answer. Returns whether it is believed now, because enough such answers
-        agree."""
+        """Note a refused answer. Returns whether it is believed now, because enough refused answers
+        in a row agree with each other. If so, the `known` version is forgotten."""
         noted = Known.of(known, self._doubts.pop(key, None))
         if noted.believes(entry, self._believe_after):
             self._local.drop(key)
@@ -216,8 +220,8 @@ def overrules(local: Entry, other: Entry) -> bool:
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
-    """Whether `local` is later than `other`. If `other` came from Redis, Redis does not know
-    `local` (for example after a failover)."""
+    """Whether `local` is later than `other`. `local` can be later than an entry from Redis, because
+    Redis can lose entries (for example in a failover)."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not supersedes(other, local)
@@ -226,10 +230,12 @@ def is_passed(other: Entry, local: Entry) -> bool:
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
     """Whether `local` is later than `other`, although `other` has the higher generation.
 
-    After an order has raised the generation, the upstream can still send an older version. A
-    version far in the future is no proof: it is perhaps a mistake. After a purge, or after the
-    gateway has believed an older version, a new era begins. Versions of different eras are not
-    compared.
+    After an order has raised the generation, the upstream can still send an older version. So the
+    versions are compared, except in two cases. The result is then False:
+
+    - The version of `local` is far in the future. It is perhaps a mistake.
+    - The eras differ: after a purge, or after the gateway has believed an older version, a new era
+      begins.
     """
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
@@ -244,8 +250,8 @@ def _as_floor(entry: Entry) -> Floor:
 def _is_same(before: Floor | None, now: Floor | None) -> bool:
     if before is None or now is None:
         return False
-    return _known(before) == _known(now)
+    return _compared(before) == _compared(now)
 
 
-def _known(floor: Floor) -> tuple[object, ...]:
+def _compared(floor: Floor) -> tuple[object, ...]:
     return floor.epoch, floor.generation, floor.updated_at, floor.digest

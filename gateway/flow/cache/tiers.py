@@ -76,7 +76,7 @@ class Tiers:
             return None
         if self.horizon_of is None:
             return held
-        return held if self._passed_by(key, held.entry) is None else None
+        return held if self._passed_horizon(key, held.entry) is None else None
 
     def render(self, entry: Entry, checked_at: float) -> Held:
         """The entry with its rendered head."""
@@ -139,10 +139,10 @@ class Tiers:
         bound."""
         if seen is None or self.horizon_of is None:
             return seen
-        horizon = self._passed_by(key, seen.held.entry)
+        horizon = self._passed_horizon(key, seen.held.entry)
         return seen if horizon is None else self._within_bound(key, seen, horizon)
 
-    def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
+    def _passed_horizon(self, key: Key, entry: Entry) -> Horizon | None:
         """The partition's `Horizon` if the sweeps did not confirm the entry in time. Otherwise
         None."""
         horizon = None if self.horizon_of is None else self.horizon_of(key.partition)
@@ -179,10 +179,10 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # A refused answer is forgotten when an order changes the floor. But an order for a version
-        # below that of the floor changes nothing there. If this replica missed such an order, the
-        # floor would not show it. So `judge` gets None while this replica can miss orders, and
-        # forgets the answer.
+        # If an order has changed the floor, `judge` forgets the refused answer. But an order can
+        # name a version below the floor. Such an order does not change the floor, so the floor
+        # does not show that this replica missed the order. While this replica can miss orders,
+        # `judge` therefore gets None, and forgets the answer.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: perhaps a fetch ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -215,13 +215,13 @@ class Tiers:
         """The result from L1 alone. `vouches` False: the entry may only be used for rescue."""
         if not vouches:
             self.refused.forget(key)
-        if held is None or not self._has_heard_all(held.entry):
+        if held is None or not self._gaps_allow(held.entry):
             return None
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
-        """Put the entry into L1, even if only for rescue. The version is then known here even if
-        Redis loses it."""
+        """Put the entry into L1, also if it may only be used for rescue. This replica then knows
+        the version of the entry, even if Redis loses this version."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
@@ -234,8 +234,8 @@ class Tiers:
         self._local.drop(key)
 
     def _is_struck(self, local: Entry, found: Found) -> bool:
-        """Whether not even rescue may use the entry in L1. An order or a 401 ruled it out, or this
-        replica has perhaps missed such an order."""
+        """Whether the entry in L1 must not be used at all, not even for rescue. True if an order or
+        a 401 ruled it out, or if this replica has perhaps missed such an order."""
         if local.confirmed_at <= found.struck_at:
             return True
         of_this_life = found.floor is not None and found.floor.epoch == local.epoch
@@ -247,9 +247,10 @@ class Tiers:
             return False
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
-    def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether no gap forbids the use of the entry. This replica perhaps missed orders during a
-        gap."""
+    def _gaps_allow(self, entry: Entry) -> bool:
+        """Whether the entry may be used although this replica perhaps missed orders during gaps.
+        False if the entry is from before the end of a gap whose `limit` has passed (see
+        `MissedOrders`)."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -258,8 +259,8 @@ class Tiers:
         return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket of a fetch (epoch and generation of the floor). While Redis is away, they are
-        empty and 0."""
+        """Take the ticket of a fetch: epoch and generation of the floor. While Redis is away, the
+        epoch of the ticket is empty, and the generation is 0."""
         try:
             return await self._shared.begin(key)
         except RedisUnavailable:
@@ -275,8 +276,9 @@ class Tiers:
         If an order comes during the offer, nothing is put into L1: perhaps Redis judged the entry
         before the order.
 
-        After a refusal, Redis is asked before L1 serves the key again. This request perhaps gets
-        the refused entry. Without the question, the next request could get an older entry from L1.
+        After a refusal, Redis is asked before L1 serves the key again. Reason: the requests that
+        wait for this fetch perhaps get the refused entry. If Redis were not asked, the next request
+        could get an older entry from L1.
         """
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
@@ -343,7 +345,7 @@ class Tiers:
             held.doubt()
 
     def suspect(self, until: float = math.inf) -> None:
-        """As `Confirming.suspect`, and forget all refused answers."""
+        """Do what `Confirming.suspect` does, and forget all refused answers."""
         self.refused.forget_where(lambda _: True)
         self.confirming.suspect(until)
 
@@ -359,9 +361,9 @@ class Tiers:
     def give_up_passed(
         self, training_ids: Set[str], updated_at: Instant | None, *, soft: bool = False
     ) -> None:
-        """Drop those entries of these trainings from L1 for which `is_passed` is True. `soft`: the
-        entries stay for rescue, except negative ones. L1 is searched only once: a search takes
-        milliseconds, and an order can name 1,000 trainings."""
+        """Drop the entries of these trainings from L1, except entries for which `is_passed` is
+        False. `soft`: the entries stay for rescue, except negative ones. L1 is searched only once:
+        a search takes milliseconds, and an order can name 1,000 trainings."""
         self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
@@ -375,7 +377,7 @@ class Tiers:
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
         """Drop the entries of a partition (None: of all) from L1. `soft`: the entries stay for
-        rescue. Returns their number."""
+        rescue. Returns the number of these entries."""
         self.orders += 1
         self._alone.latest.forget_all(partition)
         self.refused.forget_where(lambda key: partition in (None, key.partition))
@@ -389,7 +391,8 @@ class Tiers:
         return len(keys)
 
     async def drop(self, key: Key) -> None:
-        """Drop one key from both tiers. If it raises RedisUnavailable, L1 has dropped the key."""
+        """Drop the entry of one key from both tiers. Raises RedisUnavailable, but only after L1 has
+        dropped the entry."""
         try:
             await self._shared.drop(key)
         finally:

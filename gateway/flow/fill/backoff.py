@@ -32,8 +32,8 @@ _MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failure. It is the last of several in a row (`attempts`: how many). The key is left alone
-    until `until` (monotonic)."""
+    """The last failure of a key. `attempts`: how many fetches in a row failed, this one included.
+    The key is left alone until `until` (monotonic)."""
 
     attempts: int
     until: float
@@ -86,7 +86,7 @@ class Backoffs:
         self._failures[key] = Failure(attempts, self._clock.monotonic() + wait, outcome, detail)
 
     def succeeded(self, key: Key) -> None:
-        """The upstream has answered for the key: forget its failures."""
+        """Forget the failures of the key, because a fetch of the key has succeeded."""
         self._failures.pop(key, None)
 
 

@@ -26,18 +26,19 @@ from gateway.flow.singleflight import Course
 from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken
 
-# Seconds between two looks at a lease: at first, and at most. Usually a message says earlier that
-# the fetch has ended.
-_FIRST_LOOK: Final = 0.25
-_LONGEST_LOOK: Final = 1.0
+# A follower waits for a message that the leader's fetch has ended. If no message comes, the
+# follower asks Redis about the lease: first after _FIRST_WAIT seconds, and then again and again.
+# Each wait is _GROWTH times as long as the one before, but not longer than _LONGEST_WAIT.
+_FIRST_WAIT: Final = 0.25
+_LONGEST_WAIT: Final = 1.0
 _GROWTH: Final = 1.5
 
 # A flight (a fetch that requests share) takes part in at most this many elections of a leader.
 _ELECTIONS: Final = 2
-# No other leader is elected after these endings.
+# After these endings of the leader's fetch, no other leader is elected.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# Followers look up the stored answer after these verdicts. BELIEVED is not one of them, because it
-# raises the generation of the floor, as an invalidation does.
+# After these verdicts, followers look up the stored answer. After BELIEVED, they elect a leader
+# again, as after an invalidation: both raise the generation of the floor.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
 # Renewals in one lifetime of a lease. One lost renewal does not end the lease.
 _RENEWALS: Final = 3
@@ -177,13 +178,13 @@ class Collapsing:
             self.waiters -= callers
 
     async def _await_ending(self, key: Key, token: str, deadline: float) -> Ending:
-        pause = _FIRST_LOOK
+        pause = _FIRST_WAIT
         while (left := deadline - self._clock.monotonic()) > 0.0:
             ending = await self._lease.watch(key, token, min(pause, left))
             if ending is not None:
                 return ending
-            pause = min(pause * _GROWTH, _LONGEST_LOOK)
-        what = f"another replica still asks for training {key.training_id}"
+            pause = min(pause * _GROWTH, _LONGEST_WAIT)
+        what = f"another replica is still fetching training {key.training_id}"
         raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True)
 
     async def _stored_elsewhere(self, ending: Ending, want: Want, flight: Course) -> Seen | None:

@@ -55,8 +55,8 @@ _REFUSED = {
 }
 
 _DOUBTED: dict[StoreVerdict | None, str] = {
-    StoreVerdict.OLDER: "an older version came than the one known",
-    StoreVerdict.AHEAD: "a version came that is far in the future",
+    StoreVerdict.OLDER: "the answer is older than the latest known state of the training",
+    StoreVerdict.AHEAD: "the version of the answer is far in the future",
 }
 
 
@@ -118,7 +118,8 @@ class Fetcher:
         self._credentials = credentials
         self._rules = rules
         self._current = current
-        self.refused: Callable[[str], Awaitable[None]]  # `Invalidation` sets it
+        # Drops all stored responses of a partition. `Invalidation` sets this function.
+        self.refused: Callable[[str], Awaitable[None]]
 
     async def fetch(
         self, want: Want, ticket: Ticket, flight: Course, deadline: float
@@ -188,8 +189,8 @@ class Fetcher:
         match judged:
             case Training():
                 for drift in judged.drift:
-                    known = drift.field.replace(want.caller.token, REMOVED)
-                    self._observer.drifted(drift.kind, known)
+                    name = drift.field.replace(want.caller.token, REMOVED)
+                    self._observer.drifted(drift.kind, name)
                 return rules.admit(reply, judged, ticket, sent, jitter)
             case Gone():
                 return rules.admit(reply, None, ticket, sent, jitter)
@@ -300,7 +301,7 @@ def fruitless(landed: Filled | Passed) -> UpstreamError | None:
     if is_refusal(landed.reply):
         return None
     status = landed.reply.status
-    what = f"status {status} came, which neither renews nor replaces"
+    what = f"an answer with status {status} neither renews nor replaces a stored response"
     return UpstreamError(what, FailureReason.PROTOCOL, status=status)
 
 

@@ -90,19 +90,21 @@ class Outbound:
         if mode is Mode.FROZEN:
             raise Frozen("the gateway answers from its cache only", retry_after=THAW)
         if mode is Mode.BYPASS and not has_a_caller(call.purpose):
-            raise Frozen("nothing may be stored, and no caller waits", retry_after=THAW)
+            raise Frozen(
+                "the mode bypass allows only calls for which a caller waits", retry_after=THAW
+            )
 
     async def _ask(self, scope: str, call: Call) -> Reply:
         before = self._breaker
         entered = self._enter()
         try:
-            return await self._ask_twice(scope, call)
+            return await self._ask_with_retry(scope, call)
         except GatewayError as error:
             if _says_nothing(error):
                 self._leave(entered, before)
             raise
 
-    async def _ask_twice(self, scope: str, call: Call) -> Reply:
+    async def _ask_with_retry(self, scope: str, call: Call) -> Reply:
         try:
             return await self._ask_once(scope, call)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
@@ -135,7 +137,7 @@ class Outbound:
 
         async def before_send() -> None:
             nonlocal paid, paid_at
-            self._refuse_by_mode(call)  # perhaps ordered while the call waited
+            self._refuse_by_mode(call)  # the mode has perhaps changed while the call waited
             if self._is_late(scope, paid_at):
                 paid = await self._paying.pay_again(scope, call, paid)
                 paid_at = self._clock.monotonic()
@@ -223,8 +225,8 @@ class Outbound:
         self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
-        """Open the gate, if it is due to reopen, or if a probe is under way. An answer to a call
-        that was sent before the gate closed does not open it earlier."""
+        """Open the gate, if it is due to reopen, or if a probe is under way. In all other cases a
+        closed gate stays closed: the call was sent before the gate closed."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 
@@ -242,6 +244,7 @@ class Outbound:
 
 
 def _was_kept(failure: UpstreamFailure) -> bool:
+    """Whether the upstream closed an idle connection, so that the call perhaps never arrived."""
     return isinstance(failure, UpstreamUnreachable) and failure.was_kept
 
 

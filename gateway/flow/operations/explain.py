@@ -19,7 +19,9 @@ from gateway.ports import Clock, LocalStore, SharedStore
 
 Words = dict[str, object]
 
-_NOT_BELIEVED: Final = "not believed: it contradicts single answers about this training"
+_NOT_BELIEVED: Final = (
+    "not believed: the list contradicts the answers to calls for this training alone"
+)
 
 
 class Explainer:
@@ -112,21 +114,20 @@ class Explainer:
 
     def _put_off(self, failure: Failure) -> str:
         left = failure.until - self._clock.monotonic()
-        times = "once" if failure.attempts == 1 else f"{failure.attempts} times in a row"
-        return (
-            f"on the first request in {left:.1f} s or later: it failed {times} ({failure.detail})"
-        )
+        many = failure.attempts > 1
+        failed = f"the last {failure.attempts} fetches failed" if many else "the last fetch failed"
+        return f"on the first request in {left:.1f} s or later: {failed} ({failure.detail})"
 
     def _planned(self, key: Key, candidate: Candidate | None) -> str:
         if candidate is None:
             return "on the first request: nothing is stored"
         if candidate.below_floor:
-            return "on the next request: it is below the floor, or the floor is lost"
+            return "on the next request: the response is below the floor, or the floor is lost"
         entry = candidate.entry
         left = entry.freshness_lifetime - entry.age(self._clock.now())
         if left > 0:
-            return f"on the first request in {left:.1f} s or later, when it is stale"
-        return "on the next request: it is stale"
+            return f"on the first request in {left:.1f} s or later, when the response is stale"
+        return "on the next request: the response is stale"
 
 
 def _is_below(entry: Entry | None, floor: Floor | None) -> bool:

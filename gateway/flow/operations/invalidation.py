@@ -1,8 +1,8 @@
 """Invalidates entries, in Redis, in this replica, and in the other replicas.
 
 The sequence matters: first Redis and its replicas, then this replica of the gateway, then the
-gateway's other replicas. After these have confirmed, no request gets an older entry as the current
-one. No fetch that began before the order brings an older entry back.
+gateway's other replicas. After these have confirmed, no request gets an invalidated entry as the
+current one. No fetch that began before the order brings such an entry back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 # entries until `Confirmations.until`.
 _PATIENCE: Final = 1.0
 
-# Seconds in which the replicas of Redis have to acknowledge the new data. Usually it takes one
+# Seconds in which the replicas of Redis have to acknowledge the new data. Usually this takes one
 # round trip.
 _COPYING: Final = 0.25
 
@@ -138,12 +138,12 @@ class Invalidation:
             case NoticeKind.PURGED:
                 self._purged(notice, by)
             case NoticeKind.REFUSED:
-                assert notice.partition is not None, "a refusal is told with its partition"
+                assert notice.partition is not None, "a REFUSED notice names its partition"
                 self._credentials.refuse(notice.partition)
                 self._purged(notice, by)
             case NoticeKind.GATE_CLOSED:
-                assert notice.scope is not None, "a closed gate is told with its scope"
-                assert notice.until is not None, "and with its end"
+                assert notice.scope is not None, "a GATE_CLOSED notice names its scope"
+                assert notice.until is not None, "a GATE_CLOSED notice has an end"
                 self._outbound.gate_closed_elsewhere(notice.scope, notice.until)
             case _:
                 assert_never(notice.kind)
@@ -157,7 +157,7 @@ class Invalidation:
 
     def _changed(self, notice: Notice) -> None:
         """Let requests ask Redis about entries that another replica found to be outdated."""
-        assert notice.partition is not None, "a change is told with its key"
+        assert notice.partition is not None, "a CHANGED notice names its partition"
         for training_id in notice.training_ids:
             key = Key(notice.partition, training_id)
             if self._tiers.is_passed(key, notice.updated_at):

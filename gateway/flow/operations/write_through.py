@@ -1,6 +1,6 @@
 """Passes each write of a caller to the upstream, once and without changes.
 
-Before the caller gets the answer, the responses that the write outdated are invalidated in all
+Before the caller gets the answer, the responses that the write made outdated are invalidated in all
 replicas. If Redis is away, the other replicas are told when Redis is back. If this process ends
 before that, they are not told.
 
@@ -34,6 +34,7 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.ports import Call, Clock, Write
 
+# A write that creates a training has no id. Its call and the log have this text in place of an id.
 _COLLECTION = "-"
 
 # Seconds between the attempts to invalidate. With these pauses an attempt usually succeeds if Redis
@@ -48,8 +49,8 @@ _MOST_OWED: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One write of a caller whose access was checked. `training_id` None: the write creates a
-    training."""
+    """One write of a caller whose access was checked. This is not an order of an operator.
+    `training_id` None: the write creates a training."""
 
     caller: Caller
     training_id: str | None
@@ -156,7 +157,8 @@ class Writing:
         while True:
             await self._clock.sleep(_AGAIN)
             for changed in list(self._owed):
-                # Removed first: the training may be written again while Redis is told.
+                # It is removed before the attempt: another write may add an equal value during the
+                # attempt, and that value has to stay.
                 self._owed.pop(changed, None)
                 if not await self._is_told(changed):
                     self._owed[changed] = None

@@ -56,7 +56,10 @@ async def test_it_says_where_the_list_is_not_believed(replica: Replica) -> None:
     """Of that training, and of no other."""
     said = [(await explainer(replica).explain(key)).get("list") for key in (KEY, OTHER)]
 
-    assert said == [None, "not believed: it contradicts single answers about this training"]
+    assert said == [
+        None,
+        "not believed: the list contradicts the answers to calls for this training alone",
+    ]
 
 
 async def test_both_tiers_and_the_floor_are_explained(replica: Replica, clock: FakeClock) -> None:
@@ -75,7 +78,10 @@ async def test_both_tiers_and_the_floor_are_explained(replica: Replica, clock: F
     assert (l1["below_floor"], l1["plan"]) == (False, "serve")
     assert floor["digest"] == l1["digest"]
     assert (floor["generation"], floor["confirmed_at"]) == (0, began)
-    assert words["next_refresh"] == "on the first request in 20.0 s or later, when it is stale"
+    assert (
+        words["next_refresh"]
+        == "on the first request in 20.0 s or later, when the response is stale"
+    )
 
 
 async def test_a_stale_entry_is_refreshed_next(alone: Replica, clock: FakeClock) -> None:
@@ -87,7 +93,7 @@ async def test_a_stale_entry_is_refreshed_next(alone: Replica, clock: FakeClock)
 
     assert words["l2"] is None
     assert part(words, "l1")["plan"] == "serve-and-refresh"
-    assert words["next_refresh"] == "on the next request: it is stale"
+    assert words["next_refresh"] == "on the next request: the response is stale"
 
 
 async def test_an_invalidated_entry_is_asked_for_next(replica: Replica, redis: Redis) -> None:
@@ -99,7 +105,7 @@ async def test_an_invalidated_entry_is_asked_for_next(replica: Replica, redis: R
 
     assert part(words, "l1")["below_floor"]
     assert part(words, "l1")["plan"] == "fetch"
-    expected = "on the next request: it is below the floor, or the floor is lost"
+    expected = "on the next request: the response is below the floor, or the floor is lost"
     assert words["next_refresh"] == expected
 
 
@@ -116,7 +122,10 @@ async def test_the_later_tier_tells_the_next_refresh(
     words = await explain(replica)
 
     assert part(words, "l1")["plan"] == "serve-and-refresh"
-    assert words["next_refresh"] == "on the first request in 30.0 s or later, when it is stale"
+    assert (
+        words["next_refresh"]
+        == "on the first request in 30.0 s or later, when the response is stale"
+    )
 
 
 async def test_a_404_is_explained(replica: Replica) -> None:
@@ -153,7 +162,7 @@ async def test_a_failure_puts_the_refresh_off(alone: Replica, clock: FakeClock) 
     words = await explain(alone)
 
     assert words["next_refresh"] == (
-        "on the first request in 1.0 s or later: it failed once (stale-error)"
+        "on the first request in 1.0 s or later: the last fetch failed (stale-error)"
     )
 
 
