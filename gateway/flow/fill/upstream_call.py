@@ -76,7 +76,7 @@ class Outbound:
 
     async def ask(self, scope: str, call: Call) -> Reply:
         """Send the call and return the whole reply. Raises UpstreamFailure, CallWithheld."""
-        self._refuse_by_mode(call)
+        self._refuse_by_mode(call.purpose)
         if call.purpose is not Purpose.MISS:
             return await self._ask(scope, call)
         guessed = call.guessed or self._guesses.is_guesser(call.who, scope)
@@ -85,11 +85,11 @@ class Outbound:
             self._guesses.ended(call.who, in_vain=reply.status in (404, 410))
             return reply
 
-    def _refuse_by_mode(self, call: Call) -> None:
+    def _refuse_by_mode(self, purpose: Purpose) -> None:
         mode = self._modes.current
         if mode is Mode.FROZEN:
             raise Frozen("the gateway answers from its cache only", retry_after=THAW)
-        if mode is Mode.BYPASS and not has_a_caller(call.purpose):
+        if mode is Mode.BYPASS and not has_a_caller(purpose):
             raise Frozen(
                 "the mode bypass allows only calls for which a caller waits", retry_after=THAW
             )
@@ -106,7 +106,7 @@ class Outbound:
 
     async def _ask_with_retry(self, scope: str, call: Call) -> Reply:
         try:
-            return await self._ask_once(scope, call)
+            return await self._ask_once(scope, call, call.purpose)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if call.write is not None or (failure.sent and not _was_kept(failure)):
                 raise
@@ -123,21 +123,22 @@ class Outbound:
         if pause:
             await self._clock.sleep(pause)
         try:
-            return await self._ask_once(scope, replace(call, purpose=Purpose.RETRY))
+            return await self._ask_once(scope, replace(call, purpose=Purpose.RETRY), call.purpose)
         except CallWithheld:
             raise failure from None
         except (UpstreamUnreachable, UpstreamTimeout) as again:
             again.sent |= failure.sent  # the first attempt perhaps arrived
             raise
 
-    async def _ask_once(self, scope: str, call: Call) -> Reply:
+    async def _ask_once(self, scope: str, call: Call, first: Purpose) -> Reply:
+        """Send the call once. `first`: the purpose of the first attempt. The mode may forbid it."""
         with on(Part.BUDGET):
             paid = await self._paying.pay(scope, call)
         paid_at = self._clock.monotonic()
 
         async def before_send() -> None:
             nonlocal paid, paid_at
-            self._refuse_by_mode(call)  # the mode has perhaps changed while the call waited
+            self._refuse_by_mode(first)  # the mode has perhaps changed while the call waited
             if self._is_late(scope, paid_at):
                 paid = await self._paying.pay_again(scope, call, paid)
                 paid_at = self._clock.monotonic()

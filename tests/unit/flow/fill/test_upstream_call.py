@@ -82,11 +82,13 @@ async def test_no_call_goes_without_budget(alone: Replica, clock: FakeClock) -> 
     assert alone.observer.of("budget_denied") == [(Purpose.MISS, 61.0)]
 
 
+@pytest.mark.parametrize("mode", [Mode.NORMAL, Mode.BYPASS])
 @pytest.mark.parametrize("failure", [unreachable(), timeout()])
 async def test_what_was_not_sent_is_tried_once_more(
-    alone: Replica, clock: FakeClock, failure: UpstreamFailure
+    alone: Replica, clock: FakeClock, failure: UpstreamFailure, mode: Mode
 ) -> None:
     """After a short pause, as a retry; the first is given back."""
+    await alone.modes.order(mode)
     alone.upstream.then(failure, ok(1))
 
     assert await alone.outbound.ask(SCOPE, call_at(clock)) == ok(1)
