@@ -351,7 +351,7 @@ async def test_a_new_credential_waits_until_all_have_told(
         async with credentials.vouched(caller, Purpose.MISS, known=False, deadline=deadline):
             return "made"
 
-    with pytest.raises(GateClosed, match="forgotten"):
+    with pytest.raises(GateClosed, match="has lost the record"):
         await call(0.3)  # less than the pause before Redis is asked again
     waiting = asyncio.create_task(call(60.0))
     await asyncio.sleep(0.3)
