@@ -51,8 +51,8 @@ SCHEMA = 1
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
-# A page: its schema, the generation of the floor (15 digits), the checksum, the date, and three
-# times in microseconds.
+# A page: its schema, the generation of the floor (15 digits), the checksum, the date, and (in
+# microseconds) the time of the confirmation, the initial age and the freshness lifetime.
 _PAGE = b"\x02"
 _TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
 _TIMES_LENGTH = 29 + 3 * 16
@@ -77,8 +77,8 @@ _decoder = msgspec.msgpack.Decoder(_Last)
 
 
 def encode_last(entry: Entry) -> bytes:
-    """The part `answer`: schema (1 byte), checksum (16), fields. Empty if the fields exceed
-    `_LARGEST`."""
+    """The part `answer`: schema (1 byte), checksum (16), fields. Empty if the fields have
+    more than `_LARGEST` bytes."""
     last = Confirmation.of(entry)
     rest = _encoder.encode(
         _Last(
@@ -100,7 +100,7 @@ def encode_renewed(item: Listed) -> bytes:
     """The end of the part `page`: checksum (16 bytes), fields. sweep.lua puts the schema and the
     generation before it."""
     times, date = (item.confirmed_at, item.initial_age, item.freshness_lifetime), item.date
-    if len(date) > 29:  # the obsolete form of a date, which names the whole weekday
+    if len(date) > 29:  # the obsolete form of a date, with the full name of the weekday
         date = to_http_date(from_seconds(parse_http_date(date) or item.confirmed_at))
     fields = date.ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
     return checksum(fields) + fields
@@ -170,7 +170,7 @@ def _is_beyond_rescue(entry: Entry, known: Floor) -> bool:
 
 def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
     """The entry with the times and header fields of its last confirmation, if the floor confirms
-    the entry. Otherwise unchanged."""
+    the entry. Otherwise the unchanged entry."""
     if entry.confirmed_at >= known.started or entry.is_below(known):
         return entry
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry
@@ -184,7 +184,7 @@ def _standing(floor: Floor | None, record: bytes) -> Standing | None:
 
 
 def _last(data: bytes) -> Confirmation | None:
-    """The later confirmation, by page or answer. None if neither can be read.
+    """The later one of two confirmations, by a page and by an answer. None if neither can be read.
 
     A page has no header fields, so those of the answer are added. But if the generations differ,
     the page is returned without header fields: the generation rose after the answer, whose header

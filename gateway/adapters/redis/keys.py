@@ -16,10 +16,11 @@ _GLOB = re.compile(r"([*?\[\]\\^-])")
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The keys of one gateway in Redis. Some modules have further keys of their own.
+    """The names of one gateway's keys in Redis. Some modules have further keys of their own.
 
-    The part in braces (the hash tag) decides which node of a cluster has the key. In a cluster, all
-    keys of one script call have the same hash tag.
+    The part of a name in braces (the hash tag) decides which node of a cluster has the key. In a
+    cluster, all keys of one script call have the same hash tag. (A `Key` is something else: a
+    partition and the id of a training.)
     """
 
     prefix: str
@@ -29,11 +30,11 @@ class Names:
             raise ValueError(f"the prefix of keys is empty or has braces: {self.prefix!r}")
 
     def body(self, key: Key) -> str:
-        """The stored response. The key contains SCHEMA, because a release reads only one format."""
+        """The stored response. Its name has SCHEMA, because a release reads only one format."""
         return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
 
     def floor(self, key: Key) -> str:
-        """The version floor. Its key is the same in all releases."""
+        """The version floor. Its name is the same in all releases."""
         return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
 
     def doubt(self, key: Key) -> str:
@@ -68,7 +69,7 @@ class Names:
         return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
 
     def key_of(self, floor: bytes | str) -> Key | None:
-        """The key whose floor has this name. None if no floor has such a name."""
+        """The key whose floor has this name. None if the name is not that of a floor."""
         name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
         match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
         return None if match is None else Key(match[2], match[1])
@@ -95,8 +96,8 @@ class AccountNames:
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
 
     def book(self, scope: str) -> str:
-        """The book: when each rank was last refused, whether the limit is lowered, and what is
-        known of each replica and of the log."""
+        """The book: when each rank was last refused, whether the limit is lowered, what each
+        replica has reported, and since when the log exists."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
 
     def ranks(self, scope: str) -> tuple[str, ...]:

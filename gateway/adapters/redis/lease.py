@@ -106,7 +106,8 @@ class Endings:
             ended.set()
 
     async def wait(self, token: str, patience: float) -> Ending | None:
-        """The ending of this fetch. None if none came within `patience` seconds."""
+        """The ending of the fetch with this token. None if it did not come within `patience`
+        seconds."""
         if token in self._heard:
             return self._heard[token]
         ended = asyncio.Event()
@@ -124,8 +125,8 @@ class Endings:
         return self._heard.get(token)
 
 
-# How long (ms) an ending and the list of followers are kept. Followers ask Redis at shorter
-# intervals.
+# How long (ms) an ending and the list of followers are kept. Followers ask Redis more often, so
+# they find an ending that they missed.
 _KEEP: Final = 3_000
 # How long (ms) failures are remembered after their backoff has ended.
 _REMEMBERED: Final = 600_000
@@ -283,7 +284,7 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
 
 
 def _decoded(ending: bytes) -> Ending:
-    """The ending. Bytes that cannot be read (another release wrote them) count as TRANSIENT."""
+    """The ending. Bytes that cannot be read (perhaps of another release) count as TRANSIENT."""
     try:
         return decode_ending(ending)
     except NoticeRefused:

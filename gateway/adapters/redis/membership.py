@@ -6,8 +6,8 @@ for `span` seconds after its last heartbeat that the others have read. For so lo
 serve its entries.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica adds the members
-that it read last. A replica whose heartbeats no other replica has read yet is added by nobody.
-Therefore a replica relies only on its heartbeats that the others have surely read.
+that it read last. If no other replica has read the heartbeats of a replica yet, no other replica
+adds it. Therefore a replica relies only on its heartbeats that the others have surely read.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Others:
     seconds    for how long each replica can serve the entries that it had at its last heartbeat
     alive      the replicas for which an order waits
     unsettled  for this many seconds more, some replicas are perhaps missing: Redis has lost the
-               members, or is new. 0 or less: none is missing
+               members, or is new. 0 or less: no replica is missing
     sent       the number and the life of the notice
     """
 
@@ -127,7 +127,7 @@ class Membership:
         self._remembered = Remembered()
         self._beat = Script.load("membership", "beat")
         self._tell = Script.load("membership", "tell")
-        self.alive = 1
+        self.alive = 1  # the number of replicas that are alive
         self.life = 0  # changes when Redis loses the members
         # The monotonic times of heartbeats of this life: of the last heartbeat that the others have
         # surely read, and of all later ones.
@@ -240,7 +240,8 @@ def _named(members: Sequence[bytes]) -> frozenset[str]:
 
 
 def _members(told: Sequence[bytes]) -> dict[str, float]:
-    """The seconds of each member. In `told`, each name is followed by its microseconds."""
+    """For how many seconds each replica is still a member. In `told`, each name is followed by its
+    microseconds."""
     names = (name.decode("utf-8", "replace") for name in told[::2])
     seconds = (int(each) / 1_000_000 for each in told[1::2])
     return {name: left for name, left in zip(names, seconds, strict=True) if is_replica(name)}

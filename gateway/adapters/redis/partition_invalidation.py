@@ -31,13 +31,13 @@ from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Found, Standing
 
 _INVALIDATED_AT = re.compile(rb"\d{16}")
-# A share is the time at which it was made, in microseconds. A share that a fetch made begins with
-# `b`. A share that an invalidation made does not.
+# A share is the time at which it was made, in microseconds. If a fetch made the share, `b` stands
+# before the time.
 _SHARE = re.compile(rb"b?\d{16}")
 
 _READ_FOR: Final = 1.0  # seconds for which a fetch can use a share that was read
-# Seconds after which the method `keep` renews the expiry of a share again. If a quarter of the
-# share's life is shorter, it takes the place of these seconds.
+# The method `keep` renews the expiry of a share at most once in this number of seconds (or in a
+# quarter of the share's life, if that is shorter).
 _KEPT_FOR: Final = 10.0
 _MOST: Final = 4_096  # shares that are remembered
 
@@ -152,14 +152,16 @@ def _share(record: bytes | None) -> str | None:
 
 
 def read_invalidated_at(record: bytes | None) -> float:
-    """The time (seconds) in a record of 16 digits (microseconds). -inf for other records."""
+    """The time (seconds) of the invalidation that made the share in `record`. -inf if a fetch made
+    the share, or if there is no share."""
     if record is None or _INVALIDATED_AT.fullmatch(record) is None:
         return -math.inf
     return int(record) / 1_000_000
 
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
-    """The result, without an entry that was last confirmed at `struck_at` or earlier."""
+    """The result of a look-up, after an invalidation of the partition at `struck_at`. An entry that
+    was last confirmed at that time or earlier is left out."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:

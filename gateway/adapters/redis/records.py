@@ -27,9 +27,9 @@ NO_VERSION = "0" * WIRE_LENGTH  # sorts before all versions
 NO_DIGEST = "-" * 32
 NEVER = "0" * 16
 EPOCH_LENGTH = 16
-FLOOR_LENGTH = 128  # of the fixed part of a floor; key_state.py explains what follows
+FLOOR_LENGTH = 128  # bytes of the fixed part of a floor; key_state.py explains what follows
 
-SUM = 16
+SUM = 16  # bytes of a checksum
 _HEAD_AT = 1 + SUM + 4
 _TEXT = re.compile(r"[\x20-\x7e]*")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -39,8 +39,8 @@ _FLOOR = re.compile(
 )
 # If the floor was raised above the stored version, the stored version follows the fixed part.
 _RAISED = re.compile(rb"\x03(\d{21})")
-# The first digit of the serial (the first field) is 8 at most. Lua sometimes adds 1 to the serial,
-# and the sum must have 16 digits, and be exact as a double.
+# The first digit of the serial (the first field) is 8 at most. Lua sometimes adds 1 to the serial.
+# The new serial must have 16 digits too, and be exact as a double.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
 
 
@@ -170,8 +170,8 @@ def version(updated_at: Instant | None) -> str:
 
 
 def read_floor(record: bytes) -> Floor | None:
-    """The floor in a record to which every event was already applied. None if the bytes are no
-    floor."""
+    """The floor in a record. Events that were not yet applied to the record are ignored. None if
+    the bytes are no floor."""
     match = _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     if match is None:
         return None
@@ -281,9 +281,8 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last order, hard or soft, in the record of orders (-inf: not known). If the
-    floor or the share is lost, responses that were confirmed at this time or before count as ruled
-    out."""
+    """The time of the last order in `event`, hard or soft (-inf: not known). If the floor or the
+    share is lost, responses that were confirmed at this time or before count as ruled out."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 

@@ -265,7 +265,7 @@ class RedisStore:
 
 
 def _milliseconds(seconds: float) -> int:
-    """At least 1, because Redis refuses an expiry of 0."""
+    """The time in milliseconds, but at least 1, because Redis refuses an expiry of 0."""
     return max(1, int(seconds * 1000))
 
 
@@ -359,7 +359,7 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
     async def count(client: Any) -> int | None:
         try:
             role = await client.execute_command("ROLE")
-        except ResponseError:  # the gateway's user in Redis may not ask
+        except ResponseError:  # the gateway's user in Redis may not use ROLE
             return None
         return len(role[2])
 

@@ -20,16 +20,16 @@ from gateway.ports import AccessLine
 # operator ordered this mode.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
-# In each second this many rescues are logged. Of further rescues only a sample is logged: while the
-# API fails, every hit can be a rescue, and a line costs ten times as much as a hit.
+# The first `RESCUES` rescues of each second are logged. Of further rescues only a sample is logged:
+# while the API fails, every hit can be a rescue, and a line costs ten times as much as a hit.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
 
 class AccessLog:
-    """Logs errors, slow answers, answers that needed a call to the upstream, and ten rescues a
-    second. The other answers are sampled: one in `every` is logged with the level `info`, and the
-    rest with the level `debug`.
+    """Logs errors, slow answers, answers that needed a call to the upstream, and at most ten
+    rescues a second. The other answers are sampled: one in `every` is logged with the level `info`,
+    and the rest with the level `debug`.
 
     monotonic  returns seconds, to count the rescues of each second
     level      the lowest level that is written, a word such as `info`

@@ -30,8 +30,8 @@ class Script:
 
     @classmethod
     def load(cls, file: str, name: str, *, needs: Sequence[str] = ()) -> Script:
-        """The script `name` of `file`. The text begins with the files in `needs`, and with the
-        lines of `file` before the first script."""
+        """The script `name` of `file`. Its text has the files in `needs`, then the lines of `file`
+        before the first script, then the script."""
         shared, *sections = (_LUA / f"{file}.lua").read_text().split(_SECTION)
         scripts = dict(section.split("\n", maxsplit=1) for section in sections)
         preludes = [(_LUA / f"{each}.lua").read_text() for each in needs]
@@ -52,8 +52,11 @@ class Script:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScriptRun:
-    """One run of a script. Two runs are never equal, because Gathering would send equal runs only
-    once."""
+    """One run of a script.
+
+    Gathering (batching.py) sends equal questions only once, but each run has to be sent. So two
+    runs are never equal (`eq=False`).
+    """
 
     operation: RedisOperation
     script: Script
@@ -62,12 +65,12 @@ class ScriptRun:
 
     @property
     def at(self) -> str:
-        """The first key, whose node runs the script."""
+        """The first key, whose node runs the script (empty: no keys)."""
         return self.keys[0] if self.keys else ""
 
     @property
     def is_large(self) -> bool:
-        """See `_LARGE`."""
+        """Whether an argument is longer than `_LARGE`."""
         return any(isinstance(each, bytes) and len(each) > _LARGE for each in self.arguments)
 
     async def run(self, client: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 """A connection that receives messages on channels, and raises SubscriptionLost when it is lost.
 
-It never connects again by itself: messages are perhaps lost, and the caller must know this.
+It never connects again by itself, because the caller must know that messages were perhaps missed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Subscription:
 
     async def __aenter__(self) -> Self:
         try:
-            with _ours():
+            with _as_subscription_lost():
                 async with Deadline(self._patience):
                     await self._subscribe()
         except BaseException:
@@ -87,7 +87,7 @@ class Subscription:
                 raise SubscriptionLost("the reply to SUBSCRIBE cannot be read")
 
     async def _read(self) -> Any:
-        with _ours():
+        with _as_subscription_lost():
             reply: Any = await self._connection.read_response(timeout=self._patience)
             if self._route.master != self._master:
                 raise SubscriptionLost("the master has changed")
@@ -103,7 +103,7 @@ class Subscription:
 
 
 @contextmanager
-def _ours() -> Iterator[None]:
+def _as_subscription_lost() -> Iterator[None]:
     """Turns timeouts and the driver's errors into SubscriptionLost. The errors in `_NONSENSE` come
     from servers that are not Redis."""
     try:

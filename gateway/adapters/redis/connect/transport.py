@@ -24,12 +24,13 @@ from redis.retry import Retry
 from gateway.core.redis_url import Address, Place, SentinelGroup, read_address
 from gateway.ports import Deadline
 
+# The driver raises these errors after replies of servers that are not Redis.
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 # The driver's timeouts are off: callers have one Deadline for connecting, writing and reading. A
 # cancelled command closes its connection, so a late reply is dropped. With RESP2 and without
 # `driver_info`, a connection needs no round trips for HELLO and CLIENT SETINFO.
-_OURS: dict[str, Any] = {
+_FIXED_OPTIONS: dict[str, Any] = {
     "socket_timeout": None,
     "socket_connect_timeout": None,
     "retry": Retry(NoBackoff(), 0),
@@ -62,7 +63,8 @@ class Sentinels:
         """Ask all sentinels for the master. Returns whether the master has changed.
 
         If no sentinel names a master, the master that was found last stays, because it perhaps
-        still runs. If none was ever found, raises the driver's ConnectionError with the answers.
+        still runs. If no master was ever found, raises the driver's ConnectionError with the
+        answers.
         """
         answers = await asyncio.gather(*map(self._ask, self._driver.sentinels))
         named = [answer for answer in answers if not isinstance(answer, str)]
@@ -71,8 +73,8 @@ class Sentinels:
                 said = ", ".join(map(" ".join, zip(self._where, map(str, answers), strict=True)))
                 raise ConnectionFault(f"no sentinel names a master {self._name!r}: {said}")
             return False
-        # A sentinel that was cut off still names the former master. Each failover raises the epoch,
-        # so the highest epoch counts.
+        # A sentinel that was cut off still names the former master. Each failover raises the number
+        # `config-epoch` of the sentinels, so the answer with the highest number counts.
         before, (_, self.master) = self.master, max(named, key=lambda answer: answer[0])
         return before != self.master
 
@@ -87,8 +89,8 @@ class Sentinels:
         await self._driver.aclose()
 
     async def _ask(self, sentinel: Any) -> tuple[int, tuple[str, int]] | str:
-        """The epoch of the last failover, and the address of the master. If the sentinel names no
-        master: the reason as text."""
+        """The number of the last failover (`config-epoch`), and the address of the master. If the
+        sentinel names no master: the reason as text."""
         try:
             async with Deadline(self._patience):
                 masters = await sentinel.sentinel_masters()
@@ -115,7 +117,7 @@ class Route:
         self.seeds = address.seeds
         tls = None if address.tls is None else {"tls": _context(address.tls)}
         self._class = _class_of(address)
-        self._options = {**address.options, **_OURS, **(tls or {})}
+        self._options = {**address.options, **_FIXED_OPTIONS, **(tls or {})}
         self._sentinels: Sentinels | None = None
         if address.watched is not None:
             self._sentinels = _sentinels(address.watched, tls, patience)
@@ -193,7 +195,7 @@ def _context(options: dict[str, Any]) -> RedisSSLContext:
 
 
 def _sentinels(watched: SentinelGroup, tls: dict[str, Any] | None, patience: float) -> Sentinels:
-    options = {**watched.options, **_OURS, **(tls or {})}
+    options = {**watched.options, **_FIXED_OPTIONS, **(tls or {})}
     kind = driver.Connection if tls is None else _Tls
     pools = {
         f"{host}:{port}": driver.ConnectionPool(
