@@ -80,8 +80,9 @@ from gateway.settings import (
     opentelemetry,
 )
 
+# The longest lifetime of a lease, in seconds.
 _LEASE = 3.0
-# The size of the smallest entries in bytes (see `floors_for`).
+# The size in bytes of the smallest entries (see `floors_for`).
 _SMALLEST_ENTRY = 1_500
 _FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
@@ -202,7 +203,7 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:
-    """The rules for entries: those of the settings, or those of the upstream's header fields.
+    """The rules for entries. `freshness.source` chooses the settings or the upstream's fields.
 
     In `passthrough` the cache is private (not `is_shared`), because each token has its own
     partition.
@@ -255,8 +256,8 @@ def _shared(
 def floors_for(max_bytes: int) -> int:
     """How many version floors a process without Redis keeps if its L1 has `max_bytes`.
 
-    If neither `_FEWEST_FLOORS` nor `_MOST_FLOORS` applies, the floors need about a third of
-    `max_bytes` in addition to L1.
+    If the number is between `_FEWEST_FLOORS` and `_MOST_FLOORS`, the floors need memory of about a
+    third of `max_bytes`, in addition to the memory of L1.
     """
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
@@ -287,7 +288,7 @@ def _lease_and_bus(
         replica=replica,
         longest_fetch=_longest_fetch(settings),
         entropy=_random_id,
-        # Short, so that the others still have time for their own call if the leader dies.
+        # The lifetime is short: if the leader dies, the followers still have time for a call.
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
         partition_invalidations=shared.partition_invalidations,
     )
@@ -358,7 +359,7 @@ def _loaded(
     scheme: str,
 ) -> Tracer:
     try:
-        from gateway.adapters.otlp import OtlpTracer  # noqa: PLC0415 -- optional, and 8 MB large
+        from gateway.adapters.otlp import OtlpTracer  # noqa: PLC0415 -- not always installed
     except ImportError as missing:
         raise StartFault(
             "tracing.endpoint is set, but the package that sends traces is not installed "

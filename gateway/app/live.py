@@ -1,7 +1,7 @@
 """The data of the live page's stream.
 
 Each message has the present state, and the events and rows that are new. A row has the figures of
-two seconds. The first message also has `about`.
+two seconds. The first message also has `about`: values that stay the same while the process runs.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Live:
         self._ended = ended
 
     async def pause(self) -> bool:
-        """Wait for a second. Returns False if the stream has to end."""
+        """Wait for a second, or until the streams have to end. Returns False if they must end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_PAUSE):
                 await self._ended.wait()
@@ -113,7 +113,8 @@ class Live:
 
 
 def _figures_of(minute: Totals, history: History) -> Words:
-    """The figures of the minute. A share, latency or age is None if no request counts for it."""
+    """The figures of the last minute. A share, a latency or an age is None if there was no request
+    from which it could be computed."""
     asked = sum(minute.requests.values())
     answered = asked - minute.requests[Outcome.REJECTED]
     return {

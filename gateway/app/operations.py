@@ -168,7 +168,8 @@ class Operations:
         return now | words | self._whose(chosen) | self._budgets_and_events(training_id, chosen)
 
     def _budgets_and_events(self, training_id: str, partition: str | None) -> Words:
-        """The budgets, the state of the tenant's sweep if there is one, and the last events."""
+        """The budget of the partition's tenant, the state of the tenant's sweep if it has one, and
+        the last events of the training. If the tenant is not known: all budgets, and no sweep."""
         noted = self._house.telemetry.journal.of(training_id, partition)
         whose = {} if partition is None else self._whose(partition)
         budgets = {

@@ -41,10 +41,10 @@ from gateway.web.wire.request_head import Limits
 
 # Seconds after `server.drain_timeout` in which the requests that still wait get 503.
 _LAST_SECONDS = 1.0
-# Seconds for orders in flight at the stop. An order sometimes waits until replicas have
-# registered again.
+# After the data plane has ended, orders in flight may take this many seconds. If Redis has just
+# lost the list of replicas, an order waits until the replicas can have added themselves again.
 _LAST_ORDERS = 6.0
-# Seconds to wait until Redis is up or known to be away.
+# At the start, the process waits for at most this many seconds until it knows whether Redis is up.
 _FIRST_WORD = 1.0
 # Seconds between two rounds of `_turn_away`.
 _NEXT_ROUND = 0.01
@@ -62,7 +62,7 @@ async def serve(
     misspelt: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then drain. A second signal ends the process at once.
-    If `stop` is given, only `stop` ends the serving. Raises the same errors as `compose`.
+    If `stop` is given, `stop` takes the place of the signals. Raises the same errors as `compose`.
 
     started   called with the addresses as soon as both planes accept connections
     log_to    receives the log instead of standard output
@@ -74,7 +74,7 @@ async def serve(
     access_log = _logging(settings, house, form, log_to)
     operations = Operations(house, settings, life)
     servers = _servers(settings, house, operations, access_log)
-    # This blocks the event loop for long, so no socket listens yet.
+    # This blocks the event loop for a long time. So it is done before a socket listens.
     _freeze_garbage_collector()
     data, admin = _listening(settings, *servers)
     addresses = Addresses(data.url, admin.url)
@@ -284,9 +284,12 @@ async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
 
 
 async def _turn_away(house: House, ended: asyncio.Task[None]) -> None:
-    """Answer 503 to the requests that still wait for the upstream, until the data plane has ended.
-    A request that waited behind another one on its connection begins only after that one was
-    answered, and has the next round."""
+    """Until the data plane has ended, answer 503 to the requests that still wait for an answer of
+    Redis or the upstream.
+
+    On one connection, a request begins only after the request before it was answered. So more
+    rounds can be necessary.
+    """
     while not ended.done():
         await house.serving.land(0.0)
         await house.unusual.land(0.0)
@@ -304,7 +307,7 @@ def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
         logger.warning(
             "admin.token-missing",
             host=admin.host,
-            closed="all but /metrics, /livez, /readyz and the page's files: 401",
+            closed="all requests except /metrics, /livez, /readyz and the page's files get 401",
             remedy="set GATEWAY_ADMIN__TOKEN, GATEWAY_ADMIN__TOKEN_FILE or "
             "GATEWAY_ADMIN__TOKENS_FILE",
         )

@@ -1,4 +1,4 @@
-"""Builds the sweeps: which tenants have one, its pace, and its adapters."""
+"""Builds the sweeps: decides whether the tenants have sweeps, and chooses pace and adapters."""
 
 from __future__ import annotations
 

@@ -85,7 +85,8 @@ def call_share_of(
     """The share of each budget for calls that are made only because a caller wants a newer
     response."""
     mode, scope = settings.access.mode, settings.upstream.rate_scope
-    # In the mode `open` the callers of a budget cannot be distinguished, so they count as one.
+    # The mode `open` cannot distinguish callers, so all of them count as one caller. If each
+    # credential has its own budget, each budget has one caller.
     has_one_caller = mode is AccessMode.OPEN or (
         mode is not AccessMode.CLIENTS and scope is RateScope.CREDENTIAL
     )

@@ -75,7 +75,8 @@ class Passthrough:
     owns_tokens: ClassVar[bool] = True
 
     def admit(self, authorization: Sequence[bytes]) -> Caller:
-        """Accept any well-formed token, which the upstream checks. Raises AccessRefused."""
+        """Accept any well-formed token. Only the upstream knows whether a token is valid. Raises
+        AccessRefused."""
         token = bearer(authorization)
         partition = partition_of("passthrough", self.base_url, token, secret=self.secret)
         scope = partition if self.budget_per_credential else DEFAULT_TENANT

@@ -21,10 +21,10 @@ class Operator:
 
 
 EVERYTHING: Final = frozenset(Right)
-# NOBODY is the operator of requests for metrics and probes. If no token is configured and the plane
-# listens only on loopback, LOOPBACK is the operator of all other requests. Otherwise NOBODY is also
-# the operator of requests for the files of the live page. The tokens file must not use a name that
-# is in RESERVED.
+# NOBODY is the operator of requests for /metrics, /livez and /readyz. If no token is configured and
+# the plane listens only on loopback, LOOPBACK is the operator of all other requests. Otherwise
+# NOBODY is also the operator of requests for the files of the live page. All other requests then
+# need a token. The tokens file must not use a name that is in RESERVED.
 TOKEN_NAME: Final = "admin.token"
 LOOPBACK: Final = Operator("loopback", (), EVERYTHING)
 NOBODY: Final = Operator("nobody", (), frozenset())

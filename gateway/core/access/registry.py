@@ -17,7 +17,8 @@ from gateway.core.budget.window_log import Rate
 
 Access = Passthrough | Open | Clients
 
-# At most this many credentials are remembered, each of at most this many bytes (16 MiB in all).
+# At most _MOST credentials are remembered, so they need 16 MiB at most. A credential of more than
+# _LONGEST bytes is not remembered.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 
@@ -39,8 +40,8 @@ class Callers:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
-        # Finds the `Admitted` for the bytes of an `Authorization` field, or None. It is the
-        # dict's own method, because each hit needs it.
+        # Returns the `Admitted` for the bytes of an `Authorization` field, or None. Each hit calls
+        # this. So it is the dict's own method, which is faster than a method of this class.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 
@@ -60,8 +61,8 @@ class Callers:
         }
 
     def current(self, caller: Caller) -> Caller:
-        """The caller with the present token of its tenant: the token was perhaps replaced after
-        `admit`.
+        """The caller with the present token of its tenant. The token was perhaps replaced after the
+        caller was admitted.
 
         A caller whose tenant was removed keeps its token.
         """
@@ -117,7 +118,7 @@ class Allowance:
         self.rate = rate
         self._spacing = rate.window / rate.limit
         self._slack = (burst_of(rate) - 1) * self._spacing
-        # From this time (as `now`) the whole burst is available.
+        # The whole burst is available from this time on. The time is on the same clock as `now`.
         self._full_at = -math.inf
 
     def take(self, now: float) -> float:

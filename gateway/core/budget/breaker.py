@@ -22,7 +22,8 @@ _MOST_DOUBLINGS: Final = 60
 
 
 def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
-    """Seconds to wait after the `attempt`-th failure in a row. They double from `base` to `cap`.
+    """Seconds to wait after the `attempt`-th failure in a row: `base` after the first one.
+    Each further failure doubles these seconds, up to `cap`.
 
     `jitter` in [0, 1) shortens the wait by up to half, so that calls that failed together are
     repeated at different times.
@@ -66,11 +67,11 @@ class BreakerRule:
 class Breaker:
     """The state of a circuit breaker: closed, open until a time, or half open during a probe.
 
-    `failures` counts the failed calls in a row. `trips` counts how often in a row the breaker
-    opened.
+    `failures` counts the failed calls in a row. `trips` counts how often the breaker opened since
+    it was last closed.
 
-    While it is open, results of earlier calls change nothing. While it is half open, any result
-    counts as the result of the probe.
+    While the breaker is open, results of earlier calls change nothing. While it is half open, any
+    result counts as the result of the probe.
     """
 
     failures: int = 0
@@ -169,7 +170,8 @@ class Gate:
     def reopen(self, now: float) -> Gate:
         """The gate after a response other than 429.
 
-        If no probe is under way or due, the response answers an earlier call, and changes nothing.
+        If the gate is closed, and no probe is under way or due, the response answers a call that
+        was sent before the gate closed. Such a response changes nothing.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
 

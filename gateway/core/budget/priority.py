@@ -122,8 +122,8 @@ def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of:
     """How many calls of the window a rank must leave free for the other ranks.
 
     `wanted` are the ranks with a call that the budget denied in the last window. A rank that has
-    spent less than its own floor leaves only those floors free that are always reserved. Otherwise
-    two ranks below their floors would wait for each other.
+    spent less than its own floor must leave free only the floors that are always reserved.
+    Otherwise two ranks below their floors would wait for each other.
     """
     is_below = spent[rank] < of[rank].floor
     kept_for = {other for other in RANKS if of[other].always}

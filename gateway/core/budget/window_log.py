@@ -78,8 +78,8 @@ def after_refusal(full: int, before: int, spent: int, *, is_known: bool = True) 
     full      the configured limit
     before    the limit before the 429
     spent     the number of calls in the last window, including the call that got the 429
-    is_known  False: the last window perhaps had other calls too, so at least half of `full` counts
-              as spent
+    is_known  False: perhaps more calls were made in the last window than `spent` says, so at least
+              half of `full` counts as spent
     """
     counted = spent if is_known else max(spent, full // 2)
     return min(before, max(1, full // _LEAST, int(counted * _KEPT)))
@@ -97,7 +97,7 @@ def transit(window: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A limit that several replicas divide, and its calls, as one of these replicas knows them.
+    """A limit that several replicas divide, and the calls that one of these replicas knows.
 
     limit  how many calls all these replicas together may make in a window
     times  the times of the known calls. A call that waits for its turn has a future time
@@ -166,8 +166,8 @@ class WindowLog:
         """A log for a start, when no earlier calls are known. `free` calls may be made at once.
 
         The other calls of the limit are made up: the log has them at even intervals in the last
-        window, although perhaps nobody made them. For each rank, some of them also count as calls
-        of the rank, in proportion to its floor.
+        window, although perhaps nobody made them. For each rank, some of these calls also count
+        as calls of the rank. Their number is in proportion to the rank's floor.
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now
@@ -200,7 +200,7 @@ class WindowLog:
         if not _remove(self._sent, stamp):
             return False
         insort(self._sent, now)
-        # Calls of several ranks can have the same stamp. Each of them moves one.
+        # Calls of several ranks can have the same stamp. Only one call is moved, whatever its rank.
         own = next((sent for sent in self._by_rank.values() if _remove(sent, stamp)), None)
         if own is not None:
             insort(own, now)
@@ -240,8 +240,8 @@ class WindowLog:
 
         The replicas divide the lower one of two limits equally: `past.limit`, and the configured
         limit of this log, which perhaps became lower after `past` was read. The ranks of the calls
-        in `past` are not known. For each rank, some of them count as calls of the rank, in
-        proportion to its floor.
+        in `past` are not known. For each rank, some of these calls count as calls of the rank.
+        Their number is in proportion to the rank's floor.
         """
         limit = min(past.limit, self._full)
         self._full = self._limit = max(1, limit // parts)
@@ -267,14 +267,14 @@ class WindowLog:
             self._charge_ranks(n, stamp)
 
     def _charge_ranks(self, n: int, stamp: float) -> None:
-        """Charge the n-th call, whose rank is not known, to some ranks. Of all such calls, each
-        rank gets a number in proportion to its floor."""
+        """Charge the n-th call, whose rank is not known, to some ranks or to none. If n goes from 1
+        to the limit, each rank is charged with as many calls as its floor."""
         for rank, portion in self._portions.items():
             if n * portion.floor // self._full > (n - 1) * portion.floor // self._full:
                 self._by_rank[rank].append(stamp)
 
     def follow(self, other: WindowLog) -> None:
-        """Copy the calls of the log `other`. This log replaces it."""
+        """Copy the calls of `other`, the log that this log replaces."""
         self._born = other._born
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
@@ -282,10 +282,10 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time when a call of the rank may be made.
 
-        The search is a binary search. It requires that a call that may be made at one time may be
-        made at each later time too. This is usually true: when an old call leaves the window, one
-        call becomes free, and usually at most one more call is reserved for another rank. If more
-        calls are reserved, the search can find a later time than necessary.
+        The binary search assumes this rule: if a call may be made at one time, it may also be made
+        at each later time. The rule is usually true: when an old call leaves the window, one call
+        becomes free, and usually at most one more call is reserved for another rank. If two or more
+        calls become reserved, the search can find a later time than necessary.
         """
         if self._may_go(now, rank):
             return now

@@ -1,4 +1,4 @@
-"""The compressed form of an entry, and the requests that it answers (RFC 9110, 8.4 and 12.5.3)."""
+"""The compressed form of an entry, and the requests that get it (RFC 9110, 8.4 and 12.5.3)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gateway.core.http.cache_control import directives_of
 from gateway.core.http.fields import Headers, first
 from gateway.core.http.memoized import memoized
 
-# A smaller body is not compressed, because its response fits into one packet anyway. Other requests
-# wait while a body is compressed. So large bodies are compressed with the fast level, which takes
-# 8 ms for a mebibyte.
+# A body of less than _LEAST bytes is not compressed, because its response fits into one packet
+# anyway. While a body is compressed, all other requests wait. So a body of at least _LARGE bytes is
+# compressed with the level _FAST, which takes 8 ms for a mebibyte.
 _LEAST: Final = 1_400
 _LARGE: Final = 65_536
 _WELL, _FAST = 6, 1
@@ -71,8 +71,8 @@ def passing_on(control: bytes, entry: Entry) -> bytes:
 
 
 def coded_body(body: bytes) -> bytes | None:
-    """The compressed body. None if it saves 10 % or less. Equal bodies have equal compressed
-    bodies."""
+    """The compressed body. None if the compression saves 10 % or less. Equal bodies have equal
+    compressed bodies."""
     level = _WELL if len(body) < _LARGE else _FAST
     coded = gzip.compress(body, level, mtime=0)
     return coded if len(coded) < len(body) * _GAIN else None

@@ -1,6 +1,6 @@
 """A stored response, and whether a version floor rules it out.
 
-Times are seconds on the clock that all replicas share (of Redis, if there is one).
+Times are seconds on the clock that all replicas share (if there is a Redis: the clock of Redis).
 """
 
 from __future__ import annotations
@@ -115,9 +115,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     headers       the end-to-end fields with lower-case names
     body          the received bytes, unchanged
     updated_at    None: the answer is no training
-    confirmed_at  when the last fetch that brought or confirmed the answer began
+    confirmed_at  the start of the last fetch that brought or confirmed the answer
     initial_age   the age in seconds at `confirmed_at`, from the upstream's header fields
-    generation    like `epoch`, a value of the floor when the fetch began
+    generation    like `epoch`, a value of the floor at the start of that fetch. If the answer made
+                  the generation rise (see `ERA`): the new generation
     selecting     the request fields that the answer's `Vary` names, normalised (RFC 9111, 4.1)
 
     `gc=False` is safe, because no entry can be part of a cycle of references.
@@ -195,7 +196,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         read from Redis.
 
         `last` is the last answer with the digest of the floor (None: not known). If `last` is
-        later than this entry, it renews the entry. But the result is None in two cases:
+        later than this entry, it renews the entry. In these two cases the result is None instead:
 
         - `last` has another status than the entry. Different kinds of answers may have equal bytes.
         - The entry has selecting fields, or `last` has `Vary`. `last` is perhaps the answer to a
