@@ -49,8 +49,9 @@ class MemoryStore:
         # The keys are plain tuples, not of the class `Key`. The garbage collector does not have to
         # visit plain tuples of texts.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # Each hit calls `peek`, which does not count as a use. But `Tiers.peek` calls `get`, about
-        # once a second for an entry with hits. So such an entry counts as used.
+        # Each hit calls this `peek`, which does not count as a use. About once a second, the hits
+        # of an entry also cause a call of `get` (by `Tiers.peek`). So an entry with hits counts as
+        # used.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0

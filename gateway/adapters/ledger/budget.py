@@ -21,8 +21,9 @@ from gateway.ports import BudgetView, Charge, Clock, Closed
 class _Account:
     """The state of one scope. If its budget is unlimited, `rate` and `log` are None.
 
-    `parts`: how many replicas divide the limit (see `stand_in`). 0: this process has all of it.
-    `past`: the limit that the replicas divided, and its known calls. None: no limit was divided.
+    `parts`: how many replicas divide the limit (see `stand_in`). 0: this process has the whole
+    limit. `past`: the limit that the replicas divide, and the calls within it that this replica
+    knows. None: no limit is divided.
     """
 
     rate: Rate | None
@@ -33,8 +34,9 @@ class _Account:
 
 
 class _Accounts(LRUCache[str, _Account]):
-    """At most `most` accounts. Of a forgotten account, `closed` keeps a gate that is closed.
-    Otherwise the next call of the scope would be made although the upstream asked to wait."""
+    """At most `most` accounts. If an account is forgotten while its gate is closed, `self.closed`
+    keeps the gate. Otherwise the next call of the scope would be made although the upstream asked
+    to wait."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -53,14 +55,14 @@ class LocalBudget:
     start_paced     True: calls are granted slowly after the start
     probe_patience  seconds for which a probe without an answer stops other calls
     max_scopes      the largest number of scopes in memory. The least recently used scope is
-                    forgotten first. When it is used again, it is paced as at the start, but a gate
-                    that was closed is still closed
+                    forgotten first. If the scope is used again, it is paced as at the start, but
+                    a closed gate is not forgotten
     rates           the scopes with a rate of their own
     sweep_share     the largest part of a limit that the sweep can use, in (0, 1]
 
-    An earlier process has perhaps spent the whole limit. With `start_paced`, therefore, only a
-    tenth of the calls (one call at least) of a stretch is free at the start. (A stretch is the
-    window, or a part of it if the limit is high.) The other calls are granted at even intervals.
+    An earlier process has perhaps spent the whole limit. Therefore, with `start_paced`, only a
+    tenth of the calls of a stretch (at least one call) is free at the start. The other calls are
+    granted at even intervals. (A stretch is the window, or a part of it if the limit is high.)
 
     - If the earlier process spent the limit evenly: a window has at most a tenth more calls than
       the limit (one more if the limit is below 10).
@@ -106,9 +108,9 @@ class LocalBudget:
         return Charge(now + wait, wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. Returns None if the gate is due to reopen and this is not the charge
-        of the probe. Also returns None if the log no longer has the charge, for example because a
-        429 removed the charges of waiting calls."""
+        """As Charging.enter. Returns None if only a probe may be sent now, and this call is not the
+        probe. Also returns None if the log no longer has the charge, for example because a 429
+        removed the charges of waiting calls."""
         account, now = self._account(scope), self._clock.monotonic()
         is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
         if not is_probe and not account.gate.is_open:
@@ -124,7 +126,8 @@ class LocalBudget:
         return Charge(now, charge.wait)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """As Charging.give_back. A second call could undo another charge with the same stamp."""
+        """As Charging.give_back. If a charge were given back twice, the second time could undo
+        another charge with the same stamp."""
         account = self._account(scope)
         if account.log is not None:
             account.log.give_back(charge.stamp)
@@ -175,8 +178,8 @@ class LocalBudget:
         return (None, self._window) if rate is None else (rate.limit, rate.window)
 
     def _account_if_gate_allows(self, scope: str) -> _Account:
-        """The account of the scope. Raises GateClosed if its gate is closed and not due to
-        reopen."""
+        """The account of the scope. Raises GateClosed if its gate allows no call yet, not even a
+        probe."""
         account = self._account(scope)
         wait = account.gate.wait(self._clock.monotonic())
         if wait > 0.0:
@@ -197,8 +200,8 @@ class LocalBudget:
 
     def _next_log(self, scope: str, account: _Account) -> WindowLog | None:
         """The log after a change of the rate. If this process has only a part of the limit, the
-        part becomes no larger than it was when Redis was lost, because the other replicas keep only
-        that part free for this replica."""
+        part never grows beyond its size when this process lost Redis: the other replicas keep no
+        more free for this replica."""
         before = account.log
         if account.parts:
             past = account.past
@@ -223,8 +226,8 @@ class LocalBudget:
             return None
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
-        # A call of NEWCOMERS (credentials not yet accepted) is also charged to the caller's own
-        # scope. It is enough to pace that scope.
+        # NEWCOMERS is the scope of credentials that are not yet accepted. Its calls are also
+        # charged to the caller's own scope, and it is enough to pace the caller's own scope.
         if not self._start_paced or scope == NEWCOMERS:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()

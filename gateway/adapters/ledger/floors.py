@@ -23,8 +23,9 @@ from gateway.ports import Clock, Copies, Found, Standing, Stored
 class Orders:
     """The orders to invalidate a training.
 
-    struck_at   the time of the last hard order (-inf: none)
-    bound       hard orders ruled out the versions below this one (None: no order named a version)
+    struck_at   the time of the last hard order (-inf: there was none)
+    bound       hard orders ruled out the versions below this one (None: no hard order named a
+                version)
     soft_bound  as `bound`, for soft orders
     """
 
@@ -97,7 +98,7 @@ class Ledger:
         struck_at = self._partition_invalidations.get(key.partition, -math.inf)
         if record is not None:
             return Found(None, record.as_floor(), struck_at)
-        # Without a floor, only `struck_at` shows that a hard order came.
+        # If the key has no floor, only `Found.struck_at` shows that a hard order came.
         orders = self._orders.get(key.training_id)
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
@@ -199,10 +200,14 @@ class _Floors(LRUCache[Key, "Record"]):
 
 @dataclass(slots=True)
 class Record(Known):
-    """A floor. `epoch` and `generation` are explained in docs/glossary.md. `ordered_at` is the time
-    of the last order for this training (0.0: none since the floor was made). `asked_for` is the
-    latest version that a soft order named since then (None: none, or it was forgotten, or a refused
-    version was believed)."""
+    """A floor. `epoch` and `generation` are explained in docs/glossary.md.
+
+    ordered_at  the time of the last order for this training (0.0: no order since the floor was
+                made)
+    asked_for   the latest version that soft orders named. It is None until a soft order names a
+                version after the floor was made. It becomes None again by `forget`, or when a
+                refused version is believed
+    """
 
     epoch: str = field(kw_only=True)
     generation: int = 0

@@ -79,8 +79,9 @@ def _raise(record: Record, item: Listed) -> None:
 
 @dataclass(slots=True)
 class _Met:
-    """The trainings that a sweep has met, in the order of the list. A training stands in `ids`
-    twice if its row moved to the next page. `place_of` has its last index."""
+    """The trainings that a sweep has met, in the order of the list. A training is in `ids` twice
+    if it moved to the next page during the sweep. `place_of` has the last index of each
+    training."""
 
     ids: list[str] = field(default_factory=list)
     place_of: dict[str, int] = field(default_factory=dict)
@@ -92,7 +93,7 @@ class _Met:
             self.ids.append(each)
 
     def between(self, low: int, high: int) -> Iterator[str]:
-        """Each training with a place from `low` to `high`."""
+        """Each training whose last index is from `low` to `high`."""
         for place in range(low, min(high + 1, len(self.ids))):
             training_id = self.ids[place]
             if self.place_of[training_id] == place:
@@ -100,7 +101,7 @@ class _Met:
 
 
 @dataclass(slots=True)
-class _Board:
+class _SweepState:
     """The state of the sweep of one partition.
 
     met      the trainings that the present sweep has met
@@ -125,63 +126,63 @@ class LedgerSweepLease:
     def __init__(self, clock: Clock, *, pause_after: float) -> None:
         self._clock = clock
         self._pause_after = pause_after
-        self._boards: dict[str, _Board] = {}
+        self._states: dict[str, _SweepState] = {}
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         """As SweepLease.take. This process always leads."""
-        board, now = self._board(partition), self._clock.now()
+        state, now = self._state(partition), self._clock.now()
         if was_read:
-            board.read_at = now
-        return Turn(True, board.progress, now - board.read_at < self._pause_after, now)
+            state.read_at = now
+        return Turn(True, state.progress, now - state.read_at < self._pause_after, now)
 
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
         """As SweepLease.advance."""
-        board = self._board(partition)
+        state = self._state(partition)
         if before.offset == 0:
-            board.met = _Met()
+            state.met = _Met()
         ids = [training.id for training in page.items]
-        board.met.add(ids)
-        absent = _absent(board, [before.last_id, *ids], before.offset == 0, is_last(page))
-        board.progress = progress
-        return Advanced(len(board.met.place_of), absent)
+        state.met.add(ids)
+        absent = _absent(state, [before.last_id, *ids], before.offset == 0, is_last(page))
+        state.progress = progress
+        return Advanced(len(state.met.place_of), absent)
 
     async def note(self, partition: str, progress: Progress) -> bool:
         """Note the progress."""
-        self._board(partition).progress = progress
+        self._state(partition).progress = progress
         return True
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
         """As SweepLease.finish."""
-        board = self._board(partition)
-        board.progress = progress
+        state = self._state(partition)
+        state.progress = progress
         if complete:
-            board.known = board.met
-        board.met = _Met()
+            state.known = state.met
+        state.met = _Met()
         return True
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
         """As SweepLease.note_filled."""
-        self._board(partition).filled.update(dict.fromkeys(training_ids))
+        self._state(partition).filled.update(dict.fromkeys(training_ids))
 
     async def filled(self, partition: str, most: int) -> list[str]:
         """As SweepLease.filled."""
-        return list(islice(self._board(partition).filled, most))
+        return list(islice(self._state(partition).filled, most))
 
     async def forget_filled(self, partition: str, training_ids: Sequence[str]) -> None:
         """As SweepLease.forget_filled."""
         for each in training_ids:
-            self._board(partition).filled.pop(each, None)
+            self._state(partition).filled.pop(each, None)
 
     async def release(self, partition: str) -> None:
         """Do nothing."""
 
-    def _board(self, partition: str) -> _Board:
-        return self._boards.setdefault(partition, _Board())
+    def _state(self, partition: str) -> _SweepState:
+        return self._states.setdefault(partition, _SweepState())
 
 
-def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
+def _absent(state: _SweepState, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
     """The trainings that the last complete sweep met, and that the present sweep has not met.
 
     Only the trainings in one range of rows are compared: from the lowest to the highest row that
@@ -190,7 +191,7 @@ def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str
     the page is the `last` one, the range ends at the end of the list. Only the first 400 trainings
     in the range are compared.
     """
-    known, met = board.known, board.met.place_of
+    known, met = state.known, state.met.place_of
     rows = [known.place_of[each] for each in ids if each in known.place_of]
     low = 0 if first else min(rows, default=None)
     high = len(known.ids) if last else max(rows, default=None)

@@ -26,9 +26,9 @@ from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Lookin
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
 # A replica reports to Redis twice a second (`look`). After `_SILENCE` seconds without a report, the
-# replica has perhaps lost Redis, and spends its part of the limit. So Redis keeps this part free of
-# other calls. After `_GONE` seconds plus one stretch (see `Stretch` in core/budget/window_log) the
-# replica is forgotten.
+# replica has perhaps lost Redis, and spends its part of the limit. So Redis grants this part to no
+# other replica. The replica is forgotten if it does not report for `_GONE` seconds plus one stretch
+# (see `Stretch` in core/budget/window_log).
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
 # If Redis' time differs from the expected time by more than these seconds plus the error of the
@@ -42,8 +42,8 @@ _MOST_TOLD: Final = MOST_KEPT
 @dataclass(frozen=True, slots=True)
 class BudgetReply:
     """The last reply about one scope. `word` is the outcome of `take` ("": not a reply to `take`).
-    `closed_until` is on the monotonic clock. `stamp` is the time of a granted call, on Redis'
-    clock."""
+    The gate is closed until the monotonic time `closed_until`. `stamp` is the time of a granted
+    call, on Redis' clock."""
 
     word: str
     wait: float
@@ -83,10 +83,10 @@ class RedisBudget:
     limit           None: any number of calls
     name            the name of this replica in Redis. No other replica has the same name
     start_paced     True: if no replica knows the earlier calls, a tenth of the calls of a stretch
-                    is free at first. The others are granted evenly (see `Stretch` in
-                    core/budget/window_log)
-    probe_patience  for how many seconds a probe without an answer keeps other calls away
-    rates           the scopes that have a rate of their own
+                    is free at first. The other calls are granted at even intervals (see `Stretch`
+                    in core/budget/window_log)
+    probe_patience  seconds for which a probe without an answer stops other calls
+    rates           the scopes with a rate of their own
     sweep_share     the largest part of a limit that the sweep can use, in (0, 1]
     """
 
@@ -169,8 +169,8 @@ class RedisBudget:
         return Charge(float(seen.stamp), seen.wait)
 
     def _as_known(self, known: KnownBudget | None) -> tuple[int, ...]:
-        """Arguments of the script `take`: the life, Redis' time in the last look, the time that
-        Redis' clock should show now, and the error of that time."""
+        """Arguments of the script `take`: the life and Redis' time in the last look, the time that
+        Redis' clock should show now, and how wrong this expected time can be."""
         if known is None:
             return (0, 0, 0, 0)
         now, error = _expected_stamp(known, self._clock.monotonic()), micros(known.error + _JUMP)
@@ -212,7 +212,8 @@ class RedisBudget:
         seen = (0, 0, 0, 0)
         if known is not None:
             # The count of replicas does not include those that have probably ended (`absent`).
-            # Otherwise, if Redis loses its data again, all calls would wait for their reports.
+            # Otherwise, if Redis loses its data again, all calls would wait for reports of replicas
+            # that have ended.
             seen = (known.life, known.stamp, known.replicas - known.absent, known.part)
         ages, stamps = _reported(look)
         return (
@@ -252,9 +253,9 @@ class RedisBudget:
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Charging.enter. Returns None if the gate is due to reopen and this is not the charge
-        of the probe. Also returns None if Redis no longer has the charge, or if the calls that are
-        now kept for other replicas leave no room for this call."""
+        """As Charging.enter. Returns None if only a probe may be sent now, and this call is not the
+        probe. Also returns None if Redis no longer has the charge, or if the calls that are now
+        kept for other replicas leave no room for this call."""
         rule = self._rule(scope)
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
@@ -269,7 +270,8 @@ class RedisBudget:
         return Charge(stamp, charge.wait) if stamp > 0.0 else None
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """As Charging.give_back. A second call could undo a later charge with the same stamp."""
+        """As Charging.give_back. If a charge were given back twice, the second time could undo a
+        later charge with the same stamp."""
         await self._run_reopen(scope, f"{charge.stamp:.0f}")
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
@@ -296,8 +298,8 @@ class RedisBudget:
         return await self._run_reopen(scope, "")
 
     async def _run_reopen(self, scope: str, never_sent: str) -> bool:
-        """Undo the charge with the stamp `never_sent`. If this is empty, note an answer other than
-        429. Returns whether the gate was opened."""
+        """Undo the charge with the stamp `never_sent`. If `never_sent` is empty, note that an
+        answer other than 429 came. Returns whether the gate was opened."""
         closed_for, opened = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._reopen,
@@ -327,8 +329,8 @@ class RedisBudget:
         return stretch.limit, micros(stretch.span), stretch.parts
 
     def _is_paced(self, scope: str) -> bool:
-        # A call of NEWCOMERS (credentials not yet accepted) is also charged to the caller's own
-        # scope. It is enough to pace that scope.
+        # NEWCOMERS is the scope of credentials that are not yet accepted. Its calls are also
+        # charged to the caller's own scope, and it is enough to pace the caller's own scope.
         return self._start_paced and scope != NEWCOMERS
 
     def _shown(self, scope: str) -> tuple[int | None, float]:
@@ -368,12 +370,13 @@ def _expected_stamp(known: KnownBudget, now: float) -> int:
 
 
 def _reported(look: Looking) -> tuple[list[tuple[int, int]], list[int]]:
-    """The calls that a look reports: numbers and ages, and stamps on Redis' clock. Ages and stamps
-    are in microseconds.
+    """The calls that a look reports, in two lists. The first list has the number and the age of a
+    call, the second list has only its stamp on Redis' clock. Ages and stamps are in microseconds.
 
-    After a loss of Redis' data, all calls that this replica saw before are reported by their
-    stamps. A stamp that several replicas report counts once. If Redis' clock has jumped too, the
-    stamps are wrong. This replica then reports only its own calls, by their ages.
+    After a loss of Redis' data, the second list has the calls that Redis had before the loss, as
+    far as this replica knows them. A stamp that several replicas report counts once. If Redis'
+    clock has jumped too, the stamps are wrong. This replica then reports only its own calls, all in
+    the first list.
     """
     ages, earlier = [(each.number, micros(each.age)) for each in look.untold], look.earlier
     if earlier is None or look.known is None or _has_jumped(earlier, look.known):

@@ -91,7 +91,7 @@ class Missing:
     """The replicas that did not confirm an order.
 
     members  their names. Empty: one of the names is not known, so the order is sent again to all
-    until    the monotonic time until which one of them can serve entries older than the order
+    until    up to this monotonic time, one of them can serve entries older than the order
     sent     the number and the life of the last notice with this order
     """
 
@@ -144,8 +144,8 @@ Gap = Callable[[float], None]
 # Seconds until the next attempt to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# An order waits at most this many times for lost members, because Redis can lose them again and
-# again.
+# Redis can lose the members again and again. An order waits for lost members at most this many
+# times.
 _TRIES: Final = 2
 # `Unconfirmed` remembers at most this many orders and training ids together.
 _MOST_UNCONFIRMED: Final = 100_000
@@ -323,8 +323,8 @@ class RedisBus:
         """Receive messages. Raises SubscriptionLost or RedisUnavailable."""
         channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
-            # The sequence matters: subscribe, ask for the last number, report the gap up to it.
-            # Each later notice arrives, or its number is found missing.
+            # The sequence matters: subscribe, ask for the last number, report the gap up to this
+            # number. Each later notice arrives, or its number is found missing.
             heard_before = self._holes.heard
             number, _ = await self._membership.beat()
             self._holes.start(number)
@@ -372,19 +372,20 @@ class RedisBus:
 
     def _note_heard_all(self) -> None:
         """Remember `life` and `vouched_until` of the membership. Call this when each notice before
-        the last heartbeat was heard, or is in a gap that was reported. A replica that starts needs
-        no earlier notice, because it has no entries."""
+        the last heartbeat was heard, or is in a gap that was reported. A replica that starts has no
+        entries, so it needs no notices from before its start."""
         membership = self._membership
         self._has_noted, self._life, self._limit = True, membership.life, membership.vouched_until
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
         """Call `gap` with a monotonic time. Entries from before the gap may be used until then.
-        `number` is the last notice, `heard` the last notice that this replica heard.
+        `number` is the number of the last notice. Each notice up to the number `heard` was heard,
+        or was found missing.
 
-        - No notice is missing (`life` is the same, and the numbers are equal): the time is
-          infinite.
-        - Redis has lost the members (`life` is new), no notice came since (`number` is 0), and
-          `_limit` has not passed: the time is infinite. If an order from before the loss is
+        - No notice is missing (`life` is the same as at the last `_note_heard_all`, and the two
+          numbers are equal): the time is infinite.
+        - Redis has lost the members (`life` is new), no notice was sent since the loss (`number` is
+          0), and `_limit` has not passed: the time is infinite. If an order from before the loss is
           missing, its sender sends it again before `_limit` (see `Unconfirmed`).
         - In all other cases, the time is `_limit`. The result of a missed order says until when old
           answers are possible (`Confirmations.until`), and `_limit` is not later than that.

@@ -24,10 +24,10 @@ class Gathering(Generic[Asked, Found]):
     """Gathers the questions with the same `home`, and returns the answers.
 
     The home of a question names the nodes that have to be asked. The questions of one turn of the
-    event loop are passed to `read`, up to `most` at once. During a round trip with the same home,
-    further questions are gathered, for `_PATIENCE` at most. If the slot of one key is being moved
-    (OnTheMove), the questions are asked again, each in its own round trip. `operation` names the
-    operation of a question, for errors.
+    event loop are passed to `read`, up to `most` in one call. While a round trip is under way,
+    further questions with its home are gathered, for `_PATIENCE` at most. If a question needs a key
+    whose slot is being moved (OnTheMove), all questions of its round trip are asked again, each in
+    a round trip of its own. `operation` returns the operation of a question, for errors.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """The skew of a node in a cluster: how far its clock is ahead of the clock that replicas share.
 
-A time in Redis is on the clock of the node that stores it. A reader subtracts the skew, and a
-writer adds it again. The sum must be exactly the stored time, because the node compares the sum
-with this time.
+A time in Redis is on the clock of the node that stores it. A replica subtracts the skew from a time
+that it reads, and adds the skew again when it sends this time back to the node. The result must be
+exactly the stored time, because the node compares the two.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 from gateway.core.cache.entry import Confirmation, Entry, Floor
 from gateway.ports import Found, Standing
 
-# Seconds. Skews are multiples of this power of two. Therefore subtracting and adding a skew leaves
-# a timestamp (a double) exactly the same.
+# Seconds. Each skew is a multiple of this power of two. So if a skew is subtracted from a timestamp
+# (a double), and then added again, the result is exactly the timestamp.
 STEP: Final = 1 / 16
 
 

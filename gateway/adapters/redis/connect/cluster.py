@@ -39,8 +39,9 @@ def slot_of(name: str) -> int:
 
 
 def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
-    """The holder of each slot, from a reply to CLUSTER SLOTS. A node without a host in the reply is
-    on the host of `asked`, which sent the reply. Raises ValueError."""
+    """The holder of each slot, from a reply to CLUSTER SLOTS. If the reply names no host for a
+    node, the node is on the host of `asked`, which sent the reply. Raises ValueError if the reply
+    names a slot that does not exist."""
     holders: Holders = [None] * SLOTS
     for first, last, master, *_ in reply:
         if not 0 <= first <= last < SLOTS:
@@ -102,8 +103,8 @@ class OnTheMove(RedisUnavailable):
 class Member(Node):
     """One node of the cluster. It also counts as away while it says that the cluster is down.
 
-    `holders` is the map of slots that it sent last. A map with a higher `epoch` of the cluster is
-    later.
+    `holders` is the map of slots that it sent last, and `epoch` the epoch of the cluster that it
+    sent with the map. The map with the highest epoch is the latest.
     """
 
     questions: ClassVar = ("CLUSTER INFO", "CLUSTER SLOTS")
@@ -119,8 +120,8 @@ class Member(Node):
         self._said: Any = None
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Take the node's map. Raises ClusterDownError if the node says that the cluster is down:
-        perhaps the node was cut off, and has an old map."""
+        """Take the node's map. Raises ClusterDownError if the node says that the cluster is down.
+        Such a node was perhaps cut off, so its map is perhaps old."""
         for refused in answers:
             if isinstance(refused, Exception):
                 raise refused
@@ -263,10 +264,12 @@ class Cluster:
         looks (see node_availability) count."""
 
     async def check(self) -> bool:
-        """As Connection.check. Looks at all known nodes, and at those of a new map."""
+        """As Connection.check. Looks at all known nodes. If the map has changed, then looks at the
+        nodes in the map."""
         await _all_at_once(member.check() for member in tuple(self._members.values()))
         if await self._learn():
-            # The node of the shared clock comes first: the other clocks are compared with it.
+            # The node of the shared clock comes first: the clocks of the other nodes are compared
+            # with the shared clock.
             shared = self.holder(_SHARED_SLOT)
             if shared is not None:
                 await shared.check()

@@ -203,9 +203,9 @@ class Connection:
     ) -> T:
         """As `run_script`, in a round trip of its own.
 
-        `earlier` is the error of an earlier attempt (None: there was none). It is treated as the
-        error of a first attempt here. After a redirection, the script runs again. After any other
-        error, RedisUnavailable is raised.
+        `earlier` is the error of an earlier attempt (None: there was none). If it is a redirection
+        or TRYAGAIN, the script runs again. If it is another error, the script does not run, and
+        RedisUnavailable is raised.
         """
         faults = [] if earlier is None else [earlier]
 
@@ -298,7 +298,7 @@ class Connection:
 
 
 def _checked(replies: list[Any]) -> list[Any]:
-    """The same replies. Raises the first error among them that is none of `_REDIRECTED`."""
+    """The same replies. Raises the first error among them whose type is not in `_REDIRECTED`."""
     for reply in replies:
         if isinstance(reply, Exception) and not isinstance(reply, _REDIRECTED):
             raise reply

@@ -47,7 +47,7 @@ _WRITTEN_KEEP: Final = 1_000
 
 
 class Node:
-    """One Redis, and whether it is away.
+    """One server of Redis, and whether it is away.
 
     The node counts as away if a connection is refused or lost, if a reply cannot be read, or if
     Redis refuses writes. If an answer is late (it did not come in time), the node is only in doubt,
@@ -59,12 +59,13 @@ class Node:
     on_move                   called after each assignment to `is_up`
     """
 
-    # A key with this hash tag is on this node. None: the node has no slot.
+    # A key with this hash tag is on this node. None: no slot of the node is known.
     tag: str | None = None
 
     # Further commands of a look.
     questions: ClassVar[tuple[str, ...]] = ()
-    # Redirections are no failures of this node.
+    # Errors after which a command is sent again, perhaps to another node. They do not count as
+    # failures of this node.
     redirections: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(
@@ -259,7 +260,8 @@ class Node:
         self.judge(answers)
 
     async def _drop_idle(self) -> None:
-        """Close the idle connections: they cannot be used after Redis went away."""
+        """Close the idle connections. They were made before Redis went away, or before the master
+        changed."""
         with suppress(RedisError, OSError):
             async with Deadline(self._timeout):  # closing TLS waits for the other side
                 for client in (self._client, self._looking):
