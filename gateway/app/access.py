@@ -37,19 +37,19 @@ from gateway.settings import (
 class Admission:
     """The parts that depend on the clients file.
 
-    started   the file's content at the start, None without a clients file
+    at_start  the file's content at the start, None without a clients file
     reloaded  whether the file's present content is used (False: it has a fault), None without a
               clients file
     """
 
     callers: Callers
     rates: OwnRates
-    started: ClientsGiven | None = None
+    at_start: ClientsGiven | None = None
     reloaded: bool | None = None
 
     @property
     def tenants(self) -> tuple[str, ...]:
-        """The names of the tenants. In `passthrough` all callers are one tenant."""
+        """The names of the tenants. In `passthrough` and `open` all callers are one tenant."""
         access = self.callers.access
         return tuple(access.partitions()) or ("default",)
 
@@ -96,7 +96,7 @@ def clients_watch(
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
     path = _clients_file(settings)
-    if path is None or admission.started is None:
+    if path is None or admission.at_start is None:
         return None
 
     def take(given: ClientsGiven) -> None:
@@ -112,15 +112,15 @@ def clients_watch(
         telemetry.clients_refused(faults)
 
     file = clients_file(path, settings.upstream.rate_limit)
-    return FileWatch(file, clock, admission.started, take=take, refuse=refuse)
+    return FileWatch(file, clock, admission.at_start, take=take, refuse=refuse)
 
 
 @dataclass(slots=True)
 class OperatorAccess:
-    """The operators. `started` and `reloaded` are as in Admission, for the tokens file."""
+    """The operators. `at_start` and `reloaded` are as in Admission, for the tokens file."""
 
     operators: Operators
-    started: TokensGiven | None = None
+    at_start: TokensGiven | None = None
     reloaded: bool | None = None
 
 
@@ -140,7 +140,7 @@ def tokens_watch(
     """As `clients_watch`, for the tokens file."""
     telemetry.operators_known(access.operators.names)
     path = settings.admin.tokens_file
-    if path is None or access.started is None:
+    if path is None or access.at_start is None:
         return None
 
     def take(given: TokensGiven) -> None:
@@ -153,7 +153,7 @@ def tokens_watch(
         access.reloaded = False
         telemetry.tokens_refused(faults)
 
-    return FileWatch(tokens_file(path), clock, access.started, take=take, refuse=refuse)
+    return FileWatch(tokens_file(path), clock, access.at_start, take=take, refuse=refuse)
 
 
 # Seconds between two readings of a file.
@@ -166,7 +166,7 @@ class FileWatch(Generic[G]):
     """Reads a file again and again. Gives new content to `take`, and new faults to `refuse`.
 
     Content or faults are used only if two readings in a row find them. So a half-written file is
-    used only if its writer pauses for longer than `LOOK_EVERY`. `started` is the content at the
+    used only if its writer pauses for longer than `LOOK_EVERY`. `at_start` is the content at the
     start.
     """
 
@@ -174,14 +174,14 @@ class FileWatch(Generic[G]):
         self,
         file: RereadFile[G],
         clock: Clock,
-        started: G,
+        at_start: G,
         *,
         take: Callable[[G], None],
         refuse: Callable[[list[str]], None],
     ) -> None:
         self.file = file
         self._clock = clock
-        self._started = started
+        self._at_start = at_start
         self._take = take
         self._refuse = refuse
         self._seen: object = None
@@ -194,8 +194,8 @@ class FileWatch(Generic[G]):
             await self._clock.sleep(LOOK_EVERY)
 
     async def _look(self) -> G | SettingsFault:
-        """The result of a reading in a thread, because a reading waits for the process that parses
-        the file. A fault if no thread can be started."""
+        """Read the file in a thread: a reading waits for the process that parses the file. Returns
+        a fault if no thread can be started."""
         try:
             return await asyncio.to_thread(self.file.look)
         except RuntimeError as error:
@@ -203,7 +203,7 @@ class FileWatch(Generic[G]):
 
     def judge(self, result: G | SettingsFault) -> None:
         """Use the result of a reading, if the reading before had the same result. Do nothing if
-        this is the result that was used last (at first: `started`)."""
+        this is the result that was used last (at first: `at_start`)."""
         found = result.faults if isinstance(result, SettingsFault) else result
         stood, self._seen = found == self._seen, found
         if not stood or found == self._known:
@@ -211,5 +211,5 @@ class FileWatch(Generic[G]):
         first, self._known = self._known is None, found
         if isinstance(result, SettingsFault):
             self._refuse([str(fault) for fault in result.faults])
-        elif not (first and result == self._started):
+        elif not (first and result == self._at_start):
             self._take(result)

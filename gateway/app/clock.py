@@ -26,8 +26,8 @@ class SystemClock:
         """Seconds since the Unix epoch, on the clock that all replicas share."""
         return time.monotonic() + self.offset
 
-    # Seconds, for durations. This is Python's own function, because each hit calls it several
-    # times.
+    # Seconds, for durations. Each hit calls this several times. A method would be slower than
+    # Python's own function.
     monotonic = staticmethod(time.monotonic)
 
     def jitter(self) -> float:
@@ -41,8 +41,8 @@ class SystemClock:
     def learn(self, redis_seconds: float, round_trip: float) -> None:
         """Note Redis' time, which was read within the last `round_trip` seconds.
 
-        A difference from this clock of at most `round_trip` is ignored, because the round trip
-        alone can cause it.
+        If Redis' time differs from this clock by `round_trip` or less, nothing changes, because the
+        round trip alone can cause such a difference.
         """
         sample = redis_seconds + round_trip / 2.0 - time.monotonic()
         if abs(sample - self.offset) > round_trip:

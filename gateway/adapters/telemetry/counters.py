@@ -105,7 +105,8 @@ class Histogram:
     """Counts values by size. Bucket n counts the values above bound n - 1, up to bound n. The last
     bucket counts the values above all bounds.
 
-    `exemplars` has, for each bucket, the last trace and its value.
+    `total` is the sum of all values. For a bucket, `exemplars` has the last trace that was given
+    with a value, and this value.
     """
 
     __slots__ = ("bounds", "buckets", "exemplars", "total")
@@ -117,8 +118,8 @@ class Histogram:
         self.exemplars: dict[int, tuple[bytes, float]] = {}
 
     def observe(self, value: float, trace: bytes | None = None) -> None:
-        """Count one value. A value below 0, or NaN, counts as 0. Otherwise the sum would decrease,
-        or become NaN."""
+        """Count one value. A value below 0, or NaN, counts as 0. Otherwise `total` would
+        decrease, or become NaN."""
         if not value > 0.0:
             value = 0.0
         at = bisect_left(self.bounds, value)
@@ -145,8 +146,8 @@ def _per_purpose(bounds: tuple[float, ...]) -> dict[Purpose, Histogram]:
 class Counters:
     """All numbers of this process. Most of them only grow."""
 
-    # Each function that `counting` returns changes one list of `_hits`, so that a hit needs no
-    # look-up. `requests` has the sums of `_requests` and `_hits`.
+    # `counting` returns functions. Each of them changes one list of `_hits`, and need not look up
+    # this list for each hit. `requests` adds `_hits` to `_requests`.
     _requests: Tally[Kind] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Kind, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(

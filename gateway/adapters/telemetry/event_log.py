@@ -1,4 +1,5 @@
-"""Logs events without credentials, limits the number of lines, and remembers the last events.
+"""Removes credentials from events, logs the events, and remembers the last ones. The number of
+lines is limited.
 
 The `Journal` has the last events of each training, for /explain, but no hits. `Events` and `Trail`
 never raise, because a request must not fail if an event cannot be logged.
@@ -23,7 +24,8 @@ DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logg
 # At most this many events of one name are remembered, so that frequent events do not displace
 # others.
 _REMEMBERED = 20
-_MOST_RECENT = 50
+# At most this many events are in the result of `Events.recent`.
+_RECENT = 50
 # The default of `every` in `Events.emit`, in seconds.
 _PERIOD = 1.0
 # If `Events` has this many `_Window` objects, it drops all of them, with their counts of suppressed
@@ -63,7 +65,8 @@ class _Window:
 
 
 class Events:
-    """Logs events, and limits the lines of each. Names of events have the form `area.happened`."""
+    """Logs events, and limits how many lines are logged for an event, see `emit`. Names of events
+    have the form `area.happened`."""
 
     def __init__(self, clock: Clock, log: Log) -> None:
         self._clock = clock
@@ -79,11 +82,11 @@ class Events:
         /,
         *,
         key: str = "",
-        per_second: int = 1,
+        most_lines: int = 1,
         every: float = _PERIOD,
         **fields: object,
     ) -> None:
-        """Log an event. At most `per_second` lines are logged in a period of `every` seconds, and
+        """Log an event. At most `most_lines` lines are logged in a period of `every` seconds, and
         further lines are suppressed.
 
         The limit is for lines with the same event and the same `key` (by default the value of the
@@ -92,7 +95,7 @@ class Events:
         """
         with suppress(Exception):
             name = (event, key or str(fields.get("reason", "")))
-            suppressed = self._admit(name, per_second, every)
+            suppressed = self._admit(name, most_lines, every)
             if suppressed is None:
                 return
             if suppressed:
@@ -101,22 +104,22 @@ class Events:
 
     def recent(self) -> list[Happening]:
         """The last 50 of the remembered events, the newest first."""
-        return self.after(0)[:_MOST_RECENT]
+        return self.after(0)[:_RECENT]
 
     def after(self, number: int) -> list[Happening]:
         """The remembered events after the event with this number, the newest first."""
         found = [each for name in self._recent.values() for each in name if each.number > number]
         return sorted(found, key=lambda each: each.number, reverse=True)
 
-    def _admit(self, key: tuple[str, str], per_second: int, every: float) -> int | None:
-        """How many suppressed lines to report with this line. None: this line is suppressed too."""
+    def _admit(self, key: tuple[str, str], most_lines: int, every: float) -> int | None:
+        """How many suppressed lines to report with this line. None: do not log this line."""
         now = self._clock.monotonic()
         window = self._windows.get(key)
         suppressed = 0
         if window is None or now - window.start >= every:
             suppressed = window.suppressed if window else 0
             window = self._open(key, now)
-        if window.lines >= per_second:
+        if window.lines >= most_lines:
             window.suppressed += 1
             return None
         window.lines += 1
@@ -136,6 +139,7 @@ class Events:
         self._log.log(level, event, **fields)
 
 
+# The limits of the journal: events of one training, trainings, and bytes.
 EVENTS_OF_ONE: Final = 20
 MOST_IDS: Final = 10_000
 MOST_BYTES: Final = 8 * 1024 * 1024
@@ -182,8 +186,8 @@ class _TrainingEvents:
 
 class Journal:
     """Remembers the last events of each training. If there are more than `most_ids` trainings or
-    `most_bytes` bytes, it forgets the training that has had no new event for the longest time.
-    Routine events (see `note`) do not count as new."""
+    `most_bytes` bytes, it forgets the training that has had no event for the longest time. Routine
+    events (see `note`) do not count."""
 
     def __init__(
         self, clock: Clock, *, most_ids: int = MOST_IDS, most_bytes: int = MOST_BYTES
@@ -296,7 +300,8 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # A sweep meets every training. In a full journal each new training would displace another.
+        # A sweep meets every training. If the journal is full, a training that is not in it is not
+        # added: it would displace another training.
         if self.journal.knows_or_has_room(key.training_id):
             self.note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
 

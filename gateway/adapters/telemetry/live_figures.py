@@ -1,5 +1,5 @@
-"""Figures for the live page and /status: since the start, of the last minute, and in rows (one
-every two seconds).
+"""Figures for the live page and /status: since the start, of the last minute, and of every two
+seconds (a row).
 
 A row is made from the counters, so requests do no additional work for it. Making a row takes a
 tenth of a millisecond.
@@ -72,13 +72,13 @@ def by_outcome(counters: Counters) -> dict[Outcome, int]:
 
 
 def hit_rate(outcomes: Mapping[Outcome, int]) -> float:
-    """The share of hits among the requests that were not rejected (0.0: there were none)."""
+    """The share of hits among the requests that were not rejected (0.0 without such requests)."""
     asked = sum(count for outcome, count in outcomes.items() if outcome is not Outcome.REJECTED)
     return sum(outcomes[outcome] for outcome in HITS) / asked if asked else 0.0
 
 
 def quantile(histograms: Sequence[Histogram], share: float) -> float:
-    """The value that a `share` of all observations does not exceed. 0.0 if there are none.
+    """The value that a `share` of all observations does not exceed. 0.0 without observations.
 
     All histograms (at least one) have the same bounds. Within a bucket the value is interpolated
     linearly, as in Prometheus. A value above the last bound counts as that bound.
@@ -138,12 +138,12 @@ class Totals:
 
     def since(self, before: Totals) -> Totals:
         return Totals(
-            _less(self.requests, before.requests),
+            _difference(self.requests, before.requests),
             self.errors - before.errors,
             self.calls - before.calls,
-            _less(self.failures, before.failures),
-            _less(self.denied, before.denied),
-            _less(self.rejected, before.rejected),
+            _difference(self.failures, before.failures),
+            _difference(self.denied, before.denied),
+            _difference(self.rejected, before.rejected),
             [now - then for now, then in zip(self.seconds, before.seconds, strict=True)],
             [now - then for now, then in zip(self.ages, before.ages, strict=True)],
         )
@@ -159,7 +159,7 @@ class Totals:
 
 
 class History:
-    """Takes a row of figures every two seconds, and keeps the rows of the last 15 minutes.
+    """Makes a row of figures every two seconds, and keeps the rows of the last 15 minutes.
 
     read      returns the gauges, None if they cannot be read
     lifetime  age in seconds beyond which a response is stale. Infinite if the upstream's header
@@ -183,13 +183,13 @@ class History:
         self.taken = 0
 
     async def watch(self) -> None:
-        """Take rows until cancelled."""
+        """Make rows until cancelled."""
         while True:
             await self._clock.sleep(EVERY)
             self.take()
 
     def take(self) -> None:
-        """Take a row: the counts since the last row, and the present budget."""
+        """Make a row: the counts since the last row, and the present budget."""
         before, now = self._totals[-1], _totals(self._counters)
         self._totals.append(now)
         oldest_stale = self._counters.take_oldest_stale()
@@ -265,5 +265,5 @@ def _totals(counters: Counters) -> Totals:
     )
 
 
-def _less(now: dict[K, int], then: dict[K, int]) -> dict[K, int]:
+def _difference(now: dict[K, int], then: dict[K, int]) -> dict[K, int]:
     return {key: count - then.get(key, 0) for key, count in now.items()}

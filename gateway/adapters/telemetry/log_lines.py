@@ -31,11 +31,11 @@ from structlog.typing import EventDict, WrappedLogger
 
 logger = structlog.get_logger("gateway")
 
-# Messages of libraries below this level are not logged: among them are the header fields that the
-# HTTP libraries log, and these contain credentials.
+# Messages of libraries are logged from this level on. At lower levels HTTP libraries log header
+# fields, which can contain credentials.
 _LIBRARIES_FROM = logging.WARNING
 _STANDARD_OUTPUT = 1
-# Seconds that the process waits at its end until its last lines are written.
+# At its end the process waits for its last lines to be written, for at most this many seconds.
 _LAST_LINES = 1.0
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
@@ -66,18 +66,20 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
 def configure_standard_output(
     form: str, level: str, *, now: Callable[[], float], on_lost: Callable[[], None]
 ) -> Lines:
-    """As `configure`, with standard output as the sink. For `on_lost` see `LineWriter.report`."""
+    """As `configure`, with standard output as the sink. For `on_lost` see
+    `LineWriter.report_losses_with`."""
     writer = standard_output()
     lines = configure(form, level, now=now, sink=writer)
-    writer.report(partial(_lost_line, lines), on_lost)
+    writer.report_losses_with(partial(_lost_line, lines), on_lost)
     return lines
 
 
 @cache
 def standard_output() -> LineWriter:
-    """The `LineWriter` for standard output. All calls return the same one. At the end, the process
-    waits until it has written its last lines, for `_LAST_LINES` seconds at most."""
-    # Without standard output, descriptor 1 perhaps belongs to a connection.
+    """The `LineWriter` for standard output. All calls return the same one. At its end
+    the process waits for all lines to be written, for `_LAST_LINES` seconds at most."""
+    # If the process has no standard output, descriptor 1 perhaps belongs to a connection. So the
+    # lines go to the null device then.
     descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else _STANDARD_OUTPUT
     writer = LineWriter(descriptor)
     atexit.register(writer.flush, _LAST_LINES)
@@ -183,8 +185,8 @@ def instant(now: float) -> str:
 
 
 def scrub(value: object) -> object:
-    """A text without credentials, shortened if it is long, or a list of such texts. Other values
-    stay unchanged."""
+    """The value without credentials. A long text is also shortened. In a list, each item is treated
+    in the same way. Other values stay unchanged."""
     if isinstance(value, list):
         return [scrub(each) for each in value]
     if not isinstance(value, str):
@@ -247,7 +249,7 @@ class LineWriter:
     """A sink whose `write` never waits for the descriptor: a thread writes the lines.
 
     If the buffer is full, lines are dropped until it is empty. Lines that cannot be written (a
-    closed pipe, a full disk) are lost too. The first line afterwards says how many were lost.
+    closed pipe, a full disk) are lost too. When no more lines are lost, a line says how many were.
     """
 
     def __init__(self, descriptor: int, *, most: int = _MOST) -> None:
@@ -265,9 +267,11 @@ class LineWriter:
         self._is_idle = True  # everything is written
         self._thread: threading.Thread | None = None
 
-    def report(self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]) -> None:
-        """`lost_line` makes the line that says how many lines were lost. `on_lost` is called for
-        each lost line, in the thread that lost it."""
+    def report_losses_with(
+        self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]
+    ) -> None:
+        """Set how lost lines are reported. `lost_line` makes the line that says how many lines were
+        lost. `on_lost` is called for each lost line, in the thread that lost it."""
         with self._changed:
             self._lost_line, self._on_lost = lost_line, on_lost
 

@@ -89,7 +89,7 @@ COUNTS: Table[Counters] = (
     ),
     (
         "gateway_version_regressions",
-        "Responses of the upstream with an older version than one seen before.",
+        "Responses of the upstream with a version older than the known version of the training.",
         (),
         lambda counters: [((), counters.regressions)],
     ),
@@ -158,7 +158,7 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
     ),
     (
         "gateway_freshness_lag_seconds",
-        "Time from a training's updated_at to the moment when that version is served.",
+        "Time from the updated_at of a new version to the moment from which it is served.",
         (),
         lambda counters: [((), counters.freshness_lag)],
     ),
@@ -171,7 +171,7 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
 )
 
 
-# `list` copies a table in one step, in case another thread adds to it.
+# `list` copies the counts in one step, because another thread could add a count meanwhile.
 def _rows(counts: Mapping[T, int]) -> list[Row]:
     return [(labels, count) for labels, count in list(counts.items())]
 
@@ -190,7 +190,7 @@ class GaugeReadings:
 
     budgets          by tenant. Empty if each credential has a budget: that would be too many series
     loop_lag         seconds, see `LoopLag`
-    sweep_confirmed  age in seconds of the oldest confirmation by a sweep, see `Progress.oldest`
+    sweep_confirmed  seconds since the sweep confirmed the training that it confirmed longest ago
     """
 
     ready: bool
@@ -236,13 +236,13 @@ GAUGES: Table[GaugeReadings] = (
     ),
     (
         "gateway_cache_entries",
-        "Entries held.",
+        "Entries in the cache.",
         ("tier",),
         lambda now: [((Tier.L1,), now.l1_entries)],
     ),
     (
         "gateway_cache_bytes",
-        "Bytes of memory that the held entries take.",
+        "Bytes of memory that the entries in the cache take.",
         ("tier",),
         lambda now: [((Tier.L1,), now.l1_bytes)],
     ),
@@ -285,7 +285,7 @@ GAUGES: Table[GaugeReadings] = (
     ),
     (
         "gateway_sweep_confirmed_seconds",
-        "Age of the oldest confirmation by the sweep.",
+        "Time since the sweep confirmed the training that it confirmed longest ago.",
         (),
         lambda now: _known({(): now.sweep_confirmed}),
     ),

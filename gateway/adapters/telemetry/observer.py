@@ -45,8 +45,8 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# At most this many lines a second are written for an event whose lines differ (each line names
-# another training, for example).
+# At most this many lines a second are written for an event whose lines differ (for example,
+# because each line names a different training).
 _BURST = 20
 # A log line names at most this many faults of a file.
 _MOST_FAULTS = 20
@@ -155,14 +155,14 @@ class Telemetry(Trail):
 
     def clients_reloaded(self, tenants: int, clients: int) -> None:
         self.events.emit(
-            INFO, "clients.reloaded", per_second=_BURST, tenants=tenants, clients=clients
+            INFO, "clients.reloaded", most_lines=_BURST, tenants=tenants, clients=clients
         )
 
     def clients_refused(self, faults: list[str]) -> None:
         """The clients file has a fault. The previous version stays in force."""
         told = faults[:_MOST_FAULTS]
         self.events.emit(
-            ERROR, "clients.refused", per_second=_BURST, count=len(faults), faults=told
+            ERROR, "clients.refused", most_lines=_BURST, count=len(faults), faults=told
         )
 
     # ---- operators
@@ -173,25 +173,25 @@ class Telemetry(Trail):
             self.counters.know_operator(name)
 
     def tokens_reloaded(self, tokens: int) -> None:
-        self.events.emit(INFO, "tokens.reloaded", per_second=_BURST, tokens=tokens)
+        self.events.emit(INFO, "tokens.reloaded", most_lines=_BURST, tokens=tokens)
 
     def tokens_refused(self, faults: list[str]) -> None:
         """The tokens file has a fault. The previous version stays in force."""
         told = faults[:_MOST_FAULTS]
-        self.events.emit(ERROR, "tokens.refused", per_second=_BURST, count=len(faults), faults=told)
+        self.events.emit(ERROR, "tokens.refused", most_lines=_BURST, count=len(faults), faults=told)
 
     def ordered(self, order: Right, operator: str, **told: Any) -> None:
         """An order was carried out. `told`: its parameters, and how many replicas confirmed it."""
         self.counters.count_order(order, operator)
         self.events.emit(
-            INFO, "order.done", per_second=_BURST, order=order, operator=operator, **told
+            INFO, "order.done", most_lines=_BURST, order=order, operator=operator, **told
         )
 
     def order_failed(self, order: Right, operator: str, why: str, **told: Any) -> None:
         """An order was carried out only in part, or not at all."""
         self.events.emit(
             *(WARNING, "order.failed"),
-            per_second=_BURST,
+            most_lines=_BURST,
             order=order,
             operator=operator,
             why=why,
@@ -211,12 +211,12 @@ class Telemetry(Trail):
 
     def circuit_moved(self, state: Circuit) -> None:
         level = WARNING if state is Circuit.OPEN else INFO
-        self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
+        self.events.emit(level, "upstream.circuit-moved", most_lines=_BURST, state=state)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
         # An operator ordered each change, so no line should be suppressed.
         ordered = _by(operator)
-        self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode, **ordered)
+        self.events.emit(WARNING, "gateway.mode-moved", most_lines=_BURST, mode=mode, **ordered)
         self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
@@ -246,25 +246,25 @@ class Telemetry(Trail):
             return
         self._drifts.add((kind, field_name))
         self.events.emit(
-            INFO, "payload.drifted", per_second=_MOST_DRIFTS, kind=kind, field=field_name
+            INFO, "payload.drifted", most_lines=_MOST_DRIFTS, kind=kind, field=field_name
         )
 
     def regressed(self, training_id: str) -> None:
         self.counters.regressions += 1
-        self.events.emit(WARNING, "entry.regressed", per_second=_BURST, id=training_id)
+        self.events.emit(WARNING, "entry.regressed", most_lines=_BURST, id=training_id)
 
     def stored(self, key: Key, verdict: StoreVerdict) -> None:
         if verdict is StoreVerdict.CHANGED:
-            self.events.emit(INFO, "entry.changed", per_second=_BURST, id=key.training_id)
+            self.events.emit(INFO, "entry.changed", most_lines=_BURST, id=key.training_id)
         elif verdict is StoreVerdict.BELIEVED:
-            self.events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
+            self.events.emit(WARNING, "entry.believed", most_lines=_BURST, id=key.training_id)
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
         # A person has to correct a version that is far in the future, and no other event reports
         # it.
         level = WARNING if reason is NotStoredReason.FUTURE_VERSION else DEBUG
         self.events.emit(
-            level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
+            level, "entry.not-stored", reason=reason, most_lines=_BURST, id=key.training_id
         )
 
     def invalidated(
@@ -280,7 +280,7 @@ class Telemetry(Trail):
             INFO,
             "entry.invalidated",
             key=cause,
-            per_second=_BURST,
+            most_lines=_BURST,
             cause=cause,
             id=training_id,
             count=count,
@@ -298,8 +298,8 @@ class Telemetry(Trail):
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1
-        # In an outage operations fail several times a second. `redis.away` and `redis.back` log the
-        # outage.
+        # In an outage operations fail several times a second, so most lines are suppressed.
+        # `redis.away` and `redis.back` report the outage itself.
         self.events.emit(
             WARNING, "redis.failed", key=operation, every=_SELDOM, operation=operation, why=why
         )
@@ -310,7 +310,7 @@ class Telemetry(Trail):
     def redis_moved(self, up: bool, node: str = "") -> None:
         level, event = (INFO, "redis.back") if up else (WARNING, "redis.away")
         which: dict[str, Any] = {"node": node} if node else {}
-        self.events.emit(level, event, key=node, per_second=_BURST, **which)
+        self.events.emit(level, event, key=node, most_lines=_BURST, **which)
 
     def envelope_refused(self, why: str) -> None:
         self.events.emit(WARNING, "redis.envelope-refused", why=why)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 import httpx
 
-from gateway.adapters.upstream.http1_connection import CutShortError, bounded
+from gateway.adapters.upstream.http1_connection import CutShortError, check_size
 from gateway.adapters.upstream.http1_transport import Exchange, Http1Transport
 from gateway.core.errors import InvalidPayload, UpstreamUnreachable
 from gateway.core.http.fields import HOP_BY_HOP, Headers, Reply, first, without_hops
@@ -176,7 +176,7 @@ class HttpxUpstream:
             try:
                 response = await self._transport.handle_async_request(request)
             except httpx.LocalProtocolError:
-                # The error does not quote an invalid field, because the field can have a
+                # The error does not quote an invalid field, because the field can contain a
                 # credential.
                 what = f"{exchange.what}: the request is not valid HTTP"
                 raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
@@ -254,14 +254,14 @@ def decoded(body: bytes, coding: str, most: int) -> bytes:
         return body
     if not is_decodable(coding):
         raise InvalidPayload(InvalidReason.NOT_UTF8, "a body in an unknown content coding")
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # the first bytes say: zlib or gzip
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # recognises zlib and gzip
     try:
         plain = inflater.decompress(body, most + 1)
     except zlib.error as error:
         raise InvalidPayload(
             InvalidReason.NOT_UTF8, f"a body that cannot be decoded as {coding}"
         ) from error
-    bounded(len(plain), most)
+    check_size(len(plain), most)
     if not inflater.eof or inflater.unused_data:
         what = f"a body whose {coding} data ends too early, or is followed by other bytes"
         raise InvalidPayload(InvalidReason.TRUNCATED, what)

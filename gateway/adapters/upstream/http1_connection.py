@@ -21,8 +21,8 @@ from gateway.core.vocabulary import InvalidReason
 # responses, and the bytes around chunks.
 _LARGEST_HEAD: Final = 64 * 1024
 # After a larger request than this, a connection carries no further request. The response can come
-# while the end of the request is still unsent. The next request would wait behind this end. With
-# TLS the gateway cannot see whether bytes are still unsent.
+# before the last bytes of the request are sent. The next request would have to wait until these
+# bytes are sent. With TLS the gateway cannot see whether bytes are still unsent.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
@@ -85,12 +85,12 @@ class Incoming:
             self.is_last = True
 
     def ended(self) -> None:
-        """Note that the peer sends nothing more. This ends a body without a stated length."""
+        """The peer sends nothing more. This completes a body without a stated length."""
         if self._stage is _Stage.BODY and self._ends_with_connection and not self.end.done():
             self.end.set_result(None)
 
     def lost(self, error: Exception | None) -> None:
-        """Note that the connection ended."""
+        """The connection ended. If the response is not complete, it fails."""
         if self.end.done():
             return
         if self._came == 0 and error is not None:
@@ -105,8 +105,8 @@ class Incoming:
         del self._parser
 
     def _is_end_of_message(self, data: bytes) -> bool:
-        """Whether `data`, the bytes that came last, ends with the message. This is checked
-        here, because the parser ignores empty lines after a message."""
+        """Whether the message ends at the last byte of `data` (the bytes that came last). The
+        parser does not check this: it ignores empty lines after a message."""
         if self._is_chunked or not self._last_bytes:
             return self._tail.endswith(_EMPTY_LINE) and self._tail != _EMPTY_LINES
         return data.endswith(self._last_bytes)
@@ -151,14 +151,14 @@ class Incoming:
         # A 304 has no body. It can state the length of the body that a 200 would have (RFC 9110,
         # 8.6), so this length is not checked.
         if status not in _WITHOUT_BODY:
-            self._bound(int(dict(framing).get(b"content-length", b"0")))
+            self._check_size(int(dict(framing).get(b"content-length", b"0")))
 
     def on_body(self, data: bytes) -> None:
         if self._stage is _Stage.BODY and not self.end.done():
             self.body += data
             self._last_bytes = data
             self._came_since_body = 0
-            self._bound(len(self.body))
+            self._check_size(len(self.body))
 
     def on_message_complete(self) -> None:
         if self._stage is not _Stage.BODY:
@@ -168,9 +168,9 @@ class Incoming:
         if not self.end.done():
             self.end.set_result(None)
 
-    def _bound(self, size: int) -> None:
+    def _check_size(self, size: int) -> None:
         try:
-            bounded(size, self._max_body)
+            check_size(size, self._max_body)
         except InvalidPayload as too_large:
             if not self.end.done():
                 self.end.set_exception(too_large)
@@ -267,7 +267,7 @@ def _has_news(descriptor: int) -> bool:
     return bool(asked.poll(0))
 
 
-def bounded(size: int, most: int) -> None:
+def check_size(size: int, most: int) -> None:
     """Raise InvalidPayload if a body of `size` bytes is larger than `most`."""
     if size > most:
         raise InvalidPayload(InvalidReason.TOO_LARGE, f"a body of more than {most} bytes")

@@ -60,8 +60,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The whole response. Raises the errors of `Connection.send`.
 
-        Other errors mean that nothing was sent: httpx.LocalProtocolError, the error of
-        `before_send`, or an error of the connection attempt (httpx.ConnectTimeout, OSError).
+        If `Exchange.sent` is false, nothing was sent. The error is then httpx.LocalProtocolError,
+        the error of `before_send`, or an error of the connection (httpx.ConnectTimeout, OSError).
         """
         exchange: Exchange = request.extensions["exchange"]
         message = _message(request)
@@ -103,8 +103,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
     async def connect(self, exchange: Exchange) -> Connection:
         """A new connection, with TLS if the origin is https.
 
-        If the caller is cancelled, the attempt still goes on to its end. The event loop would leave
-        the socket of a cancelled attempt open.
+        If this call is cancelled, the attempt still goes on to its end, and its connection is then
+        closed. The event loop would leave the socket of a cancelled attempt open.
         """
         connecting = asyncio.create_task(self._connect(exchange))
         self._connecting.add(connecting)
@@ -162,8 +162,8 @@ def _close(connecting: asyncio.Task[Connection]) -> None:
 
 
 def _message(request: httpx.Request) -> bytes:
-    """The bytes of the request. Raises LocalProtocolError, whose text quotes nothing of an invalid
-    request."""
+    """The bytes of the request. Raises LocalProtocolError if the request is not valid. The text of
+    the error quotes nothing of the request."""
     fields = request.headers.raw
     target = request.url.raw_path
     if b" " in target or not is_sound(target):

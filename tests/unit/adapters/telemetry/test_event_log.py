@@ -47,7 +47,7 @@ def test_a_burst_may_be_allowed() -> None:
     events = Events(ManualClock(), log)
 
     for number in range(5):
-        events.emit(INFO, "entry.changed", per_second=3, id=str(number))
+        events.emit(INFO, "entry.changed", most_lines=3, id=str(number))
 
     assert [fields["id"] for _, _, fields in log.lines] == ["0", "1", "2"]
 

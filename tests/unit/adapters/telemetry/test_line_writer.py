@@ -55,7 +55,7 @@ class Losses:
 
     def __init__(self, writer: LineWriter) -> None:
         self.count = 0
-        writer.report(lambda count: b"%d lost\n" % count, self._add)
+        writer.report_losses_with(lambda count: b"%d lost\n" % count, self._add)
 
     def _add(self) -> None:
         self.count += 1

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.adapters.upstream.client import decoded, end_to_end, request_fields
-from gateway.adapters.upstream.http1_connection import bounded
+from gateway.adapters.upstream.http1_connection import check_size
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason, Purpose
 from gateway.ports import Call
@@ -140,7 +140,7 @@ def test_no_body_needs_no_decoding() -> None:
 
 def test_a_body_of_exactly_the_bound_is_allowed() -> None:
     """One byte more is not."""
-    bounded(10, 10)
+    check_size(10, 10)
 
     with pytest.raises(InvalidPayload):
-        bounded(11, 10)
+        check_size(11, 10)
