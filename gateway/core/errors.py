@@ -1,6 +1,6 @@
 """The exceptions that several parts of the gateway use.
 
-The tree names who causes each error. A class without a name has the cause of the class above it.
+The tree names who causes each error. If nobody is named, the cause is that of the base class.
 "The gateway" includes its settings and its Redis.
 
 GatewayError
@@ -106,8 +106,8 @@ class VersionNotReached(GatewayError):
     upstream may be asked."""
 
     def __init__(self, wanted: str, reached: str | None, *, retry_after: float) -> None:
-        known = f"the latest known is {reached}" if reached else "no version is known"
-        super().__init__(f"wanted a version of {wanted} or later, {known}")
+        known = f"the latest known version is {reached}" if reached else "no version is known"
+        super().__init__(f"the request wants version {wanted} or a later one; {known}")
         self.reached = reached
         self.retry_after = retry_after
 
@@ -239,10 +239,10 @@ class BudgetExhausted(CallWithheld):
 
     @classmethod
     def of(cls, limit: int | None, window: float, *, retry_after: float) -> Self:
-        """The error of a budget with `limit` calls in any `window` seconds (None: the text names no
-        limit)."""
+        """The error of a budget with `limit` calls in any `window` seconds. `limit` None: the text
+        names no limit."""
         most = "" if limit is None else f" (at most {limit} in any {window:g} s)"
-        unknown = "calls unknown to the gateway may count too"
+        unknown = "the gateway may also count calls that it has no record of"
         return cls(f"no call is free now{most}; {unknown}", retry_after=retry_after)
 
 

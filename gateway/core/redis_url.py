@@ -36,7 +36,8 @@ _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 _FOR_SEVERAL_HOSTS: Final = ("ssl", *_OF_SENTINELS)
 _YES_OR_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
-# RFC 3986, appendix B. `urlsplit` refuses brackets if there are several hosts.
+# The pattern is from RFC 3986, appendix B. `urlsplit` is not used, because it refuses brackets if
+# there are several hosts.
 _URL: Final = re.compile(r"([A-Za-z+]+)://([^/?#]*)([^?#]*)\??([^#]*)#?(.*)")
 _HOST: Final = re.compile(
     r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?))"
@@ -142,12 +143,12 @@ def _check_parameters(query: dict[str, str], scheme: str, *, tls: bool) -> None:
         if not value:
             raise ValueError(f"{name} is empty")
         if name in _OF_SENTINELS and scheme != SENTINEL:
-            raise ValueError(f"{name} is for {SENTINEL}:// alone")
+            raise ValueError(f"{name} works only with {SENTINEL}://")
         if name == "ssl" and scheme not in _WITH_SEVERAL_HOSTS:
-            raise ValueError(f"ssl is for {SENTINEL}:// and {CLUSTER}:// alone")
+            raise ValueError(f"ssl works only with {SENTINEL}:// or {CLUSTER}://")
         if name in _TLS and not tls:
-            others = f"{SENTINEL}:// or {CLUSTER}:// with ssl=true"
-            raise ValueError(f"{name} is for TLS: rediss://, or {others}")
+            several = f"{SENTINEL}:// or {CLUSTER}:// with ssl=true"
+            raise ValueError(f"{name} works only with TLS (rediss://, or {several})")
 
 
 def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str, int | None]:
@@ -206,7 +207,7 @@ def _hosts(parts: SplitResult) -> tuple[Place, ...]:
 def _host(text: str, usual_port: int) -> Place:
     match = _HOST.fullmatch(text)
     if match is None or int(match["port"] or 0) > 65535 or not _is_ipv6(match["ipv6"]):
-        raise ValueError("one host or port in it cannot be read")
+        raise ValueError("a host or port in it cannot be read")
     return match["ipv6"] or match["name"].lower(), int(match["port"] or 0) or usual_port
 
 

@@ -15,9 +15,9 @@ from gateway.core.http.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 
 # The responses of an entry do not get these fields from the entry. The fields concern one
-# connection or one message, or the gateway writes them itself. An entry from Redis can have any
-# fields, so these fields are left out here too.
-_NEVER_THEIRS = REPLACED_BY_US | HOP_BY_HOP
+# connection or one message, or the gateway writes them itself. Most of them are left out when an
+# answer is stored. But an entry from Redis can have any fields, so all of them are left out here.
+_NOT_FROM_ENTRY = REPLACED_BY_US | HOP_BY_HOP
 # Commas inside the quotes belong to the tag (RFC 9110, 8.8.3). List elements may be empty (5.6.1).
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
 _LAST_MODIFIED_MARGIN = 60.0
@@ -29,10 +29,10 @@ def etag_of(entry: Entry) -> bytes:
 
 
 def last_modified_of(entry: Entry) -> bytes | None:
-    """The upstream's `Last-Modified`, or else `updated_at`; None without a version.
+    """The upstream's `Last-Modified`, or else `updated_at`. None if the entry has no version.
 
-    `updated_at` is used only if it is at least a minute earlier than `Date`. Otherwise another edit
-    could have the same `Last-Modified`, and a 304 would be wrong.
+    `updated_at` is used only if it is at least a minute earlier than `Date`. Otherwise the result
+    is None, because another edit could have the same `Last-Modified`, and a 304 would be wrong.
     """
     if entry.updated_at is None:
         return None
@@ -47,8 +47,8 @@ def last_modified_of(entry: Entry) -> bytes | None:
 
 def stored_fields(entry: Entry, *, vary: bool) -> Headers:
     """The fields of the entry's responses, except the fields that gateway/web adds. `vary`: whether
-    they include `Vary: Authorization`."""
-    fields = [pair for pair in entry.headers if pair[0] not in _NEVER_THEIRS]
+    the responses have `Vary: Authorization`."""
+    fields = [pair for pair in entry.headers if pair[0] not in _NOT_FROM_ENTRY]
     if first(fields, b"content-type") is None:
         fields.append((b"content-type", b"application/json"))
     fields.append((b"content-length", b"%d" % len(entry.body)))
@@ -73,7 +73,7 @@ _OF_304 = frozenset(
 
 
 def not_modified_fields(stored: Headers) -> Headers:
-    """Those of the fields `stored` that a 304 has too (RFC 9110, 15.4.5)."""
+    """The fields in `stored` that a 304 has too (RFC 9110, 15.4.5)."""
     return tuple([pair for pair in stored if pair[0] in _OF_304])
 
 
@@ -113,8 +113,8 @@ def _date(value: bytes | None) -> float | None:
 
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
-    """The header lines of the entry's responses, and an offset. From this offset on are the lines
-    that a 304 has too. The first of them is the `ETag`, if there is one."""
+    """The header lines of the entry's responses, and an offset. The lines that a 304 has too begin
+    at this offset. The first of them is the `ETag`, if there is one."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 
@@ -124,8 +124,8 @@ def head_of_fields(fields: Headers, entry: Entry) -> tuple[bytes, int]:
 
 
 def coded_head(head: bytes, entry: Entry, length: int) -> tuple[bytes, int]:
-    """Like `head_of`, for a compressed form of `length` bytes. `head`: the lines of the
-    uncompressed form."""
+    """Like `head_of`, for a compressed body of `length` bytes. `head`: the header lines for the
+    uncompressed body."""
     return _arranged(coded_fields(from_lines(head), entry, length))
 
 

@@ -28,11 +28,12 @@ from gateway.core.vocabulary import AccessRefusal, EndingKind, FailureReason, In
 
 Failed = UpstreamFailure | CallWithheld | AccessRefused
 
-_LONGEST: Final = 200
+# The longest error text that followers get, in characters.
+_LONGEST_TEXT: Final = 200
 
 
 class ErrorKind(StrEnum):
-    """The kind of a failure: the class of core/errors that a follower raises again."""
+    """The kind of a leader's error: which class of core/errors a follower raises."""
 
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
@@ -87,7 +88,8 @@ class Ending:
             case ErrorKind.GATE_CLOSED:
                 return GateClosed(self.what, retry_after=wait)
             case ErrorKind.TURNED_AWAY:
-                # The follower's credential is refused too: one partition has one credential.
+                # Only a caller's own token can cause this error. Then all callers of the partition
+                # send the same token, so the upstream refuses the follower's token too.
                 return AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             case _:
                 return self._failure(self.fault)
@@ -125,7 +127,7 @@ def ending_of(error: Exception) -> Ending:
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if isinstance(error, CallWithheld):
         wait = error.retry_after
-        return Ending(EndingKind.GAVE_UP, fault, error.what[:_LONGEST], retry_after=wait)
+        return Ending(EndingKind.GAVE_UP, fault, error.what[:_LONGEST_TEXT], retry_after=wait)
     if isinstance(error, AccessRefused):
         return Ending(EndingKind.GAVE_UP, fault)
     if not isinstance(error, UpstreamFailure):
@@ -135,7 +137,7 @@ def ending_of(error: Exception) -> Ending:
         EndingKind.TRANSIENT if _is_connection_failure(error) else EndingKind.GAVE_UP,
         fault,
         # Followers do not get the text of an InvalidPayload, because the text can quote the body.
-        str(invalid) if isinstance(error, InvalidPayload) else error.what[:_LONGEST],
+        str(invalid) if isinstance(error, InvalidPayload) else error.what[:_LONGEST_TEXT],
         error.reason,
         invalid,
         error.status,

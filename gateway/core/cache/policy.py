@@ -1,6 +1,7 @@
 """Decides whether an answer may be stored, and when a stored response may be served.
 
-In `ByPolicy` the settings decide, in `ByOrigin` (module rfc9111) the upstream's header fields.
+In `ByPolicy` the settings decide. In `ByOrigin` (module rfc9111) the upstream's header fields
+decide.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Plan(Enum):
 
     SERVE = "serve"
     SERVE_AND_REFRESH = "serve-and-refresh"
-    WAIT_SOFTLY = "wait-softly"  # fetch; after `soft_wait` seconds serve the stale response
+    WAIT_SOFTLY = "wait-softly"  # fetch; if this takes longer than `soft_wait`, serve stale
     FETCH = "fetch"
 
 

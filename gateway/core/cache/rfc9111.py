@@ -46,8 +46,8 @@ _LONGEST_HEURISTIC: Final = 86_400.0
 
 
 def said(headers: Headers, *, is_shared: bool) -> Directives:
-    """The caching directives of a response. They are those of `CDN-Cache-Control` if `is_shared`
-    and if this field is valid (RFC 9213). Otherwise they are those of `Cache-Control`."""
+    """The caching directives of a response. `CDN-Cache-Control` states them if `is_shared` and if
+    this field is valid (RFC 9213). Otherwise `Cache-Control` states them."""
     for_cdns = _for_cdns(headers, is_shared=is_shared)
     return directives_of(_all(headers, b"cache-control")) if for_cdns is None else for_cdns
 
@@ -103,7 +103,7 @@ def guessed_lifetime(
 
 
 def initial_age(headers: Headers, sent: float) -> float:
-    """The age at the time `sent`, when the request was sent (RFC 9111, 4.2.3)."""
+    """The age of a response at `sent`, the time of its request (RFC 9111, 4.2.3)."""
     apparent = floor(sent - date_of(headers, sent))
     return max(float(apparent), delta_seconds(first(headers, b"age")), 0.0)
 
@@ -188,7 +188,8 @@ class ByOrigin:
         - a 401 to the gateway's own token, if the body is an error of the API
         """
         if reply.status == 304 and question.conditional:
-            return Confirmed()  # even of an HTML page, whose type a 304 can repeat
+            # `judge` would refuse HTML, but a 304 can repeat the type of a stored HTML page.
+            return Confirmed()
         try:
             judged = judge(reply, question, now)
         except InvalidPayload:
@@ -217,8 +218,9 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply, with the stated or else the heuristic lifetime. Without either, a
-        training, a 404 and a 410 have the lifetime of the settings, and other responses have 0."""
+        """The entry of a reply, with the lifetime that the reply states, or else with the heuristic
+        lifetime. If there is neither, a training, a 404 and a 410 have the lifetime of the
+        settings, and other responses have the lifetime 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         return entry.but(
             headers=_kept(reply.headers),
@@ -313,8 +315,9 @@ def verbatim(reply: Reply) -> Reply:
 
 
 def _kept(headers: Headers) -> Headers:
-    """All fields except those of one connection or one message. The fields of a response
-    are selected with this function too, because an entry from Redis can have any fields."""
+    """All fields except those of one connection or one message. Those are left out when an answer
+    is stored, and again when a response is made, because an entry from Redis can have any
+    fields."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 
@@ -343,7 +346,7 @@ def selecting_fields(headers: Headers, sent: Headers) -> Headers:
 
 
 def selects(selecting: Headers, sent: Headers) -> bool:
-    """Whether a request with the fields `sent` has the same selecting fields (RFC 9111, 4.1)."""
+    """Whether the request fields `sent` match the selecting fields of an entry (RFC 9111, 4.1)."""
     return all(_presented(name, sent) == value for name, value in selecting)
 
 

@@ -5,7 +5,7 @@ away, and after Redis has lost the version floor of a training.
 
 The upstream can go back to older versions after a restore from a backup. If the upstream's clock is
 wrong, versions can be far in the future. Answers with such versions are refused, and recorded as a
-doubt. After enough of these answers agree, the gateway believes them.
+doubt. If enough of these answers agree for long enough, the gateway believes them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Known:
     digest       the digest of the last accepted answer ("": not known)
     started      the time of the last accepted answer, page of the list, or order, as
                  `Floor.started` in core/cache/entry
-    doubt        what is known of the refused answers (None: there are none)
+    doubt        the refused answers (None: no answer was refused, or the doubt has ended)
     trusts_next  whether the next answer is accepted even if its version is far in the future
     """
 
@@ -144,10 +144,14 @@ class Doubt:
     def after(self, entry: Entry, known: Instant | None) -> Doubt:
         """The doubt after another refused answer. `known`: the latest known version.
 
-        The answer agrees if it has the version and the digest of the last refused answer. It also
-        agrees if its version is later than that version, and both are above `known`, or neither is:
-        the training was perhaps edited. If the answer does not agree, a new doubt begins. An answer
-        whose fetch did not begin after `last` changes nothing.
+        The answer agrees with the last refused answer in two cases:
+
+        - Both have the same version and the same digest.
+        - The answer has a later version, because the training was perhaps edited. Either both
+          versions are above `known`, or both are not.
+
+        If the answer does not agree, a new doubt begins. An answer whose fetch did not begin after
+        `last` changes nothing.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:

@@ -40,7 +40,10 @@ _MEMBER = re.compile(
     rb"" + _KEY + rb"(?:=" + _VALUE + rb")?)*"
 )
 _BETWEEN = re.compile(rb"[ \t]*,[ \t]*")
-_NUMBERS: Final = frozenset({b"max-age", b"s-maxage", b"stale-while-revalidate", b"stale-if-error"})
+# The directives whose value has to be a number of seconds.
+_IN_SECONDS: Final = frozenset(
+    {b"max-age", b"s-maxage", b"stale-while-revalidate", b"stale-if-error"}
+)
 _INTEGER = re.compile(rb"[0-9]+")
 
 
@@ -84,7 +87,7 @@ def targeted(value: bytes) -> Directives | None:
     value = value.strip(b" ")
     while match := _MEMBER.match(value, position):
         name, argument = match["key"], match["value"]
-        if name in _NUMBERS and (argument is None or not _INTEGER.fullmatch(argument)):
+        if name in _IN_SECONDS and (argument is None or not _INTEGER.fullmatch(argument)):
             return None
         if argument != b"?0":
             found[name] = None if argument == b"?1" else argument

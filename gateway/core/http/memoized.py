@@ -17,8 +17,8 @@ R = TypeVar("R")
 
 
 def memoized(most: int) -> Callable[[Callable[[T], R]], Callable[[T], R]]:
-    """Remember the results for `most` short values, and for the latest long value, which the same
-    request can need again."""
+    """Remember the results for `most` short values, and the result for the last long value: one
+    request can need this result several times."""
 
     def decorate(function: Callable[[T], R]) -> Callable[[T], R]:
         of_short, of_long = lru_cache(most)(function), lru_cache(1)(function)

@@ -13,8 +13,9 @@ _QUOTED: Final = re.compile(r'"[^"]*"')
 _PARAMETER: Final = re.compile(r"(?<![a-z])([a-z]+) *= *([0-9]{1,15})(?![0-9])")
 _PREFIXES: Final = ("ratelimit", "x-ratelimit")
 
-# The value of a reset field is a number of seconds to wait, or a date. A value of 1e9 (in 2001) or
-# more is a date in seconds since 1970, a value of 1e11 or more is a date in milliseconds.
+# The value of a reset field is a number of seconds to wait, or a date. A value of 1e9 or more is a
+# date in seconds since 1970 (1e9 is in the year 2001). A value of 1e11 or more is a date in
+# milliseconds.
 _EPOCH_SECONDS: Final = 1e9
 _EPOCH_MILLISECONDS: Final = 1e11
 

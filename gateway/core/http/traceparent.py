@@ -10,7 +10,7 @@ from typing import Final
 TRACE: Final = rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 TRACEPARENT: Final = re.compile(TRACE)
 
-# If the last digit of the flags is one of these, their lowest bit is set: the trace is sampled, so
+# If the last digit of the flags is one of these, the lowest bit is set: the trace is sampled, so
 # operators can look it up.
 SAMPLED: Final = b"13579bdf"
 # The position of the trace id.

@@ -24,8 +24,8 @@ _FOUND: Final = 200
 class ListVerdict(StrEnum):
     """The result of comparing an item with the known versions of its training."""
 
-    # No answer is known. The floor (if there is one) has no version, or one that is not older than
-    # the item's. The floor stays.
+    # No answer is known. The floor, if there is one, has no version, or the item's version, or a
+    # later version. The floor stays.
     UNKNOWN = "unknown"
     # The item has the known version: the entry is renewed.
     CONFIRMED = "confirmed"
@@ -33,7 +33,8 @@ class ListVerdict(StrEnum):
     NEWER = "newer"
     # The item has an older version, or one far in the future: a single call decides.
     DOUBTFUL = "doubtful"
-    # The item is not believed, because of a single answer or of another row of the page.
+    # The item is not believed: another row of the page states another version of the training, or
+    # an earlier single answer contradicted the list about the training.
     CONTRADICTED = "contradicted"
     # The item is perhaps outdated: after the page was requested, an order came, or a fetch began
     # that has brought an answer. The item is ignored.
@@ -132,8 +133,8 @@ UNPROVEN: Final = Likeness()
 # The versions that the rows of one page state for one training.
 Claims = frozenset[Instant]
 
-# How many trainings are remembered, and how many claims for each. A forgotten contradiction costs
-# another single call.
+# How many trainings with a contradiction are remembered, and how many claims for each. A forgotten
+# contradiction costs another single call.
 _MOST_TRAININGS: Final = 10_000
 _MOST_CLAIMS: Final = 4
 
@@ -152,7 +153,7 @@ class _Contradiction:
 
     wrong     the claims that single answers contradicted
     answered  the version of the last single answer (None: there is no such training)
-    sweep     the last sweep with a wrong claim
+    sweep     the number of the last sweep with a wrong claim
     """
 
     wrong: tuple[Instant, ...]
@@ -173,9 +174,9 @@ class Contradictions:
         return training_id in self._known
 
     def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
-        """Decide about the claims of a page. After a contradiction, the list is believed again
-        after a whole sweep without a wrong claim. A `sweep` below the noted one: Redis has lost the
-        progress, and sweeps are counted anew."""
+        """Decide about the claims of a page. After a contradiction, the list is not believed about
+        the training until a whole sweep had no wrong claim. If `sweep` is below the noted number,
+        Redis has lost the progress, and sweeps are counted from 0 again."""
         known = self._known.get(training_id)
         if known is None:
             return Belief.BELIEVED if len(claims) == 1 else Belief.ASKED
@@ -192,8 +193,8 @@ class Contradictions:
     def answered(
         self, training_id: str, claims: Claims, version: Instant | None, sweep: int
     ) -> bool:
-        """Note the single answer after the claims of a page, and return whether it contradicts
-        them. `version` None: there is no such training."""
+        """Note a single answer, and return whether it contradicts the claims of a page. `version`
+        None: there is no such training."""
         wrong, known = claims - {version}, self._known.get(training_id)
         before = () if known is None else known.wrong
         if wrong or known is not None:

@@ -19,11 +19,11 @@ class Progress:
     offset     the first row of the next page, which is asked for at `next_at` or later
     total      how many trainings there are, by the last page (None: no page was read yet)
     steady     whether all pages of this sweep stated the same total and had only valid items
-    pages      when each page of this sweep was asked for, less its `Age`
+    pages      when each page of this sweep was asked for, minus its `Age`
     before     the `pages` of the previous sweep
     last_id    the id of the last training that this sweep has read
     off_until  until this time no page is asked for, because of `off_why`
-    refused_at when the API refused the list (0.0: the sweep is not off, or for another reason)
+    refused_at when the API refused the list (0.0: the sweep is not off because of a refusal)
     complete   how many sweeps in a row saw all trainings. The first two sweeps (the cold start) do
                not count
     """
@@ -44,8 +44,8 @@ class Progress:
 
     @property
     def oldest(self) -> float | None:
-        """The earliest time in `pages`, and in `before` for pages that this sweep has not read yet.
-        None if no page was read."""
+        """The earliest time in `pages`. For pages that this sweep has not read yet, the times in
+        `before` count. None if no page was read."""
         return min((*self.pages, *self.before[len(self.pages) :]), default=None)
 
     @property
@@ -61,7 +61,7 @@ class Progress:
         return self.sweeps > 1
 
     def after(self, page: Page, as_of: float) -> Progress:
-        """The progress after another page. `as_of`: when it was asked for, less its `Age`."""
+        """The progress after another page. `as_of`: when it was asked for, minus its `Age`."""
         same = self.offset == 0 or page.total == self.total
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""The staleness bound: how long after an edit a response without the edit may still be served.
+"""The staleness bound: the longest time from an edit to the last response without the edit.
 
 `docs/freshness.md` explains the arithmetic.
 """
@@ -13,7 +13,8 @@ from gateway.core.budget.window_log import Rate, transit
 from gateway.core.cache.entry import Entry
 from gateway.core.upstream.list_page import PAGE_SIZE
 
-# Seconds from the start of a call until all replicas know the result.
+# The bound assumes that all replicas know the result of a call at most this many seconds after the
+# start of the call.
 CALL: Final = 1.0
 # The shortest time (seconds) between two pages if calls have no rate limit.
 _SHORTEST_GAP: Final = 0.05
@@ -66,7 +67,8 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The longest time from an edit to the last response without the edit, in parts (seconds).
+    """The longest time from an edit to the last response without the edit. It is the sum of four
+    times in seconds.
 
     interval  from one page with the training to the next page with it
     gap       how long calls of callers can delay a page
@@ -81,7 +83,7 @@ class Bound:
 
     @property
     def seconds(self) -> float:
-        """The sum of the parts."""
+        """The sum of the four times."""
         return self.interval + self.gap + self.call + self.notice
 
 
@@ -99,7 +101,8 @@ class Horizon:
     def has_passed(self, entry: Entry, now: float) -> bool:
         """Whether the entry is older than the bound, and was last confirmed before `oldest`. False
         if its freshness lifetime is within the bound: such an entry becomes stale soon enough."""
-        # `oldest` is a page's time less the page's `Age`. So `initial_age` is subtracted here too.
+        # `oldest` is the time when a page was asked for, minus the page's `Age`. So
+        # `initial_age` is subtracted from the entry's time.
         confirmed = entry.confirmed_at - entry.initial_age
         if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:
             return False

@@ -137,7 +137,7 @@ def test_a_bad_request_says_what_may_be_shown() -> None:
 @pytest.mark.parametrize(
     ("reached", "told"),
     [
-        ("2025-01-01T00:00:00Z", "the latest known is 2025-01-01T00:00:00Z"),
+        ("2025-01-01T00:00:00Z", "the latest known version is 2025-01-01T00:00:00Z"),
         (None, "no version is known"),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_version_not_reached_names_both(reached: str | None, told: str) -> Non
     error = VersionNotReached("2026-01-01T00:00:00Z", reached, retry_after=1.0)
 
     assert error.reached == reached
-    said = f"wanted a version of 2026-01-01T00:00:00Z or later, {told}"
+    said = f"the request wants version 2026-01-01T00:00:00Z or a later one; {told}"
     assert str(error) == said
 
 

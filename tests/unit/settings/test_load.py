@@ -80,9 +80,15 @@ def test_ten_faulty_settings_are_ten_lines(tmp_path: Path) -> None:
     [
         ("redis://cache?socket_timeout=5", "its parameter 1 is none of db, username"),
         ("rediss://cache?ssl_cert_reqs=maybe", "ssl_cert_reqs has to be required, optional"),
-        ("unix:///run/redis.sock?ssl=true", "ssl is for redis+sentinel:// and redis+cluster://"),
+        (
+            "unix:///run/redis.sock?ssl=true",
+            "ssl works only with redis+sentinel:// or redis+cluster://",
+        ),
         ("redis+sentinel://a,b/main?ssl=maybe", "ssl has to be true or false"),
-        ("redis+cluster://a,b?sentinel_password=x", "sentinel_password is for redis+sentinel://"),
+        (
+            "redis+cluster://a,b?sentinel_password=x",
+            "sentinel_password works only with redis+sentinel://",
+        ),
     ],
 )
 def test_a_faulty_parameter_of_redis_is_told_with_the_others(url: str, problem: str) -> None:
