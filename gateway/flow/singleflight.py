@@ -51,15 +51,15 @@ class Flight(Course, Generic[Result]):
     """Shared work in progress.
 
     is_unhurried  the flight is a refresh, for which no caller waited when it began
-    is_retired    `Flights.linger` has no effect, because it was called before, or because
-                  `Flights.retire` was called
+    is_retired    the flight has lingered (`Flights.linger`), or `Flights.retire` was called.
+                  `linger` then has no effect
     """
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
     is_retired: bool = field(default=False, init=False)
 
-    _task: asyncio.Future[Result] = field(init=False)  # no task if `start_behind` made it
+    _task: asyncio.Future[Result] = field(init=False)  # a plain future after `start_behind`
 
     async def join(self, patience: float | None = None) -> Result:
         """Returns the flight's result, or raises its error. Raises TimeoutError after `patience`

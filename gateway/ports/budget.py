@@ -27,8 +27,8 @@ from gateway.core.vocabulary import Purpose
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """The state of a budget. `limit` (calls per window) and `available` are None without a limit.
-    `gate_closed_for` 0.0: the gate is open, or due to reopen."""
+    """The state of a budget. `limit` (calls per window) and `available` (calls that are not spent)
+    are None without a limit. `gate_closed_for` 0.0: the gate is open, or due to reopen."""
 
     limit: int | None
     window: float
@@ -58,8 +58,8 @@ class Charge:
 class Closed:
     """A gate after a 429. `seconds`: the time until the gate may reopen.
 
-    `is_longer`: whether the 429 closed an open gate, came during a probe, or made the pause at
-    least SHORTEST_HOLD (core/budget/breaker) longer. The other replicas must be told of such a 429.
+    `is_longer`: whether the 429 closed an open gate, came during a probe, or delayed the reopening
+    by at least SHORTEST_HOLD (core/budget/breaker). The other replicas must be told of such a 429.
     """
 
     seconds: float
@@ -105,8 +105,8 @@ class Budget(Charging, Protocol):
         """Charge one call, which may be sent after `Charge.wait` seconds (at most `patience`).
         Raises GateClosed or BudgetExhausted, with the seconds until another try makes sense.
 
-        When a closed gate is due to reopen, the first call becomes the probe. `guessed`: the
-        upstream probably has no such training, so a `miss` has the lowest priority.
+        When a closed gate is due to reopen, the first call becomes the probe. `guessed`: the caller
+        seems to guess ids, so a `miss` has the lowest priority.
         """
         ...
 

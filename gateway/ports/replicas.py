@@ -47,11 +47,11 @@ class Confirmations:
 
     known      how many replicas are known, this one included
     confirmed  how many of them have applied the order
-    copies     how many replicas of Redis have the order (None: there are none). If a replica of
-               Redis without the order becomes the master, the order is lost
+    copies     how many replicas of Redis have the order (None: Redis has no replicas). If a replica
+               of Redis without the order becomes the master, the order is lost
     purged     the number of purged keys, if the order was to purge one partition. Otherwise None
-    until      the time (shared clock) until which a replica that did not confirm may serve older
-               entries. None: all have confirmed
+    until      the time (shared clock) until which a replica that did not confirm may serve entries
+               that the order ruled out. None: all have confirmed
     """
 
     known: int
@@ -62,8 +62,8 @@ class Confirmations:
 
 
 class Bus(Protocol):
-    """Carries notices between the replicas. A replica that misses a notice finds out about the
-    change later."""
+    """Carries notices between the replicas. A replica that misses a notice finds out later,
+    without the notice, what has changed."""
 
     @property
     def replicas(self) -> int:
@@ -82,9 +82,9 @@ class Bus(Protocol):
 
     @property
     def vouched_until(self) -> float:
-        """Until this monotonic time, this replica is allowed to serve its entries without Redis. An
-        order that it did not confirm has perhaps ruled them out. The `Confirmations.until` of such
-        an order is this time or a later one."""
+        """Until this monotonic time, this replica is allowed to serve its entries without Redis,
+        also entries that an order has ruled out, if the replica did not confirm the order. The
+        `Confirmations.until` of such an order is this time or a later one."""
         ...
 
     async def announce(self, notice: Notice) -> None:
@@ -93,7 +93,8 @@ class Bus(Protocol):
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
         """Send the notice, and wait for `patience` seconds at most until the others have applied
-        it. This replica has applied it before, and counts as confirmed. Raises RedisUnavailable."""
+        it. This replica must have applied it already, and counts as confirmed. Raises
+        RedisUnavailable."""
         ...
 
     async def enter(self) -> None:
@@ -209,8 +210,8 @@ class AloneLease:
 
 @dataclass(frozen=True, slots=True)
 class ModeOrder:
-    """An order to serve in a mode, which the operator `by` gave at the time `at` (on the shared
-    clock). None: not known."""
+    """An order to serve in a mode. The operator `by` gave it at the time `at` (on the shared
+    clock). `by` or `at` None: not known."""
 
     mode: Mode
     at: float | None = None

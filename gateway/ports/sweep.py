@@ -116,7 +116,7 @@ class SweepLease(Protocol):
         ...
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Store a progress that changed without a page, because the sweep is switched off."""
+        """Store the progress after the sweep was switched off."""
         ...
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:

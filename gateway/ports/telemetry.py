@@ -51,8 +51,8 @@ class Observer(Protocol):
         ...
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function that counts answers with these values. It counts as `requested` and
-        `client_result` (`served`) do, but looks up the counters only once."""
+        """A function that counts answers with these values. It does the same as `requested` and
+        `client_result` (`served`), but the counters are looked up only once."""
         ...
 
     def call_started(self, purpose: Purpose) -> None:
@@ -149,7 +149,7 @@ class Observer(Protocol):
         ...
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        """Nothing is stored from the list any more: the list has other bytes of a training than the
+        """Nothing is stored from the list any more: a training in the list has other bytes than the
         answer to a call for this training alone. The stored responses of `taken_back` trainings are
         dropped."""
         ...
@@ -278,8 +278,8 @@ class Span(Protocol):
         ...
 
     def end(self, fault: str | None = None) -> None:
-        """End the span (see `serve` for that of a request). `fault` is the name of an error (None:
-        there was none)."""
+        """End the span. (`serve` ends the span of a request.) `fault` is the name of an error
+        (None: no error)."""
         ...
 
 
@@ -292,8 +292,8 @@ class Tracer(Protocol):
         ...
 
     def keeps(self, traceparent: bytes | None) -> bool:
-        """Whether a request's trace is kept. Without a valid `traceparent` (None), this is perhaps
-        random, so ask only once for each request."""
+        """Whether a request's trace is kept. Without a valid `traceparent` (None), the result is
+        perhaps random, so call this only once for each request."""
         ...
 
     def begin(self, traceparent: bytes | None) -> Span:
@@ -324,4 +324,4 @@ class NoTracer:
         """Never called."""
 
     async def close(self, patience: float) -> None:
-        """Nothing waits."""
+        """Do nothing: there are no spans."""

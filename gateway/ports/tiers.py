@@ -12,8 +12,8 @@ import msgspec
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.vocabulary import Detail, Outcome, StoreVerdict, Tier
 
-# The value of `Held.checked_at` if Redis has not confirmed the entry. The value of `Held.until` if
-# no decision can be used again.
+# `Held.checked_at` has this value if Redis has not confirmed the entry, and `Held.until` if no
+# decision can be used again.
 NEVER: Final = -math.inf
 
 
@@ -69,7 +69,8 @@ class Held(msgspec.Struct, gc=False):
     is_codable    a compressed form is worth its cost
     coded         the compressed form, made when a caller first wants it
     cost          the bytes that L1 counts for the entry
-    reads_before  how many of the `reads` came before the last confirmation
+    reads         how often this entry, or an entry that it replaced, was read
+    reads_before  how many of the `reads` came before the upstream last confirmed the entry
 
     A decision that L1 may serve the entry is used again, for a second at most:
 
@@ -112,7 +113,7 @@ class Held(msgspec.Struct, gc=False):
 
     @property
     def reads_since(self) -> int:
-        """How often the entry was read since it was confirmed."""
+        """How often the entry was read since the upstream last confirmed it."""
         return self.reads - self.reads_before
 
     def follow(self, before: Held) -> None:
@@ -184,7 +185,7 @@ class LocalStore(Protocol):
 class Found:
     """The result of a look-up in the shared store.
 
-    entry      None if there is no floor, or no body that may be used at least for rescue
+    entry      None if there is no floor, or no body that may be served or used for rescue
     floor      None if there is none, or if a record is lost that perhaps ruled out the body
     struck_at  responses last confirmed at this time (see `Clock.now`) or before are ruled out
     """
@@ -206,7 +207,8 @@ class Stored:
 class Copies:
     """How many replicas Redis has, and how many of them have all writes.
 
-    is_counted  False: Redis does not allow a node to be asked, so there are perhaps more
+    is_counted  False: Redis does not allow the gateway to ask a node for its replicas, so `known`
+                is perhaps too low
     """
 
     known: int
@@ -292,5 +294,5 @@ class SharedStore(Protocol):
 
     async def secure(self, patience: float) -> Copies | None:
         """Wait for `patience` seconds at most, until all replicas of Redis have the earlier writes.
-        None: there are none."""
+        None: Redis has no replicas."""
         ...

@@ -98,7 +98,7 @@ class RereadFile(Generic[G]):
         self._retry_at = None
         try:
             if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
-                raise Unreadable("has a line that is too long")
+                raise Unreadable(f"has a line of more than {_LONGEST_LINE:,} characters")
             return self._parse(parse_toml(text, _PATIENCE), self._read_and_keep)
         except Unreadable as why:
             if isinstance(why, ParseFailed):
@@ -284,7 +284,7 @@ class Rows:
                 prepare(place, row)
             sound = self._row(place, row, form)
             if sound.name in names:
-                problem = f"is also the name of an earlier one of [[{kind}]]"
+                problem = f"is also the name of an earlier [[{kind}]] table"
                 self.refuse(f"{place}.name", problem, "each name once")
             names |= {sound.name} - {""}
             yield place, sound
@@ -430,7 +430,7 @@ def _parse_tokens(tables: Table, _read: Read) -> TokensGiven:
     rows.refuse_unknown(tables, ("tokens",))
     for place, row in tokens.items():
         if row.name in RESERVED:
-            wanted = f"another name than {', '.join(RESERVED)}"
+            wanted = f"a name other than {', '.join(RESERVED)}"
             rows.refuse(f"{place}.name", "is reserved", wanted)
         rows.refuse_repeated(f"{place}.sha256", row.sha256)
     if rows.faults:

@@ -69,8 +69,8 @@ class Tiers:
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
-        """The entry that L1 may serve without asking Redis, or None. None also if the sweeps did
-        not confirm the entry in time."""
+        """The entry that L1 may serve without asking Redis, or None. The result is also None if the
+        sweeps did not confirm the entry in time."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -90,7 +90,7 @@ class Tiers:
         )
 
     def coded(self, key: Key, held: Held) -> Held:
-        """The compressed form of the entry. The entry itself if compressing gains nothing."""
+        """The compressed form of the entry, or the entry itself if compressing gains nothing."""
         if held.is_codable and held.coded is None:
             body = coded_body(held.entry.body)
             held.is_codable = body is not None
@@ -117,8 +117,8 @@ class Tiers:
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Ask Redis for the key. `answered` judges the answer. None if L1 has an entry: then
-        `lookup` perhaps needs no body from Redis."""
+        """Ask Redis for the key. `answered` judges the answer. If L1 has an entry, this asks
+        nothing and returns None. Use `lookup` then: it perhaps needs no body from Redis."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -202,7 +202,7 @@ class Tiers:
         if flight.is_current:
             self._remember(key, seen, asked_at)
         elif self._local.peek(key) is None:
-            # A request gets this entry, but it is not put into L1.
+            # A request gets this entry, but L1 does not. So only its version is noted.
             self._alone.latest.note(key, seen.held.entry)
         return seen
 
@@ -249,8 +249,8 @@ class Tiers:
 
     def _gaps_allow(self, entry: Entry) -> bool:
         """Whether the entry may be used although this replica perhaps missed orders during gaps.
-        False if the entry is from before the end of a gap whose `limit` has passed (see
-        `MissedOrders`)."""
+        False if the upstream last confirmed the entry before the end of a gap, and the `limit` of
+        this gap has passed (see `MissedOrders`)."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -361,9 +361,9 @@ class Tiers:
     def give_up_passed(
         self, training_ids: Set[str], updated_at: Instant | None, *, soft: bool = False
     ) -> None:
-        """Drop the entries of these trainings from L1, except entries for which `is_passed` is
-        False. `soft`: the entries stay for rescue, except negative ones. L1 is searched only once:
-        a search takes milliseconds, and an order can name 1,000 trainings."""
+        """Drop each entry of these trainings from L1, if `is_passed` is True for it. `soft`: these
+        entries stay for rescue, except negative ones. L1 is searched only once: a search takes
+        milliseconds, and an order can name 1,000 trainings."""
         self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
@@ -391,14 +391,14 @@ class Tiers:
         return len(keys)
 
     async def drop(self, key: Key) -> None:
-        """Drop the entry of one key from both tiers. Raises RedisUnavailable, but only after L1 has
-        dropped the entry."""
+        """Drop the entry of one key from both tiers. If Redis is away, L1 drops the entry, and then
+        RedisUnavailable is raised."""
         try:
             await self._shared.drop(key)
         finally:
             self.refused.forget(key)
             self._alone.latest.forget(key)
-            self._local.drop(key)  # last: a look-up may have put an entry into L1
+            self._local.drop(key)  # last: meanwhile a look-up may have put an entry into L1
 
 
 def _is_left(entry: Entry, floor: Floor | None) -> bool:

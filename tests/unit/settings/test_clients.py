@@ -75,11 +75,11 @@ def test_it_names_tenants_and_clients(path: Path, tmp_path: Path) -> None:
         (f"{TENANT}{CLIENT.replace('web', TWO)}", "clients[1].name: is not a name"),
         (
             f"{TENANT}{TENANT}{CLIENT}",
-            "tenants[2].name: is also the name of an earlier one of [[tenants]]",
+            "tenants[2].name: is also the name of an earlier [[tenants]] table",
         ),
         (
             f"{TENANT}{CLIENT}{CLIENT.replace(ONE, TWO)}",
-            "clients[2].name: is also the name of an earlier one of [[clients]]",
+            "clients[2].name: is also the name of an earlier [[clients]] table",
         ),
         (f'{TENANT}upstream_token_file = "x"\n{CLIENT}', "tenants[1]: has two upstream tokens"),
         (f'[[tenants]]\nname = "acme"\n{CLIENT}', "tenants[1]: has no upstream token"),
@@ -123,7 +123,10 @@ def test_it_names_tenants_and_clients(path: Path, tmp_path: Path) -> None:
         (TENANT + CLIENT.replace('"acme"', "1"), "clients[1].tenant: is not a name"),
         (f"{TENANT}{CLIENT}name", "names a file that is not TOML (at "),
         ("a = " + "[" * 5000, "names a file that is nested too deeply"),
-        (".".join("a" * 10_000) + " = 1", "names a file that has a line that is too long"),
+        (
+            ".".join("a" * 10_000) + " = 1",
+            "names a file that has a line of more than 16,384 characters",
+        ),
         ("#\n" * 600_000, "names a file that is too large"),
         ("", "tenants: is missing"),
     ],
@@ -317,7 +320,7 @@ def test_a_change_does_not_wait_for_the_next_try(
         ("[[tenants", "is not TOML"),
         ("a = " + "[" * 5000, "is nested too deeply"),
         ("a = " + "1" * 5000, "has a number that is too long"),
-        (".".join("a" * 10_000) + " = 1", "has a line that is too long"),
+        (".".join("a" * 10_000) + " = 1", "has a line of more than 16,384 characters"),
     ],
     ids=["setting", "syntax", "depth", "number", "line"],
 )

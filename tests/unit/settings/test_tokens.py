@@ -59,7 +59,7 @@ def test_it_names_operators(path: Path) -> None:
         ),
         (
             f"{TOKEN}{TOKEN.replace(ONE, TWO)}",
-            "tokens[2].name: is also the name of an earlier one of [[tokens]]",
+            "tokens[2].name: is also the name of an earlier [[tokens]] table",
         ),
         ("[[tokens", "names a file that is not TOML"),
     ],
