@@ -1,7 +1,7 @@
 """Reads the files that settings name: texts, secrets and certificates.
 
-Messages show a value only if it is certainly a path: an operator can give the secret itself by
-mistake.
+By mistake, an operator can write a secret where its path is needed. So messages show this text only
+if it is certainly a path.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Unreadable(Exception):
 def read_text(
     path: Path, most: int | None = None, newline: str | None = None, *, again: bool = False
 ) -> str:
-    """The text of the file. Raises Unreadable: its `problem` has no subject ("is too large").
+    """The text of the file. Raises Unreadable. Its `problem` does not name the file: "is too
+    large".
 
     most   the most characters (None: no bound)
     again  the file is read many times. A pipe is then refused, because the second read would wait
@@ -77,7 +78,7 @@ def unusable(cert: Path, key: Path) -> str | None:
     file cannot be read (another check reports this)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # Without this, OpenSSL would ask for a passphrase on the terminal.
+        # Without `password`, OpenSSL would ask for a passphrase on the terminal.
         context.load_cert_chain(cert, key, password=lambda: b"")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
@@ -100,8 +101,11 @@ def unusable_authorities(authorities: Path) -> str | None:
 
 
 def _tried(path: str, folder: Path | None) -> str:
-    """The end of a message: where the gateway searched for the file. A path is shown only if its
-    folder exists, because any other text can be a secret."""
+    """The end of a message: where the gateway searched for the file.
+
+    `path` can be a secret. So it is shown only if it names a folder that exists, other than `/`. If
+    it names no folder, only the folder that was searched is shown.
+    """
     tried = (folder or Path()).joinpath(path).absolute()
     named = Path(path).parent
     if named == Path():

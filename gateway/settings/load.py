@@ -67,14 +67,15 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
 def load_admin(
     config: Path | None, environ: Mapping[str, str] = os.environ, *, is_here: bool = True
 ) -> tuple[AdminSettings, list[Fault]]:
-    """The settings of the admin plane, and their faults. A default replaces an invalid value.
+    """The settings with which a command finds the admin plane of a running gateway, and their
+    faults. A default replaces an invalid value.
 
     Faults of settings outside the section `admin` are left out, except if the settings file could
-    not be read in full. The clients file and the tokens file are not read: a fault in them does not
-    end a running gateway, which keeps their earlier content.
+    not be read in full. The clients file and the tokens file are not read, because the gateway runs
+    even if they have a fault now: it keeps their earlier content.
 
-    `is_here` False: the gateway runs elsewhere. Of the environment variables, only those for the
-    admin token are used then.
+    `is_here` False: the gateway perhaps runs elsewhere, with other settings. Of the environment
+    variables, only those for the admin token are used then.
     """
     if not is_here:
         tokens = (_variable("admin.token"), _variable("admin.token_file"))
@@ -124,8 +125,8 @@ def _of_one_source(
     found: Iterable[tuple[str, str, object]], folder: Path | None, given: _Given
 ) -> dict[str, tuple[str, object, Path | None]]:
     """Each setting of one source: its full name (with `_file` for a secret in a file), its value,
-    and the folder where relative paths start. `found` has the spelling in the source, the full
-    name, and the value."""
+    and the folder where relative paths start. Each element of `found` has the spelling in the
+    source, the full name, and the value."""
     taken: dict[str, tuple[str, object, Path | None]] = {}
     twice = set()
     for written, name, value in found:

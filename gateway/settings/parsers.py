@@ -1,9 +1,9 @@
-"""Parsers make values from texts that an operator wrote. Formatters make texts for people.
+"""Parsers make values from what an operator wrote. Formatters make texts for people.
 
-A parser raises `ValueError` if it cannot parse an object. If the error has no text, `schema.judge`
-makes the message: it says for example "is not a duration", and quotes the object, unless the
-setting is a secret. If such a message would not say enough, or would quote what is perhaps a
-secret, the error has a text.
+A parser raises `ValueError` if it cannot make a value. If the error has no text, `schema.judge`
+makes the message: it says for example "is not a duration", and quotes what the operator wrote,
+unless the setting is a secret. The parser gives the error a text if such a message would not say
+enough, or would perhaps quote a secret.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 _RATE = re.compile(r"([1-9][0-9]{0,8})/([a-z]+|[0-9.]+(?:ms|s|m|h|d))")
 _UNLIMITED = "unlimited"
 
-# Resolvers accept no empty label, and none above 63 characters.
+# Resolvers refuse a name with a label that is empty or longer than 63 characters.
 _HOST = re.compile(r"(?![_-])[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*(?<![_-])")
 _FOUR_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 _LOCATION = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
@@ -172,8 +172,8 @@ def parse_endpoint(value: object) -> str:
 def _address(value: object, credentials: str) -> str:
     if not isinstance(value, str):
         raise ValueError
-    # A value with one of the first two faults perhaps has a password, so their texts do not quote
-    # the value. These faults are checked first: for the later faults `schema.judge` quotes it.
+    # A value with `@`, `?` or `#` perhaps has a password. So it is refused first, by errors whose
+    # texts do not quote it. The later errors have no text, so `schema.judge` quotes the value.
     if "@" in value:
         raise ValueError(f"carries credentials, which belong into {credentials}")
     if "?" in value or "#" in value:
@@ -200,7 +200,7 @@ def mask_url(secret: SecretStr | None) -> str | None:
 
 def parse_header_names(value: object) -> tuple[str, ...]:
     """Request headers in lower case, each once, none of NEVER_FORWARDED."""
-    # No message quotes a text that is perhaps "Authorization: Bearer …".
+    # An operator can write "Authorization: Bearer …" here. So messages quote only valid names.
     if not isinstance(value, list | tuple):
         raise ValueError("is not a list of header names")
     names = tuple(_header_name(name, place) for place, name in enumerate(value, start=1))

@@ -216,7 +216,8 @@ S = TypeVar("S", bound=Section)
 
 def judge(table: type[S], values: Mapping[str, object], place: str) -> tuple[S, list[Fault]]:
     """The table with the valid values, and a fault for each invalid value. A default replaces an
-    invalid value. All names of `values` have to be fields."""
+    invalid value. All names of `values` have to be fields. The name of each fault begins with
+    `place`."""
     try:
         return table.model_validate(values), []
     except ValidationError as error:

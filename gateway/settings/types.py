@@ -35,7 +35,11 @@ def show_plain(value: object) -> Printable:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How messages name the values of a type, what is accepted, and how it is read and shown."""
+    """How the values of a type are read and shown, and the words for messages about them.
+
+    noun    what a valid value is called: the message about an invalid value says "is not {noun}"
+    wanted  which values are accepted
+    """
 
     noun: str
     wanted: str
@@ -54,7 +58,7 @@ def kind_of(field: FieldInfo) -> Kind:
     for words in (field.annotation, *get_args(field.annotation)):
         if isinstance(words, type) and issubclass(words, StrEnum):
             return _one_of(words)
-    raise TypeError("a setting without a kind")
+    raise TypeError("the field has no kind")
 
 
 def _one_of(words: type[StrEnum]) -> Kind:
@@ -183,10 +187,14 @@ Share = Annotated[
 Switch = Annotated[bool, Kind("true or false", "true or false", json=True)]
 Port = Annotated[int, Field(ge=0, le=65535), Kind("a port", "0 to 65535", json=True)]
 Sample = Annotated[
-    int, Field(ge=0, le=1_000_000), Kind("a number", "a whole number, 0 to 1000000", json=True)
+    int,
+    Field(ge=0, le=1_000_000),
+    Kind("an accepted number", "a whole number, 0 to 1000000", json=True),
 ]
 Count = Annotated[
-    int, Field(ge=1, le=1_000_000), Kind("a number", "a whole number, 1 to 1000000", json=True)
+    int,
+    Field(ge=1, le=1_000_000),
+    Kind("an accepted number", "a whole number, 1 to 1000000", json=True),
 ]
 Host = Annotated[str, Kind("a host", "a name or an address, without a port", parsers.parse_host)]
 HeaderNames = Annotated[

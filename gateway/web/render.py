@@ -102,8 +102,8 @@ def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
 
 
 def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
-    """The entry's lines with this `Cache-Control` in place of all fields about freshness. A 304
-    has only the lines from the offset `brief_at` on. All fields about freshness are among them."""
+    """The entry's lines with this `Cache-Control` in place of all fields about freshness. All
+    these fields are after the offset `brief_at`, so the lines before it stay as they are."""
     fields = from_lines(held.head[held.brief_at :])
     told = control[0], passing_on(control[1], held.entry)
     brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), told)

@@ -276,8 +276,8 @@ class Stream:
         self.watchers = 0
 
     async def answer(self, request: Request) -> Response:
-        """Lines until the caller disconnects or nothing more comes. A HEAD is answered without
-        lines."""
+        """The response with the lines, or a problem response if too many live pages are open. It
+        ends when the caller disconnects or nothing more comes. For HEAD, it has no lines."""
         if request.method == "HEAD":
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:

@@ -29,8 +29,9 @@ _NOTHING_THERE: Final = (
     "nothing is stored in this partition; GET /explain/{id} names the partitions of a training"
 )
 _NOT_COUNTED: Final = (
-    "Redis does not allow the command ROLE, so its replicas were not all counted; if one of them "
-    "becomes the master, it may not know of the order: SECURITY.md has the rights that are needed"
+    "Redis does not allow the gateway to run ROLE, so Redis may have replicas that were not "
+    "counted; if one of them becomes the master, it may not know of the order: SECURITY.md lists "
+    "the rights that the gateway needs in Redis"
 )
 
 
@@ -69,13 +70,13 @@ class Redis(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response to an order.
 
-    redis       present if Redis has replicas
+    redis       present if replicas of Redis were counted
     bounded_by  the setting that limits how long older responses can still be served. Present if a
                 replica of the gateway or of Redis has not confirmed
     until       present if a replica of the gateway has not confirmed. After this date-time, that
                 replica serves nothing that the order ruled out
-    detail      how many replicas have confirmed (if some have not), that those of Redis could not
-                be counted, or that the purge of a partition found nothing
+    detail      how many replicas have confirmed (if some have not), that Redis may have replicas
+                that were not counted, or that the purge of a partition found nothing
     """
 
     replicas: Replicas
@@ -86,12 +87,13 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether all replicas have confirmed the order, also those that Redis is known to have."""
+        """Whether all known replicas have confirmed the order: those of the gateway and those of
+        Redis."""
         return self.replicas.confirmed >= self.replicas.known and self.is_secured
 
     @property
     def is_secured(self) -> bool:
-        """Whether all replicas that Redis is known to have have the order."""
+        """Whether all known replicas of Redis have acknowledged the order."""
         return self.redis is None or self.redis.acknowledged >= self.redis.replicas
 
 
