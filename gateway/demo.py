@@ -39,12 +39,12 @@ Run this command twice, and look at Cache-Status:
 
   curl -i -H 'Authorization: Bearer {token}' {data}/training/{id}
 
-The next command edits this training. Half a minute after it, run the first command twice again: the
-second response has the edit.
+The next command edits this training. Wait half a minute after it, then run the first command twice:
+the second response has the edit.
 
   curl -d '{{"id": "{id}"}}' {upstream}/_control/edit
 
-Ctrl-C ends it.
+Ctrl-C ends the demo.
 
 """
 
@@ -53,8 +53,9 @@ Ctrl-C ends it.
 class Plan:
     """The options of the demo.
 
-    A port that is None: the usual port, or any free one if the usual port is taken. `load`: the
-    demo sends requests to the gateway. `log`: each call to the API is logged, not only warnings.
+    A port that is None becomes the usual port, or any free port if the usual port is taken. `load`:
+    the demo sends requests to the gateway. `log`: the gateway logs each call to the API too, not
+    only warnings.
     """
 
     port: int | None = None
@@ -117,8 +118,8 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 
 
 def _settings(plan: Plan, upstream: Upstream) -> Settings:
-    """The settings of the gateway. The access mode is passthrough, because the printed command
-    shows how to send a token."""
+    """The settings of the gateway. The access mode is passthrough, so that the printed command
+    can show how to send a token."""
     return load(
         None,
         {
@@ -163,8 +164,8 @@ def _is_free(port: int) -> bool:
 async def _present(
     gateway: Addresses, upstream: Upstream, display: PlainLines | LiveLine, out: TextIO
 ) -> None:
-    """Write the greeting, and show the figures until cancelled. This is one task: if nobody reads
-    `out` any more, its BrokenPipeError ends the demo, and is raised as it is."""
+    """Write the greeting, and show the figures until cancelled. One task does both. If nobody
+    reads `out` any more, BrokenPipeError ends this task and the demo, and `run` raises it."""
     words = {"data": gateway.data, "admin": gateway.admin, "upstream": upstream.url}
     _tell(_GREETING.format(**words, token=TOKEN, id=_EXAMPLE), out)
     await show(gateway.admin, display)
@@ -243,21 +244,21 @@ _SELDOM = range(100, 1001)
 _SELDOM_SHARE = 0.03
 
 _PAUSE = 0.3
-# Seconds until `visit` requests one more training.
+# Each _ADD_EVERY seconds, `visit` adds one training to the trainings that it requests.
 _ADD_EVERY = 1.5
 _EDIT_EVERY = 10.0
 _ANSWER_WITHIN = 15.0
 
 
 async def visit(gateway_url: str, random: Random) -> None:
-    """Request a training a few times a second, until cancelled. Popular trainings are requested
-    more often than others (Zipf's law)."""
+    """Send a few requests a second, until cancelled. Popular trainings are requested more often
+    than others (Zipf's law)."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
         base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
     ) as client:
-        # The first requests are for one training, and others are added one at a time. Otherwise
-        # their misses would soon spend all free calls.
+        # The first requests are for one training. More trainings are added one at a time. If all
+        # were requested at once, their misses would soon spend all free calls.
         added = 1.0
         while True:
             await asyncio.sleep(random.expovariate(1 / _PAUSE))
@@ -341,7 +342,7 @@ class LiveLine:
         self._shown = ""
 
     def show(self, text: str) -> None:
-        """Replace the line, cut to the terminal's width."""
+        """Replace the line with `text`, cut to the terminal's width."""
         self._shown = text[: shutil.get_terminal_size().columns - 1]
         self._put("")
 

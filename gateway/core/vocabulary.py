@@ -39,7 +39,7 @@ class Purpose(StrEnum):
     REFRESH = "refresh"
     MIN_VERSION = "min-version"
     SWEEP = "sweep"
-    WARM = "warm"  # as SWEEP or VERIFY, in a cold start
+    WARM = "warm"  # a call of the cold start (the first two sweeps)
     VERIFY = "verify"  # a call for one training, to check what the list says about it
     WRITE = "write"
     PROBE = "probe"
@@ -151,8 +151,8 @@ class Cause(StrEnum):
     """Why an entry was invalidated."""
 
     UPDATED_AT = "updated_at"
-    EVENT = "event"  # an order to invalidate; in the other replicas also a write
-    WRITE = "write"
+    EVENT = "event"  # an order to invalidate, or a write through another replica
+    WRITE = "write"  # a write through this replica
     NOT_FOUND = "not_found"
     PURGE = "purge"
 
@@ -185,7 +185,7 @@ class NoticeKind(StrEnum):
 
 
 class EndingKind(StrEnum):
-    """How a leader's fetch ended, for its followers in other replicas."""
+    """How a leader's fetch ended. Its followers in other replicas are told this word."""
 
     DONE = "done"  # the answer was stored
     TRANSIENT = "transient"  # the fetch failed, but perhaps succeeds in another replica
@@ -275,9 +275,9 @@ class Problem(StrEnum):
 
 
 class Part(StrEnum):
-    """The parts of the time for which a request waits."""
+    """What a request waits for."""
 
-    LOOKUP = "lookup"  # one look-up, which requests for the same key share
+    LOOKUP = "lookup"  # the look-up of the key. Requests for the same key share it
     LEASE = "lease"  # taking the lease, or following the fetch of another replica
     BUDGET = "budget"
     UPSTREAM = "upstream"

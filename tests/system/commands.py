@@ -56,7 +56,7 @@ def demo(folder: Path, *options: str) -> Process:
     return gateway(
         *("demo", *free, *options),
         log=log,
-        ready=lambda: log.exists() and "Ctrl-C ends it" in log.read_text(),
+        ready=lambda: log.exists() and "Ctrl-C ends the demo" in log.read_text(),
     )
 
 

@@ -129,7 +129,7 @@ def test_the_demo_moves_aside_for_a_taken_port(tmp_path: Path) -> None:
     process = gateway(
         *("demo", "--admin-port", "0", "--simulator-port", "0", "--no-load"),
         log=log,
-        ready=lambda: "Ctrl-C ends it" in process.output,
+        ready=lambda: "Ctrl-C ends the demo" in process.output,
     )
     with _taken(8080), process:
         output = process.output

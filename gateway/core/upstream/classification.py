@@ -22,7 +22,7 @@ from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import FailureReason, InvalidReason
 
-# RFC 9110, 15: a larger status belongs to no class, and counts as a failure.
+# The highest status of HTTP (RFC 9110, 15). A response with a higher status counts as a failure.
 LAST_STATUS: Final = 599
 # Error texts about the list have this in place of a training id.
 _THE_LIST: Final = "(the list)"
@@ -40,7 +40,8 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class ForCaller:
-    """Another 4xx with an error of the API, passed on, because only the caller can act on it."""
+    """A 4xx other than 404 and 410, with an error of the API that only the caller can act on. It is
+    passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
     """Classify a complete reply. Raises UpstreamRateLimited, UpstreamRefused, UpstreamError or
     InvalidPayload.
 
-    `now` (epoch seconds) stands for the time of a reply without a valid `Date`.
+    `now` (epoch seconds) is used as the time of a reply without a valid `Date`.
     """
     training_id = question.training_id
     if reply.status == 429:
@@ -93,8 +94,8 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
 def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, Page]:
     """Return the page of the list that the complete reply contains.
 
-    The generator pauses as `read_page` does. Raises ListRefused for a 4xx (but no 429) with an
-    error of the API. Also raises the errors of `read_page` and `judge`.
+    The generator pauses as `read_page` does. Raises ListRefused for a 4xx other than 429, if
+    its body is an error of the API. Also raises the errors of `read_page` and `judge`.
     """
     if reply.status == 200 and not reply.is_html:
         return (yield from read_page(reply, offset))
@@ -103,8 +104,8 @@ def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, P
 
 
 def is_refusal(reply: Reply) -> bool:
-    """Whether the API itself refused the token (401) or access to the training (403). A proxy in
-    front of the API can answer so too."""
+    """Whether the API itself refused the token (401) or access to the training (403). The body
+    decides, because a proxy in front of the API can send these statuses too."""
     return reply.status in (401, 403) and not reply.is_html and _is_api_error(reply.body)
 
 

@@ -56,13 +56,13 @@ def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
     yield
     members = _read(copy)
     yield
-    total, told = _number(members, "total"), _number(members, "offset")
+    total, begins = _number(members, "total"), _number(members, "offset")
     has_more = _has_more(members)
-    if told != offset:
-        raise ListRefused(f"a page from row {told} came in place of one from row {offset}")
+    if begins != offset:
+        raise ListRefused(f"the page begins at row {begins}, not at row {offset}")
     texts = _cut(reply.body, copy, members["items"] if "items" in members else Raw(b""))
     if len(texts) > PAGE_SIZE:
-        raise ListRefused(f"a page of {len(texts)} rows, where {PAGE_SIZE} were asked for")
+        raise ListRefused(f"the page has {len(texts)} rows, but at most {PAGE_SIZE} were asked for")
     items, rejected = [], []
     for row, text in enumerate(texts):
         if row % _ROWS_AT_ONCE == 0:
@@ -86,15 +86,15 @@ def _read(copy: bytes) -> dict[str, Raw]:
         copy.decode()
         members = _members.decode(copy)
     except UnicodeDecodeError as fault:
-        raise InvalidPayload(InvalidReason.NOT_UTF8, "a page is not UTF-8") from fault
+        raise InvalidPayload(InvalidReason.NOT_UTF8, "the page is not UTF-8") from fault
     except RecursionError as fault:
-        raise InvalidPayload(InvalidReason.NOT_JSON, "a page is nested too deeply") from fault
+        raise InvalidPayload(InvalidReason.NOT_JSON, "the page is nested too deeply") from fault
     except ValidationError as fault:
-        raise ListRefused("a page is not a JSON object") from fault
+        raise ListRefused("the page is not a JSON object") from fault
     except MsgspecError as fault:
         cut = "truncated" in str(fault)
         reason = InvalidReason.TRUNCATED if cut else InvalidReason.NOT_JSON
-        raise InvalidPayload(reason, f"a page is not valid JSON: {fault}") from fault
+        raise InvalidPayload(reason, f"the page is not valid JSON: {fault}") from fault
     return members
 
 
@@ -104,7 +104,7 @@ def _number(members: dict[str, Raw], name: str) -> int:
     except (KeyError, MsgspecError):
         number = -1
     if not 0 <= number <= _MOST:
-        raise ListRefused(f"a page without a valid `{name}`")
+        raise ListRefused(f"the page has no valid `{name}`")
     return number
 
 
@@ -112,7 +112,7 @@ def _has_more(members: dict[str, Raw]) -> bool:
     try:
         return _flag.decode(members["has_more"])
     except (KeyError, MsgspecError):
-        raise ListRefused("a page that does not say whether there is more") from None
+        raise ListRefused("the page has no valid `has_more`") from None
 
 
 def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
@@ -125,12 +125,12 @@ def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
     try:
         items = [bytes(item) for item in _array.decode(array)]
     except MsgspecError:
-        raise ListRefused("a page without an array of items") from None
+        raise ListRefused("the page has no array of items") from None
     whole = bytes(array)
     if copy is original or not items:
         return items
     if copy.count(whole) != 1:
-        raise ListRefused("a page that has the text of its items more than once")
+        raise ListRefused("the page has the text of its items more than once")
     texts, at = [], copy.index(whole)
     for item in items:
         at = copy.index(item, at)

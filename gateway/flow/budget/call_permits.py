@@ -36,12 +36,12 @@ from gateway.ports import Budget, Call, Charge, Clock, Observer
 # A caller may wait for its turn for this fraction of the time until its deadline.
 _PATIENCE: Final = 0.5
 # Seconds until the budget is asked again, if a call can become free at any moment.
-_LOOK: Final = 0.2
+_ASK_AGAIN: Final = 0.2
 _MOST_SCOPES: Final = 10_000
 # At most this many callers wait in the queue. At most this many further callers pause before they
 # ask the budget again (see `Paying._in_turn`). Each of these callers occupies a task and a
-# connection. If more new credentials than this have calls under way, `Credentials._charge` lets no
-# call wait for the gate.
+# connection. If calls with more than this many new credentials are under way,
+# `Credentials._charge` lets no call wait for the gate.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -91,8 +91,8 @@ class Paying:
         """Renew the charge `paid` of a call that had to wait for a connection: the charge counts
         from now on.
 
-        If the charge is no longer valid, pay again. This time the call may not wait for a turn,
-        because it occupies a connection. Raises as `pay`.
+        If the charge is no longer valid, pay again. The call may not wait for another turn, because
+        it occupies a connection. Raises as `pay`.
         """
         try:
             entered = await self._budget.enter(scope, paid)
@@ -178,7 +178,7 @@ class Paying:
                 await self._budget.give_back(scope, place.paid)
             raise
         if not kept:
-            raise self._lost(scope, _LOOK)
+            raise self._lost(scope, _ASK_AGAIN)
 
     def _lost(self, scope: str, seconds: float) -> BudgetExhausted:
         """The error for a caller that has lost its turn."""
@@ -254,9 +254,9 @@ class WaitQueue(Generic[Paid]):
         """Take a place from another caller, for the caller `who`. Without this, one caller could
         get all turns.
 
-        The other caller is the one with the most places. Only places of this scope and rank count.
-        Of its turns that come no later than `until` (monotonic), the latest is taken. Returns None
-        if it has no such turn, or has fewer than two places more than `who`.
+        Only places of this scope and rank count. The caller with the most places loses one: its
+        latest place whose turn comes at `until` (monotonic) or earlier. Returns None if it has no
+        such place, or does not have at least two places more than `who`.
         """
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
@@ -380,9 +380,9 @@ class Credentials:
                 self._leave(partition, trial, has_ended=True)
 
     async def _charge(self, purpose: Purpose, deadline: float) -> Charge:
-        """Charge a call to NEWCOMERS. The gate of NEWCOMERS is closed only after Redis has lost its
-        data, until the replicas have reported the calls that they made. This usually takes half a
-        second, so the call waits."""
+        """Charge a call to NEWCOMERS. If the gate of NEWCOMERS is closed, Redis has lost its data.
+        The gate opens when the replicas have reported the calls that they made. This usually takes
+        half a second, so the call waits."""
         now = self._clock.monotonic()
         until = now + _patience(purpose, deadline - now)
         while True:
@@ -390,10 +390,10 @@ class Credentials:
                 return await self._budget.take(NEWCOMERS, purpose)
             except GateClosed:
                 is_full = len(self._trials) > _MOST_WAITING
-                if is_full or self._clock.monotonic() + _LOOK >= until:
+                if is_full or self._clock.monotonic() + _ASK_AGAIN >= until:
                     raise
             with on(Part.BUDGET):
-                await self._clock.sleep(_LOOK)
+                await self._clock.sleep(_ASK_AGAIN)
 
     def _leave(self, partition: str, trial: _Trial, *, has_ended: bool = False) -> None:
         trial.calls -= 1
@@ -406,7 +406,7 @@ class Credentials:
         self, partition: str, trial: _Trial, purpose: Purpose, exhausted: BudgetExhausted
     ) -> None:
         """Wait until another call with this credential has ended. Raises an error if the credential
-        is not accepted then."""
+        is still not accepted."""
         await trial.ended.wait()  # the other calls have a deadline, so this wait ends too
         self.turn_away(partition)
         if partition not in self._accepted:
@@ -471,8 +471,8 @@ def _patience(purpose: Purpose, left: float) -> float:
 def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:
     """Seconds until the budget is asked again. None: it is not asked again, because it is spent."""
     if isinstance(withheld, BudgetExhausted):
-        return _LOOK if withheld.is_passing else None
-    return _LOOK if withheld.is_probed else withheld.retry_after
+        return _ASK_AGAIN if withheld.is_passing else None
+    return _ASK_AGAIN if withheld.is_probed else withheld.retry_after
 
 
 def _rank(call: Call) -> Rank:

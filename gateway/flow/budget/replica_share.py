@@ -37,8 +37,8 @@ from gateway.ports import (
 LOOK: Final = 0.5
 # The most scopes (names of budgets) in memory.
 _MOST: Final = 1_000
-# The most scopes in one call of `look` or `leave`. The reply to a look can have 2,000 ages for each
-# scope, and a busy process takes 2 ms to read these.
+# The most scopes in one call of `look` or `leave`. The reply to a look can have the ages of 2,000
+# calls for each scope. A busy process takes 2 ms to read the ages of one such scope.
 _AT_ONCE: Final = 20
 # `Shares.look`, `_ask` and `_enter` make this many attempts at most.
 _TRIES: Final = 3
@@ -67,7 +67,7 @@ class _Account:
     """The state of one scope in this replica.
 
     known       the result of the last look. None: there was no look yet
-    earlier     the last result before a loss of data. None: there is none, or it was reported
+    earlier     the last result before a loss of data, if it was not reported yet
     asked       how many calls this replica has asked Redis for since the last look
     asked_then  the value of `asked` when the share was last computed. None: the share has to be
                 computed before it is used
@@ -148,8 +148,8 @@ class Shares:
         for scope in self._scopes():
             self._account(scope)
         for scopes in self._some_scopes():
-            # Scopes whose node of Redis is away are left out. With one of them, the look at all
-            # these scopes would fail.
+            # Scopes whose node of Redis is away are left out. Otherwise the look at other scopes
+            # would fail too.
             with suppress(RedisUnavailable):
                 await self.look([each for each in scopes if self._shared.is_there(each)])
 
@@ -214,8 +214,8 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """As Budget.take."""
-        # The gate in Redis can be open in spite of a 429: Redis was away then, or has lost its data
-        # since.
+        # After a 429, the gate in Redis can be open: perhaps Redis was away when the 429 came, or
+        # has lost its data since then. So the gate of this replica is checked too.
         self._refuse_behind_own_gate(scope)
         try:
             charge = await self._ask(scope, purpose, guessed=guessed, patience=patience)
@@ -274,19 +274,18 @@ class Shares:
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # Two kinds of own calls are not in `times` yet: calls that the shared budget does not know,
-        # and calls that it granted after `known.at`. The first kind is always added. If there are
-        # other replicas, all calls that were free at `known.at` (except the claims) count as made
-        # at `until` (see `Past`). They include the second kind. So the second kind is added only if
-        # this replica is alone.
+        # Two kinds of own calls are not in `times` yet:
+        # 1. Calls that the shared budget does not know. They are always added.
+        # 2. Calls that it granted after `known.at`. They are added only if this replica is alone.
+        #    If there are other replicas, all calls that were free at `known.at` (except the claims)
+        #    count as made at `until` (see `Past`), and calls of the second kind are among these.
         times += [
             each.at
             for each in account.sent
             if each.life != known.life or (is_alone and each.at >= known.at)
         ]
-        # Until the time `until`, other replicas can spend calls of this replica's share, because
-        # this replica does not count as silent yet. From then on it counts as silent, and no other
-        # replica spends its share.
+        # From the time `until` on, this replica counts as silent, and the shared budget keeps its
+        # part for it. Before that, only its claim is kept. Other replicas can spend the rest.
         until = None if is_alone else known.at + self._shared.silence
         share = min(known.share, max(1, known.limit // replicas))
         own = [each.at for each in account.sent]
@@ -398,7 +397,7 @@ class Shares:
         return account
 
     def _forget(self, scope: str, account: _Account, now: float) -> None:
-        """Forget the calls that do not count any more, so that one look can report all others."""
+        """Forget the calls that do not count any more, so that the others fit into one look."""
         view = self._shared.view(scope)
         if view.limit is not None:
             account.forget(now - Stretch.of(Rate(view.limit, view.window)).span)

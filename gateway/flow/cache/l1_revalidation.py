@@ -2,8 +2,8 @@
 
 Words of this module:
 
-confirm  Redis says that the entry is still valid (when: `Held.checked_at`). Here the word does not
-         mean the confirmation by the API (`Entry.confirmed_at`)
+confirm  Redis says that the entry is still valid. `Held.checked_at` has the time. Here the word
+         does not mean the confirmation by the API (`Entry.confirmed_at`)
 counted  a replica is counted if orders wait until it has applied them (see `Bus.counted_until`)
 member   a replica is a member if it may serve entries without Redis (see `Bus.vouched_until`)
 due      a read has found that the entry should soon be confirmed again
@@ -25,17 +25,17 @@ from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
-# Fractions of `l1_lifetime`. The first read that comes _DUE or more after the last confirmation
-# makes an entry due. _GATHER after this read at the latest, Redis is asked about all due entries.
-# If an entry is read at least once in each 0.4 of `l1_lifetime`, the read comes after 0.6 at most,
-# and the question after 1.0 at most. So the entry is confirmed in time.
+# Fractions of `l1_lifetime`. A read makes an entry due if the time _DUE has passed since the last
+# confirmation. Redis is asked about a due entry after the time _GATHER, or earlier. If an entry is
+# read at least once in each 0.4 of `l1_lifetime`, it is due at 0.6 at the latest. Redis is then
+# asked at 1.0 at the latest. So the entry is confirmed in time.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # The outcomes of the answers that L1 may repeat for the time that `stands_for` returns. Such an
 # answer starts no refresh.
 _NO_REFRESH: Final = (Outcome.FRESH, Outcome.NEGATIVE)
-# At most this many keys are in one question to Redis. A hundred keys cost as much as ten questions
-# about one key each. Other tasks run between two questions.
+# At most this many keys are in one question to Redis. A question about a hundred keys costs as much
+# as ten questions about one key each. Other tasks run between two questions.
 _BATCH: Final = 100
 # The most keys that `run_catching_up` confirms.
 _MOST: Final = 5_000
@@ -111,7 +111,7 @@ class Confirming:
         """Whether orders wait until this replica has applied them."""
         until = self._bus.counted_until
         if not self._bus.is_connected:
-            # A new replica (no member yet) counts only while the bus is connected. Reason: Redis
+            # A new replica (not a member yet) counts only while the bus is connected. Reason: Redis
             # can lose the record of the new replica before other replicas have read this record.
             # Orders then do not wait for the new replica, but still reach it over the bus.
             until = min(until, self._bus.vouched_until)
@@ -126,8 +126,8 @@ class Confirming:
 
     def _return(self, now: float) -> None:
         """Let L1 serve unconfirmed entries for a moment, because Redis is back. This is safe: an
-        order waits for this replica, or its result names the time until which this replica may
-        serve older entries."""
+        order waits for this replica, or its result says until when this replica may serve entries
+        that the order rules out."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
@@ -286,8 +286,8 @@ class Confirming:
                 self._caught_up(keys)
 
     async def caught_up(self, key: Key) -> bool:
-        """Wait until `run_catching_up` has asked Redis about this key, or has failed. False at once
-        if it will not ask about this key."""
+        """Wait until `run_catching_up` has asked Redis about this key, or has failed. Returns
+        False at once if it is not going to ask about this key."""
         asked = self._catching_up.get(key)
         if asked is None:
             return False
@@ -354,5 +354,5 @@ class MissedOrders:
 
     def until(self, confirmed_at: float) -> float:
         """The monotonic time until which the gaps allow L1 to serve an entry without asking Redis.
-        `confirmed_at`: as in `Entry`. Infinite if all gaps ended before this time."""
+        `confirmed_at`: as in `Entry`. Infinite if all gaps ended before it."""
         return min((limit for over, limit in self._gaps if confirmed_at <= over), default=math.inf)

@@ -1,6 +1,6 @@
-"""The versions that this replica knows by itself, without Redis, and the answers that were refused.
+"""Remembers the versions that this replica knows, and the answers that the store refused.
 
-The versions are used while Redis is away, and after Redis lost the floor of a key.
+The versions are used while Redis is away, and after Redis has lost the floor of a key.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Alone:
         self.latest = Latest()
 
     def known(self, key: Key) -> Entry | None:
-        """The entry with which a new entry is compared: that of L1, or else that of `latest`."""
+        """The entry with which a new entry is compared: the entry in L1, or the entry in `latest`
+        if L1 has none."""
         held = self._local.peek(key)
         return self.latest.of(key) if held is None else held.entry
 
@@ -66,7 +67,7 @@ class Alone:
         may_hold: bool,
         is_left: bool = False,
     ) -> None:
-        """Note an answer that was not stored, but that a request gets. Without this, another
+        """Note an answer that a request gets although it was not stored. Without this, another
         request could get an older version from L1.
 
         floor     the floor that refused the answer (None: unknown)
@@ -79,6 +80,9 @@ class Alone:
         - `is_left` is True.
         - `floor` is unknown, or has another epoch than the answer. Perhaps only this replica knows
           the answer's version.
+
+        If the answer is not put into L1, an older entry stays in L1 only if `floor` is known and
+        does not rule it out. If L1 then has no entry, `latest` notes the version of the answer.
         """
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
@@ -195,7 +199,7 @@ class RefusedVersions:
             self.forget(key)
 
     def of(self, key: Key) -> Held | None:
-        """The refused answer. None if there is none, or if its time is over."""
+        """The refused answer. None if no answer is remembered, or if its time is over."""
         refused = self._refused.get(key)
         if refused is None or refused.until <= self._clock.monotonic():
             return None
@@ -230,9 +234,10 @@ def is_passed(other: Entry, local: Entry) -> bool:
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
     """Whether `local` is later than `other`, although `other` has the higher generation.
 
-    After an order has raised the generation, the upstream can still send an older version. So the
-    versions are compared, except in two cases. The result is then False:
+    After an order has raised the generation, the upstream can still send a version that is older
+    than `local`. So the versions are compared. But the result is False in these cases:
 
+    - `local` has no version, or both have the same version.
     - The version of `local` is far in the future. It is perhaps a mistake.
     - The eras differ: after a purge, or after the gateway has believed an older version, a new era
       begins.
