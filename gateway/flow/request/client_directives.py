@@ -45,18 +45,28 @@ class DirectiveHandler:
         if directives is None:
             return await self._serving.get(ask)
         seen, now = await self._serving.seen(ask), self._clock.now()
-        if seen is not None and not refuses(directives, *_age_and_lifetime(seen, now)):
-            allows_stale = takes_stale(directives, *_age_and_lifetime(seen, now))
-            if allows_stale and self._serving.may_be_stale(seen):
-                return self._serving.stale_refreshing(ask, seen)
-            return await self._serving.get(ask)
-        if seen is None and not directives.no_store:
+        is_refused = seen is not None and refuses(directives, *_age_and_lifetime(seen, now))
+        if seen is not None and not is_refused:
+            answer = self._from_store(ask, directives, seen, now)
+            if answer is not None:
+                return answer
+        if not is_refused and not directives.no_store:
             return await self._serving.get(ask)
         if ask.only_if_cached:
             raise OnlyIfCached
         if not self._granted(ask):
             return await self._serving.get(ask)
         return await self._serving.from_upstream(ask, seen, keep=not directives.no_store)
+
+    def _from_store(
+        self, ask: Ask, directives: RequestDirectives, seen: Seen, now: float
+    ) -> Answer | None:
+        """The answer with a stored response that the directives do not refuse. None if a fetch is
+        needed."""
+        allows_stale = takes_stale(directives, *_age_and_lifetime(seen, now))
+        if allows_stale and self._serving.may_be_stale(seen):
+            return self._serving.stale_refreshing(ask, seen)
+        return self._serving.once_looked_up(ask, seen)
 
     def _granted(self, ask: Ask) -> bool:
         return self._grants is None or self._grants.take(ask.key, ask.caller)

@@ -24,12 +24,14 @@ from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
     KEY,
+    SOFT,
     STALE,
     UNUSABLE,
     Replica,
     minute_of,
     ok,
     says,
+    serve_stale,
     share_of,
 )
 
@@ -163,6 +165,32 @@ async def test_what_is_not_to_be_stored_is_not(alone: Replica, honouring: Direct
     assert alone.local.entries == 0
     await alone.fill(2)
     assert minute_of(await get(honouring, RequestDirectives(no_store=True))) == 2
+
+
+@pytest.mark.parametrize("age", [SOFT, UNUSABLE])
+async def test_no_store_holds_beside_a_stored_response_too(
+    alone: Replica, honouring: DirectiveHandler, age: float
+) -> None:
+    """The stored response is too old to be served at once. The fetched one is not stored, and ends
+    the stored one, because its version is later."""
+    await serve_stale(alone, age)
+    alone.upstream.then(ok(2))
+
+    assert minute_of(await get(honouring, RequestDirectives(no_store=True))) == 2
+    assert alone.local.entries == 0
+
+
+async def test_no_store_waits_for_no_call_if_a_stale_response_is_at_hand(
+    alone: Replica, honouring: DirectiveHandler
+) -> None:
+    """What is stored already may be given, and refreshed behind it as for any other request."""
+    await serve_stale(alone)
+    alone.upstream.then(ok(2))
+
+    answer = await get(honouring, RequestDirectives(no_store=True))
+    await alone.land()
+
+    assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_REFRESHING)
 
 
 async def test_nothing_is_fetched_for_who_wants_what_is_stored(
