@@ -193,15 +193,13 @@ class Serving:
         answer, no fetch is needed. If the fetch fails or takes too long, the response `seen` may be
         served instead.
 
-        `keep` False: a new fetch is made for this request, and its result is not stored.
+        `keep` False: a new fetch is made for this request alone, and its result is not stored.
         """
         stand_in = self.stand_in(ask, seen)
         if stand_in is not None:
             return stand_in
         collapsed = keep and self.fills.under_way(ask.key) is not None
-        flight = self._flight(ask, seen) if keep else self.own_flight(ask)
-        flight.is_current &= keep
-        flight.may_store &= keep
+        flight = self._flight(ask, seen) if keep else self._unkept_flight(ask)
         flights = [flight]
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
@@ -280,6 +278,13 @@ class Serving:
         """A new fetch with its own call."""
         self.fills.retire(ask.key)
         return self.start(ask, None, purpose, alone=True)
+
+    def _unkept_flight(self, ask: Ask) -> Flight[Landed]:
+        """A new fetch whose result is not stored. No other request joins it."""
+        flight = self.own_flight(ask)
+        flight.is_current = flight.may_store = False
+        self.fills.retire(ask.key)
+        return flight
 
     def fits(self, ask: Ask, landed: Landed) -> bool:
         """Whether the result of a fetch fits the request (`Vary`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 import pytest
@@ -32,6 +33,7 @@ from tests.unit.flow.house import (
     ok,
     says,
     serve_stale,
+    settle,
     share_of,
 )
 
@@ -178,6 +180,25 @@ async def test_no_store_holds_beside_a_stored_response_too(
 
     assert minute_of(await get(honouring, RequestDirectives(no_store=True))) == 2
     assert alone.local.entries == 0
+
+
+async def test_no_other_request_joins_a_fetch_that_is_not_stored(
+    alone: Replica, honouring: DirectiveHandler
+) -> None:
+    """It makes its own call, and what that brings is stored."""
+    alone.upstream.then(ok(1), ok(1))
+    alone.upstream.hold()
+    unkept = asyncio.create_task(get(honouring, RequestDirectives(no_store=True)))
+    await settle()
+    usual = asyncio.create_task(get(honouring, None))
+    await settle()
+    alone.upstream.release()
+
+    answers = await asyncio.gather(unkept, usual)
+
+    assert [answer.handling.stored for answer in answers] == [False, True]
+    assert [answer.handling.collapsed for answer in answers] == [False, False]
+    assert (alone.upstream.count, alone.local.entries) == (2, 1)
 
 
 async def test_no_store_waits_for_no_call_if_a_stale_response_is_at_hand(
