@@ -50,7 +50,8 @@ class Course:
 class Flight(Course, Generic[Result]):
     """Shared work in progress.
 
-    is_unhurried  the flight is a refresh, for which no caller waited when it began
+    is_unhurried  no caller waited for the flight when it began: it is a refresh, or a call that the
+                  sweep made necessary
     is_retired    the flight has lingered (`Flights.linger`), or `Flights.retire` was called.
                   `linger` then has no effect
     """

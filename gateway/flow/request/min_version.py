@@ -157,12 +157,12 @@ class Reaching:
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> _Came | None:
         """The answer of a fetch under way. None if it does not fit the request (`Vary`), or if the
-        fetch was a background refresh that got no call."""
+        fetch got no call, and no caller waited when it began."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
             if flight.is_unhurried:
-                # A new fetch has a higher rank than the refresh, and is made even in a backoff.
+                # A new fetch has a higher rank than that one, and is made even in a backoff.
                 return None
             raise
         if not self._serving.fits(ask, landed):

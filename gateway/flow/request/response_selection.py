@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from gateway.core.budget.priority import has_a_caller
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Plan, Rules
 from gateway.core.cache.version_verdict import supersedes
@@ -235,9 +236,9 @@ class Serving:
                 return await self.from_upstream(ask, seen, keep=keep)
             return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff | Frozen):
-            # The fetch was a refresh, and no call was made. A fetch for a waiting caller perhaps
-            # gets a call: it has a higher priority, and is made even in a backoff and in the mode
-            # `bypass`.
+            # No caller waited when the fetch began, and no call was made. A fetch for a waiting
+            # caller perhaps gets a call: it has a higher priority, and is made even in a backoff
+            # and in the mode `bypass`.
             return await self.from_upstream(ask, seen, keep=keep)
         if seen is None or not self._may_rescue(seen):
             if isinstance(error, VersionDoubted):
@@ -298,7 +299,7 @@ class Serving:
         held = seen.held if seen else None
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
-        flight.is_unhurried = purpose is Purpose.REFRESH
+        flight.is_unhurried = not has_a_caller(purpose)
         return flight
 
     async def _fill(self, want: Want, flight: Flight[Landed]) -> Landed:

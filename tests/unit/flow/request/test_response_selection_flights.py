@@ -72,6 +72,26 @@ async def test_a_refresh_without_a_call_is_put_off(
     assert not alone.serving.has_failed(KEY)
 
 
+@pytest.mark.parametrize("purpose", [Purpose.VERIFY, Purpose.WARM])
+async def test_a_call_for_the_sweep_that_is_denied_denies_no_caller(
+    clock: FakeClock, purpose: Purpose
+) -> None:
+    """Two calls are reserved for callers. A request that joined such a call has a higher rank."""
+    alone = Replica(clock, limit=10)
+    alone.upstream.then(*[ok(1, training_id=f"t{number}") for number in range(8)])
+    for number in range(8):
+        await alone.serving.start(Ask(Key("p1", f"t{number}"), CALLER), None, purpose).join()
+    denied = alone.serving.start(ASK, None, purpose)
+    alone.upstream.then(ok(1))
+
+    answer = await alone.serving.from_upstream(ASK, None)
+
+    assert marks(answer)[:2] == (1, Outcome.FILLED)
+    assert alone.upstream.calls[-1].purpose is Purpose.MISS
+    with pytest.raises(BudgetExhausted):
+        await denied.join()
+
+
 async def test_what_the_upstream_failed_for_is_not_put_off(alone: Replica) -> None:
     """It is left alone for a while, and then its next reader's."""
     told = PuttingOff()
