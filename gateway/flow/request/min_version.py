@@ -18,6 +18,7 @@ from gateway.core.errors import (
     BackedOff,
     BudgetExhausted,
     CallWithheld,
+    Frozen,
     OnlyIfCached,
     VersionNotReached,
 )
@@ -160,9 +161,10 @@ class Reaching:
         fetch got no call, and no caller waited when it began."""
         try:
             landed = await flight.join()
-        except (BudgetExhausted, BackedOff):
+        except (BudgetExhausted, BackedOff, Frozen):
             if flight.is_unhurried:
-                # A new fetch has a higher rank than that one, and is made even in a backoff.
+                # A new fetch has a higher rank than that one, and is made even in a backoff
+                # and in the mode `bypass`.
                 return None
             raise
         if not self._serving.fits(ask, landed):

@@ -246,6 +246,22 @@ async def test_a_refresh_that_is_denied_denies_no_caller(
     assert asked == [Purpose.REFRESH, Purpose.MIN_VERSION]
 
 
+async def test_a_refresh_that_the_mode_forbids_forbids_no_callers_call(reader: Reader) -> None:
+    """The mode becomes `bypass` while a request follows a refresh that waits for a connection."""
+    replica, connected = reader.replica, asyncio.Event()
+    await serve_stale(replica)
+    replica.upstream.connect = connected.wait
+    replica.upstream.then(ok(3))
+    assert minute_of(await reader.get(None)) == 1  # and a refresh is under way
+    following = asyncio.create_task(reader.get(3))
+    await settle()
+    await replica.modes.order(Mode.BYPASS)
+    connected.set()
+
+    assert minute_of(await following) == 3
+    assert [call.purpose for call in replica.upstream.calls[1:]] == [Purpose.MIN_VERSION]
+
+
 async def test_only_if_cached_asks_for_nothing(reader: Reader) -> None:
     """What is stored is not late enough, so there is nothing."""
     await reader.replica.fill(2)
