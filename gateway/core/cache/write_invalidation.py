@@ -5,7 +5,6 @@ The rules are in RFC 9111, 4.4.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
@@ -14,10 +13,9 @@ from gateway.core.cache.entry import VERSION_TOLERANCE
 from gateway.core.errors import InvalidPayload
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.instant import Instant, from_seconds
-from gateway.core.upstream.training import ID, is_training_id, parse
+from gateway.core.upstream.training import is_training_id, parse
 
 _LOCATION_FIELDS: Final = (b"location", b"content-location")
-_OWN_ID: Final = re.compile(rb'"id"\s*:\s*"(%b)"' % ID.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +74,9 @@ def _resolved(base: str, value: bytes) -> str:
 
 
 def _told(reply: Reply) -> tuple[str, Instant] | None:
-    """The id and the version of the training in the body. None if the body is no training, or if
-    its first 4,096 bytes do not have the training's id."""
-    for match in _OWN_ID.finditer(reply.body[:4_096]):
-        training_id = match[1].decode("ascii")
-        try:
-            training = parse(reply.body, training_id)
-        except InvalidPayload:
-            continue
-        return training.id, training.updated_at
-    return None
+    """The id and the version of the training in the body. None if the body is no training."""
+    try:
+        training = parse(reply.body, None)
+    except InvalidPayload:
+        return None
+    return (training.id, training.updated_at) if is_training_id(training.id) else None

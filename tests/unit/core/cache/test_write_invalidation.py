@@ -8,6 +8,7 @@ from gateway.core.cache.entry import VERSION_TOLERANCE
 from gateway.core.cache.write_invalidation import Written, is_success, written
 from gateway.core.http.fields import Reply
 from gateway.core.instant import parse_instant, to_seconds
+from gateway.core.upstream.training import Training, parse
 from tests.unit.core.cache.test_rules import BODY
 
 BASE = "https://api.test/v1"
@@ -64,6 +65,28 @@ def test_the_training_in_the_body_is_outdated_below_its_version() -> None:
     assert changed(body=BODY, target=None) == Written(("t1",), (("t1", VERSION),))
     assert changed(body=BODY, target="t1") == Written(("t1",), (("t1", VERSION),))
     assert changed(body=BODY.replace(b"t1", b"..x"), target=None).training_ids == ("..x",)
+
+
+def test_a_body_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ids of other things are in it, and wherever its own one is."""
+    parsed: list[bytes] = []
+
+    def note(body: bytes, expected_id: str | None) -> Training:
+        parsed.append(body)
+        return parse(body, expected_id)
+
+    monkeypatch.setattr("gateway.core.cache.write_invalidation.parse", note)
+    others = b", ".join(b'{"id": "s%d"}' % number for number in range(400))
+    body = BODY.replace(b"{", b'{"steps": [' + others + b"], ", 1)
+
+    assert changed(body=body, target=None) == Written(("t1",), (("t1", VERSION),))
+    assert parsed == [body]
+
+
+@pytest.mark.parametrize("training_id", [b"", b".", b"..", b"a/b", b"a" * 129])
+def test_an_id_of_another_form_is_no_trainings(training_id: bytes) -> None:
+    """No request could ask for it."""
+    assert changed(body=BODY.replace(b"t1", training_id)) == Written(("a",))
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"id": "t1"}', b'{"id": "t1"', b"\xff"])
