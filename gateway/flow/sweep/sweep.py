@@ -83,7 +83,8 @@ class Sweep:
         self._reads = reads
         self._warms = warms
         self._reads_told = reads()  # what `reads` returned before the last `take`
-        self._failures = 0
+        self._failures = 0  # how many calls in a row failed
+        self._is_forbidden = False  # whether the mode forbade the last call
         self._began: float | None = None  # when `take` first succeeded (shared clock)
         self.turn: Turn | None = None
         self.horizon: Horizon | None = None  # None: no whole sweep is known
@@ -114,10 +115,10 @@ class Sweep:
     @property
     def is_warming(self) -> bool:
         """Whether a cold start is still filling the cache. True also while the state of the sweep
-        is unknown. False after two failed calls in a row. A call that the mode forbids counts as
-        failed."""
+        is unknown. False after two failed calls in a row, and after a call that the mode
+        forbids."""
         turn = self.turn
-        if not self._warms or self._failures > 1:
+        if not self._warms or self._failures > 1 or self._is_forbidden:
             return False
         return turn is None or not (turn.progress.is_warm or self._is_off(turn))
 
@@ -213,14 +214,14 @@ class Sweep:
         except ListRefused as refused:
             return await self._turn_off(progress, str(refused), turn.now, refused_at=turn.now)
         except CallWithheld as withheld:
-            # If the mode forbids the call, it counts as failed. Readiness then does not wait for a
-            # cold start (see `is_warming`).
-            self._failures += isinstance(withheld, Frozen)
+            # If the mode forbids the call, readiness does not wait for a cold start (see
+            # `is_warming`).
+            self._is_forbidden = isinstance(withheld, Frozen)
             return min(withheld.retry_after, _TAKE_EVERY)
         except (UpstreamFailure, ShuttingDown):
-            self._failures += 1
+            self._failures, self._is_forbidden = self._failures + 1, False
             return backoff(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
-        self._failures = 0
+        self._failures, self._is_forbidden = 0, False
         brought = Brought(self._caller, reply, page, turn.now, here)
         likeness = await self._findings.apply(brought, progress, self._pace().spare(page.total))
         if self._findings.is_contradicted:

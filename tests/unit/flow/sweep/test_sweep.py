@@ -141,13 +141,28 @@ async def test_it_pauses_in_a_mode_that_stores_nothing(
     assert swept.catalogue.asked == [*asked, IDS[0], 100]
 
 
+@pytest.mark.parametrize("mode", [Mode.FROZEN, Mode.BYPASS])
+async def test_what_the_mode_forbade_is_no_failure_of_the_list(
+    swept: Swept, clock: FakeClock, mode: Mode
+) -> None:
+    """After a long time in the mode, the first page that fails is asked for again after a second,
+    not after a minute."""
+    await swept.pages(1)
+    await swept.replica.modes.order(mode)
+    for _ in range(100):
+        clock.advance(await swept.step())
+    await swept.replica.modes.order(Mode.NORMAL)
+    swept.catalogue.instead = lambda _: says(500)
+
+    assert await swept.step() == 1.0
+
+
 async def test_no_cold_start_is_waited_for_that_the_mode_forbids(clock: FakeClock) -> None:
     """It is waited for again once the mode allows it."""
     swept = Swept(clock, catalogue(), cold=True)
     await swept.replica.modes.order(Mode.BYPASS)
-    for _ in range(2):
-        assert swept.sweep.is_warming
-        clock.advance(await swept.step())
+    assert swept.sweep.is_warming
+    clock.advance(await swept.step())
     assert not swept.sweep.is_warming
 
     await swept.replica.modes.order(Mode.NORMAL)
