@@ -30,7 +30,7 @@ from gateway.core.upstream.training import Training, names_digest
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.fill.collapse import Landed
+from gateway.flow.fill.collapse import Elsewhere, Landed
 from gateway.flow.fill.fetch import Filled
 from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLease
@@ -305,6 +305,10 @@ class Filling:
 
     def _note_checked(self, item: Item, landed: Landed | None) -> None:
         self._checking -= 1
+        if isinstance(landed, Elsewhere):
+            # Another replica made the call. The stored response does not say when: a page has
+            # perhaps confirmed it since. A later sweep checks the item again.
+            self._due.append(item)
         if not is_later(landed, item.listed.confirmed_at):
             return
         entry = landed.held.entry

@@ -16,10 +16,13 @@ from gateway.core.http.fields import Headers, Reply
 from gateway.core.sweep.list_item import Listed
 from gateway.core.upstream.training import names_digest
 from gateway.core.vocabulary import Purpose, StoreVerdict
+from gateway.flow.answer import Ask
 from gateway.flow.sweep.store_from_list import Item
 from gateway.ports import Call, Compared, Notice, Stored
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import Redis, ok, settle, training
+from tests.doubles.lease import BoardLease
+from tests.unit.flow.house import KEY, OURS, Redis, ok, settle, training
+from tests.unit.flow.leases import Town
 from tests.unit.flow.sweeping import Catalogue, Swept, fails_once, of_list
 
 IDS = [f"t{number:02d}" for number in range(60)]
@@ -591,6 +594,37 @@ async def test_checks_come_one_a_sweep(clock: FakeClock) -> None:
 
     assert counts[-1] == 3
     assert all(later - earlier <= 1 for earlier, later in itertools.pairwise([0, *counts]))
+
+
+async def test_a_check_that_another_replica_answered_is_made_again() -> None:
+    """What the other one stored does not tell when its call was made."""
+    town = Town()
+    others = [f"u{number}" for number in range(49)]
+    swept = Swept(town.clock, Catalogue(*IDS[:20], KEY.training_id, *others), town.redis)
+    swept.replica.collapsing._lease = BoardLease(town.board)
+    await read_all(swept, 20)
+    await swept.pages(2)  # the other fifty are stored, and the first of them is to be checked
+    asked = len(singles(swept))
+    await swept.pages(1)
+    town.clock.advance(0.1)
+    other = town.replica()
+    other.upstream.then(ok(1))
+    other.upstream.hold()
+    ask = Ask(KEY, OURS)
+    elsewhere = other.serving.start(ask, await other.serving.seen(ask), Purpose.REVALIDATION)
+    await settle()
+    checks = asyncio.create_task(swept.errands())
+    await settle()
+    other.upstream.release()
+    await elsewhere.join()
+    await checks
+    assert singles(swept)[asked:] == []
+
+    for _ in range(3):
+        await swept.pages(1)
+        await swept.errands()
+
+    assert singles(swept)[asked:] == [KEY.training_id]
 
 
 async def test_what_was_counted_is_not_compared_again(
