@@ -102,7 +102,7 @@ class Filling:
         self._awaited = 0  # how many single calls for a cold start have not ended
         self._checking = 0  # how many checks have not ended
         self._differed = False  # whether a check found a difference
-        self._taken_back = 0  # how many stored items `settle` has dropped
+        self._taken_back = 0  # how many items `settle` has dropped for the last difference
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
         """Take tickets for trainings that had no floor when the previous sweep met them on the page
@@ -147,7 +147,7 @@ class Filling:
         entries that are left.
         """
         if not self._differed or likeness.stopped:
-            self._differed = False
+            self._differed, self._taken_back = False, 0
             return likeness
         partition = self._caller.partition
         while ids := await self._lease.filled(partition, _AT_ONCE):

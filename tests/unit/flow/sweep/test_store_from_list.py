@@ -13,7 +13,7 @@ from gateway.core.cache import policy
 from gateway.core.cache.content_coding import NO_TRANSFORM
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.http.fields import Headers, Reply
-from gateway.core.sweep.list_item import Listed
+from gateway.core.sweep.list_item import UNPROVEN, Listed
 from gateway.core.upstream.training import names_digest
 from gateway.core.vocabulary import Purpose, StoreVerdict
 from gateway.flow.answer import Ask
@@ -259,6 +259,26 @@ async def test_the_first_difference_takes_everything_back(swept: Swept) -> None:
     await swept.pages(1)
     await swept.errands()
     assert singles(swept)[len(before) :] == [IDS[30]]
+
+
+async def test_a_second_difference_is_counted_by_itself(swept: Swept) -> None:
+    """Redis lost what was known of the list, so it was believed again."""
+    await read_all(swept, 20)
+    for number in (1, 2):
+        swept.catalogue.instead = lambda _: None
+        swept.findings._filling._counted.clear()
+        progress = (await swept.lease.take("p1", was_read=True)).progress
+        await swept.lease.note("p1", replace(progress, likeness=UNPROVEN))
+        await swept.pages(2)
+        swept.catalogue.minutes[IDS[30]] = number
+        await swept.pages(1)
+        await swept.errands()
+        reformatted(swept, *IDS[:1])
+        for _ in range(3):
+            await swept.pages(1)
+            await swept.errands()
+
+    assert swept.replica.observer.of("filling_stopped") == [("default", 40), ("default", 1)]
 
 
 @pytest.mark.parametrize(
