@@ -250,7 +250,11 @@ async def test_a_refresh_that_the_mode_forbids_forbids_no_callers_call(reader: R
     """The mode becomes `bypass` while a request follows a refresh that waits for a connection."""
     replica, connected = reader.replica, asyncio.Event()
     await serve_stale(replica)
-    replica.upstream.connect = connected.wait
+
+    async def connect() -> None:
+        await connected.wait()
+
+    replica.upstream.connect = connect
     replica.upstream.then(ok(3))
     assert minute_of(await reader.get(None)) == 1  # and a refresh is under way
     following = asyncio.create_task(reader.get(3))

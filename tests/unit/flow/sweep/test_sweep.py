@@ -161,13 +161,13 @@ async def test_no_cold_start_is_waited_for_that_the_mode_forbids(clock: FakeCloc
     """It is waited for again once the mode allows it."""
     swept = Swept(clock, catalogue(), cold=True)
     await swept.replica.modes.order(Mode.BYPASS)
-    assert swept.sweep.is_warming
+    warming = [swept.sweep.is_warming]
     clock.advance(await swept.step())
-    assert not swept.sweep.is_warming
+    warming.append(swept.sweep.is_warming)
 
     await swept.replica.modes.order(Mode.NORMAL)
     await swept.pages(1)
-    assert swept.sweep.is_warming
+    assert [*warming, swept.sweep.is_warming] == [True, False, True]
 
 
 @pytest.mark.parametrize(
