@@ -293,6 +293,8 @@ async def _turn_away(house: House, ended: asyncio.Task[None]) -> None:
     while not ended.done():
         await house.serving.land(0.0)
         await house.unusual.land(0.0)
+        if house.writing is not None:
+            await house.writing.land(0.0)
         await asyncio.wait({ended}, timeout=_NEXT_ROUND)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from itertools import pairwise
 
 import pytest
 
-from gateway.simulator import RunningSimulator
-from tests.integration.gateways import gateway
+from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.integration.gateways import gateway, has_in_flight, until
 from tests.support.raw_http import GOOD, calling
 from tests.unit.adapters.upstream.peers import Peer
 
@@ -92,3 +93,27 @@ async def test_a_status_of_no_class_is_no_answer(method: str) -> None:
         "urn:gateway:problem:upstream-error",
     )
     assert outdated == (method == "PUT")
+
+
+async def test_a_write_that_a_stop_ends_is_seen_through_the_others(
+    upstream: RunningSimulator, control: SimulatorClient, redis_url: str
+) -> None:
+    """The write was done, but its answer comes later than the drain timeout."""
+    forward = {"server__writes": "forward", "upstream__timeout": "60s"}
+    await control.fault("late", delay=60.0, on=["write"])
+    async with gateway(upstream.base_url, redis_url) as other:
+        before = (await other.get(A)).json()["title"]
+        async with gateway(
+            upstream.base_url, redis_url, server__drain_timeout="500ms", **forward
+        ) as one:
+            writing = asyncio.create_task(one.data.put(f"/training/{A}", json={"title": "Written"}))
+            await until(lambda: has_in_flight(control))
+            one.stop.set()
+            # With a new Redis an order waits for replicas; the connection may end before that.
+            await asyncio.wait({writing})
+            writing.exception()
+        after = (await other.get(A)).json()["title"]
+        outdated = await other.metric("gateway_invalidations_total")
+
+    assert (before != "Written", after) == (True, "Written")
+    assert outdated >= 1

@@ -4,7 +4,8 @@ Before the caller gets the answer, the responses that the write made outdated ar
 replicas. If Redis is away, the other replicas are told when Redis is back. If this process ends
 before that, they are not told.
 
-A write without an answer has perhaps been done, so its training is invalidated too.
+A write without an answer has perhaps been done, so its training is invalidated too. This includes a
+write that is under way when this process ends.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gateway.core.cache.rfc9111 import verbatim
 from gateway.core.cache.write_invalidation import Written, is_success, written
 from gateway.core.errors import (
     RedisUnavailable,
+    ShuttingDown,
     UpstreamError,
     UpstreamFailure,
     UpstreamRateLimited,
@@ -32,6 +34,7 @@ from gateway.flow.answer import Answer
 from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.operations.invalidation import Invalidation
+from gateway.flow.singleflight import Flights
 from gateway.ports import Call, Clock, Write
 
 # A write that creates a training has no id. Its call and the log have this text in place of an id.
@@ -76,12 +79,15 @@ class Writing:
         self._clock = clock
         self._base_url = base_url
         self._timeout = timeout
+        # Each call is a flight that no other write joins, so that `land` can end the calls.
+        self._calls: Flights[object, Reply] = Flights(clock)
         # Writes whose invalidation Redis has not accepted.
         self._owed: dict[Written, None] = {}
 
     async def hand_on(self, order: Order) -> Answer:
         """Pass the write on, and return the upstream's answer. Raises UpstreamFailure (also for a
-        429, and for a 401 to the gateway's own token), CallWithheld, AccessRefused."""
+        429, and for a 401 to the gateway's own token), CallWithheld, AccessRefused, and (after
+        `land`) ShuttingDown."""
         caller = order.caller
         self._credentials.turn_away(caller.partition)
         deadline = self._clock.monotonic() + self._timeout
@@ -107,13 +113,17 @@ class Writing:
             who=caller.client,
         )
         try:
-            reply = await self._outbound.ask(caller.scope, call)
+            flight = self._calls.start(object(), lambda _: self._outbound.ask(caller.scope, call))
+            reply = await flight.join()
             self._judge(reply, caller)
+        except ShuttingDown:
+            await self._outdate_one(order.training_id)
+            raise
         except UpstreamFailure as failure:
             failure.conceal(caller.token)
             await self._outbound.failed(caller.scope, name, failure)
-            if order.training_id is not None and _may_have_happened(failure):
-                await self._outdate(Written((order.training_id,)))
+            if _may_have_happened(failure):
+                await self._outdate_one(order.training_id)
             raise
         if reply.status != 401 or is_refusal(reply):
             self._credentials.judged(caller, reply.status, sent_at)
@@ -136,6 +146,9 @@ class Writing:
         if reply.status > LAST_STATUS:
             raise _failed(reply)
 
+    async def _outdate_one(self, training_id: str | None) -> None:
+        await self._outdate(Written(() if training_id is None else (training_id,)))
+
     async def _outdate(self, changed: Written) -> None:
         """Invalidate what the write changed. If Redis does not answer, only this replica
         invalidates, and `run` tries again later."""
@@ -151,6 +164,10 @@ class Writing:
         self._owed[changed] = None
         if len(self._owed) > _MOST_OWED:
             del self._owed[next(iter(self._owed))]
+
+    async def land(self, patience: float) -> None:
+        """As Flights.land, for the calls. What was written is invalidated afterwards."""
+        await self._calls.land(patience)
 
     async def run(self) -> None:
         """Repeat the invalidations that Redis did not accept, until cancelled."""

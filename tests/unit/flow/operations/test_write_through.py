@@ -13,6 +13,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     AccessRefused,
     GatewayError,
+    ShuttingDown,
     UpstreamRateLimited,
     UpstreamRefused,
     UpstreamTimeout,
@@ -174,6 +175,22 @@ async def test_what_may_have_been_done_outdates(
 
     assert alone.local.entries == entries
     assert alone.upstream.count == 2
+
+
+async def test_what_the_end_of_the_process_cuts_off_may_have_been_done(alone: Replica) -> None:
+    """Its caller is told that this process stops, and its training is outdated."""
+    await alone.fill(1)
+    writing = writing_of(alone)
+    alone.upstream.hold()
+    written = asyncio.create_task(hand_on(writing, alone, Reply(204, (), b"")))
+    await settle()
+
+    await writing.land(0.0)
+    with pytest.raises(ShuttingDown):
+        await written
+
+    assert (alone.upstream.count, alone.upstream.inflight) == (2, 0)
+    assert alone.local.entries == 0
 
 
 async def test_a_429_closes_the_gate(alone: Replica) -> None:
