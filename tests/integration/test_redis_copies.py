@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.keys import Names
 from gateway.adapters.redis.store import secured
@@ -47,13 +49,14 @@ async def test_a_copy_that_hangs_has_not(own_redis: RedisServer, tmp_path: Path)
         assert seen == Copies(known=1, acknowledged=0)
 
 
+@pytest.mark.parametrize("command", ["role", "wait"])
 async def test_copies_that_cannot_be_counted_are_said_so(
-    own_redis: RedisServer, tmp_path: Path
+    own_redis: RedisServer, tmp_path: Path, command: str
 ) -> None:
     """An order that was carried out does not fail for it, but it is not told as known by all."""
     with copied(own_redis, tmp_path), own_redis.client() as client:
         client.acl_setuser(
-            "me", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-role"]
+            "me", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", f"-{command}"]
         )
 
         assert await counted(without(own_redis.url).replace("//", "//me:pw@")) == Copies(

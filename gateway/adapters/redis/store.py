@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 import redis.asyncio as driver
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.clock_offsets import of_entry, of_floor, of_found, of_standing
@@ -363,13 +363,16 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
             return None
         return len(role[2])
 
-    async def wait(client: driver.Redis, known: int) -> int:
+    async def wait(client: driver.Redis, known: int) -> int | None:
         # WAIT waits for the last write of this connection, the mark. Replicas get the mark after
         # all earlier writes, also those of other connections.
         async with client.pipeline(transaction=False) as pipe:
             pipe.set(mark, b"", px=_MARK_KEEP)
             pipe.wait(known, round(patience * 1000))
-            _, acknowledged = await pipe.execute()
+            try:
+                _, acknowledged = await pipe.execute()
+            except NoPermissionError:
+                return None
         return int(acknowledged)
 
     known = await connection.execute(RedisOperation.INVALIDATE, count, at=mark)
@@ -378,4 +381,6 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
     acknowledged = await connection.execute(
         RedisOperation.INVALIDATE, partial(wait, known=known), at=mark, asked_to_wait=patience
     )
+    if acknowledged is None:
+        return Copies(0, 0, is_counted=False)
     return Copies(known, min(known, acknowledged))
