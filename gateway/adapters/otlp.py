@@ -42,6 +42,7 @@ _METHODS: Final = frozenset(
 )
 _PATH: Final = "/v1/traces"
 _QUEUE: Final = 2_048  # the SDK's default
+_UNSENT: Final = "nothing was sent"
 _ROOTS: Final = {"always_on": 1.0, "always_off": 0.0}
 
 Keeps = Callable[[bytes | None], bool]
@@ -234,6 +235,7 @@ class _Sending(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send the spans. The SDK's exporter makes the retries."""
         result = SpanExportResult.FAILURE
+        self._session.ended = _UNSENT
         try:
             result = self._inner.export(spans)
         finally:
@@ -250,10 +252,10 @@ class _Sending(SpanExporter):
 
 
 class _Session(requests.Session):
-    """Notes in `ended` how its last request ended, without any text of the request or the
-    response."""
+    """Notes in `ended` how its last request of a batch ended, without any text of the request or
+    the response."""
 
-    ended = "nothing was sent"
+    ended = _UNSENT
 
     def request(self, *arguments: Any, **named: Any) -> requests.Response:
         try:

@@ -1,8 +1,15 @@
+"""What is told of spans, and which traces are kept."""
+
 from __future__ import annotations
+
+import asyncio
 
 import pytest
 
-from gateway.adapters.otlp import sampler
+from gateway.adapters.otlp import OtlpTracer, sampler
+from gateway.core.vocabulary import SpanFate
+from tests.doubles.clocks import RealClock
+from tests.support.otlp import collector
 
 # The bits that a share is compared with are the last sixteen digits of the trace.
 LOW = b"00-" + b"a" * 16 + b"1" * 16 + b"-b7ad6b7169203331-0"
@@ -42,3 +49,28 @@ def test_a_sampler_that_is_none_is_refused(name: str, share: str) -> None:
     """Rather than taken for another one."""
     with pytest.raises(ValueError, match=name):
         sampler({"OTEL_TRACES_SAMPLER": name, "OTEL_TRACES_SAMPLER_ARG": share}, lambda: 0.3)
+
+
+async def test_a_batch_for_which_no_request_was_made_is_not_told_by_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The SDK gives up a batch that it cannot encode."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+    told: asyncio.Queue[tuple[SpanFate, int, str]] = asyncio.Queue()
+    with collector() as kept:
+        tracer = OtlpTracer(
+            kept.url,
+            RealClock(),
+            lambda *fate: told.put_nowait(fate),
+            {},
+            version="1",
+            scheme="http",
+        )
+        tracer.begin(None).end()
+        first = await told.get()
+        tracer.begin(None).part("half a character: \ud800").end()
+        second = await told.get()
+        await tracer.close(10.0)
+
+    assert first == (SpanFate.SENT, 1, "")
+    assert second == (SpanFate.FAILED, 1, "nothing was sent")
