@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import requests
 from opentelemetry.context import Context
@@ -45,6 +45,7 @@ _QUEUE: Final = 2_048  # the SDK's default
 _UNSENT: Final = "nothing was sent"
 _ROOTS: Final = {"always_on": 1.0, "always_off": 0.0}
 
+Number = TypeVar("Number", int, float)
 Keeps = Callable[[bytes | None], bool]
 SpansEnded = Callable[[SpanFate, int, str], None]
 
@@ -58,7 +59,7 @@ def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
     """
     name = variables.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_off"
     by_parent, root = name.startswith("parentbased_"), name.removeprefix("parentbased_")
-    share = float(variables.get("OTEL_TRACES_SAMPLER_ARG") or 1.0)
+    share = _number(variables, "OTEL_TRACES_SAMPLER_ARG", float, 1.0)
     if root not in (*_ROOTS, "traceidratio") or not 0.0 <= share <= 1.0:
         raise ValueError(f"OTEL_TRACES_SAMPLER is {name}, OTEL_TRACES_SAMPLER_ARG is {share}")
     share = _ROOTS.get(root, share)
@@ -72,6 +73,16 @@ def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
         return int(traceparent[19:35], 16) < bound
 
     return keeps
+
+
+def _number(
+    variables: Mapping[str, str], name: str, read: Callable[[str], Number], default: Number
+) -> Number:
+    text = variables.get(name)
+    try:
+        return read(text) if text else default
+    except ValueError as fault:
+        raise ValueError(f"{name}: {fault}") from fault
 
 
 class OtlpTracer:
@@ -101,7 +112,7 @@ class OtlpTracer:
         self.keeps = sampler(variables, clock.jitter)
         self.clock, self.scheme = clock, scheme
         url = endpoint if endpoint.endswith(_PATH) else endpoint + _PATH
-        most = int(variables.get("OTEL_BSP_MAX_QUEUE_SIZE") or _QUEUE)
+        most = _number(variables, "OTEL_BSP_MAX_QUEUE_SIZE", int, _QUEUE)
         self._waiting = _Waiting(_Sending(url, spans_ended), most, spans_ended)
         named = {"service.name": "training-gateway", "service.version": version}
         # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES replace the values in `named`.
