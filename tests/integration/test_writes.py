@@ -79,6 +79,19 @@ async def test_a_write_with_an_upgrade_arrives_with_its_body(
     assert behind.status == 200
 
 
+async def test_an_answer_to_a_write_that_is_cut_short_counts_as_rejected(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """As one to a read."""
+    await control.fault("cut-body", on=["write"])
+    async with gateway(upstream.base_url, server__writes="forward") as house:
+        answer = await house.data.put(f"/training/{A}", json={"title": "Written"})
+        rejected = await house.metric('gateway_payload_rejected_total{reason="truncated"}')
+        failed = await house.metric('gateway_upstream_failures_total{reason="invalid"}')
+
+    assert (answer.status_code, rejected, failed) == (502, 1, 1)
+
+
 @pytest.mark.parametrize("method", ["PUT", "GET"])
 async def test_a_status_of_no_class_is_no_answer(method: str) -> None:
     """The caller is told so, and the write may have happened."""

@@ -13,6 +13,7 @@ from gateway.core.errors import (
     InvalidPayload,
     ListRefused,
     UpstreamError,
+    UpstreamFailure,
     UpstreamRateLimited,
     UpstreamRefused,
 )
@@ -138,7 +139,7 @@ def _is_api_error(body: bytes) -> bool:
     return isinstance(error, dict) and not error.keys().isdisjoint({"statusCode", "message"})
 
 
-def rejection(failure: InvalidPayload | UpstreamError) -> InvalidReason | None:
+def rejection(failure: UpstreamFailure) -> InvalidReason | None:
     """Why a body was refused. None if no body was refused."""
     if isinstance(failure, InvalidPayload):
         return failure.invalid

@@ -12,7 +12,6 @@ from gateway.core.cache.policy import Rules
 from gateway.core.cache.version_verdict import supersedes
 from gateway.core.errors import (
     REMOVED,
-    InvalidPayload,
     RedisUnavailable,
     UpstreamError,
     UpstreamFailure,
@@ -28,7 +27,6 @@ from gateway.core.upstream.classification import (
     Other,
     Question,
     is_refusal,
-    rejection,
 )
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import (
@@ -154,7 +152,7 @@ class Fetcher:
             judged = self._judge(want, call, reply)
         except UpstreamFailure as failure:
             failure.conceal(want.caller.token)
-            await self._failed(want, failure)
+            await self._outbound.failed(want.caller.scope, want.key.training_id, failure)
             raise
         if reply.status != 401 or is_refusal(reply):
             self._credentials.judged(want.caller, reply.status, sent_at)
@@ -177,12 +175,6 @@ class Fetcher:
         conditional = call.etag is not None or call.last_modified is not None
         question = Question(want.key.training_id, conditional, want.caller.owns_token)
         return self._rules.judge(reply, question, self._clock.now())
-
-    async def _failed(self, want: Want, failure: UpstreamFailure) -> None:
-        reason = rejection(failure) if isinstance(failure, InvalidPayload | UpstreamError) else None
-        if reason is not None:
-            self._observer.payload_rejected(reason, want.key.training_id, failure.what)
-        await self._outbound.failed(want.caller.scope, want.key.training_id, failure)
 
     def _entry(self, want: Want, reply: Reply, judged: Judged, ticket: Ticket) -> Entry | None:
         rules, sent, jitter = self._rules, want.extra, self._clock.jitter()

@@ -30,6 +30,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.fields import Reply
+from gateway.core.upstream.classification import rejection
 from gateway.core.vocabulary import Circuit, FailureReason, Mode, NoticeKind, Part, Purpose
 from gateway.flow.budget.call_permits import Guesses, Paying
 from gateway.flow.mode import THAW, Modes
@@ -181,6 +182,9 @@ class Outbound:
 
     async def failed(self, scope: str, training_id: str, failure: UpstreamFailure) -> None:
         """Tell budget, breaker and observer that the call brought no usable answer of the API."""
+        rejected = rejection(failure)
+        if rejected is not None:
+            self._observer.payload_rejected(rejected, training_id, failure.what)
         self._observer.upstream_failed(failure.reason, training_id, failure.what)
         if isinstance(failure, UpstreamRefused):
             self._observer.token_refused(scope)

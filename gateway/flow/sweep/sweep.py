@@ -12,18 +12,16 @@ from gateway.core.budget.breaker import backoff
 from gateway.core.errors import (
     CallWithheld,
     Frozen,
-    InvalidPayload,
     ListRefused,
     RedisUnavailable,
     ShuttingDown,
-    UpstreamError,
     UpstreamFailure,
 )
 from gateway.core.http.fields import Reply, delta_seconds
 from gateway.core.sweep.list_item import Contradictions
 from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.sweep.staleness_bound import Bound, Horizon, Pace
-from gateway.core.upstream.classification import judge_page, rejection
+from gateway.core.upstream.classification import judge_page
 from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import Purpose
 from gateway.flow.fill.collapse import renewing
@@ -308,7 +306,6 @@ class Listing:
             page = await _in_pieces(judge_page(reply, offset, self._clock.now()))
         except UpstreamFailure as failure:
             failure.conceal(caller.token)
-            self._reject(failure)
             await self._outbound.failed(caller.scope, THE_LIST, failure)
             raise
         except ListRefused:
@@ -317,13 +314,8 @@ class Listing:
         await self._outbound.answered(caller.scope)
         for fault in page.rejected:
             fault.conceal(caller.token)
-            self._reject(fault)
+            self._observer.payload_rejected(fault.invalid, THE_LIST, fault.what)
         return reply, page
-
-    def _reject(self, failure: UpstreamFailure) -> None:
-        reason = rejection(failure) if isinstance(failure, InvalidPayload | UpstreamError) else None
-        if reason is not None:
-            self._observer.payload_rejected(reason, THE_LIST, failure.what)
 
 
 async def _in_pieces(reading: Generator[None, None, Page]) -> Page:
