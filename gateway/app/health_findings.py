@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.adapters.telemetry.live_figures import EVERY, History, Totals
 from gateway.adapters.telemetry.metrics import GaugeReadings
-from gateway.core.vocabulary import SWEEPS, Circuit, FailureReason, Mode
+from gateway.core.vocabulary import SWEEPS, Circuit, FailureReason, InvalidReason, Mode
 from gateway.ports import Clock
 
 # There is a finding if one of these bounds is exceeded.
@@ -192,8 +192,10 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # Rejected bodies of single trainings are not counted twice: they are failed calls already.
-    rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
+    # Bodies that were rejected as a whole are failed calls already. The others are rows of pages.
+    bodies = minute.rejected[InvalidReason.CHALLENGE] + minute.rejected[InvalidReason.TOO_LARGE]
+    bodies += failed.get(FailureReason.INVALID, 0)
+    rejected = sum(minute.rejected.values()) - bodies
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(
             WATCH,

@@ -32,6 +32,7 @@ def minute(
     *,
     failures: dict[FailureReason, int] | None = None,
     rejected: int = 0,
+    why: InvalidReason = InvalidReason.NOT_JSON,
     denied: int = 0,
     purpose: Purpose = Purpose.MISS,
     calls: int = 0,
@@ -44,7 +45,7 @@ def minute(
     for _ in range(errors):
         counters.count_request(Outcome.FAILED, Tier.NONE, 502, 0.1, None)
     counters.failures.update(failures or {})
-    counters.rejected[InvalidReason.NOT_JSON] += rejected
+    counters.rejected[why] += rejected
     counters.denied[purpose] += denied
     for _ in range(calls):
         counters.call_seconds[Purpose.MISS].observe(0.1)
@@ -181,6 +182,22 @@ def test_bodies_that_are_no_trainings_are_told() -> None:
     failed = judge(minute(failures={FailureReason.INVALID: 2}, rejected=2), WELL)
     assert [each.runbook for each in failed] == ["GatewayPayloadsRejected"]
     assert failed[0].says.startswith("2 calls to the API failed in the last minute (invalid)")
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        (FailureReason.INVALID, InvalidReason.TRUNCATED),
+        (FailureReason.TOO_LARGE, InvalidReason.TOO_LARGE),
+        (FailureReason.CHALLENGE, InvalidReason.CHALLENGE),
+    ],
+)
+def test_a_body_that_failed_a_call_is_told_once(failure: FailureReason, why: InvalidReason) -> None:
+    """As a failed call."""
+    told = judge(minute(failures={failure: 2}, rejected=2, why=why, calls=2), WELL)
+
+    assert len(told) == 1
+    assert told[0].says.startswith("2 calls to the API failed")
 
 
 def test_each_reason_says_what_to_do() -> None:
