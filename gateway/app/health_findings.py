@@ -22,7 +22,7 @@ from gateway.ports import Clock
 _BEARABLE: Final = 0.01
 # Seconds by which the event loop is late.
 _SLUGGISH: Final = 0.25
-# The number of invalid trainings in a minute, divided by the number of calls.
+# The share of the rows of the list that may be invalid, of those that were read in a minute.
 _STRANGE: Final = 0.05
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
@@ -196,7 +196,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
     bodies = minute.rejected[InvalidReason.CHALLENGE] + minute.rejected[InvalidReason.TOO_LARGE]
     bodies += failed.get(FailureReason.INVALID, 0)
     rejected = sum(minute.rejected.values()) - bodies
-    if rejected > _STRANGE * max(minute.calls, 1):
+    if rejected > _STRANGE * minute.rows:
         yield Finding(
             WATCH,
             _UPSTREAM,

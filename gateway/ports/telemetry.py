@@ -140,6 +140,10 @@ class Observer(Protocol):
         """The sweep met the training in the list. `found` is a ListVerdict."""
         ...
 
+    def page_read(self, rows: int) -> None:
+        """A page of the list was read. `rows`: how many rows it has, valid or not."""
+        ...
+
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
         """A sweep ended. `complete`: the sweep met all trainings."""
         ...

@@ -133,6 +133,9 @@ class RecordingObserver:
     def swept(self, key: Key, found: str) -> None:
         self._note("swept", key, found)
 
+    def page_read(self, rows: int) -> None:
+        self._note("page_read", rows)
+
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
         self._note("sweep_ended", tenant, complete, trainings)
 

@@ -231,6 +231,31 @@ async def test_a_cold_start_is_filled_before_it_is_ready(
     assert after["GET /training/{id}"] == 20
 
 
+async def test_a_few_bad_rows_in_a_page_are_no_finding(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """Two in fifty are few, although each page has them. Ten are many."""
+    settings = {"sweep__interval": "300ms", **OURS}
+
+    async def is_rejected(planes: Planes, rows: int) -> bool:
+        return await planes.metric("gateway_payload_rejected_total") >= rows
+
+    async def levels(planes: Planes) -> set[str]:
+        status = (await planes.admin.get("/status")).json()
+        return {each["level"] for each in status["findings"] if "invalid" in each["says"]}
+
+    await control.fault("missing-updated-at", ids=IDS[:2], on=["list"])
+    async with gateway(upstream.base_url, None, **settings) as planes:
+        await planes.get(IDS[-1])
+        await until(lambda: is_rejected(planes, 4))
+        few = await levels(planes)
+        await control.fault("missing-updated-at", ids=IDS[:10], on=["list"])
+        await until(lambda: is_rejected(planes, 60))
+        many = await levels(planes)
+
+    assert (few, many) == (set(), {"watch"})
+
+
 async def test_one_failure_does_not_end_the_wait_for_a_cold_start(
     upstream: RunningSimulator, control: SimulatorClient
 ) -> None:

@@ -175,6 +175,7 @@ class Counters:
     invalidations: Tally[Cause] = field(default_factory=lambda: _zeros(Cause))
     freshness_lag: Histogram = field(default_factory=lambda: Histogram(LAG_SECONDS))
     rejected: Tally[InvalidReason] = field(default_factory=lambda: _zeros(InvalidReason))
+    rows: int = 0  # of the pages of the list that were read
     drift: Tally[DriftKind] = field(default_factory=lambda: _zeros(DriftKind))
     regressions: int = 0
     # L1 only, because Redis does not say what it evicts.

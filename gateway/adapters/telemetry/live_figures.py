@@ -123,6 +123,7 @@ K = TypeVar("K")
 class Totals:
     """The counts up to a moment, or between two moments.
 
+    rows     rows of the pages of the list that were read
     seconds  requests by latency: a count for each bucket of `REQUEST_SECONDS`
     ages     responses by age: a count for each bucket of `AGE_SECONDS`
     """
@@ -133,6 +134,7 @@ class Totals:
     failures: dict[FailureReason, int]
     denied: dict[Purpose, int]
     rejected: dict[InvalidReason, int]
+    rows: int
     seconds: list[int]
     ages: list[int]
 
@@ -144,6 +146,7 @@ class Totals:
             _difference(self.failures, before.failures),
             _difference(self.denied, before.denied),
             _difference(self.rejected, before.rejected),
+            self.rows - before.rows,
             [now - then for now, then in zip(self.seconds, before.seconds, strict=True)],
             [now - then for now, then in zip(self.ages, before.ages, strict=True)],
         )
@@ -257,6 +260,7 @@ def _totals(counters: Counters) -> Totals:
         dict(counters.failures),
         dict(counters.denied),
         dict(counters.rejected),
+        counters.rows,
         [
             sum(row)
             for row in zip(*(h.buckets for h in counters.request_seconds.values()), strict=True)

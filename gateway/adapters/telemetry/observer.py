@@ -317,6 +317,9 @@ class Telemetry(Trail):
 
     # ---- the staleness bound, and the sweep
 
+    def page_read(self, rows: int) -> None:
+        self.counters.rows += rows
+
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
         self.events.emit(
             DEBUG, "sweep.ended", key=tenant, tenant=tenant, complete=complete, trainings=trainings

@@ -312,6 +312,7 @@ class Listing:
             await self._outbound.answered(caller.scope)
             raise
         await self._outbound.answered(caller.scope)
+        self._observer.page_read(page.rows)
         for fault in page.rejected:
             fault.conceal(caller.token)
             self._observer.payload_rejected(fault.invalid, THE_LIST, fault.what)

@@ -35,7 +35,7 @@ def minute(
     why: InvalidReason = InvalidReason.NOT_JSON,
     denied: int = 0,
     purpose: Purpose = Purpose.MISS,
-    calls: int = 0,
+    rows: int = 0,
 ) -> Totals:
     """A minute in which so much happened."""
     counters = Counters()
@@ -47,8 +47,7 @@ def minute(
     counters.failures.update(failures or {})
     counters.rejected[why] += rejected
     counters.denied[purpose] += denied
-    for _ in range(calls):
-        counters.call_seconds[Purpose.MISS].observe(0.1)
+    counters.rows += rows
     return history.minute()
 
 
@@ -173,10 +172,10 @@ def test_calls_of_the_sweep_that_are_denied_are_no_finding(purpose: Purpose) -> 
     assert first(minute(denied=89, purpose=purpose)).level == "good"
 
 
-def test_bodies_that_are_no_trainings_are_told() -> None:
-    """One in twenty calls is too many."""
-    assert first(minute(rejected=1, calls=20)).level == "good"
-    assert first(minute(rejected=2, calls=20)).says == (
+def test_rows_that_are_no_trainings_are_told() -> None:
+    """More than one in twenty are too many, however few calls brought them."""
+    assert first(minute(rejected=5, rows=100)).level == "good"
+    assert first(minute(rejected=2, rows=20)).says == (
         "The API sent an invalid training 2 times in the last minute"
     )
     failed = judge(minute(failures={FailureReason.INVALID: 2}, rejected=2), WELL)
@@ -194,7 +193,7 @@ def test_bodies_that_are_no_trainings_are_told() -> None:
 )
 def test_a_body_that_failed_a_call_is_told_once(failure: FailureReason, why: InvalidReason) -> None:
     """As a failed call."""
-    told = judge(minute(failures={failure: 2}, rejected=2, why=why, calls=2), WELL)
+    told = judge(minute(failures={failure: 2}, rejected=2, why=why, rows=2), WELL)
 
     assert len(told) == 1
     assert told[0].says.startswith("2 calls to the API failed")

@@ -70,6 +70,7 @@ async def test_what_cannot_be_read_is_counted_without_our_token(alone: Replica) 
     _, page = await listing(alone).page(OURS, 0, Purpose.SWEEP)
 
     assert (page.items, page.rows) == ((), 1)
+    assert alone.observer.of("page_read") == [(1,)]
     ((reason, name, what),) = alone.observer.of("payload_rejected")
     assert (reason, name) == ("updated-at-missing", "(the list)")
     assert "our-token" not in str(what)
