@@ -147,6 +147,8 @@ def _end_by_signals() -> None:
 
 
 _PATIENCE = 2.0
+# Without these settings, `gateway health` cannot know whom to ask.
+_OF_THE_ADDRESS = {"admin.host", "admin.port", "admin.tls_cert"}
 # The address to connect to if a server listens on all addresses.
 HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -161,14 +163,18 @@ Example:
 def health(config: Path | None) -> None:
     """Ask /livez on the admin port of the settings, on this machine, for the health check of a
     container. TLS is used if the settings have a certificate. The certificate is not checked.
-    Faults in other settings are ignored, because somebody may have edited the settings after the
-    gateway started.
+    Faults in other settings than the port, the host and the certificate are ignored, because
+    somebody may have edited the settings after the gateway started.
 
-    Exit code 0, without output: the gateway answers. Exit code 1, with one line: it does not.
+    Exit code 0, without output: the gateway answers. Exit code 1: it does not, or a setting of its
+    address has a fault. Each fault is one line.
     """
     from gateway.settings import load_admin
 
-    connection = _connection(load_admin(config)[0])
+    admin, faults = load_admin(config)
+    if unsure := [str(each) for each in faults if each.name in _OF_THE_ADDRESS]:
+        complain(unsure, FAILED)
+    connection = _connection(admin)
     address = f"{connection.host}:{connection.port}"
     try:
         connection.request("GET", "/livez")

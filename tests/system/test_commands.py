@@ -228,6 +228,19 @@ def test_a_fault_in_a_file_that_changed_since_the_start_makes_nobody_unhealthy(
         assert run("health", folder=tmp_path, **{**house.settings, **faults}) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("port", "none"), ("host", "a b"), ("tls_cert", "")],
+)
+def test_health_names_a_fault_in_the_address(tmp_path: Path, setting: str, value: str) -> None:
+    """The default would be the address of another gateway, or of none."""
+    variable = f"GATEWAY_ADMIN__{setting.upper()}"
+    exit_code, output = run("health", folder=tmp_path, **{variable: value})
+
+    assert (exit_code, output.count("\n")) == (1, 1)
+    assert output.startswith(f'admin.{setting}: "{value}" is not')
+
+
 def test_check_tells_a_port_that_is_taken_from_a_wrong_setting(
     tmp_path: Path, upstream: str
 ) -> None:
