@@ -286,16 +286,19 @@ def _members(answer: httpx.Response) -> dict[str, Any]:
 
 def _why_unconnected(error: httpx.ConnectError) -> str:
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
+    while cause is not None and not isinstance(cause, OSError):  # also ssl.SSLError
         cause = cause.__cause__ or cause.__context__
     match cause:
-        case None:
+        case None | ConnectionRefusedError():
             return "nothing listens there; is it the admin address (--admin)?"
         case ssl.SSLCertVerificationError():
             why = cause.verify_message
             return f"its certificate is not trusted: {why} (name its authority with --ca)"
-        case _:
+        case ssl.SSLError():
             return f"TLS failed: {cause.reason}; does the admin port use TLS?"
+        case _:
+            why = cause.strerror or str(cause)
+            return f"no connection: {why}; is it the admin address (--admin)?"
 
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))

@@ -178,6 +178,15 @@ def test_explain_says_when_nothing_listens() -> None:
     )
 
 
+def test_explain_says_why_there_is_no_connection() -> None:
+    """A host without an address is not one where nothing listens."""
+    result = run("explain", "trn_000001", "--admin", "http://no-such-host.invalid:8081")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("http://no-such-host.invalid:8081: no connection: ")
+    assert "nothing listens" not in result.stderr
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "http://", "nonsense", "http://a..b"])
 def test_explain_refuses_what_is_no_address(address: str) -> None:
     """An address without a scheme or a host is named as such."""
