@@ -135,12 +135,14 @@ def _own_address(here: AdminSettings, port: str) -> str:
 def _trusting(name: str, path: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=path)
-    except OSError:  # also ssl.SSLError
-        unused = f"{name}: {path} has no certificates that can be used (wanted: PEM"
+    except OSError as error:
+        unused = f"cannot be read: {error.strerror}"
+        if isinstance(error, ssl.SSLError):
+            unused = "has no certificates that can be used"
         other = (
             "" if name == "--ca" else "; or name the authority with --ca, or the URL with --admin"
         )
-        complain([f"{unused}{other})"], FAILED)
+        complain([f"{name}: {path} {unused} (wanted: PEM{other})"], FAILED)
 
 
 def seconds_of(date_time: str) -> float:
