@@ -135,6 +135,18 @@ async def test_an_order_tells_its_time_without_the_floor(forgetful: Forgetful, h
     assert before.confirmed_at <= (await forgetful.store.lookup(KEY)).struck_at
 
 
+@pytest.mark.parametrize("updated_at", [None, version(5)])
+async def test_a_soft_order_rules_nothing_out_without_the_floor(
+    forgetful: Forgetful, updated_at: Instant | None
+) -> None:
+    """What a replica holds may rescue, as with the floor."""
+    before = await forgetful.fetch()
+    await forgetful.store.invalidate(KEY.training_id, updated_at, soft=True)
+    forgetful.lose_floor()
+
+    assert (await forgetful.store.lookup(KEY)).struck_at < before.confirmed_at
+
+
 async def test_an_order_spares_what_came_after_it(forgetful: Forgetful) -> None:
     """That may rescue, where a replica holds it."""
     await forgetful.order("all")

@@ -281,10 +281,10 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last order in `event`, hard or soft (-inf: not known). If the floor or the
-    share is lost, responses that were confirmed at this time or before count as ruled out."""
+    """The time of the last hard order in `event` (-inf: not known). If the floor or the share is
+    lost, responses that were confirmed at this time or before count as ruled out."""
     match = None if event is None else _EVENT.fullmatch(event)
-    return -math.inf if match is None else int(match[1]) / 1_000_000
+    return -math.inf if match is None else max(int(match[2]), int(match[4])) / 1_000_000
 
 
 def _version(text: str) -> Instant | None:
