@@ -224,7 +224,7 @@ def _waiting(listener: socket.socket) -> list[socket.socket]:
 
 
 def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> socket.socket:
-    """A listening socket. Raises StartFault, which names `setting`."""
+    """A listening socket. Raises StartFault, which names `setting`, or the setting of the host."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only for sockets with this protocol.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -236,13 +236,23 @@ def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> s
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        hint = f"to use another port, set GATEWAY_{setting.upper().replace('.', '__')}"
-        if error.errno == errno.EADDRINUSE:
-            hint = f"a gateway that runs already, or another program, uses this port; {hint}"
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            setting = setting.replace(".port", ".host")
+        hint = _remedy(setting, is_in_use=error.errno == errno.EADDRINUSE)
         raise StartFault(
             f"{setting}: cannot listen on {host}:{port}: {error.strerror} ({hint})"
         ) from error
     return listener
+
+
+def _remedy(setting: str, *, is_in_use: bool) -> str:
+    variable = f"GATEWAY_{setting.upper().replace('.', '__')}"
+    if setting.endswith(".host"):
+        return f"the host has to be an address of this machine; to use another host, set {variable}"
+    hint = f"to use another port, set {variable}"
+    if is_in_use:
+        return f"a gateway that runs already, or another program, uses this port; {hint}"
+    return hint
 
 
 def url_of(listener: socket.socket, *, tls: bool = False) -> str:

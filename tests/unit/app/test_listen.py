@@ -104,6 +104,18 @@ def test_a_port_is_closed_though_callers_never_stop(monkeypatch: pytest.MonkeyPa
         each.close()
 
 
+@pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])
+def test_a_host_that_is_not_here_is_named_as_the_fault(host: str) -> None:
+    """Another port would not help."""
+    with pytest.raises(StartFault) as refused:
+        listen.listen(host, 0, setting="admin.port")
+
+    (fault,) = refused.value.faults
+    assert fault.startswith(f"admin.host: cannot listen on {host}:0: ")
+    assert "GATEWAY_ADMIN__HOST" in fault
+    assert "port, set" not in fault
+
+
 def test_a_start_that_fails_takes_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where several processes share the port for callers, the system gives some to each that
     listens."""
