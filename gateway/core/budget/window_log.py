@@ -127,7 +127,7 @@ class WindowLog:
 
     __slots__ = (
         *("_born", "_by_rank", "_full", "_limit", "_lowered", "_portions", "_sent"),
-        *("_season", "_sweep_share", "_wanted", "_window"),
+        *("_season", "_sweep_share", "_until", "_wanted", "_window"),
     )
 
     def __init__(
@@ -148,6 +148,8 @@ class WindowLog:
         self._lowered: Lowered | None = None
         # Calls before this time are made up (see `paced`).
         self._born = -inf
+        # Charges at this time stand for calls that are not known (see `Past.until`).
+        self._until: float | None = None
         self._sent: list[float] = []
         self._by_rank: dict[Rank, list[float]] = {rank: [] for rank in RANKS}
         self._wanted: dict[Rank, float] = {}
@@ -217,10 +219,11 @@ class WindowLog:
         return self._limit
 
     def refused(self, now: float) -> None:
-        """Lower the limit after a 429. Made-up calls do not count as spent. All charges with a
-        future time are removed, so waiting calls need new charges."""
+        """Lower the limit after a 429. Made-up calls do not count as spent. The charges of waiting
+        calls are removed, so these calls need new charges."""
         for sent in (self._sent, *self._by_rank.values()):
-            del sent[bisect_right(sent, now) :]
+            later = sent[bisect_right(sent, now) :]
+            sent[len(sent) - len(later) :] = [stamp for stamp in later if stamp == self._until]
         limit, is_known = self.limit(now), self._born <= now - self._window
         spent = len(self._sent) - bisect_left(self._sent, self._born)
         if spent > 0 or not is_known:  # otherwise no call in the log can have caused the 429
@@ -243,6 +246,7 @@ class WindowLog:
         in `past` are not known. For each rank, some of these calls count as calls of the rank.
         Their number is in proportion to the rank's floor.
         """
+        self._until = past.until
         limit = min(past.limit, self._full)
         self._full = self._limit = max(1, limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
@@ -275,7 +279,7 @@ class WindowLog:
 
     def follow(self, other: WindowLog) -> None:
         """Copy the calls of `other`, the log that this log replaces."""
-        self._born = other._born
+        self._born, self._until = other._born, other._until
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -297,6 +298,19 @@ def test_a_claim_goes_whatever_the_others_did() -> None:
     assert fill(log, Rank.CALLER, now=20.0) == 2
     assert fill(log, Rank.CALLER, now=40.0) == 2
     assert fill(log, Rank.CALLER, now=41.0) == 2
+
+
+def test_a_429_leaves_what_others_perhaps_spend() -> None:
+    """Until then, calls that are not known count as spent. Only a waiting call has to pay again."""
+    log = WindowLog(100, 10.0)
+    log.share(Past(100, [20.0] * 18, 21.0, claim=1), 2)
+    assert log.try_take(20.5, patience=0.0) == 0.0
+    assert log.try_take(20.5, patience=20.0) > 0.0
+
+    log.refused(20.5)
+
+    assert Counter(log.times) == {20.0: 9, 20.5: 1, 21.0: 40}
+    assert log.limit(20.5) == 40
 
 
 def test_a_call_that_was_granted_for_later_counts_in_a_part_until_its_own_window_ends() -> None:
