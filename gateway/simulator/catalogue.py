@@ -130,6 +130,8 @@ class Catalogue:
 
     def _next_id(self) -> str:
         self._last_number += 1
+        while _id(self._last_number) in self._trainings:
+            self._last_number += 1
         return _id(self._last_number)
 
     def _random(self, *parts: object) -> Random:

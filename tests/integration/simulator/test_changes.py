@@ -32,6 +32,17 @@ def test_updated_at_never_repeats_or_goes_back() -> None:
     assert stamps == sorted(set(stamps))
 
 
+def test_a_made_up_id_is_a_new_one() -> None:
+    """Also if the next one of the sequence was inserted by name."""
+    catalogue = Catalogue("demo", size=2, seed=1)
+    named = catalogue.insert(training_id="trn_000003")
+
+    made = catalogue.insert()
+
+    assert made.id == "trn_000004"
+    assert catalogue.get("trn_000003") == named
+
+
 async def test_an_edit_is_a_new_version(api: httpx.AsyncClient, control: SimulatorClient) -> None:
     """New content, next version, later `updated_at`; the control side returns what the API says."""
     before = (await api.get("/training/trn_000001")).json()
