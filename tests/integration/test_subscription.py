@@ -160,6 +160,22 @@ async def answer_beside(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     await reader.read()
 
 
+async def test_a_reply_that_confirms_nothing_is_named_as_the_reason() -> None:
+    """In the words that the log has."""
+
+    async def reply_otherwise(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while asked := await reader.read(1_000):
+            # The driver introduces itself first (CLIENT SETINFO).
+            writer.write(
+                b"*1\r\n$2\r\nno\r\n" if b"SUBSCRIBE" in asked else b"+OK\r\n" * asked.count(b"*")
+            )
+
+    async with stranger(reply_otherwise) as url:
+        with pytest.raises(SubscriptionLost, match="confirms no subscription"):
+            async with subscribed(url, BUSY):
+                pass
+
+
 @pytest.mark.parametrize("behaviour", [say_nothing, speak_http, answer_beside])
 async def test_what_is_no_redis_is_no_subscription(behaviour: Behaviour) -> None:
     """Whatever it says, within the patience."""
