@@ -303,8 +303,10 @@ def _shift_updated_at(document: Document, by: timedelta) -> None:
 
 def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
     """Show a spoilt training twice. The next row of the page becomes a copy of the training's row,
-    with an `updated_at` one second later. The last row of the page has no next row, so it is not
-    copied. A real list can have such copies if trainings change while the list is sorted."""
+    with an `updated_at` one second later, so the training of the next row is missing. If the fault
+    concerns all trainings, every second training of the page is missing. The last row of the page
+    has no next row, so it is not copied. A real list can have such copies if trainings change
+    while the list is sorted."""
     decoded = msgspec.json.decode(bytes(answer.body), type=Document)
     items = decoded["items"]
     assert isinstance(items, list), "a page of the list has its items"
