@@ -91,7 +91,8 @@ class Observer(Protocol):
         ...
 
     def gate_closed(self, scope: str, seconds: float) -> None:
-        """The upstream said 429, or said that no call is left."""
+        """The upstream said 429, to this replica or to another one. No call is made for
+        `seconds`."""
         ...
 
     def gate_opened(self, scope: str) -> None:
