@@ -71,7 +71,7 @@ COUNTS: Table[Counters] = (
     ),
     (
         "gateway_invalidations",
-        "Entries that became invalid.",
+        "Entries that became invalid. A write of a replica counts as event in the others.",
         ("cause",),
         lambda counters: _single(counters.invalidations),
     ),
