@@ -18,7 +18,7 @@
 {{- fail "redis.tlsExistingSecret is set and there is no Redis: set redis.url or redis.existingSecret" -}}
 {{- end -}}
 {{- if and (eq $mode "open") (not .Values.upstream.existingSecret) -}}
-{{- fail "config.access.mode is \"open\" and there is no token to ask with: name its Secret in upstream.existingSecret" -}}
+{{- fail "config.access.mode is \"open\" and the gateway has no token for the API: name the Secret of a token in upstream.existingSecret" -}}
 {{- end -}}
 {{- if and .Values.upstream.existingSecret (ne $mode "open") -}}
 {{- fail "upstream.existingSecret would never be used: set config.access.mode to \"open\", or name no Secret" -}}
