@@ -202,8 +202,9 @@ local function may_go(window, at)
   return later(window.log, since) + kept < window.limit
 end
 
--- The first moment at which a call may be sent. A call that may be sent at one moment may be sent at each later moment
--- too.
+-- The first moment at which a call may be sent. The binary search requires that a call that may be sent at one moment
+-- may be sent at each later moment too. This is usually true (see WindowLog._turn). If it is not, the search can find a
+-- later moment than necessary.
 local function turn_of(window, at)
   if may_go(window, at) then return at end
   local low = redis.call('ZCOUNT', window.log, '-inf', text(at - window.span))
