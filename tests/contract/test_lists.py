@@ -82,6 +82,24 @@ async def both(request: pytest.FixtureRequest) -> AsyncIterator[Both]:
     await connection.close()
 
 
+@pytest.mark.parametrize("both", ["cluster"], indirect=True)
+async def test_the_times_of_a_page_are_on_the_shared_clock(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the clock of the training's node is ahead of it."""
+    monkeypatch.setattr(Connection, "skew", lambda self, name: 2.0)
+    await both.fetch()
+    at = await both.now()
+
+    compared = await both.page(asked_at=at)
+
+    last = compared.last()
+    assert compared.verdict is CONFIRMED
+    assert compared.floor is not None
+    assert last is not None
+    assert [compared.floor.started, last.confirmed_at] == pytest.approx([at, at], abs=0.001)
+
+
 async def test_what_nobody_fetched_is_unknown(both: Both) -> None:
     """The list makes no floor of its own, and renews nothing that an order left."""
     assert await both.page() == Compared(UNKNOWN, None, is_held=False)

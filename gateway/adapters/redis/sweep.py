@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
 import msgspec
 import redis.asyncio as driver
 
-from gateway.adapters.redis.connect.clock_offsets import of_floor
+from gateway.adapters.redis.connect.clock_offsets import of_standing
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.key_state import encode_renewed, read_standing
@@ -222,7 +223,9 @@ class RedisLists:
             for key, item, skew in zip(keys, items, skews, strict=True)
         ]
         # The keys of one script run must be in one slot, so in a cluster each run has one item.
-        runs = [asked] if self._connection.is_alone else [[each] for each in asked]
+        runs = [(asked, 0.0)]
+        if not self._connection.is_alone:
+            runs = [([each], skew) for each, skew in zip(asked, skews, strict=True)]
         told = await asyncio.gather(
             *(
                 self._connection.run_script(
@@ -230,15 +233,12 @@ class RedisLists:
                     self._compare,
                     list(chain.from_iterable(names for names, _ in run)),
                     list(chain(keeps, *(arguments for _, arguments in run))),
-                    _read,
+                    partial(_read, skew=skew),
                 )
-                for run in runs
+                for run, skew in runs
             )
         )
-        return [
-            each if skew == 0.0 else replace(each, floor=of_floor(each.floor, skew))
-            for each, skew in zip(chain.from_iterable(told), skews, strict=True)
-        ]
+        return list(chain.from_iterable(told))
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
         """As `ListStore.take_back`."""
@@ -263,12 +263,12 @@ def _listed(item: Listed, skew: float) -> tuple[str | bytes | int, ...]:
     return version(item.updated_at), started, int(item.is_ahead), encode_renewed(there)
 
 
-def _read(reply: Sequence[Any]) -> list[Compared]:
-    return [_compared(*reply[at : at + 3]) for at in range(0, len(reply), 3)]
+def _read(reply: Sequence[Any], skew: float) -> list[Compared]:
+    return [_compared(skew, *reply[at : at + 3]) for at in range(0, len(reply), 3)]
 
 
-def _compared(said: bytes, record: bytes, held: int) -> Compared:
-    standing = read_standing(record) if record else None
+def _compared(skew: float, said: bytes, record: bytes, held: int) -> Compared:
+    standing = of_standing(read_standing(record) if record else None, skew)
     verdict, is_held = ListVerdict(said.decode()), int(held) == 1
     if standing is None:
         return Compared(verdict, None, is_held)
