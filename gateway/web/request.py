@@ -1,8 +1,9 @@
 """Reads requests for both planes: ids, names of partitions, and bodies. The size of a body and the
 time for it are bounded.
 
-For the data plane this module also has one request while it is answered (`Exchange`), how it ended
-(`End`), the interface of the access log, and the fields about a client's rate limit.
+For the data plane this module also defines the state of one request while it is answered
+(`Exchange`), how a request ended (`End`), the interface of the access log, and the fields about a
+client's rate limit.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from gateway.core.vocabulary import Detail, Outcome, Part, Problem, Tier
 from gateway.flow.timings import Spent
 from gateway.ports import AccessLine, Deadline
 
-ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
+ID_GRAMMAR = "an id has 1 to 128 characters (A-Z a-z 0-9 . _ ~ -), and is not `.` or `..`"
 
 TRAININGS: Final = b"/training/"
 # The name of the route in spans.
@@ -96,8 +97,8 @@ class AccessLog(Protocol):
     """The access log. It has a line for some of the answered requests.
 
     `unlogged` is a list of one number. While the number is above 0, a routine answer (see
-    `is_routine`) within `brief` seconds gets no line. For such an answer, lower the number by 1 in
-    place of calling `weigh`.
+    `is_routine`) that took `brief` seconds at most gets no line. For such an answer, lower the
+    number by 1, and do not call `weigh`.
     """
 
     unlogged: list[float]
@@ -124,10 +125,10 @@ class AccessLog(Protocol):
 class Exchange:
     """One request while it is answered.
 
-    began   the monotonic time of the start
+    began   the monotonic time when the request began
     fields  header fields that are added to the response
     spent   how long the request waits for each `Part`
-    path    the path of the training or collection (None: no route)
+    path    the request's path (None: it names neither a training nor the collection)
     route   `path` with `{id}` in place of the id
     """
 
@@ -183,8 +184,8 @@ def client_result(status: int, detail: Detail | Problem | None) -> str:
 def rate_limit_fields(allowance: Allowance, now: float) -> Headers:
     """The fields about the client's own rate limit (draft-ietf-httpapi-ratelimit-headers-10).
 
-    The window is in whole seconds, as the draft requires. After `t` seconds without a request, `r`
-    has its highest value again.
+    The window is in whole seconds, as the draft requires. `r` is the number of requests that
+    remain. After `t` seconds without a request, `r` has its highest value again.
     """
     rate = allowance.rate
     seconds = math.ceil(rate.window)

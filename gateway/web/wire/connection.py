@@ -80,10 +80,10 @@ class Wire(HttpToolsProtocol):
         """Accept the connection. If there are more than `max_connections`, answer 503. If there are
         over a tenth more, abort without an answer."""
         self._stage = Stage.REST
-        # The bytes that came since the current message began. If it began in the middle of some
-        # data, only the bytes after the last empty line of this data count.
+        # How many bytes have come since the current message began. Of the data in which the message
+        # began, only the bytes after the last empty line count.
         self._raw = 0
-        self._earlier = 0  # how many bytes of `_raw` are perhaps the body of the message before
+        self._earlier = 0  # how many bytes of `_raw` perhaps belong to the previous body
         self._owed_body = 0  # the missing bytes of the body after a head with `Upgrade`
         self._begun = False  # whether a message began in the newest data
         self._body_here = 0  # how many bytes of the newest data are part of the newest body
@@ -109,7 +109,7 @@ class Wire(HttpToolsProtocol):
             self._refuse(no_room())
 
     def data_received(self, data: bytes) -> None:
-        """Give the bytes to the parser, and refuse invalid ones."""
+        """Give the bytes to the parser. Refuse a message that is invalid or too long."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -132,7 +132,8 @@ class Wire(HttpToolsProtocol):
             self._await_more(data)
 
     def look(self, now: float) -> None:
-        """Close the connection if its caller is too slow. `now` is the loop's time.
+        """Close the connection if its caller is too slow, if its linger time is over, or if it was
+        reset (see `LingeringClose`). `now` is the loop's time.
 
         - A caller that reads nothing is too slow after `write_timeout`.
         - A caller has `head_timeout` to send its first request, or the rest of a message that it
@@ -174,7 +175,7 @@ class Wire(HttpToolsProtocol):
             self._started.message_event.set()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the idle connection after `_LAST_TURNS` turns, if no request comes before."""
+        """Close the idle connection after `_LAST_TURNS` turns, if no request comes in them."""
         self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, _LAST_TURNS)
 
     def _close_idle(self, turns: int) -> None:
@@ -210,7 +211,8 @@ class Wire(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """As `drain`, but close an idle connection, and a busy one after the newest response."""
+        """As `drain`. Also close an idle connection. If the response to the newest request is not
+        complete, close after this response, even if it has begun."""
         self.drain()
         if self._is_answering():
             self.cycle.keep_alive = False
@@ -274,7 +276,7 @@ class Wire(HttpToolsProtocol):
             self._close()
 
     def _close(self) -> None:
-        """Close an idle connection. Between two messages the close comes `_LAST_TURNS` later,
+        """Close an idle connection. Between two messages, close it `_LAST_TURNS` turns later,
         because a request may already wait in the socket."""
         if self._stage is Stage.REST:
             self.timeout_keep_alive_handler()
@@ -289,7 +291,7 @@ class Wire(HttpToolsProtocol):
         self._begun = True
 
     def on_headers_complete(self) -> None:
-        """Make a request of a valid head, or stop the parser."""
+        """Make a request object from the head. If the head is invalid, stop the parser instead."""
         self._fault = self._judge()
         if self._fault is not None:
             raise _Refused
@@ -337,10 +339,10 @@ class Wire(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _set_keep_alive(self, previous: RequestResponseCycle | None) -> None:
-        """While draining, close the connection after the response to the newest request, and no
-        longer after the response to the `previous` one.
+        """While draining, let the response to the newest request be the last one.
 
-        If the caller asked for a close after the `previous` response, this close remains.
+        If the response to the `previous` request has not begun, it is no longer the last one,
+        unless the caller asked for a close after it.
         """
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
@@ -415,7 +417,7 @@ class Stage(Enum):
 
 
 class _Refused(Exception):
-    """Stops the parser from its callbacks."""
+    """A callback of the parser raises this to stop the parser."""
 
 
 class _NoTrailers(list[tuple[bytes, bytes]]):

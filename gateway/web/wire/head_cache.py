@@ -43,7 +43,8 @@ class Form:
 
 
 class Holed(Form):
-    """A form whose trace and request id can be any valid values of the same length.
+    """A form whose trace and request id can be any valid values, if they are as long as those in
+    the block.
 
     Each connection has its own Holed, because `takes` writes the values of the head into `said`.
     """
@@ -69,8 +70,8 @@ class Holed(Form):
         self._id_at = self._at(*spans[_ID_GROUP]) if _ID_GROUP in spans else None
 
     def takes(self, head: bytes) -> bool:
-        """Whether the head differs from the block only in the trace and the request id. If True,
-        `said` now has the values of the head."""
+        """Whether the head, after its target, differs from the block only in the trace and the
+        request id. If True, `said` now has the values of the head."""
         if head[self._start_at] != self._start or head[self._between_at] != self._between:
             return False
         said = self.said
@@ -92,11 +93,11 @@ class Holed(Form):
         return slice(start - self.length, end - self.length)
 
 
-# The most blocks in a table, and the most bytes of a block: 16 MiB for each table. Each caller has
-# its own block, because the block contains the credential.
+# The most blocks in a table, and the most bytes of a block. So the blocks of a table have 16 MiB at
+# most. Each caller has its own block, because the block contains the credential.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
-# The bytes of a request line with the longest id of a training.
+# No plain request line has more bytes than this, even with the longest id of a training.
 _LINE: Final = 160
 
 # The header lines that are cut out if their values are valid, each with the line break before it.
@@ -117,8 +118,8 @@ class Blocks:
     - The cut table (`_cut`) has blocks without the lines that were cut out.
     - The uncut table (`_known`, read by `known`) has unchanged blocks. A block is in this table if
       nothing may be cut out, if it has no field of `_NAMES`, or if the line of such a field does
-      not match `_HOLES`. A block from which only an entity tag was cut out is also in this table,
-      because the tag will probably come again.
+      not match `_HOLES`. If only an entity tag is cut out of a block, the unchanged block is in
+      this table too, because the same tag will probably come again.
 
     A block enters a table when it comes for the second time. Otherwise heads that come only once
     would fill the tables. A full table is cleared.
@@ -141,8 +142,8 @@ class Blocks:
     def find(self, block: bytes, before: Form | None = None) -> Form | None:
         """The form of a block that is not in the uncut table. None if the head has to be parsed.
 
-        If `before`, the last form of the connection, has the same cuts, the next head probably has
-        them too. The result is then a Holed.
+        If `before`, the last form of the connection, has the cuts of this block, the result is a
+        Holed, because the next head probably has these cuts too.
         """
         if len(block) > self._longest:
             return None
@@ -174,7 +175,7 @@ class Blocks:
         return form
 
     def meet(self, block: bytes, said: PlainHead, fields: list[tuple[bytes, bytes]]) -> None:
-        """Remember a block, with the result of the parser."""
+        """Remember a block and `said`, its parsed fields. `fields` has all fields of the head."""
         if len(block) > self._longest or not _is_whole(block):
             return
         names = [name for name, _ in fields]
@@ -183,9 +184,10 @@ class Blocks:
         if self._may_cut and holes and len(pieces) == holes * _PIECES + 1:
             rest = b"".join(pieces[::_PIECES])
             is_restorable = not said.extra or all(name == b"traceparent" for name, _ in said.extra)
-            # `find` restores no field that is passed on, except `traceparent`. And `find` does not
-            # check `max_fields`. So the block is not remembered if another field is passed on, or
-            # if the block could have too many fields with all lines of `_NAMES`.
+            # `find` restores no field that is passed on, except `traceparent`. So the block is not
+            # remembered if a field other than `traceparent` is passed on. `find` does not check
+            # `max_fields`. So the block is not remembered if it would have too many fields with all
+            # fields of `_NAMES`.
             if is_restorable and len(fields) - holes + len(_NAMES) <= self._most_fields:
                 self._keep(self._cut, rest, said.without_holes())
             return

@@ -90,8 +90,8 @@ class Hits:
         return said.request_id or self._new_id()
 
     def answer(self, said: PlainHead, training_id: str, *, is_head: bool = False) -> bytes | None:
-        """The whole response, None if L1 cannot answer. The id needs no check, because every id in
-        L1 is valid."""
+        """The whole response. None if a look-up in Redis or `data/app` has to answer. The id needs
+        no check, because every id in L1 is valid."""
         if self._modes.current is not NORMAL:
             return None
         began = self._monotonic()
@@ -153,8 +153,8 @@ class Hits:
         return self._callers.admit((said.sent,) if said.sent else ())
 
     def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> HitLabels | None:
-        """Decide whether L1 may serve the entry (None: no), and make the lines that further hits
-        use."""
+        """Decide whether L1 may serve the entry. If so, return the labels of the hit, and write
+        into `held` what this hit and later ones use. If not, return None."""
         answer = self._peek(ask)
         if answer is None or answer.content is not held:
             return None
@@ -170,13 +170,13 @@ class Hits:
         """The labels under which answers like this one are logged and counted. `status` is the
         entry's status."""
         outcome, tier, detail = answer.outcome, answer.tier, answer.handling.detail
-        sort = (outcome, tier, detail, status)
-        labels = self._labels.get(sort)
+        kind = (outcome, tier, detail, status)
+        labels = self._labels.get(kind)
         if labels is None:
             counts = self._counting(outcome, tier, status), self._counting(outcome, tier, 304)
             is_routine = self._access_log.is_routine(outcome)
             labels = HitLabels(outcome, tier, detail, status, counts, is_routine=is_routine)
-            self._labels[sort] = labels
+            self._labels[kind] = labels
         return labels
 
     def note(
@@ -270,7 +270,7 @@ class LookUps:
             if answer is None or not isinstance(answer.content, Held):
                 return None
             start, lines, body = self._written(look_up, answer, answer.content)
-            # Charged last: if `_written` fails, `data/app` answers and charges.
+            # The client is charged last: if `_written` fails, `data/app` answers and charges.
             fields = b"" if admitted.allowance is None else charged(admitted.allowance, now)
             return b"".join((start, lines, fields, b"\r\n", body))
         except AccessRefused:
@@ -323,7 +323,7 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
     The tracer makes one span of the hit."""
     keeps = tracer.keeps
 
-    def of_sort(outcome: Outcome, tier: Tier, status: int) -> Count:
+    def traced_counting(outcome: Outcome, tier: Tier, status: int) -> Count:
         count_alone = counting(outcome, tier, status)
 
         def count(  # noqa: PLR0917 -- keyword arguments are slower
@@ -342,12 +342,12 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
 
         return count
 
-    return of_sort
+    return traced_counting
 
 
 class UntracedLookUps:
     """Look-ups, except for requests whose trace is kept. These requests go to `data/app`, which
-    makes a span for each part."""
+    makes a span for each `Part`."""
 
     def __init__(self, lookups: LookUps, tracer: Tracer) -> None:
         self.answer, self.linger = lookups.answer, lookups.linger

@@ -104,7 +104,9 @@ class Parsing(Wire):
         self._is_answered = False  # whether `hits` answered the current message
         self._begun_here = 0  # how many messages began in the current bytes
         self._has_served = False  # whether a hit was served since the last `look`
-        self._idle_since: float | None = None  # None: uvicorn's own timer is used
+        # The time of the last `look` that found `_has_served` True. The idle time after a hit
+        # starts at this time. None: no idle time after a hit is counted.
+        self._idle_since: float | None = None
         super().connection_made(transport)
 
     def look(self, now: float) -> None:
@@ -135,7 +137,7 @@ class Parsing(Wire):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add the field. uvicorn's method would also check for `Expect`. A plain hit does not need
-        this check. For the other heads, `_make_scope` makes it."""
+        this check. For the other heads, `_make_scope` calls uvicorn's method."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -307,7 +309,9 @@ class HotPath(Parsing):
         try:
             self._go_on(awaited)
         except Exception:
-            _logger.exception("a connection failed after a look-up in Redis, and is closed")
+            _logger.exception(
+                "a request failed after a look-up in Redis; its connection is aborted"
+            )
             self.transport.abort()
 
     def _go_on(self, awaited: _Awaited) -> None:
@@ -356,8 +360,8 @@ class HotPath(Parsing):
     def _hand_in(self, answer: bytes) -> None:
         """Put the response into the outbox, and count it.
 
-        If `_at_ease` was True before, no timer or deadline has to be reset. So its value is read
-        before `put`: `put` can write at once, and `pause_writing` can then set it to False.
+        If `_at_ease` was True before `put`, no timer or deadline has to be reset. `put` can write
+        at once, and `pause_writing` can then set `_at_ease` to False.
         """
         at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
@@ -370,7 +374,8 @@ class HotPath(Parsing):
 
 
 _PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
-# Fields that announce more than a head, or ask for more than a stored response.
+# A head with one of these fields is not plain. The fields concern a body, trailers, another
+# protocol, or the lowest version that the caller accepts.
 _ODD: Final = frozenset(
     b"content-length expect http2-settings te trailer training-min-updated-at transfer-encoding "
     b"upgrade".split()
@@ -398,8 +403,8 @@ def plain(
 ) -> Asked | None:
     """The plain request of an HTTP/1.1 head, None if the head is not plain.
 
-    A plain head is a valid GET or HEAD of one training. No field comes twice, or asks for more than
-    a stored response.
+    A plain head is a valid GET or HEAD of one training. No field comes twice, and no field asks for
+    more than a stored response.
     """
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):

@@ -17,14 +17,15 @@ from contextlib import suppress
 from typing import Final
 
 # The linger time, in seconds: if the peer does not close its direction in this time, the connection
-# is aborted. The time begins when the system's buffer has the whole rest of the last response.
+# is aborted. The time begins when the last byte of the last response is in the system's buffer.
 _LINGER: Final = 2.0
 
 
-# With TLS, the system's buffer counts as full if it has bytes for this share of its size or more.
-# The size includes the system's own data about the bytes. So a buffer that takes no more has bytes
-# for half of its size or more. Then it takes none until a third is free, so until then it has bytes
-# for a third of its size or more. That is always above this share.
+# With TLS, the system's buffer counts as full if its bytes fill this share of its size or more.
+# The bytes fill at least half of the used space. The system's own data about them fills the rest. A
+# buffer that has become full accepts no more bytes until a third of its size is free. Until then,
+# two thirds or more are used, so the bytes fill a third of the size or more. A third is above this
+# share.
 _FULL: Final = 0.25
 
 
@@ -32,7 +33,8 @@ def backlog_of(transport: asyncio.Transport) -> int:
     """The number of written bytes that have not reached the caller.
 
     0 if all of them fit into the system's buffer. Otherwise the bytes in the system's buffer count
-    too. If a slow caller reads, they become fewer, even while this process cannot write more.
+    too, because they become fewer when a slow caller reads, even while this process cannot write
+    more.
 
     With TLS, asyncio does not tell how many bytes wait in the transport below TLS, so they do not
     count. But while bytes wait there, the system's buffer is full. So if this buffer is full, its
@@ -55,7 +57,7 @@ def _is_full(transport: asyncio.Transport) -> bool:
 
 
 def _held_by_system(transport: asyncio.Transport) -> int:
-    """Unacknowledged bytes (tcp(7), SIOCOUTQ). 0 if unknown."""
+    """The number of unacknowledged bytes (tcp(7), SIOCOUTQ). 0 if it is not known."""
     connection = transport.get_extra_info("socket")
     with suppress(OSError, ValueError):  # ValueError: the socket is closed
         if connection is not None:

@@ -360,4 +360,4 @@ async def test_what_cannot_go_on_is_cut(
     await quiet()
 
     assert door.line.end() == "aborted"
-    assert "a connection failed after a look-up" in caplog.text
+    assert "a request failed after a look-up" in caplog.text
