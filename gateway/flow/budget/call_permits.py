@@ -39,9 +39,9 @@ _PATIENCE: Final = 0.5
 _ASK_AGAIN: Final = 0.2
 _MOST_SCOPES: Final = 10_000
 # At most this many callers wait in the queue. At most this many further callers pause before they
-# ask the budget again (see `Paying._in_turn`). Each of these callers occupies a task and a
-# connection. If calls with more than this many new credentials are under way,
-# `Credentials._charge` lets no call wait for the gate.
+# ask the budget again (see `Paying._in_turn`), and at most this many pause before they ask the
+# budget NEWCOMERS again (see `Credentials._charge`). Each of these callers occupies a task and a
+# connection.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -73,7 +73,7 @@ class Paying:
         self._observer = observer
         self._replicas = replicas
         self._queue: WaitQueue[Charge] = WaitQueue(clock)
-        self._held = 0  # callers that pause before they ask the budget again
+        self._pauses = _Pauses(clock)
         # By scope: the time (monotonic) from which the caller that was refused last may try again.
         self._promised: FIFOCache[str, float] = FIFOCache(_MOST_SCOPES)
 
@@ -122,7 +122,7 @@ class Paying:
                 pause = _pause(withheld)
                 if (
                     pause is None
-                    or self._held >= _MOST_WAITING
+                    or self._pauses.is_full
                     or self._clock.monotonic() + pause >= until
                 ):
                     raise self._told(scope, withheld, call) from None
@@ -132,14 +132,7 @@ class Paying:
                     return paid, has_waited
                 continue  # the charge is no longer valid
             has_waited = True
-            await self._hold(pause * (1.0 + self._clock.jitter() / 10.0))
-
-    async def _hold(self, seconds: float) -> None:
-        self._held += 1
-        try:
-            await self._clock.sleep(seconds)
-        finally:
-            self._held -= 1
+            await self._pauses.pause(pause)
 
     async def _turn(self, scope: str, call: Call, until: float) -> tuple[Charge | None, bool]:
         """Pay for the call, and wait for its turn. Returns the charge, or None if the charge is no
@@ -281,6 +274,28 @@ class WaitQueue(Generic[Paid]):
                 place.ended.set()
 
 
+class _Pauses:
+    """The callers that pause before they ask a budget again."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._callers = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further caller may pause."""
+        return self._callers >= _MOST_WAITING
+
+    async def pause(self, seconds: float) -> None:
+        """Pause for the time, and up to a tenth longer, so that the callers do not all ask at the
+        same moment."""
+        self._callers += 1
+        try:
+            await self._clock.sleep(seconds * (1.0 + self._clock.jitter() / 10.0))
+        finally:
+            self._callers -= 1
+
+
 @dataclass(slots=True)
 class _Trial:
     """The calls with one credential, while the upstream has not yet accepted the credential.
@@ -307,6 +322,7 @@ class Credentials:
         self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
         self._refused: FIFOCache[str, float] = FIFOCache(_MOST_CREDENTIALS)
         self._trials: dict[str, _Trial] = {}  # by partition
+        self._pauses = _Pauses(clock)
 
     def turn_away(self, partition: str) -> None:
         """Raise AccessRefused if the upstream has refused the credential lately."""
@@ -389,11 +405,10 @@ class Credentials:
             try:
                 return await self._budget.take(NEWCOMERS, purpose)
             except GateClosed:
-                is_full = len(self._trials) > _MOST_WAITING
-                if is_full or self._clock.monotonic() + _ASK_AGAIN >= until:
+                if self._pauses.is_full or self._clock.monotonic() + _ASK_AGAIN >= until:
                     raise
             with on(Part.BUDGET):
-                await self._clock.sleep(_ASK_AGAIN)
+                await self._pauses.pause(_ASK_AGAIN)
 
     def _leave(self, partition: str, trial: _Trial, *, has_ended: bool = False) -> None:
         trial.calls -= 1

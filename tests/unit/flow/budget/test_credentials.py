@@ -15,6 +15,7 @@ from gateway.core.errors import (
     AccessRefused,
     BudgetExhausted,
     CircuitOpen,
+    GateClosed,
     UpstreamError,
     UpstreamRefused,
     UpstreamTimeout,
@@ -351,3 +352,22 @@ async def test_a_call_that_was_perhaps_sent_stays_charged(clock: FakeClock) -> N
         await ask(replica, CALLER)
 
     assert replica.local_budget.view(NEWCOMERS).available == 4
+
+
+async def test_a_bounded_number_of_calls_waits_for_the_gate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also if all of them have the same credential: each occupies a task and a connection."""
+    monkeypatch.setattr(module, "_MOST_WAITING", 3)
+    clock = FakeClock(waiting=True)
+    replica = Replica(clock, limit=50)
+    replica.local_budget.hold(NEWCOMERS, 1.0)
+    asking = [asyncio.create_task(ask(replica, CALLER, f"trn_{n}")) for n in range(10)]
+    await settle()
+
+    refused = [task.exception() for task in asking if task.done()]
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+
+    assert [type(error) for error in refused] == [GateClosed] * 7
