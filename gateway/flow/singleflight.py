@@ -123,7 +123,8 @@ class Flights(Generic[Name, Result]):
     ) -> Flight[Result]:
         """Start the work in a new task. The name must have no flight that requests can join."""
         flight = self._new(name)
-        self._own(name, flight, asyncio.create_task(self._fly(name, flight, make)))
+        task = asyncio.create_task(self._fly(name, flight, make))
+        self._own(flight, task, partial(self._landed_late, name, flight))
         return flight
 
     def start_behind(
@@ -137,7 +138,8 @@ class Flights(Generic[Name, Result]):
         wait is noted as `part`."""
         flight = self._new(name)
         interval = None if flight.spent is None else flight.spent.begin(part)
-        self._own(name, flight, asyncio.get_running_loop().create_future())
+        ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._own(flight, ended, partial(self._landed, name, flight))
         question.add_done_callback(partial(self._finish, name, flight, interval, finish))
         return flight
 
@@ -148,10 +150,15 @@ class Flights(Generic[Name, Result]):
         self._flying.setdefault(name, []).append(flight)
         return flight
 
-    def _own(self, name: Name, flight: Flight[Result], task: asyncio.Future[Result]) -> None:
+    def _own(
+        self,
+        flight: Flight[Result],
+        task: asyncio.Future[Result],
+        landed: Callable[[asyncio.Future[Result]], None],
+    ) -> None:
         flight._task = task
         self._owned.add(task)
-        task.add_done_callback(partial(self._landed, name, flight))
+        task.add_done_callback(landed)
 
     def _finish(
         self,
@@ -204,7 +211,7 @@ class Flights(Generic[Name, Result]):
 
     def forget_where(self, matches: Callable[[Name], bool], *, known: bool = False) -> None:
         """Forget each flight whose name matches."""
-        # A flight that lingers is only in `_current`.
+        # A flight that lingers can be in `_current` alone.
         for name in [name for name in self._flying | self._current if matches(name)]:
             self.forget(name, known=known)
 
@@ -244,9 +251,25 @@ class Flights(Generic[Name, Result]):
             del self._current[name]
 
     def _landed(self, name: Name, flight: Flight[Result], task: asyncio.Future[Result]) -> None:
+        self._remove(name, flight)
+        self._disown(task)
+
+    def _landed_late(
+        self, name: Name, flight: Flight[Result], task: asyncio.Future[Result]
+    ) -> None:
+        """As `_landed`, but orders reach the flight until the requests that waited for it have
+        run, which is in the next turn of the event loop. A request reads `orders` then. Look-ups
+        without a task need no such delay, because `orders` of look-ups is not read."""
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._remove, name, flight)
+        self._disown(task)
+
+    def _remove(self, name: Name, flight: Flight[Result]) -> None:
         self._flying[name].remove(flight)
         if not self._flying[name]:
             del self._flying[name]
+
+    def _disown(self, task: asyncio.Future[Result]) -> None:
         self._owned.discard(task)
         if not task.cancelled():
             task.exception()  # read the error even if no request waits for it

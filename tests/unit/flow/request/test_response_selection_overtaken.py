@@ -14,10 +14,11 @@ from gateway.core.errors import BudgetExhausted, UpstreamError
 from gateway.core.http.cache_control import request_directives_of
 from gateway.core.http.fields import Reply
 from gateway.core.instant import parse_instant
-from gateway.core.vocabulary import EndingKind, NotStoredReason, Outcome, Tier
+from gateway.core.vocabulary import EndingKind, NoticeKind, NotStoredReason, Outcome, Tier
 from gateway.flow.answer import Ask
 from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.response_selection import Answer
+from gateway.ports import Notice
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, settle
@@ -280,6 +281,25 @@ async def test_an_order_ends_the_rescue_of_its_own_training_alone(
             await answered(alone, task)
     else:
         assert (await answered(alone, task)).outcome is Outcome.STALE_ERROR
+
+
+async def test_an_order_just_after_the_fetch_failed_ends_the_rescue(alone: Replica) -> None:
+    """The fetch has ended, but the request that waits for it has not run yet."""
+    await alone.fill(1)
+    alone.clock.advance(400.0)
+    alone.upstream.then(says(503))
+    alone.upstream.hold()
+    task = asyncio.create_task(alone.get())
+    await settle()
+    flight = alone.serving.fills.under_way(KEY)
+    assert flight is not None
+    order = Notice(NoticeKind.INVALIDATED, (KEY.training_id,))
+    flight.when_ended(lambda: alone.invalidation.apply(order))
+
+    with pytest.raises(UpstreamError):
+        await answered(alone, task)
+    await settle()
+    assert alone.serving.fills._flying == {}
 
 
 async def test_an_order_during_the_first_of_two_fetches_ends_the_rescue(
