@@ -159,8 +159,9 @@ _OF_THE_MESSAGE: Final = frozenset(
     b"age alt-svc cache-status content-length date set-cookie training-updated-at "
     b"x-request-id".split()
 )
-# RFC 9111, 3.2: a 304 does not update these fields of the stored body.
-_OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-range"})
+# A 304 does not update these fields of the stored body. RFC 9111, 3.2 allows this for
+# `Content-Type` too. A proxy can write the type of its own pages into a 304.
+_OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-range", b"content-type"})
 _SAYS_OF_CACHING: Final = frozenset({b"cache-control", b"expires"})
 _BODILESS: Final = frozenset({204, 304})
 

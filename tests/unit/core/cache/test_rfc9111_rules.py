@@ -149,15 +149,16 @@ def test_a_304_that_takes_the_lifetime_back_leaves_none_to_invent(
 
 
 def test_a_304_replaces_the_fields_that_it_brings() -> None:
-    """And nothing of the body's framing; the lifetime is that of what results (3.2)."""
-    coding = (b"content-encoding", b"odd")
-    entry = stored(FRESH, coding, (b"a", b"1"), (b"b", b"1"), (b"etag", b'"e"'))
-    reply = Reply(304, ((b"a", b"2"), (b"content-encoding", b"x"), (b"age", b"5")), b"")
+    """And nothing of what the body is; the lifetime is that of what results (3.2)."""
+    body = ((b"content-encoding", b"odd"), (b"content-type", b"application/json"))
+    entry = stored(FRESH, *body, (b"a", b"1"), (b"b", b"1"), (b"etag", b'"e"'))
+    of_the_page = ((b"content-encoding", b"x"), (b"content-type", b"text/html"))
+    reply = Reply(304, ((b"a", b"2"), *of_the_page, (b"age", b"5")), b"")
     later = Ticket("epoch", 1, SENT + 100.0)
 
     renewed = RULES.renew(entry, reply, later, (), 0.5)
 
-    assert set(renewed.headers) == {FRESH, coding, (b"a", b"2"), (b"b", b"1"), (b"etag", b'"e"')}
+    assert set(renewed.headers) == {FRESH, *body, (b"a", b"2"), (b"b", b"1"), (b"etag", b'"e"')}
     assert (renewed.body, renewed.updated_at) == (entry.body, entry.updated_at)
     assert (renewed.freshness_lifetime, renewed.confirmed_at) == (60.0, later.started)
     assert renewed.initial_age == 5.0
