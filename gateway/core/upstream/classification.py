@@ -110,6 +110,17 @@ def is_refusal(reply: Reply) -> bool:
     return reply.status in (401, 403) and not reply.is_html and _is_api_error(reply.body)
 
 
+def is_from_api(reply: Reply) -> bool:
+    """Whether the API itself gave this answer, so that it says something about the token. False if
+    a proxy in front of the API perhaps gave it: an HTML page, a redirection, a 5xx, or a 4xx
+    without an error of the API."""
+    if reply.is_html or reply.status >= 500:
+        return False
+    if reply.status >= 400:
+        return _is_api_error(reply.body)
+    return reply.status < 300 or reply.status == 304
+
+
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
     """The error for a 429. `asked` names the requested object in the error's text."""
     return UpstreamRateLimited(f"upstream answered 429 to {asked}", retry_after=hint(reply, now))

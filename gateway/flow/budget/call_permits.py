@@ -335,9 +335,8 @@ class Credentials:
         del self._refused[partition]
 
     def judged(self, caller: Caller, status: int, sent_at: float) -> None:
-        """Note the status of the answer to a call that was sent at `sent_at` (monotonic). A 5xx
-        says nothing about the credential."""
-        if not caller.owns_token or status >= 500:
+        """Note the status of the API's answer to a call that was sent at `sent_at` (monotonic)."""
+        if not caller.owns_token:
             return
         if status == 401:
             self.refuse(caller.partition)

@@ -26,6 +26,7 @@ from gateway.core.upstream.classification import (
     Judged,
     Other,
     Question,
+    is_from_api,
     is_refusal,
 )
 from gateway.core.upstream.training import Training
@@ -154,7 +155,7 @@ class Fetcher:
             failure.conceal(want.caller.token)
             await self._outbound.failed(want.caller.scope, want.key.training_id, failure)
             raise
-        if reply.status != 401 or is_refusal(reply):
+        if is_from_api(reply):
             self._credentials.judged(want.caller, reply.status, sent_at)
         return reply, judged
 

@@ -28,7 +28,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
-from gateway.core.upstream.classification import LAST_STATUS, is_refusal, rate_limited
+from gateway.core.upstream.classification import LAST_STATUS, is_from_api, is_refusal, rate_limited
 from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer
 from gateway.flow.budget.call_permits import Credentials
@@ -125,7 +125,7 @@ class Writing:
             if _may_have_happened(failure):
                 await self._outdate_one(order.training_id)
             raise
-        if reply.status != 401 or is_refusal(reply):
+        if is_from_api(reply):
             self._credentials.judged(caller, reply.status, sent_at)
         await self._settled(caller, name, reply)
         return reply

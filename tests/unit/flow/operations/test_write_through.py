@@ -150,15 +150,23 @@ async def test_an_error_passes_and_changes_nothing(alone: Replica, status: int) 
     assert alone.local.entries == 1
 
 
-@pytest.mark.parametrize(("status", "paid"), [(503, True), (403, False)])
-async def test_a_5xx_proves_no_token(clock: FakeClock, status: int, paid: bool) -> None:
-    """The call after it still counts in the small budget of new credentials; other answers prove
-    the token."""
+@pytest.mark.parametrize(
+    ("reply", "paid"),
+    [
+        *((says(503), True), (Reply(403, (), b"no"), True), (Reply(302, (), b""), True)),
+        *((says(403), False), (Reply(204, (), b""), False)),
+    ],
+)
+async def test_what_is_perhaps_not_the_apis_proves_no_token(
+    clock: FakeClock, reply: Reply, paid: bool
+) -> None:
+    """The call after it still counts in the small budget of new credentials; answers of the API
+    prove the token."""
     replica = Replica(clock, limit=50)
-    await write(replica, says(status))
+    await write(replica, reply)
     before = replica.local_budget.view(NEWCOMERS)
 
-    await write(replica, says(status))
+    await write(replica, reply)
 
     assert (replica.local_budget.view(NEWCOMERS) != before) is paid
 
