@@ -92,7 +92,7 @@ class Writing:
         self._credentials.turn_away(caller.partition)
         deadline = self._clock.monotonic() + self._timeout
         async with self._credentials.vouched(caller, Purpose.WRITE, known=False, deadline=deadline):
-            reply = await self._sent(order)
+            reply = await self._sent(order, deadline)
         if reply.status == 401 and is_refusal(reply):
             await self._invalidation.refused(caller.partition)
         elif is_success(reply):
@@ -101,14 +101,14 @@ class Writing:
         handling = Handling(forward=Forward.METHOD, forward_status=reply.status)
         return Answer(verbatim(reply), Outcome.BYPASSED, Tier.UPSTREAM, handling)
 
-    async def _sent(self, order: Order) -> Reply:
+    async def _sent(self, order: Order, deadline: float) -> Reply:
         caller, sent_at = order.caller, self._clock.monotonic()
         name = order.training_id or _COLLECTION
         call = Call(
             training_id=name,
             token=caller.token,
             purpose=Purpose.WRITE,
-            deadline=sent_at + self._timeout,
+            deadline=deadline,
             write=order.write,
             who=caller.client,
         )

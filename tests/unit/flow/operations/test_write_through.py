@@ -171,6 +171,19 @@ async def test_what_is_perhaps_not_the_apis_proves_no_token(
     assert (replica.local_budget.view(NEWCOMERS) != before) is paid
 
 
+async def test_a_write_that_waited_has_no_more_time(clock: FakeClock) -> None:
+    """`upstream.timeout` is the deadline of the whole call, also if the gate of new credentials
+    was closed first."""
+    replica = Replica(clock, limit=50)
+    asked_at = clock.monotonic()
+    replica.local_budget.hold(NEWCOMERS, 4.0)
+
+    await write(replica, Reply(204, (), b""))
+
+    assert clock.monotonic() > asked_at
+    assert [call.deadline for call in replica.upstream.calls] == [asked_at + 10.0]
+
+
 @pytest.mark.parametrize(("failure", "entries"), [(UNSENT, 1), (LATE, 0)])
 async def test_what_may_have_been_done_outdates(
     alone: Replica, failure: GatewayError, entries: int
