@@ -139,10 +139,10 @@ class Outbound:
 
         async def before_send() -> None:
             nonlocal paid, paid_at
-            self._refuse_by_mode(first)  # the mode has perhaps changed while the call waited
             if self._is_late(scope, paid_at):
                 paid = await self._paying.pay_again(scope, call, paid)
                 paid_at = self._clock.monotonic()
+            self._refuse_by_mode(first)  # the mode has perhaps changed while the call waited
 
         try:
             with on(Part.UPSTREAM) as span:

@@ -17,7 +17,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import SWEEPS, FailureReason, Mode, Purpose
-from gateway.ports import Call, Write
+from gateway.ports import Call, Charge, Write
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, Replica, ok
 
@@ -442,6 +442,28 @@ async def test_a_call_that_waits_is_not_sent_once_the_mode_is_frozen(
         await alone.modes.order(Mode.FROZEN)
 
     alone.upstream.connect = connect
+    with pytest.raises(Frozen):
+        await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert (alone.upstream.count, spent(alone)) == (0, 0)
+
+
+async def test_a_call_is_not_sent_if_the_mode_is_frozen_while_its_charge_is_renewed(
+    alone: Replica, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The renewed charge is given back."""
+    enter = alone.budget.enter
+
+    async def connect() -> None:
+        clock.advance(5.0)
+
+    async def freeze(scope: str, charge: Charge) -> Charge | None:
+        entered = await enter(scope, charge)
+        await alone.modes.order(Mode.FROZEN)
+        return entered
+
+    alone.upstream.connect = connect
+    monkeypatch.setattr(alone.budget, "enter", freeze)
     with pytest.raises(Frozen):
         await alone.outbound.ask(SCOPE, call_at(clock))
 
