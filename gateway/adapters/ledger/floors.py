@@ -257,7 +257,8 @@ class Record(Known):
         elif not soft:
             self.raise_to(bound, now)
         else:
-            self.asked_for = bound
+            # `bound` can be lower than before, because the ledger forgets old orders.
+            self.asked_for = max(bound, self.asked_for or bound)
             if before(self.updated_at, bound):
                 self._raise_softly(bound, now)
 

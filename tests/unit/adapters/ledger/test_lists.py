@@ -37,3 +37,18 @@ async def test_a_forgotten_soft_order_still_counts() -> None:
     found = await ledger.lookup(KEY)
     assert found.floor is not None
     assert found.floor.updated_at == version(1)
+
+
+async def test_a_soft_order_for_an_older_version_lowers_nothing() -> None:
+    """Also if the soft order for the later version was forgotten in between."""
+    ledger = Ledger(FakeClock(), lambda: "0" * 16, max_floors=1)
+    await ledger.store(KEY, entry_of(await ledger.begin(KEY)), 1.0)
+    await ledger.invalidate("trn_1", version(2), soft=True)
+    await ledger.invalidate("trn_2", None)
+    await ledger.invalidate("trn_1", version(1), soft=True)
+
+    assert not await LedgerLists(ledger).take_back(KEY, version(2))
+
+    found = await ledger.lookup(KEY)
+    assert found.floor is not None
+    assert found.floor.updated_at == version(2)
