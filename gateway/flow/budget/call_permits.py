@@ -247,21 +247,18 @@ class WaitQueue(Generic[Paid]):
         """Take a place from another caller, for the caller `who`. Without this, one caller could
         get all turns.
 
-        Only places of this scope and rank count. The caller with the most places loses one: its
-        latest place whose turn comes at `until` (monotonic) or earlier. Returns None if it has no
-        such place, or does not have at least two places more than `who`.
+        Only places of this scope and rank count. Of the callers that have a place whose turn comes
+        at `until` (monotonic) or earlier, the one with the most places loses the latest such place.
+        Returns None if no such caller has at least two places more than `who`.
         """
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
-        if not counts:
-            return None
-        hog, most = counts.most_common(1)[0]
-        if most < counts[who] + 2:
-            return None
-        in_time = [each for each in rivals if each.who == hog and each.at <= until]
+        in_time = [
+            each for each in rivals if each.at <= until and counts[each.who] >= counts[who] + 2
+        ]
         if not in_time:
             return None
-        last = max(in_time, key=lambda each: each.at)
+        last = max(in_time, key=lambda each: (counts[each.who], each.at))
         self._places.remove(last)
         last.is_ousted = True
         last.ended.set()

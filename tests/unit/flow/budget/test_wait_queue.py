@@ -69,6 +69,22 @@ async def test_whoever_has_most_makes_room() -> None:
     assert all(await asyncio.gather(waiting[0], waiting[2], waiting[3]))
 
 
+async def test_who_has_fewer_makes_room_if_only_its_turn_comes_in_time() -> None:
+    """The turns of the one with the most places come too late."""
+    clock = FakeClock(waiting=True)
+    line: WaitQueue[str] = WaitQueue(clock)
+    late = [place(at) for at in (20.0, 21.0, 22.0)]
+    waiting = await queue(line, *late, place(1.0, "b"), place(2.0, "b"), place(3.0, "c"))
+
+    freed = line.oust("s", RANK, "d", 1005.0)
+
+    assert freed is not None
+    assert freed.paid == "b2"
+    assert line.oust("s", RANK, "d", 1005.0) is None
+    clock.advance(22.0)
+    assert sum(await asyncio.gather(*waiting)) == 5
+
+
 async def test_nobody_is_ousted_for_one_who_has_as_many() -> None:
     """One place less is no reason, nor are places of others' budgets or ranks."""
     clock = FakeClock(waiting=True)
