@@ -202,7 +202,9 @@ class WindowLog:
         if not _remove(self._sent, stamp):
             return False
         insort(self._sent, now)
-        # Calls of several ranks can have the same stamp. Only one call is moved, whatever its rank.
+        # Calls of several ranks can have the same stamp, and the rank of this call is not known. So
+        # perhaps a call of another rank moves. Then two ranks are off by one call, for a window at
+        # most. The limit holds all the same, because `_sent` has no ranks.
         own = next((sent for sent in self._by_rank.values() if _remove(sent, stamp)), None)
         if own is not None:
             insort(own, now)
