@@ -100,9 +100,12 @@ class Reaching:
             return stand_in
         try:
             self._refuse_in_pause(ask, wanted, seen)
-            answer = await self._fetched(ask, wanted, seen)
+            try:
+                answer = await self._fetched(ask, wanted, seen)
+            except VersionNotReached:
+                seen = await self._serving.seen(ask)  # perhaps not the same as before
+                raise
         except VersionNotReached:
-            seen = await self._serving.seen(ask)  # perhaps not the same as before
             if seen is None or not seen.held.entry.is_negative:
                 raise
             answer = await answering.get(ask)  # the stored 404 is an answer too

@@ -179,6 +179,19 @@ async def test_a_version_that_is_not_there_yet_is_told(reader: Reader, clock: Fa
     assert minute_of(await reader.get(3)) == 3
 
 
+async def test_a_request_in_the_pause_looks_up_once(clock: FakeClock, redis: Redis) -> None:
+    """It made no fetch, so nothing has changed since."""
+    reader = Reader(Replica(clock, redis))
+    reader.replica.upstream.always = ok(2)
+    await reader.waits(3)
+    before = redis.store.lookups, len(redis.store.confirmed)
+
+    await reader.waits(3)
+
+    after = redis.store.lookups, len(redis.store.confirmed)
+    assert sum(after) - sum(before) == 1
+
+
 async def test_a_reached_version_ends_the_waiting(reader: Reader, clock: FakeClock) -> None:
     """Who writes twice reads twice."""
     await reader.replica.fill(2)
