@@ -236,10 +236,12 @@ async def test_a_part_holds_in_a_redis_that_forgot_it(
     assert [known(each).share for each in replicas] == [10, 10]
 
 
+@pytest.mark.parametrize("is_long", [False, True])
 async def test_a_call_that_is_reported_again_counts_once(
-    replicas: list[Shares], monkeypatch: pytest.MonkeyPatch
+    replicas: list[Shares], monkeypatch: pytest.MonkeyPatch, any_redis_url: str, is_long: bool
 ) -> None:
-    """Redis noted the report, and its answer was lost; one more call came meanwhile."""
+    """Redis noted the report, and its answer was lost; one more call came meanwhile. Also if
+    answers are lost for so long that the replica does not count any more."""
     one, other = replicas
     shared = shared_of(one)
     look = shared.look
@@ -252,6 +254,9 @@ async def test_a_call_that_is_reported_again_counts_once(
     for _ in range(2):
         await one._from_share(SCOPE, Purpose.MISS, guessed=False, patience=0.0)
         await one.look_at_all()
+        if is_long:
+            fall_silent(any_redis_url, one, WINDOW + 61.0, from_now=True)
+            await other.look([SCOPE])
     monkeypatch.setattr(shared, "look", look)
     await see(replicas)
 

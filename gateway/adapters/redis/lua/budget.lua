@@ -143,11 +143,12 @@ local SLOW = 3
 -- How much of the limit is kept for the other replicas: the calls that each may make without asking. For a replica that
 -- was heard lately, its claim is kept. For a replica that was not heard for `silent`, its part is kept, or an equal
 -- part if the replica has no part yet, or if its release knows no parts. If all others are silent, an equal part is
--- left for this replica. A replica that was not heard for `gone` is forgotten. A replica is missing if it knew the
--- previous life, and has not reported yet what it spent in that life. An equal part is kept for each missing replica.
--- Also returns: how many replicas there are; whether all that knew the previous life have reported what they spent in
--- it; whether a silent replica may just be slow; the sum of the other replicas' parts of `full`; how many missing
--- replicas have probably ended, because they had time to report.
+-- left for this replica. A replica that was not heard for `gone` does not count. Its fields are deleted, unless it
+-- still looks and gets no replies: it reports the same calls again and again, and they must count once. A replica is
+-- missing if it knew the previous life, and has not reported yet what it spent in that life. An equal part is kept for
+-- each missing replica. Also returns: how many replicas there are; whether all that knew the previous life have
+-- reported what they spent in it; whether a silent replica may just be slow; the sum of the other replicas' parts of
+-- `full`; how many missing replicas have probably ended, because they had time to report.
 local function kept_for_others(book, full, limit, at, silent, gone, name)
   local here, claims, heard, parts, unknown, is_slow = 1, 0, 0, 0, 0, false
   local returned, told = 0, 0
@@ -155,9 +156,9 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
   for n = 1, #raw, 2 do
     if string.sub(raw[n], 1, 1) == 'r' and raw[n] ~= 'r' .. name then
       local whose = string.sub(raw[n], 2)
-      local seen, _, claim = read_replica(raw[n + 1])
+      local seen, looked, claim = read_replica(raw[n + 1])
       if at - seen > gone then
-        redis.call('HDEL', book, raw[n], 'p' .. whose, 'u' .. whose)
+        if at - looked > gone then redis.call('HDEL', book, raw[n], 'p' .. whose, 'u' .. whose) end
       else
         local part = read_book(book, 'p' .. whose) or 0
         here = here + 1
