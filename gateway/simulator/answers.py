@@ -26,7 +26,7 @@ _PAGE = """<!DOCTYPE html>
 
 
 class Refusal(Exception):
-    """The API refuses a call, in its error shape."""
+    """The API refuses a call. `answer` is the API's answer to the call."""
 
     def __init__(self, status: int, message: str | None = None) -> None:
         super().__init__(status, message)
@@ -87,17 +87,17 @@ def http_date(moment: datetime) -> str:
 def is_unchanged(headers: Headers, tag: str | None, last_modified: str | None) -> bool:
     """Whether the answer is a 304. `If-Modified-Since` is ignored if there is an
     `If-None-Match`."""
-    if (wanted := headers.get("if-none-match")) is not None:
-        return tag is not None and _names(wanted, tag)
+    if (condition := headers.get("if-none-match")) is not None:
+        return tag is not None and _lists(condition, tag)
     since = headers.get("if-modified-since")
     if since is None or last_modified is None:
         return False
     return _is_not_after(last_modified, since)
 
 
-def _names(wanted: str, tag: str) -> bool:
-    listed = {part.strip().removeprefix("W/") for part in wanted.split(",")}
-    return wanted.strip() == "*" or tag.removeprefix("W/") in listed
+def _lists(condition: str, tag: str) -> bool:
+    listed = {part.strip().removeprefix("W/") for part in condition.split(",")}
+    return condition.strip() == "*" or tag.removeprefix("W/") in listed
 
 
 def _is_not_after(last_modified: str, since: str) -> bool:

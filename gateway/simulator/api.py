@@ -35,13 +35,13 @@ _MOST_DIGITS = 18
 
 def read(world: World, call: Call) -> Response:
     """`GET /training/{id}`."""
-    catalogue = _admitted(world, call)
+    catalogue = _permitted_catalogue(world, call)
     return _single(world, call, catalogue.get(_id(call)))
 
 
 def listing(world: World, call: Call) -> Response:
     """`GET /training`, by default with the newest training first."""
-    catalogue = _admitted(world, call)
+    catalogue = _permitted_catalogue(world, call)
     limit = _number(call.query, "limit", _DEFAULT_LIMIT, 1, _MAX_LIMIT)
     offset = _number(call.query, "offset", 0, 0, None)
     found = _sorted(_filtered(catalogue.newest_first(), call.query), call.query)
@@ -58,14 +58,14 @@ def listing(world: World, call: Call) -> Response:
 
 def create(world: World, call: Call) -> Response:
     """`POST /training`."""
-    catalogue = _admitted(world, call, writes=True)
+    catalogue = _permitted_catalogue(world, call, writes=True)
     training = catalogue.insert(_decoded(call.body, TrainingInput))
     return json_answer(_body(world, training), 201)
 
 
 def update(world: World, call: Call) -> Response:
     """`PUT /training/{id}`. A field that the body leaves out keeps its value."""
-    catalogue = _admitted(world, call, writes=True)
+    catalogue = _permitted_catalogue(world, call, writes=True)
     before = msgspec.to_builtins(as_input(catalogue.get(_id(call))))
     changes = _decoded(call.body, dict[str, object])
     body = _converted(before | changes, TrainingInput)
@@ -74,23 +74,23 @@ def update(world: World, call: Call) -> Response:
 
 def update_draft(world: World, call: Call) -> Response:
     """`PUT /training/{id}/draft`."""
-    catalogue = _admitted(world, call, writes=True)
+    catalogue = _permitted_catalogue(world, call, writes=True)
     training = catalogue.draft(_id(call), _decoded(call.body, DraftInput))
     return json_answer(_body(world, training))
 
 
 def delete(world: World, call: Call) -> Response:
     """`DELETE /training/{id}`. The status 204 is a guess, because the API documents none."""
-    _admitted(world, call, writes=True).delete(_id(call))
+    _permitted_catalogue(world, call, writes=True).delete(_id(call))
     return Response(status_code=204)
 
 
 def nowhere(_world: World, call: Call) -> Response:
-    """Any other route: 404."""
+    """404, for a route that the API does not have."""
     raise Refusal(404, f"Cannot {call.method} {call.path}")
 
 
-def _admitted(world: World, call: Call, *, writes: bool = False) -> Catalogue:
+def _permitted_catalogue(world: World, call: Call, *, writes: bool = False) -> Catalogue:
     key = world.keys.get(call.token)
     if key is None:
         raise Refusal(401)
@@ -151,8 +151,8 @@ def _filtered(trainings: list[Training], query: QueryParams) -> list[Training]:
 def _sorted(trainings: list[Training], query: QueryParams) -> list[Training]:
     if _choice(query, "sort_by", {"created_at", "handoff_count"}) != "handoff_count":
         return trainings
-    # No answer shows `handoff_count`. So a number that is made from the id replaces it: this number
-    # never changes for a training.
+    # No answer shows `handoff_count`, so trainings have none here. They are sorted by a checksum of
+    # the id, because it never changes.
     return sorted(trainings, key=lambda training: crc32(training.id.encode()), reverse=True)
 
 

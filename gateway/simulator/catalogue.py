@@ -32,8 +32,8 @@ class NoSuchTraining(LookupError):
 class Catalogue:
     """One organisation's trainings.
 
-    A change sets `updated_at` to the present time. Each such time is at least a millisecond later
-    than the one before it, even if the clock goes back. Only `edit` can set any other time.
+    A change sets `updated_at` to the present time. From one change to the next, this time grows by
+    at least a millisecond, even if the clock goes back. Only `edit` can set any other time.
     """
 
     def __init__(
@@ -105,8 +105,8 @@ class Catalogue:
         return self._keep(drafted(self.get(training_id), body, self._time_of_change()))
 
     def insert(self, body: TrainingInput | None = None, training_id: str | None = None) -> Training:
-        """Add a training, or replace the training with the id `training_id`. If `body` or
-        `training_id` is None, it is made up."""
+        """Add a training. If there is one with the id `training_id`, it is replaced. A `body` or
+        `training_id` that is None is made up."""
         new_id = training_id or self._next_id()
         self._trainings.pop(new_id, None)
         at = self._time_of_change()
@@ -169,7 +169,8 @@ class Catalogue:
 
 
 def _with_draft_state(training: Training, number: int) -> Training:
-    """Every 20th training was never published. Of the others, every 7th has a changed draft."""
+    """The trainings 20, 40, … were never published. Of the others, the trainings 7, 14, … have a
+    changed draft."""
     if number % 20 == 0:
         return replace(training, is_draft=True, current_version=None, published_at=None, versions=0)
     if number % 7 == 0:

@@ -74,7 +74,8 @@ class DeleteOrder(Order, frozen=True, kw_only=True):
 
 
 class InsertOrder(Order, frozen=True, kw_only=True):
-    """Add a training. The simulator makes up its id or its body if they are absent."""
+    """Add a training. If there is one with this id, it is replaced. An `id` or `training` that is
+    None is made up."""
 
     id: str | None = None
     training: TrainingInput | None = None
@@ -109,7 +110,7 @@ class AnswersOrder(Order, frozen=True, kw_only=True):
 
     etag           the kind of `ETag` in answers to a `GET` for one training
     last_modified  whether answers to a `GET` for one training have `Last-Modified`
-    cache_control  the `Cache-Control` of answers with 200 or 304 (None: they have none)
+    cache_control  the `Cache-Control` of answers with 200 or 304 (None: no such header)
     cookie         whether answers have a `Set-Cookie`
     """
 

@@ -1,6 +1,6 @@
 """The faults of the simulator: which calls meet a fault, and how the fault changes the answer.
 
-`wire` has the faults in how an answer is sent.
+`wire` has the faults that change how an answer is sent.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ ITEM_MODES = frozenset(
         FaultMode.REGRESS,
     }
 )
-"""These faults spoil a training in the answer for this training, and in items of the list."""
+"""These faults spoil a training in the answers that have only this training, and in the list."""
 
 _LIST_MODES = frozenset(
     {
@@ -158,7 +158,7 @@ class Fault:
     """In the modes `too-large` and `too-large-chunked`: the length of the body in bytes."""
 
     def concerns(self, call: Call) -> bool:
-        """Whether the call meets this fault."""
+        """Whether the fault applies to the call."""
         if self.on is not None and call.kind not in self.on:
             return False
         if self.mode in _LIST_MODES:
@@ -291,8 +291,8 @@ def _reversed_fields(document: Document) -> None:
 
 
 def _rounded(document: Document) -> None:
-    """Add a millisecond, as if the list rounded times up, and answers for single trainings
-    rounded them down."""
+    """Add a millisecond to `updated_at`, as if the list rounded times up, and answers for single
+    trainings rounded them down."""
     _shift_updated_at(document, timedelta(milliseconds=1))
 
 

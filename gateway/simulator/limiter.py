@@ -25,7 +25,8 @@ class RetryAfter(StrEnum):
 
 
 class Limiter:
-    """Accepts at most `limit` calls per key in any `window` seconds. Refused calls do not count."""
+    """Accepts at most `limit` calls per key in any `window` seconds. Refused calls do not count
+    towards the limit."""
 
     def __init__(self, limit: int | None, window: float) -> None:
         self.limit = limit
@@ -34,7 +35,7 @@ class Limiter:
         self._asked: dict[str, _Log] = {}
 
     def take(self, key: str, now: float) -> float | None:
-        """Count a call. Returns None if the call is accepted, otherwise the seconds to wait.
+        """Accept or refuse a call. Returns None if it is accepted, otherwise the seconds to wait.
 
         `now` is monotonic.
         """
@@ -64,8 +65,8 @@ class Limiter:
         return {key: log.fullest for key, log in self._asked.items()}
 
     def reset_fullest(self) -> None:
-        """Forget the fullest windows, and measure them again from now on. The first windows still
-        have earlier calls: those of the last `window` seconds."""
+        """Forget the fullest windows, and measure them again from now on. A window that begins
+        before the reset still counts its calls from before the reset."""
         for log in (*self._accepted.values(), *self._asked.values()):
             log.fullest = 0
 

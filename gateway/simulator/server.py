@@ -7,7 +7,7 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -28,7 +28,8 @@ from gateway.simulator.wire import Answer, TransportProtocol, delivered, hold, p
 from gateway.simulator.world import NO_KEY, SimulatorConfig, World
 
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-# Requests that have not ended so many seconds after their connections were aborted are cancelled.
+# When the connections are aborted, their requests have this many seconds to end. Then they are
+# cancelled.
 _GRACE = 1.0
 
 
@@ -48,7 +49,7 @@ class RunningSimulator:
 def build(config: SimulatorConfig) -> Starlette:
     """The ASGI application. Its `state.world` is the simulator's state.
 
-    Background edits, and faults in how an answer is sent, work only with `running` or `serve`.
+    Background edits, and faults that close the connection, work only with `running` or `serve`.
     """
     world = World(config)
 
@@ -87,7 +88,7 @@ async def running(config: SimulatorConfig | None = None) -> AsyncIterator[Runnin
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         editing = asyncio.create_task(world.editor.run())
         try:
-            await _first(server.ready.wait(), serving)
+            await _wait_until_ready(server, serving)
             yield RunningSimulator(_base_url(chosen, listener), world)
         finally:
             editing.cancel()
@@ -250,9 +251,9 @@ class _Server(uvicorn.Server):
                 task.cancel()
 
 
-async def _first(event: Coroutine[object, object, object], serving: asyncio.Task[None]) -> None:
-    """Wait until `event` ends. If the task `serving` ends first, raise its exception."""
-    waiting = asyncio.create_task(event)
+async def _wait_until_ready(server: _Server, serving: asyncio.Task[None]) -> None:
+    """Wait until the server is ready. If the task `serving` ends first, raise its exception."""
+    waiting = asyncio.create_task(server.ready.wait())
     await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if serving.done():

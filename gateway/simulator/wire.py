@@ -21,7 +21,7 @@ _NO_LINGERING = struct.pack("ii", 1, 0)
 
 
 class Answer(Protocol):
-    """An answer that writes itself to the client. `status_code` None: it writes nothing."""
+    """An answer that writes itself to the client. If `status_code` is None, it writes nothing."""
 
     @property
     def status_code(self) -> int | None: ...

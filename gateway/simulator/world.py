@@ -33,7 +33,7 @@ class SimulatorConfig:
     """The organisation of each bearer token. An order that names no organisation is for the
     organisation of the first token."""
     forbidden: frozenset[str] = frozenset()
-    """Ids that are answered with 403 for every key."""
+    """Trainings with these ids are forbidden: calls for them with an accepted key get a 403."""
     limit: int | None = 100
     """The most calls of a key in a window. None: calls are counted, and never refused."""
     window: float = 60.0
@@ -86,7 +86,7 @@ class Journal:
             self.in_flight -= 1
 
     def answered(self, status: int | None) -> None:
-        """Count an answer before it is sent. None: there is no answer."""
+        """Count an answer before it is sent. `status` is None if the call gets no answer."""
         self._counts.status["none" if status is None else str(status)] += 1
 
     def last_requests(self) -> list[RequestRecord]:
@@ -132,7 +132,7 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that is accepted."""
+    """The organisation of an accepted key, and what calls with the key may do."""
 
     organisation: str
     scope: Scope = Scope.FULL
@@ -145,11 +145,11 @@ class KeyRing:
         self._keys = {token: Key(organisation) for token, organisation in organisations.items()}
 
     def get(self, token: str | None) -> Key | None:
-        """The key of a token, None if the token is not accepted."""
+        """The organisation and the scope of the key `token` (None: the key is not accepted)."""
         return None if token is None else self._keys.get(token)
 
     def add(self, token: str, key: Key) -> None:
-        """Accept a key, or change it."""
+        """Accept the key `token`. If it is accepted already, change its organisation and scope."""
         self._keys[token] = key
 
     def revoke(self, token: str) -> None:
@@ -160,9 +160,9 @@ class KeyRing:
 class World:
     """The whole state of one simulator.
 
-    Some orders put a changed copy into `config`. In each copy, `limit`, `window`, `keys` and
-    `edit_every` still have their first values. Their current values are in `limiter`, `keys` and
-    `editor`.
+    Some orders replace `config` by a changed copy of it. In each copy, `limit`, `window`, `keys`
+    and `edit_every` still have their first values. Their current values are in the attributes
+    `limiter`, `keys` and `editor`.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
