@@ -41,9 +41,10 @@ _METHODS: Final = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 )
 _PATH: Final = "/v1/traces"
-_QUEUE: Final = 2_048  # the SDK's default
+_QUEUE: Final = 2_048  # the SDK's default for OTEL_BSP_MAX_QUEUE_SIZE
 _UNSENT: Final = "nothing was sent"
-_ROOTS: Final = {"always_on": 1.0, "always_off": 0.0}
+# These two samplers keep a fixed share of the traces.
+_FIXED_SHARES: Final = {"always_on": 1.0, "always_off": 0.0}
 
 Number = TypeVar("Number", int, float)
 Keeps = Callable[[bytes | None], bool]
@@ -60,9 +61,9 @@ def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
     name = variables.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_off"
     by_parent, root = name.startswith("parentbased_"), name.removeprefix("parentbased_")
     share = _number(variables, "OTEL_TRACES_SAMPLER_ARG", float, 1.0)
-    if root not in (*_ROOTS, "traceidratio") or not 0.0 <= share <= 1.0:
+    if root not in (*_FIXED_SHARES, "traceidratio") or not 0.0 <= share <= 1.0:
         raise ValueError(f"OTEL_TRACES_SAMPLER is {name}, OTEL_TRACES_SAMPLER_ARG is {share}")
-    share = _ROOTS.get(root, share)
+    share = _FIXED_SHARES.get(root, share)
     bound = share * 2**64
 
     def keeps(traceparent: bytes | None) -> bool:
@@ -106,8 +107,8 @@ class OtlpTracer:
         version: str,
         scheme: str,
     ) -> None:
-        # At a lower level, OpenTelemetry logs the header fields in OTEL_EXPORTER_OTLP_HEADERS that
-        # it cannot parse. They perhaps contain credentials.
+        # In a warning, OpenTelemetry would quote the header fields of OTEL_EXPORTER_OTLP_HEADERS
+        # that it cannot parse. These fields perhaps contain credentials.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self.keeps = sampler(variables, clock.jitter)
         self.clock, self.scheme = clock, scheme
@@ -225,7 +226,7 @@ class _Waiting(SpanProcessor):
         self._inner.on_end(span)
 
     def shutdown(self) -> None:
-        """Can block for half a minute."""
+        """Send the waiting spans. This can block for half a minute."""
         self._inner.shutdown()
 
     def give_up(self) -> None:

@@ -20,17 +20,17 @@ from gateway.ports import Clock
 # The share of a minute's requests that may fail. This is ten times the share that the objective for
 # availability (99.9 %) allows.
 _BEARABLE: Final = 0.01
-# Seconds by which the event loop is late.
+# Seconds by which the event loop may be late.
 _SLUGGISH: Final = 0.25
-# The share of the rows of the list that may be invalid, of those that were read in a minute.
+# The share of the list's rows that may be invalid. Only the rows read in the last minute count.
 _STRANGE: Final = 0.05
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
 _US, _UPSTREAM, _REDIS, _NOBODY = "us", "upstream", "redis", "nobody"
 
 _REMEDIES: Final[Mapping[FailureReason, str]] = {
-    FailureReason.CHALLENGE: "The CDN in front of the API turns this address away: ask the API's "
-    "operators to let it through.",
+    FailureReason.CHALLENGE: "The CDN in front of the API turns this gateway away: ask the API's "
+    "operators to allow the gateway's address.",
     FailureReason.REFUSED: "The API refuses the gateway's own token: renew `upstream.token`.",
     FailureReason.RATE_LIMITED: "Somebody else uses the same limit: find them, or lower "
     "`upstream.rate_limit`.",
@@ -39,7 +39,7 @@ _REMEDIES: Final[Mapping[FailureReason, str]] = {
     FailureReason.CONNECT: "No connection to the API: check network, DNS and `upstream.base_url`.",
     FailureReason.CONNECT_TIMEOUT: "No connection to the API in time: check network and firewall.",
     FailureReason.POOL_TIMEOUT: "All connections to the API are busy: it answers slowly.",
-    FailureReason.INVALID: "`payload.rejected` in the log says why the training is not valid. "
+    FailureReason.INVALID: "`payload.rejected` in the log says why a training is not valid. "
     "Stored responses are kept.",
     FailureReason.READ_TIMEOUT: "The API answers too slowly: see its status page, or raise "
     "`upstream.timeout`.",
@@ -122,7 +122,7 @@ def _of_mode(says: str) -> Finding:
 def _all_well(asked: int) -> Finding:
     if not asked:
         return Finding(
-            GOOD, _NOBODY, "Ready, and nobody asked in the last minute", "Nothing to do."
+            GOOD, _NOBODY, "Ready, but no requests came in the last minute", "Nothing to do."
         )
     return Finding(GOOD, _NOBODY, "Callers are served", "Nothing to do.")
 
@@ -177,7 +177,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             BAD,
             _UPSTREAM,
-            "The breaker is open: the API failed again and again, and is not called for now",
+            "The breaker is open: the API failed again and again, and is left alone for a while",
             _remedy(failed),
             "GatewayCircuitOpen",
         )
@@ -192,7 +192,8 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # Bodies that were rejected as a whole are failed calls already. The others are rows of pages.
+    # If a whole body was rejected, its call already counts as failed. All other rejections are of
+    # single rows of the list.
     bodies = minute.rejected[InvalidReason.CHALLENGE] + minute.rejected[InvalidReason.TOO_LARGE]
     bodies += failed.get(FailureReason.INVALID, 0)
     rejected = sum(minute.rejected.values()) - bodies
@@ -200,7 +201,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _UPSTREAM,
-            f"The API sent an invalid training {_counted(rejected, 'time')} in the last minute",
+            f"The API's list had {_counted(rejected, 'invalid row')} in the last minute",
             _REMEDIES[FailureReason.INVALID],
             "GatewayPayloadsRejected",
         )
@@ -213,7 +214,7 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             yield Finding(
                 WATCH,
                 _UPSTREAM,
-                f"The API said 429: no calls for {tenant} for another {seconds:.0f} s",
+                f"The API said 429: no calls for tenant {tenant} for another {seconds:.0f} s",
                 _REMEDIES[FailureReason.RATE_LIMITED],
                 "GatewayGateClosed",
             )
@@ -222,7 +223,7 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _US,
-            "The limit is spent: the gateway did not make "
+            "The limit is spent: the budget denied "
             f"{_counted(denied, 'call')} to the API in the last minute",
             "Callers get a stored response, or 503 if there is none. A longer `freshness.lifetime` "
             "needs fewer calls; a higher limit helps if the API grants one.",
@@ -261,7 +262,7 @@ def _counted(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
-# A finding that comes back within so many seconds is still the same finding.
+# A finding that comes back within this time (in seconds) is still the same finding.
 _SAME: Final = 20.0
 
 # Relative to `docs_url`, or to the admin plane if there is no `docs_url`.

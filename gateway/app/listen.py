@@ -72,7 +72,7 @@ class Server(uvicorn.Server):
         self.looked_at = 0.0
         self.servers: list[asyncio.Server] = []
         self._connection_type = connection_type
-        # Weak, so a connection whose TLS handshake failed disappears by itself.
+        # The references are weak, so a connection whose TLS handshake failed disappears by itself.
         self._made: WeakSet[Wire] = WeakSet()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -121,8 +121,8 @@ class Server(uvicorn.Server):
             await asyncio.gather(*beside, return_exceptions=True)
 
     def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
-        """Accept the queued connections, which a close would reset, and close the port. Returns a
-        task for each connection."""
+        """Close the port. A close would reset the queued connections, so they are accepted first.
+        Returns a task for each of them."""
         copies = [each.dup() for each in sockets]  # they listen until `last_accepted` closes them
         for server in self.servers:
             server.close()

@@ -102,8 +102,8 @@ def _refuse_other_encodings(values: Iterable[object]) -> None:
 def _plane(admin: str | None, token: str | None, ca: Path | None) -> Admin:
     """The admin plane that the options name. The settings replace missing options.
 
-    If `--admin` is a URL, the settings are perhaps not those of the gateway there. So a token from
-    the settings file is not sent to this URL.
+    If `--admin` is a URL, the gateway at this URL perhaps has other settings. So a token from the
+    settings file is not sent to this URL.
     """
     from gateway.settings import load_admin
 
@@ -139,10 +139,9 @@ def _trusting(name: str, path: Path) -> ssl.SSLContext:
         unused = f"cannot be read: {error.strerror}"
         if isinstance(error, ssl.SSLError):
             unused = "has no certificates that can be used"
-        other = (
-            "" if name == "--ca" else "; or name the authority with --ca, or the URL with --admin"
-        )
-        complain([f"{name}: {path} {unused} (wanted: PEM{other})"], FAILED)
+        other = "; otherwise name the authority with --ca, or the URL with --admin"
+        other = "" if name == "--ca" else other
+        complain([f"{name}: {path} {unused} (wanted: a PEM file{other})"], FAILED)
 
 
 def seconds_of(date_time: str) -> float:
@@ -157,8 +156,8 @@ class Admin:
     """The admin plane at an address. `tls` replaces the default context, which trusts public
     authorities.
 
-    A method writes a line to standard error and exits with code 1 if no response arrives, if the
-    response is an error, or if its body is no JSON.
+    Each method that sends a request exits with code 1 and a line on standard error if no response
+    arrives, if the response is an error, or if its body is no JSON.
     """
 
     url: str

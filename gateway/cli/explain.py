@@ -79,7 +79,11 @@ def in_short(words: Mapping[str, Any]) -> str:
     if held["below_floor"]:
         return f"{what}, but invalidated or out of date. The next request calls the API first."
     left = held["freshness_lifetime"] - held["age"]
-    since = f"fresh for another {duration(left)}" if left > 0 else f"stale for {duration(-left)}"
+    since = (
+        f"fresh for another {duration(left)}"
+        if left > 0
+        else f"already stale for {duration(-left)}"
+    )
     return f"{what}, {since}. {_PLANS.get(held['plan'], '')}".rstrip()
 
 

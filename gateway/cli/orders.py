@@ -81,7 +81,8 @@ def purge(
     confirm.
     """
     if not yes and sys.stdin is not None and sys.stdin.isatty():
-        what = "all stored responses" if partition is None else f"partition {partition}"
+        of_one = f"the stored responses of partition {partition}"
+        what = "all stored responses" if partition is None else of_one
         question = f"{plane.address}: purge {what}, and fetch them again within the API's limit?"
         click.confirm(question, abort=True, err=True)
     words: dict[str, object] = {"soft": soft}

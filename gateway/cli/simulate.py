@@ -96,7 +96,7 @@ More paths with POST: /_control/edit, insert, delete, editing, revision, limit,
     type=_COUNT,
     metavar="N",
     default=100,
-    help="Calls for each key in a window; 0: no limit.",
+    help="Calls that each key may make in a window; 0: no limit.",
 )
 @_option(
     "--window",
@@ -187,7 +187,7 @@ def _serve(config: SimulatorConfig) -> None:
 
     try:
         run(serve(config, lambda url: click.echo(f"simulator: {url}")))
-    except BrokenPipeError:  # nobody reads the output: click ends the command without words
+    except BrokenPipeError:  # nobody reads the output: click ends the command without a message
         raise
     except OSError as error:
         complain([f"cannot listen on {config.host}:{config.port}: {error.strerror}"], FAILED)

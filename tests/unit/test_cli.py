@@ -259,17 +259,17 @@ HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "below_floor": F
         ),
         (
             {"l1": None, "l2": HELD | {"age": 30.5, "plan": "serve-and-refresh"}},
-            "stored, stale for 2.5 s. The next request gets it, and it is refreshed in the "
+            "stored, already stale for 2.5 s. The next request gets it, and it is refreshed in the "
             "background.",
         ),
         (
             {"l1": HELD | {"age": 400.0, "plan": "wait-softly"}},
-            "stored, stale for 6 min 12 s. The next request calls the API. If the call fails or "
-            "takes long, the request gets the stored response.",
+            "stored, already stale for 6 min 12 s. The next request calls the API. If the call "
+            "fails or takes long, the request gets the stored response.",
         ),
         (
             {"l1": HELD | {"status": 404, "age": 29.0, "plan": "fetch"}},
-            "remembered as a 404, stale for 1 s. The next request calls the API first.",
+            "remembered as a 404, already stale for 1 s. The next request calls the API first.",
         ),
         (
             {"l1": HELD | {"below_floor": True, "plan": "fetch"}},

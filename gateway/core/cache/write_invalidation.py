@@ -20,7 +20,7 @@ _LOCATION_FIELDS: Final = (b"location", b"content-location")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The ids of the trainings that a write made outdated.
+    """The ids of the trainings whose stored responses are outdated after a write.
 
     `versions`: the id and the new version of the training in the answer's body. Empty if the body
     has no training, or if the version is far in the future.
@@ -36,7 +36,7 @@ def is_success(reply: Reply) -> bool:
 
 
 def written(target: str | None, reply: Reply, base_url: str, now: float) -> Written:
-    """The trainings that a successful write made outdated.
+    """The trainings whose stored responses are outdated after a successful write.
 
     `target`: the id of the training that was written to (None: the collection). A version more than
     VERSION_TOLERANCE seconds after `now` is ignored.

@@ -12,7 +12,10 @@ REST: Final = 0.25
 
 class Background:
     """Allows `most` fetches at once. A place becomes free `rest` seconds after its fetch has ended.
-    Check `has_room` before `begin`, without an await in between."""
+    Check `has_room` before `begin`, without an await in between.
+
+    `under_way`: the number of places that are not free.
+    """
 
     def __init__(self, most: int, rest: float = 0.0) -> None:
         self._most = most

@@ -151,8 +151,8 @@ class Collapsing:
                 holds = await self._lease.renew(key, token)
 
     async def _landed_before(self, want: Want, taken: Taken, flight: Course) -> Elsewhere | None:
-        """A fresh response that was stored between this flight's look-up and its lease. None: there
-        is none."""
+        """A fresh response that was stored between this flight's look-up and its lease. None:
+        there is no such response."""
         if taken.floor is None or taken.floor.started <= _known(want):
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -215,7 +215,7 @@ async def renewing(
 
 
 def _known(want: Want) -> float:
-    """The time when the stored response in `want` was last confirmed. 0.0: there is none."""
+    """The time when the stored response in `want` was last confirmed. 0.0: `want` has none."""
     return 0.0 if want.held is None else want.held.entry.confirmed_at
 
 

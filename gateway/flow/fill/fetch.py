@@ -284,8 +284,9 @@ def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
 
 
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
-    """The error for an answer that has a doubted version, or is for one caller alone. Otherwise
-    None. A 401 or 403 of the API is not fruitless, because it removes stored responses."""
+    """The error for a fruitless answer, otherwise None. An answer is fruitless if it has a doubted
+    version, or is for one caller alone. A 401 or 403 of the API is not fruitless, because it
+    removes stored responses."""
     if isinstance(landed, Filled):
         what = _DOUBTED.get(landed.verdict)
         if what is None:

@@ -61,7 +61,7 @@ def test_all_is_well() -> None:
     assert judge(minute(), WELL) == [
         Finding("good", "nobody", "Callers are served", "Nothing to do.")
     ]
-    assert "nobody asked" in first(minute(hits=0)).says
+    assert "no requests came" in first(minute(hits=0)).says
 
 
 def test_one_error_in_a_hundred_is_borne() -> None:
@@ -115,7 +115,7 @@ def test_failures_that_callers_do_not_notice_are_to_be_watched() -> None:
             replace(WELL, budgets={"acme": replace(OPEN_GATE, gate_closed_for=12.0)}),
             "watch",
             "upstream",
-            "no calls for acme for another 12 s",
+            "no calls for tenant acme for another 12 s",
         ),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_spent_limit_is_ours_unless_a_gate_is_closed() -> None:
     closed = replace(WELL, budgets={"acme": replace(OPEN_GATE, gate_closed_for=1.0)})
 
     assert first(minute(denied=3), replace(WELL, budgets={"acme": OPEN_GATE})).says == (
-        "The limit is spent: the gateway did not make 3 calls to the API in the last minute"
+        "The limit is spent: the budget denied 3 calls to the API in the last minute"
     )
     assert ["429" in each.says for each in judge(minute(denied=3), closed)] == [True]
 
@@ -176,7 +176,7 @@ def test_rows_that_are_no_trainings_are_told() -> None:
     """More than one in twenty are too many, however few calls brought them."""
     assert first(minute(rejected=5, rows=100)).level == "good"
     assert first(minute(rejected=2, rows=20)).says == (
-        "The API sent an invalid training 2 times in the last minute"
+        "The API's list had 2 invalid rows in the last minute"
     )
     failed = judge(minute(failures={FailureReason.INVALID: 2}, rejected=2), WELL)
     assert [each.runbook for each in failed] == ["GatewayPayloadsRejected"]
