@@ -185,7 +185,7 @@ def test_a_training_is_explained(chromium: Browser, stand: Stand) -> None:
 
         assert "entry.fetched" in told
         assert "verdict first" in told
-        assert "on the first request in" in told
+        assert "on the first request after" in told
         assert sight.text("explained") == ""
         assert own_faults(sight) == []
 

@@ -132,7 +132,8 @@ class Outbound:
             raise
 
     async def _ask_once(self, scope: str, call: Call, first: Purpose) -> Reply:
-        """Send the call once. `first`: the purpose of the first attempt. The mode may forbid it."""
+        """Send the call once. `first`: the purpose of the first attempt. If the mode does not allow
+        calls with this purpose, the call is not sent."""
         with on(Part.BUDGET):
             paid = await self._paying.pay(scope, call)
         paid_at = self._clock.monotonic()
@@ -157,7 +158,7 @@ class Outbound:
     def _is_late(self, scope: str, paid_at: float) -> bool:
         """Whether the call waited so long for a connection that its charge has to be renewed. The
         gateway counts a call from its charge, the upstream from its arrival. With an old charge,
-        the gateway would stop counting too early."""
+        the gateway would stop counting the call before the upstream does."""
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
@@ -175,8 +176,8 @@ class Outbound:
         return entered
 
     def _leave(self, entered: Breaker, before: Breaker) -> None:
-        """Undo `_enter`: the call said nothing about the upstream, so the next call can be the
-        probe."""
+        """Undo `_enter`, because the call said nothing about the upstream. If this call was the
+        probe, the next call can be the probe instead."""
         if self._breaker is entered:
             self._move(before)
 
@@ -214,8 +215,8 @@ class Outbound:
         return closed.seconds
 
     async def _tell(self, scope: str, seconds: float) -> None:
-        """Tell the other replicas. A replica that misses the notice finds the gate closed in
-        Redis."""
+        """Tell the other replicas that the gate is closed. A replica that misses the notice finds
+        the gate closed in Redis."""
         notice = Notice(NoticeKind.GATE_CLOSED, scope=scope, until=self._clock.now() + seconds)
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
@@ -230,8 +231,9 @@ class Outbound:
         self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
-        """Open the gate, if it is due to reopen, or if a probe is under way. In all other cases a
-        closed gate stays closed: the call was sent before the gate closed."""
+        """Open the gate after an answer, if the gate is due to reopen, or if a probe is under way.
+        Otherwise a closed gate stays closed: the answer belongs to a call that was sent before the
+        gate closed."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 

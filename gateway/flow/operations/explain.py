@@ -19,9 +19,7 @@ from gateway.ports import Clock, LocalStore, SharedStore
 
 Words = dict[str, object]
 
-_NOT_BELIEVED: Final = (
-    "not believed: the list contradicts the answers to calls for this training alone"
-)
+_NOT_BELIEVED: Final = "not believed: the list contradicts the answers to calls for this training"
 
 
 class Explainer:
@@ -51,7 +49,8 @@ class Explainer:
         return sorted(key.partition for key in self._local.keys(training_ids={training_id}))
 
     async def explain(self, key: Key) -> Words:
-        """Tiers, floor and the next refresh of one key."""
+        """What each tier has for the key, the key's version floor, and when the next refresh
+        comes."""
         held = self._local.peek(key)
         local = None if held is None else held.entry
         try:
@@ -110,13 +109,13 @@ class Explainer:
         if place is not None:
             return "as soon as a call is free: place {} of {} in the queue".format(*place)
         failure = self._serving.standing(key)
-        return self._planned(key, candidate) if failure is None else self._put_off(failure)
+        return self._planned(key, candidate) if failure is None else self._left_alone(failure)
 
-    def _put_off(self, failure: Failure) -> str:
+    def _left_alone(self, failure: Failure) -> str:
         left = failure.until - self._clock.monotonic()
         many = failure.attempts > 1
         failed = f"the last {failure.attempts} fetches failed" if many else "the last fetch failed"
-        return f"on the first request in {left:.1f} s or later: {failed} ({failure.detail})"
+        return f"on the first request after {left:.1f} s: {failed} ({failure.detail})"
 
     def _planned(self, key: Key, candidate: Candidate | None) -> str:
         if candidate is None:
@@ -126,7 +125,7 @@ class Explainer:
         entry = candidate.entry
         left = entry.freshness_lifetime - entry.age(self._clock.now())
         if left > 0:
-            return f"on the first request in {left:.1f} s or later, when the response is stale"
+            return f"on the first request after {left:.1f} s, when the response is stale"
         return "on the next request: the response is stale"
 
 

@@ -26,8 +26,8 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
-# Seconds in which replicas have to confirm. A replica without a confirmation may serve older
-# entries until `Confirmations.until`.
+# Seconds in which replicas have to confirm an order. A replica that does not confirm may serve
+# entries that the order ruled out, until `Confirmations.until`.
 _PATIENCE: Final = 1.0
 
 # Seconds in which the replicas of Redis have to acknowledge the new data. Usually this takes one
@@ -110,7 +110,8 @@ class Invalidation:
     async def purge(
         self, partition: str | None, *, soft: bool, by: str = LOOPBACK.name
     ) -> Confirmations:
-        """Invalidate all entries, or those of one partition. Otherwise as `invalidate`."""
+        """Invalidate all entries of the partition (None: of all partitions). `soft`, `by` and the
+        error are the same as in `invalidate`."""
         purged = await self._shared.purge(partition, soft=soft)
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)
         return replace(await self._everywhere(notice), purged=None if partition is None else purged)

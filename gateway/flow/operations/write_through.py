@@ -79,7 +79,7 @@ class Writing:
         self._clock = clock
         self._base_url = base_url
         self._timeout = timeout
-        # Each call is a flight that no other write joins, so that `land` can end the calls.
+        # Each call is a flight, so that `land` can end it. No other write joins this flight.
         self._calls: Flights[object, Reply] = Flights(clock)
         # Writes whose invalidation Redis has not accepted.
         self._owed: dict[Written, None] = {}
@@ -137,8 +137,8 @@ class Writing:
         await self._outbound.failed(caller.scope, name, _failed(reply))
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
-        """Raise an error if the answer concerns the gateway instead of the caller, or its status
-        cannot be passed on."""
+        """Raise an error if the answer concerns the gateway instead of the caller, or if the
+        answer's status cannot be passed on."""
         if reply.status == 429:
             raise rate_limited(reply, "a write", self._clock.now())
         if reply.status == 401 and not caller.owns_token:
@@ -155,10 +155,10 @@ class Writing:
         if not changed.training_ids:
             return
         for pause in _PAUSES:
-            if await self._is_told(changed):
+            if await self._try_to_invalidate(changed):
                 return
             await self._clock.sleep(pause)
-        if await self._is_told(changed):
+        if await self._try_to_invalidate(changed):
             return
         self._invalidation.written_here(changed)
         self._owed[changed] = None
@@ -166,7 +166,8 @@ class Writing:
             del self._owed[next(iter(self._owed))]
 
     async def land(self, patience: float) -> None:
-        """As Flights.land, for the calls. What was written is invalidated afterwards."""
+        """As Flights.land, for the calls of writes. After a call has ended, `hand_on` invalidates
+        the trainings that the write has perhaps changed."""
         await self._calls.land(patience)
 
     async def run(self) -> None:
@@ -174,13 +175,13 @@ class Writing:
         while True:
             await self._clock.sleep(_AGAIN)
             for changed in list(self._owed):
-                # It is removed before the attempt: another write may add an equal value during the
-                # attempt, and that value has to stay.
+                # `changed` is removed before the attempt. Another write may add an equal value
+                # during the attempt, and that value has to stay.
                 self._owed.pop(changed, None)
-                if not await self._is_told(changed):
+                if not await self._try_to_invalidate(changed):
                     self._owed[changed] = None
 
-    async def _is_told(self, changed: Written) -> bool:
+    async def _try_to_invalidate(self, changed: Written) -> bool:
         try:
             await self._invalidation.written(changed)
         except RedisUnavailable:

@@ -1,7 +1,8 @@
 """Answers the requests that have `Cache-Control` directives (`freshness.client_directives`).
 
-If a call is made only because a directive refuses the stored response, a part of the budget pays
-for it (`CallShare`).
+Directives cause a call in two cases: they refuse the stored response, or a request with `no-store`
+needs a fetch. If such calls are limited (`Grants`), a part of the budget pays for them
+(`CallShare`).
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:
 
 
 class Grants:
-    """Decides whether a directive may cause a call. In ten seconds, a key has at most one such
-    call, which is charged to `share`. Each replica counts its own calls."""
+    """Decides whether a directive may cause a call. A key has at most one such call in any ten
+    seconds. Each such call is charged to `share`. Each replica counts its own calls."""
 
     def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
@@ -137,8 +138,8 @@ class _Charged:
 class CallShare:
     """Limits calls that are made only because a caller does not accept the stored response. Their
     share is a tenth of each budget in any window. Each replica has an equal part of the share, and
-    at least one call. A caller may have half (rounded up) of the calls of this part that no other
-    caller has used.
+    at least one call. Of the calls in this part that other callers have not used, a caller may have
+    half (rounded up).
 
     is_divided  False if all callers of a budget count as one caller, which may have the whole part
     usual       the limit of budgets that are not in `rates` (None: no limit)

@@ -35,8 +35,8 @@ from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
 # If a fetch for a caller brings a version that is too old, this caller has to wait before it may
-# cause another fetch of the key. This pause is at most _FIRST seconds after the first such fetch,
-# and at most _LONGEST seconds after several in a row.
+# cause another fetch of the key. After the first such fetch, this pause lasts for at most _FIRST
+# seconds. Each further one in a row doubles this maximum, up to _LONGEST seconds.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -55,7 +55,7 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Pause:
-    """The pause of a caller after a fetch that brought a version that was too old.
+    """The pause of a caller after a fetch whose version was too old.
 
     attempts  how many such fetches there were in a row
     until     when the pause ends (monotonic)
@@ -118,9 +118,9 @@ class Reaching:
         raise _not_reached(wanted, _entry_of(answer), self._begin_pause(ask))
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of a fetch, which other requests may share. A fetch that began before this
-        request (here or in another replica) perhaps brings a version that is too old, or a 404 or
-        410. If so, another fetch is started or joined."""
+        """The answer of a fetch. Other requests may share this fetch. If a fetch that began before
+        this request (here or in another replica) brings a version that is too old, or a 404 or 410,
+        another fetch is started or joined."""
         earlier, asked_at = self._serving.fills.under_way(ask.key), self._clock.now()
         alone = False
         while True:
@@ -160,13 +160,13 @@ class Reaching:
         return landed, answer
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> _Came | None:
-        """The answer of a fetch under way. None if it does not fit the request (`Vary`), or if the
-        fetch got no call, and no caller waited when it began."""
+        """The answer of a fetch under way. None in two cases: the answer does not fit the request
+        (`Vary`), or the fetch got no call and began when no caller waited."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff, Frozen):
             if flight.is_unhurried:
-                # A new fetch has a higher rank than that one, and is made even in a backoff
+                # A new fetch has a higher priority than `flight`, and is made even in a backoff
                 # and in the mode `bypass`.
                 return None
             raise
@@ -222,7 +222,8 @@ def _reaches(entry: Entry | None, wanted: Instant) -> bool:
 
 
 def _is_answered(answer: Answer, wanted: Instant) -> bool:
-    """Whether the version is late enough, or the answer says that this caller gets no training."""
+    """Whether the answer has the version `wanted` or a later one, or says that this caller gets no
+    training (for example a 404)."""
     entry = _entry_of(answer)
     return entry is None or entry.is_negative or _reaches(entry, wanted)
 

@@ -87,7 +87,7 @@ class Serving:
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
         # Methods of `Following` (sweep/refresh_queue) replace these three functions:
-        # waits     whether a refresh has to wait. If so, it is added to the queue (if not full)
+        # waits     whether a refresh has to wait. If so, and if there is room, it is queued
         # put_off   adds a refresh whose call was not made, and returns whether it is in the queue
         # is_short  whether the queued refreshes wait because no call was free
         self.waits: Callable[[Ask], bool] = lambda _: False
@@ -123,7 +123,7 @@ class Serving:
         return await self.from_upstream(ask, seen)
 
     async def look_up(self, key: Key) -> Seen | None:
-        """The entry that a look-up finds in both tiers, or None."""
+        """The entry that a look-up finds in L1 or L2, or None."""
         return await self.looking_up(key).join()
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
@@ -180,8 +180,8 @@ class Serving:
         return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
-        """Start a refresh. Returns None if the refresh has to wait (see `waits`). No fetch of the
-        key may be under way."""
+        """Start a refresh. Returns None if the refresh has to wait (see `waits`). The key must have
+        no fetch that requests can join."""
         if self.waits(ask):
             return None
         self.background.begin()
@@ -260,9 +260,10 @@ class Serving:
         return from_store(stored, failure.outcome, failure.detail)
 
     def _stored_or_refused(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
-        """The later one of two answers: the response `stored` (None or below the floor), and the
-        last answer of upstream that was refused for its version. A refused version far in the
-        future counts as the earlier one. None if no refused answer fits the request (`Vary`)."""
+        """One of two answers: the response `stored` (None or below the floor), or the last answer
+        of upstream that was refused for its version. `supersedes` decides which one, but `stored`
+        always wins against a version far in the future. None if no refused answer fits the request
+        (`Vary`)."""
         refused = self._tiers.refused.of(ask.key)
         if refused is None or not self._rules.selects(refused.entry, ask.extra):
             return None
@@ -398,8 +399,8 @@ class Serving:
         return Answer(stored.held, outcome, stored.tier, told)
 
     def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up in Redis, under way or new. None if it is not needed, or if Redis cannot be
-        asked."""
+        """The look-up in Redis, under way or new. None if a fetch of the key is under way, if L1
+        may serve its entry without asking Redis, or if Redis cannot be asked."""
         if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
             return None
         held = self.held(key)
@@ -548,7 +549,7 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def given_again(held: Held, outcome: Outcome) -> Answer:
-    """The answer that repeats a response of upstream that was refused for its version."""
+    """The answer with a response of upstream. The response was refused earlier for its version."""
     ahead = held.entry.is_ahead
     reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
@@ -569,8 +570,8 @@ def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def passed(reply: Reply, handling: Handling) -> Answer:
-    """The answer that passes on a response of upstream. The outcome of a 5xx is FAILED, that of
-    another status is REJECTED."""
+    """The answer that passes on a response of upstream. The outcome is FAILED for a 5xx, and
+    REJECTED for any other status."""
     outcome = Outcome.FAILED if reply.status >= 500 else Outcome.REJECTED
     return Answer(reply, outcome, Tier.UPSTREAM, handling)
 

@@ -218,9 +218,9 @@ class Findings:
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
         """Make a single call for each training in `absent` that is stored. `absent`: trainings that
-        are missing on the list. If this sweep has too few single calls left, the trainings with the
-        most reads come first. A response that is not checked stays fresh for the staleness bound at
-        most."""
+        are missing on the list. If this sweep has too few single calls left, only the trainings
+        with the most reads are checked. A response that is not checked stays fresh for the
+        staleness bound at most."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])

@@ -108,7 +108,8 @@ class Following:
         return 1 + sum(self._worth(each, now) > own for each in rivals), len(rivals)
 
     def send(self, errand: Errand) -> None:
-        """Add the errand to the queue. If the queue is full, `then` is called with None at once.
+        """Add the errand to the queue. If the queue is full, the errand is left out, and `then` is
+        called with None at once.
 
         If an errand for the training waits already, a refresh for readers is left out. Any other
         errand replaces the waiting one, and at the end `then` of both is called.
@@ -174,8 +175,8 @@ class Following:
             await self._wait_for_a_call(errand.lane, pause)
 
     async def _run_counted(self, errand: Errand) -> float:
-        """Run the errand, and end its count in `background`, which `begin` has started. Returns the
-        result of `_run`."""
+        """Run the errand, and tell `background` when it has ended. Call `background.begin` before.
+        Returns the result of `_run`."""
         try:
             return await self._run(errand)
         finally:
@@ -227,9 +228,10 @@ class Following:
         return None if errand is None else self._take(errand)
 
     def _worth(self, errand: Errand, now: float) -> tuple[float, int]:
-        """How much the callers of this replica want the errand: first the reads per second since
-        the last confirmation, and if these are equal, all reads. For a refresh for readers, the
-        first number includes only reads that probably get an outdated response."""
+        """How much the callers of this replica want the errand, as two numbers. The first is the
+        reads per second since the last confirmation. For a refresh for readers, it is multiplied by
+        the probability that the training has changed. If the first numbers of two errands are
+        equal, the second number (all reads) decides."""
         held = self._local.peek(errand.ask.key)
         if held is None:
             return 0.0, 0
@@ -299,7 +301,7 @@ def _both(
     return tell
 
 
-# Shorter times (in seconds) count as this, because zero cannot be a divisor.
+# Times below this (in seconds) count as this, because zero cannot be a divisor.
 _LEAST: Final = 1.0
 
 

@@ -78,7 +78,8 @@ class Sweeps:
                 await self._parts.clock.sleep(_CHECK_EVERY)
 
     def confirmed_age(self) -> float | None:
-        """Age of the oldest confirmation by a list, in seconds. None if there is none."""
+        """Age of the oldest confirmation by a list, in seconds. None if this replica knows of no
+        confirmation."""
         ages = [each.sweep.age for each in self._running.values()]
         return max((age for age in ages if age is not None), default=None)
 
@@ -115,8 +116,9 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the staleness bound once, when the sweep first stays within it. If the settings allow
-        only a bound that is longer than the freshness lifetime, log this once too."""
+        """Log the staleness bound once, as soon as it is proven and the sweep keeps it. Log
+        once, even before the proof, if the bound that the settings allow is longer than the
+        freshness lifetime."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

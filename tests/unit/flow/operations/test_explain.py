@@ -58,7 +58,7 @@ async def test_it_says_where_the_list_is_not_believed(replica: Replica) -> None:
 
     assert said == [
         None,
-        "not believed: the list contradicts the answers to calls for this training alone",
+        "not believed: the list contradicts the answers to calls for this training",
     ]
 
 
@@ -78,10 +78,7 @@ async def test_both_tiers_and_the_floor_are_explained(replica: Replica, clock: F
     assert (l1["below_floor"], l1["plan"]) == (False, "serve")
     assert floor["digest"] == l1["digest"]
     assert (floor["generation"], floor["confirmed_at"]) == (0, began)
-    assert (
-        words["next_refresh"]
-        == "on the first request in 20.0 s or later, when the response is stale"
-    )
+    assert words["next_refresh"] == "on the first request after 20.0 s, when the response is stale"
 
 
 async def test_a_stale_entry_is_refreshed_next(alone: Replica, clock: FakeClock) -> None:
@@ -122,10 +119,7 @@ async def test_the_later_tier_tells_the_next_refresh(
     words = await explain(replica)
 
     assert part(words, "l1")["plan"] == "serve-and-refresh"
-    assert (
-        words["next_refresh"]
-        == "on the first request in 30.0 s or later, when the response is stale"
-    )
+    assert words["next_refresh"] == "on the first request after 30.0 s, when the response is stale"
 
 
 async def test_a_404_is_explained(replica: Replica) -> None:
@@ -162,7 +156,7 @@ async def test_a_failure_puts_the_refresh_off(alone: Replica, clock: FakeClock) 
     words = await explain(alone)
 
     assert words["next_refresh"] == (
-        "on the first request in 1.0 s or later: the last fetch failed (stale-error)"
+        "on the first request after 1.0 s: the last fetch failed (stale-error)"
     )
 
 
@@ -197,7 +191,7 @@ async def test_a_fetch_under_way_is_told(alone: Replica, clock: FakeClock) -> No
     landed = await explain(alone)
 
     assert under_way["next_refresh"] == "now: a fetch is under way"
-    assert str(landed["next_refresh"]).startswith("on the first request in 30.0 s")
+    assert str(landed["next_refresh"]).startswith("on the first request after 30.0 s")
 
 
 async def test_the_partitions_are_named(alone: Replica) -> None:
