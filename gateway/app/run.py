@@ -288,13 +288,16 @@ async def _turn_away(house: House, ended: asyncio.Task[None]) -> None:
     Redis or the upstream.
 
     On one connection, a request begins only after the request before it was answered. So more
-    rounds can be necessary.
+    rounds can be necessary. There is a round also if the data plane has ended: background fetches
+    can still run. They give back their leases, which they could not do after Redis is closed.
     """
-    while not ended.done():
+    while True:
         await house.serving.land(0.0)
         await house.unusual.land(0.0)
         if house.writing is not None:
             await house.writing.land(0.0)
+        if ended.done():
+            return
         await asyncio.wait({ended}, timeout=_NEXT_ROUND)
 
 

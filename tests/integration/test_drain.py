@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+
+import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.doubles.loop_time import pass_time
 from tests.integration.gateways import Planes, gateway, has_in_flight, until
 from tests.support.raw_http import GOOD, calling
+from tests.support.redis_cluster import client_of
 
 
 async def test_who_still_waits_at_the_end_is_told(
@@ -48,6 +52,33 @@ async def test_each_of_several_on_one_connection_is_told(
 def _get(training_id: str) -> bytes:
     bearer = b"Authorization: Bearer demo-token"
     return b"GET /training/%b HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % (training_id.encode(), bearer)
+
+
+async def test_a_refresh_under_way_gives_its_lease_back(
+    upstream: RunningSimulator,
+    control: SimulatorClient,
+    redis_url: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """No caller waits for it, so that the data plane ends at once. It ends before Redis is closed,
+    and is no failure."""
+    async with gateway(upstream.base_url, redis_url, freshness__lifetime="200ms") as planes:
+
+        async def is_refreshed() -> bool:
+            fields = (await planes.get("trn_000001")).headers
+            return fields["cache-status"].endswith("detail=stale-refreshing")
+
+        await planes.get("trn_000001")
+        await control.fault("held")
+        await until(is_refreshed)
+        await until(lambda: has_in_flight(control))
+
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    with client_of(redis_url) as client:
+        leases = list(client.scan_iter(match="*:l:*"))
+    assert leases == []
+    assert lines[-1]["event"] == "gateway.stopped"
+    assert [line["event"] for line in lines if line["level"] != "info"] == []
 
 
 async def test_what_is_in_flight_is_finished(
