@@ -179,10 +179,10 @@ class Sweep:
         return turn.is_read or (self._warms and not turn.progress.is_warm)
 
     def _is_off(self, turn: Turn) -> bool:
-        """Whether the sweep is switched off. An `off_until` more than `_OFF_FOR` seconds ahead is
-        ignored."""
+        """Whether the sweep is switched off. Only the leader finds out whether a refused list may
+        be allowed now. An `off_until` more than `_OFF_FOR` seconds ahead is ignored."""
         is_off = 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
-        return is_off and not self._may_be_allowed(turn.progress)
+        return is_off and not (turn.leads and self._may_be_allowed(turn.progress))
 
     def _may_be_allowed(self, progress: Progress) -> bool:
         """Whether the list was refused before this `Sweep` first called `take`. The gateway perhaps

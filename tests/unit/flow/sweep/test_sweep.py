@@ -7,14 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.budget.window_log import Rate
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.core.vocabulary import FailureReason, Mode, Purpose
-from gateway.ports import Call
+from gateway.flow.sweep.sweep import Listing, Parts, Sweep
+from gateway.ports import Call, Turn
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import page, says
+from tests.unit.flow.house import OURS, page, says
 from tests.unit.flow.sweeping import PAUSE_AFTER, Catalogue, Swept, of_list
 
 # A page each five seconds: a bound of eleven, where answers are fresh for thirty.
@@ -204,6 +206,40 @@ async def test_a_list_that_is_not_for_us_is_left_alone(
     assert promised(swept) == ("warming", None)
     await swept.pages(1)
     assert promised(swept) == ("on", 25.4)
+
+
+async def test_a_follower_that_began_later_sees_that_the_list_is_refused(clock: FakeClock) -> None:
+    """It does not find out whether the list is allowed to it, so readiness need not wait."""
+    lease = Leading(clock, pause_after=PAUSE_AFTER)
+    swept = Swept(clock, catalogue(), lease=lease, cold=True)
+    swept.catalogue.instead = lambda call: says(401) if of_list(call) else None
+    await swept.step()
+    clock.advance(60.0)
+
+    lease.leads = False
+    later = beside(swept)
+    await later._step()
+
+    assert (later.state, later.is_warming) == ("off", False)
+    assert swept.catalogue.pages_asked == [0]
+
+
+class Leading(LedgerSweepLease):
+    """Tells whoever asks whether it leads."""
+
+    leads = True
+
+    async def take(self, partition: str, *, was_read: bool) -> Turn:
+        """As without other replicas, but for the lead."""
+        return replace(await super().take(partition, was_read=was_read), leads=self.leads)
+
+
+def beside(swept: Swept, token: str = OURS.token) -> Sweep:
+    """The sweep of another replica, with that token."""
+    outbound, observer = swept.replica.outbound, swept.replica.observer
+    listing = Listing(outbound, swept.clock, observer, timeout=10.0)
+    parts = Parts(swept.lease, listing, lambda _: swept.findings, swept.clock, observer)
+    return Sweep(parts, replace(OURS, token=token), lambda: OFTEN, lambda: 0, warms=True)
 
 
 @pytest.mark.parametrize("failure", [says(500), page(403), says(429), Reply(200, (), b'{"items')])
