@@ -83,7 +83,9 @@ class Sweep:
         self._reads_told = reads()  # what `reads` returned before the last `take`
         self._failures = 0  # how many calls in a row failed
         self._is_forbidden = False  # whether the mode forbade the last call
-        self._began: float | None = None  # when `take` first succeeded (shared clock)
+        # When the API last refused the list to this `Sweep` (shared clock). 0.0: it did not, or the
+        # sweep was turned off for another reason since then.
+        self._refused_at = 0.0
         self.turn: Turn | None = None
         self.horizon: Horizon | None = None  # None: no whole sweep is known
 
@@ -159,7 +161,6 @@ class Sweep:
         try:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
             self._reads_told = reads
-            self._began = turn.now if self._began is None else self._began
             self._set_turn(turn)
             await self._findings.settle()
             if not turn.leads or not self._may_go(turn):
@@ -185,9 +186,9 @@ class Sweep:
         return is_off and not (turn.leads and self._may_be_allowed(turn.progress))
 
     def _may_be_allowed(self, progress: Progress) -> bool:
-        """Whether the list was refused before this `Sweep` first called `take`. The gateway perhaps
-        has another token since then."""
-        return self._began is not None and 0.0 < progress.refused_at < self._began
+        """Whether the list was refused, but not to this `Sweep`, which perhaps has another
+        token."""
+        return 0.0 < progress.refused_at != self._refused_at
 
     def _wait(self, turn: Turn) -> float:
         """Seconds until the next page. A wait that is longer than a whole sweep takes counts as 0,
@@ -261,9 +262,11 @@ class Sweep:
     async def _turn_off(
         self, progress: Progress, why: str, now: float, refused_at: float = 0.0
     ) -> float:
+        is_news = progress.off_why != why or self._may_be_allowed(progress)
+        self._refused_at = refused_at
         off = progress.off(why, now + _OFF_FOR, refused_at)
         await self._lease.note(self._caller.partition, off)
-        if progress.off_why != why or self._may_be_allowed(progress):
+        if is_news:
             self._observer.sweep_off(self._caller.tenant, why, _OFF_FOR)
         self._set_progress(off)
         return _TAKE_EVERY

@@ -224,6 +224,45 @@ async def test_a_follower_that_began_later_sees_that_the_list_is_refused(clock: 
     assert swept.catalogue.pages_asked == [0]
 
 
+async def test_a_list_is_asked_for_with_a_token_that_was_there_before_the_refusal(
+    clock: FakeClock,
+) -> None:
+    """In a rolling update a replica with the new token waits for the lead, while the list is
+    refused to one with the old token."""
+    lease = Leading(clock, pause_after=PAUSE_AFTER)
+    swept = Swept(clock, catalogue(), lease=lease)
+    swept.catalogue.instead = lambda call: says(401) if _is_of(call, OURS.token) else None
+    renewed = beside(swept, "renewed")
+    lease.leads = False
+    await renewed._step()
+    clock.advance(60.0)
+    lease.leads = True
+    await swept.step()
+    assert swept.sweep.state == "off"
+
+    await renewed._step()
+
+    assert renewed.state == "warming"
+    assert swept.catalogue.pages_asked == [0, 0]
+
+
+async def test_each_replica_asks_once_for_a_refused_list(clock: FakeClock) -> None:
+    """It may have another token; it needs no second call to know that it has none."""
+    swept = Swept(clock, catalogue())
+    swept.catalogue.instead = lambda call: says(401) if of_list(call) else None
+    await swept.step()
+    other = beside(swept)
+    for _ in range(40):
+        clock.advance(await other._step())
+
+    assert other.state == "off"
+    assert swept.catalogue.pages_asked == [0, 0]
+
+
+def _is_of(call: Call, token: str) -> bool:
+    return of_list(call) and call.token == token
+
+
 class Leading(LedgerSweepLease):
     """Tells whoever asks whether it leads."""
 
