@@ -69,12 +69,14 @@ class Operations:
         return self._life.ready and not self._life.draining and not self._warms_first()
 
     def _warms_first(self) -> bool:
-        """Whether readiness still waits for the cache. This wait never begins again, even if Redis
-        or the API fails."""
+        """Whether readiness still waits for the cache. It does not in a mode in which no call fills
+        the cache. The wait never begins again, even if Redis or the API fails."""
         if self._settings.sweep.warm is not SweepWarm.BEFORE_READY or self._life.is_warm:
             return False
-        up = self._house.clock.monotonic() - self._life.started
-        is_warming = up < _WARMING and self._house.sweeping.sweeps.are_warming()
+        house = self._house
+        is_early = house.clock.monotonic() - self._life.started < _WARMING
+        may_fill = house.modes.current is Mode.NORMAL
+        is_warming = is_early and may_fill and house.sweeping.sweeps.are_warming()
         self._life.is_warm = not is_warming
         return is_warming
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.integration.gateways import Planes, until
+from tests.integration.gateways import Planes, gateway, until
 from tests.integration.replicas import replicas
 from tests.integration.sweeping import sweepers, sweeps_ended
 
@@ -56,6 +58,22 @@ async def test_the_sweep_pauses_while_nothing_may_be_stored(
 
     assert endpoints == {"GET /training/{id}": 20}
     assert {version for version in versions if version} == {before["updated_at"]}
+
+
+@pytest.mark.parametrize("mode", ["frozen", "bypass"])
+async def test_no_replica_waits_for_a_cold_start_that_the_mode_forbids(
+    upstream: RunningSimulator, redis_url: str, mode: str
+) -> None:
+    """Neither the one that leads the sweep nor a follower, which makes no call that could fail."""
+    async with gateway(upstream.base_url, redis_url) as ordering:
+        await order([ordering], mode)
+        async with sweepers(upstream.base_url, redis_url, 2, sweep__warm="before-ready") as every:
+
+            async def are_ready() -> bool:
+                probes = [await planes.data.get("/readyz") for planes in every]
+                return [probe.status_code for probe in probes] == [200, 200]
+
+            await until(are_ready, patience=20.0)
 
 
 async def _stored(planes: Planes) -> object:
