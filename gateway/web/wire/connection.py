@@ -279,6 +279,7 @@ class Wire(HttpToolsProtocol):
         """Close an idle connection. Between two messages, close it `_LAST_TURNS` turns later,
         because a request may already wait in the socket."""
         if self._stage is Stage.REST:
+            self._unset_keepalive_if_required()  # it would close the connection later, in a request
             self.timeout_keep_alive_handler()
         else:
             self.transport.close()

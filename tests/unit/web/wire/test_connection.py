@@ -23,6 +23,7 @@ from gateway.core.vocabulary import AccessRefusal
 from gateway.web.wire.connection import Terms, Wire
 from gateway.web.wire.request_head import Limits
 from tests.doubles.clock import FakeClock
+from tests.doubles.loop_time import pass_time
 from tests.unit.web.wires import Line, quiet
 
 LIMITS = Limits(1_000, 10, 100, 5, head_timeout=10.0, write_timeout=30.0)
@@ -135,6 +136,35 @@ async def test_a_request_that_is_just_arriving_is_answered(end: Callable[[Wire],
         await asyncio.sleep(0)
 
     assert answer.startswith(b"HTTP/1.1 204 ")
+
+
+async def test_a_request_after_the_plane_ends_is_not_cut_by_the_idle_timer() -> None:
+    """The timer was started after the request before. It ends while this one is answered."""
+    asked: list[Scope] = []
+    may_answer = asyncio.Event()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope)
+        if len(asked) > 1:
+            await may_answer.wait()
+        await _no_content(scope, receive, send)
+
+    terms = Terms(LIMITS, FakeClock(), lambda: "id-1", lambda *_: None)
+    config = uvicorn.Config(answer, lifespan="off", log_config=None, ws="none")
+    wire, line = Wire.under(terms)(config, ServerState(), {}), Line()
+    wire.connection_made(line)
+    wire.data_received(GOOD)
+    await quiet()
+
+    wire.shutdown()
+    wire.data_received(GOOD)
+    await pass_time(config.timeout_keep_alive + 1.0)
+    ended_early = line.end()
+    may_answer.set()
+    await quiet()
+
+    assert (len(asked), ended_early) == (2, "")
+    assert line.written.count(b"HTTP/1.1 204 ") == 2
 
 
 async def test_a_head_has_its_time_and_no_more(door: Door) -> None:
