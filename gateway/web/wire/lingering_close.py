@@ -24,9 +24,8 @@ _LINGER: Final = 2.0
 # With TLS, the system's buffer counts as full if its bytes fill this share of its size or more.
 # The bytes fill at least half of the used space. The system's own data about them fills the rest. A
 # buffer that has become full accepts no more bytes until a third of its size is free. Until then,
-# two thirds or more are used, so the bytes fill a third of the size or more. A third is above this
-# share.
-_FULL: Final = 0.25
+# two thirds or more are used, so the bytes fill a third of the size or more.
+_FULL: Final = 1 / 3
 
 
 def backlog_of(transport: asyncio.Transport) -> int:
@@ -38,7 +37,8 @@ def backlog_of(transport: asyncio.Transport) -> int:
 
     With TLS, asyncio does not tell how many bytes wait in the transport below TLS, so they do not
     count. But while bytes wait there, the system's buffer is full. So if this buffer is full, its
-    bytes count even if no other bytes are known.
+    bytes count even if no other bytes are known. A response that fills less than a third of the
+    buffer never counts.
     """
     unsent = transport.get_write_buffer_size()
     if unsent or (not transport.can_write_eof() and _is_full(transport)):

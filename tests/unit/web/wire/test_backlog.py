@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import trustme
 
-from gateway.web.wire.lingering_close import LingeringClose, backlog_of
+from gateway.web.wire.lingering_close import LingeringClose, _held_by_system, backlog_of
 
 # More than the system takes below, and less than would make TLS itself wait.
 HIDDEN = 60_000
@@ -52,6 +52,20 @@ async def test_with_tls_the_system_tells_what_the_transport_hides() -> None:
         await asyncio.to_thread(read, caller, 1_000 + HIDDEN)
         while backlog_of(transport):  # noqa: ASYNC110 - the system says nothing
             await asyncio.sleep(0.01)
+
+
+async def test_with_tls_a_response_that_fills_less_than_a_third_does_not_count() -> None:
+    """A buffer that takes no more has more, so that nothing can wait beneath TLS."""
+    async with over_tls() as (transport, _):
+        connection = transport.get_extra_info("socket")
+        size = connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        held = 0
+        while held < size * 0.27:
+            transport.write(b"x" * 100)
+            held = _held_by_system(transport)
+
+        assert held < size * 0.32
+        assert backlog_of(transport) == 0
 
 
 async def test_a_slow_peer_over_tls_gets_the_whole_last_response() -> None:
