@@ -45,6 +45,8 @@ _MOST_NAMES: Final = 100
 _MOST_DUE: Final = 100
 # At most this many items are handled in one turn of the event loop, or changed in Redis at once.
 _AT_ONCE: Final = 8
+# `settle` reads at most this many ids from Redis at once.
+_READ_AT_ONCE: Final = 200
 # `_forget_the_unmet` handles at most this many trainings in one turn of the event loop.
 _FORGOTTEN_AT_ONCE: Final = 500
 # Turns of the event loop between two pieces of a page.
@@ -150,17 +152,19 @@ class Filling:
             self._differed, self._taken_back = False, 0
             return likeness
         partition = self._caller.partition
-        while ids := await self._lease.filled(partition, _AT_ONCE):
-            keys = [Key(partition, each) for each in ids]
-            await asyncio.gather(*map(self._tiers.drop, keys))
-            for key in keys:
-                self._following.send(
-                    Errand(Ask(key, self._caller), Purpose.REFRESH, lambda _: None)
-                )
-            await self._lease.forget_filled(partition, ids)
-            self._taken_back += len(ids)
+        while ids := await self._lease.filled(partition, _READ_AT_ONCE):
+            for some in batches(ids, _AT_ONCE):
+                await self._take_back(some)
         self._observer.filling_stopped(self._caller.tenant, self._taken_back)
         return replace(likeness, same=0, stopped=True)
+
+    async def _take_back(self, ids: list[str]) -> None:
+        keys = [Key(self._caller.partition, each) for each in ids]
+        await asyncio.gather(*map(self._tiers.drop, keys))
+        for key in keys:
+            self._following.send(Errand(Ask(key, self._caller), Purpose.REFRESH, lambda _: None))
+        await self._lease.forget_filled(self._caller.partition, ids)
+        self._taken_back += len(ids)
 
     async def fill(
         self, items: list[Item], reply: Reply, asked: tuple[float, float], likeness: Likeness

@@ -335,6 +335,33 @@ async def test_nothing_is_fetched_twice_if_redis_is_late(
     assert swept.replica.observer.of("filling_stopped") == [("default", 40)]
 
 
+async def test_what_is_taken_back_is_read_in_few_parts(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty are one reply; then there are no more. They are forgotten as they are dropped."""
+    filled, forget, parts = swept.lease.filled, swept.lease.forget_filled, list[int]()
+
+    async def told(partition: str, most: int) -> list[str]:
+        ids = await filled(partition, most)
+        parts.append(len(ids))
+        return ids
+
+    async def forgotten(partition: str, training_ids: Sequence[str]) -> None:
+        parts.append(-len(training_ids))
+        await forget(partition, training_ids)
+
+    await read_all(swept, 20)
+    await swept.pages(2)
+    reformatted(swept, *IDS[:1])
+    await swept.pages(1)
+    await swept.errands()
+    monkeypatch.setattr(swept.lease, "filled", told)
+    monkeypatch.setattr(swept.lease, "forget_filled", forgotten)
+    await swept.pages(1)
+
+    assert parts == [40, *[-8] * 5, 0]
+
+
 async def test_a_difference_is_not_forgotten_while_the_sweep_is_off(swept: Swept) -> None:
     """The page that switches the sweep off may be the one before which it was found."""
     await read_all(swept, 20)
