@@ -207,8 +207,8 @@ class Stored:
 class Copies:
     """How many replicas Redis has, and how many of them have all writes.
 
-    is_counted  False: Redis does not allow the gateway to ask a node for its replicas, or to wait
-                for them. So both numbers are perhaps too low
+    is_counted  False: a node of Redis refused to tell its replicas, or to wait for them. So both
+                numbers are perhaps too low
     """
 
     known: int

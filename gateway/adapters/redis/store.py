@@ -359,7 +359,7 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
     async def count(client: Any) -> int | None:
         try:
             role = await client.execute_command("ROLE")
-        except ResponseError:  # the gateway's user in Redis may not use ROLE
+        except ResponseError:  # for example because the gateway's user may not use ROLE
             return None
         return len(role[2])
 

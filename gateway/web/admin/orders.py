@@ -29,9 +29,9 @@ _NOTHING_THERE: Final = (
     "nothing is stored in this partition; GET /explain/{id} names the partitions of a training"
 )
 _NOT_COUNTED: Final = (
-    "Redis does not allow the gateway to run ROLE or WAIT, so Redis may have replicas that were "
-    "not counted; if one of them becomes the master, it may not know of the order: SECURITY.md "
-    "lists the rights that the gateway needs in Redis"
+    "Redis refused the command ROLE or WAIT, so it may have replicas that were not counted; if one "
+    "of them becomes the master, it may not know of the order: SECURITY.md lists the rights that "
+    "the gateway needs in Redis"
 )
 
 
