@@ -6,6 +6,7 @@ If the clients file or the tokens file changes, the parts are updated from it.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +187,9 @@ class FileWatch(Generic[G]):
         self._refuse = refuse
         self._seen: object = None
         self._known: object = None
+        # A reading whose thread could not be started remains in the queue of the thread pool. It
+        # runs later, when the pool has threads, perhaps beside the next reading.
+        self._one_at_a_time = threading.Lock()
 
     async def run(self) -> None:
         """Read the file again and again, until cancelled."""
@@ -197,9 +201,13 @@ class FileWatch(Generic[G]):
         """Read the file in a thread: a reading waits for the process that parses the file. Returns
         a fault if no thread can be started."""
         try:
-            return await asyncio.to_thread(self.file.look)
+            return await asyncio.to_thread(self._look_alone)
         except RuntimeError as error:
             return self.file.faulty(f"cannot be read: {error}")
+
+    def _look_alone(self) -> G | SettingsFault:
+        with self._one_at_a_time:
+            return self.file.look()
 
     def judge(self, result: G | SettingsFault) -> None:
         """Use the result of a reading, if the reading before had the same result. Do nothing if

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,6 +169,35 @@ async def test_a_change_is_used_once_a_thread_can_be_started_again(
 
     assert house.lets_in("two")
     assert house.log.events == ["clients.refused", "clients.reloaded"]
+
+
+async def test_a_file_is_read_by_one_thread_at_a_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if readings whose threads could not be started run at last, beside the next one."""
+    look, reading, most = house.watch.file.look, list[int](), list[int]()
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def counted() -> Look:
+        reading.append(1)
+        most.append(len(reading))
+        time.sleep(0.05)
+        try:
+            return look()
+        finally:
+            reading.pop()
+
+    monkeypatch.setattr(house.watch.file, "look", counted)
+    with monkeypatch.context() as moment:
+        moment.setattr(threading.Thread, "start", start)
+        for _ in range(3):
+            await house.watch._look()
+    others = [asyncio.to_thread(time.sleep, 0.0) for _ in range(3)]
+    await asyncio.gather(house.watch._look(), *others)
+
+    assert most == [1] * 4
 
 
 def test_the_former_version_mends_it(house: House) -> None:
