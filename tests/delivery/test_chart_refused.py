@@ -10,9 +10,8 @@ import pytest
 from gateway.app import run
 from tests.delivery.rendering import REFUSED, named, objects, values_in
 
-# Seconds for requests on new connections (`_STEPS_WHEN_NEW` in app/listen), and for times that are
-# rounded.
-_MARGIN = 3
+# Seconds for times that are rounded.
+_MARGIN = 1
 
 
 def test_there_are_enough_of_them() -> None:
@@ -51,15 +50,22 @@ def test_memory_is_read_in_every_unit(memory: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("delay", "timeout", "needs"),
-    [("250ms", 30, 31), ("5s", "1m", 65), (0, "0.5m", 30), ("1500ms", "0s", 2)],
+    ("delay", "timeout", "connect", "needs"),
+    [
+        ("250ms", 30, "2s", 33),
+        ("5s", "1m", 9, 74),
+        (0, "0.5m", "100ms", 31),
+        ("1500ms", "0s", 1, 3),
+    ],
 )
-def test_grace_is_reckoned_from_durations(delay: object, timeout: object, needs: int) -> None:
+def test_grace_is_reckoned_from_durations(
+    delay: object, timeout: object, connect: object, needs: int
+) -> None:
     """terminationGracePeriodSeconds holds the drain, in every spelling of a duration, and what the
     process may need after it."""
     needs += int(run._LAST_SECONDS + run._LAST_ORDERS + run._LAST_SPANS + _MARGIN)
     drain = {"drain_delay": delay, "drain_timeout": timeout}
-    values = named("one") | {"config": {"server": drain}}
+    values = named("one") | {"config": {"server": drain, "upstream": {"connect_timeout": connect}}}
     (pod,) = [each["spec"]["template"]["spec"] for each in objects(values)
               if each["kind"] == "Deployment"]  # fmt: skip
 

@@ -76,7 +76,7 @@
 {{- end -}}
 {{- end -}}
 {{- if lt (int (include "gateway.grace" .)) (int (include "gateway.needs" .)) -}}
-{{- fail (printf "terminationGracePeriodSeconds (%s) would kill pods in mid-drain: preStopSleepSeconds, drain_delay and drain_timeout take %s; leave it null" (include "gateway.grace" .) (include "gateway.needs" .)) -}}
+{{- fail (printf "terminationGracePeriodSeconds (%s) would kill pods in mid-drain: preStopSleepSeconds, drain_delay, drain_timeout and what follows them take %s; leave it null" (include "gateway.grace" .) (include "gateway.needs" .)) -}}
 {{- end -}}
 {{- with .Values.autoscaling -}}
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) -}}

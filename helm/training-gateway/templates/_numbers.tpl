@@ -17,10 +17,11 @@
 {{- end -}}
 
 {{/* How long Kubernetes waits between SIGTERM and SIGKILL. After the drain the process has 1 s for last answers, 6 s for
-     orders and 3 s for spans; 3 s are for new connections, and for times that are rounded. */}}
+     orders and 3 s for spans; 1 s is for times that are rounded. It also waits for connections to the API that are being
+     made, for connect_timeout. */}}
 {{- define "gateway.needs" -}}
 {{- $server := .Values.config.server -}}
-{{- add (int .Values.preStopSleepSeconds) (include "gateway.seconds" $server.drain_delay) (include "gateway.seconds" $server.drain_timeout) 13 -}}
+{{- add (int .Values.preStopSleepSeconds) (include "gateway.seconds" $server.drain_delay) (include "gateway.seconds" $server.drain_timeout) (include "gateway.seconds" .Values.config.upstream.connect_timeout) 11 -}}
 {{- end -}}
 
 {{- define "gateway.grace" -}}
