@@ -139,7 +139,7 @@ def _trusting(name: str, path: Path) -> ssl.SSLContext:
         unused = f"cannot be read: {error.strerror}"
         if isinstance(error, ssl.SSLError):
             unused = "has no certificates that can be used"
-        other = "; otherwise name the authority with --ca, or the URL with --admin"
+        other = "; otherwise name the authority with --ca, perhaps with a URL in --admin"
         other = "" if name == "--ca" else other
         complain([f"{name}: {path} {unused} (wanted: a PEM file{other})"], FAILED)
 

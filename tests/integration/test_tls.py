@@ -211,7 +211,7 @@ async def test_a_certificate_that_cannot_be_read_is_named_with_the_way_round_it(
 
     assert alone[0] == 1
     assert f"admin.tls_cert: {gone} cannot be read: No such file or directory" in alone[1]
-    assert "name the authority with --ca" in alone[1]
+    assert "name the authority with --ca, perhaps with a URL in --admin" in alone[1]
     assert with_ca[0] == 0
     assert "mode normal\n" in with_ca[1]
 
