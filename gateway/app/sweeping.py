@@ -20,7 +20,7 @@ from gateway.core.cache.policy import Rules, Windows
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.request.response_selection import Serving
-from gateway.flow.sweep.reconciliation import Findings
+from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.refresh_queue import Following
 from gateway.flow.sweep.scheduler import Sweeps
 from gateway.flow.sweep.store_from_list import Filling
@@ -70,7 +70,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
     serving.waits, serving.put_off = following.waits, following.put_off
     serving.is_short = following.is_short
 
-    def findings(caller: Caller) -> Findings:
+    def reconciliation(caller: Caller) -> Reconciliation:
         filling = Filling(
             caller,
             ground.tiers,
@@ -82,7 +82,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
             rules=rules,
             bodies_here=not ground.shared.holds_bodies,
         )
-        return Findings(
+        return Reconciliation(
             lists,
             ground.tiers,
             ground.shared,
@@ -96,7 +96,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
 
     timeout = settings.upstream.timeout
     listing = Listing(ground.way.outbound, ground.clock, ground.telemetry, timeout=timeout)
-    parts = Parts(lease, listing, findings, ground.clock, ground.telemetry)
+    parts = Parts(lease, listing, reconciliation, ground.clock, ground.telemetry)
     sweeps = Sweeps(
         parts,
         lambda: _own_callers(admission),

@@ -69,7 +69,7 @@ class Brought:
     asked_here: float
 
 
-class Findings:
+class Reconciliation:
     """Applies pages to the stored responses, one page at a time."""
 
     def __init__(

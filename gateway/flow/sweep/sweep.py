@@ -26,7 +26,7 @@ from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import Purpose
 from gateway.flow.fill.collapse import renewing
 from gateway.flow.fill.upstream_call import Outbound
-from gateway.flow.sweep.reconciliation import Brought, Findings
+from gateway.flow.sweep.reconciliation import Brought, Reconciliation
 from gateway.flow.sweep.store_from_list import give_way
 from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
@@ -48,7 +48,7 @@ class Parts:
 
     lease: SweepLease
     listing: Listing
-    findings: Callable[[Caller], Findings]
+    reconciliation: Callable[[Caller], Reconciliation]
     clock: Clock
     observer: Observer
 
@@ -72,8 +72,8 @@ class Sweep:
     ) -> None:
         self._lease = parts.lease
         self._listing = parts.listing
-        self._findings = parts.findings(caller)
-        self._findings.warms = warms
+        self._reconciliation = parts.reconciliation(caller)
+        self._reconciliation.warms = warms
         self._clock = parts.clock
         self._observer = parts.observer
         self._caller = caller
@@ -143,7 +143,7 @@ class Sweep:
     def contradictions(self) -> Contradictions:
         """Trainings for which the list and the answers to single calls disagree, as far as this
         replica knows."""
-        return self._findings.contradictions
+        return self._reconciliation.contradictions
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -162,7 +162,7 @@ class Sweep:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
             self._reads_told = reads
             self._set_turn(turn)
-            await self._findings.settle()
+            await self._reconciliation.settle()
             if not turn.leads or not self._may_go(turn):
                 return _TAKE_EVERY
             wait = self._wait(turn)
@@ -193,7 +193,7 @@ class Sweep:
     def _wait(self, turn: Turn) -> float:
         """Seconds until the next page. A wait that is longer than a whole sweep takes counts as 0,
         because the clock or the pace has changed."""
-        if turn.progress.offset == 0 and self._findings.is_awaiting:
+        if turn.progress.offset == 0 and self._reconciliation.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now
         return wait if wait <= self._pace().interval_of(turn.progress.total) else 0.0
@@ -206,7 +206,7 @@ class Sweep:
 
     async def _page(self, turn: Turn) -> float:
         progress, here = turn.progress, self._clock.monotonic()
-        await self._findings.prepare(progress)
+        await self._reconciliation.prepare(progress)
         purpose = Purpose.SWEEP if progress.is_warm else Purpose.WARM
         try:
             reply, page = await self._listing.page(self._caller, progress.offset, purpose)
@@ -222,14 +222,16 @@ class Sweep:
             return backoff(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
         self._failures, self._is_forbidden = 0, False
         brought = Brought(self._caller, reply, page, turn.now, here)
-        likeness = await self._findings.apply(brought, progress, self._pace().spare(page.total))
-        if self._findings.is_contradicted:
+        likeness = await self._reconciliation.apply(
+            brought, progress, self._pace().spare(page.total)
+        )
+        if self._reconciliation.is_contradicted:
             why = "single calls get other versions than the list has"
             pause = await self._turn_off(replace(progress, likeness=likeness), why, turn.now)
             # `disbelieve` comes last, because it makes `is_contradicted` false. If Redis fails in
             # `_turn_off`, `is_contradicted` stays true, and the sweep is turned off after the next
             # page.
-            await self._findings.disbelieve()
+            await self._reconciliation.disbelieve()
             return pause
         as_of = turn.now - delta_seconds(reply.header(b"age"))
         after = replace(progress.after(page, as_of), likeness=likeness)
@@ -256,7 +258,7 @@ class Sweep:
             await self._lease.finish(partition, ended, complete=complete)
             self._set_progress(ended)
             self._observer.sweep_ended(self._caller.tenant, complete, advanced.distinct)
-        await self._findings.look_for(self._caller, advanced.absent)
+        await self._reconciliation.look_for(self._caller, advanced.absent)
         return 0.0
 
     async def _turn_off(

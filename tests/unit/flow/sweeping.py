@@ -16,7 +16,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.sweep.staleness_bound import Pace
-from gateway.flow.sweep.reconciliation import Findings
+from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.refresh_queue import Following
 from gateway.flow.sweep.store_from_list import Filling
 from gateway.flow.sweep.sweep import Listing, Parts, Sweep
@@ -88,7 +88,7 @@ class Swept:
         self.clock = clock
         self.catalogue = catalogue
         self.replica = Replica(clock, redis, caller=OURS, limit=limit, room=room)
-        self.replica.upstream.always = catalogue.answer
+        self.replica.upstream.always, observer = catalogue.answer, self.replica.observer
         self.lease = lease or LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
         self.following = following_of(self.replica)
         filling = Filling(
@@ -97,24 +97,24 @@ class Swept:
             self.replica.local,
             self.lease,
             clock,
-            observer=self.replica.observer,
+            observer=observer,
             following=self.following,
             rules=self.replica.serving._rules,
             bodies_here=redis is None,
         )
-        self.findings = Findings(
+        self.reconciliation = Reconciliation(
             self._lists(redis),
             self.replica.tiers,
             self.replica.shared,
             clock,
-            self.replica.observer,
+            observer,
             bus=bus or AloneBus(),
             following=self.following,
             filling=filling,
             rules=self.replica.serving._rules,
         )
-        listing = Listing(self.replica.outbound, clock, self.replica.observer, timeout=10.0)
-        parts = Parts(self.lease, listing, lambda _: self.findings, clock, self.replica.observer)
+        listing = Listing(self.replica.outbound, clock, observer, timeout=10.0)
+        parts = Parts(self.lease, listing, lambda _: self.reconciliation, clock, observer)
         self.reads = 0
         self.sweep = Sweep(parts, OURS, lambda: pace, lambda: self.reads, warms=warms)
         self.replica.tiers.horizon_of = lambda _: self.sweep.horizon

@@ -1,4 +1,4 @@
-"""findings: what is stored after a page of the list, and which single calls follow."""
+"""reconciliation: what is stored after a page of the list, and which single calls follow."""
 
 from __future__ import annotations
 
@@ -568,7 +568,7 @@ async def test_a_list_that_is_left_alone_has_no_claims_left(
     for _ in range(5):
         await swept.errand()
     if late == "take_back":
-        fails_once(monkeypatch, swept.findings._lists, "take_back", after=8)
+        fails_once(monkeypatch, swept.reconciliation._lists, "take_back", after=8)
     elif late == "note":
         fails_once(monkeypatch, swept.lease, "note")
     await swept.pages(1 if late != "note" else 2)
@@ -590,7 +590,7 @@ async def test_a_refuted_claim_is_taken_back_although_redis_was_late(
     for each in IDS:
         await swept.read(each)
     listing(swept, rounded(*IDS))
-    fails_once(monkeypatch, swept.findings._lists, "take_back")
+    fails_once(monkeypatch, swept.reconciliation._lists, "take_back")
     await sweeps(swept, 2)
     asked = len(swept.catalogue.asked)
 
@@ -605,7 +605,7 @@ async def test_the_answer_that_refuted_a_claim_is_stored_although_a_reply_was_lo
     await swept.read("t1")
     swept.catalogue.minutes["t1"] = 2
     listing(swept, lambda rows: rows[0].update(updated_at="2023-11-14T22:09:00Z"))
-    lists = swept.findings._lists
+    lists = swept.reconciliation._lists
     take_back, asked_back = lists.take_back, []
 
     async def loses_a_reply(key: Key, updated_at: Instant) -> bool:

@@ -33,7 +33,11 @@ class Stage:
         self.pace = PACE
         listing = Listing(self.swept.replica.outbound, self.clock, self.observer, timeout=10.0)
         parts = Parts(
-            self.swept.lease, listing, lambda _: self.swept.findings, self.clock, self.observer
+            self.swept.lease,
+            listing,
+            lambda _: self.swept.reconciliation,
+            self.clock,
+            self.observer,
         )
         self.sweeps = Sweeps(
             parts,
@@ -177,7 +181,7 @@ async def test_a_list_that_is_not_believed_is_left_alone_with_another_token_too(
     """Its versions are wrong for everybody, and each floor that it raises costs calls."""
     async with running(Stage()) as stage:
         await stage.pass_time(20)
-        stage.swept.findings._in_a_row = 5
+        stage.swept.reconciliation._in_a_row = 5
         await stage.pass_time(20)
         pages = len(_tokens_of_pages(stage))
         stage.callers = {"default": replace(OURS, token="renewed")}

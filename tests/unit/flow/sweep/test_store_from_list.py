@@ -133,7 +133,7 @@ async def test_items_are_chosen_in_pieces(swept: Swept, monkeypatch: pytest.Monk
 async def test_trainings_that_left_are_forgotten_in_pieces(swept: Swept) -> None:
     """In one turn of the loop at most 500 are looked up, however many the list had."""
     await swept.pages(2)
-    known = swept.findings._filling._tickets
+    known = swept.reconciliation._filling._tickets
     stays = dict(known)
     known.update((f"gone-{number}", Ticket("", 0, 0.0)) for number in range(2_000))
     pieces: list[int] = []
@@ -159,14 +159,14 @@ async def test_other_replicas_hear_of_a_page_before_trainings_are_forgotten(
     """With many trainings the forgetting takes long, and a promise counts on the notice."""
     await read_all(swept, 1)
     await swept.pages(2)
-    known = swept.findings._filling._tickets
+    known = swept.reconciliation._filling._tickets
     known["gone"] = Ticket("", 0, 0.0)
     told: list[bool] = []
 
     async def announce(_: Notice) -> None:
         told.append("gone" in known)
 
-    monkeypatch.setattr(swept.findings._bus, "announce", announce)
+    monkeypatch.setattr(swept.reconciliation._bus, "announce", announce)
     swept.catalogue.minutes[IDS[0]] = 2
     await swept.pages(1)
 
@@ -181,7 +181,7 @@ async def test_a_page_that_is_applied_again_forgets_nothing(
     await read_all(swept, 60)
     swept.catalogue.page_size = 20
     await swept.pages(6)
-    known = swept.findings._filling._tickets
+    known = swept.reconciliation._filling._tickets
     before = set(known)
     fails_once(monkeypatch, swept.lease, "advance")
 
@@ -266,7 +266,7 @@ async def test_a_second_difference_is_counted_by_itself(swept: Swept) -> None:
     await read_all(swept, 20)
     for number in (1, 2):
         swept.catalogue.instead = lambda _: None
-        swept.findings._filling._counted.clear()
+        swept.reconciliation._filling._counted.clear()
         progress = (await swept.lease.take("p1", was_read=True)).progress
         await swept.lease.note("p1", replace(progress, likeness=UNPROVEN))
         await swept.pages(2)
@@ -369,7 +369,7 @@ async def test_a_difference_is_not_forgotten_while_the_sweep_is_off(swept: Swept
     reformatted(swept, *IDS[:1])
     await swept.pages(1)
     await swept.errands()
-    swept.findings._in_a_row = 5
+    swept.reconciliation._in_a_row = 5
     await swept.pages(1)
 
     progress = swept.sweep.progress
@@ -387,7 +387,7 @@ async def test_a_difference_found_during_a_page_stops_that_page(
     reformatted(swept, *IDS[:1])
     await swept.pages(1)
     swept.catalogue.minutes[IDS[30]] = 2
-    lists = swept.findings._lists
+    lists = swept.reconciliation._lists
     compare = lists.compare
 
     async def slowly(partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
@@ -682,13 +682,13 @@ async def test_what_was_counted_is_not_compared_again(
     await read_all(swept, 20)
     await swept.pages(1)
     read: list[str] = []
-    fields_of = swept.findings._filling._fields_of
+    fields_of = swept.reconciliation._filling._fields_of
 
     def noted(item: Item) -> Headers | None:
         read.append(item.listed.training_id)
         return fields_of(item)
 
-    monkeypatch.setattr(swept.findings._filling, "_fields_of", noted)
+    monkeypatch.setattr(swept.reconciliation._filling, "_fields_of", noted)
     await swept.pages(2)
 
     assert read == []
@@ -697,7 +697,7 @@ async def test_what_was_counted_is_not_compared_again(
 async def test_trainings_that_come_and_go_leave_nothing_behind(clock: FakeClock) -> None:
     """What is remembered of each goes with it, a sweep later."""
     swept = Swept(clock, Catalogue(*IDS))
-    filling = swept.findings._filling
+    filling = swept.reconciliation._filling
     await read_all(swept, 20)
     for number in range(40):
         swept.catalogue.minutes[f"new{number}"] = 1

@@ -277,7 +277,7 @@ def beside(swept: Swept, token: str = OURS.token) -> Sweep:
     """The sweep of another replica, with that token."""
     outbound, observer = swept.replica.outbound, swept.replica.observer
     listing = Listing(outbound, swept.clock, observer, timeout=10.0)
-    parts = Parts(swept.lease, listing, lambda _: swept.findings, swept.clock, observer)
+    parts = Parts(swept.lease, listing, lambda _: swept.reconciliation, swept.clock, observer)
     return Sweep(parts, replace(OURS, token=token), lambda: OFTEN, lambda: 0, warms=True)
 
 
