@@ -115,7 +115,7 @@ function tiles({ minute, budgets: all }) {
   const pace = minute.requests / 60;
   say("served-more", minute.requests
     ? `${number(pace, pace < 10 ? 1 : 0)} requests a second, 99\u00a0% within ${seconds(minute.p99)}`
-    : "nobody asked in the last minute");
+    : "no requests in the last minute");
   grade("served", minute.served, 0.999, 0.99);
   say("hits", share(minute.hit_rate));
   say("hits-more", minute.requests ? `${number(minute.calls)} calls to the API in the last minute` : "of the last minute");
