@@ -251,25 +251,18 @@ class Flights(Generic[Name, Result]):
             del self._current[name]
 
     def _landed(self, name: Name, flight: Flight[Result], task: asyncio.Future[Result]) -> None:
-        self._remove(name, flight)
-        self._disown(task)
+        self._flying[name].remove(flight)
+        if not self._flying[name]:
+            del self._flying[name]
+        self._owned.discard(task)
+        if not task.cancelled():
+            task.exception()  # read the error even if no request waits for it
 
     def _landed_late(
         self, name: Name, flight: Flight[Result], task: asyncio.Future[Result]
     ) -> None:
-        """As `_landed`, but orders reach the flight until the requests that waited for it have
-        run, which is in the next turn of the event loop. A request reads `orders` then. Look-ups
-        without a task need no such delay, because `orders` of look-ups is not read."""
+        """As `_landed`, but only after the next turn of the event loop. In that turn the requests
+        that waited for the flight run, and read `orders`. So an order that comes before them still
+        counts. `orders` of look-ups is not read, so look-ups without a task need no such delay."""
         loop = asyncio.get_running_loop()
-        loop.call_soon(loop.call_soon, self._remove, name, flight)
-        self._disown(task)
-
-    def _remove(self, name: Name, flight: Flight[Result]) -> None:
-        self._flying[name].remove(flight)
-        if not self._flying[name]:
-            del self._flying[name]
-
-    def _disown(self, task: asyncio.Future[Result]) -> None:
-        self._owned.discard(task)
-        if not task.cancelled():
-            task.exception()  # read the error even if no request waits for it
+        loop.call_soon(loop.call_soon, self._landed, name, flight, task)
