@@ -24,9 +24,9 @@ class Course:
     """Whether the result of a flight may be stored, and in which tiers.
 
     is_current  False after an invalidation of the key. No further request joins then. The result of
-                a look-up is then not put into L1. The result of a fetch is put into L1 only if
-                Redis accepts it after the invalidation, or, for rescue, if only soft orders rule it
-                out
+                a look-up is then not put into L1. The result of a fetch is offered to Redis. It is
+                put into L1 if Redis accepts it. It is also put into L1, but only for rescue, if
+                nothing but soft orders rules it out
     may_store   False after an invalidation that Redis perhaps does not know, and after a purge. The
                 result is then not offered to Redis
     orders      how many invalidations came during the flight

@@ -199,9 +199,9 @@ class LocalBudget:
         return account
 
     def _next_log(self, scope: str, account: _Account) -> WindowLog | None:
-        """The log after a change of the rate. If this process has only a part of the limit, the
-        part never grows beyond its size when this process lost Redis: the other replicas keep no
-        more free for this replica."""
+        """The log after a change of the rate. If this process has only a part of the limit, a
+        higher rate does not make the part larger than it was when Redis was lost, because the other
+        replicas leave only that many calls for this replica."""
         before = account.log
         if account.parts:
             past = account.past

@@ -33,7 +33,7 @@ class AccessLog:
 
     monotonic  returns seconds, to count the rescues of each second
     level      the lowest level that is written, a word such as `info`
-    every      one of this many sampled answers has the level `info` (0: none of them)
+    every      of so many sampled answers, one has the level `info` (0: none of them)
     slow       seconds beyond which an answer is slow
 
     For `unlogged` and `brief` see `AccessLog` in web/request.

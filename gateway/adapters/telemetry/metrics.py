@@ -71,7 +71,8 @@ COUNTS: Table[Counters] = (
     ),
     (
         "gateway_invalidations",
-        "Entries that became invalid. A write of a replica counts as event in the others.",
+        "Entries that became invalid. After a write the cause is `write` in the replica that "
+        "forwarded it, and `event` in the others.",
         ("cause",),
         lambda counters: _single(counters.invalidations),
     ),
@@ -190,7 +191,7 @@ class GaugeReadings:
 
     budgets          by tenant. Empty if each credential has a budget: that would be too many series
     loop_lag         seconds, see `LoopLag`
-    sweep_confirmed  seconds since the sweep confirmed the training that it confirmed longest ago
+    sweep_confirmed  age in seconds of the oldest confirmation by a sweep
     """
 
     ready: bool
@@ -285,7 +286,7 @@ GAUGES: Table[GaugeReadings] = (
     ),
     (
         "gateway_sweep_confirmed_seconds",
-        "Time since the sweep confirmed the training that it confirmed longest ago.",
+        "Age of the oldest confirmation. The sweep confirmed each training then or later.",
         (),
         lambda now: _known({(): now.sweep_confirmed}),
     ),

@@ -117,8 +117,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     updated_at    None: the answer is no training
     confirmed_at  the start of the last fetch that brought or confirmed the answer
     initial_age   the age in seconds at `confirmed_at`, from the upstream's header fields
-    generation    like `epoch`, a value of the floor at the start of that fetch. If the answer made
-                  the generation rise (see `ERA`): the new generation
+    epoch         the epoch of the floor when the fetch of `confirmed_at` began
+    generation    the generation of the floor at that time. If the answer made the generation rise
+                  (see `ERA`): the new generation
     selecting     the request fields that the answer's `Vary` names, normalised (RFC 9111, 4.1)
 
     `gc=False` is safe, because no entry can be part of a cycle of references.

@@ -284,8 +284,9 @@ class Shares:
             for each in account.sent
             if each.life != known.life or (is_alone and each.at >= known.at)
         ]
-        # From the time `until` on, this replica counts as silent, and the shared budget keeps its
-        # part for it. Before that, only its claim is kept. Other replicas can spend the rest.
+        # From the time `until` on, this replica counts as silent, and the shared budget keeps the
+        # part of this replica. Before `until` it keeps only the claim of this replica, and other
+        # replicas can spend the rest of the part.
         until = None if is_alone else known.at + self._shared.silence
         share = min(known.share, max(1, known.limit // replicas))
         own = [each.at for each in account.sent]

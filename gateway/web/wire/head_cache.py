@@ -189,7 +189,7 @@ class Blocks:
             # `max_fields`. So the block is not remembered if it would have too many fields with all
             # fields of `_NAMES`.
             if is_restorable and len(fields) - holes + len(_NAMES) <= self._most_fields:
-                self._keep(self._cut, rest, said.without_holes())
+                self._keep(self._cut, rest, said.without_cut_values())
             return
         self._keep(self._known, block, Form(block, said))
 

@@ -55,7 +55,7 @@ class Refusal:
     problem: ProblemAnswer
 
     def written(self, request_id: str, date: str) -> bytes:
-        """The whole response. It announces the close."""
+        """The whole response, with `Connection: close`."""
         body = self.problem.body(request_id)
         lines = [STATUS_LINE[self.problem.status]]
         for name, value in self.problem.headers(request_id, date, len(body)):
@@ -196,8 +196,8 @@ class PlainHead:
         said.takes_gzip = self.takes_gzip
         return said
 
-    def without_holes(self) -> PlainHead:
-        """A copy without the values that change with each request."""
+    def without_cut_values(self) -> PlainHead:
+        """A copy without the values of the lines that head_cache cuts out, and without `extra`."""
         said = self.copy()
         said.tag = said.request_id = said.traceparent = said.extra = None
         return said

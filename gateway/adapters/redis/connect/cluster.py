@@ -235,8 +235,8 @@ class Cluster:
         asked_to_wait: float,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
-        """Run the command on the node that holds the key `at`. Raises RedisUnavailable, at once if
-        that node is away or not known."""
+        """Run the command on the node that holds the key `at`. Raises RedisUnavailable if the
+        command fails. If that node is away or not known, raises it without a try."""
         slot, asked = slot_of(at), command
         member = self.holder(slot)
         if member is None or not member.is_up:
@@ -260,8 +260,8 @@ class Cluster:
         return any(member.is_away for member in self._masters or self._members.values())
 
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
-        """Ignore the time, because it is unknown which node sent this reply. Only the replies to
-        looks (see node_availability) count."""
+        """Ignore the time, because it is unknown which node sent this reply. Only the time in
+        the reply to a look (see node_availability) counts."""
 
     async def check(self) -> bool:
         """As Connection.check. Looks at all known nodes. If the map has changed, then looks at the

@@ -100,9 +100,9 @@ class Connection:
     @property
     def regions(self) -> tuple[str | None, ...]:
         """A hash tag for each region (part of the slots), `(None,)` without a cluster. A look-up
-        reads the records of its key, and the share of the partition (see partition_invalidation).
-        Each region has a copy of the share, so that usually one node has all that a look-up
-        needs."""
+        reads the records of its key, and the share record of the partition (see
+        partition_invalidation). Each region has a copy of the share record, so that usually one
+        node has all that a look-up needs."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:

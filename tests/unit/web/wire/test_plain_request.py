@@ -61,7 +61,7 @@ def test_what_is_new_with_each_request_can_be_left_out() -> None:
     question = asked((b"x-request-id", b"mine"), (b"traceparent", TRACE), (b"if-none-match", b"*"))
 
     assert question is not None
-    bare = question.said.without_holes()
+    bare = question.said.without_cut_values()
     assert (bare.request_id, bare.traceparent, bare.tag, bare.extra) == (None,) * 4
     assert (question.said.request_id, question.said.tag) == (b"mine", b"*")
     assert question.said.ask(CALLER, "a").extra == ((b"traceparent", TRACE),)
