@@ -82,8 +82,8 @@ class Bus(Protocol):
 
     @property
     def vouched_until(self) -> float:
-        """Until this monotonic time, this replica is allowed to serve its entries without Redis,
-        also entries that an order has ruled out, if the replica did not confirm the order. The
+        """Until this monotonic time, this replica is allowed to serve its entries without Redis.
+        If it did not confirm an order, this includes the entries that this order has ruled out. The
         `Confirmations.until` of such an order is this time or a later one."""
         ...
 

@@ -23,7 +23,7 @@ class Progress:
     before     the `pages` of the previous sweep
     last_id    the id of the last training that this sweep has read
     off_until  until this time no page is asked for, because of `off_why`
-    refused_at when the API refused the list (0.0: the sweep is not off because of a refusal)
+    refused_at when the API refused the list (0.0: the sweep is on, or it is off for another reason)
     complete   how many sweeps in a row saw all trainings. The first two sweeps (the cold start) do
                not count
     """

@@ -219,8 +219,8 @@ class Reconciliation:
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
         """Make a single call for each training in `absent` that is stored. `absent`: trainings that
         are missing on the list. If this sweep has too few single calls left, only the trainings
-        with the most reads are checked. A response that is not checked stays fresh for the
-        staleness bound at most."""
+        with the most reads are checked. A response that is not checked is no longer fresh
+        once its age exceeds the staleness bound (see core/sweep/staleness_bound)."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])

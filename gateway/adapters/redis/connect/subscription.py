@@ -84,7 +84,7 @@ class Subscription:
         for _ in self._channels:
             reply: Any = await self._connection.read_response()
             if reply[0] != b"subscribe":
-                raise SubscriptionLost("its reply confirms no subscription")
+                raise SubscriptionLost("the reply to SUBSCRIBE confirms no subscription")
 
     async def _read(self) -> Any:
         with _as_subscription_lost():
