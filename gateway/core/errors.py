@@ -242,7 +242,7 @@ class BudgetExhausted(CallWithheld):
         """The error of a budget with `limit` calls in any `window` seconds. `limit` None: the text
         names no limit."""
         most = "" if limit is None else f" (at most {limit} in any {window:g} s)"
-        unknown = "some calls may count although no record shows that they were made"
+        unknown = "calls that were perhaps never made may count as made"
         return cls(f"no call is free now{most}; {unknown}", retry_after=retry_after)
 
 

@@ -392,9 +392,9 @@ class Credentials:
                 self._leave(partition, trial, has_ended=True)
 
     async def _charge(self, purpose: Purpose, deadline: float) -> Charge:
-        """Charge a call to NEWCOMERS. If the gate of NEWCOMERS is closed, Redis has lost its data.
-        The gate opens when the replicas have reported the calls that they made. This usually takes
-        half a second, so the call waits."""
+        """Charge a call to NEWCOMERS. A closed gate of NEWCOMERS means that Redis has lost its
+        data. The gate opens when the replicas have reported the calls that they made. This usually
+        takes half a second, so the call waits."""
         now = self._clock.monotonic()
         until = now + _patience(purpose, deadline - now)
         while True:

@@ -84,8 +84,8 @@ class Sweeps:
         return max((age for age in ages if age is not None), default=None)
 
     def horizon_of(self, partition: str) -> Horizon | None:
-        """Tells which entries of the partition the sweeps have not confirmed in time (see Horizon).
-        None if this replica knows of no whole sweep."""
+        """Tells which entries of the partition were not confirmed in time by the sweep (see
+        Horizon). None if this replica knows of no whole sweep."""
         sweep = self._by_partition.get(partition)
         return None if sweep is None else sweep.horizon
 
@@ -116,9 +116,9 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the staleness bound once, as soon as it is proven and the sweep keeps it. Log
-        once, even before the proof, if the bound that the settings allow is longer than the
-        freshness lifetime."""
+        """Log the staleness bound once, as soon as it is proven and the sweep keeps it. If
+        the bound that the settings allow is longer than the freshness lifetime, log this as a
+        warning once, also before the proof."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

@@ -51,8 +51,8 @@ class Node:
 
     The node counts as away if a connection is refused or lost, if a reply cannot be read, or if
     Redis refuses writes. If an answer is late (it did not come in time), the node is only in doubt,
-    and looks follow. New operations wait until the doubt ends. They fail if it lasts longer than
-    `_DOUBT`. After `_SILENCES` late answers in a row, the node counts as away.
+    and the gateway makes more looks. New operations wait until the doubt ends. They fail if it
+    lasts longer than `_DOUBT`. After `_SILENCES` late answers in a row, the node counts as away.
 
     timeout, on_time, prefix  see Connection
     name                      for observers, if there are several nodes
