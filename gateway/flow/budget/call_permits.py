@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -360,12 +360,14 @@ class Credentials:
 
         known     a response is stored for the credential: the upstream has accepted the credential
                   before
-        deadline  when the call has to be over (monotonic). It decides how long the call may wait
+        deadline  when the call has to be over (monotonic). The block begins before half of the time
+                  until then has passed, apart from the time that Redis takes
         """
-        partition = caller.partition
+        partition, now = caller.partition, self._clock.monotonic()
         if known or not caller.owns_token or partition in self._accepted:
             yield
             return
+        until = now + _patience(purpose, deadline - now)
         # The call is counted before the budget is asked, because Redis can answer a later call
         # first. If Redis refuses the later call, the later call must see that this one is under
         # way, and wait for its end.
@@ -373,10 +375,10 @@ class Credentials:
         trial.calls += 1
         charge = None
         try:
-            charge = await self._charge(purpose, deadline)
+            charge = await self._charge(purpose, until)
         except BudgetExhausted as exhausted:
             self._leave(partition, trial)
-            await self._wait(partition, trial, purpose, exhausted)
+            await self._wait(partition, trial, purpose, exhausted, until)
         except BaseException:
             self._leave(partition, trial)
             raise
@@ -391,12 +393,10 @@ class Credentials:
             if charge is not None:
                 self._leave(partition, trial, has_ended=True)
 
-    async def _charge(self, purpose: Purpose, deadline: float) -> Charge:
+    async def _charge(self, purpose: Purpose, until: float) -> Charge:
         """Charge a call to NEWCOMERS. A closed gate of NEWCOMERS means that Redis has lost its
         data. The gate opens when the replicas have reported the calls that they made. This usually
-        takes half a second, so the call waits."""
-        now = self._clock.monotonic()
-        until = now + _patience(purpose, deadline - now)
+        takes half a second, so the call waits, but not longer than `until` (monotonic)."""
         while True:
             try:
                 return await self._budget.take(NEWCOMERS, purpose)
@@ -414,11 +414,18 @@ class Credentials:
                 del self._trials[partition]
 
     async def _wait(
-        self, partition: str, trial: _Trial, purpose: Purpose, exhausted: BudgetExhausted
+        self,
+        partition: str,
+        trial: _Trial,
+        purpose: Purpose,
+        exhausted: BudgetExhausted,
+        until: float,
     ) -> None:
-        """Wait until another call with this credential has ended. Raises an error if the credential
-        is still not accepted."""
-        await trial.ended.wait()  # the other calls have a deadline, so this wait ends too
+        """Wait until another call with this credential has ended, but not longer than `until`
+        (monotonic). Raises an error if the credential is still not accepted."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(until - self._clock.monotonic()):
+                await trial.ended.wait()
         self.turn_away(partition)
         if partition not in self._accepted:
             self._observer.budget_denied(purpose, exhausted.retry_after)

@@ -12,6 +12,7 @@ from gateway.core.budget.window_log import NEWCOMERS
 from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     AccessRefused,
+    BudgetExhausted,
     GatewayError,
     ShuttingDown,
     UpstreamRateLimited,
@@ -33,6 +34,7 @@ from gateway.flow.answer import Answer
 from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Call, Confirmations, Notice, Write
 from tests.doubles.clock import FakeClock
+from tests.doubles.loop_time import pass_time
 from tests.unit.flow.house import (
     CALLER,
     KEY,
@@ -182,6 +184,32 @@ async def test_a_write_that_waited_has_no_more_time(clock: FakeClock) -> None:
 
     assert clock.monotonic() > asked_at
     assert [call.deadline for call in replica.upstream.calls] == [asked_at + 10.0]
+
+
+@pytest.mark.parametrize(("seconds", "is_sent"), [(4.9, True), (5.0, False)])
+async def test_a_write_is_sent_with_half_of_its_time_or_not_at_all(
+    clock: FakeClock, seconds: float, is_sent: bool
+) -> None:
+    """It waits for the calls that show whether the API accepts its credential. If it were sent with
+    little time left, nobody would know whether it was done, and the API would seem to fail."""
+    replica, success = Replica(clock, limit=50), Reply(204, (), b"")
+    writing, asked_at = writing_of(replica), clock.monotonic()
+    replica.upstream.hold()
+    writes = [asyncio.create_task(hand_on(writing, replica, success)) for _ in range(6)]
+    await settle()
+    sent = [replica.upstream.count]
+
+    clock.advance(seconds)
+    await pass_time(seconds)
+    await settle()
+    replica.upstream.release()
+    answers = await asyncio.gather(*writes, return_exceptions=True)
+
+    sent.append(replica.upstream.count)
+    assert sent == [5, 5 + is_sent]
+    assert sum(isinstance(each, BudgetExhausted) for each in answers) == 1 - is_sent
+    assert len(replica.observer.of("budget_denied")) == 1 - is_sent
+    assert {call.deadline for call in replica.upstream.calls} == {asked_at + 10.0}
 
 
 @pytest.mark.parametrize(("failure", "entries"), [(UNSENT, 1), (LATE, 0)])
