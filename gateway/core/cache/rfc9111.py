@@ -159,9 +159,8 @@ _OF_THE_MESSAGE: Final = frozenset(
     b"age alt-svc cache-status content-length date set-cookie training-updated-at "
     b"x-request-id".split()
 )
-# A 304 does not update these fields of the stored body. RFC 9111, 3.2 allows this for
-# `Content-Type` too. A proxy can write the type of its own pages into a 304.
-_OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-range", b"content-type"})
+# A 304 does not update these fields of the stored body (RFC 9111, 3.2).
+_OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-range"})
 _SAYS_OF_CACHING: Final = frozenset({b"cache-control", b"expires"})
 _BODILESS: Final = frozenset({204, 304})
 
@@ -235,7 +234,7 @@ class ByOrigin:
     ) -> Entry:
         """The entry after a 304, with updated header fields (RFC 9111, 3.2). The lifetime is found
         as in `admit`."""
-        fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _OF_THE_BODY)
+        fresh = _updating(entry, reply)
         updated = {name for name, _ in fresh}
         headers = tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh
         renewed = renew(entry, reply, ticket, self.windows, jitter)
@@ -313,6 +312,19 @@ def verbatim(reply: Reply) -> Reply:
     """The reply without the fields of one connection or message, such as cookies. Its caching
     fields stay, also `Date` and `Age`."""
     return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
+
+
+def _updating(entry: Entry, reply: Reply) -> Headers:
+    """The fields of a 304 that replace those of the entry.
+
+    RFC 9111, 3.2 wants the 304's `Content-Type` too, and this corrects a type that was stored
+    wrongly. But a proxy in front of the API can write the type of its own pages into a 304. So the
+    type of a page is left out, unless a page is stored.
+    """
+    left_out = _OF_THE_BODY
+    if reply.is_html and not Reply(entry.status, entry.headers, b"").is_html:
+        left_out |= {b"content-type"}
+    return tuple(pair for pair in _kept(reply.headers) if pair[0] not in left_out)
 
 
 def _kept(headers: Headers) -> Headers:

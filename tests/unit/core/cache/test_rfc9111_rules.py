@@ -164,6 +164,27 @@ def test_a_304_replaces_the_fields_that_it_brings() -> None:
     assert renewed.initial_age == 5.0
 
 
+@pytest.mark.parametrize(
+    ("before", "told", "after"),
+    [
+        (b"text/html", b"application/json", b"application/json"),
+        (b"text/plain", b"application/json", b"application/json"),
+        (b"application/json", b"text/html; charset=utf-8", b"application/json"),
+        (b"text/html", b"text/html; charset=utf-8", b"text/html; charset=utf-8"),
+    ],
+)
+def test_a_304_corrects_the_type_but_makes_no_page(
+    before: bytes, told: bytes, after: bytes
+) -> None:
+    """A proxy in front of the API can write the type of its pages into a 304. The stored type may
+    be wrong because of such a 304."""
+    entry = stored(FRESH, (b"content-type", before))
+
+    renewed = RULES.renew(entry, Reply(304, ((b"content-type", told),), b""), TICKET, (), 0.5)
+
+    assert [value for name, value in renewed.headers if name == b"content-type"] == [after]
+
+
 def test_an_entry_of_the_other_rules_has_a_lifetime_of_ours() -> None:
     """Under `policy` it kept `no-transform` alone, which does not say how long it is fresh."""
     entry = stored(NO_TRANSFORM)
