@@ -102,14 +102,20 @@ class OnlyIfCached(GatewayError):
 
 
 class VersionNotReached(GatewayError):
-    """The caller wants a later version than any known one. `retry_after`: seconds (> 0) until the
-    upstream may be asked."""
+    """The caller wants a later version than any known one.
 
-    def __init__(self, wanted: str, reached: str | None, *, retry_after: float) -> None:
+    retry_after  seconds (> 0) until the upstream may be asked
+    is_negative  whether a 404 or 410 is stored
+    """
+
+    def __init__(
+        self, wanted: str, reached: str | None, *, retry_after: float, is_negative: bool = False
+    ) -> None:
         known = f"the latest known version is {reached}" if reached else "no version is known"
         super().__init__(f"the request wants version {wanted} or a later one; {known}")
         self.reached = reached
         self.retry_after = retry_after
+        self.is_negative = is_negative
 
 
 class UpstreamFailure(GatewayError):

@@ -100,13 +100,9 @@ class Reaching:
             return stand_in
         try:
             self._refuse_in_pause(ask, wanted, seen)
-            try:
-                answer = await self._fetched(ask, wanted, seen)
-            except VersionNotReached:
-                seen = await self._serving.seen(ask)  # perhaps not the same as before
-                raise
-        except VersionNotReached:
-            if seen is None or not seen.held.entry.is_negative:
+            answer = await self._fetched(ask, wanted, seen)
+        except VersionNotReached as not_reached:
+            if not not_reached.is_negative:
                 raise
             answer = await answering.get(ask)  # the stored 404 is an answer too
         return self._reached(ask, wanted, answer)
@@ -230,4 +226,5 @@ def _is_answered(answer: Answer, wanted: Instant) -> bool:
 
 def _not_reached(wanted: Instant, known: Entry | None, wait: float) -> VersionNotReached:
     reached = known.updated_at_text if known is not None and known.updated_at_text else None
-    return VersionNotReached(to_rfc3339(wanted), reached, retry_after=wait)
+    is_negative = known is not None and known.is_negative
+    return VersionNotReached(to_rfc3339(wanted), reached, retry_after=wait, is_negative=is_negative)

@@ -184,12 +184,25 @@ async def test_a_request_in_the_pause_looks_up_once(clock: FakeClock, redis: Red
     reader = Reader(Replica(clock, redis))
     reader.replica.upstream.always = ok(2)
     await reader.waits(3)
-    before = redis.store.lookups, len(redis.store.confirmed)
+    before = looks(redis)
 
     await reader.waits(3)
 
-    after = redis.store.lookups, len(redis.store.confirmed)
-    assert sum(after) - sum(before) == 1
+    assert looks(redis) == before + 1
+
+
+async def test_a_request_beyond_the_share_looks_up_once(clock: FakeClock, redis: Redis) -> None:
+    """It made no fetch either. The share is spent on another training."""
+    reader = Reader(Replica(clock, redis), TWENTY)
+    for key in KEYS[:2]:
+        await reader.replica.fill(2, key)
+    reader.replica.upstream.always = version(2)
+    await reader.waits(3, KEYS[0])
+    spent_before, before = spent(reader), looks(redis)
+
+    await reader.waits(3, KEYS[1])
+
+    assert (spent(reader), looks(redis)) == (spent_before, before + 1)
 
 
 async def test_a_reached_version_ends_the_waiting(reader: Reader, clock: FakeClock) -> None:
@@ -336,6 +349,11 @@ async def held(reader: Reader) -> Reader:
         await reader.replica.fill(2, key)
     reader.replica.upstream.always = version(2)
     return reader
+
+
+def looks(redis: Redis) -> int:
+    """How often Redis was asked about a training."""
+    return redis.store.lookups + len(redis.store.confirmed)
 
 
 def spent(reader: Reader) -> int:
