@@ -38,11 +38,14 @@ _PATIENCE: Final = 0.5
 # Seconds until the budget is asked again, if a call can become free at any moment.
 _ASK_AGAIN: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# At most this many callers wait in the queue. At most this many further callers pause before they
-# ask the budget again (see `Paying._in_turn`), and at most this many pause before they ask the
-# budget NEWCOMERS again (see `Credentials._charge`). Each of these callers occupies a task and a
+# At most this many callers wait in the queue, and at most this many further callers pause before
+# they ask the budget again (see `Paying._in_turn`). Each of these callers occupies a task and a
 # connection.
 _MOST_WAITING: Final = 500
+# At most this many callers pause before they ask the budget NEWCOMERS again (see
+# `Credentials._charge`). They ask when Redis has just lost its data and the replicas report their
+# calls. Anybody can cause such questions with tokens that are not valid.
+_MOST_NEW_WAITING: Final = 50
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
 _MOST_CREDENTIALS: Final = 10_000
@@ -73,7 +76,7 @@ class Paying:
         self._observer = observer
         self._replicas = replicas
         self._queue: WaitQueue[Charge] = WaitQueue(clock)
-        self._pauses = _Pauses(clock)
+        self._pauses = _Pauses(clock, _MOST_WAITING)
         # By scope: the time (monotonic) from which the caller that was refused last may try again.
         self._promised: FIFOCache[str, float] = FIFOCache(_MOST_SCOPES)
 
@@ -272,16 +275,17 @@ class WaitQueue(Generic[Paid]):
 
 
 class _Pauses:
-    """The callers that pause before they ask a budget again."""
+    """The callers that pause before they ask a budget again: at most `most`."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, most: int) -> None:
         self._clock = clock
+        self._most = most
         self._callers = 0
 
     @property
     def is_full(self) -> bool:
         """Whether no further caller may pause."""
-        return self._callers >= _MOST_WAITING
+        return self._callers >= self._most
 
     async def pause(self, seconds: float) -> None:
         """Pause for the time, and up to a tenth longer, so that the callers do not all ask at the
@@ -319,7 +323,7 @@ class Credentials:
         self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
         self._refused: FIFOCache[str, float] = FIFOCache(_MOST_CREDENTIALS)
         self._trials: dict[str, _Trial] = {}  # by partition
-        self._pauses = _Pauses(clock)
+        self._pauses = _Pauses(clock, _MOST_NEW_WAITING)
 
     def turn_away(self, partition: str) -> None:
         """Raise AccessRefused if the upstream has refused the credential lately."""
@@ -400,8 +404,9 @@ class Credentials:
         while True:
             try:
                 return await self._budget.take(NEWCOMERS, purpose)
-            except GateClosed:
+            except GateClosed as closed:
                 if self._pauses.is_full or self._clock.monotonic() + _ASK_AGAIN >= until:
+                    self._observer.budget_denied(purpose, closed.retry_after)
                     raise
             with on(Part.BUDGET):
                 await self._pauses.pause(_ASK_AGAIN)
