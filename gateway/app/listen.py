@@ -35,6 +35,9 @@ _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
 
+# With these errors another port can help. With all others the host is at fault.
+_FAULTS_OF_THE_PORT = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EPERM})
+
 # A port is closed after a round (`_ROUND` seconds) without a connection, or after `_ROUNDS`
 # rounds.
 _ROUND = 0.005
@@ -225,6 +228,18 @@ def _waiting(listener: socket.socket) -> list[socket.socket]:
 
 def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> socket.socket:
     """A listening socket. Raises StartFault, which names `setting`, or the setting of the host."""
+    try:
+        return _listener(host, port, reuse_port=reuse_port)
+    except OSError as error:
+        if error.errno not in _FAULTS_OF_THE_PORT:
+            setting = setting.replace(".port", ".host")
+        hint = _remedy(setting, is_in_use=error.errno == errno.EADDRINUSE)
+        raise StartFault(
+            f"{setting}: cannot listen on {host}:{port}: {error.strerror} ({hint})"
+        ) from error
+
+
+def _listener(host: str, port: int, *, reuse_port: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only for sockets with this protocol.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -234,14 +249,9 @@ def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> s
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except OSError:
         listener.close()
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            setting = setting.replace(".port", ".host")
-        hint = _remedy(setting, is_in_use=error.errno == errno.EADDRINUSE)
-        raise StartFault(
-            f"{setting}: cannot listen on {host}:{port}: {error.strerror} ({hint})"
-        ) from error
+        raise
     return listener
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import Any, cast
 
@@ -104,7 +105,7 @@ def test_a_port_is_closed_though_callers_never_stop(monkeypatch: pytest.MonkeyPa
         each.close()
 
 
-@pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])
+@pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid", "fe80::1"])
 def test_a_host_that_is_not_here_is_named_as_the_fault(host: str) -> None:
     """Another port would not help."""
     with pytest.raises(StartFault) as refused:
@@ -114,6 +115,31 @@ def test_a_host_that_is_not_here_is_named_as_the_fault(host: str) -> None:
     assert fault.startswith(f"admin.host: cannot listen on {host}:0: ")
     assert "GATEWAY_ADMIN__HOST" in fault
     assert "port, set" not in fault
+
+
+def test_a_machine_without_ipv6_is_named_as_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no socket for such an address then."""
+
+    def unsupported(*_: object) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr("gateway.app.listen.socket.socket", unsupported)
+    with pytest.raises(StartFault) as refused:
+        listen.listen("::1", 0, setting="server.port")
+
+    (fault,) = refused.value.faults
+    assert fault.startswith("server.host: cannot listen on ::1:0: Address family not supported")
+
+
+def test_a_port_that_is_taken_is_named_as_the_fault() -> None:
+    """Another host would not help."""
+    with listen.listen("127.0.0.1", 0, setting="server.port") as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(StartFault) as refused:
+            listen.listen("127.0.0.1", port, setting="server.port")
+
+    (fault,) = refused.value.faults
+    assert fault.startswith(f"server.port: cannot listen on 127.0.0.1:{port}: ")
 
 
 def test_a_start_that_fails_takes_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
