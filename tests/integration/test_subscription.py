@@ -160,15 +160,14 @@ async def answer_beside(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     await reader.read()
 
 
-async def test_a_reply_that_confirms_nothing_is_named_as_the_reason() -> None:
-    """In the words that the log has."""
+@pytest.mark.parametrize("reply", [b"*1\r\n$2\r\nno\r\n", b"*0\r\n", b":1\r\n", b"$-1\r\n"])
+async def test_a_reply_that_confirms_nothing_is_named_as_the_reason(reply: bytes) -> None:
+    """In the words that the log has, whatever the reply is."""
 
     async def reply_otherwise(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while asked := await reader.read(1_000):
             # The driver introduces itself first (CLIENT SETINFO).
-            writer.write(
-                b"*1\r\n$2\r\nno\r\n" if b"SUBSCRIBE" in asked else b"+OK\r\n" * asked.count(b"*")
-            )
+            writer.write(reply if b"SUBSCRIBE" in asked else b"+OK\r\n" * asked.count(b"*"))
 
     async with stranger(reply_otherwise) as url:
         with pytest.raises(SubscriptionLost, match="confirms no subscription"):

@@ -83,7 +83,7 @@ class Subscription:
         await self._connection.send_command("SUBSCRIBE", *self._channels)
         for _ in self._channels:
             reply: Any = await self._connection.read_response()
-            if reply[0] != b"subscribe":
+            if not isinstance(reply, list) or reply[:1] != [b"subscribe"]:
                 raise SubscriptionLost("the reply to SUBSCRIBE confirms no subscription")
 
     async def _read(self) -> Any:
