@@ -30,6 +30,23 @@ async def test_who_still_waits_at_the_end_is_told(
     assert "retry-after" in answer.headers
 
 
+async def test_a_write_that_was_sent_is_no_reason_to_come_again(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """It has perhaps been done, and would be done a second time."""
+    await control.fault("held")
+    settings = {"server__writes": "forward", "server__drain_timeout": "500ms"}
+    async with gateway(upstream.base_url, **settings) as planes:
+        writing = asyncio.create_task(planes.data.post("/training", json={"title": "New"}))
+        await until(lambda: has_in_flight(control))
+        planes.stop.set()
+        answer = await writing
+
+    assert answer.status_code == 504
+    assert answer.json()["type"] == "urn:gateway:problem:upstream-timeout"
+    assert "retry-after" not in answer.headers
+
+
 async def test_each_of_several_on_one_connection_is_told(
     upstream: RunningSimulator, control: SimulatorClient
 ) -> None:

@@ -144,6 +144,8 @@ class Outbound:
                 paid = await self._paying.pay_again(scope, call, paid)
                 paid_at = self._clock.monotonic()
             self._refuse_by_mode(first)  # the mode has perhaps changed while the call waited
+            if call.before_send is not None:
+                await call.before_send()
 
         try:
             with on(Part.UPSTREAM) as span:

@@ -86,8 +86,9 @@ class Writing:
 
     async def hand_on(self, order: Order) -> Answer:
         """Pass the write on, and return the upstream's answer. Raises UpstreamFailure (also for a
-        429, and for a 401 to the gateway's own token), CallWithheld, AccessRefused, and (after
-        `land`) ShuttingDown."""
+        429, for a 401 to the gateway's own token, and as a timeout for a call that `land` ended
+        after it was perhaps sent), CallWithheld, AccessRefused, and ShuttingDown (after `land`, for
+        a write that was not sent)."""
         caller = order.caller
         self._credentials.turn_away(caller.partition)
         deadline = self._clock.monotonic() + self._timeout
@@ -103,6 +104,12 @@ class Writing:
 
     async def _sent(self, order: Order, deadline: float) -> Reply:
         caller, sent_at = order.caller, self._clock.monotonic()
+        is_sent = False
+
+        async def note_sent() -> None:
+            nonlocal is_sent
+            is_sent = True
+
         name = order.training_id or _COLLECTION
         call = Call(
             training_id=name,
@@ -111,14 +118,19 @@ class Writing:
             deadline=deadline,
             write=order.write,
             who=caller.client,
+            before_send=note_sent,
         )
         try:
             flight = self._calls.start(object(), lambda _: self._outbound.ask(caller.scope, call))
             reply = await flight.join()
             self._judge(reply, caller)
         except ShuttingDown:
+            if not is_sent:
+                raise
             await self._outdate_one(order.training_id)
-            raise
+            # `outbound` is not told: the API had time left.
+            what = "this process ended before the upstream answered a write"
+            raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True) from None
         except UpstreamFailure as failure:
             failure.conceal(caller.token)
             await self._outbound.failed(caller.scope, name, failure)

@@ -227,7 +227,8 @@ async def test_what_may_have_been_done_outdates(
 
 
 async def test_what_the_end_of_the_process_cuts_off_may_have_been_done(alone: Replica) -> None:
-    """Its caller is told that this process stops, and its training is outdated."""
+    """Its caller is told that no answer came in time, as after any other call without an answer.
+    The training is outdated."""
     await alone.fill(1)
     writing = writing_of(alone)
     alone.upstream.hold()
@@ -235,11 +236,31 @@ async def test_what_the_end_of_the_process_cuts_off_may_have_been_done(alone: Re
     await settle()
 
     await writing.land(0.0)
+    with pytest.raises(UpstreamTimeout) as ended:
+        await written
+
+    assert (ended.value.sent, ended.value.retry_after) == (True, None)
+    assert (alone.upstream.count, alone.upstream.inflight) == (2, 0)
+    assert alone.local.entries == 0
+
+
+async def test_a_write_without_a_connection_at_the_end_was_not_done(alone: Replica) -> None:
+    """Its caller is told that this process stops, and nothing is outdated."""
+    await alone.fill(1)
+    writing, connected = writing_of(alone), asyncio.Event()
+
+    async def connect() -> None:
+        await connected.wait()
+
+    alone.upstream.connect = connect
+    written = asyncio.create_task(hand_on(writing, alone, Reply(204, (), b"")))
+    await settle()
+
+    await writing.land(0.0)
     with pytest.raises(ShuttingDown):
         await written
 
-    assert (alone.upstream.count, alone.upstream.inflight) == (2, 0)
-    assert alone.local.entries == 0
+    assert (alone.upstream.count, alone.local.entries) == (1, 1)
 
 
 async def test_a_429_closes_the_gate(alone: Replica) -> None:
