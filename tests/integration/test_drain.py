@@ -47,6 +47,29 @@ async def test_a_write_that_was_sent_is_no_reason_to_come_again(
     assert "retry-after" not in answer.headers
 
 
+async def test_a_write_behind_one_that_is_ended_is_not_sent(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """It would be ended as soon as it was sent."""
+    await control.fault("held")
+    settings = {"server__writes": "forward", "server__drain_timeout": "500ms"}
+    async with (
+        gateway(upstream.base_url, **settings) as planes,
+        calling(str(planes.data.base_url)) as caller,
+    ):
+        await caller.send(_put("trn_000001") + _put("trn_000002"))
+        await until(lambda: has_in_flight(control))
+        planes.stop.set()
+        answers = [await caller.told() for _ in range(2)]
+        calls = (await control.stats()).requests
+
+    assert [(each.status, each.word) for each in answers] == [
+        (504, "upstream-timeout"),
+        (503, "shutting-down"),
+    ]
+    assert calls == 1
+
+
 async def test_each_of_several_on_one_connection_is_told(
     upstream: RunningSimulator, control: SimulatorClient
 ) -> None:
@@ -69,6 +92,11 @@ async def test_each_of_several_on_one_connection_is_told(
 def _get(training_id: str) -> bytes:
     bearer = b"Authorization: Bearer demo-token"
     return b"GET /training/%b HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % (training_id.encode(), bearer)
+
+
+def _put(training_id: str) -> bytes:
+    head = _get(training_id).replace(b"GET", b"PUT").removesuffix(b"\r\n")
+    return head + b"Content-Length: 2\r\n\r\n{}"
 
 
 async def test_a_refresh_under_way_gives_its_lease_back(

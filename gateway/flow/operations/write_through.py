@@ -81,6 +81,7 @@ class Writing:
         self._timeout = timeout
         # Each call is a flight, so that `land` can end it. No other write joins this flight.
         self._calls: Flights[object, Reply] = Flights(clock)
+        self._is_ending = False  # True after `land`: no call is started any more
         # Writes whose invalidation Redis has not accepted.
         self._owed: dict[Written, None] = {}
 
@@ -103,6 +104,8 @@ class Writing:
         return Answer(verbatim(reply), Outcome.BYPASSED, Tier.UPSTREAM, handling)
 
     async def _sent(self, order: Order, deadline: float) -> Reply:
+        if self._is_ending:
+            raise ShuttingDown
         caller, sent_at = order.caller, self._clock.monotonic()
         is_sent = False
 
@@ -178,8 +181,9 @@ class Writing:
             del self._owed[next(iter(self._owed))]
 
     async def land(self, patience: float) -> None:
-        """As Flights.land, for the calls of writes. After a call has ended, `hand_on` invalidates
-        the trainings that the write has perhaps changed."""
+        """As Flights.land, for the calls of writes. No call is started from now on. After a call
+        has ended, `hand_on` invalidates the trainings that the write has perhaps changed."""
+        self._is_ending = True
         await self._calls.land(patience)
 
     async def run(self) -> None:

@@ -263,6 +263,18 @@ async def test_a_write_without_a_connection_at_the_end_was_not_done(alone: Repli
     assert (alone.upstream.count, alone.local.entries) == (1, 1)
 
 
+async def test_no_write_begins_at_the_end(alone: Replica) -> None:
+    """It would be ended at once, and would perhaps have been done."""
+    await alone.fill(1)
+    writing = writing_of(alone)
+    await writing.land(0.0)
+
+    with pytest.raises(ShuttingDown):
+        await hand_on(writing, alone, Reply(204, (), b""))
+
+    assert (alone.upstream.count, alone.local.entries) == (1, 1)
+
+
 async def test_a_429_closes_the_gate(alone: Replica) -> None:
     """As one to a read does."""
     with pytest.raises(UpstreamRateLimited):
