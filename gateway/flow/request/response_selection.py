@@ -333,9 +333,7 @@ class Serving:
             return
         why = str(error) or repr(error)
         self._observer.fetch_failed(want.key, want.purpose, why)
-        if self._queue_refresh(want, error) or isinstance(error, Frozen):
-            # The refresh is in the queue, or the mode forbids the call. Neither is a failure of the
-            # key.
+        if self._queue_refresh(want, error) or _says_nothing(want, error):
             return
         again_in = self._backoffs.failed(want.key, error)
         if want.purpose is Purpose.REFRESH and is_news(error):
@@ -574,6 +572,13 @@ def passed(reply: Reply, handling: Handling) -> Answer:
     REJECTED for any other status."""
     outcome = Outcome.FAILED if reply.status >= 500 else Outcome.REJECTED
     return Answer(reply, outcome, Tier.UPSTREAM, handling)
+
+
+def _says_nothing(want: Want, error: Exception) -> bool:
+    """Whether the error says nothing about later fetches of the key: the mode forbids the call, or
+    no call was free for the sweep. One is perhaps free for a caller, who has a higher priority."""
+    is_denied = isinstance(error, CallWithheld) and not has_a_caller(want.purpose)
+    return isinstance(error, Frozen) or (is_denied and want.purpose is not Purpose.REFRESH)
 
 
 def _may_be_overtaken(landed: Filled) -> bool:

@@ -21,6 +21,7 @@ from gateway.core.errors import (
     AccessRefused,
     BackedOff,
     CallWithheld,
+    Frozen,
     ShuttingDown,
     UpstreamFailure,
 )
@@ -52,14 +53,16 @@ _PATIENCE: Final = 5.0
 class Errand:
     """One training to fetch. `then` is called with the result, or with None if there is no result.
 
-    `for_readers`: the errand is a refresh for readers. It may be removed from the queue (see
-    `_forget_unwanted`).
+    for_readers  the errand is a refresh for readers. It may be removed from the queue (see
+                 `_forget_unwanted`)
+    was_denied   no call was free for the errand at its last try
     """
 
     ask: Ask
     purpose: Purpose
     then: Callable[[Landed | None], None]
     for_readers: bool = False
+    was_denied: bool = False
 
     @property
     def is_refresh(self) -> bool:
@@ -258,13 +261,18 @@ class Following:
 
     async def _run(self, errand: Errand) -> float:
         """Run the errand. Returns 0 if it ended. If no call was free, the errand is put back into
-        the queue, and the result is the pause of its lane in seconds."""
+        the queue, and the result is the pause of its lane in seconds. An errand that is no refresh
+        ends if no call was free twice: the next sweep, or the storing of items, perhaps waits for
+        its end."""
         try:
             landed = await self._fetch(errand)
         except (BackedOff, UpstreamFailure, AccessRefused, ShuttingDown):
             landed = None  # the next sweep or the next read of the training asks again
         except CallWithheld as withheld:
-            self.send(errand)
+            if errand.was_denied and not errand.is_refresh:
+                errand.then(None)
+            else:
+                self.send(replace(errand, was_denied=not isinstance(withheld, Frozen)))
             return min(withheld.retry_after, _PATIENCE)
         errand.then(landed)
         return 0.0

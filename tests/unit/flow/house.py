@@ -147,6 +147,7 @@ class Replica:
         hub: Hub | None = None,
         lease: Lease | None = None,
         room: int = 4,
+        sweep_share: float = 1.0,
     ) -> None:
         rules = rules or ByPolicy(windows, vary=True)
         self.clock, self._limit = clock, limit
@@ -154,7 +155,9 @@ class Replica:
         self.upstream = ScriptedUpstream()
         self.observer = RecordingObserver()
         self.local = MemoryStore(1_000_000, lambda: None)
-        self.local_budget = LocalBudget(clock, limit, 60.0, start_paced=False)
+        self.local_budget = LocalBudget(
+            clock, limit, 60.0, sweep_share=sweep_share, start_paced=False
+        )
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store
         self.bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
