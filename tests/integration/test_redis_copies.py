@@ -62,3 +62,12 @@ async def test_copies_that_cannot_be_counted_are_said_so(
         assert await counted(without(own_redis.url).replace("//", "//me:pw@")) == Copies(
             0, 0, is_counted=False
         )
+
+
+async def test_copies_of_a_redis_without_the_command_are_said_so(tmp_path: Path) -> None:
+    """As where the gateway's user may not use it: not each Redis that is on offer has WAIT."""
+    with (
+        RedisServer(tmp_path, "--rename-command", "WAIT", "") as server,
+        copied(server, tmp_path),
+    ):
+        assert await counted(server.url) == Copies(0, 0, is_counted=False)

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 import redis.asyncio as driver
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import ResponseError
 
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.clock_offsets import of_entry, of_floor, of_found, of_standing
@@ -369,10 +369,11 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
         async with client.pipeline(transaction=False) as pipe:
             pipe.set(mark, b"", px=_MARK_KEEP)
             pipe.wait(known, round(patience * 1000))
-            try:
-                _, acknowledged = await pipe.execute()
-            except NoPermissionError:
-                return None
+            noted, acknowledged = await pipe.execute(raise_on_error=False)
+        if isinstance(noted, Exception):
+            raise noted
+        if isinstance(acknowledged, ResponseError):  # as for ROLE
+            return None
         return int(acknowledged)
 
     known = await connection.execute(RedisOperation.INVALIDATE, count, at=mark)
