@@ -122,6 +122,13 @@ class Flights(Generic[Name, Result]):
         self, name: Name, make: Callable[[Flight[Result]], Awaitable[Result]]
     ) -> Flight[Result]:
         """Start the work in a new task. The name must have no flight that requests can join."""
+        flight = self._current[name] = self.start_apart(name, make)
+        return flight
+
+    def start_apart(
+        self, name: Name, make: Callable[[Flight[Result]], Awaitable[Result]]
+    ) -> Flight[Result]:
+        """As `start`, but no request can join the flight. The name may have another flight."""
         flight = self._new(name)
         task = asyncio.create_task(self._fly(name, flight, make))
         self._own(flight, task, partial(self._landed_late, name, flight))
@@ -136,7 +143,7 @@ class Flights(Generic[Name, Result]):
     ) -> Flight[Result]:
         """Start a flight without a task. When `question` has ended, `finish` makes the result. The
         wait is noted as `part`."""
-        flight = self._new(name)
+        flight = self._current[name] = self._new(name)
         interval = None if flight.spent is None else flight.spent.begin(part)
         ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._own(flight, ended, partial(self._landed, name, flight))
@@ -146,7 +153,6 @@ class Flights(Generic[Name, Result]):
     def _new(self, name: Name) -> Flight[Result]:
         flight: Flight[Result] = Flight()
         flight.spent = None if self._clock is None else spent_of_flight(self._clock)
-        self._current[name] = flight
         self._flying.setdefault(name, []).append(flight)
         return flight
 

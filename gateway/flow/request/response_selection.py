@@ -284,9 +284,9 @@ class Serving:
 
     def unkept_flight(self, ask: Ask, purpose: Purpose = Purpose.MISS) -> Flight[Landed]:
         """A new fetch whose result is not stored. No other request joins it."""
-        flight = self.own_flight(ask, purpose)
+        want = Want(ask.key, ask.caller, purpose, None, ask.extra, alone=True)
+        flight = self.fills.start_apart(ask.key, lambda flight: self._fill(want, flight))
         flight.is_current = flight.may_store = False
-        self.fills.retire(ask.key)
         return flight
 
     def fits(self, ask: Ask, landed: Landed) -> bool:

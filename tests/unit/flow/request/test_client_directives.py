@@ -201,6 +201,25 @@ async def test_no_other_request_joins_a_fetch_that_is_not_stored(
     assert (alone.upstream.count, alone.local.entries) == (2, 1)
 
 
+async def test_a_fetch_that_is_not_stored_ends_no_sharing(
+    alone: Replica, honouring: DirectiveHandler
+) -> None:
+    """The requests before and after it share one call."""
+    alone.upstream.always = ok(1)
+    alone.upstream.hold()
+    asked = []
+    for directives in (None, RequestDirectives(no_store=True), None):
+        asked.append(asyncio.create_task(get(honouring, directives)))
+        await settle()
+    alone.upstream.release()
+
+    answers = await asyncio.gather(*asked)
+
+    assert alone.upstream.count == 2
+    assert [answer.handling.stored for answer in answers] == [True, False, True]
+    assert [answer.handling.collapsed for answer in answers] == [False, False, True]
+
+
 async def test_no_store_waits_for_no_call_if_a_stale_response_is_at_hand(
     alone: Replica, honouring: DirectiveHandler
 ) -> None:
