@@ -41,7 +41,9 @@ _METHODS: Final = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 )
 _PATH: Final = "/v1/traces"
-_QUEUE: Final = 2_048  # the SDK's default for OTEL_BSP_MAX_QUEUE_SIZE
+# The SDK's defaults for OTEL_BSP_MAX_QUEUE_SIZE and OTEL_BSP_MAX_EXPORT_BATCH_SIZE.
+_QUEUE: Final = 2_048
+_BATCH: Final = 512
 _UNSENT: Final = "nothing was sent"
 # These two samplers keep a fixed share of the traces.
 _FIXED_SHARES: Final = {"always_on": 1.0, "always_off": 0.0}
@@ -114,7 +116,12 @@ class OtlpTracer:
         self.clock, self.scheme = clock, scheme
         url = endpoint if endpoint.endswith(_PATH) else endpoint + _PATH
         most = _number(variables, "OTEL_BSP_MAX_QUEUE_SIZE", int, _QUEUE)
-        self._waiting = _Waiting(_Sending(url, spans_ended), most, spans_ended)
+        at_once = _number(variables, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", int, min(_BATCH, most))
+        if not 0 < at_once <= most:
+            raise ValueError(
+                f"OTEL_BSP_MAX_EXPORT_BATCH_SIZE is {at_once}, OTEL_BSP_MAX_QUEUE_SIZE is {most}"
+            )
+        self._waiting = _Waiting(_Sending(url, spans_ended), most, at_once, spans_ended)
         named = {"service.name": "training-gateway", "service.version": version}
         # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES replace the values in `named`.
         resource = Resource.create(named).merge(OTELResourceDetector().detect())
@@ -211,10 +218,11 @@ class OtlpSpan:
 
 
 class _Waiting(SpanProcessor):
-    """The spans that wait to be sent, at most `most`. Further spans are dropped."""
+    """The spans that wait to be sent, at most `most`. Further spans are dropped. One request sends
+    at most `at_once` spans."""
 
-    def __init__(self, sending: _Sending, most: int, spans_ended: SpansEnded) -> None:
-        self._inner = BatchSpanProcessor(sending)
+    def __init__(self, sending: _Sending, most: int, at_once: int, spans_ended: SpansEnded) -> None:
+        self._inner = BatchSpanProcessor(sending, most, max_export_batch_size=at_once)
         self._sending, self._most, self._spans_ended = sending, most, spans_ended
         self._taken = 0
 

@@ -293,8 +293,7 @@ async def test_a_slow_collector_delays_nothing_and_what_does_not_fit_is_dropped(
     collected: Collector, upstream: RunningSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So many spans wait and no more; the end waits for a bounded time."""
-    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
-    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")  # less than one request sends by default
     collected.open.clear()
     async with gateway(upstream.base_url, tracing__endpoint=collected.url) as planes:
         await planes.get(A)
@@ -359,6 +358,8 @@ async def test_the_start_names_the_extra_that_is_missing(
         ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
         ("OTEL_TRACES_SAMPLER_ARG", "ten"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "ten"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5000"),
     ],
 )
 async def test_variables_that_make_no_sense_stop_the_start(
