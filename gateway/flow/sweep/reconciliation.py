@@ -164,6 +164,10 @@ class Reconciliation:
         await filling.learn(progress, seen, likeness, warming=warming)
         return likeness
 
+    def note_stored(self, likeness: Likeness) -> None:
+        """As Filling.note_stored. Call this after the result of `apply` was stored."""
+        self._filling.note_stored(likeness)
+
     async def _compare(self, brought: Brought, trainings: list[Training]) -> list[Item]:
         partition = brought.caller.partition
         items: list[Listed] = []

@@ -148,8 +148,8 @@ class Filling:
         If Redis fails before the new likeness is stored, the next `settle` continues with the
         entries that are left.
         """
-        if not self._differed or likeness.stopped:
-            self._differed, self._taken_back = False, 0
+        self.note_stored(likeness)  # another replica has perhaps stored it
+        if not self._differed:
             return likeness
         partition = self._caller.partition
         while ids := await self._lease.filled(partition, _READ_AT_ONCE):
@@ -157,6 +157,11 @@ class Filling:
                 await self._take_back(some)
         self._observer.filling_stopped(self._caller.tenant, self._taken_back)
         return replace(likeness, same=0, stopped=True)
+
+    def note_stored(self, likeness: Likeness) -> None:
+        """Forget the difference if the likeness that was just stored says that there was one."""
+        if likeness.stopped:
+            self._differed, self._taken_back = False, 0
 
     async def _take_back(self, ids: list[str]) -> None:
         keys = [Key(self._caller.partition, each) for each in ids]

@@ -251,6 +251,7 @@ class Sweep:
         advanced = await self._lease.advance(partition, after, page, before)
         if advanced is None:
             return _TAKE_EVERY
+        self._reconciliation.note_stored(after.likeness)
         self._set_progress(after)
         if is_last(page):
             complete = after.is_complete(advanced.distinct)

@@ -281,6 +281,27 @@ async def test_a_second_difference_is_counted_by_itself(swept: Swept) -> None:
     assert swept.replica.observer.of("filling_stopped") == [("default", 40), ("default", 1)]
 
 
+async def test_a_difference_counts_once_if_redis_loses_it_at_once(swept: Swept) -> None:
+    """The list is believed again, and what is then stored from it stays."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    reformatted(swept, *IDS[:1])
+    await swept.pages(1)
+    await swept.errands()
+    await swept.pages(1)
+    await swept.errands()
+    swept.catalogue.instead = lambda _: None
+    swept.reconciliation._filling._counted.clear()
+    progress = (await swept.lease.take("p1", was_read=True)).progress
+    assert progress.likeness.stopped
+    await swept.lease.note("p1", replace(progress, likeness=UNPROVEN))
+    await swept.pages(2)
+
+    progress = (await swept.lease.take("p1", was_read=True)).progress
+    assert progress.likeness.is_proven
+    assert swept.replica.observer.of("filling_stopped") == [("default", 40)]
+
+
 @pytest.mark.parametrize(
     ("of", "name", "after"),
     [
