@@ -164,7 +164,8 @@ def health(config: Path | None) -> None:
     """Ask /livez on the admin port of the settings, on this machine. A container can use this
     command as its health check. TLS is used if the settings have a certificate. The certificate is
     not checked. Faults in other settings than the port, the host and the certificate are ignored,
-    because somebody may have edited the settings after the gateway started.
+    because somebody may have edited the settings after the gateway started. If the file of settings
+    cannot be read, it is ignored: the environment and the defaults give the address.
 
     Exit code 0, without output: the gateway answers. Exit code 1: it does not, or a setting of its
     address has a fault. Each fault is one line.
