@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeGuard, TypeVar
 
 from cachetools import FIFOCache
@@ -135,7 +136,7 @@ class Filling:
         elif likeness.is_proven:
             # The bytes have perhaps changed after the stored answer came. Only a new single answer
             # can prove a difference.
-            self._check(item)
+            self._check(item, self._note_checked)
             return likeness
         else:
             self._counted.pop(training_id, None)
@@ -216,7 +217,7 @@ class Filling:
             await self._forget_the_unmet(items)
         if row == 0 and self._due:
             # Each sweep checks only one item of `_due`, so that the checks do not delay the pages.
-            self._check(self._due.popleft())
+            self._check(self._due.popleft(), self._note_due)
         for item in items:
             floor, training_id = item.compared.floor, item.listed.training_id
             self._tickets.pop(training_id, None)
@@ -306,18 +307,22 @@ class Filling:
             return last.headers
         return held.entry.headers if (held := self._local.peek(item.key)) else None
 
-    def _check(self, item: Item) -> None:
+    def _check(self, item: Item, note: Callable[[Item, Landed | None], None]) -> None:
         """Make a single call to check the item. Until the answer comes, no items are stored."""
         self._checking += 1
-        ask, then = Ask(item.key, self._caller), lambda landed: self._note_checked(item, landed)
-        self._following.send(Errand(ask, Purpose.VERIFY, then))
+        ask = Ask(item.key, self._caller)
+        self._following.send(Errand(ask, Purpose.VERIFY, partial(note, item)))
+
+    def _note_due(self, item: Item, landed: Landed | None) -> None:
+        """As `_note_checked`, for an item of `_due`. A later sweep checks the item again in two
+        cases: there was no call or no answer, or another replica made the call. In the second case,
+        the stored response does not say when: a page has perhaps confirmed it since."""
+        if landed is None or isinstance(landed, Elsewhere):
+            self._due.append(item)
+        self._note_checked(item, landed)
 
     def _note_checked(self, item: Item, landed: Landed | None) -> None:
         self._checking -= 1
-        if isinstance(landed, Elsewhere):
-            # Another replica made the call. The stored response does not say when: a page has
-            # perhaps confirmed it since. A later sweep checks the item again.
-            self._due.append(item)
         if not is_later(landed, item.listed.confirmed_at):
             return
         entry = landed.held.entry

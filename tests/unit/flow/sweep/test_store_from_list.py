@@ -21,7 +21,7 @@ from gateway.flow.sweep.store_from_list import Item
 from gateway.ports import Call, Compared, Notice, Stored
 from tests.doubles.clock import FakeClock
 from tests.doubles.lease import BoardLease
-from tests.unit.flow.house import KEY, OURS, Redis, ok, settle, training
+from tests.unit.flow.house import KEY, OURS, Redis, ok, page, settle, training
 from tests.unit.flow.leases import Town
 from tests.unit.flow.sweeping import Catalogue, Swept, fails_once, of_list
 
@@ -693,6 +693,24 @@ async def test_a_check_that_another_replica_answered_is_made_again() -> None:
         await swept.errands()
 
     assert singles(swept)[asked:] == [KEY.training_id]
+
+
+async def test_a_check_that_failed_is_made_again(clock: FakeClock) -> None:
+    """Else fewer items would be checked than are due."""
+    swept = Swept(clock, Catalogue(*IDS[:20], *(f"u{number}" for number in range(50))))
+    await read_all(swept, 20)
+    await swept.pages(2)  # the fifty are stored, and the first of them is to be checked
+    asked = len(singles(swept))
+    swept.catalogue.instead = lambda call: None if of_list(call) else page(503)
+    await swept.pages(1)
+    await swept.errands()
+    swept.catalogue.instead = lambda _: None
+    swept.clock.advance(2.0)
+    for _ in range(3):
+        await swept.pages(1)
+        await swept.errands()
+
+    assert singles(swept)[asked:] == ["u0", "u0"]
 
 
 async def test_what_was_counted_is_not_compared_again(
