@@ -152,12 +152,10 @@ class Replica:
         rules = rules or ByPolicy(windows, vary=True)
         self.clock, self._limit = clock, limit
         self.caller = caller
-        self.upstream = ScriptedUpstream()
-        self.observer = RecordingObserver()
+        self.upstream, self.observer = ScriptedUpstream(), RecordingObserver()
         self.local = MemoryStore(1_000_000, lambda: None)
-        self.local_budget = LocalBudget(
-            clock, limit, 60.0, sweep_share=sweep_share, start_paced=False
-        )
+        terms = (clock, limit, 60.0)
+        self.local_budget = LocalBudget(*terms, sweep_share=sweep_share, start_paced=False)
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store
         self.bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
