@@ -141,9 +141,7 @@ class Reaching:
     async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None, *, alone: bool) -> _Came:
         charged, serving = self._charge(ask, wanted, seen), self._serving
         try:
-            if self._modes.current is Mode.BYPASS:  # ordered since `get`: nothing is stored now
-                landed = await serving.unkept_flight(ask, Purpose.MIN_VERSION).join()
-            elif alone:
+            if alone:
                 landed = await serving.own_flight(ask, Purpose.MIN_VERSION).join()
             else:
                 landed = await serving.start(ask, seen, Purpose.MIN_VERSION).join()

@@ -200,7 +200,7 @@ class Serving:
         if stand_in is not None:
             return stand_in
         collapsed = keep and self.fills.under_way(ask.key) is not None
-        flight = self._flight(ask, seen) if keep else self.unkept_flight(ask)
+        flight = self._flight(ask, seen) if keep else self._unkept_flight(ask)
         flights = [flight]
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
@@ -238,8 +238,7 @@ class Serving:
         if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff | Frozen):
             # No caller waited when the fetch began, and no call was made. A fetch for a waiting
             # caller perhaps gets a call: it has a higher priority, and is made even in a backoff
-            # and in the mode `bypass`, which lets nothing be stored.
-            keep = keep and not isinstance(error, Frozen)
+            # and in the mode `bypass`.
             return await self.from_upstream(ask, seen, keep=keep)
         if seen is None or not self._may_rescue(seen):
             if isinstance(error, VersionDoubted):
@@ -282,9 +281,9 @@ class Serving:
         self.fills.retire(ask.key)
         return self.start(ask, None, purpose, alone=True)
 
-    def unkept_flight(self, ask: Ask, purpose: Purpose = Purpose.MISS) -> Flight[Landed]:
+    def _unkept_flight(self, ask: Ask) -> Flight[Landed]:
         """A new fetch whose result is not stored. No other request joins it."""
-        want = Want(ask.key, ask.caller, purpose, None, ask.extra, alone=True)
+        want = Want(ask.key, ask.caller, Purpose.MISS, None, ask.extra, alone=True)
         flight = self.fills.start_apart(ask.key, lambda flight: self._fill(want, flight))
         flight.is_current = flight.may_store = False
         return flight
