@@ -44,6 +44,8 @@ T = TypeVar("T")
 # The largest sizes of `Filling._names` and `Filling._due`.
 _MOST_NAMES: Final = 100
 _MOST_DUE: Final = 100
+# If a check fails more than so many seconds after the page of its item, it is not made again.
+_OLD: Final = 600.0
 # At most this many items are handled in one turn of the event loop, or changed in Redis at once.
 _AT_ONCE: Final = 8
 # `settle` reads at most this many ids from Redis at once.
@@ -316,8 +318,10 @@ class Filling:
     def _note_due(self, item: Item, landed: Landed | None) -> None:
         """As `_note_checked`, for an item of `_due`. A later sweep checks the item again in two
         cases: there was no call or no answer, or another replica made the call. In the second case,
-        the stored response does not say when: a page has perhaps confirmed it since."""
-        if landed is None or isinstance(landed, Elsewhere):
+        the stored response does not say when: a page has perhaps confirmed it since. But an item
+        that is old is not checked again, because its body has perhaps changed since."""
+        is_old = self._clock.now() - item.listed.confirmed_at > _OLD
+        if not is_old and (landed is None or isinstance(landed, Elsewhere)):
             self._due.append(item)
         self._note_checked(item, landed)
 
