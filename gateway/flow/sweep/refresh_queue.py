@@ -271,8 +271,8 @@ class Following:
         except CallWithheld as withheld:
             if errand.was_denied and not errand.is_refresh:
                 errand.then(None)
-            else:
-                self.send(replace(errand, was_denied=not isinstance(withheld, Frozen)))
+                return 0.0
+            self.send(replace(errand, was_denied=not isinstance(withheld, Frozen)))
             return min(withheld.retry_after, _PATIENCE)
         errand.then(landed)
         return 0.0
@@ -280,8 +280,8 @@ class Following:
     async def _fetch(self, errand: Errand) -> Landed | None:
         """The result of the fetch. None if no fetch is made."""
         ask, serving = errand.ask, self._serving
-        # If no call was free for the last fetch of the key, a refresh tries again. Any other errand
-        # ends without a call: the next sweep, or the storing of items, perhaps waits for its end.
+        # A refresh is tried again if no call was free for the last one. Any other errand ends then:
+        # the next sweep, or the storing of items, perhaps waits for its end.
         is_left_alone = serving.has_failed if errand.is_refresh else serving.standing
         if is_left_alone(ask.key):
             return None

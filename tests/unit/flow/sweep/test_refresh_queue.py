@@ -85,15 +85,17 @@ async def test_without_budget_it_waits(clock: FakeClock) -> None:
 
 
 async def test_what_nobody_reads_waits_no_longer_than_for_one_call(clock: FakeClock) -> None:
-    """The sweep waits for it, and finds it again."""
+    """The sweep waits for it, and finds it again. Its end holds nothing else up."""
     swept = Swept(clock, Catalogue(*IDS), limit=1)
     await swept.read("t3")
     landed: list[Landed | None] = []
     swept.following.send(errand("t1", landed))
 
     await swept.errand()
-    await swept.errand()
+    second = swept.following._next()
+    assert second is not None
 
+    assert await swept.following._run(second) == 0.0
     assert (landed, len(swept.following._errands)) == ([None], 0)
 
 
