@@ -35,8 +35,9 @@ _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
 
-# With these errors another port can help. With all others the host is at fault.
+# With these errors another port can help, or another host.
 _FAULTS_OF_THE_PORT = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EPERM})
+_FAULTS_OF_THE_HOST = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL})
 
 # A port is closed after a round (`_ROUND` seconds) without a connection, or after `_ROUNDS`
 # rounds.
@@ -231,11 +232,14 @@ def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> s
     try:
         return _listener(host, port, reuse_port=reuse_port)
     except OSError as error:
-        if error.errno not in _FAULTS_OF_THE_PORT:
+        hint = ""
+        if isinstance(error, socket.gaierror) or error.errno in _FAULTS_OF_THE_HOST:
             setting = setting.replace(".port", ".host")
-        hint = _remedy(setting, is_in_use=error.errno == errno.EADDRINUSE)
+            hint = _remedy(setting, is_in_use=False)
+        elif error.errno in _FAULTS_OF_THE_PORT:
+            hint = _remedy(setting, is_in_use=error.errno == errno.EADDRINUSE)
         raise StartFault(
-            f"{setting}: cannot listen on {host}:{port}: {error.strerror} ({hint})"
+            f"{setting}: cannot listen on {host}:{port}: {error.strerror}{hint}"
         ) from error
 
 
@@ -258,11 +262,13 @@ def _listener(host: str, port: int, *, reuse_port: bool) -> socket.socket:
 def _remedy(setting: str, *, is_in_use: bool) -> str:
     variable = f"GATEWAY_{setting.upper().replace('.', '__')}"
     if setting.endswith(".host"):
-        return f"the host has to be an address of this machine; to use another host, set {variable}"
-    hint = f"to use another port, set {variable}"
-    if is_in_use:
-        return f"a gateway that runs already, or another program, uses this port; {hint}"
-    return hint
+        hint = f"the host has to be an address of this machine; to use another host, set {variable}"
+    elif is_in_use:
+        user = "a gateway that runs already, or another program, uses this port"
+        hint = f"{user}; to use another port, set {variable}"
+    else:
+        hint = f"to use another port, set {variable}"
+    return f" ({hint})"
 
 
 def url_of(listener: socket.socket, *, tls: bool = False) -> str:

@@ -131,6 +131,20 @@ def test_a_machine_without_ipv6_is_named_as_the_fault(monkeypatch: pytest.Monkey
     assert fault.startswith("server.host: cannot listen on ::1:0: Address family not supported")
 
 
+def test_a_lack_of_files_is_no_fault_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither another port nor another host would help, so none is suggested."""
+
+    def exhausted(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("gateway.app.listen.socket.socket", exhausted)
+    with pytest.raises(StartFault) as refused:
+        listen.listen("127.0.0.1", 0, setting="server.port")
+
+    (fault,) = refused.value.faults
+    assert fault == "server.port: cannot listen on 127.0.0.1:0: Too many open files"
+
+
 def test_a_port_that_is_taken_is_named_as_the_fault() -> None:
     """Another host would not help."""
     with listen.listen("127.0.0.1", 0, setting="server.port") as listener:
