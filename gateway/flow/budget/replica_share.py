@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Final
@@ -49,12 +49,14 @@ class _Sent:
     """A call that this replica made at the time `at` (monotonic).
 
     `life` is the latest life in which the shared budget knew the call. 0: none. Each call of the
-    process has a higher `number` than the call before.
+    process has a higher `number` than the call before. `is_asked`: Redis is asked for the call
+    now, and has perhaps granted it. Its stamp is not known yet.
     """
 
     at: float
     charge: Charge
     life: int
+    is_asked: bool = False
     number: int = field(default_factory=count(1).__next__)
 
     def made(self, now: float) -> Made:
@@ -72,6 +74,7 @@ class _Account:
     asked_then  the value of `asked` when the share was last computed. None: the share has to be
                 computed before it is used
     lives       how many calls in `sent` have each value of `_Sent.life`
+    under_way   the calls for which Redis is asked now. They are not in `sent`
     """
 
     known: KnownBudget | None = None
@@ -80,6 +83,7 @@ class _Account:
     asked_then: int | None = None
     sent: deque[_Sent] = field(default_factory=deque)
     lives: Counter[int] = field(default_factory=Counter)
+    under_way: list[_Sent] = field(default_factory=list)
 
     @property
     def claim(self) -> int:
@@ -89,12 +93,26 @@ class _Account:
         return max(0, self.known.claim - self.asked - self.lives[0])
 
     def untold(self) -> list[_Sent]:
-        """The calls that the shared budget does not know in its present life."""
+        """The calls that the shared budget does not know in its present life. A call under way is
+        one of them if Redis has lost its data since it was asked: perhaps Redis granted the call
+        before, and the reply comes later."""
         life = 0 if self.known is None else self.known.life
+        asked = [each for each in self.under_way if each.life != life]
         # `sent` can be long, so it is read only if needed.
         if life and self.lives[life] == len(self.sent):
-            return []
-        return [each for each in self.sent if each.life != life or not life]
+            return asked
+        return [*(each for each in self.sent if each.life != life or not life), *asked]
+
+    @contextmanager
+    def asking(self, at: float) -> Iterator[_Sent]:
+        """Count a call as under way, for which Redis is asked at the time `at`."""
+        life = 0 if self.known is None else self.known.life
+        sent = _Sent(at, Charge(0.0), life, is_asked=True)
+        self.under_way.append(sent)
+        try:
+            yield sent
+        finally:
+            self.under_way.remove(sent)
 
     def add(self, sent: _Sent) -> None:
         self.sent.append(sent)
@@ -178,8 +196,8 @@ class Shares:
             self._forget(scope, account, now)
             sent = account.untold()
             told.append((account, account.known, sent))
-            new = [each.made(now) for each in sent if not each.life]
-            made = [each.made(now) for each in sent if each.life]
+            new = [each.made(now) for each in sent if each.is_asked or not each.life]
+            made = [each.made(now) for each in sent if each.life and not each.is_asked]
             look = Looking(scope, account.known, account.claim, new, account.earlier, made)
             asked.append(look)
         changed = []
@@ -229,19 +247,29 @@ class Shares:
             # Before Redis grants a call, it must know all earlier calls of this replica.
             if limit is not None and (account.known is None or account.untold()):
                 await self.look([scope])
-            asked, known = self._clock.monotonic(), account.known
-            account.asked += 1
-            charge = await self._shared.take(
-                scope, purpose, known, guessed=guessed, patience=patience
-            )
-            if charge is not None:
-                charge = replace(charge, life=0 if known is None else known.life)
-                if charge.wait <= 0.0 and self._is_late(scope, asked):
-                    charge = await self._enter(scope, charge)
+            charge = await self._take(scope, purpose, guessed=guessed, patience=patience)
             if charge is not None:
                 return charge
             await self.look([scope])
         raise RedisUnavailable(RedisOperation.BUDGET, "no attempt brought a valid charge")
+
+    async def _take(
+        self, scope: str, purpose: Purpose, *, guessed: bool, patience: float
+    ) -> Charge | None:
+        """One attempt to get a charge. None if another look is necessary first."""
+        account, asked = self._account(scope), self._clock.monotonic()
+        known = account.known
+        account.asked += 1
+        with account.asking(asked) as sent:
+            charge = await self._shared.take(
+                scope, purpose, known, guessed=guessed, patience=patience
+            )
+            if charge is None:
+                return None
+            charge = replace(charge, life=sent.life)
+        if charge.wait <= 0.0 and self._is_late(scope, asked):
+            return await self._enter(scope, charge)
+        return charge
 
     def _is_late(self, scope: str, asked: float) -> bool:
         """Whether Redis answered late. Redis counts a call from its grant. If the call is sent much
@@ -310,10 +338,11 @@ class Shares:
         """Move the charge to the time when the call is made."""
         for _ in range(_TRIES):
             asked = self._clock.monotonic()
-            entered = await self._shared.enter(scope, charge)
-            if entered is None:
-                return None
-            charge = replace(entered, wait=0.0, life=charge.life)
+            with self._account(scope).asking(asked) as sent:
+                entered = await self._shared.enter(scope, charge)
+                if entered is None:
+                    return None
+                charge = replace(entered, wait=0.0, life=sent.life)
             if not self._is_late(scope, asked):
                 return charge
         return charge

@@ -21,7 +21,7 @@ from gateway.flow.budget.replica_share import LOOK, Shares, _Sent
 from gateway.ports import Call, Charge, KnownBudget, Looking
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import Redis, Replica, ok
+from tests.unit.flow.house import Redis, Replica, ok, settle
 
 SCOPE, LIMIT, WINDOW = "default", 12, 61.0
 
@@ -499,6 +499,38 @@ async def test_a_redis_that_forgot_hears_it_from_all(three: Three, spent: list[i
 
     three.clock.advance(1.0)
     assert await three.spend_up() == LIMIT - sum(spent)
+
+
+@pytest.mark.parametrize("asks", ["take", "enter"])
+async def test_a_granted_call_whose_reply_is_under_way_is_told_to_a_redis_that_forgot(
+    three: Three, monkeypatch: pytest.MonkeyPatch, asks: str
+) -> None:
+    """Redis granted it, lost its data, and the replica read the other reply first."""
+    one = shares_of(three.replicas[0])
+    spent = await three.spend(three.replicas[1], LIMIT - 4)
+    await three.look()
+    ask, read = getattr(one._shared, asks), asyncio.Event()
+
+    async def late(*given: object, **named: object) -> Charge | None:
+        charge: Charge | None = await ask(*given, **named)
+        await read.wait()
+        return charge
+
+    charge = await one.take(SCOPE, Purpose.MISS) if asks == "enter" else None
+    monkeypatch.setattr(one._shared, asks, late)
+    call = one.take(SCOPE, Purpose.MISS) if charge is None else one.enter(SCOPE, charge)
+    asked = asyncio.create_task(call)
+    await asyncio.sleep(0)
+    three.redis.budget.lose(LocalBudget(three.clock, LIMIT, 60.0, start_paced=False))
+    looking = asyncio.create_task(three.look())
+    await settle()
+    read.set()
+    await looking
+    assert await asked is not None
+
+    three.clock.advance(1.0)
+    spent += sum([await three.spend(each) for each in reversed(three.replicas)])
+    assert spent + await three.spend_up() == LIMIT - 1
 
 
 async def test_who_knows_nothing_is_paced(three: Three) -> None:
