@@ -411,9 +411,14 @@ class Shares:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """As Budget.view, with the longer `gate_closed_for` of both gates."""
+        """As Budget.view, with the longer `gate_closed_for` of both gates. While this replica pays
+        from its share, `available` is what is left of the share."""
         shared, own = self._shared.view(scope), self._own.view(scope)
-        return replace(shared, gate_closed_for=max(shared.gate_closed_for, own.gate_closed_for))
+        has_share = self._account(scope).asked_then is not None
+        pays_alone = has_share and not self._shared.is_there(scope)
+        available = own.available if pays_alone else shared.available
+        closed_for = max(shared.gate_closed_for, own.gate_closed_for)
+        return replace(shared, available=available, gate_closed_for=closed_for)
 
     def _refuse_behind_own_gate(self, scope: str) -> None:
         wait = self._own.view(scope).gate_closed_for

@@ -122,6 +122,19 @@ async def test_of_what_is_known_to_be_unspent_half_goes_without_redis(three: Thr
     assert await three.spend_all() == [2, 2, 2]
 
 
+async def test_the_view_shows_what_is_left_of_the_share_without_redis(three: Three) -> None:
+    """An operator must not read that half of the limit is free while callers are refused."""
+    one = shares_of(three.replicas[0])
+    three.redis.switch.is_up = False
+
+    assert await three.spend(three.replicas[0]) == 2
+    assert one.view(SCOPE).available == 0
+    assert one.view(SCOPE).limit == LIMIT
+    three.redis.switch.is_up = True
+    await three.look()
+    assert one.view(SCOPE).available == three.redis.budget.view(SCOPE).available
+
+
 async def test_what_was_spent_becomes_free_for_all_alike(three: Three) -> None:
     """The first has spent all of it, a call each second; each third of these is somebody's."""
     for _ in range(LIMIT):
