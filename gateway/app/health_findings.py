@@ -41,6 +41,10 @@ _REMEDIES: Final[Mapping[FailureReason, str]] = {
     FailureReason.POOL_TIMEOUT: "All connections to the API are busy: it answers slowly.",
     FailureReason.INVALID: "`payload.rejected` in the log says why a training is not valid. "
     "Stored responses are kept.",
+    FailureReason.TOO_LARGE: "A training is larger than `upstream.max_body`, or a page of the list "
+    "is larger than `upstream.max_list_body`: raise this setting.",
+    FailureReason.PROTOCOL: "The server that answers is probably not the API: check "
+    "`upstream.base_url`, and proxies in between.",
     FailureReason.READ_TIMEOUT: "The API answers too slowly: see its status page, or raise "
     "`upstream.timeout`.",
 }
@@ -49,7 +53,10 @@ _SECTIONS: Final[Mapping[FailureReason, str]] = {
     FailureReason.REFUSED: "GatewayTokenRefused",
     FailureReason.RATE_LIMITED: "GatewayUpstreamRateLimited",
     FailureReason.INVALID: "GatewayPayloadsRejected",
+    FailureReason.TOO_LARGE: "GatewayPayloadsRejected",
 }
+# The reasons that the gateway's operators can mend. The others are the fault of the upstream.
+_OURS: Final = frozenset({FailureReason.REFUSED, FailureReason.TOO_LARGE})
 _FROZEN: Final = (
     "The mode is frozen, by an operator's order: nothing is fetched, stored responses are served"
 )
@@ -186,7 +193,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         which = worst if len(failed) == 1 else f"most often: {worst}"
         yield Finding(
             WATCH,
-            _US if worst is FailureReason.REFUSED else _UPSTREAM,
+            _US if worst in _OURS else _UPSTREAM,
             f"{_counted(sum(failed.values()), 'call')} to the API failed in the last minute "
             f"({which})",
             _remedy(failed),
