@@ -31,7 +31,9 @@ _US, _UPSTREAM, _REDIS, _NOBODY = "us", "upstream", "redis", "nobody"
 _REMEDIES: Final[Mapping[FailureReason, str]] = {
     FailureReason.CHALLENGE: "The CDN in front of the API turns this gateway away: ask the API's "
     "operators to allow the gateway's address.",
-    FailureReason.REFUSED: "The API refuses the gateway's own token: renew `upstream.token`.",
+    FailureReason.REFUSED: "The API refuses a token of the gateway: `upstream.token-refused` in "
+    "the log names the tenant. In the mode `clients`, renew the token in the clients file or in "
+    "`upstream_token_file`, otherwise renew `upstream.token`.",
     FailureReason.RATE_LIMITED: "Somebody else uses the same limit: find them, or lower "
     "`upstream.rate_limit`.",
     FailureReason.TLS: "The API's certificate is not trusted, or is not for the host in "

@@ -202,6 +202,15 @@ def test_a_body_that_failed_a_call_is_told_once(failure: FailureReason, why: Inv
     assert told[0].runbook != "GatewayCircuitOpen"
 
 
+def test_a_refused_token_is_renewed_where_it_is_set() -> None:
+    """In the mode `clients` the gateway does not start with an `upstream.token`."""
+    remedy = _REMEDIES[FailureReason.REFUSED]
+
+    assert "clients file" in remedy
+    assert "`upstream_token_file`" in remedy
+    assert "`upstream.token-refused`" in remedy
+
+
 def test_each_reason_says_what_to_do() -> None:
     """In words of its own, but for those of which the API's status page says more."""
     ours = {reason for reason in FailureReason if reason not in _REMEDIES}
