@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.adapters.telemetry.live_figures import EVERY, History, Totals
 from gateway.adapters.telemetry.metrics import GaugeReadings
-from gateway.core.vocabulary import SWEEPS, Circuit, FailureReason, InvalidReason, Mode
+from gateway.core.vocabulary import SWEEPS, Circuit, FailureReason, InvalidReason, Mode, Outcome
 from gateway.ports import Clock
 
 # There is a finding if one of these bounds is exceeded.
@@ -95,12 +95,15 @@ def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
     comes first."""
     found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
     found += [*_of_redis(now)]
-    asked = sum(minute.requests.values())
+    refused = minute.requests[Outcome.REJECTED]
+    asked = sum(minute.requests.values()) - refused
     found.sort(key=lambda each: each.level != BAD)
     if now.mode is Mode.FROZEN:
         return [_frozen(minute, asked), *found]
     if minute.errors > _BEARABLE * asked:
         return [_failing(minute, found[:1], asked), *found[1:]]
+    if refused and not asked:
+        found.append(_all_refused(refused))
     return found or [_all_well(asked)]
 
 
@@ -126,6 +129,16 @@ def _frozen(minute: Totals, asked: int) -> Finding:
 
 def _of_mode(says: str) -> Finding:
     return Finding(WATCH, _US, says, "`gateway mode normal` ends this mode.", "GatewayModeLeft")
+
+
+def _all_refused(refused: int) -> Finding:
+    return Finding(
+        WATCH,
+        _NOBODY,
+        f"Nobody is served: {_counted(refused, 'request')} came in the last minute, all refused",
+        "`access.refused` or `request.answered` in the log says why, for example an unknown "
+        "credential.",
+    )
 
 
 def _all_well(asked: int) -> Finding:

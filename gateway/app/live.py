@@ -122,7 +122,7 @@ def _figures_of(minute: Totals, history: History) -> Words:
         "errors": minute.errors,
         "calls": minute.calls,
         "denied": sum(minute.denied.values()),
-        "served": 1 - minute.errors / asked if asked else None,
+        "served": 1 - minute.errors / answered if answered else None,
         "hit_rate": hit_rate(minute.requests) if answered else None,
         "stale": sum(minute.requests[each] for each in STALE) / answered if answered else None,
         **{f"p{share:.0f}": minute.latency(share / 100) for share in (50, 99)},

@@ -10,6 +10,7 @@ from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.live_figures import History, Totals
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.health_findings import _REMEDIES, Finding, judge
+from gateway.app.live import _figures_of
 from gateway.core.vocabulary import (
     Circuit,
     FailureReason,
@@ -36,6 +37,7 @@ def minute(
     denied: int = 0,
     purpose: Purpose = Purpose.MISS,
     rows: int = 0,
+    refused: int = 0,
 ) -> Totals:
     """A minute in which so much happened."""
     counters = Counters()
@@ -44,6 +46,8 @@ def minute(
         counters.count_request(Outcome.FRESH, Tier.L1, 200, 0.001, 1.0)
     for _ in range(errors):
         counters.count_request(Outcome.FAILED, Tier.NONE, 502, 0.1, None)
+    for _ in range(refused):
+        counters.count_request(Outcome.REJECTED, Tier.NONE, 401, 0.001, None)
     counters.failures.update(failures or {})
     counters.rejected[why] += rejected
     counters.denied[purpose] += denied
@@ -70,6 +74,32 @@ def test_one_error_in_a_hundred_is_borne() -> None:
     assert first(minute(98, 2)).level == "bad"
     assert first(minute(98, 2)).says.startswith("2 % of the requests")
     assert first(minute(0, 3)).says.startswith("All of the requests")
+
+
+def test_refused_requests_do_not_hide_failed_ones() -> None:
+    """The objective for availability leaves them out too."""
+    finding = first(minute(0, 6, refused=720))
+
+    assert finding.level == "bad"
+    assert finding.says == "All of the requests of the last minute failed"
+    assert first(minute(1, refused=20)).says == "Callers are served"
+
+
+def test_served_is_the_share_of_the_requests_that_were_not_refused() -> None:
+    """The live page shows it beside the finding."""
+    history = History(Counters(), FakeClock(), lambda: None, 30.0)
+
+    assert _figures_of(minute(1, 1, refused=8), history)["served"] == 0.5
+    assert _figures_of(minute(0, refused=8), history)["served"] is None
+
+
+def test_if_all_requests_are_refused_nobody_is_served() -> None:
+    """Which is no failure of the gateway, but is not well either."""
+    (finding,) = judge(minute(0, refused=20), WELL)
+
+    assert (finding.level, finding.whose) == ("watch", "nobody")
+    assert finding.says == "Nobody is served: 20 requests came in the last minute, all refused"
+    assert "`access.refused`" in finding.do
 
 
 @pytest.mark.parametrize(
