@@ -93,8 +93,8 @@ class Finding:
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
     """The findings, at least one, the worst first. In the mode `frozen` the finding about the mode
     comes first."""
-    found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
-    found += [*_of_redis(now)]
+    found = [*_of_this_replica(now), *_of_connections(minute)]
+    found += [*_of_upstream(minute, now), *_of_budget(minute, now), *_of_redis(now)]
     refused = minute.requests[Outcome.REJECTED]
     asked = sum(minute.requests.values()) - refused
     found.sort(key=lambda each: each.level != BAD)
@@ -190,6 +190,20 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
             "The file of operators' tokens has a fault: the previous version stays in force",
             "Correct what `tokens.refused` in the log names.",
             "GatewayTokensFileRefused",
+        )
+
+
+def _of_connections(minute: Totals) -> Iterator[Finding]:
+    refused = minute.turned_away
+    if refused:
+        yield Finding(
+            BAD if refused > _BEARABLE * sum(minute.requests.values()) else WATCH,
+            _US,
+            f"This replica refused {_counted(refused, 'connection')} in the last minute: it had as "
+            "many as `limits.max_connections` allows",
+            "Let callers use a connection for many requests, run more replicas, or raise "
+            "`limits.max_connections`.",
+            "GatewayConnectionsExhausted",
         )
 
 

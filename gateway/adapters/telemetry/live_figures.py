@@ -21,7 +21,13 @@ from gateway.adapters.telemetry.counters import (
     Histogram,
 )
 from gateway.adapters.telemetry.metrics import GaugeReadings
-from gateway.core.vocabulary import FailureReason, InvalidReason, Outcome, Purpose
+from gateway.core.vocabulary import (
+    AccessRefusal,
+    FailureReason,
+    InvalidReason,
+    Outcome,
+    Purpose,
+)
 from gateway.ports import Clock
 
 S = TypeVar("S", bound=str)
@@ -123,13 +129,15 @@ K = TypeVar("K")
 class Totals:
     """The counts up to a moment, or between two moments.
 
-    rows     rows of the pages of the list that were read
-    seconds  requests by latency: a count for each bucket of `REQUEST_SECONDS`
-    ages     responses by age: a count for each bucket of `AGE_SECONDS`
+    turned_away  connections beyond `limits.max_connections`. Their requests count nowhere else
+    rows         rows of the pages of the list that were read
+    seconds      requests by latency: a count for each bucket of `REQUEST_SECONDS`
+    ages         responses by age: a count for each bucket of `AGE_SECONDS`
     """
 
     requests: dict[Outcome, int]
     errors: int
+    turned_away: int
     calls: int
     failures: dict[FailureReason, int]
     denied: dict[Purpose, int]
@@ -142,6 +150,7 @@ class Totals:
         return Totals(
             _difference(self.requests, before.requests),
             self.errors - before.errors,
+            self.turned_away - before.turned_away,
             self.calls - before.calls,
             _difference(self.failures, before.failures),
             _difference(self.denied, before.denied),
@@ -256,6 +265,7 @@ def _totals(counters: Counters) -> Totals:
             for (outcome, _, status), count in requests
             if status == "5xx" and outcome is not Outcome.REJECTED
         ),
+        counters.refusals[AccessRefusal.TOO_MANY_CONNECTIONS],
         sum(sum(each.buckets) for each in counters.call_seconds.values()),
         dict(counters.failures),
         dict(counters.denied),

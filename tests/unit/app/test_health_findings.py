@@ -12,6 +12,7 @@ from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.health_findings import _REMEDIES, Finding, judge
 from gateway.app.live import _figures_of
 from gateway.core.vocabulary import (
+    AccessRefusal,
     Circuit,
     FailureReason,
     InvalidReason,
@@ -38,6 +39,7 @@ def minute(
     purpose: Purpose = Purpose.MISS,
     rows: int = 0,
     refused: int = 0,
+    turned_away: int = 0,
 ) -> Totals:
     """A minute in which so much happened."""
     counters = Counters()
@@ -52,6 +54,7 @@ def minute(
     counters.rejected[why] += rejected
     counters.denied[purpose] += denied
     counters.rows += rows
+    counters.refusals[AccessRefusal.TOO_MANY_CONNECTIONS] += turned_away
     return history.minute()
 
 
@@ -100,6 +103,16 @@ def test_if_all_requests_are_refused_nobody_is_served() -> None:
     assert (finding.level, finding.whose) == ("watch", "nobody")
     assert finding.says == "Nobody is served: 20 requests came in the last minute, all refused"
     assert "`access.refused`" in finding.do
+
+
+def test_refused_connections_are_told() -> None:
+    """Their requests are never read, so they count neither as requests nor as failed ones."""
+    (finding,) = judge(minute(0, turned_away=6), WELL)
+
+    assert (finding.level, finding.whose) == ("bad", "us")
+    assert finding.says.startswith("This replica refused 6 connections in the last minute")
+    assert finding.runbook == "GatewayConnectionsExhausted"
+    assert first(minute(100, turned_away=1)).level == "watch"
 
 
 @pytest.mark.parametrize(
