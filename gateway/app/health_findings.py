@@ -209,7 +209,15 @@ def _of_connections(minute: Totals) -> Iterator[Finding]:
 
 def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
     failed = {reason: count for reason, count in minute.failures.items() if count}
-    if now.circuit is not Circuit.CLOSED:
+    if now.circuit is not Circuit.CLOSED and not _lacked_calls(minute):
+        yield Finding(
+            WATCH,
+            _UPSTREAM,
+            "The breaker is open, but no call to the API was needed in the last minute",
+            "Nothing to do: the next call tries the API. If it succeeds, the breaker closes.",
+            "GatewayCircuitOpen",
+        )
+    elif now.circuit is not Circuit.CLOSED:
         yield Finding(
             BAD,
             _UPSTREAM,
@@ -286,6 +294,12 @@ def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
             "others invalidate.",
             "GatewayRedisAway",
         )
+
+
+def _lacked_calls(minute: Totals) -> bool:
+    """Whether a call failed, or a call that was needed was not made."""
+    stale = minute.requests[Outcome.STALE_ERROR] + minute.requests[Outcome.STALE_SHIELDED]
+    return any((minute.errors, stale, *minute.failures.values(), *minute.denied.values()))
 
 
 def _remedy(failed: Mapping[FailureReason, int]) -> str:

@@ -40,6 +40,7 @@ def minute(
     rows: int = 0,
     refused: int = 0,
     turned_away: int = 0,
+    shielded: int = 0,
 ) -> Totals:
     """A minute in which so much happened."""
     counters = Counters()
@@ -50,6 +51,8 @@ def minute(
         counters.count_request(Outcome.FAILED, Tier.NONE, 502, 0.1, None)
     for _ in range(refused):
         counters.count_request(Outcome.REJECTED, Tier.NONE, 401, 0.001, None)
+    for _ in range(shielded):
+        counters.count_request(Outcome.STALE_SHIELDED, Tier.L1, 200, 0.001, 60.0)
     counters.failures.update(failures or {})
     counters.rejected[why] += rejected
     counters.denied[purpose] += denied
@@ -153,7 +156,6 @@ def test_failures_that_callers_do_not_notice_are_to_be_watched() -> None:
         (replace(WELL, loop_lag=0.4), "watch", "us", "0.40 s late"),
         (replace(WELL, clients_reloaded=False), "watch", "us", "clients file"),
         (replace(WELL, tokens_reloaded=False), "watch", "us", "operators' tokens"),
-        (replace(WELL, circuit=Circuit.OPEN), "bad", "upstream", "breaker is open"),
         (replace(WELL, redis_up=False, bus_connected=False), "watch", "redis", "Redis is away"),
         (replace(WELL, redis_up=True, bus_connected=False), "watch", "redis", "no messages"),
         (
@@ -185,16 +187,31 @@ def test_what_it_refers_to_is_in_the_runbook() -> None:
     assert first(minute(), replace(WELL, redis_up=False)).runbook == "GatewayRedisAway"
 
 
+@pytest.mark.parametrize("circuit", [Circuit.OPEN, Circuit.HALF_OPEN])
+def test_an_open_breaker_is_bad_only_while_calls_are_needed(circuit: Circuit) -> None:
+    """It closes by a call alone, and a replica that serves only hits makes none."""
+    now = replace(WELL, circuit=circuit)
+    failing = first(minute(failures={FailureReason.CONNECT: 1}), now)
+
+    assert (failing.level, failing.whose) == ("bad", "upstream")
+    assert failing.says.startswith("The breaker is open")
+    assert first(minute(denied=1), now).level == "bad"
+    assert first(minute(shielded=1), now).level == "bad"
+    (idle,) = judge(minute(), now)
+    assert (idle.level, idle.whose) == ("watch", "upstream")
+    assert "no call to the API was needed" in idle.says
+
+
 def test_the_worst_comes_first() -> None:
     """An open breaker before a slow loop."""
     now = replace(WELL, loop_lag=0.4, circuit=Circuit.OPEN)
 
-    assert [each.level for each in judge(minute(), now)] == ["bad", "watch"]
+    assert [each.level for each in judge(minute(denied=1), now)] == ["bad", "watch"]
 
 
 def test_what_is_frozen_may_fail() -> None:
     """As somebody ordered: how much of it is told, and nothing is alarming about it."""
-    findings = judge(minute(1, 3), replace(WELL, mode=Mode.FROZEN, circuit=Circuit.OPEN))
+    findings = judge(minute(1, 3, denied=1), replace(WELL, mode=Mode.FROZEN, circuit=Circuit.OPEN))
 
     assert [each.level for each in findings] == ["watch", "bad"]
     assert findings[0].says.endswith("served; 3 of 4 requests failed in the last minute")
