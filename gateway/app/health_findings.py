@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.adapters.telemetry.live_figures import EVERY, History, Totals
 from gateway.adapters.telemetry.metrics import GaugeReadings
+from gateway.core.budget.priority import has_a_caller
 from gateway.core.vocabulary import SWEEPS, Circuit, FailureReason, InvalidReason, Mode, Outcome
 from gateway.ports import Clock
 
@@ -93,27 +94,42 @@ class Finding:
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
     """The findings, at least one, the worst first. In the mode `frozen` the finding about the mode
     comes first."""
-    found = [*_of_this_replica(now), *_of_connections(minute)]
-    found += [*_of_upstream(minute, now), *_of_budget(minute, now), *_of_redis(now)]
+    failed = [*_of_upstream(minute, now)]
+    withheld = [*_of_budget(minute, now), *_of_redis(now)]
+    found = [*_of_this_replica(now), *_of_connections(minute), *failed, *withheld]
     refused = minute.requests[Outcome.REJECTED]
     asked = sum(minute.requests.values()) - refused
     found.sort(key=lambda each: each.level != BAD)
     if now.mode is Mode.FROZEN:
         return [_frozen(minute, asked), *found]
     if minute.errors > _BEARABLE * asked:
-        return [_failing(minute, found[:1], asked), *found[1:]]
+        cause = _cause(minute, now, failed, withheld)
+        others = [each for each in found if each is not cause]
+        return [_failing(minute, cause, asked), *others]
     if refused and not asked:
         found.append(_all_refused(refused))
     return found or [_all_well(asked)]
 
 
-def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
+def _cause(
+    minute: Totals, now: GaugeReadings, failed: list[Finding], withheld: list[Finding]
+) -> Finding | None:
+    """The most likely cause of failed requests, by what happened to more calls. `failed` has the
+    findings about failed calls, `withheld` those about calls that were not made. None: neither
+    explains the failed requests."""
+    failures = sum(minute.failures.values())
+    denied = sum(count for purpose, count in minute.denied.items() if has_a_caller(purpose))
+    if now.circuit is Circuit.CLOSED and denied > failures:
+        return withheld[0]
+    return failed[0] if failures or now.circuit is not Circuit.CLOSED else None
+
+
+def _failing(minute: Totals, cause: Finding | None, asked: int) -> Finding:
     share = f"{100 * minute.errors / asked:.0f} %" if minute.errors < asked else "All"
     says = f"{share} of the requests of the last minute failed"
-    if not causes:
+    if cause is None:
         see = "See `request.answered` with level error in the log."
         return Finding(BAD, _US, says, see, "GatewayAvailabilityBurn")
-    cause = causes[0]
     do = f"Most likely: {cause.says}. {cause.do}"
     return Finding(BAD, cause.whose, says, do, cause.runbook)
 
@@ -263,7 +279,9 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
                 "GatewayGateClosed",
             )
     denied = sum(count for purpose, count in minute.denied.items() if purpose not in SWEEPS)
-    if denied and not any(closed.values()) and now.circuit is Circuit.CLOSED:
+    # While Redis is away, calls are denied because this replica has only its share of the limit.
+    is_whole = now.redis_up is not False and now.circuit is Circuit.CLOSED
+    if denied and is_whole and not any(closed.values()):
         yield Finding(
             WATCH,
             _US,

@@ -138,6 +138,46 @@ def test_errors_come_with_their_cause(reason: FailureReason, whose: str, remedy:
     assert remedy in finding.do
 
 
+LATE = replace(WELL, loop_lag=11.9)
+
+
+@pytest.mark.parametrize(
+    ("of", "now", "runbook"),
+    [
+        (
+            minute(0, 78, denied=77, failures={FailureReason.STATUS_5XX: 1}),
+            WELL,
+            "GatewayBudgetShort",
+        ),
+        (
+            minute(0, 20, denied=1, failures={FailureReason.REFUSED: 20}),
+            replace(WELL, clients_reloaded=False),
+            "GatewayTokenRefused",
+        ),
+        (minute(0, 9, denied=9), replace(WELL, redis_up=False), "GatewayRedisAway"),
+        (minute(0, 9, denied=9), replace(WELL, bus_connected=False), "GatewayBudgetShort"),
+        (minute(0, 9, denied=9), LATE, "GatewayBudgetShort"),
+        (minute(0, 9), replace(WELL, circuit=Circuit.OPEN), "GatewayCircuitOpen"),
+        (minute(0, 9), LATE, "GatewayAvailabilityBurn"),
+        (minute(0, 9, denied=9, purpose=Purpose.REFRESH), LATE, "GatewayAvailabilityBurn"),
+    ],
+)
+def test_the_cause_is_what_happened_to_more_calls(
+    of: Totals, now: GaugeReadings, runbook: str
+) -> None:
+    """And not a state that makes no request fail, such as a faulty file. That is told below."""
+    findings = judge(of, now)
+
+    assert (findings[0].level, findings[0].runbook) == ("bad", runbook)
+    assert ("Most likely" in findings[0].do) == (runbook != "GatewayAvailabilityBurn")
+    assert runbook not in {each.runbook for each in findings[1:]}
+
+
+def test_what_is_not_the_cause_is_told_below() -> None:
+    """A late loop delays requests, but makes none fail."""
+    assert "late" in judge(minute(0, 9), LATE)[1].says
+
+
 def test_failures_that_callers_do_not_notice_are_to_be_watched() -> None:
     """What is stored rescues."""
     finding = first(minute(failures={FailureReason.READ_TIMEOUT: 1}))
