@@ -95,7 +95,7 @@ def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
     """The findings, at least one, the worst first. In the mode `frozen` the finding about the mode
     comes first."""
     failed = [*_of_upstream(minute, now)]
-    withheld = [*_of_budget(minute, now), *_of_redis(now)]
+    withheld = [*_of_gates(now), *_of_lowered(now), *_of_budget(minute, now), *_of_redis(now)]
     found = [*_of_this_replica(now), *_of_connections(minute), *failed, *withheld]
     refused = minute.requests[Outcome.REJECTED]
     asked = sum(minute.requests.values()) - refused
@@ -267,9 +267,9 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         )
 
 
-def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
-    closed = {name: view.gate_closed_for for name, view in now.budgets.items()}
-    for tenant, seconds in closed.items():
+def _of_gates(now: GaugeReadings) -> Iterator[Finding]:
+    for tenant, view in now.budgets.items():
+        seconds = view.gate_closed_for
         if seconds > 0.0:
             yield Finding(
                 WATCH,
@@ -278,10 +278,30 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
                 _REMEDIES[FailureReason.RATE_LIMITED],
                 "GatewayGateClosed",
             )
+
+
+def _of_lowered(now: GaugeReadings) -> Iterator[Finding]:
+    # While Redis is away, the limit in `budgets` is the last one known.
+    budgets = {} if now.redis_up is False else now.budgets
+    for tenant, view in budgets.items():
+        full = now.limits.get(tenant)
+        if full is not None and view.limit is not None and view.limit < full:
+            yield Finding(
+                WATCH,
+                _UPSTREAM,
+                f"A 429 lowered the limit of tenant {tenant} from {full} to {view.limit} calls",
+                "The limit stays so low for ten of its windows. Then it rises a little in each "
+                f"window without a 429. {_REMEDIES[FailureReason.RATE_LIMITED]}",
+                "GatewayUpstreamRateLimited",
+            )
+
+
+def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
+    closed = any(view.gate_closed_for for view in now.budgets.values())
     denied = sum(count for purpose, count in minute.denied.items() if purpose not in SWEEPS)
     # While Redis is away, calls are denied because this replica has only its share of the limit.
     is_whole = now.redis_up is not False and now.circuit is Circuit.CLOSED
-    if denied and is_whole and not any(closed.values()):
+    if denied and is_whole and not closed:
         yield Finding(
             WATCH,
             _US,

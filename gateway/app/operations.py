@@ -94,6 +94,7 @@ class Operations:
             collapsed_waiters=house.serving.fills.waiters + house.collapsing.waiters,
             circuit=house.outbound.circuit,
             budgets=self._budgets(),
+            limits=self._limits(),
             redis_up=None if house.redis is None else house.shared.is_up,
             bus_connected=None if house.redis is None else house.bus.is_connected,
             loop_lag=house.lag.worst,
@@ -249,6 +250,12 @@ class Operations:
         if is_passthrough and settings.upstream.rate_scope is RateScope.CREDENTIAL:
             return {}
         return {each: self._house.budget.view(each) for each in self._house.admission.tenants}
+
+    def _limits(self) -> dict[str, int]:
+        """The configured limits, by tenant."""
+        admission, usual = self._house.admission, self._settings.upstream.rate_limit
+        rates = {tenant: admission.rates.of(tenant, usual) for tenant in admission.tenants}
+        return {tenant: rate.limit for tenant, rate in rates.items() if rate is not None}
 
 
 def _told(noted: Noted) -> Words:

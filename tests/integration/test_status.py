@@ -59,3 +59,17 @@ async def test_budgets_of_single_credentials_are_not_shown(upstream: RunningSimu
     assert status["budgets"] == {}
     assert "gateway_gate_closed{" not in metrics
     assert "gateway_budget_available{" not in metrics
+
+
+async def test_a_limit_that_a_429_lowered_is_a_finding(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """With both limits: the configured one may be far from spent."""
+    async with gateway(upstream.base_url, upstream__rate_limit="200/minute") as planes:
+        await control.fault("rate-limited")
+        await planes.get(A)
+        status = (await planes.admin.get("/status")).json()
+
+    says = [each["says"] for each in status["findings"]]
+    lowered = status["budgets"]["default"]["limit"]
+    assert f"A 429 lowered the limit of tenant default from 200 to {lowered} calls" in says

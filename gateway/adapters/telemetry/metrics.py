@@ -190,6 +190,7 @@ class GaugeReadings:
     """The state of this replica now. If a field is None, its metric has no series.
 
     budgets          by tenant. Empty if each credential has a budget: that would be too many series
+    limits           the configured limits by tenant. A 429 lowers the limit in `budgets`
     loop_lag         seconds, see `LoopLag`
     sweep_confirmed  age in seconds of the oldest confirmation by a sweep
     """
@@ -201,6 +202,7 @@ class GaugeReadings:
     collapsed_waiters: int = 0
     circuit: Circuit = Circuit.CLOSED
     budgets: Mapping[str, BudgetView] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
     redis_up: bool | None = None
     bus_connected: bool | None = None
     loop_lag: float | None = None

@@ -268,6 +268,19 @@ def test_a_spent_limit_is_ours_unless_a_gate_is_closed() -> None:
     assert ["429" in each.says for each in judge(minute(denied=3), closed)] == [True]
 
 
+def test_a_lowered_limit_is_told() -> None:
+    """It is the likely cause if calls are denied: the configured limit may be far from spent."""
+    low = replace(WELL, budgets={"acme": replace(OPEN_GATE, limit=12)}, limits={"acme": 100})
+    (finding,) = judge(minute(), low)
+
+    assert (finding.level, finding.whose) == ("watch", "upstream")
+    assert finding.says == "A 429 lowered the limit of tenant acme from 100 to 12 calls"
+    assert finding.runbook == "GatewayUpstreamRateLimited"
+    assert "A 429 lowered" in first(minute(0, 9, denied=9), low).do
+    assert first(minute(), replace(low, budgets={"acme": OPEN_GATE})).level == "good"
+    assert first(minute(), replace(low, redis_up=False)).runbook == "GatewayRedisAway"
+
+
 @pytest.mark.parametrize("purpose", [Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY])
 def test_calls_of_the_sweep_that_are_denied_are_no_finding(purpose: Purpose) -> None:
     """While a cache is filled after a start, many are: no caller waits for one."""
