@@ -6,12 +6,13 @@ import os
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dashboards.source.queries import DEPLOYMENT
+from dashboards.source.queries import DEPLOYMENT, REPLICA
 from dashboards.source.recordings import Rule
 
 Severity = Literal["critical", "warning", "info"]
 BY = f"by ({DEPLOYMENT})"
 """Where several gateways are scraped they are told apart."""
+BY_REPLICA = f"by ({DEPLOYMENT}, {REPLICA})"
 
 # Where they are published: `runbook_url` and `dashboard_url` begin so. The chart has values too.
 RUNBOOK: Final = os.environ.get("RUNBOOK_URL", "RUNBOOK.md")
@@ -46,7 +47,7 @@ class Alert:
         }
 
 
-def grown(metric: str, window: str, matchers: str = "") -> str:
-    """How much a counter grew in the window, all replicas together."""
+def grown(metric: str, window: str, matchers: str = "", by: str = BY) -> str:
+    """How much a counter grew in the window; by default all replicas together."""
     chosen = f"{{{matchers}}}" if matchers else ""
-    return f"sum {BY} (increase({metric}{chosen}[{window}]))"
+    return f"sum {by} (increase({metric}{chosen}[{window}]))"

@@ -5,7 +5,7 @@ An expression names no job, since each Prometheus chooses that name itself.
 
 from __future__ import annotations
 
-from dashboards.source.alert import BY, Alert, grown
+from dashboards.source.alert import BY, BY_REPLICA, Alert, grown
 from dashboards.source.burns import BURNS
 from dashboards.source.queries import ASKED, DEPLOYMENT, HITS, quantile_within
 from gateway.core.vocabulary import SWEEPS
@@ -90,6 +90,7 @@ _REFUSED = 'reason="refused"'
 _SUCCEEDED = 'status="2xx"'
 # Short: the breaker soon lets probes alone through, and good calls from before must not hide them.
 _PAGES_OF_CDN = grown(_FAILURES, "3m", _CHALLENGED)
+_OPEN = f'max {BY_REPLICA} (gateway_upstream_circuit_state{{state=~"open|half-open"}}) == 1'
 UPSTREAM = (
     Alert(
         "GatewayUpstreamBlocked",
@@ -111,8 +112,8 @@ UPSTREAM = (
         "5m",
         "The upstream fails: the gateway sends it only probes, and serves stored responses",
         # A replica that needs no call makes no probe, so its breaker stays open after an outage.
-        f'max {BY} (gateway_upstream_circuit_state{{state=~"open|half-open"}}) == 1'
-        f" and {grown(_FAILURES, '10m')} > 0",
+        # Only calls of that replica count, and the window is shorter than the five minutes.
+        f"max {BY} ({_OPEN}\nand {grown(_FAILURES, '3m', by=BY_REPLICA)} > 0)",
     ),
     Alert(
         "GatewayUpstreamRateLimited",
