@@ -16,8 +16,9 @@ _DENIED = "gateway_budget_denied_total"
 _WAITED = "gateway_budget_wait_seconds"
 _ASKS = "gateway_requests_total"
 _REDIS = "gateway_redis_request_duration_seconds"
-# Purposes for which a caller waits, with nothing stored to answer with meanwhile.
-_WAITED_FOR = 'purpose=~"miss|min-version"'
+# Purposes for which a caller waits, with nothing stored to answer with meanwhile. A caller whose
+# revalidation is denied nearly always gets the stale response.
+_WAITED_FOR = 'purpose=~"miss|min-version|write"'
 # All purposes but the sweep's. The finding of the same name in `gateway status` counts these too.
 _OF_NO_SWEEP = f'purpose!~"{"|".join(SWEEPS)}"'
 
@@ -140,7 +141,7 @@ UPSTREAM = (
     ),
 )
 
-_MISSES_DENIED = grown(_DENIED, "10m", _WAITED_FOR)
+_CALLERS_DENIED = grown(_DENIED, "10m", _WAITED_FOR)
 _P90_WAIT = quantile_within("10m", 0.9, _WAITED)
 _P99_REDIS = quantile_within("5m", 0.99, _REDIS)
 SHARES = (
@@ -148,8 +149,8 @@ SHARES = (
         "GatewayCallersTurnedAway",
         "critical",
         "2m",
-        "Callers get 503: what they ask for is not stored, and no call may be made",
-        f"{_MISSES_DENIED} > 20\nand {_MISSES_DENIED} > 0.01 * {grown(_ASKS, '10m', ASKED)}",
+        "Callers get 503: their requests need calls to the API, and none may be made",
+        f"{_CALLERS_DENIED} > 20\nand {_CALLERS_DENIED} > 0.01 * {grown(_ASKS, '10m', ASKED)}",
     ),
     Alert(
         "GatewayBudgetShort",
