@@ -89,3 +89,11 @@ def test_the_table_of_failures_has_each_reason() -> None:
 
     told = [word for row in rows for word in re.findall(r"`([^`]+)`", row)]
     assert sorted(told) == sorted(FailureReason)
+
+
+def test_what_to_do_about_a_large_body_names_each_setting_that_limits_one() -> None:
+    """A training and a page of the list have a limit each."""
+    limits = {name for name in KINDS if re.fullmatch(r"upstream\.max_(\w+_)?body", name)}
+
+    assert {name for name in limits if f"`{name}`" in SECTIONS["GatewayPayloadsRejected"]} == limits
+    assert len(limits) > 1
