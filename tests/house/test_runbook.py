@@ -97,3 +97,11 @@ def test_what_to_do_about_a_large_body_names_each_setting_that_limits_one() -> N
 
     assert {name for name in limits if f"`{name}`" in SECTIONS["GatewayPayloadsRejected"]} == limits
     assert len(limits) > 1
+
+
+def test_calls_denied_are_explained_by_the_limit_that_a_429_lowered() -> None:
+    """The two sections about such calls ask for the limit of this moment. Where the calls are
+    compared with the configured limit, the lowered one would mislead."""
+    asking = {name for name, text in SECTIONS.items() if "gateway_budget_limit)" in text}
+
+    assert asking == {"GatewayCallersTurnedAway", "GatewayBudgetShort"}
