@@ -152,6 +152,15 @@ def test_the_notes_name_the_next_command(path: Path) -> None:
     assert "{{" not in notes
 
 
+def test_the_notes_say_what_needs_an_admin_token() -> None:
+    """Without one, the runbook's first command is refused in the pod; the notes name the Secret."""
+    command = "kubectl --namespace edge exec deploy/shield-training-gateway -- gateway status"
+    secret = {"admin": {"existingSecret": "operators"}}
+
+    assert command in files(named("one"))["templates/NOTES.txt"]
+    assert "gateway status" not in files(named("one") | secret)["templates/NOTES.txt"]
+
+
 def test_a_gateway_of_the_gateway_api_speaks_tls_to_pods_that_do() -> None:
     """The policy is for the callers' Service and names their certificate; without TLS it goes."""
     (policy,) = of_kind(named("gateway-api"), "BackendTLSPolicy")
