@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "training-gateway"
 DASHBOARDS = ROOT / "dashboards"
 CONFIG = "# Settings of the gateway, as config/gateway.toml explains them; made by `make chart`.\n"
+_READ = re.compile(r"\.Values\.config\.(\w+\.\w+)")
 TABLE = "<!-- made by `make chart` from values.yaml -->\n"
 
 # Settings that values set by another name, and where.
@@ -107,6 +108,7 @@ def _literal(text: str) -> str:
 def _schema(text: str) -> str:
     schema = json.loads(text)
     sections: dict[str, dict[str, Form]] = {}
+    read = _read_by_templates()
     for info in settings():
         section, _, name = info.name.partition(".")
         _, effect = IN_A_POD.get(info.name, ("", info.effect))
@@ -116,9 +118,21 @@ def _schema(text: str) -> str:
         sections.setdefault(section, {})[name] = {"description": effect, **form}
     schema["$defs"] = FORMS
     schema["properties"]["config"] = _closed(
-        {section: _closed(properties) for section, properties in sections.items()}
+        {
+            section: _closed(properties)
+            | {"required": [name for name in properties if f"{section}.{name}" in read]}
+            for section, properties in sections.items()
+        }
     )
     return json.dumps(schema, indent=2) + "\n"
+
+
+def _read_by_templates() -> set[str]:
+    """The settings with a default that templates read. Helm leaves out a value that is null, and
+    the template would use no value where the gateway uses its default."""
+    texts = (path.read_text() for path in (CHART / "templates").glob("**/*") if path.is_file())
+    unset = {info.name for info in settings() if info.default_text == UNSET}
+    return {name for text in texts for name in _READ.findall(text)} - unset
 
 
 def _closed(properties: dict[str, Form]) -> Form:

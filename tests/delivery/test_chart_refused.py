@@ -30,6 +30,23 @@ def test_a_fault_is_named(path: Path) -> None:
     assert says in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["server.drain_delay", "server.drain_timeout", "upstream.connect_timeout", "l1.max_bytes"],
+)
+def test_a_setting_that_the_templates_read_is_not_null(name: str) -> None:
+    """Helm leaves it out then, and the templates would count with zero instead of its default."""
+    section, _, key = name.partition(".")
+
+    with pytest.raises(helm_python.HelmError, match=f"missing property '{key}'"):
+        objects(named("one") | {"config": {section: {key: None}}})
+
+
+def test_other_settings_may_be_null() -> None:
+    """The gateway's own default holds then."""
+    assert objects(named("one") | {"config": {"freshness": {"lifetime": None}}})
+
+
 def test_a_cache_of_exactly_half_the_memory_is_taken() -> None:
     """The bound is a bound, whatever the units."""
     values = named("one") | {"resources": {"limits": {"memory": "1Gi"}}}

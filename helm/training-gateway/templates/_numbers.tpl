@@ -20,8 +20,7 @@
      orders and 3 s for spans; 1 s is for times that are rounded. It also waits for connections to the API that are being
      made, for connect_timeout. */}}
 {{- define "gateway.needs" -}}
-{{- $server := .Values.config.server -}}
-{{- add (int .Values.preStopSleepSeconds) (include "gateway.seconds" $server.drain_delay) (include "gateway.seconds" $server.drain_timeout) (include "gateway.seconds" .Values.config.upstream.connect_timeout) 11 -}}
+{{- add (int .Values.preStopSleepSeconds) (include "gateway.seconds" .Values.config.server.drain_delay) (include "gateway.seconds" .Values.config.server.drain_timeout) (include "gateway.seconds" .Values.config.upstream.connect_timeout) 11 -}}
 {{- end -}}
 
 {{- define "gateway.grace" -}}
