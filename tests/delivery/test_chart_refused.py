@@ -92,6 +92,14 @@ def test_grace_is_reckoned_from_durations(
         objects(values | {"terminationGracePeriodSeconds": needs - 1})
 
 
+def test_a_collector_whose_port_is_listed_is_taken() -> None:
+    """The network policy lets pods connect to it then."""
+    policy = {"enabled": True, "upstreamPorts": [443, 4318]}
+    tracing = {"endpoint": "http://otel-collector:4318"}
+
+    assert objects(named("one") | {"networkPolicy": policy, "config": {"tracing": tracing}})
+
+
 def test_a_list_of_ports_that_was_changed_is_taken() -> None:
     """Behind a Service the pods may listen on another port, by which many networks judge."""
     values = named("one") | {

@@ -59,11 +59,13 @@
 {{- end -}}
 {{- end -}}
 {{- $ports = splitList "," (join "," .Values.networkPolicy.upstreamPorts) -}}
-{{- with regexFind "^https?://[^/?]*" (.Values.config.upstream.base_url | default "") -}}
+{{- range $setting, $address := dict "upstream.base_url" .Values.config.upstream.base_url "tracing.endpoint" (.Values.config.tracing).endpoint -}}
+{{- with regexFind "^https?://[^/?]*" ($address | default "") -}}
 {{- $written := trimPrefix ":" (regexFind ":[0-9]+$" .) -}}
 {{- $port := $written | default (ternary "80" "443" (hasPrefix "http:" .)) -}}
 {{- if and (not (has $port $ports)) (or $written (eq (join "," $ports) "443")) -}}
-{{- fail (printf "networkPolicy lets pods connect to no port %s of config.upstream.base_url: add it to networkPolicy.upstreamPorts" $port) -}}
+{{- fail (printf "networkPolicy lets pods connect to no port %s of config.%s: add it to networkPolicy.upstreamPorts" $port $setting) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
