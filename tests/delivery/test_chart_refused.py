@@ -42,6 +42,14 @@ def test_a_setting_that_the_templates_read_is_not_null(name: str) -> None:
         objects(named("one") | {"config": {section: {key: None}}})
 
 
+@pytest.mark.parametrize("section", ["server", "admin"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "LocalHost", "::1"])
+def test_a_pod_does_not_listen_on_loopback(section: str, host: str) -> None:
+    """Nothing outside the pod could connect: no caller, no probe."""
+    with pytest.raises(helm_python.HelmError, match=f"config.{section}.host is {host}"):
+        objects(named("one") | {"config": {section: {"host": host}}})
+
+
 def test_other_settings_may_be_null() -> None:
     """The gateway's own default holds then."""
     assert objects(named("one") | {"config": {"freshness": {"lifetime": None}}})

@@ -35,6 +35,11 @@
 {{- if and (eq (toString .Values.config.sweep.enabled) "true") (not (has $mode (list "open" "clients"))) -}}
 {{- fail "config.sweep.enabled is true and the gateway has no token to sweep with: leave it \"auto\", or set config.access.mode to \"open\" or \"clients\"" -}}
 {{- end -}}
+{{- range $section, $host := dict "server" .Values.config.server.host "admin" .Values.config.admin.host -}}
+{{- if regexMatch "(?i)^(127[.]|localhost$|::1$)" $host -}}
+{{- fail (printf "config.%s.host is %s, where nothing outside the pod can connect: leave it 0.0.0.0" $section $host) -}}
+{{- end -}}
+{{- end -}}
 {{- if or (eq (int .Values.config.server.port) 0) (eq (int .Values.config.admin.port) 0) -}}
 {{- fail "config.server.port and config.admin.port are ports of the pod that others connect to: 0, any free port, is none" -}}
 {{- end -}}
