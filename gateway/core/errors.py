@@ -28,6 +28,7 @@ GatewayError
 │   ├── CircuitOpen
 │   ├── Frozen
 │   └── GateClosed
+├── NoRoom                  the gateway: its callers have sent too many bodies at once
 ├── ShuttingDown            the gateway
 └── RedisUnavailable        the gateway
 
@@ -279,6 +280,15 @@ class BackedOff(CallWithheld):
 
 class Frozen(CallWithheld):
     """An operator ordered a mode in which the call is not made."""
+
+
+class NoRoom(GatewayError):
+    """The bodies of the requests under way fill the memory that is set aside for them. `what` may
+    be shown to the caller."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
 
 
 class ShuttingDown(GatewayError):

@@ -24,6 +24,7 @@ from gateway.core.errors import (
     GateClosed,
     GatewayError,
     InvalidPayload,
+    NoRoom,
     NotPermitted,
     OnlyIfCached,
     RedisUnavailable,
@@ -200,6 +201,8 @@ def _of_ours(error: GatewayError) -> ProblemAnswer:
         return ProblemAnswer(Problem.ONLY_IF_CACHED, "the request asked for a stored answer only")
     if isinstance(error, VersionNotReached):
         return _not_reached(error)
+    if isinstance(error, NoRoom):
+        return ProblemAnswer(Problem.TOO_MANY_CONNECTIONS, error.what, _RETRY_SOON)
     if isinstance(error, ShuttingDown):
         return ProblemAnswer(
             Problem.SHUTTING_DOWN, "this replica did not finish the request", _RETRY_SOON

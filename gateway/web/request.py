@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
@@ -20,7 +21,7 @@ from starlette.types import Scope
 
 from gateway.core.access.caller import Caller
 from gateway.core.access.registry import Allowance
-from gateway.core.errors import BadId, BadRequest, TooLarge
+from gateway.core.errors import BadId, BadRequest, NoRoom, TooLarge
 from gateway.core.http.fields import Headers
 from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
 from gateway.core.upstream.training import is_training_id
@@ -71,25 +72,61 @@ def is_partition(text: str) -> bool:
 _PATIENCE: Final = 10.0
 
 
-async def read_body(request: Request, most: int, patience: float = _PATIENCE) -> bytes:
+class Room:
+    """Bounds the bytes that the bodies of several requests have together, to `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._free = most
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """A function that takes a number of bytes for one request. It raises NoRoom if fewer are
+        free. When the context ends, what was taken is free again."""
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            if size > self._free:
+                what = f"the bodies of writes under way may have {self._most} bytes together"
+                raise NoRoom(what)
+            self._free -= size
+            taken += size
+
+        try:
+            yield take
+        finally:
+            self._free += taken
+
+
+def _take_any(size: int) -> None:
+    pass
+
+
+async def read_body(
+    request: Request,
+    most: int,
+    patience: float = _PATIENCE,
+    take: Callable[[int], None] = _take_any,
+) -> bytes:
     """The whole body. Raises TooLarge beyond `most` bytes, and BadRequest if the body is not
-    complete within `patience` seconds."""
+    complete within `patience` seconds. `take` is called with the size of each part of the body."""
     try:
         async with Deadline(patience):
-            return await _gathered(request, most)
+            return await _gathered(request, most, take)
     except TimeoutError as error:
         raise BadRequest(f"the body did not arrive within {patience:g} s") from error
     except ClientDisconnect as error:
         raise BadRequest("the connection ended before the whole body arrived") from error
 
 
-async def _gathered(request: Request, most: int) -> bytes:
+async def _gathered(request: Request, most: int, take: Callable[[int], None]) -> bytes:
     """The whole body. Bytes are counted on arrival, because `Content-Length` can be missing."""
     body = bytearray()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
+        if len(body) + len(chunk) > most:
             raise TooLarge(f"a body may have {most} bytes at most")
+        take(len(chunk))
+        body += chunk
     return bytes(body)
 
 

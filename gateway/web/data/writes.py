@@ -8,19 +8,20 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.core.access.caller import Open
+from gateway.core.access.caller import Caller, Open
 from gateway.core.access.registry import Callers
 from gateway.core.cache.entry_headers import Conditions
 from gateway.core.errors import BadRequest
 from gateway.core.http.fields import Headers, is_sound
 from gateway.core.upstream.training import is_training_id
 from gateway.core.vocabulary import Outcome, Problem
+from gateway.flow.answer import Answer
 from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Clock, Write
 from gateway.web.data.request_context import Desk
 from gateway.web.problems import ProblemAnswer
 from gateway.web.render import render
-from gateway.web.request import TRAININGS, End, Exchange, raw_path, read_body, training_id
+from gateway.web.request import TRAININGS, End, Exchange, Room, raw_path, read_body, training_id
 from gateway.web.wire.request_head import extra_of
 
 METHODS: Final = ("DELETE", "PATCH", "POST", "PUT")
@@ -29,6 +30,9 @@ _TRAINING_METHODS: Final = frozenset({"DELETE", "PUT"})
 # The values of `Sec-Fetch-Site` with which a request may write: a page of this origin sent the
 # request, or no page sent it.
 _ALLOWED_SITES: Final = frozenset({"same-origin", "none"})
+# The most bytes that the bodies of all writes under way have together, unless one alone may have
+# more. While a body is sent upstream, it is in memory about twice.
+_MOST_BODIES: Final = 32 * 1024**2
 _READ_ONLY_PATHS: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
 # The fields of a write that are sent upstream: fields about the body, fields about the write, and
 # preconditions. The fields that `extra_of` returns are sent too.
@@ -64,6 +68,7 @@ class Writes:
         self._clock = clock
         self._forwarded = forward_headers
         self._max_body = max_body
+        self._room = Room(max(_MOST_BODIES, max_body))
 
     async def answer(self, request: Request, exchange: Exchange) -> Response:
         """The upstream's response, or a problem response if the write has no route."""
@@ -76,15 +81,18 @@ class Writes:
             raise BadRequest("pages of other sites may not write here")
         if isinstance(self._callers.access, Open) and _is_of_a_page(request):
             raise BadRequest("pages in a browser may not write here in the mode `open`")
-        caller = self._desk.admit(request, exchange)
-        body = await read_body(request, self._max_body)
-        fields = _handed_on(request, self._forwarded)
-        write = Write(request.method, target.path.decode("ascii"), body, fields)
-        answer = await self._writing.hand_on(Order(caller, target.training_id, write))
+        answer = await self._hand_on(request, target, self._desk.admit(request, exchange))
         request_id = exchange.request_id.encode("ascii")
         rendered = render(answer, Conditions(), request_id, self._clock.now())
         end = End(answer.outcome, answer.tier, answer.handling.detail)
         return self._desk.answer(exchange, end, rendered)
+
+    async def _hand_on(self, request: Request, target: Target, caller: Caller) -> Answer:
+        with self._room.share() as take:
+            body = await read_body(request, self._max_body, take=take)
+            fields = _handed_on(request, self._forwarded)
+            write = Write(request.method, target.path.decode("ascii"), body, fields)
+            return await self._writing.hand_on(Order(caller, target.training_id, write))
 
 
 def _is_of_another_site(request: Request) -> bool:

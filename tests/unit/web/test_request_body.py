@@ -9,8 +9,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
-from gateway.core.errors import BadRequest, TooLarge
-from gateway.web.request import read_body
+from gateway.core.errors import BadRequest, NoRoom, TooLarge
+from gateway.web.request import Room, read_body
 
 MAX_BYTES = 64 * 1024
 _POST = {"type": "http", "method": "POST", "path": "/purge", "headers": []}
@@ -65,3 +65,17 @@ async def test_a_caller_who_leaves_ordered_nothing() -> None:
     """Half a body is none, also where the half could be read."""
     with pytest.raises(BadRequest, match="connection ended"):
         await read_body(arriving([b"{}"], then=_gone), MAX_BYTES)
+
+
+async def test_bodies_are_bounded_together() -> None:
+    """A part that has no room is refused as it comes. It takes nothing from the next body."""
+    room = Room(3)
+
+    with room.share() as first, room.share() as second:
+        assert await read_body(arriving([b"ab"]), MAX_BYTES, take=first) == b"ab"
+        with pytest.raises(NoRoom, match="3 bytes"):
+            await read_body(arriving([b"cd"], then=_nothing), MAX_BYTES, take=second)
+        assert await read_body(arriving([b"c"]), MAX_BYTES, take=second) == b"c"
+
+    with room.share() as third:
+        assert await read_body(arriving([b"abc"]), MAX_BYTES, take=third) == b"abc"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from gateway.core.access.caller import Open
 from gateway.core.http.fields import Reply
 from gateway.ports import Write
+from gateway.web.data import writes
 from gateway.web.data.writes import Target, target_of
+from tests.unit.flow.house import settle
 from tests.unit.web.planes import AUTHORIZED, UPSTREAM, Data, problem_word, training_reply
 
 
@@ -171,6 +175,28 @@ async def test_a_body_that_is_too_large_is_refused() -> None:
 
     assert problem_word(response) == "too-large"
     assert data.upstream.count == 0
+
+
+async def test_the_bodies_of_writes_under_way_are_bounded_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until the API has answered. A write beyond that is not sent, and may come again."""
+    monkeypatch.setattr(writes, "_MOST_BODIES", 1_500)
+    data, body = Data(writes=True), b"x" * 1_000
+    data.upstream.always = Reply(200, (), b"{}")
+    data.upstream.hold()
+    first = asyncio.create_task(data.ask("/training/a", "PUT", content=body))
+    await settle()
+
+    second = asyncio.create_task(data.ask("/training/b", "PUT", content=body))
+    await settle()
+    data.upstream.release()
+    answered, refused = await first, await second
+    again = await data.ask("/training/b", "PUT", content=body)
+
+    assert (answered.status_code, again.status_code, data.upstream.count) == (200, 200, 2)
+    assert problem_word(refused) == "too-many-connections"
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
 
 
 async def test_who_may_not_ask_may_not_write() -> None:
