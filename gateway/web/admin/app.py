@@ -24,7 +24,7 @@ from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Mode, Problem
 from gateway.ports import Clock, Confirmations, Observer
-from gateway.web.admin.guard import Door, Guard, operator_of, problem_response
+from gateway.web.admin.guard import Door, Guard, is_admitted, operator_of, problem_response
 from gateway.web.admin.orders import invalidate_order, mode_order, purge_order, receipt_of
 from gateway.web.openapi import admin_document, served
 from gateway.web.problems import ProblemAnswer
@@ -110,8 +110,9 @@ class AdminPlane:
         self._operations = operations
         self._clock = clock
         self._max_body = max_body
-        self._door = Middleware(Door, Guard(host, operators, PATHS), clock, observer, new_id)
-        self._stream = Stream(operations.watched)
+        guard = Guard(host, operators, PATHS)
+        self._door = Middleware(Door, guard, clock, observer, new_id)
+        self._stream = Stream(operations.watched, guard)
         self._page = page_routes()
 
     def application(self) -> Starlette:
@@ -271,23 +272,25 @@ class Stream:
     A watcher is an open live page.
     """
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: Watched, guard: Guard) -> None:
         self._watched = watched
+        self._guard = guard
         self.watchers = 0
 
     async def answer(self, request: Request) -> Response:
         """The response with the lines, or a problem response if too many live pages are open. It
-        ends when the caller disconnects or nothing more comes. For HEAD, it has no lines."""
+        ends when the caller disconnects, nothing more comes, or the operator's token is no longer
+        accepted. For HEAD, it has no lines."""
         if request.method == "HEAD":
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:
             return problem_response(request.scope, _FULL)
-        return _Lines(self)
+        return _Lines(self, request.scope)
 
-    async def lines(self) -> AsyncIterator[bytes]:
-        """The lines for one live page."""
+    async def lines(self, scope: Scope) -> AsyncIterator[bytes]:
+        """The lines for one live page, whose request has this scope."""
         place, goes_on = (0, 0), True
-        while goes_on:
+        while goes_on and is_admitted(self._guard, scope):
             words, place = self._watched.tell(place)
             yield msgspec.json.encode(words, enc_hook=str) + b"\n"
             goes_on = await self._watched.pause()
@@ -296,10 +299,10 @@ class Stream:
 class _Lines(StreamingResponse):
     """The lines as a response. While it is sent, its live page counts as a watcher."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, scope: Scope) -> None:
         # Without this field, an nginx proxy would send lines only when its buffer is full.
         unbuffered = {"x-accel-buffering": "no"}
-        super().__init__(stream.lines(), media_type=STREAM_KIND, headers=unbuffered)
+        super().__init__(stream.lines(scope), media_type=STREAM_KIND, headers=unbuffered)
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

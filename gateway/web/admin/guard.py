@@ -76,6 +76,11 @@ class Visit:
     path: str
     headers: Headers = field(repr=False)
 
+    @classmethod
+    def of(cls, scope: Scope) -> Visit:
+        """The request of an ASGI scope."""
+        return cls(scope["method"], scope["path"], tuple(scope["headers"]))
+
     @property
     def is_reading(self) -> bool:
         """Whether the method changes nothing."""
@@ -108,6 +113,16 @@ def admit(guard: Guard, visit: Visit) -> Operator:
     if not (operator.may >= EVERYTHING if needed is None else needed in operator.may):
         raise NotPermitted(operator.name, operator.may, needed)
     return operator
+
+
+def is_admitted(guard: Guard, scope: Scope) -> bool:
+    """Whether `admit` accepts the request now. Since the request began, its token may have lost its
+    rights."""
+    try:
+        admit(guard, Visit.of(scope))
+    except (AccessRefused, BadRequest):
+        return False
+    return True
 
 
 def _needed(visit: Visit) -> Right | None:
@@ -218,8 +233,7 @@ class Door:
         scope[_ID_AND_DATE] = id_and_date = _IdAndDate(request_id, date)
         send_with_fields = _SendWithFields(send, id_and_date)
         try:
-            visit = Visit(scope["method"], scope["path"], tuple(scope["headers"]))
-            scope[_OPERATOR] = self._admitted(visit, request_id)
+            scope[_OPERATOR] = self._admitted(Visit.of(scope), request_id)
             await self._app(scope, receive, send_with_fields)
         except Exception as error:
             if send_with_fields.begun:

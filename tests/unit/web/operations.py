@@ -107,19 +107,19 @@ class Admin:
     ) -> None:
         self.operations = CannedOperations()
         self.observer = RecordingObserver()
-        self._where = (host, Operators(token, listed))
+        self.operators = Operators(token, listed)
+        self._host = host
         self.application = self.remade()
 
     def remade(self) -> Starlette:
         """The plane made anew over the operations as they are."""
-        host, operators = self._where
         ids = (f"id-{number}" for number in range(1, 1_000))
         return AdminPlane(
             self.operations,
             FakeClock(),
             self.observer,
-            host=host,
-            operators=operators,
+            host=self._host,
+            operators=self.operators,
             max_body=64 * 1024,
             new_id=lambda: next(ids),
         ).application()

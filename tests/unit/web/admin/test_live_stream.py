@@ -3,10 +3,15 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from gateway.core.access.caller import digest_of
+from gateway.core.access.operators import Operator, Operators
+from gateway.core.vocabulary import Right
 from gateway.web.admin.app import MOST_WATCHERS, Place, Stream
+from gateway.web.admin.guard import Guard
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import ask, problem_word
 
@@ -81,9 +86,44 @@ async def test_so_many_watch_and_no_more() -> None:
     assert let_in.status_code == 200
 
 
+def on_call(*may: Right) -> Operator:
+    """A row of the tokens file."""
+    return Operator("on-call", (digest_of("t0ken"),), frozenset(may))
+
+
+class Changing:
+    """Two messages. Between them, the operators of the tokens file change."""
+
+    def __init__(self, operators: Operators, after: list[Operator]) -> None:
+        self._operators = operators
+        self._after = after
+
+    def tell(self, place: Place) -> tuple[dict[str, object], Place]:
+        return {"message": place[0] + 1}, (place[0] + 1, 0)
+
+    async def pause(self) -> bool:
+        is_first = self._operators.names == ("on-call",)
+        self._operators.replace([*self._after, Operator("new", (), frozenset())])
+        return is_first
+
+
+@pytest.mark.parametrize(
+    ("after", "messages"),
+    [([], [1]), ([on_call(Right.PURGE)], [1]), ([on_call(Right.READ, Right.PURGE)], [1, 2])],
+)
+async def test_a_removed_token_ends_the_stream(after: list[Operator], messages: list[int]) -> None:
+    """Before the next message. A token that may no longer read is as good as removed."""
+    admin = Admin(listed=[on_call(Right.READ)])
+    admin.operations.watched = Changing(admin.operators, after)  # type: ignore[assignment]
+
+    answer = await ask(admin.remade(), "/live", headers={"authorization": "Bearer t0ken"})
+
+    assert [json.loads(line)["message"] for line in answer.text.splitlines()] == messages
+
+
 async def test_who_leaves_is_not_counted() -> None:
     """Whatever cut the stream off."""
-    stream = Stream(Endless())
+    stream = Stream(Endless(), Guard("127.0.0.1", Operators(None), frozenset()))
     route = Route("/live", stream.answer)
     watching = asyncio.create_task(ask(Starlette(routes=[route]), "/live"))
     await asyncio.sleep(0.05)
