@@ -258,8 +258,10 @@ def _was_kept(failure: UpstreamFailure) -> bool:
 
 
 def _says_nothing(error: GatewayError) -> bool:
-    """Whether the error says nothing about the upstream: no call was made, or the gateway could not
-    write its request."""
+    """Whether the error says nothing about the upstream: no call was made, no connection was free
+    for the call, or the gateway could not write its request."""
     if isinstance(error, UpstreamUnreachable | UpstreamTimeout):
+        if error.reason is FailureReason.POOL_TIMEOUT:
+            return True
         return error.reason is FailureReason.PROTOCOL and not error.sent
     return isinstance(error, CallWithheld)

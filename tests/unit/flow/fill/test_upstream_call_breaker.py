@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from gateway.core.errors import (
     CircuitOpen,
     GateClosed,
     UpstreamFailure,
+    UpstreamTimeout,
     UpstreamUnreachable,
 )
 from gateway.core.vocabulary import Circuit, FailureReason, Purpose
@@ -127,12 +130,20 @@ def unwritten() -> UpstreamUnreachable:
     return UpstreamUnreachable("a bad field", FailureReason.PROTOCOL, sent=False)
 
 
-async def test_what_we_could_not_write_is_not_upstreams_failure(alone: Replica) -> None:
+def queued() -> UpstreamTimeout:
+    """A call that waited for a connection of ours until its deadline."""
+    return UpstreamTimeout("no connection is free", FailureReason.POOL_TIMEOUT, sent=False)
+
+
+@pytest.mark.parametrize("unsent", [unwritten, queued])
+async def test_what_we_could_not_send_is_not_upstreams_failure(
+    alone: Replica, unsent: Callable[[], UpstreamFailure]
+) -> None:
     """However often: the breaker hears of it neither as a failure nor as a success."""
     await fail(alone, times=9)
     for _ in range(20):
-        alone.upstream.then(unwritten())
-        await fail(alone, unwritten())
+        alone.upstream.then(unsent())
+        await fail(alone, unsent())
     assert alone.observer.of("circuit_moved") == []
 
     await fail(alone)
@@ -147,14 +158,15 @@ async def test_a_protocol_error_after_sending_counts(alone: Replica) -> None:
     assert alone.outbound.circuit is Circuit.OPEN
 
 
-async def test_a_probe_that_we_could_not_write_lets_the_next_one_probe(
-    alone: Replica, clock: FakeClock
+@pytest.mark.parametrize("unsent", [unwritten, queued])
+async def test_a_probe_that_we_could_not_send_lets_the_next_one_probe(
+    alone: Replica, clock: FakeClock, unsent: Callable[[], UpstreamFailure]
 ) -> None:
     """Nothing was learnt of upstream."""
     await fail(alone, times=10)
     clock.advance(1.0)
-    alone.upstream.then(unwritten())
-    await fail(alone, unwritten())
+    alone.upstream.then(unsent())
+    await fail(alone, unsent())
 
     await succeed(alone)
 
