@@ -2,6 +2,7 @@
 -- The record of a lease is `held token epoch generation begun` and, for some time after the end of the fetch, `ended token ending`. The backoff after failures has its own record: `attempts until`.
 
 local LONGEST = 30000  -- ms; no gateway takes a lease for longer
+local LONGEST_BACKOFF = 60000000  -- microseconds; no gateway backs off for longer
 
 -- nil if there is no lease that can be read. The fetch then has no leader. A lease without an expiry, or with an expiry later than LONGEST, counts as absent too, because it might never end.
 local function read_lease(key)
@@ -36,23 +37,23 @@ local function follow(list, replica, keep)
   redis.call('PEXPIRE', list, keep)
 end
 
--- nil if nothing failed lately. `till` is in microseconds, with as many digits as `now`.
-local function read_backoff(key)
+-- nil if nothing failed lately. `till` and `time` are in microseconds, `till` with as many digits as `now`. A backoff that ends later than LONGEST_BACKOFF from now counts as absent too: Redis' clock was set back after the failure.
+local function read_backoff(key, time)
   local raw = redis.pcall('GET', key)
   if type(raw) ~= 'string' then return nil end
   local attempts, till = string.match(raw, '^(%d+) (%d+)$')
-  if not attempts or #attempts > 9 or #till ~= 16 then return nil end
+  if not attempts or #attempts > 9 or #till ~= 16 or till - time > LONGEST_BACKOFF then return nil end
   return { attempts = tonumber(attempts), till = till }
 end
 
 -- As `backoff` and `Pause` in core/budget/breaker.py. Times are in ms.
 local function back_off(key, time, base, cap, jitter, least, keep)
-  local before = read_backoff(key)
+  local stamp = time[1] * 1000000 + time[2]
+  local before = read_backoff(key, stamp)
   local attempts = before and before.attempts + 1 or 1
   local wait = math.min(cap, base * 2 ^ math.min(attempts - 1, 60)) * (1 - jitter / 2)
   wait = math.ceil(math.max(least, wait))
-  local till = time[1] * 1000000 + time[2] + wait * 1000
-  redis.call('SET', key, string.format('%d %016.0f', attempts, till), 'PX', wait + keep)
+  redis.call('SET', key, string.format('%d %016.0f', attempts, stamp + wait * 1000), 'PX', wait + keep)
 end
 
 -- script: elect
@@ -67,7 +68,7 @@ if lease and is_of_today(lease, floor) then
   follow(KEYS[5], replica, keep)
   return { time[1], time[2], record, stamp, lease.token, 0 }
 end
-local off = unhurried == '1' and read_backoff(KEYS[6])
+local off = unhurried == '1' and read_backoff(KEYS[6], stamp)
 if off and off.till > stamp then
   return { time[1], time[2], 'left', off.attempts, math.ceil((off.till - stamp) / 1000) }
 end
