@@ -17,7 +17,14 @@ from gateway.core.cache.entry import Entry, Ticket
 from gateway.core.cache.entry_headers import etag_of, head_of_fields, last_modified_of
 from gateway.core.cache.policy import Plan, Windows, admit, may_rescue, plan, renew
 from gateway.core.errors import InvalidPayload, UpstreamError
-from gateway.core.http.cache_control import Directives, directives_of, joined, seconds, targeted
+from gateway.core.http.cache_control import (
+    LARGEST_DELTA,
+    Directives,
+    directives_of,
+    joined,
+    seconds,
+    targeted,
+)
 from gateway.core.http.fields import Headers, Reply, delta_seconds, first, shared, without_hops
 from gateway.core.instant import parse_http_date
 from gateway.core.upstream.classification import (
@@ -87,7 +94,7 @@ def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> 
     if not expires:
         return None
     until = _moment(expires[0]) if len(expires) == 1 else None
-    return 0.0 if until is None else max(0.0, until - date_of(headers, received))
+    return 0.0 if until is None else _delta(until - date_of(headers, received))
 
 
 def guessed_lifetime(
@@ -105,7 +112,13 @@ def guessed_lifetime(
 def initial_age(headers: Headers, sent: float) -> float:
     """The age of a response at `sent`, the time of its request (RFC 9111, 4.2.3)."""
     apparent = floor(sent - date_of(headers, sent))
-    return max(float(apparent), delta_seconds(first(headers, b"age")), 0.0)
+    return max(_delta(apparent), delta_seconds(first(headers, b"age")))
+
+
+def _delta(difference: float) -> float:
+    """The difference of two dates, within the bounds of other lifetimes and ages (RFC 9111, 1.2.2).
+    An entry in Redis with a far longer one could not be read."""
+    return float(min(max(difference, 0.0), LARGEST_DELTA))
 
 
 def date_of(headers: Headers, otherwise: float) -> float:

@@ -12,6 +12,7 @@ from gateway.core.cache.rfc9111 import (
     why_not_stored,
     windows_for,
 )
+from gateway.core.http.cache_control import LARGEST_DELTA
 from gateway.core.http.fields import Headers
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import NotStoredReason as Reason
@@ -35,6 +36,7 @@ def cdn(value: bytes) -> Headers:
 
 
 DATED: Headers = ((b"date", at(0)),)
+LAST = b"Fri, 31 Dec 9999 23:59:59 GMT"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,7 @@ DATED: Headers = ((b"date", at(0)),)
         (((b"date", at(400)), (b"expires", at(300))), 0, 0),
         (((b"date", b"foo"), (b"expires", at(10))), 10, 10),
         ((*DATED, (b"expires", b"0")), 0, 0),
+        ((*DATED, (b"expires", LAST)), LARGEST_DELTA, LARGEST_DELTA),
         ((*DATED, (b"expires", at(30)), (b"expires", at(30))), 0, 0),
         ((*control(b"max-age=60"), *DATED, (b"expires", b"0")), 60, 60),
         ((*control(b"max-age=60"), *cdn(b"max-age=1")), 1, 60),
@@ -132,6 +135,7 @@ def test_what_may_be_stored(
         (((b"date", at(-50)), (b"age", b"30")), 50),
         (((b"date", at(-50)), (b"age", b"70")), 70),
         (((b"date", at(50)),), 0),
+        (((b"date", b"Mon, 01 Jan 0001 00:00:00 GMT"),), LARGEST_DELTA),
     ],
 )
 def test_the_age_that_it_came_with(headers: Headers, age: float) -> None:
