@@ -281,6 +281,11 @@ class SharedStore(Protocol):
         those that fetches in flight will bring. `soft` keeps stored versions for rescue."""
         ...
 
+    async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
+        """Invalidate all versions of one key, also those that fetches in flight will bring. Later
+        answers with a version older than `updated_at` (None: there is no bound) are refused."""
+        ...
+
     async def invalidate_partition(self, partition: str) -> None:
         """Invalidate all responses of a partition, also those that fetches in flight will bring.
         This is one step, however much is stored."""

@@ -96,6 +96,49 @@ async def test_a_bound_holds_for_a_partition_never_seen(shared_store: SharedStor
     assert (await fetch(shared_store, version(10), key=ELSEWHERE)).verdict is StoreVerdict.CHANGED
 
 
+async def test_an_order_for_one_key_spares_the_other_partitions(shared_store: SharedStore) -> None:
+    """There the bound rules out no answer, either."""
+    tickets = {key: await shared_store.begin(key) for key in (KEY, ELSEWHERE)}
+    for key, ticket in tickets.items():
+        await fetch(shared_store, version(5), key=key, ticket=ticket)
+
+    await shared_store.invalidate_key(KEY, version(10))
+
+    assert entry_of(tickets[KEY], version(5)).is_below(await floor_of(shared_store))
+    assert (await shared_store.lookup(KEY)).entry is None
+    spared = entry_of(tickets[ELSEWHERE], version(5))
+    assert not spared.is_below(await floor_of(shared_store, ELSEWHERE))
+    assert (await fetch(shared_store, version(6), key=ELSEWHERE)).verdict is StoreVerdict.CHANGED
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+async def test_a_bound_of_one_key_holds(shared_store: SharedStore, is_seen: bool) -> None:
+    """Also if nothing was known of the key."""
+    if is_seen:
+        await fetch(shared_store, version(9))
+
+    await shared_store.invalidate_key(KEY, version(10))
+
+    assert (await fetch(shared_store, version(9))).verdict is StoreVerdict.OLDER
+    assert (await fetch(shared_store, version(10))).verdict is StoreVerdict.CHANGED
+
+
+@pytest.mark.parametrize("brought", [4, 5])
+async def test_an_order_for_one_key_covers_its_fetch_in_flight(
+    shared_store: SharedStore, brought: int
+) -> None:
+    """Without a bound the known version stays."""
+    await fetch(shared_store, version(5))
+    ticket = await shared_store.begin(KEY)
+
+    await shared_store.invalidate_key(KEY, None)
+
+    late = await fetch(shared_store, version(6), ticket=ticket)
+    assert late.verdict is StoreVerdict.INVALIDATED
+    assert (await fetch(shared_store, version(brought))).verdict is StoreVerdict.OLDER
+    assert (await fetch(shared_store, version(6))).verdict is StoreVerdict.CHANGED
+
+
 async def test_an_earlier_bound_does_not_lower_a_later_one(shared_store: SharedStore) -> None:
     """Events come in any order."""
     await shared_store.invalidate("trn_1", version(10))

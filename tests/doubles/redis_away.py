@@ -114,6 +114,10 @@ class SwitchedStore:
         self._switch.pass_on("invalidate")
         await self._store.invalidate(training_id, updated_at, soft=soft)
 
+    async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
+        self._switch.pass_on("invalidate_key")
+        await self._store.invalidate_key(key, updated_at)
+
     async def invalidate_partition(self, partition: str) -> None:
         self._switch.pass_on("invalidate_partition")
         await self._store.invalidate_partition(partition)

@@ -160,6 +160,12 @@ class InMemoryShared:
             for key in [key for key in self._bodies if key.training_id == training_id]:
                 del self._bodies[key]
 
+    async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
+        self._step(key)
+        await self._floors.invalidate_key(key, updated_at)
+        self._bodies.pop(key, None)
+        self._stepped(key)
+
     async def invalidate_partition(self, partition: str) -> None:
         await self._floors.invalidate_partition(partition)
 

@@ -46,9 +46,38 @@ async def read(planes: Planes, key: str, training_id: str = ONE) -> httpx.Respon
     return await planes.data.get(f"/training/{training_id}", headers=bearer(key))
 
 
+async def write(planes: Planes, key: str) -> None:
+    """Change the training of the bearer's organisation."""
+    body, headers = {"title": "Written"}, bearer(key)
+    answer = await planes.data.put(f"/training/{ONE}", json=body, headers=headers)
+    answer.raise_for_status()
+
+
 async def lets_in(planes: Planes, key: str) -> bool:
     """Whether the key is known there by now."""
     return (await read(planes, key)).status_code != 401
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+async def test_a_write_of_one_tenant_leaves_the_others_their_rescue(
+    upstream: RunningSimulator, redis_url: str, file: ClientsFile, with_redis: bool
+) -> None:
+    """Each tenant has another training with this id. Their own answers are stored as before."""
+    url = redis_url if with_redis else None
+    async with (
+        gateway(upstream.base_url, url, server__writes="forward", **file.settings) as house,
+        SimulatorClient(upstream.base_url) as control,
+    ):
+        (await read(house, "gw_globex")).raise_for_status()
+        await write(house, "gw_acme")
+        asked = await read(house, "gw_globex")
+        await write(house, "gw_acme")
+        await control.fault("status-503")
+        rescued = await read(house, "gw_globex")
+        refused = await read(house, "gw_acme")
+
+        assert "; stored" in asked.headers["cache-status"], asked.headers["cache-status"]
+        assert (rescued.status_code, refused.status_code) == (200, 502)
 
 
 @asynccontextmanager

@@ -114,12 +114,16 @@ class Ledger:
 
     async def begin(self, key: Key) -> Ticket:
         """As SharedStore.begin."""
+        record = self._known_or_new(key)
+        return Ticket(record.epoch, record.generation, self._clock.now())
+
+    def _known_or_new(self, key: Key) -> Record:
         record = self._floors.get(key)
         if record is None:
             orders = self._orders.get(key.training_id)
             record = Record(epoch=self._entropy(), updated_at=orders.lowest if orders else None)
             self._floors[key] = record
-        return Ticket(record.epoch, record.generation, self._clock.now())
+        return record
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """As SharedStore.store. `keep` has no effect."""
@@ -156,6 +160,14 @@ class Ledger:
         for record in records:
             record.ordered_at = now
             record.invalidate(None if updated_at is None else bound, now, soft=soft)
+
+    async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
+        """As SharedStore.invalidate_key."""
+        record, now = self._known_or_new(key), self._clock.now()
+        record.ordered_at = now
+        record.invalidate(None, now, soft=False)
+        if updated_at is not None:
+            record.invalidate(Instant(updated_at), now, soft=False)
 
     async def invalidate_partition(self, partition: str) -> None:
         """As SharedStore.invalidate_partition."""

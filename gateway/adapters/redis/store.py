@@ -90,6 +90,7 @@ class RedisStore:
         self._begin = Script.load("store", "begin", needs=["floor"])
         self._store = Script.load("store", "store", needs=["floor"])
         self._drop = Script.load("store", "drop", needs=["floor"])
+        self._invalidate_key = Script.load("store", "invalidate_key", needs=["floor"])
         self._invalidate = Script.load("store", "invalidate", needs=["floor"])
         self._purging = Purging(connection, self._names, self._drop, self._floor_keep)
         self.partition_invalidations = PartitionInvalidations(
@@ -207,12 +208,21 @@ class RedisStore:
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
         """As `SharedStore.invalidate`."""
-        bound = None if updated_at is None else Instant(updated_at)
         await self._connection.run_script(
             RedisOperation.INVALIDATE,
             self._invalidate,
             (self._names.event(training_id),),
-            (version(bound), self._floor_keep, int(soft)),
+            (_bound(updated_at), self._floor_keep, int(soft)),
+            lambda _: None,
+        )
+
+    async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
+        """As `SharedStore.invalidate_key`."""
+        await self._connection.run_script(
+            RedisOperation.INVALIDATE,
+            self._invalidate_key,
+            self._names.touched(key),
+            (self._entropy(), _bound(updated_at), self._floor_keep),
             lambda _: None,
         )
 
@@ -262,6 +272,10 @@ class RedisStore:
     def _skew(self, key: Key) -> float:
         alone = self._connection.is_alone
         return 0.0 if alone else self._connection.skew(self._names.floor(key))
+
+
+def _bound(updated_at: int | None) -> str:
+    return version(None if updated_at is None else Instant(updated_at))
 
 
 def _milliseconds(seconds: float) -> int:

@@ -359,18 +359,25 @@ class Tiers:
         return updated_at is None or known is None or known < updated_at
 
     def give_up_passed(
-        self, training_ids: Set[str], updated_at: Instant | None, *, soft: bool = False
+        self,
+        training_ids: Set[str],
+        updated_at: Instant | None,
+        *,
+        soft: bool = False,
+        writer: str | None = None,
     ) -> None:
         """Drop each entry of these trainings from L1, if `is_passed` is True for it. `soft`: these
-        entries stay for rescue, except negative ones. L1 is searched only once: a search takes
-        milliseconds, and an order can name 1,000 trainings."""
+        entries stay for rescue, except negative ones. If `writer` names a partition, those of other
+        partitions stay for rescue too. L1 is searched only once: a search takes milliseconds, and
+        an order can name 1,000 trainings."""
         self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
             held = self._local.peek(key)
             if held is None or not self.is_passed(key, updated_at):
                 continue
-            if soft and not held.entry.is_negative:
+            is_soft = soft or writer not in (None, key.partition)
+            if is_soft and not held.entry.is_negative:
                 held.leave_to_rescue()
             else:
                 self._give_up(key, held.entry)

@@ -79,22 +79,27 @@ class Invalidation:
         about = Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at, soft=soft)
         return await self._everywhere(replace(about, operator=by))
 
-    async def written(self, changed: Written) -> None:
-        """Invalidate all stored versions of the trainings that a write changed. If the answer to
-        the write named a new version, later answers with an older version are ruled out too.
+    async def written(self, changed: Written, partition: str) -> None:
+        """Invalidate all stored versions of the trainings that a write in `partition` changed. If
+        the answer to the write named a new version, later answers with an older version are ruled
+        out too.
 
-        Raises RedisUnavailable.
+        In other partitions this is a soft order without a version. The upstream perhaps has another
+        training there with the same id. Raises RedisUnavailable.
         """
-        notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
-        await asyncio.gather(*(self._shared.invalidate(each, None) for each in notice.training_ids))
-        await asyncio.gather(*(self._shared.invalidate(*each) for each in changed.versions))
-        await self._everywhere(notice, Cause.WRITE)
+        ids, versions = changed.training_ids, dict(changed.versions)
+        keys = [Key(partition, each) for each in ids]
+        await asyncio.gather(
+            *(self._shared.invalidate(each, None, soft=True) for each in ids),
+            *(self._shared.invalidate_key(key, versions.get(key.training_id)) for key in keys),
+        )
+        await self._everywhere(Notice(NoticeKind.INVALIDATED, ids), Cause.WRITE, partition)
 
-    def written_here(self, changed: Written) -> None:
-        """Invalidate all stored versions of these trainings in this replica alone, because Redis
-        does not answer. `changed.versions` is not used."""
+    def written_here(self, changed: Written, partition: str) -> None:
+        """Do the same as `written` in this replica alone, because Redis does not answer.
+        `changed.versions` is not used."""
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
-        self.apply(notice, Origin.ORDER, Cause.WRITE, known=False)
+        self.apply(notice, Origin.ORDER, Cause.WRITE, writer=partition, known=False)
 
     async def refused(self, partition: str) -> None:
         """Drop all that is stored for a credential, because the upstream answered 401 to it."""
@@ -116,9 +121,13 @@ class Invalidation:
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)
         return replace(await self._everywhere(notice), purged=None if partition is None else purged)
 
-    async def _everywhere(self, notice: Notice, cause: Cause = Cause.EVENT) -> Confirmations:
+    async def _everywhere(
+        self, notice: Notice, cause: Cause = Cause.EVENT, writer: str | None = None
+    ) -> Confirmations:
+        # The notice does not name `writer`, so the other replicas drop the entries of all
+        # partitions from L1. For rescue they read those that stay from Redis.
         copies = await self._shared.secure(_COPYING)
-        self.apply(notice, Origin.ORDER, cause)
+        self.apply(notice, Origin.ORDER, cause, writer=writer)
         return replace(await self._bus.confirm(notice, _PATIENCE), copies=copies)
 
     def apply(
@@ -127,15 +136,18 @@ class Invalidation:
         by: Origin = Origin.REPLICA,
         cause: Cause = Cause.EVENT,
         *,
+        writer: str | None = None,
         known: bool = True,
     ) -> None:
-        """Apply a notice in this replica. To apply it twice or late does no harm. `known` False:
-        Redis does not know the order, so results of fetches under way are not offered to Redis."""
+        """Apply a notice in this replica. To apply it twice or late does no harm. `writer`: the
+        partition of the write that the notice is about. `known` False: Redis does not know the
+        order, so results of fetches under way are not offered to Redis."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)
             case NoticeKind.INVALIDATED:
-                self._invalidated(notice, by, cause, known=known)
+                self._observe_order(notice, by, cause)
+                self._invalidated(notice, writer, known=known)
             case NoticeKind.PURGED:
                 self._purged(notice, by)
             case NoticeKind.REFUSED:
@@ -165,10 +177,12 @@ class Invalidation:
                 self._tiers.doubt(key)
                 self._observer.outdated(key)
 
-    def _invalidated(self, notice: Notice, by: Origin, cause: Cause, *, known: bool) -> None:
+    def _invalidated(self, notice: Notice, writer: str | None, *, known: bool) -> None:
         ids = frozenset(notice.training_ids)
         self._serving.forget(lambda key: key.training_id in ids, known=known)
-        self._tiers.give_up_passed(ids, notice.updated_at, soft=notice.soft)
+        self._tiers.give_up_passed(ids, notice.updated_at, soft=notice.soft, writer=writer)
+
+    def _observe_order(self, notice: Notice, by: Origin, cause: Cause) -> None:
         for training_id in notice.training_ids:
             self._observer.invalidated(cause, training_id, by=by, operator=notice.operator)
 

@@ -49,6 +49,9 @@ _AGAIN: Final = 1.0
 # forgotten.
 _MOST_OWED: Final = 10_000
 
+# What a write changed, and the writer's partition.
+_Owed = tuple[Written, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -83,7 +86,7 @@ class Writing:
         self._calls: Flights[object, Reply] = Flights(clock)
         self._is_ending = False  # True after `land`: no call is started any more
         # Writes whose invalidation Redis has not accepted.
-        self._owed: dict[Written, None] = {}
+        self._owed: dict[_Owed, None] = {}
 
     async def hand_on(self, order: Order) -> Answer:
         """Pass the write on, and return the upstream's answer. Raises UpstreamFailure (also for a
@@ -99,7 +102,8 @@ class Writing:
             await self._invalidation.refused(caller.partition)
         elif is_success(reply):
             now = self._clock.now()
-            await self._outdate(written(order.training_id, reply, self._base_url, now))
+            changed = written(order.training_id, reply, self._base_url, now)
+            await self._outdate(changed, caller.partition)
         handling = Handling(forward=Forward.METHOD, forward_status=reply.status)
         return Answer(verbatim(reply), Outcome.BYPASSED, Tier.UPSTREAM, handling)
 
@@ -130,7 +134,7 @@ class Writing:
         except ShuttingDown:
             if not is_sent:
                 raise
-            await self._outdate_one(order.training_id)
+            await self._outdate_one(order)
             # `outbound` is not told: the API had time left.
             what = "this process ended before the upstream answered a write"
             raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True) from None
@@ -138,7 +142,7 @@ class Writing:
             failure.conceal(caller.token)
             await self._outbound.failed(caller.scope, name, failure)
             if _may_have_happened(failure):
-                await self._outdate_one(order.training_id)
+                await self._outdate_one(order)
             raise
         if is_from_api(reply):
             self._credentials.judged(caller, reply.status, sent_at)
@@ -161,22 +165,23 @@ class Writing:
         if reply.status > LAST_STATUS:
             raise _failed(reply)
 
-    async def _outdate_one(self, training_id: str | None) -> None:
-        await self._outdate(Written(() if training_id is None else (training_id,)))
+    async def _outdate_one(self, order: Order) -> None:
+        ids = () if order.training_id is None else (order.training_id,)
+        await self._outdate(Written(ids), order.caller.partition)
 
-    async def _outdate(self, changed: Written) -> None:
+    async def _outdate(self, changed: Written, partition: str) -> None:
         """Invalidate what the write changed. If Redis does not answer, only this replica
         invalidates, and `run` tries again later."""
         if not changed.training_ids:
             return
         for pause in _PAUSES:
-            if await self._try_to_invalidate(changed):
+            if await self._try_to_invalidate(changed, partition):
                 return
             await self._clock.sleep(pause)
-        if await self._try_to_invalidate(changed):
+        if await self._try_to_invalidate(changed, partition):
             return
-        self._invalidation.written_here(changed)
-        self._owed[changed] = None
+        self._invalidation.written_here(changed, partition)
+        self._owed[changed, partition] = None
         if len(self._owed) > _MOST_OWED:
             del self._owed[next(iter(self._owed))]
 
@@ -190,16 +195,16 @@ class Writing:
         """Repeat the invalidations that Redis did not accept, until cancelled."""
         while True:
             await self._clock.sleep(_AGAIN)
-            for changed in list(self._owed):
-                # `changed` is removed before the attempt. Another write may add an equal value
+            for owed in list(self._owed):
+                # `owed` is removed before the attempt. Another write may add an equal value
                 # during the attempt, and that value has to stay.
-                self._owed.pop(changed, None)
-                if not await self._try_to_invalidate(changed):
-                    self._owed[changed] = None
+                self._owed.pop(owed, None)
+                if not await self._try_to_invalidate(*owed):
+                    self._owed[owed] = None
 
-    async def _try_to_invalidate(self, changed: Written) -> bool:
+    async def _try_to_invalidate(self, changed: Written, partition: str) -> bool:
         try:
-            await self._invalidation.written(changed)
+            await self._invalidation.written(changed, partition)
         except RedisUnavailable:
             return False
         return True

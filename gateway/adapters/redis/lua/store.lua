@@ -110,6 +110,18 @@ end
 if ARGV[2] ~= '1' then redis.call('DEL', KEYS[3]) end
 return { time[1], time[2], floor and 1 or 0 }
 
+-- script: invalidate_key
+-- Promise: all that is stored under this key, and what its fetches in flight will bring, is invalid. Versions older than the bound are not accepted from now on. If there is no floor, one is made, so that the bound holds.
+-- KEYS floor, event, body; ARGV epoch of a new floor, version of the bound (zeros: none), keep of the floor (ms).
+
+local time, stamp = now()
+local floor = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[3])
+floor.generation = floor.generation + 1
+absorb_bound(floor, { bound = ARGV[2], at = stamp })
+redis.call('DEL', KEYS[3])
+write_floor(KEYS[1], floor, ARGV[3])
+return { time[1], time[2] }
+
 -- script: invalidate
 -- Promise: versions older than the bound (without a bound: all versions) are invalid in every partition of this training, also in fetches in flight and in partitions without a floor. A soft order leaves bodies for rescue. The record is kept as long as any body may exist.
 -- KEYS event; ARGV version of the bound (zeros: none), keep (ms), 1 for a soft order.

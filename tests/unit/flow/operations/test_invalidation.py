@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.core.cache.entry import Key
-from gateway.core.cache.policy import Windows
+from gateway.core.cache.policy import ByPolicy, Windows
+from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable, UpstreamError
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import Cause, NoticeKind, Outcome, Tier
@@ -80,6 +81,22 @@ async def test_every_partition_and_negative_entries_are_meant(alone: Replica) ->
     await asks_upstream(alone, 2)
     await asks_upstream(alone, 2, ELSEWHERE)
     assert alone.observer.of("invalidated")[0][0] is Cause.EVENT
+
+
+async def test_a_write_leaves_nothing_to_rescue_in_its_own_partition(pair: Pair) -> None:
+    """In no replica. In other partitions, all replicas may use what is stored for rescue."""
+    for replica in (pair.one, pair.other):
+        replica.tiers._rules = ByPolicy(Windows(), vary=True)
+    await pair.warm()
+    await pair.warm(key=ELSEWHERE)
+
+    await pair.one.invalidation.written(Written((KEY.training_id,)), KEY.partition)
+
+    for replica in (pair.one, pair.other):
+        replica.upstream.then(says(500), says(500))
+        assert (await replica.get(ELSEWHERE)).outcome is Outcome.STALE_ERROR
+        with pytest.raises(UpstreamError):
+            await replica.get()
 
 
 async def test_versions_from_the_bound_on_stay(pair: Pair) -> None:

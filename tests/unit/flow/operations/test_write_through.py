@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core.budget.window_log import NEWCOMERS
 from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Windows
 from gateway.core.errors import (
     AccessRefused,
     BudgetExhausted,
@@ -49,6 +50,7 @@ from tests.unit.flow.house import (
     training,
 )
 
+THEIRS = Key("p2", KEY.training_id)
 WRITE = Write("PUT", "/training/trn_1", b"{}")
 UNSENT = UpstreamUnreachable("no connection", FailureReason.CONNECT, sent=False)
 LATE = UpstreamTimeout("no answer", FailureReason.READ_TIMEOUT, sent=True)
@@ -96,9 +98,8 @@ async def test_the_answer_is_the_upstreams(alone: Replica) -> None:
 
 
 async def test_a_success_outdates_what_is_stored(replica: Replica, redis: Redis) -> None:
-    """In both tiers and for all partitions; the next request is given what upstream has."""
+    """In both tiers. The next request gets what upstream has."""
     await replica.fill(1)
-    await redis.store.store(Key("p2", "trn_1"), replica.local.peek(KEY).entry, 60.0)  # type: ignore[union-attr]
 
     await write(replica, Reply(200, (), training(2)))
 
@@ -107,6 +108,25 @@ async def test_a_success_outdates_what_is_stored(replica: Replica, redis: Redis)
     assert replica.observer.of("invalidated")[-1] == (Cause.WRITE, "trn_1", 1)
     assert replica.observer.of("invalidated_by")[-1] == (Origin.ORDER,)
     assert minute_of(await replica.fill(2)) == 2
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+@pytest.mark.parametrize("is_away", [True, False])
+async def test_other_partitions_keep_theirs_for_rescue(with_redis: bool, is_away: bool) -> None:
+    """There the training is fetched again, and the version of the write is no bound."""
+    clock = FakeClock()
+    redis = Redis(clock) if with_redis else None
+    replica = Replica(clock, redis, windows=Windows())
+    await replica.fill(1, THEIRS)
+    if redis is not None:
+        redis.switch.is_up = not is_away
+
+    await write(replica, Reply(200, (), training(5)))
+
+    replica.upstream.then(says(500))
+    assert (await replica.get(THEIRS)).outcome is Outcome.STALE_ERROR
+    assert minute_of(await replica.fill(1, THEIRS)) == 1
+    assert (await replica.get(THEIRS)).outcome is Outcome.FRESH
 
 
 async def test_its_version_is_the_least_that_is_taken_from_then_on(alone: Replica) -> None:

@@ -111,7 +111,7 @@ async def test_an_order_with_a_bound_keeps_what_is_later(
 async def test_what_redis_does_not_know_it_is_not_offered(replica: Replica, redis: Redis) -> None:
     """A write was done while Redis was away: what was asked before it is kept nowhere."""
     task = await asking(replica, 8)
-    replica.invalidation.written_here(Written((KEY.training_id,)))
+    replica.invalidation.written_here(Written((KEY.training_id,)), KEY.partition)
 
     first = await answered(replica, task)
 
