@@ -140,13 +140,16 @@ class Reaching:
 
     async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None, *, alone: bool) -> _Came:
         charged, serving = self._charge(ask, wanted, seen), self._serving
+        # Whatever version the request needs, a training that is not stored is a miss: it may be a
+        # guess (`Guesses`).
+        purpose = Purpose.MISS if seen is None else Purpose.MIN_VERSION
         try:
             if alone:
-                landed = await serving.own_flight(ask, Purpose.MIN_VERSION).join()
+                landed = await serving.own_flight(ask, purpose).join()
             else:
-                landed = await serving.start(ask, seen, Purpose.MIN_VERSION).join()
+                landed = await serving.start(ask, seen, purpose).join()
             if not serving.fits(ask, landed):
-                landed = await serving.own_flight(ask, Purpose.MIN_VERSION).join()
+                landed = await serving.own_flight(ask, purpose).join()
         except CallWithheld:
             self._give_back(charged)
             raise

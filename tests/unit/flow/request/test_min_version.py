@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pytest
@@ -30,6 +31,7 @@ from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
     KEY,
+    OURS,
     Redis,
     Replica,
     minute_of,
@@ -361,6 +363,24 @@ def spent(reader: Reader) -> int:
     return sum(call.purpose is Purpose.MIN_VERSION for call in reader.replica.upstream.calls)
 
 
+@pytest.mark.parametrize("at_least", [None, minute(1)])
+async def test_guessed_ids_cost_as_much_with_the_header(
+    clock: FakeClock, at_least: Instant | None
+) -> None:
+    """Three calls until they are noticed, and a quarter of the limit of 40 after that."""
+    replica = Replica(clock, caller=OURS, limit=40)
+    rate = Rate(40, 60.0)
+    reaching = Reaching(replica.serving, clock, share_of(clock, rate), replica.modes)
+    replica.upstream.always = says(404)
+
+    for number in range(60):
+        ask = Ask(Key("p1", f"guess_{number}"), OURS, at_least=at_least)
+        with suppress(BudgetExhausted):
+            await reaching.get(ask, replica.serving)
+
+    assert replica.upstream.count == 13
+
+
 async def test_vain_fetches_have_a_tenth_of_the_budget(alone: Replica, clock: FakeClock) -> None:
     """One caller wants what does not exist, of twenty ids, for a minute: it has half of that, and
     is told the version that is stored, and when it may have another call."""
@@ -401,7 +421,7 @@ async def test_a_miss_costs_the_share_nothing(alone: Replica) -> None:
     for key in KEYS:
         assert await reader.waits(3, key) <= 1.0
 
-    assert spent(reader) == len(KEYS)
+    assert alone.upstream.count == len(KEYS)
 
 
 async def test_a_call_that_was_not_made_costs_the_share_nothing(clock: FakeClock) -> None:
@@ -512,7 +532,7 @@ async def test_a_fetch_for_another_variant_is_no_answer(is_elsewhere: bool) -> N
 
     assert minute_of(await begun) == 4
     assert minute_of(await reading) == 3
-    assert replica.upstream.calls[-1].purpose is Purpose.MIN_VERSION
+    assert replica.upstream.calls[-1].purpose is Purpose.MISS
 
 
 async def test_a_request_in_the_mode_frozen_leaves_no_trace(reader: Reader) -> None:
