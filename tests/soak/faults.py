@@ -35,6 +35,8 @@ KNOWN_WITHIN = 60.0
 _TAKEN_WITHIN = 2.0
 # Until shares are lived on after a loss, and a look more.
 TOLD_AFTER = 4.0
+# In which a new replica has its part of the budget.
+PART_AFTER = 2.0
 # Seconds for which a process stands still, as a CPU quota makes it, or a machine that swaps.
 SHORT, LONG = 0.08, 5.0
 # For how long a replica may rescue with what an order ruled out that it and Redis do not know of.
@@ -58,6 +60,7 @@ async def redis_dies(world: World, chance: Random) -> None:
     """It comes back empty."""
     seconds = chance.uniform(0.2, 3.0)
     async with world.alone("redis"):
+        await _all_told(world)
         world.redis.kill()
         world.truth.lose(time.monotonic())
         await asyncio.sleep(seconds)
@@ -69,6 +72,7 @@ async def redis_is_flushed(world: World, chance: Random) -> None:
     """All keys are gone."""
     del chance
     async with world.alone("redis"):
+        await _all_told(world)
         with world.redis.client() as client:
             client.flushall()
         world.truth.lose(time.monotonic())
@@ -79,6 +83,7 @@ async def redis_loses_keys(world: World, chance: Random) -> None:
     losses = [(chance.choice((0.0, 0.1, 0.5)), chance.random()) for _ in range(5)]
     async with world.alone("redis"):
         for share, which in losses:
+            await _all_told(world)
             world.truth.seen["keys lost"] += _lose(world, share, Random(which))
             world.truth.lose(time.monotonic())
             await asyncio.sleep(0.3)
@@ -134,9 +139,22 @@ async def replica_is_replaced(world: World, chance: Random) -> None:
 
 
 async def _start(world: World, replica: Replica) -> None:
+    """Not while Redis is away or forgot: a new replica may then spend more than its part (see
+    docs/budget.md), which the soak would take for a violation."""
+    way = f"redis of {replica.gateway.data}"
     # A faulty clients file rightly stops a start.
-    async with world.alone("clients"):
+    async with world.alone("clients"), world.alone("redis"), world.alone(way):
+        await _old_enough(world)
         await asyncio.to_thread(replica.start)
+        await asyncio.sleep(PART_AFTER)
+
+
+async def _all_told(world: World) -> None:
+    # A second loss would let the others forget the part of a replica that is cut off all along (see
+    # docs/budget.md).
+    lost_at = world.truth.lost_at
+    while any(each.may_not_have_told(lost_at, TOLD_AFTER) for each in world.replicas):  # noqa: ASYNC110
+        await asyncio.sleep(0.2)
 
 
 async def _old_enough(world: World) -> None:
@@ -170,7 +188,7 @@ async def replica_is_cut_off(world: World, chance: Random) -> None:
 
 
 async def _cut(replica: Replica, seconds: float, *, is_refused: bool) -> None:
-    replica.is_cut_off = True
+    replica.is_cut_off, replica.cut_off_at = True, time.monotonic()
     if is_refused:
         replica.redis.kill()
     else:
@@ -183,7 +201,7 @@ async def _cut(replica: Replica, seconds: float, *, is_refused: bool) -> None:
         else:
             replica.redis.resume()
         replica.forgiven_until = max(replica.forgiven_until, time.monotonic() + _BACK_WITHIN)
-        replica.is_cut_off = False
+        replica.is_cut_off, replica.back_at = False, time.monotonic()
 
 
 async def log_is_not_read(world: World, chance: Random) -> None:

@@ -38,6 +38,8 @@ class Replica:
     run: int = 1
     is_up: bool = True
     is_cut_off: bool = False
+    cut_off_at: float = -math.inf
+    back_at: float = -math.inf
     forgiven_until: float = 0.0
     killed: set[str] = field(default_factory=set)
     _stops: list[tuple[float, float]] = field(default_factory=list)
@@ -46,6 +48,12 @@ class Replica:
     def may_rescue(self) -> bool:
         """Whether a rescue by it may be older than an order."""
         return self.is_cut_off or time.monotonic() < self.forgiven_until
+
+    def may_not_have_told(self, lost_at: float, within: float) -> bool:
+        """Whether Redis, which lost its data then, may not know yet what this replica spent: it was
+        cut off, and tells it so many seconds after its return at the latest."""
+        is_back = not self.is_cut_off and time.monotonic() >= self.back_at + within
+        return lost_at >= self.cut_off_at and not is_back
 
     @property
     def name(self) -> str:
