@@ -26,6 +26,7 @@ from gateway.flow.budget.replica_share import LOOK, Shares
 from tests.doubles.clock import FakeClock
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
+from tests.support import redis_acl
 
 SCOPE, WINDOW = "default", 10.0
 # For so long a call counts. A little less, since these times are sums of fractions.
@@ -37,7 +38,7 @@ KEPT, SEEN = 55.0, 1.1
 
 # Redis' time is what the walk says, and a microsecond more each time that it is read.
 _TIME = """(function()
-  local micros = redis.call('INCR', 'walk:micros')
+  local micros = redis.call('INCR', 'gateway:walk:micros')
   return { string.format('%.0f', math.floor(micros / 1000000)), micros % 1000000 }
 end)()"""
 
@@ -138,7 +139,7 @@ class Walk:
         self._moved_at = self._flushed_at = self.clock.monotonic()
 
     def _set_time(self) -> None:
-        self._client.set("walk:micros", round(self.clock.now() * 1_000_000))
+        self._client.set("gateway:walk:micros", round(self.clock.now() * 1_000_000))
 
     def _join(self) -> None:
         self.walkers.append(Walker(self, f"n{len(self.walkers)}"))
@@ -231,7 +232,7 @@ def test_the_limit_holds_on_any_walk(
     async def go() -> Walk:
         connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
         assert await connection.check()
-        with redis.Redis.from_url(redis_url) as client:
+        with redis.Redis.from_url(redis_acl.without(redis_url)) as client:
             walk = Walk(connection, client, limit)
             await walk.live(1.5, 0)
             for each in happened:

@@ -15,6 +15,7 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
+from tests.support import redis_acl
 from tests.support.redis_writes import Written, written
 from tests.support.servers import RedisServer
 
@@ -35,10 +36,11 @@ def script_of(text: str) -> Script:
 
 @asynccontextmanager
 async def found(server: RedisServer) -> AsyncIterator[tuple[Connection, RecordingObserver]]:
-    """A connection that has asked its Redis something, whose scripts are forgotten."""
+    """A connection that has asked its Redis something, whose scripts are forgotten. Its keys and
+    scripts are the test's own, so it has the rights of Redis' own user."""
     server.flush()
     observer = RecordingObserver()
-    connection = Connection(server.url, RealClock(), observer, timeout=30.0)
+    connection = Connection(redis_acl.without(server.url), RealClock(), observer, timeout=30.0)
     await connection.check()
     await run(connection, script_of(SHORT), read=len)
     observer.calls.clear()
@@ -240,7 +242,7 @@ async def test_who_leaves_while_scripts_run_does_not_hurt_the_others(
 async def test_all_of_a_turn_are_late_together(own_redis: RedisServer) -> None:
     """Each under its own name, with one deadline for the round trip."""
     observer = RecordingObserver()
-    connection = Connection(own_redis.url, RealClock(), observer, timeout=0.3)
+    connection = Connection(redis_acl.without(own_redis.url), RealClock(), observer, timeout=0.3)
     async with asyncio.timeout(30):
         while not await connection.check():
             pass
