@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -85,7 +85,8 @@ class _Connection:
         lines = "".join(f"{name}: {value}\r\n" for name, value in asked.headers.items())
         await self.caller.send(f"{head}{lines}\r\n".encode())
         if ends:
-            self.writer.write_eof()
+            with suppress(OSError):  # the replica has perhaps died since
+                self.writer.write_eof()
         try:
             answer = await self.caller.answer()
         except TimeoutError:
