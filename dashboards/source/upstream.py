@@ -44,7 +44,7 @@ def _figures() -> list[Panel]:
         ),
         number(
             "Circuit",
-            "Replicas in each state of the breaker.",
+            "Replicas, by the worst state of their breakers.",
             summed(of("gateway_upstream_circuit_state"), "state"),
             width=6,
             legend="{{state}}",

@@ -209,9 +209,10 @@ class Telemetry(Trail):
     def token_refused(self, scope: str) -> None:
         self.events.emit(ERROR, "upstream.token-refused", key=scope, every=_SELDOM, tenant=scope)
 
-    def circuit_moved(self, state: Circuit) -> None:
+    def circuit_moved(self, state: Circuit, scope: str | None) -> None:
         level = WARNING if state is Circuit.OPEN else INFO
-        self.events.emit(level, "upstream.circuit-moved", most_lines=_BURST, state=state)
+        whose: dict[str, Any] = {} if scope is None else {"tenant": scope}
+        self.events.emit(level, "upstream.circuit-moved", most_lines=_BURST, state=state, **whose)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
         # An operator ordered each change, so no line should be suppressed.

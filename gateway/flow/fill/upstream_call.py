@@ -1,4 +1,4 @@
-"""Makes one call to upstream: asks the breaker and the budget, and sends the call, twice if needed.
+"""Makes one call to upstream: asks breakers and budget, and sends the call, twice if needed.
 
 A read is tried once more in two cases: nothing was sent, or upstream had already closed the idle
 connection that the read used (RFC 9112, 9.3.1). A write is never tried again.
@@ -12,12 +12,11 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker, BreakerRule
+from gateway.core.budget.breaker import SHORTEST_HOLD, BreakerRule
 from gateway.core.budget.priority import has_a_caller
 from gateway.core.budget.window_log import transit
 from gateway.core.errors import (
     CallWithheld,
-    CircuitOpen,
     Frozen,
     GatewayError,
     InvalidPayload,
@@ -33,6 +32,7 @@ from gateway.core.http.fields import Reply
 from gateway.core.upstream.classification import rejection
 from gateway.core.vocabulary import Circuit, FailureReason, Mode, NoticeKind, Part, Purpose
 from gateway.flow.budget.call_permits import Guesses, Paying
+from gateway.flow.fill.breakers import Breakers
 from gateway.flow.mode import THAW, Modes
 from gateway.flow.timings import on
 from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, Upstream
@@ -43,7 +43,7 @@ _FAILURES = 10
 
 class Outbound:
     """The only way to the upstream. Each call is paid from the budget. Each call, except a second
-    try, has to pass the breaker."""
+    try, has to pass the breakers."""
 
     def __init__(
         self,
@@ -65,15 +65,14 @@ class Outbound:
         self._paying = Paying(budget, clock, observer, lambda: bus.replicas)
         self._modes = modes
         self._guesses = guesses
-        self._breaker = Breaker()
-        self._rule = BreakerRule(
-            threshold=_FAILURES, base=1.0, cap=30.0, patience=timeout * 2 + _RETRY_PAUSE
-        )
+        patience = timeout * 2 + _RETRY_PAUSE
+        rule = BreakerRule(threshold=_FAILURES, base=1.0, cap=30.0, patience=patience)
+        self._breakers = Breakers(rule, clock, observer)
 
     @property
     def circuit(self) -> Circuit:
-        """The breaker's state."""
-        return self._breaker.circuit
+        """As Breakers.circuit."""
+        return self._breakers.circuit
 
     async def ask(self, scope: str, call: Call) -> Reply:
         """Send the call and return the whole reply. Raises UpstreamFailure, CallWithheld."""
@@ -96,13 +95,12 @@ class Outbound:
             )
 
     async def _ask(self, scope: str, call: Call) -> Reply:
-        before = self._breaker
-        entered = self._enter()
+        allowed = self._breakers.enter(scope)
         try:
             return await self._ask_with_retry(scope, call)
         except GatewayError as error:
             if _says_nothing(error):
-                self._leave(entered, before)
+                self._breakers.leave(allowed)
             raise
 
     async def _ask_with_retry(self, scope: str, call: Call) -> Reply:
@@ -120,7 +118,7 @@ class Outbound:
     async def _ask_again(
         self, scope: str, call: Call, pause: float, failure: UpstreamUnreachable | UpstreamTimeout
     ) -> Reply:
-        """Try the call again, without asking the breaker."""
+        """Try the call again, without asking the breakers."""
         if pause:
             await self._clock.sleep(pause)
         try:
@@ -164,27 +162,8 @@ class Outbound:
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
-    def _enter(self) -> Breaker:
-        """Ask the breaker whether the call may be made, perhaps as the probe. Raises
-        CircuitOpen."""
-        now = self._clock.monotonic()
-        entered = self._breaker.try_call(self._rule, now)
-        if entered is None:
-            raise CircuitOpen(
-                "the upstream failed repeatedly and is left alone for a while",
-                retry_after=self._breaker.wait(now),
-            )
-        self._move(entered)
-        return entered
-
-    def _leave(self, entered: Breaker, before: Breaker) -> None:
-        """Undo `_enter`, because the call said nothing about the upstream. If this call was the
-        probe, the next call can be the probe instead."""
-        if self._breaker is entered:
-            self._move(before)
-
     async def failed(self, scope: str, training_id: str, failure: UpstreamFailure) -> None:
-        """Tell budget, breaker and observer that the call brought no usable answer of the API."""
+        """Tell budget, breakers and observer that the call brought no usable answer of the API."""
         rejected = rejection(failure)
         if rejected is not None:
             self._observer.payload_rejected(rejected, training_id, failure.what)
@@ -193,19 +172,20 @@ class Outbound:
             self._observer.token_refused(scope)
         match failure:
             case UpstreamRateLimited():
-                self._succeeded()  # the upstream answers; a 429 concerns the gate, not the breaker
+                # The upstream answers: a 429 concerns the gate, not the breakers.
+                self._breakers.succeeded(scope)
                 failure.retry_after = await self._close_gate(scope, failure.retry_after)
             case UpstreamRefused() | InvalidPayload():
-                await self.answered(scope)  # an unusable answer, but no failure for the breaker
+                await self.answered(scope)  # an unusable answer, but no failure for the breakers
             case UpstreamError():
-                self._record_failure()
+                self._breakers.failed(scope, self._clock.jitter(), sent=True)
                 await self._open_gate(scope)  # because an answer came that is no 429
-            case _ if not _says_nothing(failure):
-                self._record_failure()
+            case UpstreamUnreachable() | UpstreamTimeout() if not _says_nothing(failure):
+                self._breakers.failed(scope, self._clock.jitter(), sent=failure.sent)
 
     async def answered(self, scope: str) -> None:
-        """Tell breaker and budget that the API answered."""
-        self._succeeded()
+        """Tell breakers and budget that the API answered."""
+        self._breakers.succeeded(scope)
         await self._open_gate(scope)
 
     async def _close_gate(self, scope: str, retry_after: float | None) -> float:
@@ -238,18 +218,6 @@ class Outbound:
         gate closed."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
-
-    def _succeeded(self) -> None:
-        self._move(self._breaker.record_success())
-
-    def _record_failure(self) -> None:
-        now, jitter = self._clock.monotonic(), self._clock.jitter()
-        self._move(self._breaker.record_failure(self._rule, now, jitter))
-
-    def _move(self, breaker: Breaker) -> None:
-        before, self._breaker = self._breaker, breaker
-        if breaker.circuit is not before.circuit:
-            self._observer.circuit_moved(breaker.circuit)
 
 
 def _was_kept(failure: UpstreamFailure) -> bool:

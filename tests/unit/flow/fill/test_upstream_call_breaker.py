@@ -4,14 +4,20 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.core.access.caller import Caller
+from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     CircuitOpen,
     GateClosed,
+    UpstreamError,
     UpstreamFailure,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.core.vocabulary import Circuit, FailureReason, Purpose
+from gateway.core.http.fields import Reply
+from gateway.core.vocabulary import Circuit, FailureReason, Outcome, Purpose
+from gateway.flow.answer import Ask
+from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.calling import SCOPE, ask, broken, fail, invalid, limit, refused, succeed
 from tests.unit.flow.house import Replica, ok
@@ -28,7 +34,32 @@ async def test_ten_failures_in_a_row_open_the_breaker(alone: Replica) -> None:
         await ask(alone)
     assert caught.value.retry_after == 1.0
     assert alone.upstream.count == 10
-    assert alone.observer.of("circuit_moved") == [(Circuit.OPEN,)]
+    assert alone.observer.of("circuit_moved") == [(Circuit.OPEN, SCOPE)]
+
+
+async def test_a_training_at_which_the_api_fails_stops_no_other_tenant(clock: FakeClock) -> None:
+    """Nor does it put off the probe of another tenant."""
+    replica = Replica(clock)
+
+    async def api(call: Call) -> Reply:
+        if call.training_id == "trn_bad":
+            raise broken()
+        return ok(1, training_id=call.training_id)
+
+    replica.upstream.always = api
+    acme, globex = (
+        Caller(f"{name}-web", name, name[0] * 32, name, f"T-{name}", owns_token=False)
+        for name in ("acme", "globex")
+    )
+    for _ in range(20):
+        with pytest.raises((UpstreamError, CircuitOpen)):
+            await replica.serving.get(Ask(Key(acme.partition, "trn_bad"), acme))
+    with pytest.raises(CircuitOpen):
+        await replica.serving.get(Ask(Key(acme.partition, "trn_1"), acme))
+
+    answer = await replica.serving.get(Ask(Key(globex.partition, "trn_1"), globex))
+
+    assert answer.outcome is Outcome.FILLED
 
 
 async def test_each_failure_is_told(alone: Replica) -> None:
@@ -78,7 +109,7 @@ async def test_one_probe_closes_the_breaker(alone: Replica, clock: FakeClock) ->
         await ask(alone)
 
     await alone.outbound.answered(SCOPE)
-    assert [state for (state,) in alone.observer.of("circuit_moved")] == [
+    assert [state for state, _ in alone.observer.of("circuit_moved")] == [
         Circuit.OPEN,
         Circuit.HALF_OPEN,
         Circuit.CLOSED,

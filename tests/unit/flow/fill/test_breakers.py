@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.budget.breaker import BreakerRule
+from gateway.core.errors import CircuitOpen
+from gateway.core.vocabulary import Circuit
+from gateway.flow.fill.breakers import Breakers
+from tests.doubles.clock import FakeClock
+from tests.doubles.observer import RecordingObserver
+
+RULE = BreakerRule(threshold=10, base=1.0, cap=30.0, patience=20.0)
+
+
+@pytest.fixture
+def observer() -> RecordingObserver:
+    """What was told."""
+    return RecordingObserver()
+
+
+@pytest.fixture
+def breakers(clock: FakeClock, observer: RecordingObserver) -> Breakers:
+    """All closed."""
+    return Breakers(RULE, clock, observer)
+
+
+def fail(breakers: Breakers, scope: str, times: int = 1, *, sent: bool = True) -> None:
+    """Calls of this scope fail."""
+    for _ in range(times):
+        breakers.failed(scope, 0.0, sent=sent)
+
+
+def is_open(breakers: Breakers, scope: str) -> bool:
+    """Whether a call of this scope is refused."""
+    try:
+        breakers.leave(breakers.enter(scope))
+    except CircuitOpen:
+        return True
+    return False
+
+
+def state(breakers: Breakers) -> Circuit:
+    """The state that is shown."""
+    return breakers.circuit
+
+
+def test_failures_of_one_scope_stop_no_other(
+    breakers: Breakers, observer: RecordingObserver
+) -> None:
+    """The log names the scope."""
+    fail(breakers, "acme", 30)
+
+    assert is_open(breakers, "acme")
+    assert not is_open(breakers, "globex")
+    assert state(breakers) is Circuit.OPEN
+    assert observer.of("circuit_moved") == [(Circuit.OPEN, "acme")]
+
+
+def test_failures_of_two_scopes_stop_no_third(breakers: Breakers) -> None:
+    """Each has its own breaker."""
+    for _ in range(10):
+        fail(breakers, "acme")
+        fail(breakers, "globex")
+
+    assert is_open(breakers, "acme")
+    assert is_open(breakers, "globex")
+    assert not is_open(breakers, "initech")
+
+
+def test_ten_failures_of_several_scopes_stop_all(
+    breakers: Breakers, observer: RecordingObserver
+) -> None:
+    """In an outage not every scope has to fail ten times."""
+    for scope, times in (("acme", 4), ("globex", 4), ("initech", 1)):
+        fail(breakers, scope, times)
+    assert not is_open(breakers, "umbrella")
+
+    fail(breakers, "initech")
+
+    assert is_open(breakers, "umbrella")
+    assert observer.of("circuit_moved") == [(Circuit.OPEN, None)]
+
+
+def test_calls_that_cannot_be_sent_stop_all(breakers: Breakers) -> None:
+    """No scope is to blame for them, so they count whatever their scope."""
+    fail(breakers, "acme", 9, sent=False)
+    assert not is_open(breakers, "globex")
+
+    fail(breakers, "acme", sent=False)
+
+    assert is_open(breakers, "globex")
+
+
+def test_an_answer_to_any_scope_begins_the_common_count_anew(breakers: Breakers) -> None:
+    """The upstream answers, so it is no outage."""
+    for scope in ("acme", "globex"):
+        fail(breakers, scope, 4)
+    breakers.succeeded("initech")
+
+    for scope in ("acme", "globex"):
+        fail(breakers, scope, 4)
+
+    assert not is_open(breakers, "initech")
+
+
+def test_an_answer_to_another_scope_does_not_close_a_breaker(breakers: Breakers) -> None:
+    """The upstream still fails at what this scope wants."""
+    fail(breakers, "acme", 10)
+
+    breakers.succeeded("globex")
+
+    assert is_open(breakers, "acme")
+
+
+def test_the_longer_wait_is_told(breakers: Breakers, clock: FakeClock) -> None:
+    """A call needs both breakers."""
+    fail(breakers, "acme", 10)
+    clock.advance(0.75)
+    fail(breakers, "globex", 10, sent=False)
+
+    with pytest.raises(CircuitOpen) as caught:
+        breakers.enter("acme")
+
+    assert caught.value.retry_after == 1.0
+
+
+def test_a_call_is_the_probe_of_both(breakers: Breakers, clock: FakeClock) -> None:
+    """Until it has ended, no other call is made; its success closes both."""
+    fail(breakers, "acme", 10)
+    fail(breakers, "globex", 10, sent=False)
+    clock.advance(1.0)
+
+    breakers.enter("acme")
+
+    assert state(breakers) is Circuit.HALF_OPEN
+    assert is_open(breakers, "acme")
+    assert is_open(breakers, "globex")
+    breakers.succeeded("acme")
+    assert state(breakers) is Circuit.CLOSED
+    assert not is_open(breakers, "globex")
+
+
+def test_a_refused_call_is_no_probe(breakers: Breakers, clock: FakeClock) -> None:
+    """The breaker of its scope would have let it probe; the common one does not."""
+    fail(breakers, "acme", 10)
+    clock.advance(1.0)
+    fail(breakers, "globex", 10, sent=False)
+
+    assert is_open(breakers, "acme")
+
+    clock.advance(1.0)
+    assert not is_open(breakers, "acme")
+
+
+def test_a_failed_probe_counts_however_often_its_scope_has_failed(
+    breakers: Breakers, clock: FakeClock
+) -> None:
+    """The common breaker stays open, for longer."""
+    fail(breakers, "acme", 5)
+    fail(breakers, "globex", 10, sent=False)
+    clock.advance(1.0)
+    breakers.enter("acme")
+
+    fail(breakers, "acme")
+
+    assert is_open(breakers, "globex")
+    clock.advance(1.0)
+    assert is_open(breakers, "globex")
+
+
+def test_a_probe_that_cannot_be_sent_is_a_failed_probe(
+    breakers: Breakers, clock: FakeClock
+) -> None:
+    """The next one follows after the usual pause, not only after the longest call."""
+    fail(breakers, "acme", 10)
+    clock.advance(1.0)
+    breakers.enter("acme")
+
+    fail(breakers, "acme", sent=False)
+
+    assert is_open(breakers, "acme")
+    clock.advance(2.0)
+    assert not is_open(breakers, "acme")
+
+
+def test_a_breaker_that_no_call_needs_is_not_shown(breakers: Breakers, clock: FakeClock) -> None:
+    """A scope without callers would alarm for ever. Its next call is a probe all the same."""
+    fail(breakers, "acme", 10)
+    clock.advance(61.0)
+    assert state(breakers) is Circuit.OPEN
+
+    clock.advance(1.0)
+
+    assert state(breakers) is Circuit.CLOSED
+    breakers.enter("acme")
+    assert is_open(breakers, "acme")
+    assert state(breakers) is Circuit.HALF_OPEN
+
+
+def test_many_scopes_take_no_more_memory(breakers: Breakers) -> None:
+    """The breaker of the scope that failed longest ago is forgotten."""
+    for number in range(1_001):
+        fail(breakers, f"scope-{number}", 10)
+        breakers.succeeded("another")
+
+    assert not is_open(breakers, "scope-0")
+    assert is_open(breakers, "scope-1000")
