@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -350,3 +350,19 @@ async def test_each_of_a_page_is_judged_by_itself(both: Both) -> None:
     compared = await both.lists.compare("p1", items, KEEP)
 
     assert [each.verdict for each in compared] == [UNKNOWN, CONFIRMED, UNKNOWN]
+
+
+@pytest.mark.parametrize("both", list(URLS), indirect=True)
+async def test_a_page_confirms_an_entry_from_before_the_clock_of_redis_was_set_back(
+    both: Both,
+) -> None:
+    """The floor has the present time again. Other stores have a clock that is never set."""
+    ticket = await both.store.begin(KEY)
+    ahead = entry_of(replace(ticket, started=ticket.started + 3_600.0))
+    await both.store.store(KEY, ahead, KEEP)
+
+    compared = await both.page()
+
+    assert compared.verdict is CONFIRMED
+    assert compared.floor is not None
+    assert compared.floor.started < ticket.started + 60.0

@@ -16,6 +16,7 @@ from gateway.adapters.redis.records import encode
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
+from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
@@ -356,3 +357,36 @@ async def test_a_strike_is_not_taken_back_by_the_clock(store: RedisStore, client
     await store.invalidate_partition("p1")
 
     assert client.get(SHARE) == b"8" * 15 + b"1"
+
+
+@pytest.mark.parametrize("updated_at", [version(), None])
+async def test_an_answer_replaces_one_from_before_the_clock_of_redis_was_set_back(
+    store: RedisStore, updated_at: Instant | None
+) -> None:
+    """An unchanged training has the new time, and a 404 is accepted."""
+    ticket = await store.begin(KEY)
+    ahead = replace(ticket, started=ticket.started + 3_600.0)
+    await store.store(KEY, entry_of(ahead), 60.0)
+
+    entry = entry_of(await store.begin(KEY), updated_at)
+    stored = await store.store(KEY, entry, 60.0)
+
+    found = await store.lookup(KEY)
+    assert not stored.verdict.is_refusal
+    assert found.entry == entry
+    assert found.floor is not None
+    assert found.floor.started == entry.confirmed_at
+
+
+async def test_an_order_after_the_clock_of_redis_was_set_back_rules_out_an_earlier_404(
+    store: RedisStore, client: Any
+) -> None:
+    """The times of orders go on ascending, so they are in the future then."""
+    await fill(store)
+    client.set(EVENT, f"{8 * 10**15:016d} {0:016d} {0:021d} {0:016d}")
+    ticket = await store.begin(KEY)
+    await store.invalidate(KEY.training_id, version(3))
+
+    stored = await store.store(KEY, entry_of(ticket, None), 60.0)
+
+    assert stored.verdict is StoreVerdict.OLDER

@@ -311,12 +311,15 @@ class Tiers:
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
         """Whether L1 has a later entry than this one. If the epochs are equal but the generations
-        differ, the result is False, because an order came between the two fetches."""
+        differ, the result is False, because an order came between the two fetches. If the clock was
+        set back between the two fetches, only the versions are compared."""
         held = self._local.peek(key)
         if held is None:
             return False
-        known = held.entry
+        known, now = held.entry, self._clock.now()
         same_floor = (known.epoch, known.generation) == (entry.epoch, entry.generation)
+        if same_floor and known.is_from_the_future(now) and not entry.is_from_the_future(now):
+            return entry.updated_at is not None and before(entry.updated_at, known.updated_at)
         return overrules(known, entry) or (same_floor and not supersedes(entry, known))
 
     def gave_later(self, key: Key, entry: Entry) -> bool:

@@ -108,6 +108,7 @@ local function begin_era(floor)
   floor.generation = (era(floor.generation) + 1) * ERA
 end
 
+
 -- From now on no version below this one is accepted. A 404 or 410 is accepted only if its fetch began at `at` or later.
 local function raise(floor, version, at)
   floor.updated_at, floor.kind, floor.digest = version, '-', NO_DIGEST
@@ -126,6 +127,15 @@ local function raise_softly(floor, version, at)
   if floor.kind ~= 'v' then return raise(floor, version, at) end
   if not raised_from(floor) then floor.last = RAISED .. floor.updated_at end
   floor.updated_at, floor.started = version, later(floor.started, at)
+end
+
+-- If the time of the last accepted answer is more than a minute in the future, Redis' clock was set back (also by a
+-- failover). A fetch takes less time, so a fetch that did not begin in the future began after that, and is the later one.
+-- The time of an order stays: times of orders go on ascending, so they can be in the future at once.
+local function forget_another_clock(floor, started, stamp)
+  if floor.digest == NO_DIGEST or raised_from(floor) then return end
+  local limit = string.format('%016.0f', tonumber(stamp) + 60000000)
+  if floor.started > limit and started <= stamp then floor.started = NEVER end
 end
 
 local function absorb_bound(floor, event)

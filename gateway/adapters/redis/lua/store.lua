@@ -14,12 +14,13 @@ return { time[1], time[2], record, stamp }
 
 local epoch, generation, version, kind, digest, started = unpack(ARGV, 1, 6)
 local is_ahead = ARGV[10] == '1'
-local time = now()
+local time, stamp = now()
 
 local floor = read_floor(KEYS[1])
 if not floor then return { time[1], time[2], 'invalidated', '' } end
 if absorb_at(floor, KEYS[2], ARGV[9]) then redis.call('DEL', KEYS[3]) end
 local doubt = read_doubt(KEYS[4])
+forget_another_clock(floor, started, stamp)
 local is_later = started >= floor.started
 
 -- A negative entry has no version. Only the times of the fetches tell whether this entry or another one is later.

@@ -86,7 +86,7 @@ return { time[1], time[2], redis.call('DEL', KEYS[1]) }
 
 local KEYS_EACH, ARGS_EACH, ARGS_BEFORE = 4, 4, 2
 local keep, floor_keep = ARGV[1], ARGV[2]
-local time = now()
+local time, stamp = now()
 local LISTED, LENGTH = '\2', 109
 
 local function verdict(floor, version, started, is_ahead)
@@ -108,6 +108,7 @@ local function compare(keys, version, started, is_ahead, renewed)
   local floor = read_floor(floor_key)
   if not floor then return 'unknown', '', 0 end
   if absorb_at(floor, event_key, floor_keep) then redis.call('DEL', body_key) end
+  forget_another_clock(floor, started, stamp)
   local said = verdict(floor, version, started, is_ahead)
   local held = redis.call('EXISTS', body_key)
   if said == 'confirmed' then

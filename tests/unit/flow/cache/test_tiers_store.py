@@ -7,6 +7,7 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import StoreVerdict
 from gateway.flow.singleflight import Course
 from gateway.ports import Stored
+from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, version
 from tests.unit.flow.house import KEY, Redis, Replica
 from tests.unit.flow.offering import find, in_l1, outdated, put
@@ -184,6 +185,43 @@ async def test_after_a_flush_the_same_version_is_stored_anew(
     assert (await put(replica, version(2))).verdict is StoreVerdict.FIRST
 
     assert in_l1(replica) == (await redis.store.lookup(KEY)).entry
+
+
+async def test_an_entry_from_before_the_clock_was_set_back_is_replaced(
+    replica: Replica, clock: FakeClock
+) -> None:
+    """Its age is not known, so it answers no request."""
+    await put(replica)
+    clock.step(-3_600.0)
+
+    await put(replica)
+
+    entry = in_l1(replica)
+    assert entry is not None
+    assert entry.confirmed_at == clock.now()
+
+
+async def test_a_later_version_from_before_the_clock_was_set_back_stays(
+    replica: Replica, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis accepted the older version first, but this replica hears of it last."""
+    older, taken = entry_of(await replica.tiers.begin(KEY), version(1)), replica.shared.store
+
+    async def store(key: Key, entry: Entry, keep: float) -> Stored:
+        stored = await taken(key, entry, keep)
+        monkeypatch.setattr(replica.shared, "store", taken)
+        clock.advance(1.0)
+        await put(replica, version(2))
+        clock.step(-100.0)
+        return stored
+
+    monkeypatch.setattr(replica.shared, "store", store)
+    older = older.but(confirmed_at=older.confirmed_at - 100.0)
+    await replica.tiers.store(KEY, replica.tiers.render(older, 1000.0), Course())
+
+    entry = in_l1(replica)
+    assert entry is not None
+    assert entry.updated_at == version(2)
 
 
 async def test_a_purge_lets_an_older_version_in_again(replica: Replica, redis: Redis) -> None:
