@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from gateway.core.http.fields import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import AccessRefusal, FailureReason, InvalidReason, Right
 
 REMOVED = "[removed]"
@@ -171,11 +171,12 @@ class UpstreamTimeout(UpstreamFailure):
 class UpstreamError(UpstreamFailure):
     """A response that does not answer the call (for example a 5xx, a 3xx, or a CDN's page).
 
-    `reply` is passed to the caller if no stale response may be served. None: the gateway makes an
-    error response.
+    `reply` is passed to the caller if no stale response may be served, but only to requests with
+    the fields `extra` of the call. None: the gateway makes an error response.
     """
 
     reply: Reply | None = None
+    extra: Headers = ()
 
     def __init__(
         self,

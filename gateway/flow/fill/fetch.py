@@ -79,19 +79,21 @@ class Want:
 @dataclass(frozen=True, slots=True)
 class Filled:
     """An answer that can be served. `verdict` is None if the answer was not offered to the
-    store."""
+    store. `extra` as in `Want`."""
 
     held: Held
     forward_status: int
     verdict: StoreVerdict | None
     not_stored: NotStoredReason | None
+    extra: Headers = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """An answer of the upstream for this caller alone (for example a 403)."""
+    """An answer of the upstream for this caller alone (for example a 403). `extra` as in `Want`."""
 
     reply: Reply
+    extra: Headers = field(default=(), repr=False)
 
 
 class Fetcher:
@@ -142,7 +144,7 @@ class Fetcher:
         if entry is None:
             if is_refusal(reply):
                 await self._turned_away(want, reply.status)
-            return Passed(self._rules.passing(reply))
+            return Passed(self._rules.passing(reply), want.extra)
         return await self._keep(want, entry, reply, flight)
 
     async def _ask(self, want: Want, deadline: float) -> tuple[Reply, Judged]:
@@ -153,6 +155,8 @@ class Fetcher:
             judged = self._judge(want, call, reply)
         except UpstreamFailure as failure:
             failure.conceal(want.caller.token)
+            if isinstance(failure, UpstreamError):
+                failure.extra = want.extra
             await self._outbound.failed(want.caller.scope, want.key.training_id, failure)
             raise
         if is_from_api(reply):
@@ -212,7 +216,7 @@ class Fetcher:
         if forbidden is not None:
             self._observer.not_stored(want.key, forbidden)
             await self._outdate(want, entry)
-            return Filled(held, reply.status, None, forbidden)
+            return Filled(held, reply.status, None, forbidden, want.extra)
         with on(Part.STORE):
             stored = await self._tiers.store(want.key, held, flight)
         refused = _REFUSED.get(stored.verdict)

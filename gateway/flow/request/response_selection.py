@@ -27,7 +27,7 @@ from gateway.core.errors import (
     VersionDoubted,
 )
 from gateway.core.http.cache_status import HITS, Handling
-from gateway.core.http.fields import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import (
     Detail,
     Forward,
@@ -245,7 +245,7 @@ class Serving:
                 # Another replica fetched a version that is not believed yet. This replica makes its
                 # own call, as if nothing were stored.
                 return await self.from_upstream(ask, None, keep=keep)
-            return passed_on(error)
+            return passed_on(error, ask)
         return rescued(seen, error)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
@@ -289,7 +289,7 @@ class Serving:
         return flight
 
     def fits(self, ask: Ask, landed: Landed) -> bool:
-        """Whether the result of a fetch fits the request (`Vary`)."""
+        """Calls the function `fits`."""
         return fits(self._rules, ask, landed)
 
     def start(
@@ -475,11 +475,25 @@ def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:
 
 
 def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
-    """Whether the result of a fetch for another request fits this request too (`Vary`)."""
-    if isinstance(landed, Passed):
-        return True
-    held = landed.seen.held if isinstance(landed, Elsewhere) else landed.held
+    """Whether the result of a fetch for another request fits this request too (`Vary`).
+
+    With `freshness.source = "origin"`, a result that was not offered to the store fits only a
+    request with the same fields: it is perhaps for one user alone (RFC 9111, 4).
+    """
+    if isinstance(landed, Elsewhere):
+        return _is_chosen(rules, ask, landed.seen.held)
+    is_unstored = rules.is_verbatim and drops_stored(landed)
+    if is_unstored and _untraced(landed.extra) != _untraced(ask.extra):
+        return False
+    return isinstance(landed, Passed) or _is_chosen(rules, ask, landed.held)
+
+
+def _is_chosen(rules: Rules, ask: Ask, held: Held) -> bool:
     return held.is_plain or rules.selects(held.entry, ask.extra)
+
+
+def _untraced(fields: Headers) -> Headers:
+    return tuple(pair for pair in fields if pair[0] != b"traceparent")
 
 
 def drops_stored(landed: Landed) -> bool:
@@ -559,12 +573,14 @@ def _is_later(seen: Seen, known: Seen | None) -> bool:
     return known is None or seen.held.entry.confirmed_at > known.held.entry.confirmed_at
 
 
-def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
-    """The error response of upstream, if it may be passed on. Otherwise raises the error."""
-    reply = error.reply if isinstance(error, UpstreamError) else None
-    if reply is None:
+def passed_on(error: UpstreamFailure | CallWithheld, ask: Ask) -> Answer:
+    """The error response of upstream, if it may be passed on to this request. Otherwise raises the
+    error. As in `fits`, the response is perhaps for one user alone."""
+    if not isinstance(error, UpstreamError) or error.reply is None:
         raise error
-    return passed(reply, Handling(None, Forward.URI_MISS, reply.status))
+    if _untraced(error.extra) != _untraced(ask.extra):
+        raise error
+    return passed(error.reply, Handling(None, Forward.URI_MISS, error.reply.status))
 
 
 def passed(reply: Reply, handling: Handling) -> Answer:

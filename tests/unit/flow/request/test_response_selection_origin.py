@@ -75,6 +75,47 @@ async def test_who_joined_is_not_given_what_others_chose(replica: Replica) -> No
     assert answers == ["01", "01", "02"]
 
 
+@pytest.mark.parametrize(
+    "field",
+    [(b"cache-control", b"private"), (b"cache-control", b"no-store"), (b"vary", b"*")],
+)
+async def test_an_answer_that_is_not_stored_is_not_given_to_other_users(
+    clock: FakeClock, field: tuple[bytes, bytes]
+) -> None:
+    """Requests that pass on the same fields share it, whatever their traces."""
+    replica = Replica(clock, rules=ByOrigin(WINDOWS, vary=True, is_shared=True))
+    replica.upstream.hold()
+    replica.upstream.then(ok(1, field), ok(2, field))
+    alice, bob = (b"x-user", b"alice"), (b"x-user", b"bob")
+    asked = [
+        asyncio.create_task(get(replica, user, (b"traceparent", trace)))
+        for user, trace in ((alice, b"1"), (alice, b"2"), (bob, b"3"))
+    ]
+    await settle()
+    replica.upstream.release()
+
+    answers = [minute_and_outcome(await task)[0] for task in asked]
+
+    assert answers == ["01", "01", "02"]
+    assert [call.extra[0] for call in replica.upstream.calls] == [alice, bob]
+
+
+async def test_an_error_is_not_passed_on_to_other_users(clock: FakeClock) -> None:
+    """They get an error response of the gateway, without a call of their own."""
+    replica = Replica(clock, rules=ByOrigin(WINDOWS, vary=True, is_shared=True))
+    replica.upstream.hold()
+    replica.upstream.then(Reply(500, ((b"cache-control", b"private"),), b"for alice"))
+    alice, bob = (b"x-user", b"alice"), (b"x-user", b"bob")
+    asked = [asyncio.create_task(get(replica, user)) for user in (alice, alice, bob)]
+    await settle()
+    replica.upstream.release()
+
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [isinstance(answer, UpstreamError) for answer in answers] == [False, False, True]
+    assert replica.upstream.count == 1
+
+
 @pytest.mark.parametrize("status", [201, 301, 404, 405, 500, 599])
 async def test_what_says_that_it_is_fresh_is_stored(replica: Replica, status: int) -> None:
     """Whatever its status, and whether or not it is a training."""
