@@ -264,9 +264,10 @@ class Admin:
         problem = _members(answer) if kind.startswith("application/problem+json") else {}
         said = problem.get("detail") or problem.get("title")
         if answer.status_code == 401 and "admin.token" not in str(said):
-            said = (
-                "needs the admin token: --token, GATEWAY_ADMIN__TOKEN or GATEWAY_ADMIN__TOKEN_FILE"
-            )
+            sources = "--token, GATEWAY_ADMIN__TOKEN or GATEWAY_ADMIN__TOKEN_FILE"
+            said = f"needs the admin token: {sources}"
+            if self.token is not None:
+                said = f"does not accept the admin token that was sent; name another: {sources}"
         if answer.status_code in (401, 404, 405) and self._is_for_callers():
             self._exit_as_callers_port()
         if said:

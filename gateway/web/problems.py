@@ -208,7 +208,8 @@ def _of_ours(error: GatewayError) -> ProblemAnswer:
             Problem.SHUTTING_DOWN, "this replica did not finish the request", _RETRY_SOON
         )
     if isinstance(error, RedisUnavailable):
-        return ProblemAnswer(Problem.REDIS_UNAVAILABLE, "the operation needs Redis", _RETRY_SOON)
+        detail = "Redis is away, and the operation needs it; it is safe to repeat the operation"
+        return ProblemAnswer(Problem.REDIS_UNAVAILABLE, detail, _RETRY_SOON)
     return ProblemAnswer(Problem.INTERNAL, "the log lines with this request id say more")
 
 

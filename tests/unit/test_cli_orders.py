@@ -254,6 +254,17 @@ def test_what_is_no_receipt_is_a_fault(
     assert result.stderr.count("\n") == 1
 
 
+def test_a_token_that_is_not_accepted_is_no_missing_token(plane: Plane) -> None:
+    """The message does not show the token."""
+    plane.answer = (401, "application/problem+json", b"{}")
+
+    result = run(plane, "purge", GATEWAY_ADMIN__TOKEN="t-1")
+
+    assert result.exit_code == 1
+    assert "does not accept the admin token that was sent" in result.stderr
+    assert "t-1" not in result.stderr
+
+
 @each_order
 def test_an_answer_that_never_came_leaves_a_doubt(plane: Plane, order: tuple[str, ...]) -> None:
     """Perhaps the order was carried out. The line says so, and that it is safe to repeat it."""

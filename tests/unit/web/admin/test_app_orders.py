@@ -110,13 +110,14 @@ async def test_replicas_of_redis_count_too(
 
 @each_order
 async def test_redis_away_is_a_503(path: str, body: bytes) -> None:
-    """With the time to ask again."""
+    """It says so, with the time to ask again."""
     admin = Admin()
     admin.operations.failure = RedisUnavailable("invalidate", "refused")
 
     response = await admin.order(path, body)
 
     assert (response.status_code, problem_word(response)) == (503, "redis-unavailable")
+    assert response.json()["detail"].startswith("Redis is away")
     assert response.headers["retry-after"] == "1"
 
 
