@@ -297,8 +297,8 @@ class ShuttingDown(GatewayError):
 
 
 class RedisUnavailable(GatewayError):
-    """Redis did not answer in time, or is known to be unavailable."""
+    """Redis did not answer in time, answered with an error, or is known to be unavailable."""
 
     def __init__(self, operation: str, why: str) -> None:
-        super().__init__(f"Redis did not answer {operation}: {why}")
+        super().__init__(f"the Redis operation {operation} failed: {why}")
         self.why = why

@@ -187,7 +187,7 @@ async def test_who_fails_does_not_hurt_the_others(
 
         assert (before, after) == (b"a", b"b")
         assert isinstance(fault, RedisUnavailable)
-        assert str(fault).startswith("Redis did not answer store: ")
+        assert str(fault).startswith("the Redis operation store failed: ")
         assert [operation for operation, _ in observer.of("redis_failed")] == ["store"]
         assert connection.is_up is is_there
 
@@ -257,8 +257,8 @@ async def test_all_of_a_turn_are_late_together(own_redis: RedisServer) -> None:
 
     own_redis.resume()
     assert [str(fault).partition(":")[0] for fault in faults] == [
-        "Redis did not answer lookup",
-        "Redis did not answer store",
+        "the Redis operation lookup failed",
+        "the Redis operation store failed",
     ]
     failed = [operation for operation, _ in observer.of("redis_failed")]
     assert [each for each in failed if each != "ping"] == ["lookup", "store"]

@@ -154,4 +154,4 @@ def test_redis_away_names_the_operation() -> None:
     """What was attempted, and why it failed."""
     away = RedisUnavailable("lookup", "it took too long")
 
-    assert str(away) == "Redis did not answer lookup: it took too long"
+    assert str(away) == "the Redis operation lookup failed: it took too long"

@@ -197,8 +197,8 @@ async def test_a_failure_names_what_was_asked() -> None:
     faults = await asyncio.gather(*map(gathering.ask, KEYS[:2]), return_exceptions=True)
 
     assert [str(fault) for fault in faults] == [
-        "Redis did not answer lease: TimeoutError",
-        "Redis did not answer store: TimeoutError",
+        "the Redis operation lease failed: TimeoutError",
+        "the Redis operation store failed: TimeoutError",
     ]
     assert [getattr(fault, "why", "") for fault in faults] == ["TimeoutError"] * 2
 
