@@ -60,10 +60,12 @@ class Closed:
 
     `is_longer`: whether the 429 closed an open gate, came during a probe, or delayed the reopening
     by at least SHORTEST_HOLD (core/budget/breaker). The other replicas must be told of such a 429.
+    `limit`: the limit of calls that the 429 left (None: no limit, or not known).
     """
 
     seconds: float
     is_longer: bool
+    limit: int | None = None
 
 
 class Charging(Protocol):

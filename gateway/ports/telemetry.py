@@ -90,9 +90,9 @@ class Observer(Protocol):
         """A call waited for its turn."""
         ...
 
-    def gate_closed(self, scope: str, seconds: float) -> None:
-        """The upstream said 429, to this replica or to another one. No call is made for
-        `seconds`."""
+    def gate_closed(self, scope: str, seconds: float, limit: int | None = None) -> None:
+        """The upstream said 429, to this replica or to another one. No call is made for `seconds`.
+        `limit`: the limit of calls afterwards (None: not known, or there is no limit)."""
         ...
 
     def gate_opened(self, scope: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.budget.window_log import OwnRates, Rate
+from gateway.core.errors import BudgetExhausted
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget
 from tests.contract.worlds import World, count_granted, look
@@ -25,6 +26,20 @@ async def test_what_is_granted_for_later_was_not_spent(world: World) -> None:
             await budget.take("default", Purpose.MISS, patience=650.0)
 
         assert await limit_after_refusal(budget) == 16
+
+
+async def test_the_lowered_limit_is_known_at_once(world: World) -> None:
+    """Without another question, and a caller that is turned away is told of it."""
+    async with world.budget(20, 600.0) as budget:
+        for _ in range(10):
+            await budget.take("default", Purpose.MISS)
+
+        await budget.close("default", 5.0)
+
+        assert budget.view("default").limit == 8
+        world.advance(6.0)
+        with pytest.raises(BudgetExhausted, match="at most 8 in any 600 s"):
+            await budget.take("default", Purpose.MISS)
 
 
 async def test_what_is_made_up_for_an_unknown_past_was_not_spent(world: World) -> None:

@@ -91,8 +91,8 @@ class RecordingObserver:
     def budget_waited(self, purpose: Purpose, seconds: float) -> None:
         self._note("budget_waited", purpose, seconds)
 
-    def gate_closed(self, scope: str, seconds: float) -> None:
-        self._note("gate_closed", scope, seconds)
+    def gate_closed(self, scope: str, seconds: float, limit: int | None = None) -> None:
+        self._note("gate_closed", scope, seconds, limit)
 
     def gate_opened(self, scope: str) -> None:
         self._note("gate_opened", scope)

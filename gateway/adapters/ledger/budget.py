@@ -103,7 +103,8 @@ class LocalBudget:
         if account.log is not None:
             wait = account.log.try_take(now, rank_of(purpose, guessed=guessed), patience)
         if wait > patience:
-            raise BudgetExhausted.of(*self._shown(account), retry_after=wait)
+            view = self.view(scope)
+            raise BudgetExhausted.of(view.limit, view.window, retry_after=wait)
         account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
         return Charge(now + wait, wait)
 
@@ -143,7 +144,8 @@ class LocalBudget:
             account.log.refused(now)
         account.gate = before.close(now, retry_after, self._clock.jitter())
         wait = account.gate.wait(now)
-        return Closed(wait, not is_straggler or wait - before.wait(now) >= SHORTEST_HOLD)
+        is_longer = not is_straggler or wait - before.wait(now) >= SHORTEST_HOLD
+        return Closed(wait, is_longer, self.view(scope).limit)
 
     def hold(self, scope: str, seconds: float) -> None:
         """As Budget.hold."""
@@ -165,17 +167,12 @@ class LocalBudget:
     def view(self, scope: str) -> BudgetView:
         """The budget as it is now."""
         account, now = self._account(scope), self._clock.monotonic()
-        limit, window = self._shown(account)
-        available = None
-        if account.log is not None and account.rate is not None:
-            stretch = Stretch.of(account.rate)
-            available = stretch.whole(account.log.available(now), account.rate)
-            limit = stretch.whole(account.log.limit(now), account.rate)
-        return BudgetView(limit, window, available, account.gate.wait(now))
-
-    def _shown(self, account: _Account) -> tuple[int | None, float]:
-        rate = account.rate
-        return (None, self._window) if rate is None else (rate.limit, rate.window)
+        log, rate, closed_for = account.log, account.rate, account.gate.wait(now)
+        if log is None or rate is None:
+            return BudgetView(None, self._window, None, closed_for)
+        stretch = Stretch.of(rate)
+        limit, available = (stretch.whole(n, rate) for n in (log.limit(now), log.available(now)))
+        return BudgetView(limit, rate.window, available, closed_for)
 
     def _account_if_gate_allows(self, scope: str) -> _Account:
         """The account of the scope. Raises GateClosed if its gate allows no call yet, not even a

@@ -163,7 +163,8 @@ class RedisBudget:
         if seen.word == "closed":
             raise _closed(seen.wait, seen.is_probed)
         if seen.word in ("exhausted", "passing"):
-            exhausted = BudgetExhausted.of(*self._shown(scope), retry_after=seen.wait)
+            view = self.view(scope)
+            exhausted = BudgetExhausted.of(view.limit, view.window, retry_after=seen.wait)
             exhausted.is_passing = seen.word == "passing"
             raise exhausted
         return Charge(float(seen.stamp), seen.wait)
@@ -280,7 +281,7 @@ class RedisBudget:
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
-        closed = await self._connection.run_script(
+        closed, now_allowed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._close,
             (
@@ -288,10 +289,10 @@ class RedisBudget:
                 *self._names.ranks(scope),
             ),
             (named, f"{self._clock.jitter():.6f}", *holds, _KEEP, limit, span, parts),
-            lambda reply: Closed(seconds(reply[0]), int(reply[1]) == 1),
+            lambda reply: (Closed(seconds(reply[0]), int(reply[1]) == 1), int(reply[2])),
         )
-        self._note_gate(scope, closed.seconds)
-        return closed
+        self._note_gate(scope, closed.seconds, limit=now_allowed)
+        return replace(closed, limit=self.view(scope).limit)
 
     async def reopen(self, scope: str) -> bool:
         """As Charging.reopen."""
@@ -333,10 +334,6 @@ class RedisBudget:
         # charged to the caller's own scope, and it is enough to pace the caller's own scope.
         return self._start_paced and scope != NEWCOMERS
 
-    def _shown(self, scope: str) -> tuple[int | None, float]:
-        rate = self._rates.of(scope, self._usual)
-        return (None, self._window) if rate is None else (rate.limit, rate.window)
-
     def _read(self, reply: Sequence[Any]) -> BudgetReply:
         word, wait, available, closed_for, stamp, probed, limit = reply
         closed_until = self._clock.monotonic() + seconds(closed_for)
@@ -347,9 +344,10 @@ class RedisBudget:
     def _last(self, scope: str) -> BudgetReply:
         return self._seen.get(scope) or BudgetReply("", 0.0, self._rule(scope)[0], 0.0)
 
-    def _note_gate(self, scope: str, closed_for: float) -> None:
-        until = self._clock.monotonic() + closed_for
-        self._seen[scope] = replace(self._last(scope), closed_until=until)
+    def _note_gate(self, scope: str, closed_for: float, *, limit: int = 0) -> None:
+        """Note how long the gate is closed, and the present limit (0: not known)."""
+        last, until = self._last(scope), self._clock.monotonic() + closed_for
+        self._seen[scope] = replace(last, closed_until=until, limit=limit or last.limit)
 
 
 def _closed(wait: float, is_probed: bool) -> GateClosed:

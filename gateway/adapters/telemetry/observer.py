@@ -227,10 +227,11 @@ class Telemetry(Trail):
             level, "budget.denied", key=purpose, purpose=purpose, retry_after=retry_after
         )
 
-    def gate_closed(self, scope: str, seconds: float) -> None:
-        self.events.emit(
-            WARNING, "upstream.gate-closed", key=scope, scope=scope, seconds=round(seconds, 3)
-        )
+    def gate_closed(self, scope: str, seconds: float, limit: int | None = None) -> None:
+        told: dict[str, Any] = {"scope": scope, "seconds": round(seconds, 3)}
+        if limit is not None:
+            told["limit"] = limit
+        self.events.emit(WARNING, "upstream.gate-closed", key=scope, **told)
 
     def gate_opened(self, scope: str) -> None:
         self.events.emit(INFO, "upstream.gate-opened", key=scope, scope=scope)

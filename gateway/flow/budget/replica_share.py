@@ -389,7 +389,8 @@ class Shares:
         try:
             closed = await self._shared.close(scope, retry_after)
         except RedisUnavailable:
-            return await self._own.close(scope, retry_after)
+            # The limit of the share alone would mislead.
+            return replace(await self._own.close(scope, retry_after), limit=None)
         # Close the own gate for the same time. `hold` adds no jitter, so the probe can be sent
         # almost as soon as Redis allows it.
         self._own.hold(scope, closed.seconds)

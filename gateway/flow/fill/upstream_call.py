@@ -190,7 +190,7 @@ class Outbound:
 
     async def _close_gate(self, scope: str, retry_after: float | None) -> float:
         closed = await self._budget.close(scope, retry_after)
-        self._observer.gate_closed(scope, closed.seconds)
+        self._observer.gate_closed(scope, closed.seconds, closed.limit)
         self._paying.gate_closed(scope)
         if closed.is_longer:
             await self._tell(scope, closed.seconds)

@@ -424,7 +424,7 @@ end
 return { time[1], time[2], text(is_closed and gate.closed_until - at or 0), text(stamp), gate and gate.probe > 0 and 1 or 0 }
 
 -- script: close
--- Promise: from now on no replica is granted a call until the time that upstream named has passed. This time is kept within the shortest and the longest hold. If upstream named no time, the hold doubles with each refused probe. A 429 to a call that was in flight when the gate closed can only make the hold longer. The reply says whether this 429 keeps the gate closed for longer, by at least the shortest hold.
+-- Promise: from now on no replica is granted a call until the time that upstream named has passed. This time is kept within the shortest and the longest hold. If upstream named no time, the hold doubles with each refused probe. A 429 to a call that was in flight when the gate closed can only make the hold longer. The reply says whether this 429 keeps the gate closed for longer, by at least the shortest hold, and what the limit is now (0: not known).
 -- The script also lowers the limit, because the calls within one window were too many. A 429 to a call that was in flight does not lower it. Calls that were granted for later, or made up for an unknown past, were not sent, and do not count. A call that waits for its turn has to ask again. While the past is unknown, at least half of the limit counts as spent.
 -- KEYS gate, log, book, the log of each rank; ARGV seconds that upstream named (empty: none), jitter, first and last hold if it named none, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit. The rule is that of core/budget/breaker.Gate.close.
 
@@ -441,24 +441,29 @@ local closed_until = math.ceil(at + hold * 1000000)
 if is_straggler then closed_until = math.max(closed_until, gate.closed_until) end
 
 local limit, span, parts = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local holds = 0
 if limit > 0 and not is_straggler then
   make_room(KEYS[2], 'zset')
   make_room(KEYS[3], 'hash')
   for n = 2, #KEYS do
     if n ~= 3 then redis.pcall('ZREMRANGEBYSCORE', KEYS[n], '(' .. text(at), '+inf') end
   end
-  local holds, born = lowered(KEYS[3], limit, span, parts, at), read_book(KEYS[3], 'born') or 0
+  holds = lowered(KEYS[3], limit, span, parts, at)
+  local born = read_book(KEYS[3], 'born') or 0
   local is_known = born <= at - span
   local since = is_known and '(' .. text(at - span) or text(born)
   local spent = redis.call('ZCOUNT', KEYS[2], since, text(at))
   if not is_known then spent = math.max(spent, math.floor(limit / 2)) end
   local kept = math.max(1, math.floor(limit / LEAST), math.floor(spent * KEPT))
-  if spent > 0 then lower(KEYS[3], limit, span, math.min(holds, kept), at, ARGV[7]) end
+  if spent > 0 then
+    holds = math.min(holds, kept)
+    lower(KEYS[3], limit, span, holds, at, ARGV[7])
+  end
 end
 
 write_gate(KEYS[1], { closed_until = closed_until, probe = 0, refusals = refusals }, ARGV[7])
 local is_longer = not is_straggler or closed_until >= gate.closed_until + shortest * 1000000
-return { time[1], time[2], text(closed_until - at), is_longer and 1 or 0 }
+return { time[1], time[2], text(closed_until - at), is_longer and 1 or 0, holds }
 
 -- script: reopen
 -- Promise: an answer opens a gate if a probe is under way, or if the gate's time has come. Otherwise the gate stays closed. A call that was never sent is no longer charged. If this call was the probe, the next call becomes the probe.

@@ -27,7 +27,16 @@ async def test_a_429_closes_the_gate(alone: Replica) -> None:
 
     assert caught.value.retry_after == 30.0
     assert alone.upstream.count == 1
-    assert alone.observer.of("gate_closed") == [(SCOPE, 30.0)]
+    assert alone.observer.of("gate_closed") == [(SCOPE, 30.0, None)]
+
+
+async def test_the_limit_after_a_429_is_told(clock: FakeClock) -> None:
+    """An operator sees in the log that one 429 lowers it so far."""
+    replica = Replica(clock, limit=20)
+
+    await limit(replica, 30.0)
+
+    assert replica.observer.of("gate_closed") == [(SCOPE, 30.0, 2)]
 
 
 async def test_a_429_without_a_time_is_told_one(alone: Replica) -> None:
@@ -188,7 +197,7 @@ async def test_a_429_elsewhere_holds_without_redis(clock: FakeClock) -> None:
         await ask(replica)
 
     assert closed.value.retry_after == 30.0
-    assert replica.observer.of("gate_closed") == [(SCOPE, 30.0)]
+    assert replica.observer.of("gate_closed") == [(SCOPE, 30.0, None)]
     clock.advance(30.0)
     await succeed(replica)
 

@@ -38,7 +38,7 @@ async def test_a_429_is_rescued_and_then_shields(alone: Replica, clock: FakeCloc
 
     assert [marks(answer) for answer in answers] == [(1, Outcome.STALE_SHIELDED, SHIELDED)] * 2
     assert alone.upstream.count == 2
-    assert alone.observer.of("gate_closed") == [("default", 30.0)]
+    assert alone.observer.of("gate_closed") == [("default", 30.0, None)]
 
 
 async def test_a_429_with_nothing_stored_says_when_to_come_back(alone: Replica) -> None:
