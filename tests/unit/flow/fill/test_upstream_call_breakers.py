@@ -5,7 +5,7 @@ import pytest
 from gateway.core.budget.breaker import BreakerRule
 from gateway.core.errors import CircuitOpen
 from gateway.core.vocabulary import Circuit
-from gateway.flow.fill.breakers import Breakers
+from gateway.flow.fill.upstream_call import Breakers
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 
