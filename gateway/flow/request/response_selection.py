@@ -289,7 +289,7 @@ class Serving:
         return flight
 
     def fits(self, ask: Ask, landed: Landed) -> bool:
-        """Calls the function `fits`."""
+        """As the function `fits`."""
         return fits(self._rules, ask, landed)
 
     def start(

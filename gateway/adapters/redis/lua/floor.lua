@@ -108,7 +108,6 @@ local function begin_era(floor)
   floor.generation = (era(floor.generation) + 1) * ERA
 end
 
-
 -- From now on no version below this one is accepted. A 404 or 410 is accepted only if its fetch began at `at` or later.
 local function raise(floor, version, at)
   floor.updated_at, floor.kind, floor.digest = version, '-', NO_DIGEST
