@@ -28,12 +28,14 @@ from gateway.core.vocabulary import Purpose
 @dataclass(frozen=True, slots=True)
 class BudgetView:
     """The state of a budget. `limit` (calls per window) and `available` (calls that are not spent)
-    are None without a limit. `gate_closed_for` 0.0: the gate is open, or due to reopen."""
+    are None without a limit. `gate_closed_for` 0.0: the gate is open, or due to reopen. `replicas`:
+    how many replicas divide the limit, silent ones included."""
 
     limit: int | None
     window: float
     available: int | None
     gate_closed_for: float
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,23 @@ async def test_a_silent_one_is_kept_the_part_that_it_was_told(
         assert await count_granted(one) + await count_granted(third) == LIMIT // 2
 
 
+async def test_a_refusal_tells_of_a_replica_that_has_just_joined(
+    world: RedisWorld, replicas: list[Shares]
+) -> None:
+    """Before the next look: callers of each replica are told to come back at a pace that depends
+    on the number of replicas."""
+    one, _ = replicas
+    assert await count_granted(one) > 0
+    assert one.view(SCOPE).replicas == 2
+    async with world.budget(LIMIT, WINDOW) as third:
+        assert isinstance(third, Shares)
+        await third.look([SCOPE])
+
+        assert await count_granted(one) == 0
+
+    assert one.view(SCOPE).replicas == 3
+
+
 async def test_one_that_joins_has_no_part_until_the_others_gave_it_up(
     world: RedisWorld, replicas: list[Shares]
 ) -> None:

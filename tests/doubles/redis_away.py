@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.adapters.ledger import LocalBudget
@@ -266,7 +267,8 @@ class SwitchedBudget:
         return await self._budget.reopen(scope)
 
     def view(self, scope: str) -> BudgetView:
-        return self._budget.view(scope)
+        replicas = max(1, len(self._seen), self._expected)
+        return replace(self._budget.view(scope), replicas=replicas)
 
 
 class BudgetOf:

@@ -43,7 +43,8 @@ _MOST_TOLD: Final = MOST_KEPT
 class BudgetReply:
     """The last reply about one scope. `word` is the outcome of `take` ("": not a reply to `take`).
     The gate is closed until the monotonic time `closed_until`. `stamp` is the time of a granted
-    call, on Redis' clock."""
+    call, on Redis' clock. `replicas`: how many replicas divide the limit (0: the reply does not
+    tell)."""
 
     word: str
     wait: float
@@ -52,6 +53,7 @@ class BudgetReply:
     stamp: int = 0
     is_probed: bool = False
     limit: int = 0
+    replicas: int = 0
 
 
 def portion_numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
@@ -156,7 +158,7 @@ class RedisBudget:
         )
         if seen.word in ("look", "clock"):
             return None
-        self._seen[scope] = seen
+        self._seen[scope] = replace(seen, replicas=seen.replicas or self._last(scope).replicas)
         if seen.word == "settling":
             what = "Redis has lost the record of spent calls, and the replicas report them again"
             raise GateClosed(what, retry_after=seen.wait, is_probed=True)
@@ -238,7 +240,8 @@ class RedisBudget:
         holds, closed_for, spent, every, stamp, life, replicas, *rest = reply
         absent, claim, part, share, *ages = rest
         until = now + closed_for / 1_000_000
-        self._seen[scope] = BudgetReply("", 0.0, max(0, holds - spent), until, limit=holds)
+        available = max(0, holds - spent)
+        self._seen[scope] = BudgetReply("", 0.0, available, until, limit=holds, replicas=replicas)
         told = [age / 1_000_000 for age in ages for _ in range(every)]
         parts = (claim, part, share)
         return KnownBudget(life, stamp, now, took, replicas, holds, *parts, told, absent)
@@ -320,7 +323,8 @@ class RedisBudget:
         stretch = Stretch.of(rate)
         holds = min(stretch.limit, seen.limit or stretch.limit)
         available = stretch.whole(min(holds, seen.available), rate)
-        return BudgetView(stretch.whole(holds, rate), rate.window, available, closed_for)
+        limit, replicas = stretch.whole(holds, rate), max(1, seen.replicas)
+        return BudgetView(limit, rate.window, available, closed_for, replicas)
 
     def _rule(self, scope: str) -> tuple[int, int, int]:
         """One stretch: its limit (0: no limit), its length in microseconds, and how many stretches
@@ -335,11 +339,11 @@ class RedisBudget:
         return self._start_paced and scope != NEWCOMERS
 
     def _read(self, reply: Sequence[Any]) -> BudgetReply:
-        word, wait, available, closed_for, stamp, probed, limit = reply
+        word, wait, available, closed_for, stamp, probed, limit, replicas = reply
         closed_until = self._clock.monotonic() + seconds(closed_for)
         counted = int(available), closed_until, int(stamp)
         told = (word.decode(), seconds(wait), *counted)
-        return BudgetReply(*told, is_probed=int(probed) == 1, limit=int(limit))
+        return BudgetReply(*told, int(probed) == 1, int(limit), int(replicas))
 
     def _last(self, scope: str) -> BudgetReply:
         return self._seen.get(scope) or BudgetReply("", 0.0, self._rule(scope)[0], 0.0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
@@ -65,16 +65,12 @@ Paid = TypeVar("Paid")
 
 
 class Paying:
-    """Pays for calls, and lets callers wait for their turn. `replicas` returns how many replicas
-    pay from the same budget."""
+    """Pays for calls, and lets callers wait for their turn."""
 
-    def __init__(
-        self, budget: Budget, clock: Clock, observer: Observer, replicas: Callable[[], int]
-    ) -> None:
+    def __init__(self, budget: Budget, clock: Clock, observer: Observer) -> None:
         self._budget = budget
         self._clock = clock
         self._observer = observer
-        self._replicas = replicas
         self._queue: WaitQueue[Charge] = WaitQueue(clock)
         self._pauses = _Pauses(clock, _MOST_WAITING)
         # By scope: the time (monotonic) from which the caller that was refused last may try again.
@@ -191,9 +187,7 @@ class Paying:
             return withheld
         now = self._clock.monotonic()
         counted_for = view.window + transit(view.window)  # seconds for which a call counts
-        after_the_last = (
-            self._promised.get(scope, 0.0) + counted_for / view.limit * self._replicas()
-        )
+        after_the_last = self._promised.get(scope, 0.0) + counted_for / view.limit * view.replicas
         promised = min(max(now + withheld.retry_after, after_the_last), now + 2.0 * counted_for)
         self._promised[scope] = promised
         return BudgetExhausted(withheld.what, retry_after=promised - now)

@@ -419,7 +419,8 @@ class Shares:
         pays_alone = has_share and not self._shared.is_there(scope)
         available = own.available if pays_alone else shared.available
         closed_for = max(shared.gate_closed_for, own.gate_closed_for)
-        return replace(shared, available=available, gate_closed_for=closed_for)
+        replicas = max(shared.replicas, self._replicas())
+        return replace(shared, available=available, gate_closed_for=closed_for, replicas=replicas)
 
     def _refuse_behind_own_gate(self, scope: str) -> None:
         wait = self._own.view(scope).gate_closed_for

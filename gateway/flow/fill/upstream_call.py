@@ -168,7 +168,7 @@ class Outbound:
         self._clock = clock
         self._observer = observer
         self._bus = bus
-        self._paying = Paying(budget, clock, observer, lambda: bus.replicas)
+        self._paying = Paying(budget, clock, observer)
         self._modes = modes
         self._guesses = guesses
         patience = timeout * 2 + _RETRY_PAUSE

@@ -231,14 +231,14 @@ life, seen, silent, gone = tonumber(life), tonumber(seen), tonumber(silent), ton
 local time, at = now()
 local log, book = KEYS[1], KEYS[3]
 local gate = read_gate(KEYS[2], at)
-local stamp, spare = at, 0
+local stamp, spare, all = at, 0, 0
 make_room(log, 'zset')
 make_room(book, 'hash')
 
 local function reply(word, wait)
   local available = limit > 0 and limit - spare - later(log, at - span) or 0
   local closed_for = gate and math.max(0, gate.closed_until - at) or 0
-  return { time[1], time[2], word, text(wait), text(math.max(0, available)), text(closed_for), text(stamp), gate and gate.probe > 0 and 1 or 0, limit }
+  return { time[1], time[2], word, text(wait), text(math.max(0, available)), text(closed_for), text(stamp), gate and gate.probe > 0 and 1 or 0, limit, all }
 end
 
 if gate and at < gate.closed_until then return reply('closed', gate.closed_until - at) end
@@ -248,7 +248,7 @@ if limit > 0 then
   if math.abs(at - tonumber(expected)) > tonumber(error) then return reply('clock', 0) end
   if life ~= life_of(log, book) or at - seen > silent then return reply('look', 0) end
   local last, told, claim = read_replica(redis.call('HGET', book, 'r' .. name))
-  local full, all, is_told, is_slow = limit, 0, true, false
+  local full, is_told, is_slow = limit, true, false
   limit = lowered(book, limit, span, parts, at)
   spare, all, is_told, is_slow = kept_for_others(book, full, limit, at, silent, gone, name)
   -- A replica may use its own claim if the last reply that it saw had this claim. Otherwise the calls of the claim are

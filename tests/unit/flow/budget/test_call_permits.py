@@ -175,6 +175,25 @@ async def test_those_told_to_come_back_do_not_all_come_at_once(
     assert max(told) == pytest.approx(122.0)
 
 
+async def test_a_replica_that_the_bus_does_not_know_yet_counts(clock: FakeClock) -> None:
+    """It has just started, and the budget has heard of it: each turn is half of a replica's."""
+    redis = Redis(clock, LIMIT)
+    one, new = (Replica(clock, redis, limit=LIMIT) for _ in "ab")
+    one.upstream.always = ok(1)
+    for _ in range(LIMIT):
+        await ask(one)
+    assert new.shares is not None
+    await new.shares.look([SCOPE])
+    assert one.bus.replicas == 1
+    told = []
+    for _ in range(3):
+        with pytest.raises(BudgetExhausted) as exhausted:
+            await ask(one)
+        told.append(exhausted.value.retry_after)
+
+    assert told == pytest.approx([61.0, 61.0 + 24.4, 61.0 + 48.8])
+
+
 async def test_who_comes_back_when_told_is_served(replica: Replica, clock: FakeClock) -> None:
     """Without another wait: a call counts for the window and its margin."""
     for _ in range(LIMIT):
