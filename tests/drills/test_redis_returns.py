@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -15,16 +16,21 @@ from tests.system.returning import BOUND, a_core_of_its_own, stand, storm
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 @pytest.mark.timeout(1800)
 def test_hits_keep_their_pace(tmp_path: Path, own_redis: RedisServer) -> None:
-    """In ten of ten storms each second has seven tenths of a quiet one's requests at least, and
-    Redis is called away once in each: while it hangs."""
-    with stand(tmp_path, own_redis, 1_000, "20s") as made, a_core_of_its_own(made):
-        slowest = []
+    """After ten returns each second has seven tenths of a quiet one's requests at least, by the
+    median of the ten. In each storm Redis is called away once, while it hangs.
+
+    On this kind of machine a single quiet second can have as little as 0.7 of the median quiet
+    one. So a single second after a return has to have seven tenths of the slowest quiet one."""
+    with stand(tmp_path, own_redis, 1_000, "30s") as made, a_core_of_its_own(made):
+        storms = []
         for number in range(1, 11):
-            parts = storm(made, quiet=8, hang=15, after=12)
-            slowest.append(min(parts))
-            told = " ".join(f"{part:.2f}" for part in parts)
-            sys.stdout.write(f"{told}; away {made.times_away()} times\n")
+            one = storm(made, quiet=20, hang=15, after=12)
+            storms.append(one)
+            sys.stdout.write(f"{one}; away {made.times_away()} times\n")
             assert made.times_away() == number
 
         assert made.most_in_flight() <= BOUND + 64  # each connection may wait for a miss
+        seconds = [median(parts) for parts in zip(*(one.after for one in storms), strict=True)]
+        assert min(seconds) >= 0.7, seconds
+        slowest = [min(one.after) / min(one.quiet) for one in storms]
         assert min(slowest) >= 0.7, slowest

@@ -112,10 +112,22 @@ def stand(folder: Path, redis: RedisServer, count: int, lifetime: str) -> Iterat
             yield Stand(redis, address(upstream), house, client, ids)
 
 
-def storm(made: Stand, quiet: int, hang: int, after: int) -> list[float]:
-    """Requests of each second after the return of Redis, as parts of those of a quiet second. A
-    second is one in which the gateway was not kept from its core by others: what a second of the
-    machine is worth differs by half."""
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """The requests of each second, as parts of those of the median quiet second: before Redis
+    hangs, and after its return."""
+
+    quiet: Sequence[float]
+    after: Sequence[float]
+
+    def __str__(self) -> str:
+        after = " ".join(f"{part:.2f}" for part in self.after)
+        return f"{after}; quiet seconds {min(self.quiet):.2f} to {max(self.quiet):.2f}"
+
+
+def storm(made: Stand, quiet: int, hang: int, after: int) -> Storm:
+    """Let Redis hang and come back. The times are in seconds. A second is one in which the gateway
+    was not kept from its core by others: what a second of the machine is worth differs by half."""
     made.client.post(f"{made.house.admin}/purge", json={}).raise_for_status()
     with _hits(made, seconds=600):
         filled = made.figure("gateway_upstream_requests_total") + len(made.ids)
@@ -123,10 +135,12 @@ def storm(made: Stand, quiet: int, hang: int, after: int) -> list[float]:
             lambda: made.figure("gateway_upstream_requests_total") >= filled, 240, "all is stored"
         )
         time.sleep(_SETTLE)
-        before = median(_rates(made, quiet))
+        before = _rates(made, quiet)
         with made.hung():
             time.sleep(hang)
-        return [rate / before for rate in _rates(made, after)]
+        usual = median(before)
+        rates = _rates(made, after)
+        return Storm([rate / usual for rate in before], [rate / usual for rate in rates])
 
 
 @contextmanager
