@@ -27,13 +27,15 @@ _REFRESHES = re.compile(
 
 @dataclass(slots=True)
 class Done:
-    """How much was done; `from_redis` of the look-ups were answered from there. `longest_turn`:
-    of the event loop, in milliseconds, as the gateway tells it; `refreshes`: a second, from the
-    first scrape to the last one."""
+    """How much was done; `from_redis` of the look-ups were answered from there. `refused`: the
+    problem of each order that the gateway answered with a 503. `longest_turn`: of the event loop,
+    in milliseconds, as the gateway tells it; `refreshes`: a second, from the first scrape to the
+    last one."""
 
     look_ups: int = 0
     from_redis: int = 0
     orders: int = 0
+    refused: list[str] = field(default_factory=list)
     scrapes: int = 0
     lines: int = 0
     longest_turn: float = 0.0
@@ -91,8 +93,12 @@ class Work:
         sort = {"Content-Type": "application/json"}
         wire.request("POST", "/invalidate", json.dumps(order), headers=sort)
         answer = wire.getresponse()
-        answer.read()
-        assert answer.status == http.HTTPStatus.OK, f"an order was answered {answer.status}"
+        body = answer.read().decode()
+        # Callers go before Redis on its core, so on a slow machine it may answer too late.
+        if answer.status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+            self.done.refused.append(body)
+            return
+        assert answer.status == http.HTTPStatus.OK, f"an order was answered {answer.status}: {body}"
         self.done.orders += 1
 
     def _scrape(self) -> None:

@@ -146,8 +146,8 @@ def _mixed(results: Results) -> Iterator[str]:
     for done in mixed.beside:
         yield (
             f"| beside the gateway's: {done.look_ups} look-ups, {done.from_redis} of them from"
-            f" Redis; {done.orders} orders; {done.scrapes} scrapes; {done.lines} lines of the live"
-            f" page |" + " |" * len(fields)
+            f" Redis; {done.orders} orders, {len(done.refused)} more refused; {done.scrapes}"
+            f" scrapes; {done.lines} lines of the live page |" + " |" * len(fields)
         )
 
 
