@@ -31,6 +31,8 @@ _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 # When the connections are aborted, their requests have this many seconds to end. Then they are
 # cancelled.
 _GRACE = 1.0
+# After so many turns of the event loop, a connection that was accepted is known to the server.
+_TURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,13 @@ class _Server(uvicorn.Server):
                 continue
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        for listener in sockets or []:
+            loop.remove_reader(listener)
+        # asyncio makes a connection in two turns. If its server is closed in between, the
+        # connection stays open, and nobody can abort it.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -67,6 +69,26 @@ async def test_leaving_drops_what_is_open(capfd: pytest.CaptureFixture[str]) -> 
         await call
 
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_leaving_drops_what_comes_meanwhile(turns: int) -> None:
+    """In whichever turn of the event loop a client connects, its connection ends or is refused."""
+    loop = asyncio.get_running_loop()
+
+    async def connect(port: int) -> bytes:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+            client.setblocking(False)
+            return await asyncio.wait_for(loop.sock_recv(client, 1), 30)
+
+    async with running(SimulatorConfig(trainings=1)) as simulator:
+        client = asyncio.create_task(connect(int(simulator.base_url.rpartition(":")[2])))
+        await asyncio.sleep(0)
+
+    with suppress(ConnectionError):
+        assert await client == b""
 
 
 async def test_a_taken_port_is_an_error() -> None:
