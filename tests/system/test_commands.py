@@ -273,7 +273,7 @@ def test_explain_reads_a_running_gateway(tmp_path: Path, upstream: str) -> None:
 
 def test_explain_reads_a_gateway_that_nobody_asked(tmp_path: Path, upstream: str) -> None:
     """Where no partition holds the training, the gateway knows less, and is a gateway still."""
-    house = Gateway(tmp_path, upstream)
+    house = Gateway(tmp_path, upstream, GATEWAY_SWEEP__ENABLED="false")  # the sweep would store it
     with house.process:
         exit_code, output = run("explain", "trn_000001", "--admin", house.admin, folder=tmp_path)
 
@@ -301,6 +301,7 @@ def test_explain_shows_the_admin_token(
         GATEWAY_ADMIN__TOKEN="right",
         GATEWAY_ACCESS__MODE="open",
         GATEWAY_UPSTREAM__TOKEN=TOKEN,
+        GATEWAY_SWEEP__ENABLED="false",  # the sweep would store it
     )
     settings = {} if token is None else {"GATEWAY_ADMIN__TOKEN": token}
     with house.process:
