@@ -12,15 +12,19 @@ import pytest
 from tests.support.servers import RedisServer
 from tests.system.returning import BOUND, a_core_of_its_own, stand, storm
 
+# What BOUND places allow, each taken for a quarter of a second at least, and a few that were held.
+_REFRESHES_A_SECOND = 24
+
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 @pytest.mark.timeout(1800)
 def test_hits_keep_their_pace(tmp_path: Path, own_redis: RedisServer) -> None:
-    """After ten returns each second has seven tenths of a quiet one's requests at least, by the
-    median of the ten. In each storm Redis is called away once, while it hangs.
+    """After ten returns the slowest second has seven tenths of a quiet one's requests at least, by
+    the median of the ten, and half of them in each single return. In each storm Redis is called
+    away once, while it hangs.
 
-    On this kind of machine a single quiet second can have as little as 0.7 of the median quiet
-    one. So a single second after a return has to have seven tenths of the slowest quiet one."""
+    On this kind of machine a single quiet second can have as little as 0.7 of the median quiet one.
+    So a single second after a return proves little."""
     with stand(tmp_path, own_redis, 1_000, "30s") as made, a_core_of_its_own(made):
         storms = []
         for number in range(1, 11):
@@ -30,7 +34,7 @@ def test_hits_keep_their_pace(tmp_path: Path, own_redis: RedisServer) -> None:
             assert made.times_away() == number
 
         assert made.most_in_flight() <= BOUND + 64  # each connection may wait for a miss
-        seconds = [median(parts) for parts in zip(*(one.after for one in storms), strict=True)]
-        assert min(seconds) >= 0.7, seconds
-        slowest = [min(one.after) / min(one.quiet) for one in storms]
-        assert min(slowest) >= 0.7, slowest
+        assert max(one.refreshes for one in storms) <= _REFRESHES_A_SECOND
+        slowest = [min(one.after) for one in storms]
+        assert median(slowest) >= 0.7, slowest
+        assert min(slowest) >= 0.5, slowest

@@ -114,15 +114,20 @@ def stand(folder: Path, redis: RedisServer, count: int, lifetime: str) -> Iterat
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """The requests of each second, as parts of those of the median quiet second: before Redis
-    hangs, and after its return."""
+    """The seconds before Redis hangs (`quiet`), and after its return (`after`): the requests of
+    each, as parts of those of the median quiet second. `refreshes`: the most calls for stored
+    trainings in one second after the return."""
 
     quiet: Sequence[float]
     after: Sequence[float]
+    refreshes: float
 
     def __str__(self) -> str:
         after = " ".join(f"{part:.2f}" for part in self.after)
-        return f"{after}; quiet seconds {min(self.quiet):.2f} to {max(self.quiet):.2f}"
+        return (
+            f"{after}; quiet seconds {min(self.quiet):.2f} to {max(self.quiet):.2f};"
+            f" at most {self.refreshes:.0f} refreshes a second"
+        )
 
 
 def storm(made: Stand, quiet: int, hang: int, after: int) -> Storm:
@@ -135,12 +140,14 @@ def storm(made: Stand, quiet: int, hang: int, after: int) -> Storm:
             lambda: made.figure("gateway_upstream_requests_total") >= filled, 240, "all is stored"
         )
         time.sleep(_SETTLE)
-        before = _rates(made, quiet)
+        before, _ = _seconds(made, quiet)
         with made.hung():
             time.sleep(hang)
         usual = median(before)
-        rates = _rates(made, after)
-        return Storm([rate / usual for rate in before], [rate / usual for rate in rates])
+        rates, refreshes = _seconds(made, after)
+        return Storm(
+            [rate / usual for rate in before], [rate / usual for rate in rates], max(refreshes)
+        )
 
 
 @contextmanager
@@ -156,24 +163,29 @@ def a_core_of_its_own(made: Stand) -> Iterator[None]:
         os.sched_setaffinity(0, {first, *others})
 
 
-def _rates(made: Stand, seconds: int) -> list[float]:
-    """Requests a second, in each of so many."""
-    rates = []
+def _seconds(made: Stand, count: int) -> tuple[list[float], list[float]]:
+    """Requests a second and refreshes a second, in each of so many."""
+    rates, refreshes = [], []
     before = _looked(made)
-    for _ in range(seconds):
+    for _ in range(count):
         time.sleep(1.0)
         now = _looked(made)
-        requests, elapsed, waited = (new - old for new, old in zip(now, before, strict=True))
+        requests, refreshed, elapsed, waited = (
+            new - old for new, old in zip(now, before, strict=True)
+        )
         rates.append(requests / (elapsed - waited))
+        refreshes.append(refreshed / elapsed)
         before = now
-    return rates
+    return rates, refreshes
 
 
-def _looked(made: Stand) -> tuple[float, float, float]:
-    """Requests so far, the time, and for how long the loop's thread had to wait for its core."""
+def _looked(made: Stand) -> tuple[float, float, float, float]:
+    """So far: requests, refreshes, the time, and for how long the loop's thread had to wait for its
+    core."""
     requests = made.figure("gateway_requests_total")
+    refreshes = made.figure('gateway_upstream_requests_total{purpose="refresh"')
     _, waited, _ = Path(f"/proc/{made.house.process.pid}/schedstat").read_text().split()
-    return requests, time.monotonic(), int(waited) / 1e9
+    return requests, refreshes, time.monotonic(), int(waited) / 1e9
 
 
 @contextmanager
