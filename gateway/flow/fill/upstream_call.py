@@ -6,6 +6,7 @@ connection that the read used (RFC 9112, 9.3.1). A write is never tried again.
 Each scope (the owner of a budget) has a breaker, and all scopes have one together. If only the
 calls of one scope fail, for example because the API fails at one training, the calls of other
 scopes go on. In an outage the common breaker opens, so that not every scope has to fail ten times.
+Its probes go round the scopes, so that such a training does not keep it open for all of them.
 
 The budget is charged before a call is sent. The charge is given back if the call was certainly not
 sent. Other modules judge the reply, and report their verdict here.
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Final
 
 from cachetools import LRUCache
@@ -51,6 +53,8 @@ _FAILURES = 10
 # opens. So one or two scopes do not open it.
 _MOST_OF_ONE_SCOPE: Final = 4
 _MOST_SCOPES: Final = 1_000
+# So many scopes take turns to probe with the common breaker. The others are not waited for.
+_MOST_IN_TURN: Final = 100
 # If no call was needed for so many seconds after the pause of a breaker, it counts as closed.
 _IDLE: Final = 60.0
 _CLOSED: Final = Breaker()
@@ -80,6 +84,12 @@ class Breakers:
         self._own: LRUCache[str, Breaker] = LRUCache(_MOST_SCOPES)
         # For each scope, the failures since a call of any scope succeeded.
         self._failures: Counter[str] = Counter()
+        # For each scope, when its last probe of the common breaker failed.
+        self._probed: dict[str, float] = {}
+        # The scopes that the common breaker has refused a call since it last opened, and for how
+        # many seconds it opened.
+        self._refused: set[str] = set()
+        self._pause = 0.0
 
     @property
     def circuit(self) -> Circuit:
@@ -95,14 +105,28 @@ class Breakers:
         now = self._clock.monotonic()
         own, common = before = self._own.get(scope, _CLOSED), self._common
         next_own, next_common = (each.try_call(self._rule, now) for each in before)
-        if next_own is None or next_common is None:
+        wait = max(own.wait(now), common.wait(now), self._wait_for_others(scope, now))
+        if next_common is None and len(self._refused) < _MOST_IN_TURN:
+            self._refused.add(scope)
+        if next_own is None or next_common is None or wait > 0.0:
             raise CircuitOpen(
-                "the upstream failed repeatedly and is left alone for a while",
-                retry_after=max(own.wait(now), common.wait(now)),
+                "the upstream failed repeatedly and is left alone for a while", retry_after=wait
             )
         self._move(scope, next_own)
         self._move(None, next_common)
         return Allowed(scope, before, (next_own, next_common))
+
+    def _wait_for_others(self, scope: str, now: float) -> float:
+        """Seconds for which the scope leaves the probe of the common breaker to others. The scopes
+        that were refused a call take turns, and the one that has not probed for longest is first.
+        All turns together begin within a second pause."""
+        own = self._probed.get(scope)
+        until = self._common.open_until
+        if own is None or until is None or self._common.probing:
+            return 0.0
+        before = sum(self._probed.get(each, -inf) < own for each in self._refused)
+        turn = self._pause * before / (len(self._refused) + (scope not in self._refused))
+        return max(0.0, until + turn - now)
 
     def leave(self, allowed: Allowed) -> None:
         """Undo `enter`, because the call said nothing about the upstream. If this call was the
@@ -116,6 +140,7 @@ class Breakers:
     def succeeded(self, scope: str) -> None:
         """The upstream answered a call."""
         self._failures.clear()
+        self._probed.clear()
         self._move(scope, self._own.get(scope, _CLOSED).record_success())
         self._move(None, self._common.record_success())
 
@@ -128,9 +153,16 @@ class Breakers:
             self._move(scope, own.record_failure(self._rule, now, jitter))
         if sent:
             self._failures[scope] += 1
+        if self._common.circuit is Circuit.HALF_OPEN:
+            self._probed[scope] = now
         is_one_of_many = sent and self._failures[scope] > _MOST_OF_ONE_SCOPE
-        if self._common.circuit is not Circuit.CLOSED or not is_one_of_many:
-            self._move(None, self._common.record_failure(self._rule, now, jitter))
+        if self._common.circuit is Circuit.CLOSED and is_one_of_many:
+            return
+        was_open = self._common.circuit is Circuit.OPEN
+        self._move(None, self._common.record_failure(self._rule, now, jitter))
+        if self._common.circuit is Circuit.OPEN and not was_open:
+            self._refused.clear()
+            self._pause = self._common.wait(now)
 
     def _move(self, scope: str | None, breaker: Breaker) -> None:
         """Set the breaker of the scope (None: the common one), and tell the observer if its state

@@ -9,6 +9,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     CircuitOpen,
     GateClosed,
+    GatewayError,
     UpstreamError,
     UpstreamFailure,
     UpstreamTimeout,
@@ -40,17 +41,8 @@ async def test_ten_failures_in_a_row_open_the_breaker(alone: Replica) -> None:
 async def test_a_training_at_which_the_api_fails_stops_no_other_tenant(clock: FakeClock) -> None:
     """Nor does it put off the probe of another tenant."""
     replica = Replica(clock)
-
-    async def api(call: Call) -> Reply:
-        if call.training_id == "trn_bad":
-            raise broken()
-        return ok(1, training_id=call.training_id)
-
-    replica.upstream.always = api
-    acme, globex = (
-        Caller(f"{name}-web", name, name[0] * 32, name, f"T-{name}", owns_token=False)
-        for name in ("acme", "globex")
-    )
+    replica.upstream.always = _api_that_fails_at_one
+    acme, globex = (_tenant(name) for name in ("acme", "globex"))
     for _ in range(20):
         with pytest.raises((UpstreamError, CircuitOpen)):
             await replica.serving.get(Ask(Key(acme.partition, "trn_bad"), acme))
@@ -60,6 +52,45 @@ async def test_a_training_at_which_the_api_fails_stops_no_other_tenant(clock: Fa
     answer = await replica.serving.get(Ask(Key(globex.partition, "trn_1"), globex))
 
     assert answer.outcome is Outcome.FILLED
+
+
+async def test_after_an_outage_probes_go_round_the_tenants(clock: FakeClock) -> None:
+    """One asks ten times a second for a training at which the API still fails. Another one asks
+    each seven seconds, and gets its answer when the second pause is over, of 60 s at most."""
+    replica = Replica(clock)
+    acme, globex = await _outage(replica, clock)
+    replica.upstream.always = _api_that_fails_at_one
+
+    outcomes = []
+    for tick in range(1_200):
+        await _get(replica, acme, "trn_bad")
+        if tick % 70 == 0:
+            outcomes.append(await _get(replica, globex, "trn_1"))
+        clock.advance(0.1)
+
+    first = outcomes.index(Outcome.FILLED)
+    assert first * 7 <= 60
+    assert set(outcomes[:first]) == {CircuitOpen}
+
+
+async def test_a_tenant_waits_for_others_only_if_they_were_refused_a_call(clock: FakeClock) -> None:
+    """If no other one asks, a probe is made after each pause. If another one was refused a call and
+    asks no more, it is made half a pause later."""
+    replica = Replica(clock)
+    acme, globex = await _outage(replica, clock)
+
+    while await _get(replica, acme, "trn_1") is CircuitOpen:
+        clock.advance(0.1)
+    assert await _wait(replica, acme) <= 30.0
+    clock.advance(30.0)
+    assert await _get(replica, acme, "trn_1") is UpstreamError
+
+    assert await _get(replica, globex, "trn_1") is CircuitOpen
+    pause = await _wait(replica, globex)
+    assert 15.0 < pause <= 30.0
+    assert await _wait(replica, acme) == pytest.approx(1.5 * pause, abs=0.1)
+    clock.advance(1.5 * pause)
+    assert await _get(replica, acme, "trn_1") is UpstreamError
 
 
 async def test_each_failure_is_told(alone: Replica) -> None:
@@ -202,3 +233,43 @@ async def test_a_probe_that_we_could_not_send_lets_the_next_one_probe(
     await succeed(alone)
 
     assert alone.outbound.circuit is Circuit.CLOSED
+
+
+def _tenant(name: str) -> Caller:
+    return Caller(f"{name}-web", name, name[0] * 32, name, f"T-{name}", owns_token=False)
+
+
+async def _api_that_fails_at_one(call: Call) -> Reply:
+    if call.training_id == "trn_bad":
+        raise broken()
+    return ok(1, training_id=call.training_id)
+
+
+async def _api_that_fails(_: Call) -> Reply:
+    raise broken()
+
+
+async def _get(replica: Replica, tenant: Caller, training_id: str) -> Outcome | type[GatewayError]:
+    try:
+        return (await replica.serving.get(Ask(Key(tenant.partition, training_id), tenant))).outcome
+    except GatewayError as error:
+        return type(error)
+
+
+async def _wait(replica: Replica, tenant: Caller) -> float:
+    """The seconds that a tenant is told to wait."""
+    with pytest.raises(CircuitOpen) as caught:
+        await replica.serving.get(Ask(Key(tenant.partition, "trn_1"), tenant))
+    assert caught.value.retry_after is not None
+    return caught.value.retry_after
+
+
+async def _outage(replica: Replica, clock: FakeClock) -> tuple[Caller, Caller]:
+    """The API fails for ten minutes, at all calls of three tenants. Return two of them."""
+    replica.upstream.always = _api_that_fails
+    acme, globex, other = (_tenant(name) for name in ("acme", "globex", "initech"))
+    for _ in range(600):
+        for tenant in (acme, globex, other):
+            await _get(replica, tenant, "trn_1")
+        clock.advance(1.0)
+    return acme, globex
