@@ -167,8 +167,8 @@ class Observer(Protocol):
     def sweep_too_slow(
         self, tenant: str, seconds: float, *, trainings: int, lifetime: float
     ) -> None:
-        """The sweep is too slow: the staleness bound (`seconds`) is longer than the freshness
-        `lifetime`."""
+        """The sweep is too slow: trainings become stale (after `lifetime`) before it has confirmed
+        them. `seconds`: the staleness bound."""
         ...
 
     def lagged(self, seconds: float) -> None:

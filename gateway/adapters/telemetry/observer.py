@@ -57,7 +57,10 @@ _MOST_DRIFTS = 100
 _MISSING = (404, 410)
 _BOUND = "the longest time for which an older version is still served after an edit"
 _WINDOWS = "freshness.lifetime and freshness.stale_while_revalidate"
-_TOO_SLOW = "the sweep's share of the budget is too small for so many trainings"
+_TOO_SLOW = (
+    "with the present rate limit, sweep.share and sweep.interval, a sweep of so many trainings"
+    " takes longer than they stay fresh"
+)
 _ALL = "*"
 
 

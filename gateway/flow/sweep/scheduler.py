@@ -117,14 +117,15 @@ class Sweeps:
 
     def _tell_bound(self, each: _Running) -> None:
         """Log the staleness bound once, as soon as it is proven and the sweep keeps it. If
-        the bound that the settings allow is longer than the freshness lifetime, log this as a
-        warning once, also before the proof."""
+        trainings become stale before the sweep, with these settings, has confirmed them, log this
+        as a warning once, also before the proof."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:
             return
         tenant, seconds, total = each.caller.tenant, allowed.seconds, progress.total
-        if seconds > lifetime and not each.is_slowness_told:
+        is_slow = allowed.interval + allowed.call > lifetime
+        if is_slow and not each.is_slowness_told:
             each.is_slowness_told = True
             told.sweep_too_slow(tenant, seconds, trainings=total, lifetime=lifetime)
         if each.sweep.bound is not None:
