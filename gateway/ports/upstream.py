@@ -25,6 +25,7 @@ class Write:
 class Call:
     """One request to the upstream.
 
+    training_id  for a page or a write without an id: a name that is no id
     purpose      why the call is made. A `retry` uses a new connection
     deadline     the monotonic time at which the whole call has to be over
     guessed      the caller seems to guess ids. A `miss` then has the lowest priority

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +20,11 @@ FIRST_HOLD: Final = 30.0
 LAST_HOLD: Final = 300.0
 
 _MOST_DOUBLINGS: Final = 60
+
+# A turn is kept for the last _MOST_IN_TURN askers that were refused a call, for so many seconds.
+_MOST_IN_TURN: Final = 100
+_REMEMBERED: Final = 300.0
+_MOST_PROBED: Final = 1_000
 
 
 def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
@@ -68,7 +74,7 @@ class Breaker:
     """The state of a circuit breaker: closed, open until a time, or half open during a probe.
 
     `failures` counts the failed calls in a row. `trips` counts how often the breaker opened since
-    it was last closed.
+    it was last closed. `pause` is for how many seconds it opened.
 
     While the breaker is open, results of earlier calls change nothing. While it is half open, any
     result counts as the result of the probe.
@@ -78,6 +84,7 @@ class Breaker:
     trips: int = 0
     open_until: float | None = None
     probing: bool = False
+    pause: float = 0.0
 
     @property
     def circuit(self) -> Circuit:
@@ -113,7 +120,42 @@ class Breaker:
         if failures < rule.threshold:
             return replace(self, failures=failures)
         trips = self.trips + 1
-        return Breaker(failures, trips, now + backoff(trips, rule.base, rule.cap, jitter))
+        pause = backoff(trips, rule.base, rule.cap, jitter)
+        return Breaker(failures, trips, now + pause, pause=pause)
+
+
+class Turns:
+    """Those that ask one breaker take turns to make its probe. The one that has not probed for
+    longest is first. The turns of all others begin within a second pause.
+
+    Without turns, the one that asks most often makes each probe. If its calls fail, and only its
+    calls, then all others wait in vain.
+    """
+
+    def __init__(self) -> None:
+        # By asker, the newest last: when its last probe failed, and when a call was last refused.
+        self._failed: dict[str, float] = {}
+        self._refused: dict[str, float] = {}
+
+    def refused(self, asker: str, now: float) -> None:
+        """Note that the asker was refused a call. In the next minutes a probe is left to it."""
+        _note(self._refused, asker, now, most=_MOST_IN_TURN)
+
+    def failed(self, asker: str, now: float) -> None:
+        """Note that a probe of the asker failed."""
+        _note(self._failed, asker, now, most=_MOST_PROBED)
+
+    def wait(self, asker: str, breaker: Breaker, now: float) -> float:
+        """Seconds until the asker may make a call. It leaves the first turn to others."""
+        own = self._failed.get(asker)
+        if own is None or breaker.circuit is not Circuit.OPEN:
+            return breaker.wait(now)
+        others = [
+            each for each, at in self._refused.items() if each != asker and now - at <= _REMEMBERED
+        ]
+        before = sum(self._failed.get(each, -math.inf) < own for each in others)
+        turn = breaker.pause * before / (len(others) + 1)
+        return breaker.wait(now - turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +216,13 @@ class Gate:
         was sent before the gate closed. Such a response changes nothing.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
+
+
+def _note(times: dict[str, float], asker: str, now: float, most: int) -> None:
+    times.pop(asker, None)
+    times[asker] = now
+    if len(times) > most:
+        del times[next(iter(times))]
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:

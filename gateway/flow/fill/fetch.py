@@ -139,7 +139,7 @@ class Fetcher:
             caller, want.purpose, known=is_known, deadline=deadline
         ):
             reply, judged = await self._ask(want, deadline)
-        await self._outbound.answered(caller.scope)
+        await self._outbound.answered(caller)
         entry = self._entry(want, reply, judged, ticket)
         if entry is None:
             if is_refusal(reply):
@@ -151,13 +151,13 @@ class Fetcher:
         sent_at = self._clock.monotonic()
         try:
             call = self._call(want, deadline)
-            reply = await self._outbound.ask(want.caller.scope, call)
+            reply = await self._outbound.ask(want.caller, call)
             judged = self._judge(want, call, reply)
         except UpstreamFailure as failure:
             failure.conceal(want.caller.token)
             if isinstance(failure, UpstreamError):
                 failure.extra = want.extra
-            await self._outbound.failed(want.caller.scope, want.key.training_id, failure)
+            await self._outbound.failed(want.caller, want.key.training_id, failure)
             raise
         if is_from_api(reply):
             self._credentials.judged(want.caller, reply.status, sent_at)

@@ -3,10 +3,11 @@
 A read is tried once more in two cases: nothing was sent, or upstream had already closed the idle
 connection that the read used (RFC 9112, 9.3.1). A write is never tried again.
 
-Each scope (the owner of a budget) has a breaker, and all scopes have one together. If only the
-calls of one scope fail, for example because the API fails at one training, the calls of other
-scopes go on. In an outage the common breaker opens, so that not every scope has to fail ten times.
-Its probes go round the scopes, so that such a training does not keep it open for all of them.
+Each partition (a tenant, or a token that a caller brings) has a breaker, and all partitions have
+one together. If only the calls of one partition fail, for example because the API fails at one
+training, the calls of other partitions go on. In an outage the common breaker opens, so that not
+every partition has to fail ten times. The trainings take turns to make the probes of a partition's
+breaker, and the partitions take turns to make those of the common one.
 
 The budget is charged before a call is sent. The charge is given back if the call was certainly not
 sent. Other modules judge the reply, and report their verdict here.
@@ -16,13 +17,13 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cachetools import LRUCache
 
-from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker, BreakerRule
+from gateway.core.access.caller import Caller
+from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker, BreakerRule, Turns
 from gateway.core.budget.priority import has_a_caller
 from gateway.core.budget.window_log import transit
 from gateway.core.errors import (
@@ -49,47 +50,50 @@ from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, Upstream
 
 _RETRY_PAUSE = 0.05
 _FAILURES = 10
-# Calls that were sent and failed count this often at most for each scope, before the common breaker
-# opens. So one or two scopes do not open it.
-_MOST_OF_ONE_SCOPE: Final = 4
-_MOST_SCOPES: Final = 1_000
-# So many scopes take turns to probe with the common breaker. The others are not waited for.
-_MOST_IN_TURN: Final = 100
+# Calls that were sent and failed count this often at most for each partition, before the common
+# breaker opens. So one or two partitions do not open it.
+_MOST_OF_ONE_PARTITION: Final = 4
+_MOST_PARTITIONS: Final = 1_000
 # If no call was needed for so many seconds after the pause of a breaker, it counts as closed.
 _IDLE: Final = 60.0
 _CLOSED: Final = Breaker()
 _WORST_LAST: Final = (Circuit.CLOSED, Circuit.HALF_OPEN, Circuit.OPEN)
 
 
+@dataclass(slots=True)
+class _Guard:
+    """A breaker, and the turns of those that ask it. `partition` and `scope` are those of its
+    callers (None: it is the common one)."""
+
+    partition: str | None = None
+    scope: str | None = None
+    breaker: Breaker = _CLOSED
+    turns: Turns = field(default_factory=Turns)
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """A call that both breakers allowed, and the states of the breakers before and after that. The
-    first one is the breaker of the scope."""
+    first one is the breaker of the partition."""
 
-    scope: str
+    caller: Caller
     before: tuple[Breaker, Breaker]
     after: tuple[Breaker, Breaker]
 
 
 class Breakers:
-    """Decides whether a call of a scope may be made. Both breakers have to allow it: the breaker of
-    its scope and the common one."""
+    """Decides whether a call of a partition may be made. Both breakers have to allow it: the one of
+    its partition and the common one."""
 
     def __init__(self, rule: BreakerRule, clock: Clock, observer: Observer) -> None:
         self._rule = rule
         self._clock = clock
         self._observer = observer
-        self._common = _CLOSED
-        # A breaker without failures has no record.
-        self._own: LRUCache[str, Breaker] = LRUCache(_MOST_SCOPES)
-        # For each scope, the failures since a call of any scope succeeded.
+        self._common = _Guard()
+        # By partition. A breaker without failures has no record.
+        self._own: LRUCache[str, _Guard] = LRUCache(_MOST_PARTITIONS)
+        # For each partition, the failures since a call of any partition succeeded.
         self._failures: Counter[str] = Counter()
-        # For each scope, when its last probe of the common breaker failed.
-        self._probed: dict[str, float] = {}
-        # The scopes that the common breaker has refused a call since it last opened, and for how
-        # many seconds it opened.
-        self._refused: set[str] = set()
-        self._pause = 0.0
 
     @property
     def circuit(self) -> Circuit:
@@ -97,86 +101,79 @@ class Breakers:
         minute counts as closed, because nobody misses a call. Its next call is a probe all the
         same."""
         now = self._clock.monotonic()
-        circuits = {_shown(each, now) for each in (self._common, *self._own.values())}
+        circuits = {_shown(each.breaker, now) for each in (self._common, *self._own.values())}
         return max(circuits, key=_WORST_LAST.index)
 
-    def enter(self, scope: str) -> Allowed:
+    def enter(self, caller: Caller, training_id: str) -> Allowed:
         """Ask whether a call may be made, perhaps as the probe. Raises CircuitOpen."""
         now = self._clock.monotonic()
-        own, common = before = self._own.get(scope, _CLOSED), self._common
-        next_own, next_common = (each.try_call(self._rule, now) for each in before)
-        wait = max(own.wait(now), common.wait(now), self._wait_for_others(scope, now))
-        if next_common is None and len(self._refused) < _MOST_IN_TURN:
-            self._refused.add(scope)
+        own, common = self._own_of(caller), self._common
+        wait = max(
+            own.turns.wait(training_id, own.breaker, now),
+            common.turns.wait(caller.partition, common.breaker, now),
+        )
+        next_own, next_common = (each.breaker.try_call(self._rule, now) for each in (own, common))
+        if next_own is None:
+            own.turns.refused(training_id, now)
+        if next_common is None:
+            common.turns.refused(caller.partition, now)
         if next_own is None or next_common is None or wait > 0.0:
             raise CircuitOpen(
                 "the upstream failed repeatedly and is left alone for a while", retry_after=wait
             )
-        self._move(scope, next_own)
-        self._move(None, next_common)
-        return Allowed(scope, before, (next_own, next_common))
-
-    def _wait_for_others(self, scope: str, now: float) -> float:
-        """Seconds for which the scope leaves the probe of the common breaker to others. The scopes
-        that were refused a call take turns, and the one that has not probed for longest is first.
-        All turns together begin within a second pause."""
-        own = self._probed.get(scope)
-        until = self._common.open_until
-        if own is None or until is None or self._common.probing:
-            return 0.0
-        before = sum(self._probed.get(each, -inf) < own for each in self._refused)
-        turn = self._pause * before / (len(self._refused) + (scope not in self._refused))
-        return max(0.0, until + turn - now)
+        before = own.breaker, common.breaker
+        self._move(own, next_own)
+        self._move(common, next_common)
+        return Allowed(caller, before, (next_own, next_common))
 
     def leave(self, allowed: Allowed) -> None:
         """Undo `enter`, because the call said nothing about the upstream. If this call was the
         probe, the next call can be the probe instead."""
-        own, common = allowed.after
-        if self._own.get(allowed.scope, _CLOSED) is own:
-            self._move(allowed.scope, allowed.before[0])
-        if self._common is common:
-            self._move(None, allowed.before[1])
+        guards = self._own_of(allowed.caller), self._common
+        for guard, before, after in zip(guards, allowed.before, allowed.after, strict=True):
+            if guard.breaker is after:
+                self._move(guard, before)
 
-    def succeeded(self, scope: str) -> None:
+    def succeeded(self, caller: Caller) -> None:
         """The upstream answered a call."""
         self._failures.clear()
-        self._probed.clear()
-        self._move(scope, self._own.get(scope, _CLOSED).record_success())
-        self._move(None, self._common.record_success())
+        for guard in (self._own_of(caller), self._common):
+            self._move(guard, guard.breaker.record_success())
 
-    def failed(self, scope: str, jitter: float, *, sent: bool) -> None:
+    def failed(self, caller: Caller, training_id: str, jitter: float, *, sent: bool) -> None:
         """A call failed. A call that was not sent says that the upstream cannot be reached, so it
-        counts only for the common breaker, unless it was the probe of its scope. `jitter` is in
+        counts only for the common breaker, unless it was the probe of its partition. `jitter` is in
         [0, 1)."""
-        now, own = self._clock.monotonic(), self._own.get(scope, _CLOSED)
-        if sent or own.circuit is Circuit.HALF_OPEN:
-            self._move(scope, own.record_failure(self._rule, now, jitter))
+        own, common = self._own_of(caller), self._common
+        if sent or own.breaker.circuit is Circuit.HALF_OPEN:
+            self._fail(own, training_id, jitter)
         if sent:
-            self._failures[scope] += 1
-        if self._common.circuit is Circuit.HALF_OPEN:
-            self._probed[scope] = now
-        is_one_of_many = sent and self._failures[scope] > _MOST_OF_ONE_SCOPE
-        if self._common.circuit is Circuit.CLOSED and is_one_of_many:
-            return
-        was_open = self._common.circuit is Circuit.OPEN
-        self._move(None, self._common.record_failure(self._rule, now, jitter))
-        if self._common.circuit is Circuit.OPEN and not was_open:
-            self._refused.clear()
-            self._pause = self._common.wait(now)
+            self._failures[caller.partition] += 1
+        is_one_of_many = sent and self._failures[caller.partition] > _MOST_OF_ONE_PARTITION
+        if common.breaker.circuit is not Circuit.CLOSED or not is_one_of_many:
+            self._fail(common, caller.partition, jitter)
 
-    def _move(self, scope: str | None, breaker: Breaker) -> None:
-        """Set the breaker of the scope (None: the common one), and tell the observer if its state
-        changes."""
-        if scope is None:
-            before, self._common = self._common, breaker
-        else:
-            before = self._own.get(scope, _CLOSED)
+    def _fail(self, guard: _Guard, asker: str, jitter: float) -> None:
+        now = self._clock.monotonic()
+        if guard.breaker.circuit is Circuit.HALF_OPEN:
+            guard.turns.failed(asker, now)
+        self._move(guard, guard.breaker.record_failure(self._rule, now, jitter))
+
+    def _own_of(self, caller: Caller) -> _Guard:
+        return self._own.get(caller.partition) or _Guard(caller.partition, caller.scope)
+
+    def _move(self, guard: _Guard, breaker: Breaker) -> None:
+        """Set the state of a breaker, and tell the observer if its name changes."""
+        before, guard.breaker = guard.breaker, breaker
+        if breaker == _CLOSED:
+            guard.turns = Turns()
+        if guard.partition is not None:
             if breaker == _CLOSED:
-                self._own.pop(scope, None)
+                self._own.pop(guard.partition, None)
             else:
-                self._own[scope] = breaker
+                self._own[guard.partition] = guard
         if breaker.circuit is not before.circuit:
-            self._observer.circuit_moved(breaker.circuit, scope)
+            self._observer.circuit_moved(breaker.circuit, guard.scope)
 
 
 class Outbound:
@@ -212,14 +209,14 @@ class Outbound:
         """As Breakers.circuit."""
         return self._breakers.circuit
 
-    async def ask(self, scope: str, call: Call) -> Reply:
+    async def ask(self, caller: Caller, call: Call) -> Reply:
         """Send the call and return the whole reply. Raises UpstreamFailure, CallWithheld."""
         self._refuse_by_mode(call.purpose)
         if call.purpose is not Purpose.MISS:
-            return await self._ask(scope, call)
-        guessed = call.guessed or self._guesses.is_guesser(call.who, scope)
+            return await self._ask(caller, call)
+        guessed = call.guessed or self._guesses.is_guesser(call.who, caller.scope)
         with self._guesses.asking(call.who):
-            reply = await self._ask(scope, replace(call, guessed=guessed))
+            reply = await self._ask(caller, replace(call, guessed=guessed))
             self._guesses.ended(call.who, in_vain=reply.status in (404, 410))
             return reply
 
@@ -232,10 +229,10 @@ class Outbound:
                 "the mode bypass allows only calls for which a caller waits", retry_after=THAW
             )
 
-    async def _ask(self, scope: str, call: Call) -> Reply:
-        allowed = self._breakers.enter(scope)
+    async def _ask(self, caller: Caller, call: Call) -> Reply:
+        allowed = self._breakers.enter(caller, call.training_id)
         try:
-            return await self._ask_with_retry(scope, call)
+            return await self._ask_with_retry(caller.scope, call)
         except GatewayError as error:
             if _says_nothing(error):
                 self._breakers.leave(allowed)
@@ -300,8 +297,9 @@ class Outbound:
         window = self._budget.view(scope).window
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
-    async def failed(self, scope: str, training_id: str, failure: UpstreamFailure) -> None:
+    async def failed(self, caller: Caller, training_id: str, failure: UpstreamFailure) -> None:
         """Tell budget, breakers and observer that the call brought no usable answer of the API."""
+        scope = caller.scope
         rejected = rejection(failure)
         if rejected is not None:
             self._observer.payload_rejected(rejected, training_id, failure.what)
@@ -311,20 +309,21 @@ class Outbound:
         match failure:
             case UpstreamRateLimited():
                 # The upstream answers: a 429 concerns the gate, not the breakers.
-                self._breakers.succeeded(scope)
+                self._breakers.succeeded(caller)
                 failure.retry_after = await self._close_gate(scope, failure.retry_after)
             case UpstreamRefused() | InvalidPayload():
-                await self.answered(scope)  # an unusable answer, but no failure for the breakers
+                await self.answered(caller)  # an unusable answer, but no failure for the breakers
             case UpstreamError():
-                self._breakers.failed(scope, self._clock.jitter(), sent=True)
+                self._breakers.failed(caller, training_id, self._clock.jitter(), sent=True)
                 await self._open_gate(scope)  # because an answer came that is no 429
             case UpstreamUnreachable() | UpstreamTimeout() if not _says_nothing(failure):
-                self._breakers.failed(scope, self._clock.jitter(), sent=failure.sent)
+                jitter = self._clock.jitter()
+                self._breakers.failed(caller, training_id, jitter, sent=failure.sent)
 
-    async def answered(self, scope: str) -> None:
+    async def answered(self, caller: Caller) -> None:
         """Tell breakers and budget that the API answered."""
-        self._breakers.succeeded(scope)
-        await self._open_gate(scope)
+        self._breakers.succeeded(caller)
+        await self._open_gate(caller.scope)
 
     async def _close_gate(self, scope: str, retry_after: float | None) -> float:
         closed = await self._budget.close(scope, retry_after)

@@ -128,7 +128,7 @@ class Writing:
             before_send=note_sent,
         )
         try:
-            flight = self._calls.start(object(), lambda _: self._outbound.ask(caller.scope, call))
+            flight = self._calls.start(object(), lambda _: self._outbound.ask(caller, call))
             reply = await flight.join()
             self._judge(reply, caller)
         except ShuttingDown:
@@ -140,7 +140,7 @@ class Writing:
             raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True) from None
         except UpstreamFailure as failure:
             failure.conceal(caller.token)
-            await self._outbound.failed(caller.scope, name, failure)
+            await self._outbound.failed(caller, name, failure)
             if _may_have_happened(failure):
                 await self._outdate_one(order)
             raise
@@ -151,9 +151,9 @@ class Writing:
 
     async def _settled(self, caller: Caller, name: str, reply: Reply) -> None:
         if reply.status < 500:
-            await self._outbound.answered(caller.scope)
+            await self._outbound.answered(caller)
             return
-        await self._outbound.failed(caller.scope, name, _failed(reply))
+        await self._outbound.failed(caller, name, _failed(reply))
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
         """Raise an error if the answer concerns the gateway instead of the caller, or if the

@@ -306,18 +306,18 @@ class Listing:
         """The page that begins at row `offset`. Raises UpstreamFailure, CallWithheld,
         ListRefused."""
         deadline = self._clock.monotonic() + self._timeout
-        call = Call("", caller.token, purpose, deadline, offset=offset)
+        call = Call(THE_LIST, caller.token, purpose, deadline, offset=offset)
         try:
-            reply = await self._outbound.ask(caller.scope, call)
+            reply = await self._outbound.ask(caller, call)
             page = await _in_pieces(judge_page(reply, offset, self._clock.now()))
         except UpstreamFailure as failure:
             failure.conceal(caller.token)
-            await self._outbound.failed(caller.scope, THE_LIST, failure)
+            await self._outbound.failed(caller, THE_LIST, failure)
             raise
         except ListRefused:
-            await self._outbound.answered(caller.scope)
+            await self._outbound.answered(caller)
             raise
-        await self._outbound.answered(caller.scope)
+        await self._outbound.answered(caller)
         self._observer.page_read(page.rows)
         for fault in page.rejected:
             fault.conceal(caller.token)

@@ -13,7 +13,7 @@ from gateway.core.errors import (
 )
 from gateway.core.vocabulary import FailureReason, InvalidReason, Purpose
 from gateway.ports import Call
-from tests.unit.flow.house import Replica, ok
+from tests.unit.flow.house import OURS, Replica, ok
 
 SCOPE = "default"
 
@@ -36,7 +36,7 @@ def broken() -> UpstreamError:
 async def ask(replica: Replica) -> None:
     """Make one call."""
     call = Call("trn_1", "token-1", Purpose.MISS, replica.clock.monotonic() + 10.0)
-    await replica.outbound.ask(SCOPE, call)
+    await replica.outbound.ask(OURS, call)
 
 
 async def fail(replica: Replica, failure: UpstreamFailure | None = None, times: int = 1) -> None:
@@ -45,14 +45,14 @@ async def fail(replica: Replica, failure: UpstreamFailure | None = None, times: 
         replica.upstream.then(failure or broken())
         with pytest.raises(UpstreamFailure) as caught:
             await ask(replica)
-        await replica.outbound.failed(SCOPE, "trn_1", caught.value)
+        await replica.outbound.failed(OURS, "trn_1", caught.value)
 
 
 async def succeed(replica: Replica) -> None:
     """Make a call that upstream answers."""
     replica.upstream.then(ok(1))
     await ask(replica)
-    await replica.outbound.answered(SCOPE)
+    await replica.outbound.answered(OURS)
 
 
 async def limit(replica: Replica, retry_after: float | None = 30.0) -> UpstreamRateLimited:

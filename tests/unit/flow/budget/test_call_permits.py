@@ -13,7 +13,7 @@ from gateway.flow.budget.call_permits import WaitQueue
 from gateway.ports import Call, Charge
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import Redis, Replica, ok, settle
+from tests.unit.flow.house import OURS, Redis, Replica, ok, settle
 
 SCOPE = "default"
 # A call each twelve seconds, with the margin: less than half of the deadline of each.
@@ -46,7 +46,7 @@ def ask(
     """Somebody asks for a training."""
     deadline = replica.clock.monotonic() + patience
     call = Call("trn_1", "token", purpose, deadline, guessed=guessed, who=who)
-    return asyncio.create_task(replica.outbound.ask(SCOPE, call))
+    return asyncio.create_task(replica.outbound.ask(OURS, call))
 
 
 async def spend(replica: Replica, clock: FakeClock) -> None:
@@ -332,7 +332,7 @@ async def test_callers_wait_for_a_gate_that_opens_in_time(
     clock.advance(5.0)
     await settle()
     assert replica.upstream.count == 1
-    await replica.outbound.answered(SCOPE)
+    await replica.outbound.answered(OURS)
     clock.advance(1.0)
 
     assert await asyncio.gather(*waiting) == [ok(1)] * 3

@@ -21,7 +21,7 @@ from gateway.flow.budget.replica_share import LOOK, Shares, _Sent
 from gateway.ports import Call, Charge, KnownBudget, Looking
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import Redis, Replica, ok, settle
+from tests.unit.flow.house import OURS, Redis, Replica, ok, settle
 
 SCOPE, LIMIT, WINDOW = "default", 12, 61.0
 
@@ -49,7 +49,7 @@ class Three:
         for count in range(most):
             now = self.clock.monotonic()
             try:
-                await replica.outbound.ask(SCOPE, Call("t", "k", Purpose.MISS, now))
+                await replica.outbound.ask(OURS, Call("t", "k", Purpose.MISS, now))
             except CallWithheld:
                 return count
             self.calls.append(self.clock.monotonic())
@@ -426,7 +426,7 @@ async def test_without_a_limit_no_call_is_remembered() -> None:
     redis.switch.is_up = False
 
     for _ in range(3):
-        await replica.outbound.ask(SCOPE, Call("t", "k", Purpose.MISS, clock.monotonic()))
+        await replica.outbound.ask(OURS, Call("t", "k", Purpose.MISS, clock.monotonic()))
 
     assert not shares_of(replica)._account(SCOPE).sent
 

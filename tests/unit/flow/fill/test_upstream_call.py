@@ -19,7 +19,7 @@ from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import SWEEPS, FailureReason, Mode, Purpose
 from gateway.ports import Call, Charge, Write
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import Redis, Replica, ok
+from tests.unit.flow.house import OURS, Redis, Replica, ok
 
 SCOPE = "default"
 
@@ -62,7 +62,7 @@ async def test_a_call_is_charged_and_answered(alone: Replica, clock: FakeClock) 
     """Once, whatever the answer says."""
     alone.upstream.then(ok(1))
 
-    reply = await alone.outbound.ask(SCOPE, call_at(clock))
+    reply = await alone.outbound.ask(OURS, call_at(clock))
 
     assert reply == ok(1)
     assert spent(alone) == 1
@@ -72,10 +72,10 @@ async def test_no_call_goes_without_budget(alone: Replica, clock: FakeClock) -> 
     """The eleventh is withheld, and counted by its purpose."""
     alone.upstream.always = ok(1)
     for _ in range(10):
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
 
     with pytest.raises(BudgetExhausted) as caught:
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
 
     assert caught.value.retry_after == 61.0
     assert alone.upstream.count == 10
@@ -91,7 +91,7 @@ async def test_what_was_not_sent_is_tried_once_more(
     await alone.modes.order(mode)
     alone.upstream.then(failure, ok(1))
 
-    assert await alone.outbound.ask(SCOPE, call_at(clock)) == ok(1)
+    assert await alone.outbound.ask(OURS, call_at(clock)) == ok(1)
 
     assert [call.purpose for call in alone.upstream.calls] == [Purpose.MISS, Purpose.RETRY]
     assert clock.slept == [0.05]
@@ -103,7 +103,7 @@ async def test_the_pause_is_jittered(alone: Replica, clock: FakeClock) -> None:
     clock.script([0.5])
     alone.upstream.then(unreachable(), ok(1))
 
-    await alone.outbound.ask(SCOPE, call_at(clock))
+    await alone.outbound.ask(OURS, call_at(clock))
 
     assert clock.slept == [pytest.approx(0.075)]
 
@@ -113,7 +113,7 @@ async def test_what_is_not_sent_twice_costs_nothing(alone: Replica, clock: FakeC
     alone.upstream.then(unreachable(), unreachable())
 
     with pytest.raises(UpstreamUnreachable):
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
 
     assert alone.upstream.count == 2
     assert spent(alone) == 0
@@ -127,7 +127,7 @@ async def test_what_may_have_been_sent_is_neither_repeated_nor_given_back(
     alone.upstream.then(failure)
 
     with pytest.raises(type(failure)):
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
 
     assert alone.upstream.count == 1
     assert spent(alone) == 1
@@ -139,7 +139,7 @@ async def test_a_read_on_a_connection_that_was_closed_is_sent_once_more(
     """At once, as a retry; both may have cost upstream a call, and neither was a failure."""
     alone.upstream.then(closed(), ok(1))
 
-    assert await alone.outbound.ask(SCOPE, call_at(clock)) == ok(1)
+    assert await alone.outbound.ask(OURS, call_at(clock)) == ok(1)
 
     assert [call.purpose for call in alone.upstream.calls] == [Purpose.MISS, Purpose.RETRY]
     assert clock.slept == []
@@ -152,7 +152,7 @@ async def test_it_is_sent_once_more_and_not_again(alone: Replica, clock: FakeClo
     alone.upstream.then(closed(), closed())
 
     with pytest.raises(UpstreamUnreachable):
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
 
     assert (alone.upstream.count, spent(alone)) == (2, 2)
 
@@ -163,7 +163,7 @@ async def test_it_is_not_sent_once_more_without_budget(clock: FakeClock) -> None
     replica.upstream.then(closed())
 
     with pytest.raises(UpstreamUnreachable):
-        await replica.outbound.ask(SCOPE, call_at(clock))
+        await replica.outbound.ask(OURS, call_at(clock))
 
     assert replica.upstream.count == 1
 
@@ -174,7 +174,7 @@ async def test_a_write_is_sent_once(alone: Replica, clock: FakeClock) -> None:
     alone.upstream.then(closed())
 
     with pytest.raises(UpstreamUnreachable):
-        await alone.outbound.ask(SCOPE, replace(call_at(clock), write=write))
+        await alone.outbound.ask(OURS, replace(call_at(clock), write=write))
 
     assert alone.upstream.count == 1
 
@@ -184,7 +184,7 @@ async def test_another_failure_is_not_repeated(alone: Replica, clock: FakeClock)
     alone.upstream.then(UpstreamError("500", FailureReason.STATUS_5XX, status=500))
 
     with pytest.raises(UpstreamError):
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
 
     assert alone.upstream.count == 1
 
@@ -194,7 +194,7 @@ async def test_there_is_no_retry_beyond_the_deadline(alone: Replica, clock: Fake
     alone.upstream.then(unreachable())
 
     with pytest.raises(UpstreamUnreachable):
-        await alone.outbound.ask(SCOPE, call_at(clock, timeout=0.05))
+        await alone.outbound.ask(OURS, call_at(clock, timeout=0.05))
 
     assert alone.upstream.count == 1
 
@@ -210,7 +210,7 @@ async def test_a_retry_that_cannot_be_paid_leaves_the_failure_standing(clock: Fa
     replica.upstream.then(lose_the_race)
 
     with pytest.raises(UpstreamUnreachable):
-        await replica.outbound.ask(SCOPE, call_at(clock))
+        await replica.outbound.ask(OURS, call_at(clock))
 
     assert replica.upstream.count == 1
 
@@ -221,7 +221,7 @@ async def test_redis_pays_while_it_is_there(clock: FakeClock) -> None:
     replica = Replica(clock, redis, limit=10)
     replica.upstream.then(ok(1))
 
-    await replica.outbound.ask(SCOPE, call_at(clock))
+    await replica.outbound.ask(OURS, call_at(clock))
 
     assert redis.budget.view(SCOPE).available == 9
     assert spent(replica) == 0
@@ -233,11 +233,11 @@ async def test_losing_redis_brings_no_second_budget(clock: FakeClock) -> None:
     replica = Replica(clock, redis, limit=10)
     replica.upstream.always = ok(1)
     for _ in range(10):
-        await replica.outbound.ask(SCOPE, call_at(clock))
+        await replica.outbound.ask(OURS, call_at(clock))
     redis.switch.is_up = False
 
     with pytest.raises(BudgetExhausted):
-        await replica.outbound.ask(SCOPE, call_at(clock))
+        await replica.outbound.ask(OURS, call_at(clock))
 
 
 async def test_the_local_share_pays_while_redis_is_away(clock: FakeClock) -> None:
@@ -247,9 +247,9 @@ async def test_the_local_share_pays_while_redis_is_away(clock: FakeClock) -> Non
     replica.upstream.always = ok(1)
     redis.switch.is_up = False
 
-    await replica.outbound.ask(SCOPE, call_at(clock))
+    await replica.outbound.ask(OURS, call_at(clock))
     with pytest.raises(BudgetExhausted):
-        await replica.outbound.ask(SCOPE, call_at(clock))
+        await replica.outbound.ask(OURS, call_at(clock))
 
     assert redis.budget.view(SCOPE).available == 10
 
@@ -261,7 +261,7 @@ async def test_who_paid_gets_it_back(clock: FakeClock) -> None:
     replica.upstream.then(unreachable(), unreachable())
 
     with pytest.raises(UpstreamUnreachable):
-        await replica.outbound.ask(SCOPE, call_at(clock))
+        await replica.outbound.ask(OURS, call_at(clock))
 
     assert redis.budget.view(SCOPE).available == 10
     assert spent(replica) == 0
@@ -279,7 +279,7 @@ async def test_what_cannot_be_given_back_stays_charged(clock: FakeClock) -> None
     replica.upstream.then(lose_redis, unreachable())
 
     with pytest.raises(UpstreamUnreachable):
-        await replica.outbound.ask(SCOPE, call_at(clock))
+        await replica.outbound.ask(OURS, call_at(clock))
 
     assert redis.budget.view(SCOPE).available == 9
     assert spent(replica) == 0
@@ -296,7 +296,7 @@ async def test_its_own_charge_is_given_back(clock: FakeClock) -> None:
 
     replica.upstream.then(be_overtaken)
     with pytest.raises(UpstreamUnreachable):
-        await replica.outbound.ask(SCOPE, call_at(clock))
+        await replica.outbound.ask(OURS, call_at(clock))
 
     clock.advance(32.0)
 
@@ -313,7 +313,7 @@ async def test_a_call_counts_from_when_it_is_sent(clock: FakeClock, *, is_shared
         clock.advance(4.0)
 
     replica.upstream.connect = connect
-    await replica.outbound.ask(SCOPE, call_at(clock))
+    await replica.outbound.ask(OURS, call_at(clock))
 
     clock.advance(60.0)
     assert replica.budget.view(SCOPE).available == 9
@@ -333,7 +333,7 @@ async def test_a_call_of_a_share_is_paid_anew_when_it_is_sent_late(clock: FakeCl
         clock.advance(4.0)
 
     replica.upstream.connect = connect
-    await replica.outbound.ask(SCOPE, call_at(clock))
+    await replica.outbound.ask(OURS, call_at(clock))
 
     assert redis.budget.view(SCOPE).available == 19
     assert replica.local_budget.view(SCOPE).available == 20
@@ -349,7 +349,7 @@ async def test_a_call_that_is_sent_late_is_told_once(clock: FakeClock) -> None:
         clock.advance(4.0)
 
     replica.upstream.connect = connect
-    await replica.outbound.ask(SCOPE, call_at(clock))
+    await replica.outbound.ask(OURS, call_at(clock))
     redis.budget.lose(LocalBudget(clock, 10, 60.0, start_paced=False))
     assert replica.shares is not None
     await replica.shares.look([SCOPE])
@@ -368,7 +368,7 @@ async def test_a_call_that_has_a_connection_waits_for_no_turn(clock: FakeClock) 
     replica.upstream.connect = connect
     async with asyncio.timeout(1.0):
         with pytest.raises(BudgetExhausted):
-            await replica.outbound.ask(SCOPE, call_at(clock, timeout=200.0))
+            await replica.outbound.ask(OURS, call_at(clock, timeout=200.0))
 
     assert replica.upstream.count == 0
     assert len(replica.observer.of("budget_denied")) == 1
@@ -383,7 +383,7 @@ async def test_a_call_is_not_sent_once_the_gate_is_closed(alone: Replica, clock:
 
     alone.upstream.connect = connect
     with pytest.raises(GateClosed):
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
 
     view = alone.budget.view(SCOPE)
     assert alone.upstream.count == 0
@@ -400,7 +400,7 @@ async def test_a_probe_that_connects_slowly_is_sent(alone: Replica, clock: FakeC
         clock.advance(4.0)
 
     alone.upstream.connect = connect
-    await alone.outbound.ask(SCOPE, call_at(clock))
+    await alone.outbound.ask(OURS, call_at(clock))
 
     assert alone.upstream.count == 1
 
@@ -413,7 +413,7 @@ async def test_bypass_refuses_calls_that_nobody_waits_for(
     await alone.modes.order(Mode.BYPASS)
 
     with pytest.raises(Frozen):
-        await alone.outbound.ask(SCOPE, replace(call_at(clock), purpose=purpose))
+        await alone.outbound.ask(OURS, replace(call_at(clock), purpose=purpose))
 
     assert alone.upstream.count == 0
 
@@ -422,12 +422,12 @@ async def test_only_frozen_refuses_calls_of_callers(alone: Replica, clock: FakeC
     """And says when to come back."""
     for _ in range(2):
         alone.upstream.then(ok(1))
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
         await alone.modes.order(Mode.BYPASS)
     await alone.modes.order(Mode.FROZEN)
 
     with pytest.raises(Frozen) as frozen:
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
 
     assert frozen.value.retry_after > 0
     assert alone.upstream.count == 2
@@ -443,7 +443,7 @@ async def test_a_call_that_waits_is_not_sent_once_the_mode_is_frozen(
 
     alone.upstream.connect = connect
     with pytest.raises(Frozen):
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
 
     assert (alone.upstream.count, spent(alone)) == (0, 0)
 
@@ -465,6 +465,6 @@ async def test_a_call_is_not_sent_if_the_mode_is_frozen_while_its_charge_is_rene
     alone.upstream.connect = connect
     monkeypatch.setattr(alone.budget, "enter", freeze)
     with pytest.raises(Frozen):
-        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.outbound.ask(OURS, call_at(clock))
 
     assert (alone.upstream.count, spent(alone)) == (0, 0)

@@ -21,7 +21,7 @@ from gateway.flow.answer import Ask
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.calling import SCOPE, ask, broken, fail, invalid, limit, refused, succeed
-from tests.unit.flow.house import Replica, ok
+from tests.unit.flow.house import OURS, Replica, ok
 
 
 async def test_ten_failures_in_a_row_open_the_breaker(alone: Replica) -> None:
@@ -73,24 +73,71 @@ async def test_after_an_outage_probes_go_round_the_tenants(clock: FakeClock) -> 
     assert set(outcomes[:first]) == {CircuitOpen}
 
 
-async def test_a_tenant_waits_for_others_only_if_they_were_refused_a_call(clock: FakeClock) -> None:
-    """If no other one asks, a probe is made after each pause. If another one was refused a call and
-    asks no more, it is made half a pause later."""
+async def test_a_tenant_waits_for_others_that_were_refused_a_call_lately(clock: FakeClock) -> None:
+    """If no other one has asked for five minutes, a probe is made after each pause. If another one
+    was refused a call and asks no more, it is made half a pause later."""
     replica = Replica(clock)
     acme, globex = await _outage(replica, clock)
-
-    while await _get(replica, acme, "trn_1") is CircuitOpen:
-        clock.advance(0.1)
-    assert await _wait(replica, acme) <= 30.0
+    clock.advance(301.0)
+    assert await _get(replica, acme, "trn_1") is UpstreamError
+    assert await _wait(replica, acme) == 30.0
     clock.advance(30.0)
     assert await _get(replica, acme, "trn_1") is UpstreamError
 
-    assert await _get(replica, globex, "trn_1") is CircuitOpen
-    pause = await _wait(replica, globex)
-    assert 15.0 < pause <= 30.0
-    assert await _wait(replica, acme) == pytest.approx(1.5 * pause, abs=0.1)
-    clock.advance(1.5 * pause)
+    assert await _wait(replica, globex) == 30.0
+    assert await _wait(replica, acme) == 45.0
+    clock.advance(45.0)
     assert await _get(replica, acme, "trn_1") is UpstreamError
+
+
+async def test_a_tenant_that_asks_seldom_gets_its_turn(clock: FakeClock) -> None:
+    """Also if it asks less often than once in a pause."""
+    replica = Replica(clock)
+    acme, globex = await _outage(replica, clock)
+    replica.upstream.always = _api_that_fails_at_one
+
+    outcomes = []
+    for tick in range(3_000):
+        await _get(replica, acme, "trn_bad")
+        if tick % 400 == 0:
+            outcomes.append(await _get(replica, globex, "trn_1"))
+        clock.advance(0.1)
+
+    assert Outcome.FILLED in outcomes
+
+
+async def test_a_token_at_whose_training_the_api_fails_stops_no_other_token(
+    clock: FakeClock,
+) -> None:
+    """Although both spend one limit."""
+    replica = Replica(clock)
+    replica.upstream.always = _api_that_fails_at_one
+    one, other = (
+        Caller("passthrough", "default", name, "default", name, owns_token=True) for name in "ab"
+    )
+    for _ in range(20):
+        await _get(replica, one, "trn_bad")
+    assert await _get(replica, one, "trn_1") is CircuitOpen
+
+    assert await _get(replica, other, "trn_1") is Outcome.FILLED
+
+
+async def test_a_training_at_which_the_api_fails_does_not_stop_the_others_of_its_tenant(
+    clock: FakeClock,
+) -> None:
+    """One is asked for ten times a second, and fails. Each seven seconds another one is asked for,
+    for the first time."""
+    replica = Replica(clock)
+    replica.upstream.always = _api_that_fails_at_one
+
+    outcomes = []
+    for tick in range(6_000):
+        await _get(replica, OURS, "trn_bad")
+        if tick % 70 == 0:
+            outcomes.append(await _get(replica, OURS, f"trn_{tick}"))
+        clock.advance(0.1)
+
+    assert outcomes.count(Outcome.FILLED) >= len(outcomes) / 4
 
 
 async def test_each_failure_is_told(alone: Replica) -> None:
@@ -123,8 +170,8 @@ async def test_a_429_does_not_open_the_breaker(alone: Replica) -> None:
     """That is the gate's business: upstream answers, and what failed before it counts no more."""
     await fail(alone, times=9)
     failure = await limit(alone)
-    await alone.outbound.failed(SCOPE, "trn_1", failure)
-    await alone.outbound.failed(SCOPE, "trn_1", broken())
+    await alone.outbound.failed(OURS, "trn_1", failure)
+    await alone.outbound.failed(OURS, "trn_1", broken())
 
     assert alone.outbound.circuit is Circuit.CLOSED
 
@@ -139,7 +186,7 @@ async def test_one_probe_closes_the_breaker(alone: Replica, clock: FakeClock) ->
     with pytest.raises(CircuitOpen):
         await ask(alone)
 
-    await alone.outbound.answered(SCOPE)
+    await alone.outbound.answered(OURS)
     assert [state for state, _ in alone.observer.of("circuit_moved")] == [
         Circuit.OPEN,
         Circuit.HALF_OPEN,

@@ -15,7 +15,7 @@ from gateway.ports import Notice
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.calling import SCOPE, ask, broken, fail, invalid, limit, refused, succeed
-from tests.unit.flow.house import Redis, Replica, ok
+from tests.unit.flow.house import OURS, Redis, Replica, ok
 
 
 async def test_a_429_closes_the_gate(alone: Replica) -> None:
@@ -55,7 +55,7 @@ async def test_the_probes_answer_opens_the_gate(alone: Replica, clock: FakeClock
     with pytest.raises(GateClosed):
         await ask(alone)
 
-    await alone.outbound.answered(SCOPE)
+    await alone.outbound.answered(OURS)
 
     await succeed(alone)
     assert alone.observer.of("gate_opened") == [(SCOPE,)]
@@ -78,7 +78,7 @@ async def test_an_answer_to_an_earlier_call_does_not_open_it(alone: Replica) -> 
     """It was sent before the gate closed, and nobody is told that it opened."""
     await limit(alone, 30.0)
 
-    await alone.outbound.answered(SCOPE)
+    await alone.outbound.answered(OURS)
 
     assert alone.observer.of("gate_opened") == []
     with pytest.raises(GateClosed):
@@ -144,7 +144,7 @@ async def test_a_gate_that_redis_cannot_open_is_not_said_to_be_open(
     await ask(replica)
     redis.switch.is_up = False
 
-    await replica.outbound.answered(SCOPE)
+    await replica.outbound.answered(OURS)
 
     assert replica.observer.of("gate_opened") == []
 
@@ -232,7 +232,7 @@ async def test_429s_of_calls_that_were_under_way_are_told_once(clock: FakeClock)
     failure = UpstreamRateLimited("429", retry_after=30.0)
 
     for _ in range(3):
-        await replica.outbound.failed(SCOPE, "trn_1", failure)
+        await replica.outbound.failed(OURS, "trn_1", failure)
 
     assert [each.kind for each in hub.told] == [NoticeKind.GATE_CLOSED]
 
@@ -243,7 +243,7 @@ async def test_a_pause_that_grows_is_told(clock: FakeClock) -> None:
     replica, other = (Replica(clock, redis, hub=hub) for _ in "ab")
     await limit(replica, 5.0)
     longer = UpstreamRateLimited("429", retry_after=30.0)
-    await replica.outbound.failed(SCOPE, "trn_1", longer)
+    await replica.outbound.failed(OURS, "trn_1", longer)
     clock.advance(30.0)
     await limit(replica, 12.0)  # shorter than the time for which a probe keeps others away
     redis.budget.lose(LocalBudget(clock, None, 60.0))

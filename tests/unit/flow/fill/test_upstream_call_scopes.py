@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.access.caller import Caller
 from gateway.core.budget.breaker import BreakerRule
 from gateway.core.errors import CircuitOpen
 from gateway.core.vocabulary import Circuit
@@ -24,16 +25,21 @@ def breakers(clock: FakeClock, observer: RecordingObserver) -> Breakers:
     return Breakers(RULE, clock, observer)
 
 
-def fail(breakers: Breakers, scope: str, times: int = 1, *, sent: bool = True) -> None:
-    """Calls of this scope fail."""
+def tenant(name: str) -> Caller:
+    """A client of this tenant."""
+    return Caller(f"{name}-web", name, f"partition of {name}", name, f"T-{name}", owns_token=False)
+
+
+def fail(breakers: Breakers, name: str, times: int = 1, *, sent: bool = True) -> None:
+    """Calls of this tenant fail."""
     for _ in range(times):
-        breakers.failed(scope, 0.0, sent=sent)
+        breakers.failed(tenant(name), "trn_1", 0.0, sent=sent)
 
 
-def is_open(breakers: Breakers, scope: str) -> bool:
-    """Whether a call of this scope is refused."""
+def is_open(breakers: Breakers, name: str) -> bool:
+    """Whether a call of this tenant is refused."""
     try:
-        breakers.leave(breakers.enter(scope))
+        breakers.leave(breakers.enter(tenant(name), "trn_1"))
     except CircuitOpen:
         return True
     return False
@@ -44,10 +50,10 @@ def state(breakers: Breakers) -> Circuit:
     return breakers.circuit
 
 
-def test_failures_of_one_scope_stop_no_other(
+def test_failures_of_one_tenant_stop_no_other(
     breakers: Breakers, observer: RecordingObserver
 ) -> None:
-    """The log names the scope."""
+    """The log names the tenant."""
     fail(breakers, "acme", 30)
 
     assert is_open(breakers, "acme")
@@ -56,7 +62,7 @@ def test_failures_of_one_scope_stop_no_other(
     assert observer.of("circuit_moved") == [(Circuit.OPEN, "acme")]
 
 
-def test_failures_of_two_scopes_stop_no_third(breakers: Breakers) -> None:
+def test_failures_of_two_tenants_stop_no_third(breakers: Breakers) -> None:
     """Each has its own breaker."""
     for _ in range(10):
         fail(breakers, "acme")
@@ -67,12 +73,12 @@ def test_failures_of_two_scopes_stop_no_third(breakers: Breakers) -> None:
     assert not is_open(breakers, "initech")
 
 
-def test_ten_failures_of_several_scopes_stop_all(
+def test_ten_failures_of_several_tenants_stop_all(
     breakers: Breakers, observer: RecordingObserver
 ) -> None:
-    """In an outage not every scope has to fail ten times."""
-    for scope, times in (("acme", 4), ("globex", 4), ("initech", 1)):
-        fail(breakers, scope, times)
+    """In an outage not every tenant has to fail ten times."""
+    for name, times in (("acme", 4), ("globex", 4), ("initech", 1)):
+        fail(breakers, name, times)
     assert not is_open(breakers, "umbrella")
 
     fail(breakers, "initech")
@@ -82,7 +88,7 @@ def test_ten_failures_of_several_scopes_stop_all(
 
 
 def test_calls_that_cannot_be_sent_stop_all(breakers: Breakers) -> None:
-    """No scope is to blame for them, so they count whatever their scope."""
+    """No tenant is to blame for them, so they count whatever their tenant."""
     fail(breakers, "acme", 9, sent=False)
     assert not is_open(breakers, "globex")
 
@@ -91,23 +97,23 @@ def test_calls_that_cannot_be_sent_stop_all(breakers: Breakers) -> None:
     assert is_open(breakers, "globex")
 
 
-def test_an_answer_to_any_scope_begins_the_common_count_anew(breakers: Breakers) -> None:
+def test_an_answer_to_any_tenant_begins_the_common_count_anew(breakers: Breakers) -> None:
     """The upstream answers, so it is no outage."""
-    for scope in ("acme", "globex"):
-        fail(breakers, scope, 4)
-    breakers.succeeded("initech")
+    for name in ("acme", "globex"):
+        fail(breakers, name, 4)
+    breakers.succeeded(tenant("initech"))
 
-    for scope in ("acme", "globex"):
-        fail(breakers, scope, 4)
+    for name in ("acme", "globex"):
+        fail(breakers, name, 4)
 
     assert not is_open(breakers, "initech")
 
 
-def test_an_answer_to_another_scope_does_not_close_a_breaker(breakers: Breakers) -> None:
-    """The upstream still fails at what this scope wants."""
+def test_an_answer_to_another_tenant_does_not_close_a_breaker(breakers: Breakers) -> None:
+    """The upstream still fails at what this tenant wants."""
     fail(breakers, "acme", 10)
 
-    breakers.succeeded("globex")
+    breakers.succeeded(tenant("globex"))
 
     assert is_open(breakers, "acme")
 
@@ -119,7 +125,7 @@ def test_the_longer_wait_is_told(breakers: Breakers, clock: FakeClock) -> None:
     fail(breakers, "globex", 10, sent=False)
 
     with pytest.raises(CircuitOpen) as caught:
-        breakers.enter("acme")
+        breakers.enter(tenant("acme"), "trn_1")
 
     assert caught.value.retry_after == 1.0
 
@@ -130,18 +136,18 @@ def test_a_call_is_the_probe_of_both(breakers: Breakers, clock: FakeClock) -> No
     fail(breakers, "globex", 10, sent=False)
     clock.advance(1.0)
 
-    breakers.enter("acme")
+    breakers.enter(tenant("acme"), "trn_1")
 
     assert state(breakers) is Circuit.HALF_OPEN
     assert is_open(breakers, "acme")
     assert is_open(breakers, "globex")
-    breakers.succeeded("acme")
+    breakers.succeeded(tenant("acme"))
     assert state(breakers) is Circuit.CLOSED
     assert not is_open(breakers, "globex")
 
 
 def test_a_refused_call_is_no_probe(breakers: Breakers, clock: FakeClock) -> None:
-    """The breaker of its scope would have let it probe; the common one does not."""
+    """The breaker of its tenant would have let it probe; the common one does not."""
     fail(breakers, "acme", 10)
     clock.advance(1.0)
     fail(breakers, "globex", 10, sent=False)
@@ -152,14 +158,14 @@ def test_a_refused_call_is_no_probe(breakers: Breakers, clock: FakeClock) -> Non
     assert not is_open(breakers, "acme")
 
 
-def test_a_failed_probe_counts_however_often_its_scope_has_failed(
+def test_a_failed_probe_counts_however_often_its_tenant_has_failed(
     breakers: Breakers, clock: FakeClock
 ) -> None:
     """The common breaker stays open, for longer."""
     fail(breakers, "acme", 5)
     fail(breakers, "globex", 10, sent=False)
     clock.advance(1.0)
-    breakers.enter("acme")
+    breakers.enter(tenant("acme"), "trn_1")
 
     fail(breakers, "acme")
 
@@ -174,7 +180,7 @@ def test_a_probe_that_cannot_be_sent_is_a_failed_probe(
     """The next one follows after the usual pause, not only after the longest call."""
     fail(breakers, "acme", 10)
     clock.advance(1.0)
-    breakers.enter("acme")
+    breakers.enter(tenant("acme"), "trn_1")
 
     fail(breakers, "acme", sent=False)
 
@@ -184,7 +190,7 @@ def test_a_probe_that_cannot_be_sent_is_a_failed_probe(
 
 
 def test_a_breaker_that_no_call_needs_is_not_shown(breakers: Breakers, clock: FakeClock) -> None:
-    """A scope without callers would alarm for ever. Its next call is a probe all the same."""
+    """A tenant without callers would alarm for ever. Its next call is a probe all the same."""
     fail(breakers, "acme", 10)
     clock.advance(61.0)
     assert state(breakers) is Circuit.OPEN
@@ -192,16 +198,16 @@ def test_a_breaker_that_no_call_needs_is_not_shown(breakers: Breakers, clock: Fa
     clock.advance(1.0)
 
     assert state(breakers) is Circuit.CLOSED
-    breakers.enter("acme")
+    breakers.enter(tenant("acme"), "trn_1")
     assert is_open(breakers, "acme")
     assert state(breakers) is Circuit.HALF_OPEN
 
 
-def test_many_scopes_take_no_more_memory(breakers: Breakers) -> None:
-    """The breaker of the scope that failed longest ago is forgotten."""
+def test_many_tenants_take_no_more_memory(breakers: Breakers) -> None:
+    """The breaker of the tenant that failed longest ago is forgotten."""
     for number in range(1_001):
-        fail(breakers, f"scope-{number}", 10)
-        breakers.succeeded("another")
+        fail(breakers, f"tenant-{number}", 10)
+        breakers.succeeded(tenant("another"))
 
-    assert not is_open(breakers, "scope-0")
-    assert is_open(breakers, "scope-1000")
+    assert not is_open(breakers, "tenant-0")
+    assert is_open(breakers, "tenant-1000")

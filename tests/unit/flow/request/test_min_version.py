@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from gateway.core.access.caller import Caller
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
@@ -259,12 +260,12 @@ async def test_a_refresh_that_is_denied_denies_no_caller(
     await serve_stale(reader.replica)
     asked, take = [], reader.replica.outbound.ask
 
-    async def ask(scope: str, call: Call) -> Reply:
+    async def ask(caller: Caller, call: Call) -> Reply:
         asked.append(call.purpose)
         if call.purpose is Purpose.REFRESH:
             await settle()
             raise BudgetExhausted("none is left", retry_after=5.0)
-        return await take(scope, call)
+        return await take(caller, call)
 
     monkeypatch.setattr(reader.replica.outbound, "ask", ask)
     reader.replica.upstream.then(ok(3))

@@ -16,6 +16,7 @@ from gateway.core.vocabulary import Detail, FailureReason, Outcome
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
+    OURS,
     SOFT,
     STALE,
     Replica,
@@ -89,7 +90,7 @@ async def test_an_open_breaker_is_shielded(alone: Replica) -> None:
     await serve_stale(alone, SOFT)
     failure = UpstreamError("500", FailureReason.STATUS_5XX, status=500)
     for _ in range(10):
-        await alone.outbound.failed("default", "trn_2", failure)
+        await alone.outbound.failed(OURS, "trn_2", failure)
 
     answer = await alone.get()
 
