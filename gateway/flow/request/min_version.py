@@ -92,7 +92,8 @@ class Reaching:
             return self._reached(ask, wanted, await answering.get(ask))
         seen = await self._serving.seen(ask)
         if seen is not None and not seen.below_floor and _reaches(seen.held.entry, wanted):
-            return await answering.get(ask)
+            # This can cause a fetch too, for example because of `no-store`.
+            return self._checked(ask, wanted, await answering.get(ask))
         if ask.only_if_cached:
             raise OnlyIfCached
         stand_in = self._serving.stand_in(ask, seen)
@@ -108,8 +109,15 @@ class Reaching:
         return self._reached(ask, wanted, answer)
 
     def _reached(self, ask: Ask, wanted: Instant, answer: Answer) -> Answer:
+        """As `_checked`, and the pause of the caller ends."""
+        checked = self._checked(ask, wanted, answer)
+        self._pauses.pop(_asking(ask), None)
+        return checked
+
+    def _checked(self, ask: Ask, wanted: Instant, answer: Answer) -> Answer:
+        """The same answer. Raises VersionNotReached, and begins a pause, if its version is too
+        old."""
         if _is_answered(answer, wanted):
-            self._pauses.pop(_asking(ask), None)
             return answer
         raise _not_reached(wanted, _entry_of(answer), self._begin_pause(ask))
 

@@ -22,10 +22,12 @@ from gateway.core.errors import (
     UpstreamError,
     VersionNotReached,
 )
+from gateway.core.http.cache_control import RequestDirectives
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.vocabulary import Mode, Purpose, Tier
 from gateway.flow.answer import Answer, Ask
+from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.min_version import Reaching
 from gateway.ports import Call, Held
 from tests.doubles.clock import FakeClock
@@ -33,6 +35,8 @@ from tests.unit.flow.house import (
     CALLER,
     KEY,
     OURS,
+    SOFT,
+    UNUSABLE,
     Redis,
     Replica,
     minute_of,
@@ -120,6 +124,46 @@ async def test_what_is_late_enough_is_a_hit(reader: Reader, number: int) -> None
 
     assert (minute_of(answer), answer.tier) == (2, Tier.L1)
     assert reader.replica.upstream.count == 1
+
+
+@pytest.mark.parametrize(
+    ("directives", "age"),
+    [
+        (RequestDirectives(no_cache=True, no_store=True), 0.0),
+        (RequestDirectives(no_store=True), SOFT),
+        (None, UNUSABLE),
+    ],
+)
+async def test_a_stored_version_that_needs_a_fetch_is_not_followed_by_an_older_one(
+    reader: Reader, directives: RequestDirectives | None, age: float
+) -> None:
+    """The stored version is late enough, but the request causes a fetch. The fetch brings an older
+    version, perhaps from a copy of the API that lags behind."""
+    replica = reader.replica
+    await replica.fill(3)
+    replica.clock.advance(age)
+    replica.upstream.then(ok(2))
+    handler = DirectiveHandler(replica.serving, replica.clock, grants=None)
+    ask = Ask(KEY, CALLER, directives=directives, at_least=minute(3))
+
+    with pytest.raises(VersionNotReached) as caught:
+        await reader.reaching.get(ask, handler)
+
+    assert caught.value.reached == "2023-11-14T22:02:00Z"
+    assert 0.0 < caught.value.retry_after <= 1.0
+    assert replica.upstream.count == 2
+
+
+async def test_a_hit_ends_no_pause(reader: Reader) -> None:
+    """A caller that reads a stored version now and then still has to wait for a later one."""
+    await reader.replica.fill(2)
+    reader.replica.upstream.always = ok(2)
+    await reader.waits(3)
+
+    assert minute_of(await reader.get(2)) == 2
+    await reader.waits(3)
+
+    assert reader.replica.upstream.count == 2
 
 
 async def test_a_version_that_is_not_stored_is_fetched(reader: Reader) -> None:
