@@ -54,17 +54,20 @@ class Flight(Course, Generic[Result]):
                   sweep made necessary
     is_retired    the flight has lingered (`Flights.linger`), or `Flights.retire` was called.
                   `linger` then has no effect
+    is_joined     `join` was called
     """
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
     is_retired: bool = field(default=False, init=False)
+    is_joined: bool = field(default=False, init=False)
 
     _task: asyncio.Future[Result] = field(init=False)  # a plain future after `start_behind`
 
     async def join(self, patience: float | None = None) -> Result:
         """Returns the flight's result, or raises its error. Raises TimeoutError after `patience`
         seconds, and ShuttingDown if the flight was cancelled."""
+        self.is_joined = True
         with sharing(self.spent):
             if patience is None:
                 await self._end()
@@ -146,7 +149,7 @@ class Flights(Generic[Name, Result]):
         flight = self._current[name] = self._new(name)
         interval = None if flight.spent is None else flight.spent.begin(part)
         ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._own(flight, ended, partial(self._landed, name, flight))
+        self._own(flight, ended, partial(self._landed_behind, name, flight))
         question.add_done_callback(partial(self._finish, name, flight, interval, finish))
         return flight
 
@@ -269,6 +272,16 @@ class Flights(Generic[Name, Result]):
     ) -> None:
         """As `_landed`, but only after the next turn of the event loop. In that turn the requests
         that waited for the flight run, and read `orders`. So an order that comes before them still
-        counts. `orders` of look-ups is not read, so look-ups without a task need no such delay."""
+        counts."""
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._landed, name, flight, task)
+
+    def _landed_behind(
+        self, name: Name, flight: Flight[Result], task: asyncio.Future[Result]
+    ) -> None:
+        """As `_landed_late` if a request has joined the flight. Hits use `when_ended`, and so run
+        in this turn: they need no delay."""
+        if flight.is_joined:
+            self._landed_late(name, flight, task)
+        else:
+            self._landed(name, flight, task)

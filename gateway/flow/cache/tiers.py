@@ -31,13 +31,15 @@ from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stor
 class Seen:
     """The result of a look-up in both tiers.
 
-    held         the entry; perhaps L1 does not have it any more
-    below_floor  `held` may only be used for rescue
+    held          the entry; perhaps L1 does not have it any more
+    below_floor   `held` may only be used for rescue
+    is_overtaken  an invalidation came during the look-up. Perhaps it has ruled out `held`
     """
 
     held: Held
     tier: Tier
     below_floor: bool
+    is_overtaken: bool = False
 
 
 class Tiers:

@@ -124,7 +124,11 @@ class Serving:
 
     async def look_up(self, key: Key) -> Seen | None:
         """The entry that a look-up finds in L1 or L2, or None."""
-        return await self.looking_up(key).join()
+        flight = self.looking_up(key)
+        seen = await flight.join()
+        if seen is None or not flight.orders:
+            return seen
+        return replace(seen, is_overtaken=True)
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
         """The look-up that is under way, or a new one."""
@@ -212,9 +216,10 @@ class Serving:
                 flights.append(self.own_flight(ask))
                 landed = await self._follow(flights[-1], seen, collapsed=False)
         except (UpstreamFailure, CallWithheld, TimeoutError) as error:
-            if any(each.orders for each in flights):
-                # An order came during a fetch. It has perhaps ruled out `seen`, and perhaps a later
-                # response is stored.
+            is_overtaken = seen is not None and seen.is_overtaken
+            if is_overtaken or any(each.orders for each in flights):
+                # An order came during the look-up or a fetch. It has perhaps ruled out `seen`, and
+                # perhaps a later response is stored.
                 known, seen = seen, await self.seen(ask)
                 if seen is not None and _is_later(seen, known) and self._plan(seen) is Plan.SERVE:
                     return self._fresh(seen)

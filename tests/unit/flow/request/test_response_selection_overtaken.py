@@ -302,6 +302,57 @@ async def test_an_order_just_after_the_fetch_failed_ends_the_rescue(alone: Repli
     assert alone.serving.fills._flying == {}
 
 
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(("tier", "is_late"), [(Tier.L2, False), (Tier.L2, True), (Tier.L1, True)])
+async def test_an_order_during_the_look_up_ends_the_rescue(
+    replica: Replica, other: Replica, redis: Redis, tier: Tier, *, is_late: bool, soft: bool
+) -> None:
+    """Redis has answered before the order, and the fetch fails after it. `is_late`: the look-up has
+    ended, but the request that waits for it has not run yet. After a soft order the response may
+    rescue, marked so."""
+    await (replica if tier is Tier.L1 else other).fill(1)
+    replica.clock.advance(400.0)
+    replica.upstream.then(says(503))
+    redis.switch.hold()
+    task = asyncio.create_task(replica.get())
+    await settle()
+    look_up = replica.serving.lookups.under_way(KEY)
+    assert look_up is not None
+    order = Notice(NoticeKind.INVALIDATED, (KEY.training_id,), soft=soft)
+    await redis.memory.invalidate(KEY.training_id, None, soft=soft)
+    if is_late:
+        look_up.when_ended(lambda: replica.apply(order))
+    else:
+        replica.apply(order)
+    redis.switch.release()
+
+    if soft:
+        assert (await task).handling.outdated
+    else:
+        with pytest.raises(UpstreamError):
+            await task
+    await settle()
+    assert replica.serving.lookups._flying == {}
+
+
+async def test_an_order_for_another_training_during_the_look_up_costs_no_further_one(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """The stored response may rescue, and Redis is not asked again whether it may."""
+    await other.fill(1)
+    replica.clock.advance(400.0)
+    replica.upstream.then(says(503))
+    before = redis.store.lookups
+    redis.switch.hold()
+    task = asyncio.create_task(replica.get())
+    await settle()
+    await other.invalidation.invalidate(("trn_9",), None)
+    redis.switch.release()
+
+    assert (await task).outcome is Outcome.STALE_ERROR
+    assert (redis.store.lookups, redis.store.confirmed) == (before + 1, [])
+
+
 async def test_an_order_during_the_first_of_two_fetches_ends_the_rescue(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
