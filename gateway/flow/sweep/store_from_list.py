@@ -293,14 +293,16 @@ class Filling:
 
     def _entry(self, item: Item, reply: Reply, ticket: Ticket) -> Entry:
         """The entry that is made from the item, as if the item were a single answer. The entry has
-        those header fields of the page that single answers have too."""
+        those header fields of the page that single answers have too, and the page's age and date.
+        """
         names = self._fields or frozenset()
         fields: Headers = tuple(field for field in reply.headers if field[0] in names)
         if self._forbids_transforming:
             fields = (*fields, NO_TRANSFORM)
         single = Reply(200, fields, item.training.body)
-        jitter = self._clock.jitter()
-        return self._rules.admit(single, item.training, ticket, (), jitter)
+        jitter, listed = self._clock.jitter(), item.listed
+        entry = self._rules.admit(single, item.training, ticket, (), jitter)
+        return entry.but(initial_age=listed.initial_age, date=listed.date)
 
     def _fields_of(self, item: Item) -> Headers | None:
         """The header fields of the stored single answer, or None."""

@@ -101,6 +101,34 @@ async def test_a_changed_training_is_stored_from_the_page(swept: Swept) -> None:
     assert swept.replica.observer.of("lagged")
 
 
+async def test_a_training_is_as_old_as_the_page_that_brought_it(swept: Swept) -> None:
+    """A cache in front of the API says so of the page. The age counts for each item: for those
+    that it confirms, and for those that are stored from it."""
+    aged = ((b"age", b"25"), (b"date", b"Tue, 14 Nov 2023 22:12:55 GMT"))
+
+    def instead(call: Call) -> Reply | None:
+        page = swept.catalogue.page(call.offset) if call.offset is not None else None
+        return page and replace(page, headers=(*page.headers, *aged))
+
+    await read_all(swept, 20)
+    await swept.pages(2)
+    await swept.errands()
+    swept.catalogue.instead = instead
+    swept.catalogue.minutes[IDS[3]] = 2
+    asked = singles(swept)
+    await swept.pages(1)
+    await swept.errands()
+
+    confirmed, stored = [
+        (await swept.replica.get(Key("p1", each))).content for each in (IDS[2], IDS[3])
+    ]
+    assert singles(swept) == asked
+    assert not isinstance(confirmed, Reply)
+    assert not isinstance(stored, Reply)
+    assert [each.entry.initial_age for each in (confirmed, stored)] == [25.0, 25.0]
+    assert confirmed.entry.date == stored.entry.date == "Tue, 14 Nov 2023 22:12:55 GMT"
+
+
 async def test_items_are_chosen_in_pieces(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one turn of the loop at most eight items, so that no request waits for a page."""
     await read_all(swept, 20)
