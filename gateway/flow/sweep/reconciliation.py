@@ -8,7 +8,7 @@ a *single answer*.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +53,9 @@ _MOST_CONTRADICTIONS: Final = 5
 # are lowered. A floor that is not remembered is lowered only if the single answer for its training
 # has a version below the floor.
 _MOST_CLAIMED: Final = 10_000
+# If single calls show for this number of trainings that their items have other bytes than single
+# answers, no more single calls are made to compare bytes.
+_MOST_UNLIKE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,9 @@ class Reconciliation:
         # The floors to lower: the key, the item that raised the floor, and the single answer with a
         # version below the floor (None: the whole list is not believed).
         self._refuted: deque[tuple[Key, Listed, Entry | None]] = deque()
+        # The trainings whose items had other bytes than the stored responses of the same version,
+        # with a single call that has not ended, or that did not bring the bytes of the item.
+        self._unlike: set[str] = set()
         self._spare = 0  # how many single calls this sweep may still make for checks
         self.warms = True  # False if the setting `sweep.warm` is `off`
 
@@ -185,6 +191,7 @@ class Reconciliation:
         if verdict is ListVerdict.CONFIRMED and floor is not None:
             last = found.listed.confirmation(floor.generation)
             self._tiers.confirming.renew(key, floor, last, brought.asked_here)
+            self._check_bytes(brought, found, floor.digest)
         elif verdict is ListVerdict.DOUBTFUL:
             self._check(brought, key, frozenset((found.listed.updated_at,)), sweep)
         elif verdict is not ListVerdict.NEWER:
@@ -230,8 +237,7 @@ class Reconciliation:
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
         stored = [key for key, each in standings.items() if each and each.floor.digest]
         for key in sorted(stored, key=self._reads, reverse=True)[: self._spare]:
-            self._spare -= 1
-            self._following.send(Errand(Ask(key, caller), Purpose.VERIFY, lambda _: None))
+            self._verify(caller, key, lambda _: None)
 
     def _reads(self, key: Key) -> int:
         held = self._tiers.held(key)
@@ -288,9 +294,13 @@ class Reconciliation:
         """Make a single call to learn the true version, if this sweep has a call left."""
         if self._spare <= 0:
             return
-        self._spare -= 1
         then = partial(self._note_contradiction, key, claims, brought.asked_at, sweep)
-        self._following.send(Errand(Ask(key, brought.caller), Purpose.VERIFY, then))
+        self._verify(brought.caller, key, then)
+
+    def _verify(self, caller: Caller, key: Key, then: Callable[[Landed | None], None]) -> None:
+        """Make one of the single calls that this sweep has left."""
+        self._spare -= 1
+        self._following.send(Errand(Ask(key, caller), Purpose.VERIFY, then))
 
     def _note_contradiction(
         self, key: Key, claims: Claims, asked_at: float, sweep: int, landed: Landed | None
@@ -304,3 +314,24 @@ class Reconciliation:
         # An answer without a version does not count, because the training has perhaps been deleted.
         if version is not None:
             self._in_a_row = self._in_a_row + 1 if contradicts else 0
+
+    def _check_bytes(self, brought: Brought, found: Item, stored: str) -> None:
+        """Make a single call if the item has other bytes than the stored response of its version,
+        whose digest is `stored`: the training was perhaps edited without a later `updated_at`."""
+        training_id = found.listed.training_id
+        if found.listed.digest == stored:
+            self._unlike.discard(training_id)
+            return
+        is_open = training_id not in self._unlike and len(self._unlike) < _MOST_UNLIKE
+        if is_open and self._spare > 0:
+            self._unlike.add(training_id)
+            self._verify(brought.caller, found.key, partial(self._note_bytes, found.listed))
+
+    def _note_bytes(self, item: Listed, landed: Landed | None) -> None:
+        """Keep the training in `_unlike` if the single answer has the version of the item, but
+        other bytes. Otherwise a later page may ask about it again."""
+        if is_later(landed, item.confirmed_at):
+            entry = landed.held.entry
+            if entry.updated_at == item.updated_at and entry.digest != item.digest:
+                return
+        self._unlike.discard(item.training_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,11 +19,12 @@ from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict, listed
 from gateway.core.sweep.staleness_bound import Pace
+from gateway.core.upstream.training import digest
 from gateway.core.vocabulary import NoticeKind, Purpose
 from gateway.ports import Call, Held, Notice
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import Redis, settle
+from tests.unit.flow.house import Redis, ok, says, settle, training
 from tests.unit.flow.sweeping import PAUSE_AFTER, Catalogue, Swept, fails_once, of_list
 
 IDS = ["t1", "t2", "t3"]
@@ -674,3 +675,164 @@ async def test_an_answer_from_before_the_page_contradicts_nothing(
 
     assert len(swept.sweep.contradictions) == 0
     assert await swept.read("t2") == ("1 l1" if is_twice else "2 changed")
+
+
+# ---- edits that leave `updated_at` as it was
+
+
+@dataclass
+class Titles:
+    """What the API says of trainings with other titles than `training` gives them. Their versions
+    do not tell. `listed`: the titles on the list, if they are others than those of single answers.
+    `has_tags`: single answers have an `ETag`, so the list never counts as proven."""
+
+    swept: Swept
+    single: dict[str, str] = field(default_factory=dict)
+    listed: dict[str, str] | None = None
+    has_tags: bool = True
+    is_failing: bool = False
+
+    def answer(self, call: Call) -> Reply | None:
+        """What the API says instead."""
+        if call.offset is None:
+            if call.training_id not in self.swept.catalogue.minutes:
+                return None
+            body = training(1, call.training_id, self.single.get(call.training_id, "Refunds"))
+            tags = ((b"etag", b'"%s"' % digest(body).encode()),) if self.has_tags else ()
+            return says(503) if self.is_failing else replace(ok(1, *tags), body=body)
+        page = self.swept.catalogue.page(call.offset)
+        body = page.body
+        for each, title in (self.single if self.listed is None else self.listed).items():
+            body = body.replace(training(1, each), training(1, each, title))
+        return replace(page, body=body)
+
+
+async def titled(swept: Swept, *, has_tags: bool = True) -> Titles:
+    """All trainings are read once, and swept once."""
+    titles = Titles(swept, has_tags=has_tags)
+    swept.catalogue.instead = titles.answer
+    for each in swept.catalogue.minutes:
+        await swept.read(each)
+    await sweeps(swept, 1)
+    return titles
+
+
+async def title_of(swept: Swept, training_id: str) -> str:
+    """What a caller gets."""
+    content = (await swept.replica.get(Key("p1", training_id))).content
+    assert isinstance(content, Held)
+    title: str = json.loads(content.entry.body)["title"]
+    return title
+
+
+def singles(swept: Swept) -> list[str]:
+    """What was asked for singly."""
+    return [each for each in swept.catalogue.asked if isinstance(each, str)]
+
+
+@pytest.mark.parametrize("has_tags", [True, False])
+async def test_an_edit_without_a_version_costs_one_single_call(
+    swept: Swept, has_tags: bool
+) -> None:
+    """Pages renew the stored response, so nothing else would ever bring the edit. Without tags,
+    three trainings are too few to prove the list."""
+    titles = await titled(swept, has_tags=has_tags)
+    for title in ("Returns", "Refunds again"):
+        titles.single["t2"] = title
+        await sweeps(swept, 1)
+        assert await title_of(swept, "t2") == title
+    await sweeps(swept, 20)
+
+    assert singles(swept) == [*IDS, "t2", "t2"]
+    assert {call.purpose for call in swept.replica.upstream.calls[4:]} == {
+        Purpose.SWEEP,
+        Purpose.VERIFY,
+    }
+
+
+async def test_an_edit_without_a_version_is_asked_about_until_it_is_answered(
+    swept: Swept, clock: FakeClock
+) -> None:
+    """An answer may be late, or never come. The next page asks again."""
+    titles = await titled(swept)
+    titles.single["t2"] = "Returns"
+    titles.is_failing = True
+    await sweeps(swept, 1)
+    assert await title_of(swept, "t2") == "Refunds"
+    titles.is_failing = False
+    clock.advance(60.0)
+    await sweeps(swept, 1)
+
+    assert await title_of(swept, "t2") == "Returns"
+
+
+async def test_edits_without_a_version_take_few_calls(clock: FakeClock) -> None:
+    """Those that the sweep's pages leave: pages, and all that they renew, come first."""
+    ids = [f"t{number:02d}" for number in range(20)]
+    swept = Swept(clock, Catalogue(*ids), Redis(clock), pace=OFTEN)
+    titles = await titled(swept)
+    titles.single.update(dict.fromkeys(ids, "Returns"))
+    before = len(singles(swept))
+    await sweeps(swept, 1)
+
+    assert len(singles(swept)) - before == OFTEN.spare(20) == 3
+    await sweeps(swept, 6)
+    assert {await title_of(swept, each) for each in ids} == {"Returns"}
+    assert len(singles(swept)) - before == 20
+
+
+async def test_a_list_with_other_bytes_costs_few_single_calls(swept: Swept) -> None:
+    """It has another title for each, whatever single answers say. Ten calls show that."""
+    ids = [f"t{number:02d}" for number in range(30)]
+    swept.catalogue.minutes = dict.fromkeys(ids, 1)
+    titles = Titles(swept, listed=dict.fromkeys(ids, "Short"))
+    swept.catalogue.instead = titles.answer
+    for each in ids:
+        await swept.read(each)
+    await sweeps(swept, 30)
+
+    assert len(singles(swept)) == 30 + 10
+    assert {await title_of(swept, each) for each in ids} == {"Refunds"}
+
+
+async def test_a_list_that_lagged_is_compared_again(clock: FakeClock) -> None:
+    """A cache in front of the API has old pages, and readers have brought edits before. Once the
+    list has them, the next edits show, however many there were."""
+    ids = [f"t{number:02d}" for number in range(12)]
+    swept = Swept(clock, Catalogue(*ids))
+    titles = await titled(swept)
+    titles.listed = {}
+    for each in ids:
+        titles.single[each] = "Returns"
+        await swept.replica.invalidation.invalidate((each,), None, soft=True)
+        assert await title_of(swept, each) == "Returns"
+    await sweeps(swept, 12)
+    assert len(singles(swept)) == 12 + 12 + 10
+    titles.listed = None
+    await sweeps(swept, 1)
+    titles.single["t11"] = titles.single["t00"] = "Returns again"
+    await sweeps(swept, 2)
+
+    assert [await title_of(swept, each) for each in ("t00", "t05", "t11")] == [
+        "Returns again",
+        "Returns",
+        "Returns again",
+    ]
+    assert len(singles(swept)) == 12 + 12 + 10 + 2
+
+
+async def test_trainings_that_were_deleted_meanwhile_do_not_count(clock: FakeClock) -> None:
+    """Ten of them are no list with other bytes. No page will ever agree about them."""
+    ids = [f"t{number:02d}" for number in range(11)]
+    swept = Swept(clock, Catalogue(*ids), pace=Pace(None, 1.0, 5.0, 30.0, 0.0))
+    titles = await titled(swept)
+    titles.single.update(dict.fromkeys(ids[:10], "Returns"))
+    await whole(swept)
+    for each in ids[:10]:
+        del swept.catalogue.minutes[each]
+    await swept.errands()
+    assert singles(swept)[11:] == ids[:10]
+    titles.single["t10"] = "Returns"
+    await sweeps(swept, 1)
+
+    assert await title_of(swept, "t10") == "Returns"
