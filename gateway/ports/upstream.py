@@ -29,8 +29,8 @@ class Call:
     purpose      why the call is made. A `retry` uses a new connection
     deadline     the monotonic time at which the whole call has to be over
     guessed      the caller seems to guess ids. A `miss` then has the lowest priority
-    who          identifies the caller, so that no caller takes all places in the queue of waiting
-                 calls
+    who          identifies the caller (`Caller.who`), so that no caller takes all places in the
+                 queue of waiting calls
     offset       the position at which a page of the list begins. None: the call is for no page
     write        the write that the call sends. A write is not tried again. None: the call reads
     span         None: the trace of the call is not kept

@@ -42,6 +42,12 @@ class Caller:
     owns_token: bool
     rate: Rate | None = None
 
+    @property
+    def who(self) -> str:
+        """The client and its partition. In the mode `passthrough` all callers have one client, and
+        each token has its own partition."""
+        return f"{self.client} {self.partition}"
+
 
 def partition_of(*parts: str, secret: str | None = None) -> str:
     """Name a partition: 32 hex digits that do not reveal `parts`.

@@ -173,7 +173,7 @@ class Fetcher:
             etag=first(held, b"etag"),
             last_modified=first(held, b"last-modified"),
             extra=want.extra,
-            who=f"{want.caller.client} {want.caller.partition}",
+            who=want.caller.who,
         )
 
     def _judge(self, want: Want, call: Call, reply: Reply) -> Judged:

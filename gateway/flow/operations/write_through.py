@@ -124,7 +124,7 @@ class Writing:
             purpose=Purpose.WRITE,
             deadline=deadline,
             write=order.write,
-            who=caller.client,
+            who=caller.who,
             before_send=note_sent,
         )
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -61,7 +63,7 @@ async def write(replica: Replica, reply: Reply | Exception, caller: object = CAL
     return await hand_on(writing_of(replica), replica, reply, caller)
 
 
-def writing_of(replica: Replica) -> Writing:
+def writing_of(replica: Replica, timeout: float = 10.0) -> Writing:
     """What passes the replica's writes on."""
     return Writing(
         replica.outbound,
@@ -69,8 +71,15 @@ def writing_of(replica: Replica) -> Writing:
         replica.credentials,
         replica.clock,
         base_url="http://api.test",
-        timeout=10.0,
+        timeout=timeout,
     )
+
+
+async def began(request: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+    """The request, once it waits or has ended."""
+    task = asyncio.create_task(request)
+    await settle()
+    return task
 
 
 async def hand_on(
@@ -230,6 +239,33 @@ async def test_a_write_is_sent_with_half_of_its_time_or_not_at_all(
     assert sum(isinstance(each, BudgetExhausted) for each in answers) == 1 - is_sent
     assert len(replica.observer.of("budget_denied")) == 1 - is_sent
     assert {call.deadline for call in replica.upstream.calls} == {asked_at + 10.0}
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+async def test_a_token_that_fills_the_queue_makes_room_for_another(is_read: bool) -> None:
+    """In the mode `passthrough` all callers have one name: each token counts as a caller, for its
+    reads and its writes together."""
+    clock = FakeClock(waiting=True)
+    replica = Replica(clock, limit=5)
+    replica.upstream.always = ok(1)
+    writing = writing_of(replica, timeout=30.0)
+    other = replace(CALLER, partition="p2", token="token-2")
+    for caller in (CALLER, other):
+        replica.credentials.judged(caller, 200, clock.monotonic())
+    for _ in range(5):
+        await writing.hand_on(Order(CALLER, "trn_2", WRITE))
+        clock.advance(12.0)  # a call is free one second after the last of these
+
+    first = replica.get() if is_read else writing.hand_on(Order(CALLER, "trn_1", WRITE))
+    asked = [first, writing.hand_on(Order(CALLER, "trn_1", WRITE))]
+    places = [await began(each) for each in (*asked, writing.hand_on(Order(other, "trn_1", WRITE)))]
+
+    assert [each.done() for each in places] == [False, True, False]
+    with pytest.raises(BudgetExhausted):
+        await places[1]
+    clock.advance(13.0)
+    await asyncio.gather(places[0], places[2])
+    assert replica.upstream.calls[-1].token == "token-2"
 
 
 @pytest.mark.parametrize(("failure", "entries"), [(UNSENT, 1), (LATE, 0)])
