@@ -60,6 +60,13 @@ class Confirmations:
     purged: int | None = None
     until: float | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all known replicas have the order: those of the gateway and those of Redis."""
+        copies = self.copies
+        is_secured = copies is None or copies.acknowledged >= copies.known
+        return self.confirmed >= self.known and is_secured
+
 
 class Bus(Protocol):
     """Carries notices between the replicas. A replica that misses a notice finds out later,

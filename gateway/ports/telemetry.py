@@ -26,6 +26,7 @@ from gateway.core.vocabulary import (
     StoreVerdict,
     Tier,
 )
+from gateway.ports.replicas import Confirmations
 from gateway.ports.tiers import Count
 
 
@@ -117,6 +118,12 @@ class Observer(Protocol):
     ) -> None:
         """`count` entries became invalid. `training_id` is `*` if they are perhaps of several
         trainings. `operator` None: no order."""
+        ...
+
+    def write_unconfirmed(self, key: Key, confirmations: Confirmations | None) -> None:
+        """A caller's write has perhaps changed the training, and not all replicas have confirmed
+        that its stored responses are invalid. `confirmations` None: Redis did not accept the
+        invalidation, so only this replica knows of it."""
         ...
 
     def outdated(self, key: Key) -> None:

@@ -20,7 +20,7 @@ from gateway.core.vocabulary import (
     StoreVerdict,
     Tier,
 )
-from gateway.ports import Count
+from gateway.ports import Confirmations, Count
 
 
 class RecordingObserver:
@@ -114,6 +114,9 @@ class RecordingObserver:
         self._note("invalidated", cause, training_id, count)
         self._note("invalidated_by", by)
         self._note("ordered_by", operator)
+
+    def write_unconfirmed(self, key: Key, confirmations: Confirmations | None) -> None:
+        self._note("write_unconfirmed", key, confirmations)
 
     def outdated(self, key: Key) -> None:
         self._note("outdated", key)

@@ -10,6 +10,8 @@ import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import gateway, has_in_flight, until
+from tests.integration.replicas import replicas
+from tests.integration.unreachable import WayToRedis
 from tests.support.raw_http import GOOD, calling
 from tests.unit.adapters.upstream.peers import Peer
 
@@ -36,6 +38,31 @@ async def test_who_reads_after_a_write_reads_what_was_written(
         assert after == ["Written", "Written"]
         sample = 'gateway_invalidations_total{cause="write"}'
         assert await one.metric(sample) == 1
+
+
+async def test_a_write_that_a_replica_did_not_confirm_is_told_to_operators(
+    upstream: RunningSimulator, redis_url: str
+) -> None:
+    """Its caller gets the API's answer as ever, whose version makes every replica ask."""
+    settings = {"server__writes": "forward", "redis__timeout": "1s"}
+    async with (
+        WayToRedis(redis_url) as way,
+        replicas(upstream.base_url, [redis_url, way.url], **settings) as (one, other),
+    ):
+        for each in (one, other):
+            await each.get(A)
+        await way.refuse(True)
+
+        written = await one.data.put(f"/training/{A}", json={"title": "Written"})
+        version = written.json()["updated_at"]
+        read = await other.get(A, Training_Min_Updated_At=version)
+
+        assert written.headers["cache-status"] == "gateway; fwd=method; fwd-status=200"
+        assert (written.status_code, read.json()["title"]) == (200, "Written")
+        events = (await one.admin.get(f"/explain/{A}")).json()["events"]
+        told = [each for each in events if each["event"] == "write.unconfirmed"]
+        assert [(each["replicas"], each["confirmed"]) for each in told] == [(2, 1)]
+        assert told[0]["until"] > told[0]["time"]
 
 
 async def test_what_is_made_is_read_and_what_is_deleted_is_gone(

@@ -5,6 +5,7 @@ The names and levels of the logged events are here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -24,6 +25,7 @@ from gateway.adapters.telemetry.live_figures import figures
 from gateway.adapters.telemetry.log_lines import logger
 from gateway.adapters.telemetry.metrics import CountersCollector, GaugeReadings, encode, registry_of
 from gateway.core.cache.entry import Key
+from gateway.core.instant import from_seconds, to_rfc3339
 from gateway.core.vocabulary import (
     SWEEPS,
     AccessRefusal,
@@ -43,7 +45,7 @@ from gateway.core.vocabulary import (
     StoreVerdict,
     Tier,
 )
-from gateway.ports import Clock, Count
+from gateway.ports import Clock, Confirmations, Count
 
 # At most this many lines a second are written for an event whose lines differ (for example,
 # because each line names a different training).
@@ -62,6 +64,7 @@ _TOO_SLOW = (
     " takes longer than they stay fresh"
 )
 _ALL = "*"
+_NOT_TOLD = "Redis did not accept the invalidation, which is repeated"
 
 
 class Telemetry(Trail):
@@ -294,6 +297,13 @@ class Telemetry(Trail):
         )
         self.note(training_id, "entry.invalidated", None, cause=cause, by=by, operator=operator)
 
+    def write_unconfirmed(self, key: Key, confirmations: Confirmations | None) -> None:
+        event = "write.unconfirmed"
+        with suppress(Exception):  # the time in `confirmations` comes from Redis
+            told = _unconfirmed(confirmations)
+            self.events.emit(WARNING, event, most_lines=_BURST, id=key.training_id, **told)
+            self.note(key.training_id, event, key.partition, **told)
+
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
         self.events.emit(
             WARNING, "refresh.failed", id=key.training_id, why=why, again_in=round(again_in, 3)
@@ -393,6 +403,18 @@ class Telemetry(Trail):
             return self.gauges()
         self.events.emit(ERROR, "telemetry.gauges-unread")
         return None
+
+
+def _unconfirmed(confirmations: Confirmations | None) -> dict[str, Any]:
+    if confirmations is None:
+        return {"why": _NOT_TOLD}
+    told: dict[str, Any] = {"replicas": confirmations.known, "confirmed": confirmations.confirmed}
+    until, copies = confirmations.until, confirmations.copies
+    if until is not None:
+        told["until"] = to_rfc3339(from_seconds(math.ceil(until)))
+    if copies is not None and copies.acknowledged < copies.known:
+        told |= {"redis_replicas": copies.known, "redis_acknowledged": copies.acknowledged}
+    return told
 
 
 def _by(operator: str | None) -> dict[str, Any]:

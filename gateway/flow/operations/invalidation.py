@@ -85,7 +85,8 @@ class Invalidation:
         out too.
 
         In other partitions this is a soft order without a version. The upstream perhaps has another
-        training there with the same id. Raises RedisUnavailable.
+        training there with the same id. The writer gets the upstream's answer in any case, so the
+        observer is told if not all replicas confirm. Raises RedisUnavailable.
         """
         ids, versions = changed.training_ids, dict(changed.versions)
         keys = [Key(partition, each) for each in ids]
@@ -93,13 +94,17 @@ class Invalidation:
             *(self._shared.invalidate(each, None, soft=True) for each in ids),
             *(self._shared.invalidate_key(key, versions.get(key.training_id)) for key in keys),
         )
-        await self._everywhere(Notice(NoticeKind.INVALIDATED, ids), Cause.WRITE, partition)
+        notice = Notice(NoticeKind.INVALIDATED, ids)
+        confirmations = await self._everywhere(notice, Cause.WRITE, partition)
+        if not confirmations.is_complete:
+            self._observe_unconfirmed(changed, partition, confirmations)
 
     def written_here(self, changed: Written, partition: str) -> None:
         """Do the same as `written` in this replica alone, because Redis does not answer.
         `changed.versions` is not used."""
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         self.apply(notice, Origin.ORDER, Cause.WRITE, writer=partition, known=False)
+        self._observe_unconfirmed(changed, partition, None)
 
     async def refused(self, partition: str) -> None:
         """Drop all that is stored for a credential, because the upstream answered 401 to it."""
@@ -185,6 +190,12 @@ class Invalidation:
     def _observe_order(self, notice: Notice, by: Origin, cause: Cause) -> None:
         for training_id in notice.training_ids:
             self._observer.invalidated(cause, training_id, by=by, operator=notice.operator)
+
+    def _observe_unconfirmed(
+        self, changed: Written, partition: str, confirmations: Confirmations | None
+    ) -> None:
+        for training_id in changed.training_ids:
+            self._observer.write_unconfirmed(Key(partition, training_id), confirmations)
 
     def _purged(self, notice: Notice, by: Origin) -> None:
         self._serving.forget(lambda key: notice.partition in (None, key.partition))

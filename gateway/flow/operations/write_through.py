@@ -1,8 +1,10 @@
 """Passes each write of a caller to the upstream, once and without changes.
 
-Before the caller gets the answer, the responses that the write made outdated are invalidated in all
-replicas. If Redis is away, the other replicas are told when Redis is back. If this process ends
-before that, they are not told.
+Before the caller gets the answer, the responses that the write made outdated are invalidated, and
+all replicas are told. The answer waits for their confirmations for a short time, and is the
+upstream's in any case. If one is missing, operators are told (`Observer.write_unconfirmed`).
+If Redis is away, the other replicas are told when Redis is back. If this process ends before that,
+they are not told.
 
 A write without an answer has perhaps been done, so its training is invalidated too. This includes a
 write that is under way when this process ends.

@@ -23,6 +23,7 @@ from gateway.core.vocabulary import (
     StoreVerdict,
     Tier,
 )
+from gateway.ports import Confirmations, Copies
 from tests.unit.adapters.telemetry.stand_ins import BrokenLog, ListLog, ManualClock, samples
 
 KEY = Key("partition-of-a-credential", "a")
@@ -82,6 +83,7 @@ VERBS: list[tuple[Callable[[Telemetry], None], str, str]] = [
         'gateway_invalidations_total{cause="updated_at"}',
         "entry.invalidated",
     ),
+    (lambda o: o.write_unconfirmed(KEY, Confirmations(2, 1)), "", "write.unconfirmed"),
     (lambda o: o.lagged(4.0), "gateway_freshness_lag_seconds_count", ""),
     (
         lambda o: o.payload_rejected(InvalidReason.WRONG_ID, "a", "another id"),
@@ -311,3 +313,39 @@ def test_an_hour_without_redis_is_a_line_a_minute() -> None:
     suppressed = [fields.get("suppressed") for _, _, fields in log.lines]
     assert suppressed == [None, *[119] * 59]
     assert samples(telemetry)['gateway_redis_errors_total{operation="ping"}'] == 7_200
+
+
+@pytest.mark.parametrize(
+    ("confirmations", "fields"),
+    [
+        (
+            Confirmations(3, 2, until=1_700_000_000.25),
+            {"replicas": 3, "confirmed": 2, "until": "2023-11-14T22:13:21Z"},
+        ),
+        (
+            Confirmations(2, 2, Copies(2, 1)),
+            {"replicas": 2, "confirmed": 2, "redis_replicas": 2, "redis_acknowledged": 1},
+        ),
+        (None, {"why": "Redis did not accept the invalidation, which is repeated"}),
+    ],
+)
+def test_a_write_that_not_all_confirmed_is_told_with_the_reason(
+    confirmations: Confirmations | None, fields: dict[str, object]
+) -> None:
+    """In the log, and among the events of its training."""
+    log = ListLog()
+    telemetry = Telemetry("1", ManualClock(), None, log)
+
+    telemetry.write_unconfirmed(KEY, confirmations)
+
+    assert log.lines == [(WARNING, "write.unconfirmed", {"id": "a", **fields})]
+    (noted,) = telemetry.journal.of("a")
+    assert (noted.event, noted.partition) == ("write.unconfirmed", KEY.partition)
+    assert noted.fields == fields
+
+
+def test_a_time_that_makes_no_sense_does_not_fail_the_write() -> None:
+    """It comes from Redis."""
+    Telemetry("1", ManualClock(), None, ListLog()).write_unconfirmed(
+        KEY, Confirmations(2, 1, until=1e15)
+    )

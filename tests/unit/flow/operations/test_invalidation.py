@@ -14,11 +14,13 @@ from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable, UpstreamError
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import Cause, NoticeKind, Outcome, Tier
+from gateway.flow.answer import Ask
+from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.response_selection import Answer
 from gateway.ports import Confirmations, Copies, Notice
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import KEY, Redis, Replica, minute_of, ok, says
+from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, share_of
 
 SECOND = Key(KEY.partition, "trn_2")
 ELSEWHERE = Key("f" * 32, KEY.training_id)
@@ -97,6 +99,36 @@ async def test_a_write_leaves_nothing_to_rescue_in_its_own_partition(pair: Pair)
         assert (await replica.get(ELSEWHERE)).outcome is Outcome.STALE_ERROR
         with pytest.raises(UpstreamError):
             await replica.get()
+
+
+async def test_a_write_that_not_all_confirmed_is_told(pair: Pair) -> None:
+    """Its caller is not. Another replica may still give the former version, but not to callers
+    that ask for the version of the write."""
+    await pair.warm(1)
+    pair.hub.deaf.update(list(pair.hub.hearers)[1:])
+    version = parse_instant("2023-11-14T22:02:00Z")
+    changed = Written((KEY.training_id,), ((KEY.training_id, version),))
+
+    await pair.one.invalidation.written(changed, KEY.partition)
+
+    assert pair.one.observer.of("write_unconfirmed") == [(KEY, Confirmations(2, 1))]
+    other, clock = pair.other, pair.clock
+    assert minute_of(await other.get()) == 1
+    other.upstream.then(ok(2))
+    reaching = Reaching(other.serving, clock, share_of(clock, None), other.modes)
+    assert minute_of(await reaching.get(Ask(KEY, CALLER, at_least=version), other.serving)) == 2
+
+
+@pytest.mark.parametrize("acknowledged", [0, 1])
+async def test_a_write_is_told_as_an_order_that_gets_a_202(pair: Pair, acknowledged: int) -> None:
+    """A replica of Redis without it may become the master. If nothing is missing, there is nothing
+    to tell."""
+    pair.redis.memory.copies = Copies(1, acknowledged)
+
+    await pair.one.invalidation.written(Written((KEY.training_id,)), KEY.partition)
+
+    told = [(KEY, Confirmations(2, 2, Copies(1, 0)))]
+    assert pair.one.observer.of("write_unconfirmed") == (told if acknowledged == 0 else [])
 
 
 async def test_versions_from_the_bound_on_stay(pair: Pair) -> None:

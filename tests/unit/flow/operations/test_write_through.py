@@ -380,7 +380,7 @@ async def test_a_401_of_a_proxy_ends_nothing(replica: Replica, kind: bytes) -> N
 
 
 async def test_without_redis_it_is_done_here(replica: Replica, redis: Redis) -> None:
-    """The write stands; the others are bounded by their own freshness."""
+    """The write stands; the others are bounded by their own freshness, and the log says so."""
     await replica.fill(1)
     redis.switch.is_up = False
 
@@ -388,6 +388,7 @@ async def test_without_redis_it_is_done_here(replica: Replica, redis: Redis) -> 
 
     assert isinstance(answer.content, Reply)
     assert replica.local.entries == 0
+    assert replica.observer.of("write_unconfirmed") == [(KEY, None)]
 
 
 async def test_one_late_answer_of_redis_does_not_prevent_it(
@@ -430,7 +431,7 @@ async def test_a_redis_that_was_away_is_told_when_it_is_back(
 
 
 async def test_it_is_done_here_once_while_redis_is_away(replica: Replica, redis: Redis) -> None:
-    """What is fetched meanwhile is no older than the write, and stays."""
+    """What is fetched meanwhile is no older than the write, and stays. It is told once, too."""
     await replica.fill(1)
     writing = writing_of(replica)
     redis.switch.is_up = False
@@ -443,6 +444,7 @@ async def test_it_is_done_here_once_while_redis_is_away(replica: Replica, redis:
 
     await replica.get()
     assert replica.upstream.count == 3
+    assert replica.observer.of("write_unconfirmed") == [(KEY, None)]
 
 
 async def test_a_write_is_told_though_another_is_not(
