@@ -237,7 +237,8 @@ class Tiers:
 
     def _is_struck(self, local: Entry, found: Found) -> bool:
         """Whether the entry in L1 must not be used at all, not even for rescue. True if an order or
-        a 401 ruled it out, or if this replica has perhaps missed such an order."""
+        a 401 ruled it out, or if this replica has perhaps missed such an order. Also True if a
+        later answer replaced the entry, and Redis has lost the body of this answer."""
         if local.confirmed_at <= found.struck_at:
             return True
         of_this_life = found.floor is not None and found.floor.epoch == local.epoch
@@ -247,6 +248,8 @@ class Tiers:
             return False
         if not (self._shared.holds_bodies and of_this_life):
             return False
+        if _is_replaced(local, found.floor):
+            return True
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _gaps_allow(self, entry: Entry) -> bool:
@@ -411,6 +414,14 @@ class Tiers:
             self.refused.forget(key)
             self._alone.latest.forget(key)
             self._local.drop(key)  # last: meanwhile a look-up may have put an entry into L1
+
+
+def _is_replaced(entry: Entry, floor: Floor) -> bool:
+    """Whether a later answer replaced the entry, although the floor still has its version. The
+    answer was a 404 or 410, or had the same version with another body. If the list or an order
+    has named the version after a 404 or 410, the floor has no digest."""
+    is_other = entry.digest != floor.digest and entry.updated_at == floor.updated_at
+    return is_other and entry.confirmed_at < floor.started
 
 
 def _is_left(entry: Entry, floor: Floor | None) -> bool:

@@ -4,13 +4,15 @@ import asyncio
 
 import pytest
 
+from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.vocabulary import NoticeKind, StoreVerdict, Tier
 from gateway.flow.singleflight import Course
 from gateway.ports import Notice
 from tests.doubles.clock import FakeClock
+from tests.doubles.shared import InMemoryLists
 from tests.doubles.stored import entry_of, version
 from tests.unit.flow.house import KEY, Redis, Replica
-from tests.unit.flow.offering import find, in_l1, outdated, put
+from tests.unit.flow.offering import FIRST, find, in_l1, outdated, put
 
 
 async def test_what_was_stored_is_in_both_tiers(replica: Replica, redis: Redis) -> None:
@@ -88,6 +90,56 @@ async def test_what_is_below_the_floor_is_found_for_rescue(
     assert seen.below_floor
     assert in_l1(replica) is seen.held.entry
     assert replica.tiers.peek(KEY) is None
+
+
+@pytest.mark.parametrize("order", ["no order", "a soft order"])
+@pytest.mark.parametrize("successor", ["a 404", "another body"])
+async def test_what_was_replaced_without_a_new_version_does_not_return(
+    replica: Replica, other: Replica, redis: Redis, successor: str, order: str
+) -> None:
+    """Not even for rescue, after Redis has lost the body that replaced it."""
+    await put(replica)
+    replica.clock.advance(1.0)
+    if order == "a soft order":
+        await redis.store.invalidate(KEY.training_id, None, soft=True)
+    await (put(other, None) if successor == "a 404" else put(other, body=b"another one"))
+
+    redis.memory.lose_body(KEY)
+    replica.clock.advance(5.0)
+
+    assert await replica.tiers.lookup(KEY, Course()) is None
+    assert in_l1(replica) is None
+
+
+async def test_what_was_deleted_does_not_return_because_the_list_has_it(
+    replica: Replica, other: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """A page with the version of before the 404 leaves the question to a single call."""
+    await put(replica)
+    clock.advance(1.0)
+    await put(other, None)
+    clock.advance(1.0)
+    item = Listed(KEY.training_id, FIRST, "0" * 32, "", clock.now(), 0.0, 30.0)
+
+    (compared,) = await InMemoryLists(redis.memory).compare(KEY.partition, [item], 60.0)
+    clock.advance(5.0)
+
+    assert compared.verdict is ListVerdict.NEWER
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+
+async def test_a_renewed_body_does_not_end_what_l1_has(
+    replica: Replica, other: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """The same bytes were confirmed later, and Redis has lost them."""
+    await put(replica)
+    clock.advance(1.0)
+    await put(other)
+
+    redis.memory.lose_body(KEY)
+    clock.advance(5.0)
+
+    assert (await find(replica)).tier is Tier.L1
 
 
 async def test_an_outdated_look_up_does_not_promote(replica: Replica, other: Replica) -> None:
