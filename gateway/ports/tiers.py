@@ -278,7 +278,8 @@ class SharedStore(Protocol):
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
         """Invalidate the versions older than `updated_at` (None: all) in every partition, also
-        those that fetches in flight will bring. `soft` keeps stored versions for rescue."""
+        those that fetches in flight will bring. A stored 404 or 410 is invalidated too, unless a
+        later version than `updated_at` is known. `soft` keeps stored versions for rescue."""
         ...
 
     async def invalidate_key(self, key: Key, updated_at: int | None) -> None:

@@ -96,6 +96,56 @@ async def test_a_bound_holds_for_a_partition_never_seen(shared_store: SharedStor
     assert (await fetch(shared_store, version(10), key=ELSEWHERE)).verdict is StoreVerdict.CHANGED
 
 
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(("bound", "is_below"), [(4, False), (5, True), (6, True)])
+async def test_a_bound_ends_a_404_unless_a_later_version_is_known(
+    shared_store: SharedStore, bound: int, is_below: bool, soft: bool
+) -> None:
+    """The order tells that this version exists: before and after the next fetch has begun."""
+    await fetch(shared_store, version(5))
+    ticket = await shared_store.begin(KEY)
+    await fetch(shared_store, None, ticket=ticket)
+
+    await shared_store.invalidate("trn_1", version(bound), soft=soft)
+
+    for _ in range(2):
+        found = await shared_store.lookup(KEY)
+        assert found.floor is not None
+        assert entry_of(ticket, None).is_below(found.floor) is is_below
+        assert (found.entry is not None) is (shared_store.holds_bodies and not is_below)
+        await shared_store.begin(KEY)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+async def test_a_404_counts_after_a_bound_only_if_its_fetch_began_then(
+    shared_store: SharedStore, soft: bool
+) -> None:
+    """Also if the order named the version that was known before the 404."""
+    await fetch(shared_store, version(5))
+    await fetch(shared_store, None)
+    ticket = await shared_store.begin(KEY)
+
+    await shared_store.invalidate("trn_1", version(5), soft=soft)
+
+    assert (await fetch(shared_store, None, ticket=ticket)).verdict is StoreVerdict.OLDER
+    assert (await fetch(shared_store, None)).verdict is StoreVerdict.CHANGED
+
+
+async def test_an_order_for_one_key_leaves_no_404_of_a_known_version(
+    shared_store: SharedStore,
+) -> None:
+    """Nor the knowledge that there was a 404, if the order has no bound."""
+    await fetch(shared_store, None)
+    await shared_store.invalidate_key(KEY, None)
+    assert (await fetch(shared_store, version(5))).verdict is StoreVerdict.CHANGED
+    ticket = await shared_store.begin(KEY)
+    await fetch(shared_store, None, ticket=ticket)
+
+    await shared_store.invalidate_key(KEY, version(5))
+
+    assert entry_of(ticket, None).is_below(await floor_of(shared_store))
+
+
 async def test_an_order_for_one_key_spares_the_other_partitions(shared_store: SharedStore) -> None:
     """There the bound rules out no answer, either."""
     tickets = {key: await shared_store.begin(key) for key in (KEY, ELSEWHERE)}

@@ -271,7 +271,7 @@ class Record(Known):
         else:
             # `bound` can be lower than before, because the ledger forgets old orders.
             self.asked_for = max(bound, self.asked_for or bound)
-            if before(self.updated_at, bound):
+            if before(self.updated_at, bound) or self._is_negative_after(bound):
                 self._raise_softly(bound, now)
 
     def take_back(self, updated_at: Instant) -> bool:
@@ -294,10 +294,15 @@ class Record(Known):
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out versions below `bound`, and negative answers (404 or 410) of fetches that began
         before `now`."""
-        if before(self.raised_from or self.updated_at, bound):
+        if before(self.raised_from or self.updated_at, bound) or self._is_negative_after(bound):
             self.updated_at = max(bound, self.updated_at or bound)
             self.last, self.digest, self.raised_from = Last.NONE, "", None
             self.started = max(self.started, now)
+
+    def _is_negative_after(self, bound: Instant) -> bool:
+        """Whether the last answer is negative, and `bound` is the version that was known before.
+        An order that names `bound` says that this version exists, so the answer is ruled out."""
+        return self.last is Last.NEGATIVE and self.updated_at == bound
 
     def _raise_softly(self, bound: Instant, now: float) -> None:
         """As `raise_to`, but the stored version can still be used for rescue. `raised_from`

@@ -229,14 +229,18 @@ class _Record:
         if event.serial == seen:
             return
         went_back = seen > event.serial
-        if (went_back or event.at > seen) and event.bound > (self.stored or self.updated_at):
+        if (went_back or event.at > seen) and self._is_raised_by(event.bound, self.stored):
             self._raise(max(event.bound, self.updated_at), event.at)
-        if (went_back or event.soft_at > seen) and event.soft_bound > self.updated_at:
+        if (went_back or event.soft_at > seen) and self._is_raised_by(event.soft_bound):
             self._raise_softly(event.soft_bound, event.soft_at)
         if went_back or event.all > seen:
             self.generation += 1
         elif event.soft > seen:
             self.generation += SOFT
+
+    def _is_raised_by(self, bound: str, stored: str = "") -> bool:
+        ends_negative = self.kind == "n" and bound == self.updated_at and bound > NO_VERSION
+        return bound > (stored or self.updated_at) or ends_negative
 
     def _raise(self, version: str, at: str) -> None:
         self.updated_at, self.kind, self.digest, self.stored = version, "-", NO_DIGEST, ""

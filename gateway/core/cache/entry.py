@@ -72,7 +72,8 @@ class Floor:
                 the partition. A 401 changes this value
     updated_at  the latest known version (None: not known, or forgotten)
     started     when the fetch of the last accepted answer or page of the list began. If an order
-                raised `updated_at` after that: the time of the order. 0.0: not known
+                raised `updated_at` after that, or ruled out a 404 or 410: the time of the order.
+                0.0: not known
     """
 
     epoch: str

@@ -137,9 +137,16 @@ local function forget_another_clock(floor, started, stamp)
   if floor.started > limit and started <= stamp then floor.started = NEVER end
 end
 
+-- Whether an order for the versions below `bound` raises the floor. The order says that the version `bound` exists. So a
+-- 404 or 410 that came after this version is ruled out too, although the known version stays the same.
+local function is_raised_by(floor, bound)
+  local ends_negative = floor.kind == 'n' and bound == floor.updated_at and bound > NO_VERSION
+  return bound > floor.updated_at or ends_negative
+end
+
 local function absorb_bound(floor, event)
   local stored = raised_from(floor)
-  if event.bound > floor.updated_at then
+  if is_raised_by(floor, event.bound) then
     raise(floor, event.bound, event.at)
   elseif stored and event.bound > stored then
     raise(floor, floor.updated_at, event.at)
@@ -155,7 +162,7 @@ local function absorb(floor, event)
   local went_back = floor.seen > event.serial
   local struck = went_back or event.all > floor.seen
   if went_back or event.at > floor.seen then absorb_bound(floor, event) end
-  if (went_back or event.soft_at > floor.seen) and event.soft_bound > floor.updated_at then
+  if (went_back or event.soft_at > floor.seen) and is_raised_by(floor, event.soft_bound) then
     raise_softly(floor, event.soft_bound, event.soft_at)
   end
   if struck then

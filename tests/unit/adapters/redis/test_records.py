@@ -208,10 +208,14 @@ def test_micros_have_a_fixed_width() -> None:
 
 
 def record(
-    generation: int = 3, updated_at: str = NO_VERSION, seen: int = 5, digest: str = "-" * 32
+    generation: int = 3,
+    updated_at: str = NO_VERSION,
+    seen: int = 5,
+    digest: str = "-" * 32,
+    kind: str = "-",
 ) -> bytes:
-    """A floor as `begin` in store.lua writes it."""
-    return f"{EPOCH} {generation:020d} {updated_at} - {digest} {1:016d} {seen:016d}".encode()
+    """A floor as `begin` in store.lua writes it, or `store` after an answer of that kind."""
+    return f"{EPOCH} {generation:020d} {updated_at} {kind} {digest} {1:016d} {seen:016d}".encode()
 
 
 def event(serial: int, everything: int, bound: int | None, at: int) -> bytes:
@@ -288,6 +292,25 @@ def test_a_bound_below_the_version_changes_nothing() -> None:
     known = record(updated_at=to_wire(some_version(2)), digest="ab" * 16)
 
     assert floor_after(known, event(6, 0, 2, 6)) == read_floor(known)
+
+
+@pytest.mark.parametrize(("kind", "is_ended"), [("n", True), ("v", False)])
+def test_a_bound_that_is_known_ends_a_404_alone(kind: str, is_ended: bool) -> None:
+    """A stored response of that version stays."""
+    known = record(updated_at=to_wire(some_version(2)), digest="ab" * 16, kind=kind)
+
+    floor = floor_after(known, event(6, 0, 2, 6_000_000))
+
+    assert floor is not None
+    assert floor.updated_at == some_version(2)
+    assert (floor.digest, floor.started) == (("", 6.0) if is_ended else ("ab" * 16, 1e-6))
+
+
+def test_a_clock_that_went_back_names_no_version_to_a_404() -> None:
+    """If no order ever named one, only the generation rises."""
+    floor = floor_after(record(digest="ab" * 16, kind="n"), event(4, 0, None, 0))
+
+    assert floor == Floor(EPOCH, 4, None, "ab" * 16, 1e-6)
 
 
 def test_a_raised_floor_asks_for_a_later_fetch_of_negatives() -> None:

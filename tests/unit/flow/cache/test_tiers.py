@@ -128,6 +128,22 @@ async def test_what_was_deleted_does_not_return_because_the_list_has_it(
     assert await replica.tiers.lookup(KEY, Course()) is None
 
 
+@pytest.mark.parametrize("soft", [False, True])
+async def test_what_was_deleted_does_not_return_because_an_order_names_it(
+    replica: Replica, other: Replica, redis: Redis, clock: FakeClock, soft: bool
+) -> None:
+    """The 404 is no answer any more, and neither is what it replaced: upstream has to be asked."""
+    await put(replica)
+    clock.advance(1.0)
+    await put(other, None)
+    clock.advance(1.0)
+
+    await redis.store.invalidate(KEY.training_id, FIRST, soft=soft)
+    clock.advance(5.0)
+
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+
 async def test_a_renewed_body_does_not_end_what_l1_has(
     replica: Replica, other: Replica, redis: Redis, clock: FakeClock
 ) -> None:
