@@ -63,8 +63,9 @@ _DOUBTED: dict[StoreVerdict | None, str] = {
 class Want:
     """The fetch that is wanted.
 
-    alone   this replica makes a call even if another replica is already fetching the key
-    bypass  nothing is stored
+    alone        this replica makes a call even if another replica is already fetching the key
+    bypass       nothing is stored
+    below_floor  the version floor rules out the entry `held`
     """
 
     key: Key
@@ -74,6 +75,7 @@ class Want:
     extra: Headers = field(default=(), repr=False)
     alone: bool = False
     bypass: bool = False
+    below_floor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ class Fetcher:
         return reply, judged
 
     def _call(self, want: Want, deadline: float) -> Call:
-        held = () if want.held is None or want.held.entry.is_negative else want.held.entry.headers
+        held = _validators(want)
         return Call(
             training_id=want.key.training_id,
             token=want.caller.token,
@@ -269,6 +271,17 @@ class Fetcher:
             return
         self._observer.invalidated(Cause.UPDATED_AT, key.training_id)
         self._observer.lagged(max(0.0, self._clock.now() - to_seconds(entry.updated_at)))
+
+
+def _validators(want: Want) -> Headers:
+    """The header fields of the stored entry, if a 304 may renew it. Otherwise none.
+
+    A 304 does not prove that an entry below the floor is current: `Last-Modified` counts whole
+    seconds, so versions of the same second have the same validator.
+    """
+    if want.held is None or want.below_floor or want.held.entry.is_negative:
+        return ()
+    return want.held.entry.headers
 
 
 def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReason | None]:

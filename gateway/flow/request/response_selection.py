@@ -302,8 +302,8 @@ class Serving:
     ) -> Flight[Landed]:
         """Start a fetch. The key must have no other fetch that requests can join. `alone`: see
         `Want`."""
-        held = seen.held if seen else None
-        want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
+        held, below = (seen.held, seen.below_floor) if seen else (None, False)
+        want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone, below_floor=below)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
         flight.is_unhurried = not has_a_caller(purpose)
         return flight

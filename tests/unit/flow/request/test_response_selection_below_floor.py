@@ -19,6 +19,7 @@ from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, sa
 from tests.unit.flow.request.test_response_selection_rescued import hears_of_newer
 
 FAR = 59
+DATE = b"Tue, 14 Nov 2023 22:01:00 GMT"
 
 
 def minute(number: int) -> Instant:
@@ -129,6 +130,25 @@ async def test_it_heals_by_itself(behind: Replica) -> None:
     answer = await behind.get()
 
     assert (minute_of(answer), answer.outcome) == (3, Outcome.FRESH)
+
+
+@pytest.mark.parametrize("told_by", ["a soft order", "a soft bound", "the list"])
+async def test_what_is_below_the_floor_is_asked_for_without_validators(
+    replica: Replica, redis: Redis, clock: FakeClock, told_by: str
+) -> None:
+    """A 304 would renew it: a date counts whole seconds, and a tag may stay the same."""
+    await replica.fill(1, KEY, (b"etag", b'W/"1"'), (b"last-modified", DATE))
+    clock.advance(6.0)
+    if told_by == "the list":
+        await hears_of_newer(redis, clock)
+    else:
+        bound = minute(3) if told_by == "a soft bound" else None
+        await replica.invalidation.invalidate((KEY.training_id,), bound, soft=True)
+
+    await replica.fill(3)
+
+    call = replica.upstream.calls[-1]
+    assert (replica.upstream.count, call.etag, call.last_modified) == (2, None, None)
 
 
 @pytest.mark.parametrize("number", [3, 4])

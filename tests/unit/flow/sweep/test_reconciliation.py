@@ -154,6 +154,28 @@ async def test_the_old_version_rescues_while_the_new_one_cannot_be_had(swept: Sw
     assert await swept.read("t2") == "1 stale-error"
 
 
+async def test_a_304_to_a_date_does_not_lower_the_floor(swept: Swept) -> None:
+    """Two edits in one second have the same `Last-Modified`."""
+    dated = (b"last-modified", b"Tue, 14 Nov 2023 22:02:00 GMT")
+
+    def answer(call: Call) -> Reply | None:
+        if of_list(call):
+            return None
+        if call.last_modified is not None:
+            return Reply(304, (dated,), b"")
+        return ok(swept.catalogue.minutes["t2"], dated, training_id="t2")
+
+    swept.catalogue.instead = answer
+    await swept.read("t2")
+    swept.catalogue.minutes["t2"] = 2
+    await whole(swept)
+    await swept.errands()
+    await whole(swept)
+
+    assert await swept.read("t2") == "2 l1"
+    assert len(swept.sweep.contradictions) == 0
+
+
 def fails() -> None:
     """No answer at all."""
     from gateway.core.errors import UpstreamUnreachable
