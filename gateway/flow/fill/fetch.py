@@ -58,6 +58,9 @@ _DOUBTED: dict[StoreVerdict | None, str] = {
     StoreVerdict.AHEAD: "the version of the answer is far in the future",
 }
 
+# The purposes of calls that are made because a stored response is doubted.
+_IN_DOUBT = frozenset((Purpose.VERIFY, Purpose.MIN_VERSION))
+
 
 @dataclass(frozen=True, slots=True)
 class Want:
@@ -276,10 +279,12 @@ class Fetcher:
 def _validators(want: Want) -> Headers:
     """The header fields of the stored entry, if a 304 may renew it. Otherwise none.
 
-    A 304 does not prove that an entry below the floor is current: `Last-Modified` counts whole
-    seconds, so versions of the same second have the same validator.
+    A 304 does not prove that an entry is current if there is a reason for doubt: an order or the
+    list, or a caller that knows of a later version. `Last-Modified` counts whole seconds, so
+    versions of the same second have the same validator.
     """
-    if want.held is None or want.below_floor or want.held.entry.is_negative:
+    is_doubted = want.below_floor or want.purpose in _IN_DOUBT
+    if want.held is None or is_doubted or want.held.entry.is_negative:
         return ()
     return want.held.entry.headers
 

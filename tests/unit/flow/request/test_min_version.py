@@ -126,6 +126,15 @@ async def test_what_is_late_enough_is_a_hit(reader: Reader, number: int) -> None
     assert reader.replica.upstream.count == 1
 
 
+async def test_a_later_version_is_asked_for_without_validators(reader: Reader) -> None:
+    """Two versions of one second have the same `Last-Modified`."""
+    await reader.replica.fill(2, KEY, (b"last-modified", b"Tue, 14 Nov 2023 22:02:00 GMT"))
+    reader.replica.upstream.then(ok(3))
+
+    assert minute_of(await reader.get(3)) == 3
+    assert reader.replica.upstream.calls[-1].last_modified is None
+
+
 @pytest.mark.parametrize(
     ("directives", "age"),
     [
