@@ -62,13 +62,14 @@ _WORST_LAST: Final = (Circuit.CLOSED, Circuit.HALF_OPEN, Circuit.OPEN)
 
 @dataclass(slots=True)
 class _Guard:
-    """A breaker, and the turns of those that ask it. `partition` and `scope` are those of its
-    callers (None: it is the common one)."""
+    """A breaker, the turns of those that ask it, and which of them made the last probe. `partition`
+    and `scope` are those of its callers (None: it is the common one)."""
 
     partition: str | None = None
     scope: str | None = None
     breaker: Breaker = _CLOSED
     turns: Turns = field(default_factory=Turns)
+    prober: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class Breakers:
                 "the upstream failed repeatedly and is left alone for a while", retry_after=wait
             )
         before = own.breaker, common.breaker
+        own.prober, common.prober = training_id, caller.partition
         self._move(own, next_own)
         self._move(common, next_common)
         return Allowed(caller, before, (next_own, next_common))
@@ -140,23 +142,23 @@ class Breakers:
         for guard in (self._own_of(caller), self._common):
             self._move(guard, guard.breaker.record_success())
 
-    def failed(self, caller: Caller, training_id: str, jitter: float, *, sent: bool) -> None:
+    def failed(self, caller: Caller, jitter: float, *, sent: bool) -> None:
         """A call failed. A call that was not sent says that the upstream cannot be reached, so it
         counts only for the common breaker, unless it was the probe of its partition. `jitter` is in
         [0, 1)."""
         own, common = self._own_of(caller), self._common
         if sent or own.breaker.circuit is Circuit.HALF_OPEN:
-            self._fail(own, training_id, jitter)
+            self._fail(own, jitter)
         if sent:
             self._failures[caller.partition] += 1
         is_one_of_many = sent and self._failures[caller.partition] > _MOST_OF_ONE_PARTITION
         if common.breaker.circuit is not Circuit.CLOSED or not is_one_of_many:
-            self._fail(common, caller.partition, jitter)
+            self._fail(common, jitter)
 
-    def _fail(self, guard: _Guard, asker: str, jitter: float) -> None:
+    def _fail(self, guard: _Guard, jitter: float) -> None:
         now = self._clock.monotonic()
         if guard.breaker.circuit is Circuit.HALF_OPEN:
-            guard.turns.failed(asker, now)
+            guard.turns.failed(guard.prober, now)
         self._move(guard, guard.breaker.record_failure(self._rule, now, jitter))
 
     def _own_of(self, caller: Caller) -> _Guard:
@@ -314,11 +316,10 @@ class Outbound:
             case UpstreamRefused() | InvalidPayload():
                 await self.answered(caller)  # an unusable answer, but no failure for the breakers
             case UpstreamError():
-                self._breakers.failed(caller, training_id, self._clock.jitter(), sent=True)
+                self._breakers.failed(caller, self._clock.jitter(), sent=True)
                 await self._open_gate(scope)  # because an answer came that is no 429
             case UpstreamUnreachable() | UpstreamTimeout() if not _says_nothing(failure):
-                jitter = self._clock.jitter()
-                self._breakers.failed(caller, training_id, jitter, sent=failure.sent)
+                self._breakers.failed(caller, self._clock.jitter(), sent=failure.sent)
 
     async def answered(self, caller: Caller) -> None:
         """Tell breakers and budget that the API answered."""

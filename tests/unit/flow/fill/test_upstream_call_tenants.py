@@ -33,7 +33,7 @@ def tenant(name: str) -> Caller:
 def fail(breakers: Breakers, name: str, times: int = 1, *, sent: bool = True) -> None:
     """Calls of this tenant fail."""
     for _ in range(times):
-        breakers.failed(tenant(name), "trn_1", 0.0, sent=sent)
+        breakers.failed(tenant(name), 0.0, sent=sent)
 
 
 def is_open(breakers: Breakers, name: str) -> bool:
@@ -187,6 +187,23 @@ def test_a_probe_that_cannot_be_sent_is_a_failed_probe(
     assert is_open(breakers, "acme")
     clock.advance(2.0)
     assert not is_open(breakers, "acme")
+
+
+def test_a_late_failure_does_not_count_as_the_probe_of_its_tenant(
+    breakers: Breakers, clock: FakeClock
+) -> None:
+    """The call of another tenant was the probe, so that tenant leaves the next one to others."""
+    fail(breakers, "globex", 10, sent=False)
+    clock.advance(1.0)
+    breakers.enter(tenant("acme"), "trn_1")
+    fail(breakers, "globex")
+    assert is_open(breakers, "globex")
+    assert is_open(breakers, "acme")
+
+    clock.advance(2.0)
+
+    assert is_open(breakers, "acme")
+    assert not is_open(breakers, "globex")
 
 
 def test_a_breaker_that_no_call_needs_is_not_shown(breakers: Breakers, clock: FakeClock) -> None:
