@@ -106,7 +106,9 @@ class Reconciliation:
         # The trainings whose items had other bytes than the stored responses of the same version,
         # with a single call that has not ended, or that did not bring the bytes of the item.
         self._unlike: set[str] = set()
-        self._spare = 0  # how many single calls this sweep may still make for checks
+        # How many single calls this sweep may still make for checks, and how many of them only to
+        # compare bytes.
+        self._spare, self._spare_for_bytes = 0, 0
         self.warms = True  # False if the setting `sweep.warm` is `off`
 
     @property
@@ -150,7 +152,8 @@ class Reconciliation:
         """
         filling = self._filling
         if progress.offset == 0:
-            self._spare = spare
+            # If there is only one call, it is for bytes in every other sweep.
+            self._spare, self._spare_for_bytes = spare, (spare + progress.sweeps % 2) // 2
         likeness = await filling.settle(progress.likeness)
         believed = self._believed(brought, progress.sweeps)
         seen: list[Item] = []
@@ -232,9 +235,11 @@ class Reconciliation:
         are missing on the list. If this sweep has too few single calls left, only the trainings
         with the most reads are checked. A response that is not checked is no longer fresh
         once its age exceeds the staleness bound (see core/sweep/staleness_bound)."""
+        missing = list(absent)
+        self._unlike.difference_update(missing)
         if self._spare <= 0:
             return
-        standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
+        standings = await self._shared.confirm([Key(caller.partition, each) for each in missing])
         stored = [key for key, each in standings.items() if each and each.floor.digest]
         for key in sorted(stored, key=self._reads, reverse=True)[: self._spare]:
             self._verify(caller, key, lambda _: None)
@@ -323,7 +328,8 @@ class Reconciliation:
             self._unlike.discard(training_id)
             return
         is_open = training_id not in self._unlike and len(self._unlike) < _MOST_UNLIKE
-        if is_open and self._spare > 0:
+        if is_open and min(self._spare, self._spare_for_bytes) > 0:
+            self._spare_for_bytes -= 1
             self._unlike.add(training_id)
             self._verify(brought.caller, found.key, partial(self._note_bytes, found.listed))
 

@@ -380,7 +380,8 @@ async def test_nothing_is_fetched_twice_if_redis_is_late(
     await swept.pages(1)
     await swept.errands()
 
-    assert sorted(singles(swept)[before:]) == IDS[20:]
+    asked = sorted(singles(swept)[before:])
+    assert asked == [IDS[0], *IDS[20:]]  # the first one has other bytes than its item
     assert swept.replica.observer.of("filling_stopped") == [("default", 40)]
 
 
