@@ -279,7 +279,8 @@ class SharedStore(Protocol):
     ) -> None:
         """Invalidate the versions older than `updated_at` (None: all) in every partition, also
         those that fetches in flight will bring. A stored 404 or 410 is invalidated too, unless a
-        later version than `updated_at` is known. `soft` keeps stored versions for rescue."""
+        version is known that is later than all that orders have named. `soft` keeps stored versions
+        for rescue."""
         ...
 
     async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
