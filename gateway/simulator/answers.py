@@ -49,6 +49,13 @@ def error(
     return json_answer(body, status, headers)
 
 
+def proxy_error(status: int) -> Response:
+    """An error of an API gateway in front of the API (Kong, AWS). It is JSON, but not in the API's
+    error shape."""
+    body = msgspec.json.encode({"message": HTTPStatus(status).phrase})
+    return json_answer(body, status)
+
+
 def page(status: int) -> Response:
     """A page that a CDN sends in place of the API's answer."""
     title = _TITLES.get(status, "Web server is returning an unknown error")

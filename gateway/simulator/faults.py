@@ -16,7 +16,7 @@ import msgspec
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response, StreamingResponse
 
-from gateway.simulator.answers import error, page
+from gateway.simulator.answers import error, page, proxy_error
 from gateway.simulator.training import Document, instant
 
 
@@ -33,6 +33,9 @@ class FaultMode(StrEnum):
     HTML_403 = "html-403"
     HTML_503 = "html-503"
     HTML_520 = "html-520"
+    PROXY_401 = "proxy-401"
+    PROXY_403 = "proxy-403"
+    PROXY_404 = "proxy-404"
     RATE_LIMITED = "rate-limited"
     REDIRECT = "redirect"
     UNAUTHORIZED = "unauthorized"
@@ -371,6 +374,9 @@ _REPLACEMENTS: dict[FaultMode, Callable[[], Response]] = {
     FaultMode.HTML_403: lambda: page(403),
     FaultMode.HTML_503: lambda: page(503),
     FaultMode.HTML_520: lambda: page(520),
+    FaultMode.PROXY_401: lambda: proxy_error(401),
+    FaultMode.PROXY_403: lambda: proxy_error(403),
+    FaultMode.PROXY_404: lambda: proxy_error(404),
     FaultMode.UNAUTHORIZED: lambda: error(401),
     FaultMode.FORBIDDEN: lambda: error(403, "Forbidden resource"),
     FaultMode.LIST_REFUSED: lambda: error(403, "Forbidden resource"),

@@ -85,7 +85,7 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
         return parse(reply.body, training_id)
     if reply.status == 304 and question.conditional:
         return Confirmed()
-    if not 400 <= reply.status < 500 or not _is_api_error(reply.body):
+    if not 400 <= reply.status < 500 or not _is_api_error(reply):
         raise _unusable(reply, training_id, now)
     if reply.status == 401 and not question.owns_token:
         raise UpstreamRefused("upstream refused the gateway's own token", status=reply.status)
@@ -107,7 +107,7 @@ def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, P
 def is_refusal(reply: Reply) -> bool:
     """Whether the API itself refused the token (401) or access to the training (403). The body
     decides, because a proxy in front of the API can send these statuses too."""
-    return reply.status in (401, 403) and not reply.is_html and _is_api_error(reply.body)
+    return reply.status in (401, 403) and not reply.is_html and _is_api_error(reply)
 
 
 def is_from_api(reply: Reply) -> bool:
@@ -117,7 +117,7 @@ def is_from_api(reply: Reply) -> bool:
     if reply.is_html or reply.status >= 500:
         return False
     if reply.status >= 400:
-        return _is_api_error(reply.body)
+        return _is_api_error(reply)
     return reply.status < 300 or reply.status == 304
 
 
@@ -142,12 +142,17 @@ def hint(reply: Reply, now: float) -> float | None:
     return None if hint is None else min(hint, LONGEST_HOLD)
 
 
-def _is_api_error(body: bytes) -> bool:
+def _is_api_error(reply: Reply) -> bool:
+    """Whether the body has the API's own error shape: `message`, and a `statusCode` that is equal
+    to the status. Proxies in front of the API also send errors as JSON, mostly with `message`
+    alone. Such an error says nothing about the training or the token."""
     try:
-        error = msgspec.json.decode(body)
+        error = msgspec.json.decode(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return isinstance(error, dict) and not error.keys().isdisjoint({"statusCode", "message"})
+    if not isinstance(error, dict):
+        return False
+    return "message" in error and error.get("statusCode") == reply.status
 
 
 def rejection(failure: UpstreamFailure) -> InvalidReason | None:

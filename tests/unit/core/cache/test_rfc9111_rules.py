@@ -19,8 +19,12 @@ from tests.unit.core.cache.test_rules import BODY
 SENT = 1_700_000_000.0
 TICKET = Ticket("epoch", 1, SENT)
 FRESH = (b"cache-control", b"max-age=60")
-ERROR = b'{"statusCode":400,"message":"No"}'
 RULES = ByOrigin(Windows(), vary=False, is_shared=True)
+
+
+def error(status: int) -> bytes:
+    """An error in the API's own shape."""
+    return b'{"statusCode":%d,"message":"No"}' % status
 
 
 def judged(status: int, *headers: tuple[bytes, bytes], body: bytes = b"text") -> object:
@@ -53,10 +57,16 @@ def test_the_answers_of_the_api_mean_what_they_mean_by_policy() -> None:
     assert isinstance(judged(200, body=BODY), Training)
     assert judged(304) == Confirmed()
     assert judged(304, (b"content-type", b"text/html"), body=b"") == Confirmed()
-    assert judged(404, body=ERROR) == Gone()
-    assert judged(401, body=ERROR) == ForCaller()
-    assert judged(403, body=ERROR) == ForCaller()
-    assert judged(400, body=ERROR) == Other()
+    assert judged(404, body=error(404)) == Gone()
+    assert judged(401, body=error(401)) == ForCaller()
+    assert judged(403, body=error(403)) == ForCaller()
+    assert judged(400, body=error(400)) == Other()
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_an_error_of_a_proxy_passes(status: int) -> None:
+    """It says nothing about the training or the token, but it is a complete answer."""
+    assert judged(status, body=b'{"message":"No"}') == Other()
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
@@ -84,7 +94,7 @@ def test_what_protects_the_upstream_and_the_token_holds() -> None:
     with pytest.raises(UpstreamRateLimited):
         judged(429, FRESH)
     with pytest.raises(UpstreamRefused):
-        RULES.judge(Reply(401, (), ERROR), Question("t1", False, owns_token=False), SENT)
+        RULES.judge(Reply(401, (), error(401)), Question("t1", False, owns_token=False), SENT)
     with pytest.raises(UpstreamError):
         RULES.judge(Reply(304, (), b""), Question("t1", conditional=False, owns_token=True), SENT)
 

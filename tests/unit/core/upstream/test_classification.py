@@ -21,6 +21,8 @@ from gateway.core.upstream.classification import (
     ForCaller,
     Gone,
     Question,
+    is_from_api,
+    is_refusal,
     judge,
     rejection,
 )
@@ -32,6 +34,7 @@ JSON: Headers = ((b"content-type", b"application/json; charset=utf-8"),)
 HTML: Headers = ((b"content-type", b"text/html; charset=UTF-8"),)
 PAGE = b"<!DOCTYPE html><html><title>Just a moment...</title></html>"
 ERROR = b'{"statusCode":400,"message":"Bad Request","error":"Bad Request"}'
+PROXY = b'{"message":"Unauthorized"}'
 BODY = b'{"id": "t1",  "updated_at": "2025-01-01T00:00:00Z", "x": 1.0}'
 
 CALLERS = Question("t1", conditional=False, owns_token=True)
@@ -43,6 +46,11 @@ REDIRECTS = [300, 301, 302, 303, 307, 308]
 SUCCESSES = [201, 202, 203, 204, 205, 206]
 FAILURES = [500, 501, 502, 503, 504, *range(520, 527)]
 FOR_CALLER = [400, 403, 405, 408, 409, 413, 415, 418, 422, 423, 451, 499]
+
+
+def error_body(status: int) -> bytes:
+    """An error in the API's own shape."""
+    return b'{"statusCode":%d,"message":"No","error":"No"}' % status
 
 
 def failure_of(reply: Reply, question: Question = CALLERS) -> UpstreamFailure:
@@ -80,19 +88,19 @@ def test_a_200_that_is_no_training_is_refused(question: Question) -> None:
 @pytest.mark.parametrize("status", FOR_CALLER)
 def test_a_json_4xx_concerns_the_caller(status: int, question: Question) -> None:
     """In the API's words it passes as it is, whoever owns the token."""
-    assert judge(Reply(status, JSON, ERROR), question, NOW) == ForCaller()
+    assert judge(Reply(status, JSON, error_body(status)), question, NOW) == ForCaller()
 
 
 @modes
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_json_404_or_410_means_gone(status: int, question: Question) -> None:
     """The API itself says that there is no such training."""
-    assert judge(Reply(status, JSON, ERROR), question, NOW) == Gone()
+    assert judge(Reply(status, JSON, error_body(status)), question, NOW) == Gone()
 
 
 def test_a_json_401_concerns_whoever_owns_the_token() -> None:
     """The caller's own credential: theirs to hear of. The gateway's: ours to mend."""
-    reply = Reply(401, JSON, ERROR)
+    reply = Reply(401, JSON, error_body(401))
 
     refused = failure_of(reply, OURS)
 
@@ -155,9 +163,34 @@ def test_a_4xx_that_cannot_be_read_is_not_the_apis(body: bytes) -> None:
     assert error_of(Reply(404, JSON, body)).reason is FailureReason.PROTOCOL
 
 
-@pytest.mark.parametrize("body", [b'{"statusCode":404}', b'{"message":["a","b"]}'])
-def test_either_field_makes_the_apis_shape(body: bytes) -> None:
-    """Its errors may lose a field without becoming somebody else's."""
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"statusCode":404}',
+        b'{"message":"no Route matched with those values"}',
+        b'{"statusCode":"404","message":"Not Found"}',
+        b'{"statusCode":403,"message":"Forbidden"}',
+    ],
+)
+def test_a_4xx_of_a_proxy_is_not_the_apis(body: bytes) -> None:
+    """The API's errors have a message, and a number that is the status."""
+    reply = Reply(404, JSON, body)
+
+    assert error_of(reply).reason is FailureReason.PROTOCOL
+    assert not is_from_api(reply)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_proxy_refuses_no_token(status: int) -> None:
+    """Only a 401 or 403 in the API's own shape says something about the token."""
+    assert is_refusal(Reply(status, JSON, error_body(status)))
+    assert not is_refusal(Reply(status, JSON, PROXY))
+
+
+def test_a_message_of_several_lines_is_the_apis() -> None:
+    """What kind of value `message` has does not matter."""
+    body = b'{"message":["a","b"],"statusCode":404}'
+
     assert judge(Reply(404, (), body), CALLERS, NOW) == Gone()
 
 
@@ -211,7 +244,7 @@ def test_a_redirect_tells_no_time() -> None:
 @given(
     st.integers(100, 599),
     st.sampled_from([(), JSON, HTML]),
-    st.sampled_from([BODY, ERROR, PAGE, b"", b"{}"]) | st.binary(max_size=40),
+    st.sampled_from([BODY, ERROR, error_body(404), PAGE, b""]) | st.binary(max_size=40),
     st.booleans(),
     st.booleans(),
 )
