@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
+from gateway.core.withdrawn_names import WITHDRAWN
 from gateway.settings.access_files import clients_file, tokens_file
 from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_text
 from gateway.settings.schema import (
@@ -134,7 +135,8 @@ def _of_one_source(
         if name not in _KNOWN:
             near = get_close_matches(name, _KNOWN, 1, 0.75)
             meant = _meant(near if written == name else map(_variable, near))
-            given.refuse(written, f"is no setting{meant}", _choice(name))
+            problem = WITHDRAWN.get(name, f"is no setting{meant}")
+            given.refuse(written, problem, _choice(name))
         elif setting not in taken:
             taken[setting] = name, value, folder
         elif taken[setting][0] == name:

@@ -22,6 +22,7 @@ from pydantic import (
 
 from gateway.core.budget.window_log import Rate
 from gateway.core.redis_url import FILES, read_address
+from gateway.core.withdrawn_names import WITHDRAWN
 from gateway.settings import types
 from gateway.settings.files import is_readable, unusable, unusable_authorities
 from gateway.settings.types import Fault, kind_of
@@ -230,6 +231,8 @@ def judge(table: type[S], values: Mapping[str, object], place: str) -> tuple[S, 
         )
         if each["type"] == "value_error":
             problem = str(each["ctx"]["error"]) or problem
+        if went := WITHDRAWN.get(f'{place}.{name} = "{values[name]}"'):
+            problem = f'"{values[name]}" {went}'
         faults.append(Fault(f"{place}.{name}", problem, kind.wanted))
     sound = {name: value for name, value in values.items() if name not in unsound}
     return table.model_validate(sound), faults
