@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import ast
-import warnings
-
-import pytest
 
 from tests.house.sources import sources
 
 MADE = [*sources(), *sources("dashboards")]
-LISTED_FROM = 400  # lines; a longer file may still be one concept, so a human decides
 FUNCTION_LINES = 50
 NAMELESS = {"utils", "util", "helpers", "common", "base", "manager", "service", "misc"}
-
-
-@pytest.mark.filterwarnings("default")
-def test_long_files_are_listed_for_a_human() -> None:
-    """A bound on lines rewards splitting a concept, so a long file is listed and does not fail."""
-    long = [
-        f"{each.path} has {each.text.count(chr(10))} lines"
-        for each in [*MADE, *sources("tests")]
-        if each.text.count("\n") > LISTED_FROM
-    ]
-
-    if long:
-        warnings.warn("is each of these one concept? " + ", ".join(long), stacklevel=1)
 
 
 def test_no_function_is_long() -> None:
