@@ -58,6 +58,13 @@ class AccessRefused(GatewayError):
         self.reason = reason
 
 
+class BearerMissing(AccessRefused):
+    """The field `Authorization` does not begin with the word `Bearer`."""
+
+    def __init__(self) -> None:
+        super().__init__(AccessRefusal.CREDENTIAL_MALFORMED)
+
+
 class AdminTokenUnset(AccessRefused):
     """The admin plane needs a token, and none is configured."""
 

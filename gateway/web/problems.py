@@ -16,6 +16,7 @@ from gateway.core.errors import (
     BackedOff,
     BadId,
     BadRequest,
+    BearerMissing,
     BudgetExhausted,
     CallWithheld,
     CircuitOpen,
@@ -56,18 +57,18 @@ _STATUS = {
     Problem.TOO_LARGE: (413, "The body is too large"),
     Problem.CLIENT_RATE_LIMITED: (429, "The caller's own rate limit is reached"),
     Problem.HEAD_TOO_LARGE: (431, "The request's head is too large"),
-    Problem.UPSTREAM_INVALID: (502, "The upstream's answer is no training"),
-    Problem.UPSTREAM_ERROR: (502, "The upstream failed"),
-    Problem.UPSTREAM_UNREACHABLE: (502, "The upstream cannot be reached"),
-    Problem.UPSTREAM_REFUSED: (502, "The upstream refused the gateway's own token"),
-    Problem.BUDGET_EXHAUSTED: (503, "The gateway's share of the upstream's limit is spent"),
-    Problem.UPSTREAM_RATE_LIMITED: (503, "The upstream asked for a pause"),
-    Problem.UPSTREAM_UNAVAILABLE: (503, "The upstream fails and is left alone for a while"),
+    Problem.UPSTREAM_INVALID: (502, "The API's answer is no training"),
+    Problem.UPSTREAM_ERROR: (502, "The API failed"),
+    Problem.UPSTREAM_UNREACHABLE: (502, "The API cannot be reached"),
+    Problem.UPSTREAM_REFUSED: (502, "The API refused the gateway's own token"),
+    Problem.BUDGET_EXHAUSTED: (503, "The API's limit is spent"),
+    Problem.UPSTREAM_RATE_LIMITED: (503, "The API asked for a pause"),
+    Problem.UPSTREAM_UNAVAILABLE: (503, "The API fails, and is not called for a while"),
     Problem.FROZEN: (503, "The gateway answers from its cache only"),
     Problem.SHUTTING_DOWN: (503, "This replica is shutting down"),
     Problem.TOO_MANY_CONNECTIONS: (503, "There is no room for another connection"),
     Problem.REDIS_UNAVAILABLE: (503, "Redis is away"),
-    Problem.UPSTREAM_TIMEOUT: (504, "The upstream did not answer in time"),
+    Problem.UPSTREAM_TIMEOUT: (504, "The API did not answer in time"),
     Problem.ONLY_IF_CACHED: (504, "Nothing usable is stored"),
     Problem.INTERNAL: (500, "The gateway failed"),
 }
@@ -166,18 +167,18 @@ def _upstream(failure: UpstreamFailure) -> ProblemAnswer:
 
 def _cause(failure: UpstreamFailure) -> str:
     if isinstance(failure, InvalidPayload):
-        return f"the upstream's answer was refused: {failure.invalid}"
+        return f"the gateway refused the API's answer: {failure.invalid}"
     if failure.reason is FailureReason.CHALLENGE:
-        return f"the upstream answered {failure.status} with an HTML page"
+        return f"the API answered {failure.status} with an HTML page"
     if failure.status is not None:
-        return f"the upstream answered {failure.status}"
-    return f"calling the upstream failed: {failure.reason}"
+        return f"the API answered {failure.status}"
+    return f"the call to the API failed: {failure.reason}"
 
 
 def _refused(error: AccessRefused) -> ProblemAnswer:
     if isinstance(error, NotPermitted):
         return ProblemAnswer(Problem.NOT_PERMITTED, _not_permitted(error))
-    missing = error.reason is AccessRefusal.CREDENTIAL_MISSING
+    missing = isinstance(error, BearerMissing) or error.reason is AccessRefusal.CREDENTIAL_MISSING
     word = Problem.CREDENTIAL_MISSING if missing else Problem.CREDENTIAL_UNKNOWN
     return ProblemAnswer(word, _remedy(error), extra=(_CHALLENGE,))
 
@@ -185,8 +186,12 @@ def _refused(error: AccessRefused) -> ProblemAnswer:
 def _remedy(error: AccessRefused) -> str:
     if isinstance(error, AdminTokenUnset):
         return "no `admin.token` is configured: set GATEWAY_ADMIN__TOKEN and restart the gateway"
+    if isinstance(error, BearerMissing):
+        return "the word `Bearer` is missing: send `Authorization: Bearer <token>`"
     if error.reason is AccessRefusal.CREDENTIAL_MISSING:
         return "send the header field `Authorization: Bearer <token>`"
+    if error.reason is AccessRefusal.CREDENTIAL_MALFORMED:
+        return "after the word `Bearer`, `Authorization` needs a space and one token"
     return "the field `Authorization` contains no bearer token that is valid here"
 
 

@@ -234,5 +234,5 @@ class LocalBudget:
 def _closed(gate: Gate, wait: float) -> GateClosed:
     is_probed = gate.probe is not None
     return GateClosed(
-        "the upstream asked the gateway to wait", retry_after=wait, is_probed=is_probed
+        "the API asked the gateway to wait", retry_after=wait, is_probed=is_probed
     )

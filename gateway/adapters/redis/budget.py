@@ -356,7 +356,7 @@ class RedisBudget:
 
 def _closed(wait: float, is_probed: bool) -> GateClosed:
     return GateClosed(
-        "the upstream asked the gateway to wait", retry_after=wait, is_probed=is_probed
+        "the API asked the gateway to wait", retry_after=wait, is_probed=is_probed
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from gateway.core.budget.window_log import Rate
-from gateway.core.errors import AccessRefused
+from gateway.core.errors import AccessRefused, BearerMissing
 from gateway.core.vocabulary import AccessRefusal
 
 DEFAULT_TENANT = "default"
@@ -67,8 +67,15 @@ def bearer(fields: Sequence[bytes]) -> str:
         raise AccessRefused(AccessRefusal.CREDENTIAL_MISSING)
     match = _BEARER.fullmatch(fields[0]) if len(fields) == 1 else None
     if match is None:
-        raise AccessRefused(AccessRefusal.CREDENTIAL_MALFORMED)
+        raise not_bearer(fields)
     return match[1].decode("ascii")
+
+
+def not_bearer(fields: Sequence[bytes]) -> AccessRefused:
+    """The error for `Authorization` fields that are no bearer token."""
+    if len(fields) == 1 and not fields[0].lower().startswith(b"bearer"):
+        return BearerMissing()
+    return AccessRefused(AccessRefusal.CREDENTIAL_MALFORMED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -425,7 +425,7 @@ class Shares:
     def _refuse_behind_own_gate(self, scope: str) -> None:
         wait = self._own.view(scope).gate_closed_for
         if wait > 0.0:
-            raise GateClosed("the upstream asked the gateway to wait", retry_after=wait)
+            raise GateClosed("the API asked the gateway to wait", retry_after=wait)
 
     def _account(self, scope: str) -> _Account:
         account = self._accounts.get(scope)

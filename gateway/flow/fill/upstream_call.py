@@ -120,7 +120,7 @@ class Breakers:
             common.turns.refused(caller.partition, now)
         if next_own is None or next_common is None or wait > 0.0:
             raise CircuitOpen(
-                "the upstream failed repeatedly and is left alone for a while", retry_after=wait
+                "the API failed repeatedly, and is not called for a while", retry_after=wait
             )
         before = own.breaker, common.breaker
         own.prober, common.prober = training_id, caller.partition

@@ -15,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.core.access.caller import not_bearer
 from gateway.core.access.operators import EVERYTHING, LOOPBACK, NOBODY, Operator, Operators
 from gateway.core.errors import (
     AccessRefused,
@@ -190,7 +191,9 @@ def _by_token(operators: Operators, fields: Sequence[bytes]) -> Operator:
         raise kind(AccessRefusal.CREDENTIAL_MISSING)
     match = _BEARER.fullmatch(fields[0]) if len(fields) == 1 else None
     if match is None:
-        raise kind(AccessRefusal.CREDENTIAL_MALFORMED)
+        if not operators.need_tokens:
+            raise AdminTokenUnset(AccessRefusal.CREDENTIAL_MALFORMED)
+        raise not_bearer(fields)
     operator = operators.with_token(match[1])
     if operator is None:
         raise kind(AccessRefusal.CREDENTIAL_UNKNOWN)

@@ -153,10 +153,21 @@ def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
     """The problem response to a path or method without a route. Raises BadId."""
     allowed = _allowed(path, writes=writes)
     if allowed is None:
-        return ProblemAnswer(Problem.NO_SUCH_ROUTE, "trainings are at /training/{id}")
+        return ProblemAnswer(Problem.NO_SUCH_ROUTE, _fault_of(path))
     field = (b"allow", allowed.encode("ascii"))
     detail = f"this path allows {allowed}"
     return ProblemAnswer(Problem.METHOD_NOT_ALLOWED, detail, extra=(field,))
+
+
+def _fault_of(path: bytes) -> str:
+    """What is wrong with a path that has no route, for a problem response."""
+    if path in (_COLLECTION, TRAININGS):
+        return "the id is missing: one training is at /training/{id}; the list is not served"
+    if path.startswith(TRAININGS) and path.endswith(b"/"):
+        return "the path ends with a slash: a training is at /training/{id}, without a slash"
+    if path.startswith(TRAININGS):
+        return "only writes may have a path below /training/{id}; a training is at /training/{id}"
+    return "trainings are at /training/{id}"
 
 
 def _allowed(path: bytes, *, writes: bool) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from gateway.core import errors
 from gateway.core.errors import GatewayError, UpstreamFailure
 from gateway.core.vocabulary import AccessRefusal, FailureReason, InvalidReason, Problem
 from gateway.web.problems import ProblemAnswer, problem_of
+from tests.house.sources import sources
 
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
 REASON = FailureReason.STATUS_5XX
@@ -34,6 +36,7 @@ def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
         (errors.TooLarge("x"), "too-large", 413, None),
         (missing, "credential-missing", 401, None),
         (malformed, "credential-unknown", 401, None),
+        (errors.BearerMissing(), "credential-missing", 401, None),
         (errors.AdminTokenUnset(missing.reason), "credential-missing", 401, None),
         (errors.AdminTokenUnset(unknown.reason), "credential-unknown", 401, None),
         (unknown, "credential-unknown", 401, None),
@@ -84,6 +87,28 @@ def test_no_error_of_the_house_is_left_out() -> None:
     }
 
     assert known - groups == {type(error) for error, *_ in _errors()}
+
+
+def test_callers_read_of_the_api() -> None:
+    """No problem calls it the upstream, as the code does: callers do not know that word."""
+    answers = [problem_of(error) for error, *_ in _errors()]
+    problems = [json.loads(answer.body("r-1")) for answer in answers]
+    told = [each[part] for each in problems for part in ("title", "detail")]
+
+    assert [text for text in [*told, *_texts_of_errors()] if "upstream" in text] == []
+
+
+def _texts_of_errors() -> list[str]:
+    """The texts with which the gateway raises errors whose `what` is shown to callers."""
+    shown = {"BadRequest", "BadId", "TooLarge", "NoRoom"}
+    shown |= {kind.__name__ for kind in errors.CallWithheld.__subclasses__()}
+    return [
+        str(node.args[0].value)
+        for source in sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args
+        if node.func.id in shown and isinstance(node.args[0], ast.Constant)
+    ]
 
 
 @pytest.mark.parametrize("word", list(Problem))

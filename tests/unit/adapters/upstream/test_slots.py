@@ -125,7 +125,7 @@ async def test_a_call_is_told_before_it_is_sent() -> None:
     async def withhold() -> None:
         await settle()
         reached.append((peer.connections, len(peer.heads)))
-        raise GateClosed("the upstream asked the gateway to wait", retry_after=1.0)
+        raise GateClosed("the API asked the gateway to wait", retry_after=1.0)
 
     async with peer.listening() as url, upstream(url) as adapter:
         with pytest.raises(GateClosed):

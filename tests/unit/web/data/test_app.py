@@ -15,8 +15,9 @@ from tests.unit.web.planes import AUTHORIZED, Data, Fields, problem_word, traini
 
 REFUSED_FIELDS: list[tuple[Fields, str]] = [
     ({}, "credential-missing"),
-    ({"authorization": ""}, "credential-unknown"),
-    ({"authorization": "Basic dDp0"}, "credential-unknown"),
+    ({"authorization": ""}, "credential-missing"),
+    ({"authorization": "my-token"}, "credential-missing"),
+    ({"authorization": "Basic dDp0"}, "credential-missing"),
     ({"authorization": "Bearer"}, "credential-unknown"),
     ({"authorization": "Bearer a b"}, "credential-unknown"),
     ([("authorization", "Bearer a"), ("authorization", "Bearer a")], "credential-unknown"),
@@ -114,6 +115,23 @@ async def test_another_path_is_not_there(path: str) -> None:
         assert (response.status_code, problem_word(response)) == (404, "no-such-route")
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/training", "the id is missing"),
+        ("/training/", "the id is missing"),
+        ("/training/a/", "the path ends with a slash"),
+        ("/training/a/b", "only writes may have a path below"),
+        ("/trainings/a", "trainings are at /training/{id}"),
+    ],
+)
+async def test_a_404_says_what_is_wrong_with_the_path(path: str, said: str) -> None:
+    """A caller sees its slip without reading the documents."""
+    response = await Data().ask(path)
+
+    assert response.json()["detail"].startswith(said)
+
+
 @pytest.mark.parametrize("path", ["/training/a", "/livez", "/readyz"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY"])
 async def test_another_method_is_not_allowed(path: str, method: str) -> None:
@@ -136,6 +154,22 @@ async def test_who_shows_no_token_is_turned_away(headers: Fields, word: str) -> 
     assert data.upstream.count == 0
     ((_, request_id),) = data.observer.of("access_refused")
     assert request_id == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ("my-token", "the word `Bearer` is missing"),
+        ("Basic dDp0", "the word `Bearer` is missing"),
+        ("Bearer", "a space and one token"),
+        ("Bearer a b", "a space and one token"),
+    ],
+)
+async def test_a_401_says_what_is_wrong_with_the_field(sent: str, said: str) -> None:
+    """`Authorization` is there, and is no bearer token."""
+    response = await Data().ask("/training/a", headers={"authorization": sent})
+
+    assert said in response.json()["detail"]
 
 
 async def test_the_id_is_judged_before_the_credential() -> None:
