@@ -221,14 +221,11 @@ def client_result(status: int, detail: Detail | Problem | None) -> str:
 def rate_limit_fields(allowance: Allowance, now: float) -> Headers:
     """The fields about the client's own rate limit (draft-ietf-httpapi-ratelimit-headers-10).
 
-    The window is in whole seconds, as the draft requires. `r` is the number of requests that
+    `r` is the number of requests that
     remain. After `t` seconds without a request, `r` has its highest value again.
     """
-    rate = allowance.rate
-    seconds = math.ceil(rate.window)
-    quota = int(rate.limit * seconds / rate.window)
     remaining, full_in = allowance.remaining(now), math.ceil(allowance.full_in(now))
     return (
-        (b"ratelimit-policy", b'"client";q=%d;w=%d' % (quota, seconds)),
+        (b"ratelimit-policy", b'"client";q=%d;w=%d' % (allowance.quota, allowance.seconds)),
         (b"ratelimit", b'"client";r=%d;t=%d' % (remaining, full_in)),
     )

@@ -16,6 +16,7 @@ from gateway.app import access
 from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
 from tests.integration.client_files import ClientsFile, bearer, two_tenants
 from tests.integration.gateways import Planes, gateway, until
+from tests.support.servers import ROOT
 
 ONE = "trn_000001"
 IDS = [f"trn_{number:06d}" for number in range(1, 6)]
@@ -78,6 +79,23 @@ async def test_a_write_of_one_tenant_leaves_the_others_their_rescue(
 
         assert "; stored" in asked.headers["cache-status"], asked.headers["cache-status"]
         assert (rescued.status_code, refused.status_code) == (200, 502)
+
+
+@pytest.mark.parametrize("example", ["docs/running.md", "config/examples/clients.toml"])
+async def test_a_client_with_the_rate_of_the_examples_reads_forty_at_once(
+    upstream: RunningSimulator, file: ClientsFile, example: str
+) -> None:
+    """A page that needs forty trainings gets them all. The policy says how many more it may ask."""
+    _, text = (ROOT / example).read_text().split("[[clients]]", 1)
+    (file.rates["acme-web"],) = re.findall(r'^rate_limit = "(.*)"$', text, re.M)[:1]
+    file.write()
+    async with gateway(upstream.base_url, **file.settings) as house:
+        (await read(house, "gw_acme")).raise_for_status()
+        answers = await asyncio.gather(*(read(house, "gw_acme") for _ in range(40)))
+
+        assert [answer.status_code for answer in answers] == [200] * 40
+        (policy,) = {answer.headers["ratelimit-policy"] for answer in answers}
+        assert policy == '"client";q=50;w=1'
 
 
 @asynccontextmanager
@@ -270,7 +288,7 @@ async def test_a_callers_rate_is_counted_exactly(
     upstream: RunningSimulator, file: ClientsFile
 ) -> None:
     """All at once from many connections: the burst and not one more, told in every answer."""
-    file.rates["acme-web"] = "240/day"  # 24 at once, then one each six minutes
+    file.rates["acme-web"] = "24/day"  # 24 at once, then one an hour
     file.write()
     async with gateway(upstream.base_url, **file.settings) as planes:
         answers = await asyncio.gather(*(read(planes, "gw_acme") for _ in range(60)))
@@ -287,9 +305,9 @@ async def test_a_callers_rate_is_counted_exactly(
     assert counted == {"served": 24, "limited": 36, "refused": 0}
     limited = next(answer for answer in answers if answer.status_code == 429)
     assert limited.json()["type"] == "urn:gateway:problem:client-rate-limited"
-    assert 350 <= int(limited.headers["retry-after"]) <= 360
+    assert 3590 <= int(limited.headers["retry-after"]) <= 3600
     assert limited.headers["ratelimit"].startswith('"client";r=0;t=')
-    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"client";q=240;w=86400'}
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"client";q=24;w=86400'}
     assert "ratelimit" not in others[0].headers
 
 

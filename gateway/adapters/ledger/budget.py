@@ -233,6 +233,4 @@ class LocalBudget:
 
 def _closed(gate: Gate, wait: float) -> GateClosed:
     is_probed = gate.probe is not None
-    return GateClosed(
-        "the API asked the gateway to wait", retry_after=wait, is_probed=is_probed
-    )
+    return GateClosed("the API asked the gateway to wait", retry_after=wait, is_probed=is_probed)

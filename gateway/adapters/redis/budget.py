@@ -355,9 +355,7 @@ class RedisBudget:
 
 
 def _closed(wait: float, is_probed: bool) -> GateClosed:
-    return GateClosed(
-        "the API asked the gateway to wait", retry_after=wait, is_probed=is_probed
-    )
+    return GateClosed("the API asked the gateway to wait", retry_after=wait, is_probed=is_probed)
 
 
 def _silence_limits(rule: tuple[int, int, int]) -> tuple[int, int]:

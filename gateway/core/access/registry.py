@@ -95,30 +95,28 @@ class Callers:
         return self._allowances.setdefault((caller.client, caller.rate), Allowance(caller.rate))
 
 
-_BURST_DIVISOR: Final = 10
-_LEAST_BURST: Final = 10
 # Seconds. A rounding error must not refuse a caller that waited for the stated time.
 _TOLERANCE: Final = 1e-6
 
 
-def burst_of(rate: Rate) -> int:
-    """How many requests may come at once: a tenth of the limit, at least ten, at most the limit."""
-    return min(rate.limit, max(_LEAST_BURST, rate.limit // _BURST_DIVISOR))
-
-
 class Allowance:
-    """The allowance of one client: in any window at most `rate.limit` requests plus the burst.
+    """The allowance of one client: the policy that callers are told, and what is left of it.
+
+    `quota` requests may come at once, or evenly within `seconds`. In `seconds` at most twice as
+    many are granted: those that were saved, and those that become available meanwhile.
 
     A refused request costs nothing. `now` is seconds on a clock that does not run backwards.
     """
 
-    __slots__ = ("_full_at", "_slack", "_spacing", "rate")
+    __slots__ = ("_full_at", "_slack", "_spacing", "quota", "seconds")
 
     def __init__(self, rate: Rate) -> None:
-        self.rate = rate
+        # The fields about rate limits need whole seconds.
+        self.seconds = math.ceil(rate.window)
+        self.quota = int(rate.limit * self.seconds / rate.window)
         self._spacing = rate.window / rate.limit
-        self._slack = (burst_of(rate) - 1) * self._spacing
-        # The whole burst is available from this time on. The time is on the same clock as `now`.
+        self._slack = (self.quota - 1) * self._spacing
+        # The whole quota is available from this time on. The time is on the same clock as `now`.
         self._full_at = -math.inf
 
     def take(self, now: float) -> float:
@@ -135,5 +133,5 @@ class Allowance:
         return int((self._slack - self.full_in(now) + _TOLERANCE) / self._spacing + 1.0)
 
     def full_in(self, now: float) -> float:
-        """Seconds until the whole burst is available again."""
+        """Seconds until the whole quota is available again."""
         return max(0.0, self._full_at - now)

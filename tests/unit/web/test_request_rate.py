@@ -24,9 +24,9 @@ def clients(rate: Rate | None) -> Clients:
 @pytest.mark.parametrize(
     ("rate", "policy", "standing"),
     [
-        (Rate(100, 60.0), b'"client";q=100;w=60', b'"client";r=9;t=1'),
+        (Rate(100, 60.0), b'"client";q=100;w=60', b'"client";r=99;t=1'),
         (Rate(10, 6.0), b'"client";q=10;w=6', b'"client";r=9;t=1'),
-        (Rate(3, 0.5), b'"client";q=6;w=1', b'"client";r=2;t=1'),
+        (Rate(3, 0.5), b'"client";q=6;w=1', b'"client";r=5;t=1'),
         (Rate(1, 86_400.0), b'"client";q=1;w=86400', b'"client";r=0;t=86400'),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.access.registry import Allowance, burst_of
+from gateway.core.access.registry import Allowance
 from gateway.core.budget.window_log import Rate
 
 rates = st.builds(Rate, st.integers(1, 300), st.sampled_from([0.25, 1.0, 6.0, 60.0, 3600.0]))
@@ -18,7 +18,7 @@ pauses = st.lists(st.sampled_from([0.0, 0.0, 0.001, 0.003, 0.01, 0.1, 0.5, 1.0])
 
 
 @given(rates, pauses, st.floats(0.0, 1e6))
-def test_no_window_has_more_than_the_limit_and_the_burst(
+def test_no_window_has_more_than_twice_the_quota(
     rate: Rate, pauses: list[float], start: float
 ) -> None:
     """Whatever the rhythm, and wherever the window begins."""
@@ -30,8 +30,8 @@ def test_no_window_has_more_than_the_limit_and_the_burst(
             granted.append(now)
 
     for place, first in enumerate(granted):
-        inside = bisect_left(granted, first + rate.window * (1 - 1e-9)) - place
-        assert inside <= rate.limit + burst_of(rate)
+        inside = bisect_left(granted, first + allowance.seconds * (1 - 1e-9)) - place
+        assert inside <= 2 * allowance.quota
 
 
 @given(rates, st.floats(0.0, 1e6))
@@ -73,27 +73,33 @@ def test_what_remains_is_what_is_granted_at_once(rate: Rate, pauses: list[float]
 
 
 @pytest.mark.parametrize(
-    ("limit", "burst"), [(1, 1), (9, 9), (10, 10), (11, 10), (100, 10), (101, 10), (1000, 100)]
+    ("rate", "quota"),
+    [
+        (Rate(1, 60.0), 1),
+        (Rate(20, 1.0), 20),
+        (Rate(1000, 60.0), 1000),
+        (Rate(3, 0.5), 6),
+        (Rate(3, 1.5), 4),
+    ],
 )
-def test_a_burst_is_a_tenth_and_ten_at_least(limit: int, burst: int) -> None:
-    """A page that asks for a few things at once is answered even where little is allowed."""
-    rate = Rate(limit, 60.0)
+def test_all_that_the_policy_states_is_granted_at_once(rate: Rate, quota: int) -> None:
+    """A page that asks for forty things at once needs a quota of forty, and nothing else."""
     allowance = Allowance(rate)
 
-    granted = sum(allowance.take(1000.0) == 0.0 for _ in range(2 * limit))
+    granted = sum(allowance.take(1000.0) == 0.0 for _ in range(2 * quota))
 
-    assert (burst_of(rate), granted) == (burst, burst)
+    assert (allowance.quota, granted) == (quota, quota)
 
 
-def test_the_burst_comes_back_with_time() -> None:
+def test_the_quota_comes_back_with_time() -> None:
     """`full_in` tells when all of it is there."""
     allowance = Allowance(Rate(60, 60.0))
-    assert (allowance.full_in(1000.0), allowance.remaining(1000.0)) == (0.0, 10)
+    assert (allowance.full_in(1000.0), allowance.remaining(1000.0)) == (0.0, 60)
 
-    for _ in range(10):
+    for _ in range(60):
         allowance.take(1000.0)
 
-    assert math.isclose(allowance.full_in(1000.0), 10.0)
+    assert math.isclose(allowance.full_in(1000.0), 60.0)
     assert allowance.remaining(1003.0) == 3
-    assert allowance.full_in(1011.0) == 0.0
-    assert allowance.remaining(1011.0) == 10
+    assert allowance.full_in(1061.0) == 0.0
+    assert allowance.remaining(1061.0) == 60
