@@ -5,7 +5,7 @@ Exit codes:
 - 0: done.
 - 1: not done, for example because no gateway answers.
 - 2: a fault in the command line, in the settings, or in the key on standard input (`hash-key`).
-- 3: done, but some replicas, or some replicas of Redis, did not confirm.
+- 3: done, but some replicas did not confirm.
 - 4: the gateway that was asked has a bad finding.
 
 Heavy modules are imported inside the commands, so that `--help` answers at once.

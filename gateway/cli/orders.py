@@ -42,7 +42,7 @@ def invalidate(
 
     The next request for each of these trainings asks the API. With --soft, that request gets the
     old response if the API fails. TIME is the time of a version, with an offset, such as
-    2026-01-31T12:00:00Z. Exit code 3: some replicas, or some replicas of Redis, did not confirm.
+    2026-01-31T12:00:00Z. Exit code 3: some replicas did not confirm.
     """
     words: dict[str, object] = {"ids": training_ids}
     if updated_at is not None:
@@ -77,8 +77,7 @@ def purge(
     """Make all stored responses invalid, in every replica.
 
     Each training is then fetched again, within the limit of the API. With --soft, old responses are
-    kept for use while the API fails. Exit code 3: some replicas, or some replicas of Redis, did not
-    confirm.
+    kept for use while the API fails. Exit code 3: some replicas did not confirm.
     """
     if not yes and sys.stdin is not None and sys.stdin.isatty():
         of_one = f"the stored responses of partition {partition}"
@@ -100,10 +99,8 @@ def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
         receipt = msgspec.json.decode(answer.content, type=Receipt)
     except msgspec.DecodeError:
         plane.exit_as_no_admin_plane(answer.status_code)
-    replicas, redis = receipt.replicas, receipt.redis
+    replicas = receipt.replicas
     said = f"{replicas.confirmed} of {replicas.known} replicas confirmed"
-    if redis is not None:
-        said += f", {redis.acknowledged} of {redis.replicas} replicas of Redis"
     click.echo(answer.text if as_json else said)
     if receipt.detail is not None:
         click.echo(f"{plane.address}: {receipt.detail}", err=True)

@@ -44,7 +44,6 @@ from gateway.ports.telemetry import (
 )
 from gateway.ports.tiers import (
     NEVER,
-    Copies,
     Count,
     Found,
     Held,
@@ -74,7 +73,6 @@ __all__ = [
     "Closed",
     "Compared",
     "Confirmations",
-    "Copies",
     "Count",
     "Deadline",
     "Found",

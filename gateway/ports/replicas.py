@@ -12,7 +12,7 @@ from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.cache.lease_result import Ending
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import EndingKind, Mode, NoticeKind
-from gateway.ports.tiers import Copies, SharedStore
+from gateway.ports.tiers import SharedStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,6 @@ class Confirmations:
 
     known      how many replicas are known, this one included
     confirmed  how many of them have applied the order
-    copies     how many replicas of Redis have the order (None: Redis has no replicas). If a replica
-               of Redis without the order becomes the master, the order is lost
     purged     the number of purged keys, if the order was to purge one partition. Otherwise None
     until      the time (shared clock) until which a replica that did not confirm may serve entries
                that the order ruled out. None: all have confirmed
@@ -56,16 +54,13 @@ class Confirmations:
 
     known: int
     confirmed: int
-    copies: Copies | None = None
     purged: int | None = None
     until: float | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether all known replicas have the order: those of the gateway and those of Redis."""
-        copies = self.copies
-        is_secured = copies is None or copies.acknowledged >= copies.known
-        return self.confirmed >= self.known and is_secured
+        """Whether all known replicas have applied the order."""
+        return self.confirmed >= self.known
 
 
 class Bus(Protocol):

@@ -204,19 +204,6 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Copies:
-    """How many replicas Redis has, and how many of them have all writes.
-
-    is_counted  False: a node of Redis refused to tell its replicas, or to wait for them. So both
-                numbers are perhaps too low
-    """
-
-    known: int
-    acknowledged: int
-    is_counted: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Standing:
     """The state of a key, without the stored body.
 
@@ -297,9 +284,4 @@ class SharedStore(Protocol):
         """Raise the generation of all keys of a partition (None: of all partitions), forget their
         versions, and remove their bodies. `soft` keeps the bodies for rescue. Returns the number of
         these keys."""
-        ...
-
-    async def secure(self, patience: float) -> Copies | None:
-        """Wait for `patience` seconds at most, until all replicas of Redis have the earlier writes.
-        None: Redis has no replicas."""
         ...

@@ -41,11 +41,6 @@ async def test_it_is_up(shared_store: SharedStore) -> None:
     assert shared_store.reaches(KEY)
 
 
-async def test_a_store_without_copies_says_nothing_of_them(shared_store: SharedStore) -> None:
-    """There is nothing that could take its place, and nothing to wait for."""
-    assert await shared_store.secure(5.0) is None
-
-
 async def test_a_key_never_seen_is_unknown(shared_store: SharedStore) -> None:
     """No body, and no floor either: unknown is not zero."""
     found = await shared_store.lookup(KEY)

@@ -18,7 +18,6 @@ from gateway.ports import (
     Charge,
     Clock,
     Closed,
-    Copies,
     Found,
     KnownBudget,
     Looking,
@@ -126,10 +125,6 @@ class SwitchedStore:
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         self._switch.pass_on("purge")
         return await self._store.purge(partition, soft=soft)
-
-    async def secure(self, patience: float) -> Copies | None:
-        self._switch.pass_on("secure")
-        return await self._store.secure(patience)
 
 
 class SwitchedBudget:

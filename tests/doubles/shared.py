@@ -11,7 +11,7 @@ from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket, le
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.vocabulary import StoreVerdict
-from gateway.ports import Clock, Compared, Copies, Found, Standing, Stored
+from gateway.ports import Clock, Compared, Found, Standing, Stored
 
 
 class InMemoryShared:
@@ -27,7 +27,6 @@ class InMemoryShared:
         # What stood under each key after its last step, and where orders since then were lost.
         self._before: dict[Key, tuple[Record, Entry | None]] = {}
         self._lost: set[Key] = set()
-        self.copies: Copies | None = None
 
     @property
     def is_up(self) -> bool:
@@ -184,9 +183,6 @@ class InMemoryShared:
         for key in list(self._before):
             self._stepped(key)
         return purged
-
-    async def secure(self, patience: float) -> Copies | None:
-        return self.copies
 
 
 def _is_lost(entry: Entry, floor: Floor) -> bool:

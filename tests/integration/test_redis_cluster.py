@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -11,13 +10,12 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
-from gateway.ports import Copies
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import change, hearers, until
 from tests.doubles.observer import RecordingObserver
 from tests.integration.clusters import PARTITION, keys_at, reader, slot_of_key, until_up
 from tests.support.call_counts import entering
-from tests.support.redis_cluster import NODE_TIMEOUT, ClusterNode, ClusterServers, cluster
+from tests.support.redis_cluster import NODE_TIMEOUT, ClusterNode, ClusterServers
 from tests.support.redis_writes import Written, written
 from tests.support.servers import HOST, free_port, wait_until
 
@@ -209,18 +207,6 @@ async def test_a_notice_is_heard_wherever_it_is_told(cluster_url: str) -> None:
 
         assert b.applied == [change(number) for number in range(30)]
         assert (b.gaps, c.gaps) == (1, 1)
-
-
-async def test_each_masters_copies_are_waited_for(tmp_path: Path) -> None:
-    """All of them together; that one takes over is in tests/drills."""
-    with cluster(tmp_path, copies=True) as servers:
-        async with reader(servers.url) as one:
-            for node in servers.masters:
-                await one.put(keys_at(servers, node, 1)[0])
-            assert await one.store.secure(10.0) == Copies(known=3, acknowledged=3)
-            servers.copies[1].pause()
-            assert await one.store.secure(0.2) == Copies(known=3, acknowledged=2)
-            servers.copies[1].resume()
 
 
 async def test_nobody_there_is_said_for_each() -> None:

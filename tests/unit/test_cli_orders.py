@@ -121,20 +121,6 @@ def test_not_all_replicas_confirmed(plane: Plane, order: tuple[str, ...]) -> Non
 
 
 @each_order
-def test_replicas_of_redis_are_counted_beside_ours(plane: Plane, order: tuple[str, ...]) -> None:
-    """Where the answer speaks of them; those that lack the order are exit code 3 as well."""
-    words = b'{"replicas":{"known":3,"confirmed":3},"redis":{"replicas":2,"acknowledged":1}}'
-    plane.answer = (202, "application/json", words)
-
-    result = run(plane, *order)
-
-    assert (result.exit_code, result.stdout) == (
-        3,
-        "3 of 3 replicas confirmed, 1 of 2 replicas of Redis\n",
-    )
-
-
-@each_order
 @pytest.mark.parametrize(("answer", "exit_code"), [(COMPLETE, 0), (PARTLY, 3)])
 def test_json_is_the_answer_as_it_came(
     plane: Plane, order: tuple[str, ...], answer: tuple[int, str, bytes], exit_code: int

@@ -16,7 +16,7 @@ from gateway.core.cache.entry import SOFT, Entry, Floor, Key, Ticket, era, next_
 from gateway.core.cache.version_verdict import Known, Last, before
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import StoreVerdict
-from gateway.ports import Clock, Copies, Found, Standing, Stored
+from gateway.ports import Clock, Found, Standing, Stored
 
 
 @dataclass(slots=True)
@@ -180,10 +180,6 @@ class Ledger:
         for key in keys:
             self._floors[key].forget()
         return len(keys)
-
-    async def secure(self, patience: float) -> Copies | None:
-        """Always None."""
-        return None
 
 
 class _Floors(LRUCache[Key, "Record"]):

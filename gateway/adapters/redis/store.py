@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 import redis.asyncio as driver
-from redis.exceptions import ResponseError
 
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.clock_offsets import of_entry, of_floor, of_found, of_standing
@@ -39,7 +37,7 @@ from gateway.core.cache.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
-from gateway.ports import Copies, Found, Observer, Standing, Stored
+from gateway.ports import Found, Observer, Standing, Stored
 
 # The most keys of one round trip. A longer reply would perhaps come too late. A reply to look-ups
 # has bodies, a reply to confirmations has none.
@@ -234,10 +232,6 @@ class RedisStore:
         """As `SharedStore.purge`."""
         return await self._purging.purge(partition, soft=soft)
 
-    async def secure(self, patience: float) -> Copies | None:
-        """As `secured`."""
-        return await secured(self._connection, self._names, patience)
-
     async def _read_floors(self, keys: list[Key]) -> dict[Key, Standing | None]:
         names = [name for key in keys for name in self._names.touched(key)[:2]]
         reply, beside = await self.partition_invalidations.read(RedisOperation.CONFIRM, names, keys)
@@ -332,7 +326,7 @@ class Purging:
             after, found = await client.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE)
             return int(after), {key for name in found if (key := self._names.key_of(name))}
 
-        there = self._names.mark(tag)
+        there = self._names.on_node(tag)
         return await self._connection.execute(RedisOperation.INVALIDATE, command, at=there)
 
     async def _drop_all(self, keys: set[Key], *, soft: bool) -> None:
@@ -342,60 +336,3 @@ class Purging:
             await self._connection.run_many(
                 RedisOperation.INVALIDATE, self._drop, calls, lambda _: None
             )
-
-
-# The expiry (ms) of a mark (see `Names.mark`).
-_MARK_KEEP: Final = 1_000
-
-
-async def secured(connection: Connection, names: Names, patience: float) -> Copies | None:
-    """Wait until the replicas of Redis have all writes, for `patience` seconds at most. Count the
-    replicas, and those that have all writes.
-
-    If a master dies, writes that its replicas do not have are lost. The result is None if there are
-    no replicas.
-    """
-    marks = map(names.mark, connection.tags)
-    counted = await asyncio.gather(
-        *(_secured(connection, mark, patience) for mark in marks), return_exceptions=True
-    )
-    known, acknowledged, is_counted = 0, 0, True
-    for copies in counted:
-        if isinstance(copies, BaseException):
-            raise copies
-        known += copies.known
-        acknowledged += copies.acknowledged
-        is_counted &= copies.is_counted
-    return Copies(known, acknowledged, is_counted) if known or not is_counted else None
-
-
-async def _secured(connection: Connection, mark: str, patience: float) -> Copies:
-    async def count(client: Any) -> int | None:
-        try:
-            role = await client.execute_command("ROLE")
-        except ResponseError:  # for example because the gateway's user may not use ROLE
-            return None
-        return len(role[2])
-
-    async def wait(client: driver.Redis, known: int) -> int | None:
-        # WAIT waits for the last write of this connection, the mark. Replicas get the mark after
-        # all earlier writes, also those of other connections.
-        async with client.pipeline(transaction=False) as pipe:
-            pipe.set(mark, b"", px=_MARK_KEEP)
-            pipe.wait(known, round(patience * 1000))
-            noted, acknowledged = await pipe.execute(raise_on_error=False)
-        if isinstance(noted, Exception):
-            raise noted
-        if isinstance(acknowledged, ResponseError):  # as for ROLE
-            return None
-        return int(acknowledged)
-
-    known = await connection.execute(RedisOperation.INVALIDATE, count, at=mark)
-    if not known:
-        return Copies(0, 0, is_counted=known is not None)
-    acknowledged = await connection.execute(
-        RedisOperation.INVALIDATE, partial(wait, known=known), at=mark, asked_to_wait=patience
-    )
-    if acknowledged is None:
-        return Copies(0, 0, is_counted=False)
-    return Copies(known, min(known, acknowledged))

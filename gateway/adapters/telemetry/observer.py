@@ -409,11 +409,8 @@ def _unconfirmed(confirmations: Confirmations | None) -> dict[str, Any]:
     if confirmations is None:
         return {"why": _NOT_TOLD}
     told: dict[str, Any] = {"replicas": confirmations.known, "confirmed": confirmations.confirmed}
-    until, copies = confirmations.until, confirmations.copies
-    if until is not None:
-        told["until"] = to_rfc3339(from_seconds(math.ceil(until)))
-    if copies is not None and copies.acknowledged < copies.known:
-        told |= {"redis_replicas": copies.known, "redis_acknowledged": copies.acknowledged}
+    if confirmations.until is not None:
+        told["until"] = to_rfc3339(from_seconds(math.ceil(confirmations.until)))
     return told
 
 

@@ -30,10 +30,6 @@ from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 # entries that the order ruled out, until `Confirmations.until`.
 _PATIENCE: Final = 1.0
 
-# Seconds in which the replicas of Redis have to acknowledge the new data. Usually this takes one
-# round trip.
-_COPYING: Final = 0.25
-
 
 class Invalidation:
     """Makes entries invalid in all replicas, and applies the notices of other replicas."""
@@ -131,9 +127,8 @@ class Invalidation:
     ) -> Confirmations:
         # The notice does not name `writer`, so the other replicas drop the entries of all
         # partitions from L1. For rescue they read those that stay from Redis.
-        copies = await self._shared.secure(_COPYING)
         self.apply(notice, Origin.ORDER, cause, writer=writer)
-        return replace(await self._bus.confirm(notice, _PATIENCE), copies=copies)
+        return await self._bus.confirm(notice, _PATIENCE)
 
     def apply(
         self,

@@ -28,11 +28,6 @@ _LONGEST_SHOWN: Final = 200
 _NOTHING_THERE: Final = (
     "nothing is stored in this partition; GET /explain/{id} names the partitions of a training"
 )
-_NOT_COUNTED: Final = (
-    "Redis refused the command ROLE or WAIT, so it may have replicas that were not counted; if one "
-    "of them becomes the master, it may not know of the order: SECURITY.md lists the rights that "
-    "the gateway needs in Redis"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,41 +55,26 @@ class Replicas(msgspec.Struct, frozen=True):
     confirmed: int
 
 
-class Redis(msgspec.Struct, frozen=True):
-    """How many replicas Redis has, and how many have acknowledged the order."""
-
-    replicas: int
-    acknowledged: int
-
-
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response to an order.
 
-    redis       present if replicas of Redis were counted
     bounded_by  the setting that limits how long older responses can still be served. Present if a
-                replica of the gateway or of Redis has not confirmed
-    until       present if a replica of the gateway has not confirmed. After this date-time, that
-                replica serves nothing that the order ruled out
-    detail      how many replicas have confirmed (if some have not), that Redis may have replicas
-                that were not counted, or that the purge of a partition found nothing
+                replica has not confirmed
+    until       present if a replica has not confirmed. After this date-time, that replica serves
+                nothing that the order ruled out
+    detail      how many replicas have confirmed (if some have not), or that the purge of a
+                partition found nothing
     """
 
     replicas: Replicas
-    redis: Redis | None = None
     bounded_by: str | None = None
     until: str | None = None
     detail: str | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether all known replicas have confirmed the order: those of the gateway and those of
-        Redis."""
-        return self.replicas.confirmed >= self.replicas.known and self.is_secured
-
-    @property
-    def is_secured(self) -> bool:
-        """Whether all known replicas of Redis have acknowledged the order."""
-        return self.redis is None or self.redis.acknowledged >= self.redis.replicas
+        """Whether all known replicas have confirmed the order."""
+        return self.replicas.confirmed >= self.replicas.known
 
 
 class Invalidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,43 +129,25 @@ def mode_order(body: bytes) -> Mode:
 
 def receipt_of(confirmations: Confirmations) -> Receipt:
     """The receipt, with the consequences if a replica did not confirm."""
-    copies = confirmations.copies
     until = confirmations.until
     receipt = Receipt(
         Replicas(confirmations.known, confirmations.confirmed),
-        Redis(copies.known, copies.acknowledged) if copies and copies.known else None,
         until=None if until is None else to_rfc3339(from_seconds(math.ceil(until))),
     )
-    hints = [_NOTHING_THERE] if confirmations.purged == 0 and receipt.is_complete else []
-    if copies is not None and not copies.is_counted:
-        hints.append(_NOT_COUNTED)
-    if receipt.is_complete:
-        return msgspec.structs.replace(receipt, detail="; ".join(hints) or None)
-    # Older entries can still be served in two cases. After a failover to a replica of Redis without
-    # the order, they stay fresh for `freshness.lifetime`. An L1 that has not applied the order asks
-    # Redis again after `l1.lifetime`. If both cases are possible, the setting of the first one is
-    # named, because it is usually the longer time.
-    bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
-    detail = "; ".join((*_lacking(receipt), *hints))
-    return msgspec.structs.replace(receipt, bounded_by=bound, detail=detail)
+    if not receipt.is_complete:
+        # An L1 that has not applied the order asks Redis again after `l1.lifetime`.
+        return msgspec.structs.replace(receipt, bounded_by="l1.lifetime", detail=_lacking(receipt))
+    detail = _NOTHING_THERE if confirmations.purged == 0 else None
+    return msgspec.structs.replace(receipt, detail=detail)
 
 
-def _lacking(receipt: Receipt) -> list[str]:
-    replicas, redis = receipt.replicas, receipt.redis
-    parts = []
-    if replicas.confirmed < replicas.known:
-        parts.append(
-            f"{replicas.confirmed} of {replicas.known} replicas confirmed in time; the others may "
-            "still give older answers: for l1.lifetime at most if they reach Redis, and until "
-            f"{receipt.until} if they do not"
-        )
-    if redis is not None and not receipt.is_secured:
-        parts.append(
-            f"{redis.acknowledged} of {redis.replicas} replicas of Redis acknowledged in time; "
-            "if one of the others becomes the master now, it may not know of the order, and older "
-            "responses may be served as fresh until freshness.lifetime has passed: repeat the order"
-        )
-    return parts
+def _lacking(receipt: Receipt) -> str:
+    replicas = receipt.replicas
+    return (
+        f"{replicas.confirmed} of {replicas.known} replicas confirmed in time; the others may "
+        "still give older answers: for l1.lifetime at most if they reach Redis, and until "
+        f"{receipt.until} if they do not"
+    )
 
 
 def _read(body: bytes, kind: type[_Given], form: str) -> _Given:

@@ -232,7 +232,6 @@ class Cluster:
         at: str,
         operation: RedisOperation,
         command: Command[T],
-        asked_to_wait: float,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
         """Run the command on the node that holds the key `at`. Raises RedisUnavailable if the
@@ -243,7 +242,7 @@ class Cluster:
             raise _away(operation, member)
         for _ in range(_HOPS):
             try:
-                return await member.ask(operation, asked, asked_to_wait, beside)
+                return await member.ask(operation, asked, beside)
             except MovedError as moved:
                 member, asked = self._moved(slot, moved, member), command
             except AskError as handed_over:

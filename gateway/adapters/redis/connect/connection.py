@@ -164,15 +164,13 @@ class Connection:
         command: Callable[[driver.Redis], Awaitable[T]],
         *,
         at: str = "",
-        asked_to_wait: float = 0.0,
     ) -> T:
         """Run the command on the node of the key `at`. Raises RedisUnavailable, at once if that
         node is away.
 
-        A reply that `command` cannot read counts as a failure of Redis. `asked_to_wait` (seconds,
-        added to the timeout) is how long the command asks Redis to wait.
+        A reply that `command` cannot read counts as a failure of Redis.
         """
-        return await self._nodes.put(at, operation, command, asked_to_wait)
+        return await self._nodes.put(at, operation, command)
 
     async def run_script(
         self,
@@ -232,7 +230,7 @@ class Connection:
 
         first, *others = runs
         beside = tuple(run.operation for run in others)
-        replies = await self._nodes.put(first.at, first.operation, command, 0.0, beside)
+        replies = await self._nodes.put(first.at, first.operation, command, beside)
         return dict(zip(runs, replies, strict=True))
 
     def _home_of(self, run: ScriptRun) -> Hashable:

@@ -133,16 +133,14 @@ class Node:
         self,
         operation: RedisOperation,
         command: Command[T],
-        asked_to_wait: float = 0.0,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
         """Run the command, even if the node is away. Raises RedisUnavailable. After a redirection,
-        raises the driver's error unchanged. For `asked_to_wait` see `Connection.execute`. `beside`
-        names the other operations that share this command."""
+        raises the driver's error unchanged. `beside` names the other operations that share this
+        command."""
         if self._doubt is not None and not await self._is_cleared(self._doubt):
             raise RedisUnavailable(operation, self._named("an earlier answer did not come in time"))
-        seconds = self._timeout + asked_to_wait
-        return await self._ask(operation, command, self._client, seconds, beside)
+        return await self._ask(operation, command, self._client, self._timeout, beside)
 
     def heard(self, reply: Sequence[Any], sent: float) -> None:
         """Pass the node's time, with which the reply begins, to `on_time`. The question was sent at
@@ -317,13 +315,12 @@ class Single(Node):
         _at: str,
         operation: RedisOperation,
         command: Command[T],
-        asked_to_wait: float,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
         """As Cluster.put."""
         if not self.is_up:
             raise RedisUnavailable(operation, "it is away")
-        return await self.ask(operation, command, asked_to_wait, beside)
+        return await self.ask(operation, command, beside)
 
     async def reach(self) -> None:
         """Ask the sentinels, then look. Raises RedisUnavailable with the reason."""

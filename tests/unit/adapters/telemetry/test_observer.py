@@ -23,7 +23,7 @@ from gateway.core.vocabulary import (
     StoreVerdict,
     Tier,
 )
-from gateway.ports import Confirmations, Copies
+from gateway.ports import Confirmations
 from tests.unit.adapters.telemetry.stand_ins import BrokenLog, ListLog, ManualClock, samples
 
 KEY = Key("partition-of-a-credential", "a")
@@ -321,10 +321,6 @@ def test_an_hour_without_redis_is_a_line_a_minute() -> None:
         (
             Confirmations(3, 2, until=1_700_000_000.25),
             {"replicas": 3, "confirmed": 2, "until": "2023-11-14T22:13:21Z"},
-        ),
-        (
-            Confirmations(2, 2, Copies(2, 1)),
-            {"replicas": 2, "confirmed": 2, "redis_replicas": 2, "redis_acknowledged": 1},
         ),
         (None, {"why": "Redis did not accept the invalidation, which is repeated"}),
     ],

@@ -17,7 +17,7 @@ from gateway.core.vocabulary import Cause, NoticeKind, Outcome, Tier
 from gateway.flow.answer import Ask
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.response_selection import Answer
-from gateway.ports import Confirmations, Copies, Notice
+from gateway.ports import Confirmations, Notice
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, share_of
@@ -117,18 +117,6 @@ async def test_a_write_that_not_all_confirmed_is_told(pair: Pair) -> None:
     other.upstream.then(ok(2))
     reaching = Reaching(other.serving, clock, share_of(clock, None), other.modes)
     assert minute_of(await reaching.get(Ask(KEY, CALLER, at_least=version), other.serving)) == 2
-
-
-@pytest.mark.parametrize("acknowledged", [0, 1])
-async def test_a_write_is_told_as_an_order_that_gets_a_202(pair: Pair, acknowledged: int) -> None:
-    """A replica of Redis without it may become the master. If nothing is missing, there is nothing
-    to tell."""
-    pair.redis.memory.copies = Copies(1, acknowledged)
-
-    await pair.one.invalidation.written(Written((KEY.training_id,)), KEY.partition)
-
-    told = [(KEY, Confirmations(2, 2, Copies(1, 0)))]
-    assert pair.one.observer.of("write_unconfirmed") == (told if acknowledged == 0 else [])
 
 
 async def test_versions_from_the_bound_on_stay(pair: Pair) -> None:
@@ -415,19 +403,6 @@ async def test_a_replica_that_hears_nothing_is_bounded(pair: Pair) -> None:
     pair.clock.advance(5.0)
 
     assert confirmed == Confirmations(known=2, confirmed=1)
-    assert minute_of(await asks_upstream(pair.other, 2)) == 2
-
-
-@pytest.mark.parametrize("acknowledged", [0, 1])
-async def test_what_a_copy_of_redis_lacks_is_told(pair: Pair, acknowledged: int) -> None:
-    """The order is carried out all the same, here and there."""
-    await pair.warm(1)
-    pair.redis.memory.copies = Copies(1, acknowledged)
-
-    invalidated = await pair.one.invalidation.invalidate((KEY.training_id,), None)
-    purged = await pair.one.invalidation.purge(None, soft=False)
-
-    assert invalidated == purged == Confirmations(2, 2, Copies(1, acknowledged))
     assert minute_of(await asks_upstream(pair.other, 2)) == 2
 
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import Mode
-from gateway.ports import Confirmations, Copies
+from gateway.ports import Confirmations
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import problem_word
 
@@ -91,21 +91,6 @@ async def test_not_all_have_confirmed(path: str, body: bytes) -> None:
     assert words.keys() == {"replicas", "bounded_by", "detail"}
     assert words["replicas"] == {"known": 3, "confirmed": 1}
     assert words["bounded_by"] == "l1.lifetime"
-
-
-@each_receipt
-@pytest.mark.parametrize(("acknowledged", "status"), [(1, 200), (0, 202)])
-async def test_replicas_of_redis_count_too(
-    path: str, body: bytes, acknowledged: int, status: int
-) -> None:
-    """A promise that a failover may undo is none yet."""
-    admin = Admin()
-    admin.operations.confirmations = Confirmations(1, 1, Copies(1, acknowledged))
-
-    response = await admin.order(path, body)
-
-    assert response.status_code == status
-    assert response.json()["redis"] == {"replicas": 1, "acknowledged": acknowledged}
 
 
 @each_order

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import BadRequest
 from gateway.core.instant import parse_instant
-from gateway.ports import Confirmations, Copies
+from gateway.ports import Confirmations
 from gateway.web.admin.orders import (
     MAX_IDS,
     InvalidateOrder,
@@ -161,45 +161,6 @@ def test_a_receipt_counts_the_replicas() -> None:
 
     assert receipt.is_complete
     assert json.loads(msgspec.json.encode(receipt)) == {"replicas": {"known": 3, "confirmed": 3}}
-
-
-def test_a_receipt_counts_the_replicas_of_redis() -> None:
-    """Where it has any: they have the order, and a failover cannot undo it."""
-    receipt = receipt_of(Confirmations(known=3, confirmed=3, copies=Copies(2, 2)))
-
-    assert receipt.is_complete
-    assert json.loads(msgspec.json.encode(receipt)) == {
-        "replicas": {"known": 3, "confirmed": 3},
-        "redis": {"replicas": 2, "acknowledged": 2},
-    }
-
-
-@pytest.mark.parametrize("confirmed", [2, 3])
-def test_a_receipt_says_what_a_failover_may_undo(confirmed: int) -> None:
-    """A replica of Redis lacks the order: what may come back, and what to do."""
-    receipt = receipt_of(Confirmations(known=3, confirmed=confirmed, copies=Copies(2, 1)))
-
-    assert not receipt.is_complete
-    assert receipt.bounded_by == "freshness.lifetime"
-    assert receipt.detail is not None
-    assert "1 of 2 replicas of Redis acknowledged" in receipt.detail
-    assert ("2 of 3 replicas confirmed" in receipt.detail) is (confirmed == 2)
-
-
-def test_a_receipt_says_that_copies_could_not_be_counted() -> None:
-    """Redis does not allow the question: nobody knows of any that lacks the order, which is no
-    failure, but none is said to have it."""
-    uncounted = Copies(0, 0, is_counted=False)
-
-    receipt = receipt_of(Confirmations(known=3, confirmed=3, copies=uncounted))
-    partly = receipt_of(Confirmations(known=3, confirmed=2, copies=uncounted))
-
-    assert (receipt.is_complete, receipt.redis, receipt.bounded_by) == (True, None, None)
-    assert receipt.detail is not None
-    assert "Redis refused the command ROLE" in receipt.detail
-    assert partly.detail is not None
-    assert partly.detail.startswith("2 of 3 replicas confirmed")
-    assert "ROLE" in partly.detail
 
 
 def test_a_receipt_says_what_bounds_the_rest() -> None:
