@@ -103,14 +103,11 @@ class Charging(Protocol):
 class Budget(Charging, Protocol):
     """The budget from which this replica pays for its calls."""
 
-    async def take(
-        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
-    ) -> Charge:
+    async def take(self, scope: str, purpose: Purpose, *, patience: float = 0.0) -> Charge:
         """Charge one call, which may be sent after `Charge.wait` seconds (at most `patience`).
         Raises GateClosed or BudgetExhausted, with the seconds until another try makes sense.
 
-        When a closed gate is due to reopen, the first call becomes the probe. `guessed`: the caller
-        seems to guess ids, so a `miss` has the lowest priority.
+        When a closed gate is due to reopen, the first call becomes the probe.
         """
         ...
 
@@ -198,7 +195,6 @@ class SharedBudget(Charging, Protocol):
         purpose: Purpose,
         known: KnownBudget | None,
         *,
-        guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
         """As `Budget.take`, with the result of the last look. None: the replica has to look

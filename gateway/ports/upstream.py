@@ -28,7 +28,6 @@ class Call:
     training_id  for a page or a write without an id: a name that is no id
     purpose      why the call is made. A `retry` uses a new connection
     deadline     the monotonic time at which the whole call has to be over
-    guessed      the caller seems to guess ids. A `miss` then has the lowest priority
     who          identifies the caller (`Caller.who`), so that no caller takes all places in the
                  queue of waiting calls
     offset       the position at which a page of the list begins. None: the call is for no page
@@ -45,7 +44,6 @@ class Call:
     etag: bytes | None = None
     last_modified: bytes | None = None
     extra: Headers = ()
-    guessed: bool = False
     who: str = ""
     offset: int | None = None
     write: Write | None = None

@@ -20,12 +20,12 @@ from tests.support.servers import RedisServer
 SLACK = 15.0
 
 
-async def spend(budget: Budget, purpose: Purpose, *, guessed: bool = False) -> int:
+async def spend(budget: Budget, purpose: Purpose) -> int:
     """How many calls for that purpose go at once."""
     count = 0
     try:
         while True:
-            await budget.take("default", purpose, guessed=guessed)
+            await budget.take("default", purpose)
             count += 1
     except (BudgetExhausted, GateClosed):
         return count
@@ -68,13 +68,6 @@ async def test_the_sweep_has_its_share_and_no_more(world: World) -> None:
         assert await spend(budget, Purpose.WARM) == 0
 
 
-async def test_guesses_come_last(world: World) -> None:
-    """A quarter is the most that all of them have."""
-    async with world.budget(50, 600.0) as budget:
-        assert await spend(budget, Purpose.MISS, guessed=True) == 12
-        assert await spend(budget, Purpose.MISS) == 38
-
-
 async def test_who_is_patient_has_a_turn(world: World) -> None:
     """Within its patience, one after the other; beyond it none is taken."""
     async with world.budget(3, 600.0) as budget:
@@ -93,16 +86,15 @@ async def test_who_is_patient_has_a_turn(world: World) -> None:
 async def test_a_turn_is_given_back(world: World) -> None:
     """Who leaves the line makes room for the next, in all that was written."""
     async with world.budget(50, 600.0) as budget:
-        await spend(budget, Purpose.MISS, guessed=True)
+        await spend(budget, Purpose.SWEEP)
         await spend(budget, Purpose.MISS)
-        turn = await budget.take("default", Purpose.MISS, guessed=False, patience=700.0)
+        turn = await budget.take("default", Purpose.MISS, patience=700.0)
         assert turn.wait > 500.0
 
         await budget.give_back("default", turn)
         world.advance(650.0)
 
-        assert await spend(budget, Purpose.MISS, guessed=True) == 12
-        assert await spend(budget, Purpose.MISS) == 38
+        assert await spend(budget, Purpose.MISS) == 50
 
 
 async def test_a_turn_counts_from_the_moment_it_is_used(world: World) -> None:
@@ -188,7 +180,6 @@ class Asked:
 
     pause: float
     purpose: Purpose
-    guessed: bool
     patience: float
 
 
@@ -196,7 +187,6 @@ asked = st.builds(
     Asked,
     pause=st.sampled_from([0.0, 0.0, 0.0, 20.0, 100.0, 250.0]),
     purpose=st.sampled_from([Purpose.MISS, Purpose.REFRESH, Purpose.SWEEP, Purpose.MIN_VERSION]),
-    guessed=st.booleans(),
     patience=st.sampled_from([0.0, 0.0, 71.0, 301.0]),
 )
 
@@ -222,9 +212,7 @@ async def told(world: World, limit: int, history: Iterable[Asked]) -> list[tuple
         for each in history:
             world.advance(each.pause)
             try:
-                charge = await budget.take(
-                    "default", each.purpose, guessed=each.guessed, patience=each.patience
-                )
+                charge = await budget.take("default", each.purpose, patience=each.patience)
                 answers.append(("granted", charge.wait))
             except BudgetExhausted as exhausted:
                 answers.append(("refused", exhausted.retry_after))

@@ -269,7 +269,7 @@ async def test_a_call_that_is_reported_again_counts_once(
 
     monkeypatch.setattr(shared, "look", look_in_vain)
     for _ in range(2):
-        await one._from_share(SCOPE, Purpose.MISS, guessed=False, patience=0.0)
+        await one._from_share(SCOPE, Purpose.MISS, patience=0.0)
         await one.look_at_all()
         if is_long:
             fall_silent(any_redis_url, one, WINDOW + 61.0, from_now=True)
@@ -425,7 +425,7 @@ async def test_a_redis_that_forgot_hears_of_the_calls_of_one_that_left(
     """From any that saw them; each call counts once, also one that was paid from a share."""
     one, other = replicas
     for _ in range(2):
-        await one._from_share(SCOPE, Purpose.MISS, guessed=False, patience=0.0)
+        await one._from_share(SCOPE, Purpose.MISS, patience=0.0)
     assert await count_granted(one, 8) == 8
     assert await count_granted(other, 2) == 2
     await see(replicas)
@@ -570,7 +570,7 @@ async def test_calls_that_were_paid_without_it_are_told(replicas: list[Shares]) 
     """When they went, and once."""
     one, other = replicas
     for _ in range(2):
-        await one._from_share(SCOPE, Purpose.MISS, guessed=False, patience=0.0)
+        await one._from_share(SCOPE, Purpose.MISS, patience=0.0)
 
     await see(replicas)
 

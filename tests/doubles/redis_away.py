@@ -163,7 +163,6 @@ class SwitchedBudget:
         purpose: Purpose,
         known: KnownBudget | None,
         *,
-        guessed: bool = False,
         patience: float = 0.0,
         name: str = "",
     ) -> Charge | None:
@@ -180,7 +179,7 @@ class SwitchedBudget:
             kept = min(view.limit - 1, self._kept(view.limit, name) + unseen)
             if 0 < kept >= (view.available or 0):
                 raise BudgetExhausted.of(view.limit, view.window, retry_after=1.0)
-        charge = await self._budget.take(scope, purpose, guessed=guessed, patience=patience)
+        charge = await self._budget.take(scope, purpose, patience=patience)
         told, claim = self._claims.get(name, (-math.inf, 0))
         if known is not None and told == known.at:
             self._claims[name] = told, max(0, claim - 1)

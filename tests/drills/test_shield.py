@@ -54,11 +54,6 @@ async def test_a_second_user_of_the_key_keeps_its_half(redis_url: str) -> None:
     told(await scenarios.second_user(redis_url, Pace(20, 12.0), windows=10))
 
 
-async def test_guessed_ids_cost_the_others_nothing(redis_url: str, tmp_path: Path) -> None:
-    """Another client's misses are all served."""
-    told(await scenarios.guesses(redis_url, REAL, tmp_path, ids=50_000))
-
-
 async def test_who_comes_back_when_told_is_served(redis_url: str) -> None:
     """With demand within the budget, from a cold start."""
     told(await scenarios.obeyed(redis_url, Pace(50, 12.0), bursts=6))

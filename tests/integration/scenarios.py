@@ -9,14 +9,12 @@ import asyncio
 import time
 from dataclasses import dataclass
 from itertools import count, islice
-from pathlib import Path
 
 import httpx
 
 from gateway.core.budget.window_log import transit
 from gateway.simulator.faults import FaultMode
 from gateway.simulator.limiter import RetryAfter
-from tests.integration.client_files import ClientsFile, bearer
 from tests.integration.gateways import TOKEN, Planes, until
 from tests.integration.shielding import Load, Pace, Stand, stand
 from tests.support.servers import RedisServer
@@ -136,68 +134,6 @@ async def _spend(made: Stand, pace: Pace, calls: int) -> None:
         while True:
             await client.get("/training/trn_000001")
             await asyncio.sleep(pace.window / calls)
-
-
-async def guesses(redis_url: str, pace: Pace, folder: Path, ids: int) -> dict[str, int]:
-    """One client guesses; another one asks for trainings that are there, a few in each window."""
-    file = ClientsFile(
-        folder / "clients.toml",
-        tokens={"acme": TOKEN},
-        keys={"guesser": ("acme", ["guesser-key"]), "reader": ("acme", ["reader-key"])},
-        budgets={"acme": pace.rate},
-    )
-    file.write()
-    async with stand(redis_url, pace, **file.settings) as made:
-        # An unknown past is paced, from the first call on.
-        first = await made.replicas[0].data.get(
-            "/training/trn_001999", headers=bearer("reader-key")
-        )
-        assert first.status_code == 200
-        await asyncio.sleep(1.2 * pace.window)
-        guessing = asyncio.create_task(_guess(made, ids))
-        statuses = await _read_new(made, guessing, pace)
-        stats = await made.control.stats()
-        pages = [(await each.admin.get("/status")).json() for each in made.replicas]
-        held = max(page["l1"]["entries"] for page in pages)
-        missing = stats.by_status.get("404", 0)
-        figures = {"guessed": await guessing, "404s": missing, "429s": stats.rate_limited}
-        figures |= {"reader": len(statuses), "served": statuses.count(200), "held": held}
-        assert figures["served"] == figures["reader"], figures
-        assert figures["429s"] == 0, figures
-        assert held <= len(statuses) + missing, figures
-        return figures
-
-
-async def _read_new(made: Stand, guessing: asyncio.Task[int], pace: Pace) -> list[int]:
-    """Ask for a third of the limit in new trainings, for two windows and while that goes on."""
-    until_ = time.monotonic() + 2 * pace.window
-    statuses: list[int] = []
-    while time.monotonic() < until_ or not guessing.done():
-        number = len(statuses) + 1
-        wanted = f"/training/trn_{number:06d}"
-        planes = made.replicas[number % 3]
-        answer = await planes.data.get(wanted, headers=bearer("reader-key"))
-        statuses.append(answer.status_code)
-        await asyncio.sleep(3 * pace.window / pace.limit)
-    return statuses
-
-
-async def _guess(made: Stand, ids: int) -> int:
-    """Ask for so many ids that are not there, thirty at a time."""
-    numbers = iter(range(ids))
-
-    async def one() -> None:
-        for number in numbers:
-            planes = made.replicas[number % 3]
-            answer = await planes.data.get(
-                f"/training/guess_{number}", headers=bearer("guesser-key")
-            )
-            assert answer.status_code in (404, 503), answer.text
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(30):
-            group.create_task(one())
-    return ids
 
 
 @dataclass

@@ -82,9 +82,6 @@ async def pass_by(house, blocks, number):
     block = b" HTTP/1.1\\r\\nauthorization: %b\\r\\n\\r\\n" % sent
     for _ in "ab":
         blocks.meet(block, PlainHead(dict(fields), None), fields)
-    who = f"{admitted.client} {admitted.partition}"
-    with house.outbound._guesses.asking(who):
-        house.outbound._guesses.ended(who, in_vain=True)
     house.collapsing._fetcher._credentials.judged(admitted.caller, 200, time.monotonic())
     house.directive_handler._grants.take(key, admitted.caller)
     house.reaching._share.take(admitted.caller)

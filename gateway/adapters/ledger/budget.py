@@ -91,9 +91,7 @@ class LocalBudget:
         self._probe_patience = probe_patience
         self._accounts = _Accounts(max_scopes)
 
-    async def take(
-        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
-    ) -> Charge:
+    async def take(self, scope: str, purpose: Purpose, *, patience: float = 0.0) -> Charge:
         """As Budget.take. The charge's stamp is the monotonic time from which the call can be
         sent."""
         account, now = self._account_if_gate_allows(scope), self._clock.monotonic()
@@ -101,7 +99,7 @@ class LocalBudget:
             patience = 0.0  # this call is the probe, which does not wait
         wait = 0.0
         if account.log is not None:
-            wait = account.log.try_take(now, rank_of(purpose, guessed=guessed), patience)
+            wait = account.log.try_take(now, rank_of(purpose), patience)
         if wait > patience:
             view = self.view(scope)
             raise BudgetExhausted.of(view.limit, view.window, retry_after=wait)

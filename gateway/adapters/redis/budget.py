@@ -135,7 +135,6 @@ class RedisBudget:
         purpose: Purpose,
         known: KnownBudget | None,
         *,
-        guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
         """As SharedBudget.take. The stamp of the charge is the time of the call on Redis' clock, in
@@ -143,7 +142,7 @@ class RedisBudget:
         rule = self._rule(scope)
         if known is None and rule[0] > 0:
             return None
-        rank = RANKS.index(rank_of(purpose, guessed=guessed)) + 1
+        rank = RANKS.index(rank_of(purpose)) + 1
         seen = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._take,

@@ -23,7 +23,6 @@ class Rank(StrEnum):
     REVALIDATION = "revalidation"  # a caller waits, and the stored response may be used for rescue
     REFRESH = "refresh"  # no caller waits
     SWEEP = "sweep"
-    GUESS = "guess"  # a caller waits for a training that probably does not exist
 
 
 RANKS: Final = tuple(Rank)
@@ -42,10 +41,9 @@ _RANK_OF: Final = {
 }
 
 
-def rank_of(purpose: Purpose, *, guessed: bool = False) -> Rank:
-    """The rank of a call. `guessed`: the requested training probably does not exist. This matters
-    only for a miss."""
-    return Rank.GUESS if guessed and purpose is Purpose.MISS else _RANK_OF[purpose]
+def rank_of(purpose: Purpose) -> Rank:
+    """The rank of a call."""
+    return _RANK_OF[purpose]
 
 
 _WITH_A_CALLER: Final = frozenset(
@@ -66,10 +64,7 @@ _FLOORS: Final = {
     Rank.REVALIDATION: 0.1,
     Rank.REFRESH: 0.1,
     Rank.SWEEP: 0.1,
-    Rank.GUESS: 0.05,
 }
-# The largest fraction of a limit that the rank GUESS may spend.
-_GUESSES: Final = 0.25
 # If a limit is lower than this, nothing is reserved for any rank.
 _SMALLEST: Final = 10
 
@@ -95,7 +90,7 @@ Portions = Mapping[Rank, Portion]
 def portions(limit: int, sweep_share: float) -> Portions:
     """The portion of each rank. `sweep_share` in (0, 1] is the largest fraction of the limit that
     the sweep may spend."""
-    ceilings = {Rank.SWEEP: sweep_share, Rank.GUESS: _GUESSES}
+    ceilings = {Rank.SWEEP: sweep_share}
     return {
         rank: Portion(
             floor=_at_least_one(limit, _FLOORS[rank]) if limit >= _SMALLEST else 0,

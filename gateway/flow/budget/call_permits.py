@@ -3,16 +3,15 @@
 A scope is the name of a budget. A turn is the time when a paid call may be sent. A caller waits if
 its turn comes soon enough. Otherwise it is told when to come back.
 
-Callers that guess tokens or ids must leave most calls to others. The gateway remembers what a
-bounded number of callers did. If it forgets one of them, a few calls are wasted at most.
+Callers that guess tokens must leave most calls to others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -20,7 +19,7 @@ from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
-from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate, transit
+from gateway.core.budget.window_log import NEWCOMERS, transit
 from gateway.core.errors import (
     AccessRefused,
     BudgetExhausted,
@@ -49,18 +48,6 @@ _MOST_NEW_WAITING: Final = 50
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
 _MOST_CREDENTIALS: Final = 10_000
-# How many misses of a caller are remembered, and for how many windows of the budget.
-_REMEMBERED: Final = 20
-_WINDOWS: Final = 10
-# A caller counts as guessing if enough of its remembered misses ended in a 404 or 410: at least
-# this many, and at least half.
-_IN_VAIN: Final = 3
-# A caller also counts as guessing if it has enough misses under way: at least _FEW, and at least
-# `limit // _UNDER_WAY`.
-_UNDER_WAY: Final = 4
-_FEW: Final = 10
-_MOST_CALLERS: Final = 10_000
-
 Paid = TypeVar("Paid")
 
 
@@ -136,12 +123,10 @@ class Paying:
     async def _turn(self, scope: str, call: Call, until: float) -> tuple[Charge | None, bool]:
         """Pay for the call, and wait for its turn. Returns the charge, or None if the charge is no
         longer valid after the wait. Also returns whether the call had to wait."""
-        who, rank, left = call.who, _rank(call), max(0.0, until - self._clock.monotonic())
+        who, rank, left = call.who, rank_of(call.purpose), max(0.0, until - self._clock.monotonic())
         patience = 0.0 if self._queue.is_full else left
         try:
-            paid = await self._budget.take(
-                scope, call.purpose, guessed=call.guessed, patience=patience
-            )
+            paid = await self._budget.take(scope, call.purpose, patience=patience)
             # The wait counts from the budget's answer. If it counted from the question, the call
             # could be sent too early, and exceed the limit.
             at = self._clock.monotonic() + paid.wait
@@ -431,55 +416,6 @@ class Credentials:
             raise exhausted
 
 
-@dataclass(slots=True)
-class _Misses:
-    """The misses of one caller. `ended`: when each miss was answered, and whether with a 404 or
-    410."""
-
-    ended: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
-    under_way: int = 0
-
-
-class Guesses:
-    """Finds the callers that guess ids. `usual` is the rate of each scope that has no rate of its
-    own in `rates` (None: no limit)."""
-
-    def __init__(self, clock: Clock, usual: Rate | None, rates: OwnRates) -> None:
-        self._clock = clock
-        self._usual = usual
-        self._rates = rates
-        self._records: FIFOCache[str, _Misses] = FIFOCache(_MOST_CALLERS)
-
-    def is_guesser(self, who: str, scope: str) -> bool:
-        """Whether the caller counts as guessing (see `_IN_VAIN` and `_UNDER_WAY`)."""
-        rate, record = self._rates.of(scope, self._usual), self._records.get(who)
-        if rate is None or record is None:
-            return False
-        since = self._clock.monotonic() - _WINDOWS * rate.window
-        while record.ended and record.ended[0][0] <= since:
-            record.ended.popleft()
-        in_vain = sum(each for _, each in record.ended)
-        is_guessing = in_vain >= _IN_VAIN and 2 * in_vain >= len(record.ended)
-        return is_guessing or record.under_way >= max(_FEW, rate.limit // _UNDER_WAY)
-
-    @contextmanager
-    def asking(self, who: str) -> Iterator[None]:
-        """Count a miss of this caller as under way while the block runs."""
-        record = self._records.get(who) or _Misses()
-        self._records[who] = record  # now the newest record, so the cache drops it last
-        record.under_way += 1
-        try:
-            yield
-        finally:
-            record.under_way -= 1
-
-    def ended(self, who: str, *, in_vain: bool) -> None:
-        """Note the answer to a miss. `in_vain`: the answer is a 404 or 410."""
-        record = self._records.get(who)
-        if record is not None:
-            record.ended.append((self._clock.monotonic(), in_vain))
-
-
 def _patience(purpose: Purpose, left: float) -> float:
     """How many seconds a call may wait for the budget. `left`: seconds until its deadline."""
     return left * _PATIENCE if has_a_caller(purpose) else 0.0
@@ -490,7 +426,3 @@ def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:
     if isinstance(withheld, BudgetExhausted):
         return _ASK_AGAIN if withheld.is_passing else None
     return _ASK_AGAIN if withheld.is_probed else withheld.retry_after
-
-
-def _rank(call: Call) -> Rank:
-    return rank_of(call.purpose, guessed=call.guessed)

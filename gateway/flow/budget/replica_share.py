@@ -228,42 +228,36 @@ class Shares:
                 changed.append(look.scope)
         return changed
 
-    async def take(
-        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
-    ) -> Charge:
+    async def take(self, scope: str, purpose: Purpose, *, patience: float = 0.0) -> Charge:
         """As Budget.take."""
         # After a 429, the gate in Redis can be open: perhaps Redis was away when the 429 came, or
         # has lost its data since then. So the gate of this replica is checked too.
         self._refuse_behind_own_gate(scope)
         try:
-            charge = await self._ask(scope, purpose, guessed=guessed, patience=patience)
+            charge = await self._ask(scope, purpose, patience=patience)
         except RedisUnavailable:
-            return await self._from_share(scope, purpose, guessed=guessed, patience=patience)
+            return await self._from_share(scope, purpose, patience=patience)
         return await self._granted(scope, charge)
 
-    async def _ask(self, scope: str, purpose: Purpose, *, guessed: bool, patience: float) -> Charge:
+    async def _ask(self, scope: str, purpose: Purpose, *, patience: float) -> Charge:
         account, limit = self._account(scope), self._shared.view(scope).limit
         for _ in range(_TRIES if self._shared.is_there(scope) else 0):
             # Before Redis grants a call, it must know all earlier calls of this replica.
             if limit is not None and (account.known is None or account.untold()):
                 await self.look([scope])
-            charge = await self._take(scope, purpose, guessed=guessed, patience=patience)
+            charge = await self._take(scope, purpose, patience=patience)
             if charge is not None:
                 return charge
             await self.look([scope])
         raise RedisUnavailable(RedisOperation.BUDGET, "no attempt brought a valid charge")
 
-    async def _take(
-        self, scope: str, purpose: Purpose, *, guessed: bool, patience: float
-    ) -> Charge | None:
+    async def _take(self, scope: str, purpose: Purpose, *, patience: float) -> Charge | None:
         """One attempt to get a charge. None if another look is necessary first."""
         account, asked = self._account(scope), self._clock.monotonic()
         known = account.known
         account.asked += 1
         with account.asking(asked) as sent:
-            charge = await self._shared.take(
-                scope, purpose, known, guessed=guessed, patience=patience
-            )
+            charge = await self._shared.take(scope, purpose, known, patience=patience)
             if charge is None:
                 return None
             charge = replace(charge, life=sent.life)
@@ -276,9 +270,7 @@ class Shares:
         later, Redis stops counting it too early."""
         return self._clock.monotonic() - asked > transit(self._shared.view(scope).window) / 4
 
-    async def _from_share(
-        self, scope: str, purpose: Purpose, *, guessed: bool, patience: float
-    ) -> Charge:
+    async def _from_share(self, scope: str, purpose: Purpose, *, patience: float) -> Charge:
         account = self._account(scope)
         # Each call that Redis was asked for uses up one call of the claim. The share depends on the
         # claim (see `_past`), so it is computed again after such calls.
@@ -286,7 +278,7 @@ class Shares:
             account.asked_then = account.asked
             self._own.stand_in(scope, *self._past(account))
         try:
-            charge = await self._own.take(scope, purpose, guessed=guessed, patience=patience)
+            charge = await self._own.take(scope, purpose, patience=patience)
         except BudgetExhausted as exhausted:
             exhausted.is_passing = True
             raise

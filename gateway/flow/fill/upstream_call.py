@@ -43,7 +43,7 @@ from gateway.core.errors import (
 from gateway.core.http.fields import Reply
 from gateway.core.upstream.classification import rejection
 from gateway.core.vocabulary import Circuit, FailureReason, Mode, NoticeKind, Part, Purpose
-from gateway.flow.budget.call_permits import Guesses, Paying
+from gateway.flow.budget.call_permits import Paying
 from gateway.flow.mode import THAW, Modes
 from gateway.flow.timings import on
 from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, Upstream
@@ -191,7 +191,6 @@ class Outbound:
         *,
         timeout: float,
         modes: Modes,
-        guesses: Guesses,
         bus: Bus,
     ) -> None:
         self._upstream = upstream
@@ -201,7 +200,6 @@ class Outbound:
         self._bus = bus
         self._paying = Paying(budget, clock, observer)
         self._modes = modes
-        self._guesses = guesses
         patience = timeout * 2 + _RETRY_PAUSE
         rule = BreakerRule(threshold=_FAILURES, base=1.0, cap=30.0, patience=patience)
         self._breakers = Breakers(rule, clock, observer)
@@ -214,13 +212,7 @@ class Outbound:
     async def ask(self, caller: Caller, call: Call) -> Reply:
         """Send the call and return the whole reply. Raises UpstreamFailure, CallWithheld."""
         self._refuse_by_mode(call.purpose)
-        if call.purpose is not Purpose.MISS:
-            return await self._ask(caller, call)
-        guessed = call.guessed or self._guesses.is_guesser(call.who, caller.scope)
-        with self._guesses.asking(call.who):
-            reply = await self._ask(caller, replace(call, guessed=guessed))
-            self._guesses.ended(call.who, in_vain=reply.status in (404, 410))
-            return reply
+        return await self._ask(caller, call)
 
     def _refuse_by_mode(self, purpose: Purpose) -> None:
         mode = self._modes.current

@@ -148,8 +148,7 @@ class Reaching:
 
     async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None, *, alone: bool) -> _Came:
         charged, serving = self._charge(ask, wanted, seen), self._serving
-        # Whatever version the request needs, a training that is not stored is a miss: it may be a
-        # guess (`Guesses`).
+        # Whatever version the request needs, a training that is not stored is a miss.
         purpose = Purpose.MISS if seen is None else Purpose.MIN_VERSION
         try:
             if alone:

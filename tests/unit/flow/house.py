@@ -18,7 +18,7 @@ from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Outcome
-from gateway.flow.budget.call_permits import Credentials, Guesses
+from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.budget.replica_share import Shares
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background
@@ -207,7 +207,6 @@ class Replica:
         return Shares(shared, self.local_budget, self.clock, lambda: self.bus.replicas)
 
     def _outbound(self, budget: Budget) -> Outbound:
-        rate = None if self._limit is None else Rate(self._limit, 60.0)
         return Outbound(
             self.upstream,
             budget,
@@ -215,7 +214,6 @@ class Replica:
             self.observer,
             timeout=10.0,
             modes=self.modes,
-            guesses=Guesses(self.clock, rate, OwnRates()),
             bus=self.bus,
         )
 

@@ -197,14 +197,11 @@ class HeldBudget(SwitchedBudget):
         purpose: Purpose,
         known: KnownBudget | None,
         *,
-        guessed: bool = False,
         patience: float = 0.0,
         name: str = "",
     ) -> Charge | None:
         await self._way.pause("budget")
-        return await super().take(
-            scope, purpose, known, guessed=guessed, patience=patience, name=name
-        )
+        return await super().take(scope, purpose, known, patience=patience, name=name)
 
 
 class OwnLease(BoardLease):

@@ -18,7 +18,7 @@ from gateway.core.budget.window_log import OwnRates
 from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome
-from gateway.flow.budget.call_permits import Credentials, Guesses
+from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
@@ -153,7 +153,6 @@ class Data:
             observer,
             timeout=10.0,
             modes=modes,
-            guesses=Guesses(clock, None, OwnRates()),
             bus=AloneBus(),
         )
         credentials = Credentials(budget, clock, observer)

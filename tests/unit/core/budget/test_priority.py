@@ -12,19 +12,13 @@ from gateway.core.vocabulary import Purpose
 
 def test_every_purpose_has_a_rank() -> None:
     """Nothing that is called for is forgotten."""
-    assert {rank_of(purpose) for purpose in Purpose} == set(RANKS) - {Rank.GUESS}
+    assert {rank_of(purpose) for purpose in Purpose} == set(RANKS)
 
 
 @pytest.mark.parametrize("purpose", [Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY])
 def test_what_nobody_asked_for_is_the_sweeps(purpose: Purpose) -> None:
     """Pages, warming and looks at absent ids are paid from one portion."""
     assert rank_of(purpose) is Rank.SWEEP
-
-
-def test_only_a_miss_is_a_guess() -> None:
-    """What is stored, or announced by its version, is there."""
-    guessed = {purpose for purpose in Purpose if rank_of(purpose, guessed=True) is Rank.GUESS}
-    assert guessed == {Purpose.MISS}
 
 
 @given(st.integers(1, 10_000), st.floats(0.01, 1.0))
@@ -39,11 +33,7 @@ def test_floors_leave_a_third_to_whoever_comes(limit: int, sweep_share: float) -
 def test_the_sweep_may_have_its_share() -> None:
     """The setting is its ceiling; the callers' ceiling is the limit."""
     of = portions(100, 0.3)
-    assert (of[Rank.SWEEP].ceiling, of[Rank.CALLER].ceiling, of[Rank.GUESS].ceiling) == (
-        30,
-        100,
-        25,
-    )
+    assert (of[Rank.SWEEP].ceiling, of[Rank.CALLER].ceiling) == (30, 100)
 
 
 def test_callers_are_kept_theirs_unasked() -> None:
@@ -51,7 +41,7 @@ def test_callers_are_kept_theirs_unasked() -> None:
     spent = dict.fromkeys(RANKS, 0) | {Rank.REFRESH: 30}
     of = portions(100, 0.5)
     assert kept_from(Rank.REFRESH, spent, [], of) == 20
-    assert kept_from(Rank.REFRESH, spent, [Rank.SWEEP, Rank.GUESS], of) == 35
+    assert kept_from(Rank.REFRESH, spent, [Rank.SWEEP], of) == 30
 
 
 def test_what_is_spent_is_not_kept() -> None:

@@ -164,10 +164,9 @@ def test_a_floor_that_nobody_asks_for_lapses() -> None:
 
 
 def test_no_rank_exceeds_its_ceiling() -> None:
-    """The sweep its share, guesses a quarter, however much is left."""
+    """The sweep has its share, however much is left."""
     log = WindowLog(100, 60.0, sweep_share=0.3)
     assert fill(log, Rank.SWEEP) == 30
-    assert fill(log, Rank.GUESS) == 25
     assert log.try_take(15.0, Rank.SWEEP) == 45.0
 
 
@@ -203,13 +202,13 @@ def test_a_call_that_goes_late_leaves_the_calls_of_other_ranks() -> None:
     log = WindowLog(4, 60.0)
     for _ in range(4):
         log.try_take(0.0)
-    turns = [log.try_take(1.0, rank, patience=60.0) for rank in (Rank.CALLER, Rank.GUESS)]
+    turns = [log.try_take(1.0, rank, patience=60.0) for rank in (Rank.CALLER, Rank.SWEEP)]
     assert turns == [59.0, 59.0]
 
     assert log.move(60.0, 61.0)
     log.give_back(60.0)
 
-    assert log.try_take(62.0, Rank.GUESS) == 0.0
+    assert log.try_take(62.0, Rank.SWEEP) == 0.0
 
 
 @given(

@@ -40,12 +40,11 @@ def ask(
     purpose: Purpose = Purpose.MISS,
     who: str = "a",
     *,
-    guessed: bool = False,
     patience: float = DEADLINE,
 ) -> asyncio.Task[object]:
     """Somebody asks for a training."""
     deadline = replica.clock.monotonic() + patience
-    call = Call("trn_1", "token", purpose, deadline, guessed=guessed, who=who)
+    call = Call("trn_1", "token", purpose, deadline, who=who)
     return asyncio.create_task(replica.outbound.ask(OURS, call))
 
 

@@ -94,7 +94,7 @@ async def test_nobody_is_ousted_for_one_who_has_as_many() -> None:
     )
 
     assert line.oust("s", RANK, "b", LATE) is None
-    assert line.oust("s", Rank.GUESS, "c", LATE) is None
+    assert line.oust("s", Rank.SWEEP, "c", LATE) is None
     assert line.oust("u", RANK, "c", LATE) is None
 
     clock.advance(4.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pytest
@@ -34,7 +33,6 @@ from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
     KEY,
-    OURS,
     SOFT,
     UNUSABLE,
     Redis,
@@ -415,24 +413,6 @@ def looks(redis: Redis) -> int:
 def spent(reader: Reader) -> int:
     """How many calls were made for versions."""
     return sum(call.purpose is Purpose.MIN_VERSION for call in reader.replica.upstream.calls)
-
-
-@pytest.mark.parametrize("at_least", [None, minute(1)])
-async def test_guessed_ids_cost_as_much_with_the_header(
-    clock: FakeClock, at_least: Instant | None
-) -> None:
-    """Three calls until they are noticed, and a quarter of the limit of 40 after that."""
-    replica = Replica(clock, caller=OURS, limit=40)
-    rate = Rate(40, 60.0)
-    reaching = Reaching(replica.serving, clock, share_of(clock, rate), replica.modes)
-    replica.upstream.always = says(404)
-
-    for number in range(60):
-        ask = Ask(Key("p1", f"guess_{number}"), OURS, at_least=at_least)
-        with suppress(BudgetExhausted):
-            await reaching.get(ask, replica.serving)
-
-    assert replica.upstream.count == 13
 
 
 async def test_vain_fetches_have_a_tenth_of_the_budget(alone: Replica, clock: FakeClock) -> None:
