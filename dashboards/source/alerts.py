@@ -73,7 +73,7 @@ REPLICAS = (
         "GatewayModeLeft",
         "warning",
         "30m",
-        "Somebody ordered the mode frozen or bypass, and nobody ended it",
+        "Somebody ordered the mode frozen, and nobody ended it",
         f'max {BY} (gateway_mode{{mode!="normal"}}) == 1',
     ),
     Alert(

@@ -63,9 +63,6 @@ _OURS: Final = frozenset({FailureReason.REFUSED, FailureReason.TOO_LARGE})
 _FROZEN: Final = (
     "The mode is frozen, by an operator's order: nothing is fetched, stored responses are served"
 )
-_BYPASSED: Final = (
-    "The mode is bypass, by an operator's order: nothing is stored, each request goes to the API"
-)
 _ANY_REMEDY: Final = "See the API's status page. Stored responses are served meanwhile."
 
 
@@ -140,10 +137,6 @@ def _frozen(minute: Totals, asked: int) -> Finding:
     says = _FROZEN
     if minute.errors:
         says += f"; {minute.errors} of {_counted(asked, 'request')} failed in the last minute"
-    return _of_mode(says)
-
-
-def _of_mode(says: str) -> Finding:
     return Finding(WATCH, _US, says, "`gateway mode normal` ends this mode.", "GatewayModeLeft")
 
 
@@ -181,8 +174,6 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
             "It fills its cache first (`sweep.warm`). This takes 30 s at most.",
             "GatewayNoReplicaReady",
         )
-    if now.mode is Mode.BYPASS:
-        yield _of_mode(_BYPASSED)
     if now.loop_lag is not None and now.loop_lag > _SLUGGISH:
         yield Finding(
             WATCH,

@@ -9,6 +9,7 @@ import click
 
 from gateway.cli.admin import Admin, json_option, plane_options, seconds_of
 from gateway.cli.status import mode_words
+from gateway.core.withdrawn_names import WITHDRAWN
 
 if TYPE_CHECKING:
     import httpx
@@ -111,8 +112,15 @@ def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
 _EFFECTS = {
     "normal": "responses come from the cache, and from the API within its limit",
     "frozen": "the API is not called; stored responses are served within their stale windows",
-    "bypass": "each request calls the API, within the API's limit, and nothing is stored",
 }
+
+
+class _ModeWord(click.Choice[str]):
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        told = WITHDRAWN.get(f"mode {value}")
+        if told is not None:
+            self.fail(f"the mode {value} {told}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @click.command(
@@ -124,12 +132,12 @@ Examples:
   gateway mode frozen
   gateway mode normal""",
 )
-@click.argument("mode", metavar="[MODE]", required=False, type=click.Choice(sorted(_EFFECTS)))
+@click.argument("mode", metavar="[MODE]", required=False, type=_ModeWord(sorted(_EFFECTS)))
 @plane_options
 @json_option
 def set_mode(mode: str | None, plane: Admin, as_json: bool) -> None:
     """Without MODE, print the mode of the gateway, since when it holds, and who ordered it. With
-    MODE (normal, frozen, bypass), set the mode of all replicas. They follow within a second.
+    MODE (normal, frozen), set the mode of all replicas. They follow within a second.
     """
     if mode is None:
         _, words = plane.status()

@@ -72,7 +72,6 @@ class Forward(StrEnum):
     URI_MISS = "uri-miss"
     STALE = "stale"
     REQUEST = "request"
-    BYPASS = "bypass"
     METHOD = "method"
 
 
@@ -86,7 +85,6 @@ class NotStoredReason(StrEnum):
     OLDER_VERSION = "older-version"
     INVALIDATED = "invalidated"
     FUTURE_VERSION = "future-version"
-    BYPASS = "bypass"
 
 
 class StoreVerdict(StrEnum):
@@ -224,7 +222,6 @@ class Mode(StrEnum):
 
     NORMAL = "normal"
     FROZEN = "frozen"  # only from stored responses
-    BYPASS = "bypass"  # only from the upstream; nothing is stored
 
 
 class RedisOperation(StrEnum):

@@ -1,4 +1,4 @@
-"""The mode of all replicas: `normal`, `frozen` (no calls) or `bypass` (no stored responses)."""
+"""The mode of all replicas: `normal` or `frozen` (no calls)."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ async def test_a_mode_alone_is_an_order_of_nobody_known(
     """As the release before or somebody by hand sets it: what is known of another mode's order,
     or is garbage, is not taken for this one's."""
     shared = RedisMode(connection, "gateway")
-    await shared.write(ModeOrder(Mode.BYPASS, 1.5, "on-call"))
+    await shared.write(ModeOrder(Mode.NORMAL, 1.5, "on-call"))
     with client_of(redis_url) as client:
         client.set(NAME, b"frozen")
         assert await shared.read() == ModeOrder(Mode.FROZEN)
@@ -51,24 +51,26 @@ async def test_a_mode_alone_is_an_order_of_nobody_known(
             client.set(f"{NAME[:-1]}o", garbage)
             assert await shared.read() == ModeOrder(Mode.FROZEN)
 
-        await shared.write(ModeOrder(Mode.BYPASS))
-        assert client.get(NAME) == b"bypass"
-        assert await shared.read() == ModeOrder(Mode.BYPASS)
+        await shared.write(ModeOrder(Mode.NORMAL))
+        assert client.get(NAME) == b"normal"
+        assert await shared.read() == ModeOrder(Mode.NORMAL)
 
 
 async def test_what_is_no_mode_is_set_aside(connection: Connection, redis_url: str) -> None:
     """As if nothing was ordered; the next order takes its place."""
     shared = RedisMode(connection, "gateway")
     with client_of(redis_url) as client:
+        client.set(NAME, b"bypass")  # a mode of an earlier release
+        assert await shared.read() is None
         client.set(NAME, b"thawed\xff")
         assert await shared.read() is None
         client.delete(NAME)
         client.rpush(NAME, b"frozen")
         assert await shared.read() is None
 
-    await shared.write(ModeOrder(Mode.BYPASS))
+    await shared.write(ModeOrder(Mode.FROZEN))
 
-    assert await shared.read() == ModeOrder(Mode.BYPASS)
+    assert await shared.read() == ModeOrder(Mode.FROZEN)
 
 
 async def test_it_expires_once_nobody_looks(connection: Connection, redis_url: str) -> None:

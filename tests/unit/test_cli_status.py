@@ -217,13 +217,13 @@ def test_the_mode_is_told_with_who_ordered_it_and_when(plane: Plane) -> None:
 def test_a_mode_of_which_nothing_else_is_known(plane: Plane) -> None:
     """Before the first order, or ordered by the release before."""
     assert run("mode").output.splitlines()[0] == "mode normal"
-    plane.status |= {"mode": "bypass", "mode_order": {"since": None, "by": None}}
+    plane.status |= {"mode": "frozen", "mode_order": {"since": None, "by": None}}
     assert (
-        run("mode").output.splitlines()[0] == "mode bypass; to end this mode: gateway mode normal"
+        run("mode").output.splitlines()[0] == "mode frozen; to end this mode: gateway mode normal"
     )
 
 
-@pytest.mark.parametrize("mode", ["normal", "frozen", "bypass"])
+@pytest.mark.parametrize("mode", ["normal", "frozen"])
 def test_a_mode_is_ordered(plane: Plane, mode: str) -> None:
     """One request, which needs no right to read; the words say what follows."""
     result = run("mode", mode)
@@ -239,7 +239,16 @@ def test_another_word_is_a_usage_error(plane: Plane) -> None:
     result = run("mode", "thawed")
 
     assert result.exit_code == 2
-    assert "'bypass', 'frozen', 'normal'" in result.stderr
+    assert "'frozen', 'normal'" in result.stderr
+    assert plane.asked == []
+
+
+def test_a_withdrawn_mode_is_told_as_withdrawn(plane: Plane) -> None:
+    """The message says what to do instead, and nothing is sent."""
+    result = run("mode", "bypass")
+
+    assert result.exit_code == 2
+    assert "the mode bypass went in 0.2: " in result.stderr
     assert plane.asked == []
 
 

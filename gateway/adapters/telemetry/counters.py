@@ -51,7 +51,7 @@ _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
     (Outcome.REVALIDATED, _FETCHED, _FOUND_OR_NOT),
     # L2: another replica made the call.
     (Outcome.COLLAPSED, (Tier.L2, *_FETCHED), _FOUND_OR_NOT),
-    # A write, or a request in the mode `bypass`, can get any status.
+    # A write can get any status.
     (Outcome.BYPASSED, _FETCHED, STATUS_CLASSES),
     # The API refused the caller.
     (Outcome.REJECTED, _FETCHED, ("4xx",)),

@@ -108,10 +108,6 @@ class Collapsing:
             raise failure
         return await self._ask_alone(want, flight, deadline)
 
-    async def bypass(self, want: Want, flight: Course) -> Filled | Passed:
-        """Call upstream for one caller, without a lease."""
-        return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
-
     async def _take(self, want: Want) -> Taken | None:
         try:
             return await self._lease.take(want.key, unhurried=want.purpose is Purpose.REFRESH)

@@ -67,7 +67,6 @@ class Want:
     """The fetch that is wanted.
 
     alone        this replica makes a call even if another replica is already fetching the key
-    bypass       nothing is stored
     below_floor  the version floor rules out the entry `held`
     """
 
@@ -77,7 +76,6 @@ class Want:
     held: Held | None = None
     extra: Headers = field(default=(), repr=False)
     alone: bool = False
-    bypass: bool = False
     below_floor: bool = False
 
 
@@ -215,8 +213,6 @@ class Fetcher:
 
     async def _keep(self, want: Want, entry: Entry, reply: Reply, flight: Course) -> Filled:
         held = self._tiers.render(entry, self._clock.monotonic())
-        if want.bypass:
-            return Filled(held, reply.status, None, NotStoredReason.BYPASS)
         forbidden = self._rules.why_not_stored(entry, reply)
         if forbidden is not None:
             self._observer.not_stored(want.key, forbidden)

@@ -24,7 +24,6 @@ from cachetools import LRUCache
 
 from gateway.core.access.caller import Caller
 from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker, BreakerRule, Turns
-from gateway.core.budget.priority import has_a_caller
 from gateway.core.budget.window_log import transit
 from gateway.core.errors import (
     CallWithheld,
@@ -211,17 +210,12 @@ class Outbound:
 
     async def ask(self, caller: Caller, call: Call) -> Reply:
         """Send the call and return the whole reply. Raises UpstreamFailure, CallWithheld."""
-        self._refuse_by_mode(call.purpose)
+        self._refuse_by_mode()
         return await self._ask(caller, call)
 
-    def _refuse_by_mode(self, purpose: Purpose) -> None:
-        mode = self._modes.current
-        if mode is Mode.FROZEN:
+    def _refuse_by_mode(self) -> None:
+        if self._modes.current is Mode.FROZEN:
             raise Frozen("the gateway answers from its cache only", retry_after=THAW)
-        if mode is Mode.BYPASS and not has_a_caller(purpose):
-            raise Frozen(
-                "the mode bypass allows only calls for which a caller waits", retry_after=THAW
-            )
 
     async def _ask(self, caller: Caller, call: Call) -> Reply:
         allowed = self._breakers.enter(caller, call.training_id)
@@ -234,7 +228,7 @@ class Outbound:
 
     async def _ask_with_retry(self, scope: str, call: Call) -> Reply:
         try:
-            return await self._ask_once(scope, call, call.purpose)
+            return await self._ask_once(scope, call)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if call.write is not None or (failure.sent and not _was_kept(failure)):
                 raise
@@ -251,16 +245,15 @@ class Outbound:
         if pause:
             await self._clock.sleep(pause)
         try:
-            return await self._ask_once(scope, replace(call, purpose=Purpose.RETRY), call.purpose)
+            return await self._ask_once(scope, replace(call, purpose=Purpose.RETRY))
         except CallWithheld:
             raise failure from None
         except (UpstreamUnreachable, UpstreamTimeout) as again:
             again.sent |= failure.sent  # the first attempt perhaps arrived
             raise
 
-    async def _ask_once(self, scope: str, call: Call, first: Purpose) -> Reply:
-        """Send the call once. `first`: the purpose of the first attempt. If the mode does not allow
-        calls with this purpose, the call is not sent."""
+    async def _ask_once(self, scope: str, call: Call) -> Reply:
+        """Send the call once, if the mode allows calls."""
         with on(Part.BUDGET):
             paid = await self._paying.pay(scope, call)
         paid_at = self._clock.monotonic()
@@ -270,7 +263,7 @@ class Outbound:
             if self._is_late(scope, paid_at):
                 paid = await self._paying.pay_again(scope, call, paid)
                 paid_at = self._clock.monotonic()
-            self._refuse_by_mode(first)  # the mode has perhaps changed while the call waited
+            self._refuse_by_mode()  # the mode has perhaps changed while the call waited
             if call.before_send is not None:
                 await call.before_send()
 

@@ -24,11 +24,10 @@ from gateway.core.errors import (
 )
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, to_rfc3339
-from gateway.core.vocabulary import Mode, Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.collapse import Elsewhere, Landed
-from gateway.flow.mode import Modes
 from gateway.flow.request.client_directives import CallShare, ChargedCall
 from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
@@ -72,11 +71,10 @@ class Reaching:
     three cases: the fetch brings the version, no call was made, or another replica made the fetch.
     """
 
-    def __init__(self, serving: Serving, clock: Clock, share: CallShare, modes: Modes) -> None:
+    def __init__(self, serving: Serving, clock: Clock, share: CallShare) -> None:
         self._serving = serving
         self._clock = clock
         self._share = share
-        self._modes = modes
         self._pauses: FIFOCache[_Asking, _Pause] = FIFOCache(_MOST)
 
     async def get(self, ask: Ask, answering: Answering) -> Answer:
@@ -88,8 +86,6 @@ class Reaching:
         wanted = ask.at_least
         if wanted is None:
             return await answering.get(ask)
-        if self._modes.current is Mode.BYPASS:
-            return self._reached(ask, wanted, await answering.get(ask))
         seen = await self._serving.seen(ask)
         if seen is not None and not seen.below_floor and _reaches(seen.held.entry, wanted):
             # This can cause a fetch too, for example because of `no-store`.
@@ -172,8 +168,7 @@ class Reaching:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff, Frozen):
             if flight.is_unhurried:
-                # A new fetch has a higher priority than `flight`, and is made even in a backoff
-                # and in the mode `bypass`.
+                # A new fetch has a higher priority than `flight`, and is made even in a backoff.
                 return None
             raise
         if not self._serving.fits(ask, landed):

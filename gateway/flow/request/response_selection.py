@@ -242,8 +242,7 @@ class Serving:
             return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff | Frozen):
             # No caller waited when the fetch began, and no call was made. A fetch for a waiting
-            # caller perhaps gets a call: it has a higher priority, and is made even in a backoff
-            # and in the mode `bypass`.
+            # caller perhaps gets a call: it has a higher priority, and is made even in a backoff.
             return await self.from_upstream(ask, seen, keep=keep)
         if seen is None or not self._may_rescue(seen):
             if isinstance(error, VersionDoubted):

@@ -8,8 +8,9 @@ perhaps writes `null`, and that must not purge everything.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -19,6 +20,7 @@ from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, parse_instant, to_rfc3339
 from gateway.core.upstream.training import is_training_id
 from gateway.core.vocabulary import Mode
+from gateway.core.withdrawn_names import WITHDRAWN
 from gateway.ports import Confirmations
 from gateway.web.request import ID_GRAMMAR, is_partition
 
@@ -98,6 +100,10 @@ class SetMode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode
 
 
+class _WithdrawnMode(msgspec.Struct, frozen=True):
+    mode: Literal["bypass"]
+
+
 ORDERS: Final = {"/invalidate": Invalidate, "/purge": Purge, "/mode": SetMode}
 _Given = TypeVar("_Given", Invalidate, Purge, SetMode)
 
@@ -124,7 +130,10 @@ def purge_order(body: bytes) -> PurgeOrder:
 
 def mode_order(body: bytes) -> Mode:
     """Read the body of `/mode`. Raises BadRequest."""
-    return _read(body, SetMode, '{"mode": "normal|frozen|bypass"}').mode
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        msgspec.json.decode(body, type=_WithdrawnMode)
+        raise BadRequest(f"the mode bypass {WITHDRAWN['mode bypass']}")
+    return _read(body, SetMode, '{"mode": "normal|frozen"}').mode
 
 
 def receipt_of(confirmations: Confirmations) -> Receipt:

@@ -43,7 +43,7 @@ class DataPlane:
 
     directive_handler  None: directives of callers are ignored, except `only-if-cached`
     reaching           answers requests, also those with `Training-Min-Updated-At`
-    unusual            answers requests in the modes `frozen` and `bypass`
+    unusual            answers requests in the mode `frozen`
     writing            None: writes of callers are refused
     max_body           the largest body of a write in bytes
     """

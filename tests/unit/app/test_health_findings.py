@@ -192,7 +192,6 @@ def test_failures_that_callers_do_not_notice_are_to_be_watched() -> None:
         (replace(WELL, ready=False), "bad", "us", "not ready"),
         (replace(WELL, ready=False, draining=True), "watch", "us", "is stopping"),
         (replace(WELL, mode=Mode.FROZEN), "watch", "us", "The mode is frozen"),
-        (replace(WELL, mode=Mode.BYPASS), "watch", "us", "The mode is bypass"),
         (replace(WELL, loop_lag=0.4), "watch", "us", "0.40 s late"),
         (replace(WELL, clients_reloaded=False), "watch", "us", "clients file"),
         (replace(WELL, tokens_reloaded=False), "watch", "us", "operators' tokens"),
@@ -255,7 +254,6 @@ def test_what_is_frozen_may_fail() -> None:
 
     assert [each.level for each in findings] == ["watch", "bad"]
     assert findings[0].says.endswith("served; 3 of 4 requests failed in the last minute")
-    assert first(minute(1, 3), replace(WELL, mode=Mode.BYPASS)).level == "bad"
 
 
 def test_a_spent_limit_is_ours_unless_a_gate_is_closed() -> None:

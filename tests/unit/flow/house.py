@@ -176,7 +176,7 @@ class Replica:
         self.serving = Serving(
             self.tiers, self.collapsing, clock, self.observer, rules, background=self.background
         )
-        self.unusual = Unusual(self.serving, self.collapsing, clock, rules, self.modes)
+        self.unusual = Unusual(self.serving, clock, rules, self.modes)
         self.invalidation = Invalidation(
             *(self.tiers, self.shared, bus, self.observer),
             fetcher=self.fetcher,

@@ -117,7 +117,7 @@ class Data:
             self.access_log,
             tracer=tracer or NoTracer(),
             directive_handler=directive_handler if heeds_directives else None,
-            reaching=Reaching(self.serving, self.clock, share, self.unusual.modes),
+            reaching=Reaching(self.serving, self.clock, share),
             unusual=self.unusual,
             writing=self.writing if writes else None,
             max_body=1_000,
@@ -170,7 +170,7 @@ class Data:
         lease = AloneLease(self.shared)
         collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=10.0, backoffs=backoffs)
         serving = Serving(tiers, collapsing, clock, observer, rules, background=Background(4))
-        self.unusual = Unusual(serving, collapsing, clock, rules, modes)
+        self.unusual = Unusual(serving, clock, rules, modes)
         invalidation = Invalidation(
             *(tiers, self.shared, AloneBus(), observer),
             fetcher=fetcher,

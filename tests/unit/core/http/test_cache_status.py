@@ -128,9 +128,9 @@ def test_detail_is_one_word(handling: Handling) -> None:
             b"gateway; fwd=stale; fwd-status=503; ttl=-1; detail=stale-error",
         ),
         (
-            Handling(None, Forward.BYPASS, 200, not_stored=NotStoredReason.NO_STORE),
+            Handling(None, Forward.METHOD, 200, not_stored=NotStoredReason.NO_STORE),
             None,
-            b"gateway; fwd=bypass; fwd-status=200; detail=not-stored-no-store",
+            b"gateway; fwd=method; fwd-status=200; detail=not-stored-no-store",
         ),
     ],
 )

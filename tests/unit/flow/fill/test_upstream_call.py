@@ -16,7 +16,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.fields import Reply
-from gateway.core.vocabulary import SWEEPS, FailureReason, Mode, Purpose
+from gateway.core.vocabulary import FailureReason, Mode, Purpose
 from gateway.ports import Call, Charge, Write
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import OURS, Redis, Replica, ok
@@ -82,13 +82,11 @@ async def test_no_call_goes_without_budget(alone: Replica, clock: FakeClock) -> 
     assert alone.observer.of("budget_denied") == [(Purpose.MISS, 61.0)]
 
 
-@pytest.mark.parametrize("mode", [Mode.NORMAL, Mode.BYPASS])
 @pytest.mark.parametrize("failure", [unreachable(), timeout()])
 async def test_what_was_not_sent_is_tried_once_more(
-    alone: Replica, clock: FakeClock, failure: UpstreamFailure, mode: Mode
+    alone: Replica, clock: FakeClock, failure: UpstreamFailure
 ) -> None:
     """After a short pause, as a retry; the first is given back."""
-    await alone.modes.order(mode)
     alone.upstream.then(failure, ok(1))
 
     assert await alone.outbound.ask(OURS, call_at(clock)) == ok(1)
@@ -405,32 +403,15 @@ async def test_a_probe_that_connects_slowly_is_sent(alone: Replica, clock: FakeC
     assert alone.upstream.count == 1
 
 
-@pytest.mark.parametrize("purpose", [Purpose.REFRESH, *SWEEPS])
-async def test_bypass_refuses_calls_that_nobody_waits_for(
-    alone: Replica, clock: FakeClock, purpose: Purpose
-) -> None:
-    """Their answers would be stored, and callers need the limit."""
-    await alone.modes.order(Mode.BYPASS)
-
-    with pytest.raises(Frozen):
-        await alone.outbound.ask(OURS, replace(call_at(clock), purpose=purpose))
-
-    assert alone.upstream.count == 0
-
-
-async def test_only_frozen_refuses_calls_of_callers(alone: Replica, clock: FakeClock) -> None:
+async def test_frozen_refuses_calls_of_callers(alone: Replica, clock: FakeClock) -> None:
     """And says when to come back."""
-    for _ in range(2):
-        alone.upstream.then(ok(1))
-        await alone.outbound.ask(OURS, call_at(clock))
-        await alone.modes.order(Mode.BYPASS)
     await alone.modes.order(Mode.FROZEN)
 
     with pytest.raises(Frozen) as frozen:
         await alone.outbound.ask(OURS, call_at(clock))
 
     assert frozen.value.retry_after > 0
-    assert alone.upstream.count == 2
+    assert alone.upstream.count == 0
 
 
 async def test_a_call_that_waits_is_not_sent_once_the_mode_is_frozen(

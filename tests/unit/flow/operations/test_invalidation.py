@@ -115,7 +115,7 @@ async def test_a_write_that_not_all_confirmed_is_told(pair: Pair) -> None:
     other, clock = pair.other, pair.clock
     assert minute_of(await other.get()) == 1
     other.upstream.then(ok(2))
-    reaching = Reaching(other.serving, clock, share_of(clock, None), other.modes)
+    reaching = Reaching(other.serving, clock, share_of(clock, None))
     assert minute_of(await reaching.get(Ask(KEY, CALLER, at_least=version), other.serving)) == 2
 
 

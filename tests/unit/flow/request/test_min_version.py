@@ -76,7 +76,7 @@ class Reader:
     def __post_init__(self) -> None:
         share = share_of(self.replica.clock, self.rate, is_divided=True)
         of = self.replica
-        self.reaching = Reaching(of.serving, of.clock, share, of.modes)
+        self.reaching = Reaching(of.serving, of.clock, share)
 
     async def get(
         self,
@@ -326,26 +326,6 @@ async def test_a_refresh_that_is_denied_denies_no_caller(
     assert asked == [Purpose.REFRESH, Purpose.MIN_VERSION]
 
 
-async def test_a_refresh_that_the_mode_forbids_forbids_no_callers_call(reader: Reader) -> None:
-    """The mode becomes `bypass` while a request follows a refresh that waits for a connection."""
-    replica, connected = reader.replica, asyncio.Event()
-    await serve_stale(replica)
-
-    async def connect() -> None:
-        await connected.wait()
-
-    replica.upstream.connect = connect
-    replica.upstream.then(ok(3))
-    assert minute_of(await reader.get(None)) == 1  # and a refresh is under way
-    following = asyncio.create_task(reader.get(3))
-    await settle()
-    await replica.modes.order(Mode.BYPASS)
-    connected.set()
-
-    assert minute_of(await following) == 3
-    assert [call.purpose for call in replica.upstream.calls[1:]] == [Purpose.MIN_VERSION]
-
-
 async def test_only_if_cached_asks_for_nothing(reader: Reader) -> None:
     """What is stored is not late enough, so there is nothing."""
     await reader.replica.fill(2)
@@ -354,25 +334,6 @@ async def test_only_if_cached_asks_for_nothing(reader: Reader) -> None:
     with pytest.raises(OnlyIfCached):
         await reader.get(3, only_if_cached=True)
     assert reader.replica.upstream.count == 1
-
-
-async def test_in_the_mode_bypass_nothing_is_stored_and_what_comes_is_judged(
-    reader: Reader,
-) -> None:
-    """The stored version would be late enough, but the API is asked for each request."""
-    replica = reader.replica
-    await replica.fill(3)
-    await replica.modes.order(Mode.BYPASS)
-    replica.upstream.then(ok(4), ok(2), ok(4))
-    ask = Ask(KEY, CALLER, at_least=minute(3))
-
-    assert minute_of(await reader.reaching.get(ask, replica.unusual)) == 4
-    with pytest.raises(VersionNotReached):
-        await reader.reaching.get(ask, replica.unusual)
-    later = replace(ask, at_least=minute(4))
-    assert minute_of(await reader.reaching.get(later, replica.unusual)) == 4
-    await replica.modes.order(Mode.NORMAL)
-    assert minute_of(await reader.get(None)) == 3
 
 
 async def test_that_there_is_no_such_training_is_an_answer(reader: Reader) -> None:

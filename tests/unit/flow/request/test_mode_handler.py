@@ -1,15 +1,13 @@
-"""The modes `frozen` and `bypass`, as callers see them."""
+"""The mode `frozen`, as callers see it."""
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from gateway.core.cache.entry import Key, Ticket
-from gateway.core.errors import Frozen, OnlyIfCached, UpstreamError
+from gateway.core.cache.entry import Key
+from gateway.core.errors import Frozen
 from gateway.core.http.cache_status import Handling
-from gateway.core.vocabulary import Detail, Forward, Mode, NotStoredReason, Outcome
+from gateway.core.vocabulary import Detail, Mode, Outcome
 from gateway.flow.answer import Answer, Ask
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
@@ -21,9 +19,7 @@ from tests.unit.flow.house import (
     marks,
     minute_of,
     ok,
-    says,
     serve_stale,
-    settle,
 )
 
 
@@ -74,64 +70,6 @@ async def test_a_call_that_was_under_way_is_the_last(alone: Replica) -> None:
     await alone.land()
 
     assert alone.upstream.count == 1
-
-
-async def test_bypass_asks_each_time_and_keeps_nothing(alone: Replica) -> None:
-    """What was stored before is neither served nor touched."""
-    await alone.fill(1)
-    await alone.modes.order(Mode.BYPASS)
-    alone.upstream.then(ok(2), ok(3))
-
-    answers = [await get(alone), await get(alone)]
-
-    handling = Handling(None, Forward.BYPASS, 200, not_stored=NotStoredReason.BYPASS)
-    assert list(map(marks, answers)) == [
-        (2, Outcome.BYPASSED, handling),
-        (3, Outcome.BYPASSED, handling),
-    ]
-    await alone.modes.order(Mode.NORMAL)
-    assert minute_of(await get(alone)) == 1
-
-
-async def test_a_request_outlives_the_refresh_that_bypass_ends(
-    alone: Replica, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It came before the order, and makes a call of its own."""
-    await serve_stale(alone)
-    begin, release = alone.shared.begin, asyncio.Event()
-
-    async def late(key: Key) -> Ticket:
-        await release.wait()
-        return await begin(key)
-
-    monkeypatch.setattr(alone.shared, "begin", late)
-    alone.peek()  # begins a refresh
-    alone.clock.advance(SOFT)
-    asking = asyncio.create_task(alone.get())
-    await settle()
-    await alone.modes.order(Mode.BYPASS)
-    alone.upstream.then(ok(2))
-    release.set()
-
-    answer = await asking
-
-    assert minute_of(answer) == 2
-    assert alone.upstream.count == 2
-
-
-async def test_bypass_passes_what_upstream_says(alone: Replica) -> None:
-    """Its refusals too; its failures are not rescued."""
-    await alone.fill(1)
-    await alone.modes.order(Mode.BYPASS)
-    alone.upstream.then(says(403), says(500))
-
-    refused = await get(alone)
-    assert refused.outcome is Outcome.BYPASSED
-    assert refused.handling == Handling(None, Forward.BYPASS, 403)
-    with pytest.raises(UpstreamError):
-        await get(alone)
-    with pytest.raises(OnlyIfCached):
-        await get(alone, only_if_cached=True)
 
 
 async def test_a_thaw_goes_on_where_it_was(alone: Replica, clock: FakeClock) -> None:

@@ -251,7 +251,7 @@ async def test_it_is_no_rescue(behind: Replica) -> None:
 
 async def test_versions_that_it_reaches_cost_no_call(behind: Replica) -> None:
     """A later one does, for whoever just wrote it."""
-    reaching = Reaching(behind.serving, behind.clock, share_of(behind.clock, None), behind.modes)
+    reaching = Reaching(behind.serving, behind.clock, share_of(behind.clock, None))
     wants = [Ask(KEY, CALLER, at_least=minute(each)) for each in (1, 3)]
     await reaching.get(wants[0], behind.serving)
     before = behind.upstream.count

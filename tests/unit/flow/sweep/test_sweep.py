@@ -120,17 +120,14 @@ async def test_a_cold_start_is_swept_for_nobody(clock: FakeClock) -> None:
     await off.pages(1)
 
 
-@pytest.mark.parametrize("mode", [Mode.FROZEN, Mode.BYPASS])
-async def test_it_pauses_in_a_mode_that_stores_nothing(
-    swept: Swept, clock: FakeClock, mode: Mode
-) -> None:
+async def test_it_pauses_in_the_mode_frozen(swept: Swept, clock: FakeClock) -> None:
     """No page and no single call; afterwards both go on where they were."""
     await swept.read(IDS[0])
     await swept.pages(2)
     swept.catalogue.minutes[IDS[0]] = 2
     await swept.pages(2)  # the first page has the edit, and makes a single call necessary
     asked = list(swept.catalogue.asked)
-    await swept.replica.modes.order(mode)
+    await swept.replica.modes.order(Mode.FROZEN)
 
     for _ in range(40):
         clock.advance(await swept.step())
@@ -143,14 +140,13 @@ async def test_it_pauses_in_a_mode_that_stores_nothing(
     assert swept.catalogue.asked == [*asked, IDS[0], 100]
 
 
-@pytest.mark.parametrize("mode", [Mode.FROZEN, Mode.BYPASS])
 async def test_what_the_mode_forbade_is_no_failure_of_the_list(
-    swept: Swept, clock: FakeClock, mode: Mode
+    swept: Swept, clock: FakeClock
 ) -> None:
     """After a long time in the mode, the first page that fails is asked for again after a second,
     not after a minute."""
     await swept.pages(1)
-    await swept.replica.modes.order(mode)
+    await swept.replica.modes.order(Mode.FROZEN)
     for _ in range(100):
         clock.advance(await swept.step())
     await swept.replica.modes.order(Mode.NORMAL)
@@ -162,7 +158,7 @@ async def test_what_the_mode_forbade_is_no_failure_of_the_list(
 async def test_no_cold_start_is_waited_for_that_the_mode_forbids(clock: FakeClock) -> None:
     """It is waited for again once the mode allows it."""
     swept = Swept(clock, catalogue(), cold=True)
-    await swept.replica.modes.order(Mode.BYPASS)
+    await swept.replica.modes.order(Mode.FROZEN)
     warming = [swept.sweep.is_warming]
     clock.advance(await swept.step())
     warming.append(swept.sweep.is_warming)

@@ -141,6 +141,17 @@ async def test_a_large_order_is_not_passed_on(path: str, body: bytes) -> None:
     assert ordered(admin) == 0
 
 
+async def test_a_withdrawn_mode_is_told_as_withdrawn() -> None:
+    """The 400 says since when the mode is gone, and what to do instead."""
+    admin = Admin()
+
+    response = await admin.order("/mode", b'{"mode": "bypass"}')
+
+    assert (response.status_code, problem_word(response)) == (400, "bad-request")
+    assert response.json()["detail"].startswith("the mode bypass went in 0.2: ")
+    assert ordered(admin) == 0
+
+
 @pytest.mark.parametrize("path", ["/invalidate", "/purge", "/mode"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 async def test_only_post_orders(path: str, method: str) -> None:
