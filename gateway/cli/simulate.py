@@ -66,7 +66,7 @@ Modes of a fault: status-500 status-502 status-503 status-201 status-204 redirec
   html-401 html-403 html-503 html-520 proxy-401 proxy-403 proxy-404
   malformed-json not-an-object wrong-id
   missing-id missing-updated-at bad-updated-at naive-updated-at wrong-type
-  regress too-large too-large-chunked gzip rate-limited unauthorized
+  regress too-large too-large-chunked gzip old rate-limited unauthorized
   forbidden not-found gone list-refused list-reformatted
   list-field-missing list-rounded list-row-twice hang-up
 

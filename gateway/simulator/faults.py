@@ -62,6 +62,7 @@ class FaultMode(StrEnum):
     TOO_LARGE = "too-large"
     TOO_LARGE_CHUNKED = "too-large-chunked"
     GZIP = "gzip"
+    OLD = "old"
     # The right answer is sent badly or not at all.
     SLOW = "slow"
     LATE = "late"
@@ -364,6 +365,11 @@ def _compressed(_fault: Fault, _call: Call, answer: Response) -> Response:
     return _with_body(answer, gzip.compress(bytes(answer.body)))
 
 
+def _old(_fault: Fault, _call: Call, answer: Response) -> Response:
+    answer.headers["age"] = "100000"
+    return answer
+
+
 _REPLACEMENTS: dict[FaultMode, Callable[[], Response]] = {
     FaultMode.STATUS_500: lambda: error(500),
     FaultMode.STATUS_502: lambda: error(502),
@@ -404,5 +410,6 @@ _DISTORTIONS: dict[FaultMode, Callable[[Fault, Call, Response], Response]] = {
     FaultMode.TOO_LARGE: _padded,
     FaultMode.TOO_LARGE_CHUNKED: _padded_chunked,
     FaultMode.GZIP: _compressed,
+    FaultMode.OLD: _old,
     FaultMode.LIST_ROW_TWICE: _row_twice,
 }

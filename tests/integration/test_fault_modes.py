@@ -54,7 +54,7 @@ FAILING = [
 ALL = [(mode, 502, word) for mode, word in BROKEN] + FAILING
 # What is no failure, or one that has a test of its own.
 ELSEWHERE = {
-    *("unauthorized", "forbidden", "not-found", "gone", "regress", "gzip"),
+    *("unauthorized", "forbidden", "not-found", "gone", "regress", "gzip", "old"),
     *("list-refused", "list-reformatted", "list-field-missing", "slow", "late", "hang"),
     *("list-rounded", "list-row-twice", "hang-up"),
 }
@@ -215,6 +215,28 @@ async def test_not_found_replaces_what_was_stored(
         await control.fault("status-500")
         await asyncio.sleep(0.55)
         assert (await planes.get(ONE)).status_code == 502
+
+
+async def test_an_answer_that_is_stale_on_arrival_costs_one_call(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """It is served with its age until its lifetime has passed, and then asked for once again."""
+    await control.fault("old")
+    async with gateway(upstream.base_url, shared, freshness__lifetime="3s") as planes:
+        answers = [await planes.get(ONE) for _ in range(20)]
+
+        assert {answer.status_code for answer in answers} == {200}
+        assert all(int(answer.headers["age"]) >= 100_000 for answer in answers)
+        assert "hit; ttl=-" in answers[-1].headers["cache-status"]
+        assert (await control.stats()).by_id[ONE] == 1
+        await until(lambda: is_asked_again(planes, control))
+        assert (await planes.get(ONE)).status_code == 200
+
+
+async def is_asked_again(planes: Planes, control: SimulatorClient) -> bool:
+    """Whether a read led to a second call."""
+    await planes.get(ONE)
+    return (await control.stats()).by_id[ONE] == 2
 
 
 async def is_remembered(planes: Planes) -> bool:

@@ -173,6 +173,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
             return since >= -CLOCK_TOLERANCE and self.initial_age < self.freshness_lifetime
         return since + self.initial_age < self.freshness_lifetime
 
+    def is_just_answered(self, now: float) -> bool:
+        """Whether the upstream brought or confirmed the entry less than a freshness lifetime ago.
+        The entry can be stale nevertheless, because of its age at that time."""
+        return -CLOCK_TOLERANCE <= now - self.confirmed_at < self.freshness_lifetime
+
     def fresh_for(self, seconds: float) -> Entry:
         """The same entry, with a freshness lifetime of `seconds` at most."""
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)

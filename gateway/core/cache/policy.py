@@ -33,6 +33,7 @@ class Plan(Enum):
     """How a request uses a stored response."""
 
     SERVE = "serve"
+    SERVE_STALE = "serve-stale"  # without a call: the upstream answered a moment ago
     SERVE_AND_REFRESH = "serve-and-refresh"
     WAIT_SOFTLY = "wait-softly"  # fetch; if this takes longer than `soft_wait`, serve stale
     FETCH = "fetch"
@@ -256,12 +257,20 @@ class ByPolicy:
         return renew(entry, reply, ticket, self.windows, jitter)
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """Calls the function `plan`."""
-        return plan(entry, now, self.windows, below_floor=below_floor)
+        """Calls the function `plan`, but causes no call sooner than one freshness lifetime after
+        the last call that was answered. An answer can have an `Age` above its lifetime. Without
+        this rule each request for such a training would cause a call."""
+        planned = plan(entry, now, self.windows, below_floor=below_floor)
+        if planned is Plan.SERVE or below_floor or not entry.is_just_answered(now):
+            return planned
+        return Plan.SERVE_STALE
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """Calls the function `may_rescue`."""
-        return may_rescue(entry, now, self.windows)
+        """Calls the function `may_rescue`. Where `plan` may serve a stale entry without a call, the
+        entry may also be used for rescue."""
+        return may_rescue(entry, now, self.windows) or (
+            entry.is_just_answered(now) and not entry.is_negative
+        )
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
         """A stored response answers every request for its key."""

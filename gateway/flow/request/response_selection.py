@@ -47,12 +47,12 @@ from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, failing, frui
 from gateway.flow.singleflight import Flight, Flights
 from gateway.ports import NEVER, Clock, Held, Observer
 
-# While a refresh of the key is under way or queued, L1 may repeat a stale answer with one of these
-# plans, for at most _STANDS seconds.
+# While a refresh of the key is under way or queued, or none is due, L1 may repeat a stale answer
+# with one of these plans, for at most _STANDS seconds.
 _STANDS: Final = 1.0
-_REFRESHED: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH,)
+_REFRESHED: Final[tuple[Plan, ...]] = (Plan.SERVE_STALE, Plan.SERVE_AND_REFRESH)
 # While the key is left alone, L1 may repeat a stale answer with one of these plans.
-_LEFT_ALONE: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH, Plan.WAIT_SOFTLY)
+_LEFT_ALONE: Final[tuple[Plan, ...]] = (*_REFRESHED, Plan.WAIT_SOFTLY)
 
 _OF_REVALIDATION = {
     StoreVerdict.CHANGED: Detail.CHANGED,
@@ -156,6 +156,8 @@ class Serving:
         match self._plan(seen):
             case Plan.SERVE:
                 return self._fresh(seen)
+            case Plan.SERVE_STALE:
+                return self._stale(seen)
             case Plan.SERVE_AND_REFRESH:
                 return self.stale_refreshing(ask, seen)
             case Plan.WAIT_SOFTLY:
@@ -167,6 +169,11 @@ class Serving:
         if seen.held.entry.is_negative:
             return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
         return from_store(seen, Outcome.FRESH, detail_of(seen.tier))
+
+    def _stale(self, seen: Seen) -> Answer:
+        if seen.held.entry.is_negative:
+            return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+        return from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
 
     def _plan(self, seen: Seen) -> Plan:
         now = self._clock.now()
@@ -429,8 +436,8 @@ class Serving:
         """For how many seconds L1 may repeat the stale answer that `ask` just got. 0.0 or less: not
         at all.
 
-        A repeated answer starts no refresh. So a refresh has to be under way or queued, or the key
-        has to be left alone.
+        A repeated answer starts no refresh. So a refresh has to be under way or queued, or none may
+        be due, or the key has to be left alone.
         """
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None

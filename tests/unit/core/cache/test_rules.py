@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.core.cache.entry import Ticket
 from gateway.core.cache.policy import ByPolicy, Plan, Windows, admit
 from gateway.core.http.fields import Reply
 from gateway.core.upstream.classification import Question
-from gateway.core.upstream.training import Training
+from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import NotStoredReason
 
 BODY = (
@@ -36,6 +38,24 @@ def test_our_numbers_decide_whatever_the_upstream_says() -> None:
     assert RULES.plan(entry, TICKET.started + 31.0) is Plan.SERVE_AND_REFRESH
     assert RULES.plan(entry, TICKET.started, below_floor=True) is Plan.FETCH
     assert RULES.may_rescue(entry, TICKET.started + 301.0)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_training_is_asked_again_a_lifetime_after_the_last_answer(status: int) -> None:
+    """However old the answer was on arrival; then its age decides as always."""
+    reply = Reply(status, ((b"age", b"100000"),), BODY)
+    training = parse(BODY, "t1") if status == 200 else None
+    entry = RULES.admit(reply, training, TICKET, (), 0.0)
+    lifetime = entry.freshness_lifetime
+
+    assert entry.age(TICKET.started) == 100_000.0
+    assert RULES.plan(entry, TICKET.started) is Plan.SERVE_STALE
+    assert RULES.plan(entry, TICKET.started + lifetime - 0.25) is Plan.SERVE_STALE
+    assert RULES.plan(entry, TICKET.started + lifetime) is Plan.FETCH
+    assert RULES.plan(entry, TICKET.started, below_floor=True) is Plan.FETCH
+    assert RULES.plan(entry, TICKET.started - 2.0) is Plan.FETCH
+    assert RULES.may_rescue(entry, TICKET.started) is (status == 200)
+    assert not RULES.may_rescue(entry, TICKET.started + lifetime)
 
 
 def test_a_304_renews_for_our_lifetime() -> None:

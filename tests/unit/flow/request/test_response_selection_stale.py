@@ -45,6 +45,33 @@ async def test_a_stale_hit_is_answered_at_once_and_refreshed(alone: Replica) -> 
     assert marks(await alone.get()) == (2, Outcome.FRESH, Handling(Detail.L1))
 
 
+async def test_an_entry_that_came_stale_is_not_fetched_at_every_hit(
+    alone: Replica, clock: FakeClock
+) -> None:
+    """It is served with its age, without a call, until its lifetime after the call has passed."""
+    old = (b"age", b"100000")
+    await alone.fill(1, KEY, old)
+
+    answers = [alone.peek(), await alone.get(), alone.peek()]
+
+    shielded = (1, Outcome.STALE_SHIELDED, Handling(Detail.STALE_SHIELDED))
+    assert [answer and marks(answer) for answer in answers] == [shielded] * 3
+    assert alone.upstream.count == 1
+    clock.advance(STALE)
+    assert minute_of(await alone.fill(2, KEY, old)) == 2
+
+
+async def test_a_404_that_came_stale_is_remembered(alone: Replica) -> None:
+    """For as long as another 404."""
+    alone.upstream.then(says(404, (b"age", b"100000")))
+    await alone.get()
+
+    answers = [alone.peek(), await alone.get()]
+
+    assert [answer and answer.outcome for answer in answers] == [Outcome.NEGATIVE] * 2
+    assert alone.upstream.count == 1
+
+
 async def test_a_failing_refresh_is_not_started_at_every_hit(
     alone: Replica, clock: FakeClock
 ) -> None:
