@@ -74,7 +74,7 @@ def outward(
         modes=modes,
         bus=bus,
     )
-    credentials = Credentials(budget, clock, telemetry)
+    credentials = Credentials(clock, telemetry)
     return Outward(upstream, budget, outbound, credentials)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate
+from gateway.core.budget.window_log import OwnRates, Rate
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget, Charge
@@ -379,9 +379,3 @@ async def test_another_rate_counts_what_was_sent_before(world: World) -> None:
         rates.replace({"acme": Rate(3, 60.0)})
         assert not await granted(budget, "acme")
         assert budget.view("acme") == replace(budget.view("acme"), limit=3, available=0)
-
-
-async def test_newcomers_have_a_tenth_at_once(world: World) -> None:
-    """Their calls are paid by the whole budget too, which is paced after a start."""
-    async with world.budget(100, 60.0, start_paced=True) as budget:
-        assert sum([await granted(budget, NEWCOMERS) for _ in range(20)]) == 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
@@ -10,15 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.access.caller import Caller
-from gateway.core.budget.window_log import MOST_KEPT, NEWCOMERS
+from gateway.core.budget.window_log import MOST_KEPT
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.vocabulary import Purpose
-from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.budget.replica_share import Shares
 from gateway.ports import KnownBudget, Looking, SharedBudget
 from tests.contract.worlds import RedisWorld, count_granted, granted
-from tests.doubles.observer import RecordingObserver
 from tests.support.redis_cluster import client_of, keys_of
 
 LIMIT, WINDOW, SCOPE = 20, 600.0, "default"
@@ -355,32 +351,6 @@ async def test_a_redis_that_forgot_waits_for_all(
 
     assert len(known(one).ages) == 8
     assert known(one).claim == known(other).claim == 3
-
-
-async def test_a_new_credential_waits_until_all_have_told(
-    world: RedisWorld, replicas: list[Shares], any_redis_url: str
-) -> None:
-    """As a known one does: for half of its own time, which suffices if all look again."""
-    for _ in range(3):
-        for each in replicas:
-            await each.look([NEWCOMERS])
-    lose(any_redis_url)
-    credentials = Credentials(replicas[0], world.clock, RecordingObserver())
-    caller = Caller("passthrough", "default", "p1", "default", "token-1", owns_token=True)
-
-    async def call(seconds: float) -> str:
-        deadline = world.clock.monotonic() + seconds
-        async with credentials.vouched(caller, Purpose.MISS, known=False, deadline=deadline):
-            return "made"
-
-    with pytest.raises(GateClosed, match="has lost the record"):
-        await call(0.3)  # less than the pause before Redis is asked again
-    waiting = asyncio.create_task(call(60.0))
-    await asyncio.sleep(0.3)
-    assert not waiting.done()
-    await replicas[1].look([NEWCOMERS])
-
-    assert await waiting == "made"
 
 
 async def test_a_newcomer_is_none_of_those_that_a_redis_that_forgot_waits_for(

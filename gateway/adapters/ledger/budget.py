@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from gateway.core.budget.breaker import SHORTEST_HOLD, Gate
 from gateway.core.budget.priority import rank_of
-from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Past, Rate, Stretch, WindowLog
+from gateway.core.budget.window_log import OwnRates, Past, Rate, Stretch, WindowLog
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
 from gateway.ports import BudgetView, Charge, Clock, Closed
@@ -160,7 +160,7 @@ class LocalBudget:
         """As OwnBudget.stand_in."""
         account = self._account(scope)
         account.parts = replicas
-        account.log = self._new_part(scope, account, past)
+        account.log = self._new_part(account, past)
 
     def view(self, scope: str) -> BudgetView:
         """The budget as it is now."""
@@ -186,14 +186,14 @@ class LocalBudget:
         account = self._accounts.get(scope)
         if account is None:
             gate = self._accounts.closed.pop(scope, Gate())
-            account = _Account(rate, self._new_log(scope, rate), gate)
+            account = _Account(rate, self._new_log(rate), gate)
             self._accounts[scope] = account
         elif account.rate != rate:
             account.rate = rate
-            account.log = self._next_log(scope, account)
+            account.log = self._next_log(account)
         return account
 
-    def _next_log(self, scope: str, account: _Account) -> WindowLog | None:
+    def _next_log(self, account: _Account) -> WindowLog | None:
         """The log after a change of the rate. If this process has only a part of the limit, a
         higher rate does not make the part larger than it was when Redis was lost, because the other
         replicas leave only that many calls for this replica."""
@@ -202,28 +202,26 @@ class LocalBudget:
             past = account.past
             if past is not None:
                 past = None if before is None else replace(past, own=before.times)
-            return self._new_part(scope, account, past)
-        log = self._new_log(scope, account.rate)
+            return self._new_part(account, past)
+        log = self._new_log(account.rate)
         if log is not None and before is not None:
             log.follow(before)
         return log
 
-    def _new_part(self, scope: str, account: _Account, past: Past | None) -> WindowLog | None:
-        log = self._new_log(scope, account.rate)
+    def _new_part(self, account: _Account, past: Past | None) -> WindowLog | None:
+        log = self._new_log(account.rate)
         if log is not None:
             past = past or Past(log.limit(self._clock.monotonic()), log.times, None)
             account.past = past
             log.share(past, account.parts)
         return log
 
-    def _new_log(self, scope: str, rate: Rate | None) -> WindowLog | None:
+    def _new_log(self, rate: Rate | None) -> WindowLog | None:
         if rate is None:
             return None
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
-        # NEWCOMERS is the scope of credentials that are not yet accepted. Its calls are also
-        # charged to the caller's own scope, and it is enough to pace the caller's own scope.
-        if not self._start_paced or scope == NEWCOMERS:
+        if not self._start_paced:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()
         return WindowLog.paced(most, span, now, free, self._sweep_share, season=season)

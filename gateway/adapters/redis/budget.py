@@ -17,7 +17,7 @@ from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.keys import AccountNames
 from gateway.core.budget.breaker import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
 from gateway.core.budget.priority import RANKS, portions, rank_of
-from gateway.core.budget.window_log import MOST_KEPT, NEWCOMERS, OwnRates, Rate, Stretch
+from gateway.core.budget.window_log import MOST_KEPT, OwnRates, Rate, Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Looking
@@ -210,7 +210,7 @@ class RedisBudget:
     def _arguments(self, look: Looking, to_end: int) -> tuple[str | int, ...]:
         limit, span, parts = rule = self._rule(look.scope)
         known, floors = look.known, portion_numbers(limit, self._sweep_share)[::3]
-        free = max(1, limit // 10) if self._is_paced(look.scope) else limit
+        free = max(1, limit // 10) if self._start_paced else limit
         seen = (0, 0, 0, 0)
         if known is not None:
             # The count of replicas does not include those that have probably ended (`absent`).
@@ -331,11 +331,6 @@ class RedisBudget:
         rate = self._rates.of(scope, self._usual)
         stretch = Stretch(0, self._window, 1) if rate is None else Stretch.of(rate)
         return stretch.limit, micros(stretch.span), stretch.parts
-
-    def _is_paced(self, scope: str) -> bool:
-        # NEWCOMERS is the scope of credentials that are not yet accepted. Its calls are also
-        # charged to the caller's own scope, and it is enough to pace the caller's own scope.
-        return self._start_paced and scope != NEWCOMERS
 
     def _read(self, reply: Sequence[Any]) -> BudgetReply:
         word, wait, available, closed_for, stamp, probed, limit, replicas = reply

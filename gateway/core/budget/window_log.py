@@ -15,11 +15,6 @@ from typing import Final
 
 from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, portions, scaled
 
-# The scope of all credentials that the upstream has not accepted yet. Its limit is the usual limit
-# divided by _NEWCOMERS_DIVISOR. No tenant can have this name.
-NEWCOMERS: Final = ":newcomers"
-_NEWCOMERS_DIVISOR: Final = 10
-
 # A 429 lowers the limit to this fraction of the calls in the last window. The upstream counts more
 # calls than the log has: other programs perhaps spend calls of the same limit.
 _KEPT: Final = 0.8
@@ -53,8 +48,6 @@ class OwnRates:
     def of(self, scope: str, usual: Rate | None) -> Rate | None:
         """The rate of the scope (None: no limit). `usual` is the rate of all scopes that have no
         rate of their own."""
-        if scope == NEWCOMERS:
-            return usual and Rate(max(1, usual.limit // _NEWCOMERS_DIVISOR), usual.window)
         return self._tenants.get(scope, usual)
 
 

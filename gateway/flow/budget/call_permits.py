@@ -2,16 +2,12 @@
 
 A scope is the name of a budget. A turn is the time when a paid call may be sent. A caller waits if
 its turn comes soon enough. Otherwise it is told when to come back.
-
-Callers that guess tokens must leave most calls to others.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -19,17 +15,14 @@ from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
-from gateway.core.budget.window_log import NEWCOMERS, transit
+from gateway.core.budget.window_log import transit
 from gateway.core.errors import (
     AccessRefused,
     BudgetExhausted,
     CallWithheld,
     GateClosed,
-    UpstreamTimeout,
-    UpstreamUnreachable,
 )
-from gateway.core.vocabulary import AccessRefusal, Part, Purpose
-from gateway.flow.timings import on
+from gateway.core.vocabulary import AccessRefusal, Purpose
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
 # A caller may wait for its turn for this fraction of the time until its deadline.
@@ -41,10 +34,6 @@ _MOST_SCOPES: Final = 10_000
 # they ask the budget again (see `Paying._in_turn`). Each of these callers occupies a task and a
 # connection.
 _MOST_WAITING: Final = 500
-# At most this many callers pause before they ask the budget NEWCOMERS again (see
-# `Credentials._charge`). They ask when Redis has just lost its data and the replicas report their
-# calls. Anybody can cause such questions with tokens that are not valid.
-_MOST_NEW_WAITING: Final = 50
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
 _MOST_CREDENTIALS: Final = 10_000
@@ -276,33 +265,14 @@ class _Pauses:
             self._callers -= 1
 
 
-@dataclass(slots=True)
-class _Trial:
-    """The calls with one credential, while the upstream has not yet accepted the credential.
-
-    calls  how many calls wait for a charge of the budget NEWCOMERS, or have one
-    ended  set when a call that had a charge has ended, or when `calls` is 0 again
-    """
-
-    calls: int = 0
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Credentials:
-    """Knows which credentials the upstream has accepted, and which ones it has refused lately.
+    """Knows which credentials the upstream has refused lately. For REFUSED_FOR seconds after a
+    refusal, no call is made with the refused credential."""
 
-    Calls with credentials that are not accepted yet also count in one small budget, NEWCOMERS. For
-    REFUSED_FOR seconds after a refusal, no call is made with the refused credential.
-    """
-
-    def __init__(self, budget: Budget, clock: Clock, observer: Observer) -> None:
-        self._budget = budget
+    def __init__(self, clock: Clock, observer: Observer) -> None:
         self._clock = clock
         self._observer = observer
-        self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
         self._refused: FIFOCache[str, float] = FIFOCache(_MOST_CREDENTIALS)
-        self._trials: dict[str, _Trial] = {}  # by partition
-        self._pauses = _Pauses(clock, _MOST_NEW_WAITING)
 
     def turn_away(self, partition: str) -> None:
         """Raise AccessRefused if the upstream has refused the credential lately."""
@@ -315,105 +285,18 @@ class Credentials:
         del self._refused[partition]
 
     def judged(self, caller: Caller, status: int, sent_at: float) -> None:
-        """Note the status of the API's answer to a call that was sent at `sent_at` (monotonic)."""
+        """Note the status of the API's answer to a call that was sent at `sent_at` (monotonic). A
+        call that was sent before the last refusal does not cancel the refusal."""
         if not caller.owns_token:
             return
         if status == 401:
             self.refuse(caller.partition)
-        else:
-            self._accept(caller.partition, sent_at)
-
-    def _accept(self, partition: str, since: float) -> None:
-        # A call that was sent before the last refusal does not cancel the refusal.
-        if since >= self._refused.get(partition, since):
-            self._refused.pop(partition, None)
-            self._accepted[partition] = None
+        elif sent_at >= self._refused.get(caller.partition, sent_at):
+            self._refused.pop(caller.partition, None)
 
     def refuse(self, partition: str) -> None:
         """Note that the upstream answered 401 to this credential, here or in another replica."""
-        self._accepted.pop(partition, None)
         self._refused[partition] = self._clock.monotonic()
-
-    @asynccontextmanager
-    async def vouched(
-        self, caller: Caller, purpose: Purpose, *, known: bool, deadline: float
-    ) -> AsyncIterator[None]:
-        """Run a block that makes a call of the caller. If its credential is not accepted yet, the
-        call is charged to NEWCOMERS first. Raises AccessRefused or CallWithheld.
-
-        known     a response is stored for the credential: the upstream has accepted the credential
-                  before
-        deadline  when the call has to be over (monotonic). The block begins before half of the time
-                  until then has passed, apart from the time that Redis takes
-        """
-        partition, now = caller.partition, self._clock.monotonic()
-        if known or not caller.owns_token or partition in self._accepted:
-            yield
-            return
-        until = now + _patience(purpose, deadline - now)
-        # The call is counted before the budget is asked, because Redis can answer a later call
-        # first. If Redis refuses the later call, the later call must see that this one is under
-        # way, and wait for its end.
-        trial = self._trials.setdefault(partition, _Trial())
-        trial.calls += 1
-        charge = None
-        try:
-            charge = await self._charge(purpose, until)
-        except BudgetExhausted as exhausted:
-            self._leave(partition, trial)
-            await self._wait(partition, trial, purpose, exhausted, until)
-        except BaseException:
-            self._leave(partition, trial)
-            raise
-        try:
-            yield
-        except (CallWithheld, UpstreamUnreachable, UpstreamTimeout) as error:
-            was_sent = not isinstance(error, CallWithheld) and error.sent
-            if charge is not None and not was_sent:
-                await self._budget.give_back(NEWCOMERS, charge)
-            raise
-        finally:
-            if charge is not None:
-                self._leave(partition, trial, has_ended=True)
-
-    async def _charge(self, purpose: Purpose, until: float) -> Charge:
-        """Charge a call to NEWCOMERS. A closed gate of NEWCOMERS means that Redis has lost its
-        data. The gate opens when the replicas have reported the calls that they made. This usually
-        takes half a second, so the call waits, but not longer than `until` (monotonic)."""
-        while True:
-            try:
-                return await self._budget.take(NEWCOMERS, purpose)
-            except GateClosed as closed:
-                if self._pauses.is_full or self._clock.monotonic() + _ASK_AGAIN >= until:
-                    self._observer.budget_denied(purpose, closed.retry_after)
-                    raise
-            with on(Part.BUDGET):
-                await self._pauses.pause(_ASK_AGAIN)
-
-    def _leave(self, partition: str, trial: _Trial, *, has_ended: bool = False) -> None:
-        trial.calls -= 1
-        if has_ended or trial.calls == 0:
-            trial.ended.set()
-            if self._trials.get(partition) is trial:
-                del self._trials[partition]
-
-    async def _wait(
-        self,
-        partition: str,
-        trial: _Trial,
-        purpose: Purpose,
-        exhausted: BudgetExhausted,
-        until: float,
-    ) -> None:
-        """Wait until another call with this credential has ended, but not longer than `until`
-        (monotonic). Raises an error if the credential is still not accepted."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(until - self._clock.monotonic()):
-                await trial.ended.wait()
-        self.turn_away(partition)
-        if partition not in self._accepted:
-            self._observer.budget_denied(purpose, exhausted.retry_after)
-            raise exhausted
 
 
 def _patience(purpose: Purpose, left: float) -> float:

@@ -137,11 +137,7 @@ class Fetcher:
         caller = self._current(want.caller)
         want = replace(want, caller=caller)
         self._credentials.turn_away(caller.partition)
-        is_known = want.held is not None
-        async with self._credentials.vouched(
-            caller, want.purpose, known=is_known, deadline=deadline
-        ):
-            reply, judged = await self._ask(want, deadline)
+        reply, judged = await self._ask(want, deadline)
         await self._outbound.answered(caller)
         entry = self._entry(want, reply, judged, ticket)
         if entry is None:

@@ -98,8 +98,7 @@ class Writing:
         caller = order.caller
         self._credentials.turn_away(caller.partition)
         deadline = self._clock.monotonic() + self._timeout
-        async with self._credentials.vouched(caller, Purpose.WRITE, known=False, deadline=deadline):
-            reply = await self._sent(order, deadline)
+        reply = await self._sent(order, deadline)
         if reply.status == 401 and is_refusal(reply):
             await self._invalidation.refused(caller.partition)
         elif is_success(reply):

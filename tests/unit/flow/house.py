@@ -164,7 +164,7 @@ class Replica:
         bus, self.shares = self.bus, self._shares(redis)
         self.budget: Budget = self.shares or self.local_budget
         self.outbound = self._outbound(self.budget)
-        self.credentials = Credentials(self.budget, clock, self.observer)
+        self.credentials = Credentials(clock, self.observer)
         self.tokens: dict[str, str] = {}  # by tenant, those that were rotated
         self.fetcher = self._fetcher(rules)
         lease = lease or AloneLease(self.shared)

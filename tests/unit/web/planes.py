@@ -155,7 +155,7 @@ class Data:
             modes=modes,
             bus=AloneBus(),
         )
-        credentials = Credentials(budget, clock, observer)
+        credentials = Credentials(clock, observer)
         fetcher = Fetcher(
             tiers,
             outbound,

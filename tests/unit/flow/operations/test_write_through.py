@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from gateway.core.budget.window_log import NEWCOMERS
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import (
@@ -37,7 +36,6 @@ from gateway.flow.answer import Answer
 from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Call, Confirmations, Notice, Write
 from tests.doubles.clock import FakeClock
-from tests.doubles.loop_time import pass_time
 from tests.unit.flow.house import (
     CALLER,
     KEY,
@@ -181,66 +179,6 @@ async def test_an_error_passes_and_changes_nothing(alone: Replica, status: int) 
     assert alone.local.entries == 1
 
 
-@pytest.mark.parametrize(
-    ("reply", "paid"),
-    [
-        *((says(503), True), (Reply(403, (), b"no"), True), (Reply(302, (), b""), True)),
-        *((says(403), False), (Reply(204, (), b""), False)),
-    ],
-)
-async def test_what_is_perhaps_not_the_apis_proves_no_token(
-    clock: FakeClock, reply: Reply, paid: bool
-) -> None:
-    """The call after it still counts in the small budget of new credentials; answers of the API
-    prove the token."""
-    replica = Replica(clock, limit=50)
-    await write(replica, reply)
-    before = replica.local_budget.view(NEWCOMERS)
-
-    await write(replica, reply)
-
-    assert (replica.local_budget.view(NEWCOMERS) != before) is paid
-
-
-async def test_a_write_that_waited_has_no_more_time(clock: FakeClock) -> None:
-    """`upstream.timeout` is the deadline of the whole call, also if the gate of new credentials
-    was closed first."""
-    replica = Replica(clock, limit=50)
-    asked_at = clock.monotonic()
-    replica.local_budget.hold(NEWCOMERS, 4.0)
-
-    await write(replica, Reply(204, (), b""))
-
-    assert clock.monotonic() > asked_at
-    assert [call.deadline for call in replica.upstream.calls] == [asked_at + 10.0]
-
-
-@pytest.mark.parametrize(("seconds", "is_sent"), [(4.9, True), (5.0, False)])
-async def test_a_write_is_sent_with_half_of_its_time_or_not_at_all(
-    clock: FakeClock, seconds: float, is_sent: bool
-) -> None:
-    """It waits for the calls that show whether the API accepts its credential. If it were sent with
-    little time left, nobody would know whether it was done, and the API would seem to fail."""
-    replica, success = Replica(clock, limit=50), Reply(204, (), b"")
-    writing, asked_at = writing_of(replica), clock.monotonic()
-    replica.upstream.hold()
-    writes = [asyncio.create_task(hand_on(writing, replica, success)) for _ in range(6)]
-    await settle()
-    sent = [replica.upstream.count]
-
-    clock.advance(seconds)
-    await pass_time(seconds)
-    await settle()
-    replica.upstream.release()
-    answers = await asyncio.gather(*writes, return_exceptions=True)
-
-    sent.append(replica.upstream.count)
-    assert sent == [5, 5 + is_sent]
-    assert sum(isinstance(each, BudgetExhausted) for each in answers) == 1 - is_sent
-    assert len(replica.observer.of("budget_denied")) == 1 - is_sent
-    assert {call.deadline for call in replica.upstream.calls} == {asked_at + 10.0}
-
-
 @pytest.mark.parametrize("is_read", [False, True])
 async def test_a_token_that_fills_the_queue_makes_room_for_another(is_read: bool) -> None:
     """In the mode `passthrough` all callers have one name: each token counts as a caller, for its
@@ -250,8 +188,6 @@ async def test_a_token_that_fills_the_queue_makes_room_for_another(is_read: bool
     replica.upstream.always = ok(1)
     writing = writing_of(replica, timeout=30.0)
     other = replace(CALLER, partition="p2", token="token-2")
-    for caller in (CALLER, other):
-        replica.credentials.judged(caller, 200, clock.monotonic())
     for _ in range(5):
         await writing.hand_on(Order(CALLER, "trn_2", WRITE))
         clock.advance(12.0)  # a call is free one second after the last of these

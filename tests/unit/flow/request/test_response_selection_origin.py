@@ -221,22 +221,6 @@ async def test_a_refusal_that_is_not_the_apis_ends_nothing(replica: Replica, sta
     assert answer.outcome is Outcome.FILLED
 
 
-@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404])
-async def test_an_answer_of_a_proxy_does_not_accept_a_credential(
-    replica: Replica, status: int
-) -> None:
-    """It passes, but the credential is as unknown as before. A page with a lifetime passes too."""
-    page = (FRESH, (b"content-type", b"text/html" if status == 200 else b"text/plain"))
-    replica.upstream.then(Reply(status, page, b"no"))
-
-    passed = await get(replica)
-
-    assert passed.tier is Tier.UPSTREAM
-    assert KEY.partition not in replica.credentials._accepted
-    await replica.fill(1, Key(KEY.partition, "trn_2"), FRESH)
-    assert KEY.partition in replica.credentials._accepted
-
-
 async def test_a_refresh_with_such_a_refusal_backs_off(replica: Replica) -> None:
     """It neither renews nor replaces the stored response."""
     replica.upstream.then(ok(1, FRESH))
