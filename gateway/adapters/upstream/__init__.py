@@ -1,5 +1,5 @@
-"""The upstream over HTTP. `client` makes a call, and passes header fields on. `http1_transport` and
-`http1_connection` send the request, read the response, and know how far the call has come."""
+"""The upstream over HTTP. `client` makes a call, and passes header fields on. `connect` makes the
+connections that the call needs."""
 
 from gateway.adapters.upstream.client import HttpxUpstream
 

@@ -1,34 +1,47 @@
 """The upstream over HTTP/1.1: sends one request and reads one whole answer.
 
-It must not judge an answer, try twice, or ask the budget: `flow` does these things. It does not use
-httpx's client, which sends cookies back, reads the environment, and raises on a redirect with a
-malformed `Location`.
+It must not judge an answer, try twice, or ask the budget: `flow` does these things. httpcore, the
+transport of httpx, writes requests and reads responses. Two parts of these libraries are not used:
+httpx's client (it sends cookies back, reads the environment, and raises on a redirect with a
+malformed `Location`), and httpcore's pool (it loses a connection for ever if a caller leaves at the
+wrong moment: encode/httpcore#1099).
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import zlib
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
 
+import httpcore
 import httpx
 
-from gateway.adapters.upstream.http1_connection import CutShortError, check_size
-from gateway.adapters.upstream.http1_transport import Exchange, Http1Transport
-from gateway.core.errors import InvalidPayload, UpstreamUnreachable
+from gateway.adapters.upstream.connect import Connector, Stream
+from gateway.core.errors import (
+    InvalidPayload,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from gateway.core.http.fields import HOP_BY_HOP, Headers, Reply, first, without_hops
 from gateway.core.http.traceparent import sampled_trace_of
 from gateway.core.upstream.list_page import PAGE_SIZE
 from gateway.core.vocabulary import FailureReason, InvalidReason, Purpose
-from gateway.ports import Attributes, Call, Clock, Deadline, Observer, Write
+from gateway.ports import Attributes, Call, Clock, Deadline, Observer
 
-_CONNECTIONS = 64
-_KEPT_IDLE = 16
+_CONNECTIONS: Final = 64
+_KEPT_IDLE: Final = 16
 # Servers close an idle connection after 5 s (Node.js) or later. The gateway closes first: a server
 # might close just when a request is sent.
-_KEPT_SECONDS = 4.0
-
+_KEPT_SECONDS: Final = 4.0
+_WITHOUT_BODY: Final = (204, 304)
+# The line of a chunked body that states its end.
+_LAST_CHUNK: Final = re.compile(rb"(?:^|\n)0[^\n]*\n")
 
 # These response fields are not passed on. The gateway decodes the body, so the stated length and
 # coding are wrong. A cookie for one caller must not reach others.
@@ -82,18 +95,22 @@ class HttpxUpstream:
         self._observer = observer
         self._passes_codings = passes_codings
         self._fields = [
+            (b"Host", self._base.netloc),
             (b"Accept", b"application/json"),
             (b"Accept-Encoding", b"identity"),
             (b"User-Agent", user_agent.encode()),
         ]
         self._slots = asyncio.Semaphore(connections)
-        self._transport = Http1Transport(
-            self._base,
-            tls or httpx.create_ssl_context(trust_env=False),
-            connect_timeout=connect_timeout,
-            kept=min(connections, _KEPT_IDLE),
-            kept_seconds=_KEPT_SECONDS,
-        )
+        port = self._base.port or (443 if self._base.scheme == "https" else 80)
+        self._origin = httpcore.Origin(self._base.raw_scheme, self._base.raw_host, port)
+        if self._base.scheme == "https":
+            tls = tls or httpx.create_ssl_context(trust_env=False)
+            tls.set_alpn_protocols(["http/1.1"])
+        else:
+            tls = None
+        host = self._base.raw_host.decode("ascii")
+        self._connector = Connector(host, port, tls, connect_timeout)
+        self._idle: deque[_Connection] = deque(maxlen=_KEPT_IDLE)
 
     async def call(self, call: Call) -> Reply:
         """As Upstream.call. Raises also the error of `before_send`."""
@@ -102,10 +119,7 @@ class HttpxUpstream:
         status = None
         self._observer.call_started(call.purpose)
         try:
-            url, fields, most = self._url(call), request_fields(call), self._most(call)
-            exchange = self._exchange(url, fields, most, call.write)
-            exchange.is_retry = call.purpose is Purpose.RETRY
-            exchange.before_send = call.before_send
+            exchange = self._exchange(call)
             if call.span is not None:
                 call.span.note(_span_attributes(exchange))
             reply = await self._within(seconds, exchange)
@@ -126,15 +140,30 @@ class HttpxUpstream:
 
         Raises UpstreamUnreachable or UpstreamTimeout.
         """
-        exchange = self._exchange(self._base, [], 0)
-        try:
-            (await self._transport.connect(exchange)).close()
-        except (httpx.TransportError, OSError) as error:
-            raise exchange.failure(error) from error
+        exchange = Exchange(url=self._base, fields=[], before_send=None)
+        (await self._connected(exchange)).stream.abort()
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._transport.aclose()
+        """Close all connections, also those on which a response is awaited."""
+        self._idle.clear()
+        self._connector.close()
+
+    def _exchange(self, call: Call) -> Exchange:
+        is_retry = call.purpose is Purpose.RETRY
+        exchange = Exchange(
+            url=self._url(call),
+            fields=[*self._fields, *request_fields(call)],
+            max_body=self._max_body if call.offset is None else self._max_list_body,
+            before_send=call.before_send,
+            is_retry=is_retry,
+            # The upstream can close a kept connection just when a request is sent. A write cannot
+            # be sent again then, and a second try should not meet the same.
+            is_new=is_retry or call.write is not None,
+        )
+        if call.write is not None:
+            exchange.method, exchange.body = call.write.method, call.write.body
+            exchange.fields.append((b"Content-Length", b"%d" % len(exchange.body)))
+        return exchange
 
     def _url(self, call: Call) -> httpx.URL:
         if call.write is not None:
@@ -145,64 +174,236 @@ class HttpxUpstream:
         page = b"/training?limit=%d&offset=%d" % (PAGE_SIZE, call.offset)
         return self._base.copy_with(raw_path=self._root + page)
 
-    def _most(self, call: Call) -> int:
-        return self._max_body if call.offset is None else self._max_list_body
-
-    def _exchange(
-        self,
-        url: httpx.URL,
-        fields: list[tuple[bytes, bytes]],
-        max_body: int,
-        write: Write | None = None,
-    ) -> Exchange:
-        headers = [*self._fields, *fields]
-        method, body = ("GET", None) if write is None else (write.method, write.body)
-        request = httpx.Request(method, url, headers=headers, content=body)
-        return Exchange(request, max_body)
-
     async def _within(self, seconds: float, exchange: Exchange) -> Reply:
         if seconds <= 0:
             raise exchange.late()
         try:
-            async with Deadline(seconds):
+            async with Deadline(seconds), self._slots:
                 return await self._perform(exchange)
         except TimeoutError:
             raise exchange.late() from None
 
     async def _perform(self, exchange: Exchange) -> Reply:
-        request = exchange.request
-        async with self._slots:
-            request.extensions["exchange"] = exchange
-            try:
-                response = await self._transport.handle_async_request(request)
-            except httpx.LocalProtocolError:
-                # The error does not quote an invalid field, because the field can contain a
-                # credential.
-                what = f"{exchange.what}: the request is not valid HTTP"
-                raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
-            except CutShortError as error:
-                what = f"{exchange.what}: the body was cut short: {error}"
-                raise InvalidPayload(InvalidReason.TRUNCATED, what) from error
-            except (httpx.TransportError, OSError) as error:
-                raise exchange.failure(error) from error
-            finally:
-                # Request and exchange refer to each other. Without this line only the garbage
-                # collector would free them, and its runs stop the event loop for milliseconds.
-                del request.extensions["exchange"]
-        body = b"".join([part async for part in response.aiter_raw()])
-        coding = coding_of(response.headers.raw)
-        fields = end_to_end(response.headers.raw)
+        connection = await self._ready(exchange)
+        try:
+            response = await self._sent(exchange, connection)
+            body = await _body(response, exchange)
+        except BaseException:
+            connection.stream.abort()
+            raise
+        received = connection.stream.take_received()
+        # The next request on this connection would get any other bytes as its response.
+        if is_one_message(received, response.status, response.headers):
+            self._keep(connection)
+        else:
+            connection.stream.abort()
+        coding = coding_of(response.headers)
+        fields = end_to_end(response.headers)
         if self._passes_codings and not is_decodable(coding):
             told = (b"content-encoding", coding.encode("latin-1"))
-            return Reply(response.status_code, (*fields, told), body)
-        return Reply(response.status_code, fields, decoded(body, coding, exchange.max_body))
+            return Reply(response.status, (*fields, told), body)
+        return Reply(response.status, fields, decoded(body, coding, exchange.max_body))
+
+    async def _ready(self, exchange: Exchange) -> _Connection:
+        """A connection for the request. `before_send` has returned, so the request can be sent at
+        once."""
+        connection = None if exchange.is_new else self._take()
+        exchange.is_kept = connection is not None
+        if connection is None:
+            connection = await self._connected(exchange)
+        if exchange.before_send is not None:
+            exchange.phase = Phase.QUEUED
+            try:
+                await exchange.before_send()
+            except BaseException:
+                self._keep(connection)
+                raise
+        return connection
+
+    def _take(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.http1.has_expired():
+                return connection
+            connection.stream.abort()
+        return None
+
+    def _keep(self, connection: _Connection) -> None:
+        if not connection.http1.is_available():
+            connection.stream.abort()
+            return
+        if len(self._idle) == _KEPT_IDLE:
+            self._idle.popleft().stream.abort()
+        self._idle.append(connection)
+
+    async def _connected(self, exchange: Exchange) -> _Connection:
+        exchange.phase = Phase.CONNECTING
+        try:
+            stream = await self._connector.connect()
+            exchange.phase = Phase.SECURING
+            await self._connector.secure(stream)
+        except TimeoutError as late:
+            raise exchange.late() from late
+        except (OSError, UnicodeError) as error:
+            raise exchange.failure(error) from error
+        http1 = httpcore.AsyncHTTP11Connection(self._origin, stream, _KEPT_SECONDS)
+        return _Connection(stream, http1)
+
+    async def _sent(self, exchange: Exchange, connection: _Connection) -> httpcore.Response:
+        """Send the request, and return the response when its head has come."""
+        url = httpcore.URL(
+            scheme=self._origin.scheme,
+            host=self._origin.host,
+            port=self._origin.port,
+            target=exchange.url.raw_path,
+        )
+        request = httpcore.Request(
+            exchange.method, url, headers=exchange.fields, content=exchange.body
+        )
+        exchange.phase = Phase.SENT
+        try:
+            response = await connection.http1.handle_async_request(request)
+        except httpcore.LocalProtocolError:
+            # The error does not quote an invalid field, because the field can contain a credential.
+            what = f"{exchange.what}: the request is not valid HTTP"
+            raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
+        except _FAILED as error:
+            raise exchange.failure(error) from error
+        if response.status < 200:
+            what = f"{exchange.what}: the response switches protocols"
+            raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=True)
+        return response
+
+
+_FAILED: Final = (httpcore.NetworkError, httpcore.ProtocolError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """A connection, and httpcore's use of it. Closing the stream ends both."""
+
+    stream: Stream
+    http1: httpcore.AsyncHTTP11Connection
+
+
+class Phase(IntEnum):
+    """How far a request has come."""
+
+    QUEUED = 0
+    CONNECTING = 1
+    SECURING = 2
+    SENT = 3
+
+
+_LATE: Final = {
+    Phase.QUEUED: FailureReason.POOL_TIMEOUT,
+    Phase.CONNECTING: FailureReason.CONNECT_TIMEOUT,
+    Phase.SECURING: FailureReason.CONNECT_TIMEOUT,
+    Phase.SENT: FailureReason.READ_TIMEOUT,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request that is under way: how far it has come, and what its failure means. `is_new`: it
+    needs a new connection."""
+
+    method: str = "GET"
+    url: httpx.URL
+    fields: list[tuple[bytes, bytes]]
+    body: bytes = b""
+    max_body: int = 0
+    before_send: Callable[[], Awaitable[None]] | None
+    is_retry: bool = False
+    is_new: bool = False
+    phase: Phase = Phase.QUEUED
+    is_kept: bool = True  # sent on a connection of an earlier request
+
+    @property
+    def what(self) -> str:
+        """The request, in messages."""
+        return f"{self.method} {self.url}"
+
+    def late(self) -> UpstreamTimeout:
+        """The error if the deadline passes now."""
+        what = f"{self.what}: no whole answer in time"
+        return UpstreamTimeout(what, _LATE[self.phase], sent=self.phase is Phase.SENT)
+
+    def failure(self, error: Exception) -> UpstreamUnreachable:
+        """The gateway's error for `error`, which came before the head of the response was
+        complete."""
+        is_sent = self.phase is Phase.SENT
+        reason, why = FailureReason.CONNECT, told(error)
+        if self.phase is Phase.SECURING:
+            reason = FailureReason.TLS
+        elif is_sent:
+            reason = FailureReason.PROTOCOL
+            why = "the connection ended" if _has_ended(error) else "no valid HTTP/1.1 response"
+        was_kept = is_sent and self.is_kept and _has_ended(error)
+        return UpstreamUnreachable(f"{self.what}: {why}", reason, sent=is_sent, was_kept=was_kept)
+
+
+def _has_ended(error: Exception) -> bool:
+    """Whether the connection was closed or reset before the head of the response was complete.
+    httpcore has no class of its own for a connection that was closed."""
+    is_closed = isinstance(error, httpcore.RemoteProtocolError) and "disconnected" in str(error)
+    return is_closed or isinstance(error, httpcore.NetworkError)
+
+
+def told(error: Exception) -> str:
+    """The error in at most 200 characters."""
+    return f"{type(error).__name__} {error}"[:200]
+
+
+async def _body(response: httpcore.Response, exchange: Exchange) -> bytes:
+    """The body as it was sent. Raises InvalidPayload as soon as it is larger than `max_body`."""
+    stated = first(_lower(response.headers), b"content-length")
+    if stated is not None and response.status not in _WITHOUT_BODY:
+        check_size(int(stated), exchange.max_body)
+    body = bytearray()
+    try:
+        async for part in response.aiter_stream():
+            body += part
+            check_size(len(body), exchange.max_body)
+        await response.aclose()
+    except _FAILED as error:
+        what = f"{exchange.what}: the body was cut short"
+        raise InvalidPayload(InvalidReason.TRUNCATED, what) from error
+    return bytes(body)
+
+
+def check_size(size: int, most: int) -> None:
+    """Raise InvalidPayload if a body of `size` bytes is larger than `most`."""
+    if size > most:
+        raise InvalidPayload(InvalidReason.TOO_LARGE, f"a body of more than {most} bytes")
+
+
+def is_one_message(received: bytes | None, status: int, raw: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether these bytes are certainly one response with this status and these fields, and
+    nothing more. httpcore does not tell this. None: too many bytes to be sure."""
+    if received is None:
+        return False
+    _, _, body = received.partition(b"\r\n\r\n")
+    fields = _lower(raw)
+    length = first(fields, b"content-length")
+    if first(fields, b"transfer-encoding") is not None:
+        last = _LAST_CHUNK.search(body)
+        return last is not None and body[last.end() :] == b"\r\n"
+    if status in _WITHOUT_BODY:
+        # A 204 that states a length is perhaps followed by a body (RFC 9110, 15.3.5).
+        return not body and (status == 304 or length in (None, b"0"))
+    return length is not None and len(body) == int(length)
+
+
+def _lower(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    return tuple((name.lower(), value) for name, value in raw)
 
 
 def _span_attributes(exchange: Exchange) -> Attributes:
     """The attributes of the call's span (HTTP semantic conventions), without header fields."""
-    url = exchange.request.url
+    url = exchange.url
     told: dict[str, str | int] = {
-        "http.request.method": exchange.request.method,
+        "http.request.method": exchange.method,
         "url.full": str(url),
         "server.address": url.host,
         "server.port": url.port or (443 if url.scheme == "https" else 80),
@@ -228,7 +429,7 @@ def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
 
 def end_to_end(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     """The response fields that are passed on, with names in lower case."""
-    fields = without_hops(tuple((name.lower(), value) for name, value in raw))
+    fields = without_hops(_lower(raw))
     return tuple(field for field in fields if field[0] not in _NOT_PASSED_DOWN)
 
 

@@ -62,14 +62,6 @@ async def test_a_host_that_no_name_server_can_be_asked_for(host: str) -> None:
     assert (failure.reason, failure.sent) == (FailureReason.CONNECT, False)
 
 
-async def test_the_peer_speaks_before_it_is_asked() -> None:
-    """A connection that ends before the request goes out has carried nothing."""
-    async with Blunt(b"220 ready\r\n").listening() as url:
-        failure = await _failure(url)
-
-    assert (failure.reason, failure.sent) == (FailureReason.CONNECT, False)
-
-
 async def test_connecting_takes_too_long() -> None:
     """The connect timeout ends the wait for a connection before the deadline does."""
     with swallowing() as url:
