@@ -102,8 +102,6 @@ def directive_handler_of(
             return None
         case ClientDirectives.LIMITED:
             return DirectiveHandler(serving, clock, Grants(clock, share))
-        case ClientDirectives.HONOUR:
-            return DirectiveHandler(serving, clock, grants=None)
 
 
 def writing_of(

@@ -121,7 +121,6 @@ class ClientDirectives(StrEnum):
     """The effect of a caller's `Cache-Control`."""
 
     LIMITED = "limited"
-    HONOUR = "honour"
     IGNORE = "ignore"
 
 

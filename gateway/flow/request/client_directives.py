@@ -1,7 +1,7 @@
 """Answers the requests that have `Cache-Control` directives (`freshness.client_directives`).
 
 Directives cause a call in two cases: they refuse the stored response, or a request with `no-store`
-needs a fetch. If such calls are limited (`Grants`), a part of the budget pays for them
+needs a fetch. Such calls are limited (`Grants`), and a part of the budget pays for them
 (`CallShare`).
 """
 
@@ -33,9 +33,9 @@ _MOST_SCOPES: Final = 10_000
 
 
 class DirectiveHandler:
-    """Answers the requests that have directives. `grants` None: all directives are honoured."""
+    """Answers the requests that have directives."""
 
-    def __init__(self, serving: Serving, clock: Clock, grants: Grants | None) -> None:
+    def __init__(self, serving: Serving, clock: Clock, grants: Grants) -> None:
         self._serving = serving
         self._clock = clock
         self._grants = grants
@@ -55,7 +55,7 @@ class DirectiveHandler:
             return await self._serving.get(ask)
         if ask.only_if_cached:
             raise OnlyIfCached
-        if not self._granted(ask):
+        if not self._grants.take(ask.key, ask.caller):
             return await self._serving.get(ask)
         return await self._serving.from_upstream(ask, seen, keep=not directives.no_store)
 
@@ -68,9 +68,6 @@ class DirectiveHandler:
         if allows_stale and self._serving.may_be_stale(seen):
             return self._serving.stale_refreshing(ask, seen)
         return self._serving.once_looked_up(ask, seen)
-
-    def _granted(self, ask: Ask) -> bool:
-        return self._grants is None or self._grants.take(ask.key, ask.caller)
 
 
 def refuses(directives: RequestDirectives, age: float, lifetime: float) -> bool:

@@ -28,7 +28,7 @@ from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
-from gateway.flow.request.client_directives import CallShare
+from gateway.flow.request.client_directives import CallShare, DirectiveHandler, Grants
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Answer, Ask, Serving
 from gateway.flow.singleflight import Course
@@ -118,6 +118,12 @@ def page(status: int) -> Reply:
 def share_of(clock: FakeClock, rate: Rate | None, *, is_divided: bool = False) -> CallShare:
     """A tenth of that, in a process alone."""
     return CallShare(clock, rate, OwnRates(), lambda: 1, is_divided=is_divided)
+
+
+def directive_handler_of(replica: Replica) -> DirectiveHandler:
+    """A handler whose calls no budget limits: it grants one directive in ten seconds for a key."""
+    grants = Grants(replica.clock, share_of(replica.clock, None))
+    return DirectiveHandler(replica.serving, replica.clock, grants)
 
 
 class Redis:

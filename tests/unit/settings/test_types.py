@@ -66,7 +66,7 @@ DURATION = 'seconds or "30s", "5m", "24h"'
         ("freshness.no_store", "true", '"true" is not one of the allowed words (wanted: '
          '"respect", "ignore")'),
         ("freshness.client_directives", "no", '"no" is not one of the allowed words (wanted: '
-         '"limited", "honour", "ignore")'),
+         '"limited", "ignore")'),
         ("l1.max_bytes", "big", '"big" is not a size (wanted: bytes or "1KiB", "64MiB")'),
         ("l1.lifetime", "5 s", f'"5 s" is not a duration (wanted: {DURATION})'),
         ("redis.prefix", "x" * 65, f'"{"x" * 59}… is not a prefix (wanted: 1 to 64 characters from '
@@ -154,7 +154,7 @@ def test_plain_values_are_shown_as_the_file_writes_them() -> None:
         (types.AccessMode, "passthrough clients open"),
         (types.FreshnessSource, "policy origin"),
         (types.NoStore, "respect ignore"),
-        (types.ClientDirectives, "limited honour ignore"),
+        (types.ClientDirectives, "limited ignore"),
         (types.SweepEnabled, "true false auto"),
         (types.SweepWarm, "before-ready background off"),
         (types.LogFormat, "json console"),

@@ -28,7 +28,7 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
-from gateway.flow.request.client_directives import CallShare, DirectiveHandler
+from gateway.flow.request.client_directives import CallShare, DirectiveHandler, Grants
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Serving
@@ -107,8 +107,9 @@ class Data:
         self.local = MemoryStore(1_000_000, lambda: None)
         self.callers = Callers(access)
         self.serving = self._serving(limit)
-        directive_handler = DirectiveHandler(self.serving, self.clock, grants=None)
         share = CallShare(self.clock, None, OwnRates(), lambda: 1, is_divided=True)
+        grants = Grants(self.clock, share)
+        directive_handler = DirectiveHandler(self.serving, self.clock, grants)
         self.plane = DataPlane(
             self.serving,
             self.callers,

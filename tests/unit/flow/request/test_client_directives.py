@@ -29,6 +29,7 @@ from tests.unit.flow.house import (
     STALE,
     UNUSABLE,
     Replica,
+    directive_handler_of,
     minute_of,
     ok,
     says,
@@ -73,9 +74,9 @@ def test_stale_ones_are_taken_by_who_says_so() -> None:
 
 
 @pytest.fixture
-def honouring(alone: Replica) -> DirectiveHandler:
-    """Grants all directives."""
-    return DirectiveHandler(alone.serving, alone.clock, grants=None)
+def handler(alone: Replica) -> DirectiveHandler:
+    """Grants the first directive for each key."""
+    return directive_handler_of(alone)
 
 
 @pytest.fixture
@@ -87,25 +88,25 @@ def limited(alone: Replica) -> DirectiveHandler:
 
 
 async def get(
-    honouring: DirectiveHandler,
+    handler: DirectiveHandler,
     directives: RequestDirectives | None,
     *,
     only_if_cached: bool = False,
 ) -> Answer:
     """What is answered to a caller with these directives."""
-    return await honouring.get(Ask(KEY, CALLER, only_if_cached, directives=directives))
+    return await handler.get(Ask(KEY, CALLER, only_if_cached, directives=directives))
 
 
-async def test_no_cache_asks_the_upstream(alone: Replica, honouring: DirectiveHandler) -> None:
+async def test_no_cache_asks_the_upstream(alone: Replica, handler: DirectiveHandler) -> None:
     """Though what is stored is fresh; it is marked so, and what came is stored for others."""
     await alone.fill(1)
     alone.upstream.then(ok(2))
 
-    answer = await get(honouring, NO_CACHE)
+    answer = await get(handler, NO_CACHE)
 
     assert minute_of(answer) == 2
     assert (answer.handling.forward, answer.handling.detail) == (Forward.REQUEST, Detail.CHANGED)
-    assert minute_of(await get(honouring, None)) == 2
+    assert minute_of(await get(handler, None)) == 2
 
 
 @pytest.mark.parametrize(
@@ -113,84 +114,84 @@ async def test_no_cache_asks_the_upstream(alone: Replica, honouring: DirectiveHa
     [RequestDirectives(max_age=60.0), RequestDirectives(min_fresh=5.0), RequestDirectives()],
 )
 async def test_a_directive_that_is_met_is_a_hit(
-    alone: Replica, honouring: DirectiveHandler, directives: RequestDirectives
+    alone: Replica, handler: DirectiveHandler, directives: RequestDirectives
 ) -> None:
     """What is stored is young and fresh enough."""
     await alone.fill(1)
 
-    assert (await get(honouring, directives)).outcome is Outcome.FRESH
+    assert (await get(handler, directives)).outcome is Outcome.FRESH
 
 
 async def test_what_fails_for_a_directive_is_rescued(
-    alone: Replica, honouring: DirectiveHandler
+    alone: Replica, handler: DirectiveHandler
 ) -> None:
     """By what is stored, marked as such."""
     await alone.fill(1)
     alone.upstream.then(says(503))
 
-    answer = await get(honouring, NO_CACHE)
+    answer = await get(handler, NO_CACHE)
 
     assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_ERROR)
 
 
-async def test_max_stale_is_answered_at_once(alone: Replica, honouring: DirectiveHandler) -> None:
+async def test_max_stale_is_answered_at_once(alone: Replica, handler: DirectiveHandler) -> None:
     """Where another caller would wait; another one is fetched behind it. Too stale is too stale."""
     await alone.fill(1)
     alone.clock.advance(400.0)
     alone.upstream.then(ok(2))
 
-    answer = await get(honouring, RequestDirectives(max_stale=math.inf))
+    answer = await get(handler, RequestDirectives(max_stale=math.inf))
     await alone.land()
 
     assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_REFRESHING)
     alone.clock.advance(UNUSABLE)
     alone.upstream.then(ok(3))
-    assert minute_of(await get(honouring, RequestDirectives(max_stale=math.inf))) == 3
+    assert minute_of(await get(handler, RequestDirectives(max_stale=math.inf))) == 3
 
 
 async def test_max_age_is_not_met_by_what_is_stale(
-    alone: Replica, honouring: DirectiveHandler
+    alone: Replica, handler: DirectiveHandler
 ) -> None:
     """However large it is (RFC 9111, 5.2.1.1): stale-while-revalidate is for who does not mind."""
     await alone.fill(1)
     alone.clock.advance(STALE)
     alone.upstream.then(ok(2))
 
-    assert minute_of(await get(honouring, RequestDirectives(max_age=1_000.0))) == 2
+    assert minute_of(await get(handler, RequestDirectives(max_age=1_000.0))) == 2
 
 
-async def test_what_is_not_to_be_stored_is_not(alone: Replica, honouring: DirectiveHandler) -> None:
+async def test_what_is_not_to_be_stored_is_not(alone: Replica, handler: DirectiveHandler) -> None:
     """`no-store` on a miss; what is stored already may be given."""
     alone.upstream.then(ok(1))
-    await get(honouring, RequestDirectives(no_store=True))
+    await get(handler, RequestDirectives(no_store=True))
 
     assert alone.local.entries == 0
     await alone.fill(2)
-    assert minute_of(await get(honouring, RequestDirectives(no_store=True))) == 2
+    assert minute_of(await get(handler, RequestDirectives(no_store=True))) == 2
 
 
 @pytest.mark.parametrize("age", [SOFT, UNUSABLE])
 async def test_no_store_holds_beside_a_stored_response_too(
-    alone: Replica, honouring: DirectiveHandler, age: float
+    alone: Replica, handler: DirectiveHandler, age: float
 ) -> None:
     """The stored response is too old to be served at once. The fetched one is not stored, and ends
     the stored one, because its version is later."""
     await serve_stale(alone, age)
     alone.upstream.then(ok(2))
 
-    assert minute_of(await get(honouring, RequestDirectives(no_store=True))) == 2
+    assert minute_of(await get(handler, RequestDirectives(no_store=True))) == 2
     assert alone.local.entries == 0
 
 
 async def test_no_other_request_joins_a_fetch_that_is_not_stored(
-    alone: Replica, honouring: DirectiveHandler
+    alone: Replica, handler: DirectiveHandler
 ) -> None:
     """It makes its own call, and what that brings is stored."""
     alone.upstream.then(ok(1), ok(1))
     alone.upstream.hold()
-    unkept = asyncio.create_task(get(honouring, RequestDirectives(no_store=True)))
+    unkept = asyncio.create_task(get(handler, RequestDirectives(no_store=True)))
     await settle()
-    usual = asyncio.create_task(get(honouring, None))
+    usual = asyncio.create_task(get(handler, None))
     await settle()
     alone.upstream.release()
 
@@ -202,14 +203,14 @@ async def test_no_other_request_joins_a_fetch_that_is_not_stored(
 
 
 async def test_a_fetch_that_is_not_stored_ends_no_sharing(
-    alone: Replica, honouring: DirectiveHandler
+    alone: Replica, handler: DirectiveHandler
 ) -> None:
     """The requests before and after it share one call."""
     alone.upstream.always = ok(1)
     alone.upstream.hold()
     asked = []
     for directives in (None, RequestDirectives(no_store=True), None):
-        asked.append(asyncio.create_task(get(honouring, directives)))
+        asked.append(asyncio.create_task(get(handler, directives)))
         await settle()
     alone.upstream.release()
 
@@ -221,26 +222,26 @@ async def test_a_fetch_that_is_not_stored_ends_no_sharing(
 
 
 async def test_no_store_waits_for_no_call_if_a_stale_response_is_at_hand(
-    alone: Replica, honouring: DirectiveHandler
+    alone: Replica, handler: DirectiveHandler
 ) -> None:
     """What is stored already may be given, and refreshed behind it as for any other request."""
     await serve_stale(alone)
     alone.upstream.then(ok(2))
 
-    answer = await get(honouring, RequestDirectives(no_store=True))
+    answer = await get(handler, RequestDirectives(no_store=True))
     await alone.land()
 
     assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_REFRESHING)
 
 
 async def test_nothing_is_fetched_for_who_wants_what_is_stored(
-    alone: Replica, honouring: DirectiveHandler
+    alone: Replica, handler: DirectiveHandler
 ) -> None:
     """`only-if-cached` with a directive that is not met: nothing usable is stored."""
     await alone.fill(1)
 
     with pytest.raises(OnlyIfCached):
-        await get(honouring, NO_CACHE, only_if_cached=True)
+        await get(handler, NO_CACHE, only_if_cached=True)
 
 
 async def test_who_wants_what_is_stored_pays_for_no_call(
@@ -310,9 +311,9 @@ async def test_a_stale_answer_that_may_not_be_given_is_not(
 ) -> None:
     """Whoever would take it: within the windows alone."""
     replica = Replica(clock, windows=Windows(stale_while_revalidate=0.0, stale_if_error=0.0))
-    honouring = DirectiveHandler(replica.serving, clock, grants=None)
+    handler = directive_handler_of(replica)
     await replica.fill(1)
     clock.advance(STALE)
     replica.upstream.then(ok(2))
 
-    assert minute_of(await get(honouring, RequestDirectives(max_stale=math.inf))) == 2
+    assert minute_of(await get(handler, RequestDirectives(max_stale=math.inf))) == 2

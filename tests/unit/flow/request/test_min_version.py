@@ -26,7 +26,6 @@ from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.vocabulary import Mode, Purpose, Tier
 from gateway.flow.answer import Answer, Ask
-from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.min_version import Reaching
 from gateway.ports import Call, Held
 from tests.doubles.clock import FakeClock
@@ -37,6 +36,7 @@ from tests.unit.flow.house import (
     UNUSABLE,
     Redis,
     Replica,
+    directive_handler_of,
     minute_of,
     ok,
     page,
@@ -150,7 +150,7 @@ async def test_a_stored_version_that_needs_a_fetch_is_not_followed_by_an_older_o
     await replica.fill(3)
     replica.clock.advance(age)
     replica.upstream.then(ok(2))
-    handler = DirectiveHandler(replica.serving, replica.clock, grants=None)
+    handler = directive_handler_of(replica)
     ask = Ask(KEY, CALLER, directives=directives, at_least=minute(3))
 
     with pytest.raises(VersionNotReached) as caught:

@@ -16,12 +16,21 @@ from gateway.core.http.fields import Reply
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import EndingKind, NoticeKind, NotStoredReason, Outcome, Tier
 from gateway.flow.answer import Ask
-from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.response_selection import Answer
 from gateway.ports import Notice
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, settle
+from tests.unit.flow.house import (
+    CALLER,
+    KEY,
+    Redis,
+    Replica,
+    directive_handler_of,
+    minute_of,
+    ok,
+    says,
+    settle,
+)
 from tests.unit.flow.leases import Town, leader_of
 from tests.unit.flow.offering import in_l1
 
@@ -226,7 +235,7 @@ async def test_a_refresh_that_got_no_call_brings_back_nothing_either() -> None:
     leader = await leader_of(town)
     await here.get()  # begins a refresh, which follows the other replica
     await settle()
-    handler = DirectiveHandler(here.serving, town.clock, None)
+    handler = directive_handler_of(here)
     ask = Ask(KEY, CALLER, directives=request_directives_of(b"no-cache"))
     task = asyncio.create_task(handler.get(ask))
     await settle()
@@ -247,7 +256,7 @@ async def test_an_order_for_another_training_hides_no_failure(
     replica.upstream.then(says(404) if gone else ok(1))
     await replica.get()
     replica.clock.advance(1.0)
-    handler = DirectiveHandler(replica.serving, replica.clock, None)
+    handler = directive_handler_of(replica)
     replica.upstream.then(says(503))
     replica.upstream.hold()
     ask = Ask(KEY, CALLER, directives=request_directives_of(b"no-cache"))
