@@ -14,6 +14,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from gateway.core.upstream.training import _CHANNELS as CHANNELS
+from gateway.core.upstream.training import _FIELDS as FIELDS
+from gateway.core.upstream.training import _TYPES as TYPES
 from gateway.core.upstream.training import ID
 from gateway.core.vocabulary import Problem
 from gateway.web.admin.orders import ORDERS, Receipt
@@ -113,7 +116,7 @@ def test_each_status_names_the_problems_that_have_it(document: Callable[[str], b
     """A problem's word stands in the schema and beside no status but its own."""
     words = described(document)
 
-    kinds = words["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+    kinds = words["components"]["schemas"]["ProblemType"]["enum"]
     assert kinds == [f"urn:gateway:problem:{each}" for each in Problem]
     for path, method, responses in answered(words):
         named = {status: NAMED.findall(each["description"]) for status, each in responses.items()}
@@ -138,7 +141,52 @@ def test_every_problem_is_beside_a_status() -> None:
     }
 
     # The range "4XX" covers what has no line of its own.
-    assert set(Problem) - named == {Problem.METHOD_NOT_ALLOWED, Problem.VERSION_NOT_REACHED}
+    assert set(Problem) - named == {Problem.METHOD_NOT_ALLOWED}
+
+
+def test_a_training_is_described_as_the_gateway_reads_it() -> None:
+    """The fourteen fields with their JSON types and known words; only two of them are required."""
+    schemas = described(data_document)["components"]["schemas"]
+    training = schemas["Training"]
+    first = {
+        "string": b'"',
+        "boolean": b"tf",
+        "number": b"-0123456789",
+        "array": b"[",
+        "null": b"n",
+    }
+
+    types = {name: _types_of(field) for name, field in training["properties"].items()}
+    assert {
+        name: b"".join(first[each] for each in found) for name, found in types.items()
+    } == FIELDS
+    assert training["required"] == ["id", "updated_at"]
+    assert training["additionalProperties"] is True
+    assert set(schemas["TrainingType"]["enum"]) == TYPES
+    assert set(schemas["Channel"]["enum"]) == CHANNELS
+
+
+def _types_of(field: dict[str, Any]) -> list[str]:
+    """The JSON types of a field. An open enum is a string that may be one of the known words."""
+    if "anyOf" in field:
+        known, other = field["anyOf"]
+        assert known["$ref"].startswith("#/components/schemas/")
+        return [other["type"]]
+    return field["type"] if isinstance(field["type"], list) else [field["type"]]
+
+
+def test_each_operation_for_callers_has_a_name_of_its_own() -> None:
+    """Generators make the names of functions of them."""
+    words = described(partial(data_document, writes=True))
+    names = [
+        operation["operationId"]
+        for item in words["paths"].values()
+        for method, operation in item.items()
+        if method in METHODS
+    ]
+
+    assert len(set(names)) == len(names) == len(operations(words))
+    assert {"get_training", "replace_training", "create_training"} <= set(names)
 
 
 def test_orders_and_receipts_are_as_they_are_read_and_written() -> None:
