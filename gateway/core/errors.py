@@ -23,7 +23,6 @@ GatewayError
 │   └── InvalidPayload
 ├── ListRefused             the upstream
 ├── CallWithheld            the gateway: it made no call (a stale response may be served)
-│   ├── BackedOff
 │   ├── BudgetExhausted
 │   ├── CircuitOpen
 │   ├── Frozen
@@ -273,17 +272,6 @@ class GateClosed(CallWithheld):
 
 class CircuitOpen(CallWithheld):
     """The breaker allows no call."""
-
-
-class BackedOff(CallWithheld):
-    """The last `attempts` fetches of the key failed, counted over all replicas."""
-
-    def __init__(self, attempts: int, *, retry_after: float) -> None:
-        super().__init__(
-            "the last fetch of this training failed, so it is not refreshed yet",
-            retry_after=retry_after,
-        )
-        self.attempts = attempts
 
 
 class Frozen(CallWithheld):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.cache.lease_result import Ending
 from gateway.core.instant import Instant
@@ -154,14 +153,11 @@ class Lease(Protocol):
         """Seconds after which the lease ends without a renewal."""
         ...
 
-    async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
+    async def take(self, key: Key) -> Taken:
         """Take a ticket for a fetch, as SharedStore.begin does, and the lease of the key.
 
         If another fetch has the lease already, this replica follows that fetch. But it leads if,
         after that fetch began, the key was invalidated or a later answer was accepted.
-
-        `unhurried`: no caller waits for the fetch. During the pause after failures, an unhurried
-        fetch can only follow. Raises BackedOff if there is then no fetch to follow.
         """
         ...
 
@@ -169,15 +165,9 @@ class Lease(Protocol):
         """Keep the lease for another lifetime. Returns False if the lease is lost."""
         ...
 
-    async def release(
-        self, key: Key, token: str, ending: Ending, pause: Pause | None = None
-    ) -> None:
+    async def release(self, key: Key, token: str, ending: Ending) -> None:
         """End the lease and tell the followers how the fetch ended. Does nothing if the lease is
-        lost.
-
-        During `pause` (None: no pause), no replica makes an unhurried fetch of the key. The pause
-        grows with each failure in a row, and ends with a success.
-        """
+        lost."""
         ...
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
@@ -194,16 +184,14 @@ class AloneLease:
     def __init__(self, shared: SharedStore) -> None:
         self._shared = shared
 
-    async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
+    async def take(self, key: Key) -> Taken:
         return Taken(await self._shared.begin(key), "", leads=True, floor=None)
 
     async def renew(self, key: Key, token: str) -> bool:
         return True
 
-    async def release(
-        self, key: Key, token: str, ending: Ending, pause: Pause | None = None
-    ) -> None:
-        """Do nothing: flow/fill/backoff remembers the failures of this process."""
+    async def release(self, key: Key, token: str, ending: Ending) -> None:
+        """Do nothing."""
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Never called."""

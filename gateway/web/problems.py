@@ -13,7 +13,6 @@ import msgspec
 from gateway.core.errors import (
     AccessRefused,
     AdminTokenUnset,
-    BackedOff,
     BadId,
     BadRequest,
     BearerMissing,
@@ -88,7 +87,6 @@ _WITHHELD: tuple[tuple[type[CallWithheld], Problem], ...] = (
     (BudgetExhausted, Problem.BUDGET_EXHAUSTED),
     (GateClosed, Problem.UPSTREAM_RATE_LIMITED),
     (CircuitOpen, Problem.UPSTREAM_UNAVAILABLE),
-    (BackedOff, Problem.UPSTREAM_UNAVAILABLE),
     (Frozen, Problem.FROZEN),
 )
 _RETRY_SOON = 1.0

@@ -6,10 +6,8 @@ import asyncio
 import itertools
 from dataclasses import dataclass
 
-from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.cache.lease_result import Ending
-from gateway.core.errors import BackedOff
 from gateway.core.vocabulary import EndingKind
 from gateway.ports import Clock, SharedStore, Taken
 from tests.doubles.redis_away import Switch
@@ -41,7 +39,6 @@ class Board:
         self.looks = 0
         self.tokens = (f"{number:016x}" for number in itertools.count(1))
         self.records: dict[Key, _Record] = {}
-        self.failures: dict[Key, tuple[int, float]] = {}  # how many in a row, left alone until
         self.followers: dict[Key, dict[BoardLease, None]] = {}  # in the order in which they came
 
     def record(self, key: Key) -> _Record | None:
@@ -64,7 +61,7 @@ class BoardLease:
         self.heard: dict[str, Ending] = {}
         self.woken = asyncio.Event()
 
-    async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
+    async def take(self, key: Key) -> Taken:
         board = self._board
         board.switch.pass_on("lease")
         ticket = await board.shared.begin(key)
@@ -73,10 +70,6 @@ class BoardLease:
         if record is not None and record.ending is None and _is_of_today(record, ticket, floor):
             board.followers.setdefault(key, {})[self] = None
             return Taken(ticket, record.token, leads=False, floor=floor)
-        attempts, until = board.failures.get(key, (0, 0.0))
-        left = until - board.clock.monotonic()
-        if unhurried and left > 0.0:
-            raise BackedOff(attempts, retry_after=left)
         token = next(board.tokens)
         board.records[key] = _Record(token, ticket, board.clock.monotonic() + LIFETIME)
         return Taken(ticket, token, leads=True, floor=floor)
@@ -91,20 +84,12 @@ class BoardLease:
         record.until = board.clock.monotonic() + LIFETIME
         return True
 
-    async def release(
-        self, key: Key, token: str, ending: Ending, pause: Pause | None = None
-    ) -> None:
+    async def release(self, key: Key, token: str, ending: Ending) -> None:
         board = self._board
         board.switch.pass_on("lease")
         record = board.held(key, token)
         if record is None:
             return
-        if pause is not None:
-            attempts = board.failures.get(key, (0, 0.0))[0] + 1
-            until = board.clock.monotonic() + pause.after(attempts)
-            board.failures[key] = attempts, until
-        elif ending.is_answered:
-            board.failures.pop(key, None)
         record.ending, record.until = ending, board.clock.monotonic() + LIFETIME
         for follower in board.followers.pop(key, {}):
             board.told += 1

@@ -13,10 +13,8 @@ import redis
 
 from gateway.adapters.redis.keys import ear
 from gateway.adapters.redis.lease import RedisLease
-from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Key
-from gateway.core.cache.lease_result import Ending, ErrorKind
-from gateway.core.errors import BackedOff
+from gateway.core.cache.lease_result import Ending
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from tests.doubles.hearer import PREFIX, Hearer, hearers, until
 from tests.support.servers import RedisServer
@@ -24,11 +22,8 @@ from tests.support.servers import RedisServer
 KEY = Key("p1", "trn_1")
 LEASE = "gateway:{trn_1}:l:p1"
 FOLLOWERS = "gateway:{trn_1}:q:p1"
-BACKOFF = "gateway:{trn_1}:o:p1"
 DONE = Ending(EndingKind.DONE)
 GONE = Ending(EndingKind.TRANSIENT)
-FAILED = Ending(EndingKind.GAVE_UP, ErrorKind.ERROR, "503", status=503)
-LONGEST = Pause(base=60.0, cap=60.0, jitter=0.0, least=0.0)
 
 
 @pytest.fixture
@@ -229,31 +224,3 @@ async def test_a_lease_that_does_not_end_soon_is_nobodys(
 
         assert held.leads
         assert 0 < int(client.pttl(LEASE)) <= 30_000
-
-
-async def test_a_backoff_ends_if_the_clock_of_redis_goes_back(
-    pair: tuple[Hearer, Hearer], client: redis.Redis
-) -> None:
-    """A refresh leads at once, and the next failure counts as the first one."""
-    a, b = pair
-    await _fail(a)
-    with client:
-        record = client.get(BACKOFF)
-        assert isinstance(record, bytes)
-        attempts, till = record.decode().split()
-        client.set(BACKOFF, f"{attempts} {int(till) + 3_600_000_000}", px=4_000_000)
-
-        assert (await b.lease.take(KEY, unhurried=True)).leads
-
-        client.delete(LEASE)
-        await _fail(a)
-        with pytest.raises(BackedOff) as caught:
-            await b.lease.take(KEY, unhurried=True)
-        assert caught.value.attempts == 1
-        assert 50.0 < caught.value.retry_after <= 60.0
-
-
-async def _fail(one: Hearer) -> None:
-    """One fetch that failed."""
-    token = (await one.lease.take(KEY)).token
-    await one.lease.release(KEY, token, FAILED, LONGEST)

@@ -41,10 +41,6 @@ class Names:
         """The doubt: the answers that were refused for their version."""
         return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
 
-    def backoff(self, key: Key) -> str:
-        """The backoff after failures."""
-        return f"{self.prefix}:{{{key.training_id}}}:o:{key.partition}"
-
     def touched(self, key: Key) -> tuple[str, str, str]:
         """The keys that a look-up reads: floor, event, body."""
         return self.floor(key), self.event(key.training_id), self.body(key)

@@ -23,10 +23,9 @@ from gateway.adapters.redis.keys import Names, ear
 from gateway.adapters.redis.messages import NoticeRefused
 from gateway.adapters.redis.partition_invalidation import PartitionInvalidations
 from gateway.adapters.redis.records import of_share, read_floor
-from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.cache.lease_result import Ending
-from gateway.core.errors import BackedOff, RedisUnavailable
+from gateway.core.errors import RedisUnavailable
 from gateway.core.http.traceparent import TRACEPARENT
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
@@ -128,8 +127,6 @@ class Endings:
 # How long (ms) an ending and the list of followers are kept. Followers ask Redis more often, so
 # they find an ending that they missed.
 _KEEP: Final = 3_000
-# How long (ms) failures are remembered after their backoff has ended.
-_REMEMBERED: Final = 600_000
 
 
 class RedisLease:
@@ -173,7 +170,7 @@ class RedisLease:
         self._release = Script.load("lease", "release")
         self._watch = Script.load("lease", "watch")
 
-    async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
+    async def take(self, key: Key) -> Taken:
         """As `Lease.take`."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
@@ -182,7 +179,7 @@ class RedisLease:
         taken = await self._connection.run_script(
             RedisOperation.LEASE,
             self._elect,
-            (*self._names.touched(key), *self._leases(key), self._names.backoff(key)),
+            (*self._names.touched(key), *self._leases(key)),
             (
                 self._entropy(),
                 self._fetch_keep,
@@ -190,14 +187,11 @@ class RedisLease:
                 self._lifetime_ms,
                 self._replica,
                 _KEEP,
-                int(unhurried),
             ),
             lambda reply: _read_taken(reply, skew, share),
         )
         if taken is None:
             raise RedisUnavailable(RedisOperation.LEASE, "its reply has no floor")
-        if isinstance(taken, BackedOff):
-            raise taken
         return taken
 
     async def renew(self, key: Key, token: str) -> bool:
@@ -210,21 +204,13 @@ class RedisLease:
             lambda reply: int(reply[0]) == 1,
         )
 
-    async def release(
-        self, key: Key, token: str, ending: Ending, pause: Pause | None = None
-    ) -> None:
+    async def release(self, key: Key, token: str, ending: Ending) -> None:
         """As `Lease.release`."""
         await self._connection.run_script(
             RedisOperation.LEASE,
             self._release,
-            (*self._leases(key), self._names.backoff(key)),
-            (
-                token,
-                encode_ending(ending),
-                _KEEP,
-                self._channels,
-                *_backoff_arguments(ending, pause),
-            ),
+            self._leases(key),
+            (token, encode_ending(ending), _KEEP, self._channels),
             lambda _: None,
         )
 
@@ -251,17 +237,7 @@ class RedisLease:
         return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
 
 
-def _backoff_arguments(ending: Ending, pause: Pause | None) -> tuple[str | int, ...]:
-    """The arguments that say how the ending changes the backoff of the key."""
-    if pause is None:
-        return ("answer",) if ending.is_answered else ("none",)
-    base, cap, least = (round(each * 1000) for each in (pause.base, pause.cap, pause.least))
-    return "failure", base, cap, repr(pause.jitter), least, _REMEMBERED
-
-
-def _read_taken(reply: Sequence[Any], skew: float, share: str) -> Taken | BackedOff | None:
-    if reply[0] == b"left":
-        return BackedOff(int(reply[1]), retry_after=int(reply[2]) / 1000)
+def _read_taken(reply: Sequence[Any], skew: float, share: str) -> Taken | None:
     record, stamp, token, leads = reply
     known = read_floor(record)
     floor: Floor | None = of_floor(known and of_share(known, share), skew)

@@ -39,23 +39,6 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """The wait between a failed fetch of a key and the next background refresh of the key.
-
-    It is at least `least` seconds. For the other fields see `backoff`.
-    """
-
-    base: float
-    cap: float
-    jitter: float
-    least: float
-
-    def after(self, attempts: int) -> float:
-        """Seconds to wait after `attempts` failures in a row."""
-        return max(self.least, backoff(attempts, self.base, self.cap, self.jitter))
-
-
-@dataclass(frozen=True, slots=True)
 class BreakerRule:
     """`threshold` failures in a row open a breaker, for `base` to `cap` seconds (see `backoff`).
 

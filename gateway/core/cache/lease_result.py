@@ -69,12 +69,6 @@ class Ending:
     sent: bool = True
     trace: str | None = None
 
-    @property
-    def is_answered(self) -> bool:
-        """Whether the leader's fetch brought an answer, even if the answer was not stored. False:
-        the fetch failed."""
-        return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
-
     def error(self) -> Failed | None:
         """The error for the follower to raise, if there is one."""
         wait = self.retry_after or 1.0

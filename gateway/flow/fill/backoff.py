@@ -1,8 +1,8 @@
 """The keys whose last fetch failed, and how long each of them is left alone (not fetched).
 
-Each replica remembers these failures in its memory. The pauses for all replicas are in Redis, with
-the leases. A caller's request fetches the key nevertheless if nothing stored may be served. If a
-key is forgotten, it is perhaps fetched too early.
+Each replica has its own failures and pauses, so several replicas call the upstream more often for
+such a key than one replica does. A caller's request fetches the key nevertheless if nothing stored
+may be served. If a key is forgotten, it is perhaps fetched too early.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from typing import Final
 
 from cachetools import FIFOCache
 
-from gateway.core.budget.breaker import Pause
+from gateway.core.budget.breaker import backoff
 from gateway.core.cache.entry import Key
 from gateway.core.errors import (
-    AccessRefused,
-    BackedOff,
     CallWithheld,
     UpstreamError,
     UpstreamRefused,
@@ -62,28 +60,17 @@ class Backoffs:
         """Note a failure. Returns for how many seconds the key is left alone."""
         before = self._failures.pop(key, None)
         attempts = 1 if before is None else before.attempts + 1
-        wait = self._pause(error).after(attempts)
-        self._note(key, attempts, wait, *stale_word(error))
+        wait = self._pause(error, attempts)
+        until = self._clock.monotonic() + wait
+        self._failures[key] = Failure(attempts, until, *stale_word(error))
         return wait
 
-    def heard(self, key: Key, backed_off: BackedOff) -> None:
-        """Note failures of the key that another replica reported."""
-        self._failures.pop(key, None)
-        wait, word = backed_off.retry_after, (Outcome.STALE_ERROR, Detail.STALE_ERROR)
-        self._note(key, backed_off.attempts, wait, *word)
-
-    def shared(self, error: Exception) -> Pause | None:
-        """The pause of the key for all replicas. None if the failure says nothing about the key."""
-        says_nothing = isinstance(error, CallWithheld | AccessRefused)
-        return None if says_nothing else self._pause(error)
-
-    def _pause(self, error: Exception) -> Pause:
+    def _pause(self, error: Exception, attempts: int) -> float:
+        """At least the time that the upstream or the budget asked for, a minute at most."""
         cap = self._cap_of_doubt if isinstance(error, VersionDoubted) else _CAP
         asked = error.retry_after if isinstance(error, CallWithheld | UpstreamError) else None
-        return Pause(_BASE, cap, self._clock.jitter(), min(asked or 0.0, _CAP))
-
-    def _note(self, key: Key, attempts: int, wait: float, outcome: Outcome, detail: Detail) -> None:
-        self._failures[key] = Failure(attempts, self._clock.monotonic() + wait, outcome, detail)
+        wait = backoff(attempts, _BASE, cap, self._clock.jitter())
+        return max(wait, min(asked or 0.0, _CAP))
 
     def succeeded(self, key: Key) -> None:
         """Forget the failures of the key, because a fetch of the key has succeeded."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from gateway.core.budget.breaker import Pause
 from gateway.core.budget.priority import has_a_caller
 from gateway.core.cache.entry import Key
 from gateway.core.cache.lease_result import Ending, Failed, ending_of
@@ -21,7 +20,7 @@ from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, Upstr
 from gateway.core.vocabulary import EndingKind, FailureReason, Part, Purpose, StoreVerdict
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.backoff import Backoffs
-from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want, failing, fruitless
+from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want, fruitless
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken
@@ -79,8 +78,7 @@ class Collapsing:
     async def fill(self, want: Want, flight: Course) -> Landed:
         """Fetch the key here, or wait for the replica that fetches it.
 
-        Raises UpstreamFailure, CallWithheld or AccessRefused. Raises BackedOff for a refresh if all
-        replicas back off from the key.
+        Raises UpstreamFailure, CallWithheld or AccessRefused.
         """
         if want.alone:
             return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
@@ -110,7 +108,7 @@ class Collapsing:
 
     async def _take(self, want: Want) -> Taken | None:
         try:
-            return await self._lease.take(want.key, unhurried=want.purpose is Purpose.REFRESH)
+            return await self._lease.take(want.key)
         except RedisUnavailable:
             return None
 
@@ -120,7 +118,6 @@ class Collapsing:
 
     async def _lead(self, want: Want, taken: Taken, flight: Course, deadline: float) -> Landed:
         ending = Ending(EndingKind.TRANSIENT)  # the ending if this flight is cancelled
-        pause: Pause | None = None
         try:
             renew = partial(self._renew, want.key, taken.token)
             async with renewing(self._lease.lifetime, renew):
@@ -128,16 +125,14 @@ class Collapsing:
                     await self._fetcher.fetch(want, taken.ticket, flight, deadline)
                 )
             ending = _ending(landed)
-            vain = None if isinstance(landed, Elsewhere) else failing(want, landed)
-            pause = None if vain is None else self.backoffs.shared(vain)
             return landed
         except Exception as error:
-            ending, pause = _ending_of_failure(error, want), self.backoffs.shared(error)
+            ending = _ending_of_failure(error, want)
             raise
         finally:
             ending = replace(ending, trace=leading_span())
             with suppress(RedisUnavailable):  # the lease ends later by itself
-                await self._lease.release(want.key, taken.token, ending, pause)
+                await self._lease.release(want.key, taken.token, ending)
 
     async def _renew(self, key: Key, token: str) -> None:
         holds = True

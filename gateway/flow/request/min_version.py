@@ -15,7 +15,6 @@ from cachetools import FIFOCache
 from gateway.core.budget.breaker import backoff
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.errors import (
-    BackedOff,
     BudgetExhausted,
     CallWithheld,
     Frozen,
@@ -166,9 +165,9 @@ class Reaching:
         (`Vary`), or the fetch got no call and began when no caller waited."""
         try:
             landed = await flight.join()
-        except (BudgetExhausted, BackedOff, Frozen):
+        except (BudgetExhausted, Frozen):
             if flight.is_unhurried:
-                # A new fetch has a higher priority than `flight`, and is made even in a backoff.
+                # A new fetch has a higher priority than `flight`.
                 return None
             raise
         if not self._serving.fits(ask, landed):

@@ -17,7 +17,6 @@ from gateway.core.cache.policy import Plan, Rules
 from gateway.core.cache.version_verdict import supersedes
 from gateway.core.errors import (
     AccessRefused,
-    BackedOff,
     BudgetExhausted,
     CallWithheld,
     Frozen,
@@ -247,9 +246,9 @@ class Serving:
             if seen is None or seen.below_floor:
                 return await self.from_upstream(ask, seen, keep=keep)
             return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
-        if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff | Frozen):
+        if flight.is_unhurried and isinstance(error, BudgetExhausted | Frozen):
             # No caller waited when the fetch began, and no call was made. A fetch for a waiting
-            # caller perhaps gets a call: it has a higher priority, and is made even in a backoff.
+            # caller perhaps gets a call, because it has a higher priority.
             return await self.from_upstream(ask, seen, keep=keep)
         if seen is None or not self._may_rescue(seen):
             if isinstance(error, VersionDoubted):
@@ -338,10 +337,6 @@ class Serving:
             held.until = NEVER
         if isinstance(error, AccessRefused):
             return  # the credential was refused, which says nothing about the key
-        if isinstance(error, BackedOff):
-            # The replica that made the call has logged the failure.
-            self._backoffs.heard(want.key, error)
-            return
         why = str(error) or repr(error)
         self._observer.fetch_failed(want.key, want.purpose, why)
         if self._queue_refresh(want, error) or _says_nothing(want, error):

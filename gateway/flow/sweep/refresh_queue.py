@@ -19,7 +19,6 @@ from gateway.core.cache.entry import Entry, Key
 from gateway.core.cache.policy import Plan, Rules
 from gateway.core.errors import (
     AccessRefused,
-    BackedOff,
     CallWithheld,
     Frozen,
     ShuttingDown,
@@ -266,7 +265,7 @@ class Following:
         its end."""
         try:
             landed = await self._fetch(errand)
-        except (BackedOff, UpstreamFailure, AccessRefused, ShuttingDown):
+        except (UpstreamFailure, AccessRefused, ShuttingDown):
             landed = None  # the next sweep or the next read of the training asks again
         except CallWithheld as withheld:
             if errand.was_denied and not errand.is_refresh:

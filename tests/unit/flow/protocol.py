@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.access.caller import Caller
-from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.cache.lease_result import Ending
 from gateway.core.cache.policy import Windows
@@ -211,19 +210,17 @@ class OwnLease(BoardLease):
         super().__init__(board)
         self._way = way
 
-    async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
+    async def take(self, key: Key) -> Taken:
         self._way.pass_on("lease")
-        return await super().take(key, unhurried=unhurried)
+        return await super().take(key)
 
     async def renew(self, key: Key, token: str) -> bool:
         self._way.pass_on("lease")
         return await super().renew(key, token)
 
-    async def release(
-        self, key: Key, token: str, ending: Ending, pause: Pause | None = None
-    ) -> None:
+    async def release(self, key: Key, token: str, ending: Ending) -> None:
         self._way.pass_on("lease")
-        await super().release(key, token, ending, pause)
+        await super().release(key, token, ending)
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         self._way.pass_on("lease")

@@ -55,7 +55,6 @@ def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
         (errors.GateClosed("x", retry_after=4.0), "upstream-rate-limited", 503, 4.0),
         (errors.Frozen("x", retry_after=30.0), "frozen", 503, 30.0),
         (errors.CircuitOpen("x", retry_after=5.0), "upstream-unavailable", 503, 5.0),
-        (errors.BackedOff(2, retry_after=6.0), "upstream-unavailable", 503, 6.0),
         (errors.NoRoom("x"), "too-many-connections", 503, 1.0),
         (errors.ShuttingDown(), "shutting-down", 503, 1.0),
         (errors.RedisUnavailable("lookup", "x"), "redis-unavailable", 503, 1.0),

@@ -1,8 +1,7 @@
--- Scripts of the lease of a fetch. elect needs floor.lua. The functions here read the record of a lease, and keep the list of its followers and the backoff of its key.
--- The record of a lease is `held token epoch generation begun` and, for some time after the end of the fetch, `ended token ending`. The backoff after failures has its own record: `attempts until`.
+-- Scripts of the lease of a fetch. elect needs floor.lua. The functions here read the record of a lease and keep the list of its followers.
+-- The record of a lease is `held token epoch generation begun` and, for some time after the end of the fetch, `ended token ending`.
 
 local LONGEST = 30000  -- ms; no gateway takes a lease for longer
-local LONGEST_BACKOFF = 60000000  -- microseconds; no gateway backs off for longer
 
 -- nil if there is no lease that can be read. The fetch then has no leader. A lease without an expiry, or with an expiry later than LONGEST, counts as absent too, because it might never end.
 local function read_lease(key)
@@ -37,40 +36,17 @@ local function follow(list, replica, keep)
   redis.call('PEXPIRE', list, keep)
 end
 
--- nil if nothing failed lately. `till` and `time` are in microseconds, `till` with as many digits as `now`. A backoff that ends later than LONGEST_BACKOFF from now counts as absent too: Redis' clock was set back after the failure.
-local function read_backoff(key, time)
-  local raw = redis.pcall('GET', key)
-  if type(raw) ~= 'string' then return nil end
-  local attempts, till = string.match(raw, '^(%d+) (%d+)$')
-  if not attempts or #attempts > 9 or #till ~= 16 or till - time > LONGEST_BACKOFF then return nil end
-  return { attempts = tonumber(attempts), till = till }
-end
-
--- As `backoff` and `Pause` in core/budget/breaker.py. Times are in ms.
-local function back_off(key, time, base, cap, jitter, least, keep)
-  local stamp = time[1] * 1000000 + time[2]
-  local before = read_backoff(key, stamp)
-  local attempts = before and before.attempts + 1 or 1
-  local wait = math.min(cap, base * 2 ^ math.min(attempts - 1, 60)) * (1 - jitter / 2)
-  wait = math.ceil(math.max(least, wait))
-  redis.call('SET', key, string.format('%d %016.0f', attempts, stamp + wait * 1000), 'PX', wait + keep)
-end
-
 -- script: elect
--- Promise: keeps the promise of the script `begin` in store.lua. While the lease lasts, only one of the replicas that ask leads the fetch. Another replica may lead if an invalidation or a later answer came since the leader's fetch began. The other replicas learn which fetch they follow, and are put on the list of followers. While the key backs off after failures, an unhurried call does not lead, but learns the number of failures and the time that is left (ms).
--- KEYS floor, event, body, lease, followers, backoff; ARGV epoch of a new floor, keep of a floor without a stored body, token, lifetime of the lease, replica, keep of the list (all times in ms), 1 for an unhurried call.
+-- Promise: keeps the promise of the script `begin` in store.lua. While the lease lasts, only one of the replicas that ask leads the fetch. Another replica may lead if an invalidation or a later answer came since the leader's fetch began. The other replicas learn which fetch they follow, and are put on the list of followers.
+-- KEYS floor, event, body, lease, followers; ARGV epoch of a new floor, keep of a floor without a stored body, token, lifetime of the lease, replica, keep of the list (all times in ms).
 
 local floor, record = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
-local token, lifetime, replica, keep, unhurried = unpack(ARGV, 3, 7)
+local token, lifetime, replica, keep = unpack(ARGV, 3, 6)
 local time, stamp = now()
 local lease = read_lease(KEYS[4])
 if lease and is_of_today(lease, floor) then
   follow(KEYS[5], replica, keep)
   return { time[1], time[2], record, stamp, lease.token, 0 }
-end
-local off = unhurried == '1' and read_backoff(KEYS[6], stamp)
-if off and off.till > stamp then
-  return { time[1], time[2], 'left', off.attempts, math.ceil((off.till - stamp) / 1000) }
 end
 local held = string.format('held %s %s %.0f %s', token, floor.epoch, floor.generation, stamp)
 redis.call('SET', KEYS[4], held, 'PX', lifetime)
@@ -86,14 +62,12 @@ if holds then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return { time[1], time[2], holds and 1 or 0 }
 
 -- script: release
--- Promise: ends the lease, if it is held with this token. The replicas on the list of followers, and no others, are told how the fetch ended. If there are followers, the ending can be read for some time as well. After a failure the key backs off, for longer with each failure in a row. An answer ends the backoff.
--- KEYS lease, followers, backoff; ARGV token, ending, keep of the ending, prefix of the followers' channels, `answer`, `failure` or `none`; for a failure the base, cap and jitter of the backoff, its least time, and how long the failure is remembered after that (all times in ms).
+-- Promise: ends the lease, if it is held with this token. The replicas on the list of followers, and no others, are told how the fetch ended. If there are followers, the ending can be read for some time as well.
+-- KEYS lease, followers; ARGV token, ending, keep of the ending (ms), prefix of the followers' channels.
 
-local token, ending, keep, channels, came = unpack(ARGV)
+local token, ending, keep, channels = unpack(ARGV)
 local time = redis.call('TIME')
 if not is_held_by(read_lease(KEYS[1]), token) then return { time[1], time[2], 0 } end
-if came == 'answer' then redis.call('DEL', KEYS[3]) end
-if came == 'failure' then back_off(KEYS[3], time, unpack(ARGV, 6, 10)) end
 local followers = redis.pcall('SMEMBERS', KEYS[2])
 if #followers == 0 then
   redis.call('DEL', KEYS[1])
