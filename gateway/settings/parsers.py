@@ -28,6 +28,10 @@ _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|s|m|h|d|)")
 _SIZE = re.compile(r"([0-9]{1,18})(B|kB|KB|MB|GB|KiB|MiB|GiB|)")
 # A hundred years in seconds. The floats of Redis' scripts hold it in milliseconds exactly.
 LONGEST_DURATION = 100 * 365 * 86400
+# Where zero is not accepted, a value below these is no use either: no call ends in less than a
+# millisecond, and no request or training is smaller than a thousand bytes in practice.
+SHORTEST_DURATION = 0.001
+SMALLEST_SIZE = 1000
 
 _WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 _RATE = re.compile(r"([1-9][0-9]{0,8})/([a-z]+|[0-9.]+(?:ms|s|m|h|d))")
@@ -60,15 +64,15 @@ def parse_duration(value: object) -> float:
 
 
 def parse_positive_duration(value: object) -> float:
-    """Seconds above zero, in any form that `parse_duration` accepts."""
+    """Seconds, at least a millisecond, in any form that `parse_duration` accepts."""
     seconds = parse_duration(value)
-    if seconds == 0:
-        raise ValueError("must be above zero")
+    if seconds < SHORTEST_DURATION:
+        raise ValueError("must be at least 1ms")
     return seconds
 
 
 def parse_interval(value: object) -> float | str:
-    """The word "auto", or seconds above zero in any form that `parse_duration` accepts."""
+    """The word "auto", or what `parse_positive_duration` accepts."""
     return value if isinstance(value, str) and value == "auto" else parse_positive_duration(value)
 
 
@@ -84,12 +88,12 @@ def format_duration(seconds: float | str) -> str:
 
 
 def parse_size(value: object) -> int:
-    """Bytes, above zero, from a whole number or a text such as "64MiB" or "1MB"."""
+    """Bytes, at least a thousand, from a whole number or a text such as "64MiB" or "1MB"."""
     size = _amount(value, _SIZE, _BYTES)
     if isinstance(size, float) or size < 0:
         raise ValueError
-    if size == 0:
-        raise ValueError("must be above zero")
+    if size < SMALLEST_SIZE:
+        raise ValueError("must be at least 1000 bytes")
     return int(size)
 
 

@@ -157,7 +157,7 @@ class LimitsSettings(Section):
     """The limits of connections and request heads, on both planes."""
 
     max_head: types.Size = 16 * 1024
-    max_fields: types.Count = 100
+    max_fields: types.FieldCount = 100
     max_connections: types.Count = 10_000
     head_timeout: types.PositiveDuration = 10.0
     write_timeout: types.PositiveDuration = 30.0

@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from gateway.settings import SweepEnabled
 from gateway.settings.parsers import (
     LONGEST_DURATION,
+    SHORTEST_DURATION,
+    SMALLEST_SIZE,
     parse_base_url,
     parse_duration,
     parse_endpoint,
@@ -30,7 +32,8 @@ from gateway.settings.types import kind_of
 Form = dict[str, object]
 
 _UNITS = "(ms|s|m|h|d)?$"
-_NOT_ZERO = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|[0-9]+\.[0-9]*[1-9][0-9]*)"
+# At least a millisecond: a whole unit, or a fraction of a unit above milliseconds.
+_A_MILLISECOND = r"^(0*[1-9][0-9]*(\.[0-9]+)?(ms|s|m|h|d)?|0+\.0{0,2}[1-9][0-9]*(s|m|h|d)?)$"
 _RATE = r"^(unlimited|[1-9][0-9]{0,8}/(second|minute|hour|day|[0-9.]+(ms|s|m|h|d)))$"
 
 
@@ -48,12 +51,13 @@ FORMS: dict[str, Form] = {
         rf"^[0-9]{{1,18}}(\.[0-9]{{1,18}})?{_UNITS}",
     ),
     "positiveDuration": _either(
-        {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_DURATION},
-        _NOT_ZERO + _UNITS,
+        {"type": "number", "minimum": SHORTEST_DURATION, "maximum": LONGEST_DURATION},
+        _A_MILLISECOND,
     ),
     "interval": {"anyOf": [{"const": "auto"}, {"$ref": "#/$defs/positiveDuration"}]},
     "size": _either(
-        {"type": "integer", "minimum": 1}, "^0*[1-9][0-9]*(B|kB|KB|MB|GB|KiB|MiB|GiB)?$"
+        {"type": "integer", "minimum": SMALLEST_SIZE},
+        "^0*([1-9][0-9]{3,}B?|[1-9][0-9]*(kB|KB|MB|GB|KiB|MiB|GiB))$",
     ),
     "rate": _text(_RATE),
     "host": _text("^[A-Za-z0-9:][A-Za-z0-9:._-]*$"),

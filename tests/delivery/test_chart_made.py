@@ -41,6 +41,8 @@ WRITTEN: tuple[object, ...] = (
         "a,b",
     ),
     *("0", "0s", "0.0m", "00ms", "30", "30s", "250ms", "1.5h", ".5s", "5 m", "1w", "-3s", "007d"),
+    *("0.0001ms", "0.5ms", "1ms", "0.001s", "0.0009s", "0.01h", "0.0009", "1.5ms"),
+    *("1", "999B", "1000B", "1000", "0KiB"),
     *("0B", "64MiB", "1MB", "1kB", "10Mi", "1TiB", "100/minute", "5/second", "10/6s", "0/minute"),
     *("unlimited", "100", "auto", "true", "false", "deny", "forward", "open", "shared", "info"),
     *("policy", "origin", "respect", "limited", "background", "json", "passthrough", "warning"),

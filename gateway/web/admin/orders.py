@@ -1,12 +1,13 @@
 """The JSON bodies of operators' orders, and the receipts that operators get.
 
 An order that is understood only in part could do more than the operator meant. So a body with an
-unknown member or a wrong type is refused. `null` is refused too: a script that found no value
-perhaps writes `null`, and that must not purge everything.
+unknown member, a wrong type, or the same member twice is refused. `null` is refused too: a script
+that found no value perhaps writes `null`, and that must not purge everything.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from contextlib import suppress
 from dataclasses import dataclass
@@ -161,9 +162,18 @@ def _lacking(receipt: Receipt) -> str:
 
 def _read(body: bytes, kind: type[_Given], form: str) -> _Given:
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        order = msgspec.json.decode(body, type=kind)
+        json.loads(body, object_pairs_hook=_refuse_repeated)
+    except ValueError as error:
         raise BadRequest(f"the body has to be {form}: {str(error)[:_LONGEST_SHOWN]}") from error
+    return order
+
+
+def _refuse_repeated(members: list[tuple[str, object]]) -> None:
+    """Raises ValueError if a name occurs twice: msgspec would take the last value."""
+    names = [name for name, _ in members]
+    if len(set(names)) < len(names):
+        raise ValueError("a member is given twice")
 
 
 def _bound(text: str | UnsetType, now: float) -> Instant | None:

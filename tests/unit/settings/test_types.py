@@ -43,11 +43,12 @@ DURATION = 'seconds or "30s", "5m", "24h"'
          '"5/second", "10/6s" or "unlimited")'),
         ("upstream.rate_scope", "key", '"key" is not one of the allowed words (wanted: "shared", '
          '"credential")'),
-        ("upstream.timeout", "0", f"must be above zero (wanted: {DURATION})"),
-        ("upstream.connect_timeout", "0s", f"must be above zero (wanted: {DURATION})"),
+        ("upstream.timeout", "0", f"must be at least 1ms (wanted: {DURATION})"),
+        ("upstream.connect_timeout", "0s", f"must be at least 1ms (wanted: {DURATION})"),
         ("upstream.max_body", "1.5MiB", '"1.5MiB" is not a size (wanted: bytes or "1KiB", '
          '"64MiB")'),
-        ("upstream.max_list_body", "0", 'must be above zero (wanted: bytes or "1KiB", "64MiB")'),
+        ("upstream.max_list_body", "0", 'must be at least 1000 bytes (wanted: bytes or "1KiB", '
+         '"64MiB")'),
         ("upstream.forward_headers", "X-A", "is not a list of header names (wanted: a list such "
          'as ["X-Name"])'),
         ("upstream.forward_headers", '["Host"]', '"host" is never forwarded (wanted: a list such '
@@ -56,7 +57,7 @@ DURATION = 'seconds or "30s", "5m", "24h"'
          '"passthrough", "clients", "open")'),
         ("access.clients_file", "", '"" is not a path (wanted: the path of a readable file)'),
         ("freshness.lifetime", "soon", f'"soon" is not a duration (wanted: {DURATION})'),
-        ("freshness.lifetime", "0s", f"must be above zero (wanted: {DURATION})"),
+        ("freshness.lifetime", "0s", f"must be at least 1ms (wanted: {DURATION})"),
         ("freshness.stale_while_revalidate", "x", f'"x" is not a duration (wanted: {DURATION})'),
         ("freshness.stale_if_error", "1w", f'"1w" is not a duration (wanted: {DURATION})'),
         ("freshness.soft_wait", "NaN", f'"NaN" is not a duration (wanted: {DURATION})'),
@@ -75,19 +76,23 @@ DURATION = 'seconds or "30s", "5m", "24h"'
          ': -)'),
         ("redis.prefix", "{a}", '"{a}" is not a prefix (wanted: 1 to 64 characters from A-Z a-z '
          "0-9 . _ : -)"),
-        ("redis.timeout", "0ms", f"must be above zero (wanted: {DURATION})"),
+        ("redis.timeout", "0ms", f"must be at least 1ms (wanted: {DURATION})"),
         ("sweep.enabled", "on", '"on" is not one of the allowed words (wanted: "true", "false", '
          '"auto")'),
         ("sweep.share", "0", "0 is not a share (wanted: a number above 0, at most 1)"),
         ("sweep.share", "1.1", "1.1 is not a share (wanted: a number above 0, at most 1)"),
         ("sweep.share", "NaN", "NaN is not a share (wanted: a number above 0, at most 1)"),
         ("sweep.share", "half", '"half" is not a share (wanted: a number above 0, at most 1)'),
-        ("sweep.interval", "0", f'must be above zero (wanted: "auto", {DURATION})'),
+        ("sweep.interval", "0", f'must be at least 1ms (wanted: "auto", {DURATION})'),
         ("sweep.interval", "never", f'"never" is not a duration (wanted: "auto", {DURATION})'),
         ("sweep.warm", "on", '"on" is not one of the allowed words (wanted: '
          '"before-ready", "background", "off")'),
         ("log.format", "text", '"text" is not one of the allowed words (wanted: '
          '"json", "console")'),
+        ("upstream.timeout", "0.0001ms", f"must be at least 1ms (wanted: {DURATION})"),
+        ("limits.max_head", "1", 'must be at least 1000 bytes (wanted: bytes or "1KiB", "64MiB")'),
+        ("limits.max_fields", "1", "1 is not an accepted number (wanted: a whole number, 10 to "
+         "1000000)"),
         ("log.level", "loud", '"loud" is not one of the allowed words (wanted: '
          '"debug", "info", "warning", "error")'),
     ],

@@ -116,6 +116,8 @@ def test_what_is_purged(body: bytes, order: PurgeOrder) -> None:
         *(b'{"partition": "*"}', b'{"partition": "p1"}', b'{"partitions": []}'),
         f'{{"partition": "{PARTITION.upper()}"}}'.encode(),
         b'{"\xff": 1}',
+        b'{"soft": false, "soft": true}',
+        b'{"partition": "%s", "partition": "%s"}' % (PARTITION.encode(), PARTITION[::-1].encode()),
         b'{"a": ' + b"[" * 20_000,
     ],
 )
@@ -132,6 +134,7 @@ def test_what_is_not_understood_purges_nothing(body: bytes) -> None:
     [
         *(b"", b"{}", b'["a"]', b'{"ids": "a"}', b'{"ids": [1]}', b'{"ids": [null]}'),
         *(b'{"ids": null}', b'{"id": "a"}', b'{"ids": ["a"], "updated_at": null}'),
+        *(b'{"ids": ["a"], "ids": ["b"]}', b'{"ids": ["a"], "soft": true, "s\\u006fft": true}'),
         *(b'{"ids": ["a"], "updated_at": 1700000000}', b'{"ids": ["a"], "hard": true}'),
         b'{"ids": ["a"], "' + b"x" * 9_000 + b'": 1}',
         b'{"ids": ["' + b"x" * 9_000 + b'"]}',
