@@ -83,7 +83,7 @@ async def serve(
     for variable, meant in misspelt:
         logger.warning("settings.ignored", variable=variable, meant=meant)
     with _stopping(stop) as stopping:
-        async with _running(house, operations), _serving(data, admin) as ends:
+        async with _running(house, operations, access_log), _serving(data, admin) as ends:
             life.ready = True
             if shown := operations.settings() if form is LogFormat.JSON else changed(settings):
                 logger.info("gateway.settings", **shown)
@@ -214,7 +214,7 @@ def _logging(settings: Settings, house: House, form: LogFormat, sink: Sink | Non
         lines = configure_standard_output(form, level, now=now, on_lost=on_lost)
     else:
         lines = configure(form, level, now=now, sink=sink)
-    return AccessLog(lines, house.clock.monotonic, level, every=settings.log.hits)
+    return AccessLog(lines, level, every=settings.log.hits)
 
 
 @contextlib.contextmanager
@@ -230,9 +230,12 @@ def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
 
 
 @contextlib.asynccontextmanager
-async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
+async def _running(
+    house: House, operations: Operations, access_log: AccessLog
+) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         tasks = [
+            group.create_task(access_log.summarise_until_cancelled(house.clock.sleep)),
             group.create_task(house.lag.watch()),
             group.create_task(house.history.watch()),
             group.create_task(operations.findings.watch()),

@@ -149,12 +149,12 @@ class AccessLog(Protocol):
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The log level of an answer's line (None: no line). For each answer, call `weigh` once, or
-        lower `unlogged`."""
+        """The log level of an answer (None: `put` is not needed). For each answer, call `weigh`
+        once, or lower `unlogged`."""
         ...
 
     def put(self, line: AccessLine, weight: int) -> None:
-        """Write the line. Never raises."""
+        """Write the line, or keep it as the example of its kind. Never raises."""
         ...
 
 

@@ -69,3 +69,17 @@ def test_a_plane_that_nobody_can_use_is_warned_of(tmp_path: Path, token: str) ->
     assert ("no `admin.token` is configured" in said) is not bool(token)
     assert len(warned) == (0 if token else 1)
     assert all("GATEWAY_ADMIN__TOKEN" in str(each["remedy"]) for each in warned)
+
+
+def test_answers_of_one_kind_are_one_line(tmp_path: Path) -> None:
+    """A hundred errors are a line or two, which count them."""
+    house = Gateway(tmp_path, UPSTREAM)
+    caller = httpx.Client(headers={"Authorization": "Bearer t"}, trust_env=False)
+    with house.process, caller:
+        for _ in range(100):
+            assert caller.get(f"{house.data}/training/none").status_code >= 500
+    lines = [each for each in _records(house.process.output) if each["event"] == "request.answered"]
+
+    assert sum(int(str(each["count"])) for each in lines) == 100
+    assert len(lines) < 10
+    assert {each["id"] for each in lines} == {"none"}

@@ -26,8 +26,10 @@ DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logg
 _REMEMBERED = 20
 # At most this many events are in the result of `Events.recent`.
 _RECENT = 50
-# The default of `every` in `Events.emit`, in seconds.
-_PERIOD = 1.0
+# The default of `every` in `Events.emit`, in seconds: as for the lines of the access log.
+_PERIOD = 10.0
+# At most this many lines a second are logged for the changes of a state.
+_STATES = 20
 # If `Events` has this many `_Window` objects, it drops all of them, with their counts of suppressed
 # lines.
 _MOST_WINDOWS = 1_000
@@ -101,6 +103,11 @@ class Events:
             if suppressed:
                 fields["suppressed"] = suppressed
             self._write(level, event, {name: scrub(value) for name, value in fields.items()})
+
+    def tell_state(self, level: int, event: str, /, *, key: str = "", **fields: object) -> None:
+        """Log a change of a state, or an order. Such events are rare, so each has a line: in a
+        second one for each `key`, or `_STATES` without a key."""
+        self.emit(level, event, key=key, most_lines=1 if key else _STATES, every=1.0, **fields)
 
     def recent(self) -> list[Happening]:
         """The last 50 of the remembered events, the newest first."""

@@ -185,10 +185,12 @@ def instant(now: float) -> str:
 
 
 def scrub(value: object) -> object:
-    """The value without credentials. A long text is also shortened. In a list, each item is treated
-    in the same way. Other values stay unchanged."""
+    """The value without credentials. A long text is also shortened, and a number has three decimals
+    at most. In a list, each item is treated in the same way. Other values stay unchanged."""
     if isinstance(value, list):
         return [scrub(each) for each in value]
+    if isinstance(value, float):
+        return round(value, 3)
     if not isinstance(value, str):
         return value
     clean = conceal(value)

@@ -47,7 +47,7 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Confirmations, Count
 
-# At most this many lines a second are written for an event whose lines differ (for example,
+# At most this many lines in ten seconds are written for an event whose lines differ (for example,
 # because each line names a different training).
 _BURST = 20
 # A log line names at most this many faults of a file.
@@ -160,16 +160,12 @@ class Telemetry(Trail):
             self.counters.know_client(name)
 
     def clients_reloaded(self, tenants: int, clients: int) -> None:
-        self.events.emit(
-            INFO, "clients.reloaded", most_lines=_BURST, tenants=tenants, clients=clients
-        )
+        self.events.tell_state(INFO, "clients.reloaded", tenants=tenants, clients=clients)
 
     def clients_refused(self, faults: list[str]) -> None:
         """The clients file has a fault. The previous version stays in force."""
         told = faults[:_MOST_FAULTS]
-        self.events.emit(
-            ERROR, "clients.refused", most_lines=_BURST, count=len(faults), faults=told
-        )
+        self.events.tell_state(ERROR, "clients.refused", count=len(faults), faults=told)
 
     # ---- operators
 
@@ -179,25 +175,22 @@ class Telemetry(Trail):
             self.counters.know_operator(name)
 
     def tokens_reloaded(self, tokens: int) -> None:
-        self.events.emit(INFO, "tokens.reloaded", most_lines=_BURST, tokens=tokens)
+        self.events.tell_state(INFO, "tokens.reloaded", tokens=tokens)
 
     def tokens_refused(self, faults: list[str]) -> None:
         """The tokens file has a fault. The previous version stays in force."""
         told = faults[:_MOST_FAULTS]
-        self.events.emit(ERROR, "tokens.refused", most_lines=_BURST, count=len(faults), faults=told)
+        self.events.tell_state(ERROR, "tokens.refused", count=len(faults), faults=told)
 
     def ordered(self, order: Right, operator: str, **told: Any) -> None:
         """An order was carried out. `told`: its parameters, and how many replicas confirmed it."""
         self.counters.count_order(order, operator)
-        self.events.emit(
-            INFO, "order.done", most_lines=_BURST, order=order, operator=operator, **told
-        )
+        self.events.tell_state(INFO, "order.done", order=order, operator=operator, **told)
 
     def order_failed(self, order: Right, operator: str, why: str, **told: Any) -> None:
         """An order was carried out only in part, or not at all."""
-        self.events.emit(
+        self.events.tell_state(
             *(WARNING, "order.failed"),
-            most_lines=_BURST,
             order=order,
             operator=operator,
             why=why,
@@ -218,12 +211,12 @@ class Telemetry(Trail):
     def circuit_moved(self, state: Circuit, scope: str | None) -> None:
         level = WARNING if state is Circuit.OPEN else INFO
         whose: dict[str, Any] = {} if scope is None else {"tenant": scope}
-        self.events.emit(level, "upstream.circuit-moved", most_lines=_BURST, state=state, **whose)
+        self.events.tell_state(level, "upstream.circuit-moved", state=state, **whose)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
         # An operator ordered each change, so no line should be suppressed.
         ordered = _by(operator)
-        self.events.emit(WARNING, "gateway.mode-moved", most_lines=_BURST, mode=mode, **ordered)
+        self.events.tell_state(WARNING, "gateway.mode-moved", mode=mode, **ordered)
         self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
@@ -234,13 +227,16 @@ class Telemetry(Trail):
         )
 
     def gate_closed(self, scope: str, seconds: float, limit: int | None = None) -> None:
-        told: dict[str, Any] = {"scope": scope, "seconds": round(seconds, 3)}
+        self.events.tell_state(
+            WARNING, "upstream.gate-closed", key=scope, scope=scope, seconds=seconds
+        )
         if limit is not None:
-            told["limit"] = limit
-        self.events.emit(WARNING, "upstream.gate-closed", key=scope, **told)
+            self.events.tell_state(
+                WARNING, "budget.limit-lowered", key=scope, scope=scope, limit=limit
+            )
 
     def gate_opened(self, scope: str) -> None:
-        self.events.emit(INFO, "upstream.gate-opened", key=scope, scope=scope)
+        self.events.tell_state(INFO, "upstream.gate-opened", key=scope, scope=scope)
 
     # ---- what was answered, and what is stored
 
@@ -305,9 +301,7 @@ class Telemetry(Trail):
             self.note(key.training_id, event, key.partition, **told)
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
-        self.events.emit(
-            WARNING, "refresh.failed", id=key.training_id, why=why, again_in=round(again_in, 3)
-        )
+        self.events.emit(WARNING, "refresh.failed", id=key.training_id, why=why, again_in=again_in)
 
     # ---- Redis
 
@@ -325,7 +319,7 @@ class Telemetry(Trail):
     def redis_moved(self, up: bool, node: str = "") -> None:
         level, event = (INFO, "redis.back") if up else (WARNING, "redis.away")
         which: dict[str, Any] = {"node": node} if node else {}
-        self.events.emit(level, event, key=node, most_lines=_BURST, **which)
+        self.events.tell_state(level, event, **which)
 
     def envelope_refused(self, why: str) -> None:
         self.events.emit(WARNING, "redis.envelope-refused", why=why)
@@ -345,25 +339,25 @@ class Telemetry(Trail):
         upstream's list cannot be used, perhaps because of a fault, so the level is WARNING."""
         tenant = tenant or _ALL
         if seconds is None:
-            self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
+            self.events.tell_state(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
             return
-        self.events.emit(
+        self.events.tell_state(
             WARNING, "sweep.off", key=tenant, tenant=tenant, why=why, asked_again_in=seconds
         )
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        self.events.emit(
+        self.events.tell_state(
             WARNING, "sweep.filling-stopped", key=tenant, tenant=tenant, taken_back=taken_back
         )
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
         by = _WINDOWS if trainings is None else f"a sweep of {trainings} trainings"
-        self.events.emit(
+        self.events.tell_state(
             INFO,
             "freshness.bound",
             key=tenant,
             tenant=tenant or _ALL,
-            bound_seconds=round(seconds, 3),
+            bound_seconds=seconds,
             bound_is=_BOUND,
             kept_by=by,
         )
@@ -371,12 +365,12 @@ class Telemetry(Trail):
     def sweep_too_slow(
         self, tenant: str, seconds: float, *, trainings: int, lifetime: float
     ) -> None:
-        self.events.emit(
+        self.events.tell_state(
             WARNING,
             "sweep.too-slow",
             key=tenant,
             tenant=tenant,
-            bound_seconds=round(seconds, 3),
+            bound_seconds=seconds,
             freshness_lifetime=lifetime,
             trainings=trainings,
             why=_TOO_SLOW,

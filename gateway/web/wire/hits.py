@@ -145,7 +145,7 @@ class Hits:
         *,
         is_head: bool,
     ) -> None:
-        weight = self.weigh(labels.outcome, status, measured[0])
+        weight = self.weigh(labels.outcome, status, measured[0], labels.detail)
         if weight is not None:
             self.note(labels, of, status, measured, weight, is_head=is_head)
 
@@ -295,7 +295,7 @@ class LookUps:
         measured = self._clock.monotonic() - look_up.began, held.entry.age(self._clock.now())
         count = labels.count_not_modified if status == 304 else labels.count
         count(*measured, ask.caller.client, said.traceparent, ask.key.training_id)
-        weight = hits.weigh(labels.outcome, status, measured[0])
+        weight = hits.weigh(labels.outcome, status, measured[0], labels.detail)
         if weight is not None:
             of = (said, ask.key.training_id, request_id, ask.caller.client)
             parts = self._parts(look_up)

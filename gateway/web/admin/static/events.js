@@ -5,7 +5,7 @@ const MOST = 12;
 const INVALIDATED = ["entry.invalidated", "entry.believed"];
 const REFUSED = ["access.refused", "payload.rejected", "entry.not-stored", "entry.regressed",
   "budget.denied", "upstream.token-refused", "upstream.gate-closed", "clients.refused", "tokens.refused"];
-const WARNING = /failed|refused|rejected|away|denied|closed|regressed|unread|unconfirmed/;
+const WARNING = /failed|refused|rejected|away|denied|closed|lowered|regressed|unread|unconfirmed/;
 // Fields that say it all without their name.
 const SENTENCES = ["what", "why"];
 const ID = /^[\w.~-]+$/;

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from gateway.adapters.telemetry.access_log import AccessLog
 from gateway.adapters.telemetry.log_lines import Lines
-from gateway.core.vocabulary import Detail, Outcome, Part, Tier
+from gateway.core.vocabulary import Detail, Outcome, Part, Problem, Tier
 from gateway.ports import AccessLine
 from tests.unit.adapters.telemetry.stand_ins import BrokenSink, ListSink, ManualClock
 
@@ -31,7 +32,7 @@ def answered(**known: Any) -> AccessLine:
 
 
 def _log(sink: ListSink, level: str = "info", every: int = 1_000) -> AccessLog:
-    return AccessLog(Lines("json", lambda: 0.0, sink), lambda: 0.0, level, every=every)
+    return AccessLog(Lines("json", lambda: 0.0, sink), level, every=every)
 
 
 def tell(log: AccessLog, line: AccessLine) -> None:
@@ -67,7 +68,7 @@ def test_a_line_has_all_that_is_known() -> None:
             "outcome": "filled",
             "tier": "upstream",
             "status": 200,
-            "duration_ms": 12.346,
+            "duration_ms": 12.35,
             "age": 0.5,
             "client": "shop",
             "detail": "changed",
@@ -86,51 +87,117 @@ def test_a_line_says_where_the_time_went() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status", "seconds", "level"),
+    ("outcome", "seconds", "level"),
     [
-        (Outcome.FAILED, 502, 0.1, "error"),
-        (Outcome.FRESH, 200, 1.5, "warning"),
-        (Outcome.STALE_ERROR, 200, 0.1, "warning"),
-        (Outcome.STALE_SHIELDED, 200, 0.1, "warning"),
-        (Outcome.FILLED, 200, 0.1, "info"),
+        (Outcome.FILLED, 0.1, "info"),
+        (Outcome.FILLED, 1.5, "warning"),
+        (Outcome.REVALIDATED, 0.1, "info"),
     ],
 )
-def test_what_deserves_a_line_gets_one(
-    outcome: Outcome, status: int, seconds: float, level: str
+def test_an_answer_that_needed_a_call_has_a_line_at_once(
+    outcome: Outcome, seconds: float, level: str
 ) -> None:
-    """Every error, slow or rescued answer is logged, each of its weight, and every fill."""
+    """The rate limit bounds these lines; a slow one is a warning."""
     sink = ListSink()
 
-    tell(_log(sink), answered(outcome=outcome, status=status, seconds=seconds))
+    tell(_log(sink), answered(outcome=outcome, seconds=seconds))
 
     assert [record["level"] for record in sink.records] == [level]
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status"),
+    ("outcome", "status", "seconds", "detail", "level"),
     [
-        (Outcome.FRESH, 200),
-        (Outcome.NEGATIVE, 404),
-        (Outcome.REJECTED, 404),
-        (Outcome.REJECTED, 504),
-        (Outcome.STALE_REFRESHING, 200),
+        (Outcome.FAILED, 503, 0.1, Problem.BUDGET_EXHAUSTED, "error"),
+        (Outcome.STALE_ERROR, 200, 0.1, Detail.STALE_ERROR, "warning"),
+        (Outcome.STALE_SHIELDED, 200, 0.1, Detail.STALE_SHIELDED, "warning"),
+        (Outcome.FRESH, 200, 1.5, Detail.L1, "warning"),
+        (Outcome.STALE_SHIELDED, 200, 0.1, Detail.FROZEN, "info"),
+        (Outcome.COLLAPSED, 200, 0.1, None, "info"),
+        (Outcome.REJECTED, 404, 0.1, Problem.NO_SUCH_ROUTE, "info"),
+        (Outcome.REJECTED, 504, 0.1, Problem.ONLY_IF_CACHED, "info"),
     ],
 )
+def test_other_answers_of_a_kind_are_one_line(
+    outcome: Outcome, status: int, seconds: float, detail: Detail | Problem | None, level: str
+) -> None:
+    """The line has the fields of the first of them, how many there were, and the longest time."""
+    sink = ListSink()
+    access = _log(sink)
+    kind = answered(outcome=outcome, status=status, detail=detail)
+
+    for number in range(3_000):
+        tell(access, replace(kind, seconds=seconds + number / 1e6, request_id=f"r-{number}"))
+    assert sink.records == []
+    access.summarise()
+
+    (record,) = sink.records
+    assert (record["level"], record["outcome"], record["status"]) == (level, outcome, status)
+    assert (record["id"], record["request_id"]) == ("training-1", "r-0")
+    assert record["count"] == 3_000
+    assert record["longest_ms"] == pytest.approx(seconds * 1_000 + 3, abs=0.01)
+
+
+def test_each_kind_has_a_line_of_its_own() -> None:
+    """A rare reason is not hidden by a frequent one; nor is a slow answer by quick ones."""
+    sink = ListSink()
+    access = _log(sink)
+
+    for problem in (Problem.BUDGET_EXHAUSTED, Problem.BUDGET_EXHAUSTED, Problem.UPSTREAM_ERROR):
+        tell(access, answered(outcome=Outcome.FAILED, status=503, detail=problem))
+    for seconds in (0.1, 0.1, 2.0):
+        tell(access, answered(outcome=Outcome.COLLAPSED, seconds=seconds))
+    access.summarise()
+
+    told = [(record.get("detail"), record["level"], record["count"]) for record in sink.records]
+    assert told == [
+        ("budget-exhausted", "error", 2),
+        ("upstream-error", "error", 1),
+        (None, "info", 2),
+        (None, "warning", 1),
+    ]
+
+
+async def test_every_ten_seconds_what_was_counted_is_written() -> None:
+    """And what is left at the end; where nothing was counted, nothing is written."""
+    sink, clock = ListSink(), ManualClock()
+    clock.lates = [0.0, 0.0]
+    access = _log(sink)
+    written: list[int] = []
+
+    async def sleep(seconds: float) -> None:
+        written.append(len(sink.records))
+        if len(written) != 2:
+            tell(access, answered(outcome=Outcome.STALE_ERROR))
+        await clock.sleep(seconds)
+
+    with pytest.raises(asyncio.CancelledError):
+        await access.summarise_until_cancelled(sleep)
+
+    assert written == [0, 1, 1]
+    assert [record["count"] for record in sink.records] == [1, 1]
+    assert clock.time == 1_020.0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [(Outcome.FRESH, 200), (Outcome.NEGATIVE, 404), (Outcome.STALE_REFRESHING, 200)],
+)
 def test_routine_is_sampled(outcome: Outcome, status: int) -> None:
-    """One in so many hits and refusals gets a line, also of `only-if-cached` (504); what is
-    refreshed behind is a hit."""
+    """One in so many hits has a line; a hit that is refreshed in the background is one."""
     sink = ListSink()
     access = _log(sink, every=10)
 
     for _ in range(35):
         tell(access, answered(outcome=outcome, status=status))
+    access.summarise()
 
     assert [record["level"] for record in sink.records] == ["info"] * 3
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED])
+@pytest.mark.parametrize("outcome", [Outcome.FRESH, Outcome.NEGATIVE])
 def test_routine_may_be_left_out(outcome: Outcome) -> None:
-    """With 0 no hit and no refusal gets a line; all else does."""
+    """With 0 no hit gets a line; all else does."""
     sink = ListSink()
     access = _log(sink, every=0)
 
@@ -141,40 +208,18 @@ def test_routine_may_be_left_out(outcome: Outcome) -> None:
     assert [record["outcome"] for record in sink.records] == ["filled"]
 
 
-def test_ten_rescued_answers_a_second_get_a_line() -> None:
-    """While the API is down each hit may be one: the others are sampled as hits are."""
-    sink, now = ListSink(), ManualClock()
-    access = AccessLog(Lines("json", lambda: 0.0, sink), now.monotonic, every=50)
-
-    for _ in range(60):
-        tell(access, answered(outcome=Outcome.STALE_ERROR))
-    now.time += 1.0
-    tell(access, answered(outcome=Outcome.STALE_SHIELDED))
-
-    assert [record["level"] for record in sink.records] == [*["warning"] * 10, "info", "warning"]
-
-
-def test_what_is_stale_by_order_is_sampled() -> None:
-    """While the gateway is frozen each answer is, and nobody is to be warned of each."""
-    sink = ListSink()
-    access = _log(sink, every=10)
-
-    for _ in range(35):
-        tell(access, answered(outcome=Outcome.STALE_SHIELDED, detail=Detail.FROZEN))
-    tell(access, answered(outcome=Outcome.STALE_SHIELDED, detail=Detail.STALE_SHIELDED))
-
-    assert [record["level"] for record in sink.records] == ["info"] * 3 + ["warning"]
-
-
 def test_for_debugging_every_answer_is_logged() -> None:
-    """`log.level = "debug"` leaves nothing out."""
+    """`log.level = "debug"` leaves nothing out, and sums nothing up."""
     sink = ListSink()
     access = _log(sink, "debug", every=10)
 
-    for _ in range(35):
-        tell(access, answered(outcome=Outcome.FRESH))
+    for outcome in (Outcome.FRESH, Outcome.STALE_ERROR, Outcome.REJECTED):
+        for _ in range(35):
+            tell(access, answered(outcome=outcome))
+    access.summarise()
 
-    assert len(sink.records) == 35
+    assert len(sink.records) == 105
+    assert not any("count" in record for record in sink.records)
 
 
 def test_a_higher_level_holds_for_access_lines_too() -> None:
@@ -183,7 +228,9 @@ def test_a_higher_level_holds_for_access_lines_too() -> None:
     access = _log(sink, "warning", every=1)
 
     tell(access, answered(outcome=Outcome.FILLED))
+    tell(access, answered(outcome=Outcome.REJECTED))
     tell(access, answered(outcome=Outcome.STALE_ERROR))
+    access.summarise()
 
     assert [record["outcome"] for record in sink.records] == ["stale-error"]
 
@@ -199,10 +246,11 @@ def test_an_endless_id_is_cut() -> None:
 
 def test_a_closed_pipe_fails_no_request() -> None:
     """Who answered cannot help it that nobody reads the log."""
-    tell(
-        AccessLog(Lines("json", lambda: 0.0, BrokenSink()), lambda: 0.0),
-        answered(outcome=Outcome.FILLED),
-    )
+    access = AccessLog(Lines("json", lambda: 0.0, BrokenSink()))
+
+    for outcome in (Outcome.FILLED, Outcome.FAILED):
+        tell(access, answered(outcome=outcome))
+    access.summarise()
 
 
 def test_routine_answers_may_be_counted_without_a_question() -> None:

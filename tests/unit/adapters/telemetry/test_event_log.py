@@ -14,13 +14,13 @@ def test_an_event_is_logged_with_its_fields() -> None:
 
 
 def test_repetition_is_limited_and_counted() -> None:
-    """A hundred failures in a second are one line, and the next line tells of the others."""
+    """A hundred failures in ten seconds are one line, and the next line tells of the others."""
     clock, log = ManualClock(), ListLog()
     events = Events(clock, log)
 
     for _ in range(100):
         events.emit(WARNING, "upstream.failed", reason="connect")
-    clock.time += 1.0
+        clock.time += 0.1
     events.emit(WARNING, "upstream.failed", reason="connect")
 
     assert [fields for _, _, fields in log.lines] == [
@@ -52,20 +52,35 @@ def test_a_burst_may_be_allowed() -> None:
     assert [fields["id"] for _, _, fields in log.lines] == ["0", "1", "2"]
 
 
+def test_each_change_of_a_state_has_a_line() -> None:
+    """Nothing that says what happened is dropped for what was said a second before."""
+    clock, log = ManualClock(), ListLog()
+    events = Events(clock, log)
+
+    for event in ("redis.away", "redis.back", "redis.away"):
+        events.tell_state(WARNING, event)
+        events.tell_state(WARNING, "upstream.gate-closed", key="acme", scope="acme")
+        events.tell_state(WARNING, "upstream.gate-closed", key="acme", scope="acme")
+        clock.time += 1.0
+
+    closed = ["upstream.gate-closed"]
+    assert log.events == ["redis.away", *closed, "redis.back", *closed, "redis.away", *closed]
+
+
 def test_the_last_events_are_remembered() -> None:
     """Twenty of a kind, the newest first, with their time; those for debugging are not."""
     clock = ManualClock()
     events = Events(clock, ListLog())
 
     for number in range(60):
-        clock.time += 1.0
+        clock.time += 10.0
         events.emit(INFO, "entry.changed", id=str(number))
         events.emit(DEBUG, "entry.not-stored", id=str(number))
 
     recent = events.recent()
     assert len(recent) == 20
     assert (recent[0].time, recent[0].event, recent[0].fields) == (
-        1_060.0,
+        1_600.0,
         "entry.changed",
         {"id": "59"},
     )
@@ -78,7 +93,7 @@ def test_what_comes_often_pushes_nothing_else_out() -> None:
     events.emit(INFO, "clients.reloaded")
 
     for number in range(300):
-        clock.time += 1.0
+        clock.time += 10.0
         events.emit(INFO, f"entry.changed-{number % 4}")
 
     assert events.after(0)[-1].event == "clients.reloaded"

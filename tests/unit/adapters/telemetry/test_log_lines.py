@@ -97,3 +97,4 @@ def test_a_long_text_is_cut() -> None:
     assert scrub("x" * 301) == "x" * 300 + "..."
     assert scrub(["x" * 301]) == ["x" * 300 + "..."]
     assert scrub(5) == 5
+    assert scrub(5.311699669999825) == 5.312
