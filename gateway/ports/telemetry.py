@@ -215,14 +215,31 @@ class Observer(Protocol):
         """A body in Redis cannot be read as an entry."""
         ...
 
-    def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
-        """A caller or an operator was refused. `request_id` "": no id. `by`: the name of the
-        refused operator ("": not known, or a caller)."""
+    def access_refused(self, reason: AccessRefusal, request: RefusedRequest) -> None:
+        """A request or a connection was refused."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
         """A background refresh failed. The next try is in `again_in` seconds."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """What is known about a refused request or connection; "" stands for what is not known.
+
+    peer      the address of the other end of the connection
+    path      without the query, which could have a credential
+    client    the client whose credential was accepted
+    operator  the operator whose token lacks a right
+    """
+
+    peer: str = ""
+    request_id: str = ""
+    method: str = ""
+    path: str = ""
+    client: str = ""
+    operator: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
 from gateway.core.upstream.training import is_training_id
 from gateway.core.vocabulary import Detail, Outcome, Part, Problem, Tier
 from gateway.flow.timings import Spent
-from gateway.ports import AccessLine, Deadline
+from gateway.ports import AccessLine, Deadline, RefusedRequest
 
 ID_GRAMMAR = "an id has 1 to 128 characters (A-Z a-z 0-9 . _ ~ -), and is not `.` or `..`"
 
@@ -53,6 +53,12 @@ def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
     if not is_training_id(decoded):
         raise BadId(ID_GRAMMAR)
     return decoded
+
+
+def peer_of(scope: Scope) -> str:
+    """The address of the other end of the connection, without its port. "" for a UNIX socket."""
+    peer = scope.get("client")
+    return "" if peer is None else str(peer[0])
 
 
 def raw_path(scope: Scope) -> bytes:
@@ -162,6 +168,8 @@ class AccessLog(Protocol):
 class Exchange:
     """One request while it is answered.
 
+    target  the decoded path of the request, without the query
+    peer    the address of the other end of the connection ("": not known)
     began   the monotonic time when the request began
     fields  header fields that are added to the response
     spent   how long the request waits for each `Part`
@@ -171,6 +179,8 @@ class Exchange:
 
     request_id: str
     method: str
+    target: str
+    peer: str
     began: float
     spent: Spent
     traceparent: bytes | None = None
@@ -185,6 +195,11 @@ class Exchange:
         self.training_id, self.path, self.route = training_id, path, path
         if training_id is not None:
             self.route = TRAINING_ROUTE + path.removeprefix(f"/training/{training_id}")
+
+    def as_refused(self) -> RefusedRequest:
+        """The request, for the log."""
+        client = "" if self.caller is None else self.caller.client
+        return RefusedRequest(self.peer, self.request_id, self.method, self.target, client)
 
     @property
     def trace_id(self) -> str | None:

@@ -20,7 +20,7 @@ from gateway.core.vocabulary import (
     StoreVerdict,
     Tier,
 )
-from gateway.ports import Confirmations, Count
+from gateway.ports import Confirmations, Count, RefusedRequest
 
 
 class RecordingObserver:
@@ -184,9 +184,8 @@ class RecordingObserver:
     def envelope_refused(self, why: str) -> None:
         self._note("envelope_refused", why)
 
-    def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
-        told = (each for each in (request_id, by) if each)
-        self._note("access_refused", reason, *told)
+    def access_refused(self, reason: AccessRefusal, request: RefusedRequest) -> None:
+        self._note("access_refused", reason, request)
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
         self._note("refresh_failed", key, why, again_in)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from gateway.adapters.telemetry.counters import Counters, status_class
@@ -45,7 +46,7 @@ from gateway.core.vocabulary import (
     StoreVerdict,
     Tier,
 )
-from gateway.ports import Clock, Confirmations, Count
+from gateway.ports import Clock, Confirmations, Count, RefusedRequest
 
 # At most this many lines in ten seconds are written for an event whose lines differ (for example,
 # because each line names a different training).
@@ -148,10 +149,9 @@ class Telemetry(Trail):
 
     # ---- callers
 
-    def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
+    def access_refused(self, reason: AccessRefusal, request: RefusedRequest) -> None:
         self.counters.refusals[reason] += 1
-        told = {"request_id": request_id, "operator": by}
-        known: dict[str, Any] = {name: value for name, value in told.items() if value}
+        known: dict[str, Any] = {name: value for name, value in asdict(request).items() if value}
         self.events.emit(INFO, "access.refused", reason=reason, **known)
 
     def clients_known(self, names: Iterable[str]) -> None:

@@ -280,7 +280,6 @@ class Credentials:
         if refused_at is None:
             return
         if self._clock.monotonic() - refused_at < REFUSED_FOR:
-            self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             raise AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
         del self._refused[partition]
 

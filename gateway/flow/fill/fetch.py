@@ -31,7 +31,6 @@ from gateway.core.upstream.classification import (
 )
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import (
-    AccessRefusal,
     Cause,
     FailureReason,
     NoticeKind,
@@ -203,7 +202,6 @@ class Fetcher:
         if status == 401:
             await self.refused(want.key.partition)
         elif status == 403:
-            self._observer.access_refused(AccessRefusal.UPSTREAM_FORBIDDEN)
             await self._drop(want.key)
             await self._tell(_change(want.key, None))
 

@@ -18,7 +18,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
-from gateway.core.vocabulary import AccessRefusal, Cause, NoticeKind, Origin
+from gateway.core.vocabulary import Cause, NoticeKind, Origin
 from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.fetch import Fetcher
@@ -104,7 +104,6 @@ class Invalidation:
 
     async def refused(self, partition: str) -> None:
         """Drop all that is stored for a credential, because the upstream answered 401 to it."""
-        self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
         notice = Notice(NoticeKind.REFUSED, partition=partition)
         self.apply(notice, Origin.UPSTREAM)
         with suppress(RedisUnavailable):

@@ -27,8 +27,9 @@ from gateway.core.errors import (
 from gateway.core.http.fields import Headers, first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal, Right
-from gateway.ports import Clock, Observer
+from gateway.ports import Clock, Observer, RefusedRequest
 from gateway.web.problems import ProblemAnswer, problem_of
+from gateway.web.request import peer_of
 from gateway.web.wire.request_head import request_id_of
 
 PROBES = frozenset({"/metrics", "/livez", "/readyz"})
@@ -76,11 +77,12 @@ class Visit:
     method: str
     path: str
     headers: Headers = field(repr=False)
+    peer: str = ""
 
     @classmethod
     def of(cls, scope: Scope) -> Visit:
         """The request of an ASGI scope."""
-        return cls(scope["method"], scope["path"], tuple(scope["headers"]))
+        return cls(scope["method"], scope["path"], tuple(scope["headers"]), peer_of(scope))
 
     @property
     def is_reading(self) -> bool:
@@ -253,7 +255,8 @@ class Door:
             return admit(self._guard, visit)
         except AccessRefused as refused:
             by = refused.operator if isinstance(refused, NotPermitted) else ""
-            self._observer.access_refused(refused.reason, request_id, by)
+            request = RefusedRequest(visit.peer, request_id, visit.method, visit.path, operator=by)
+            self._observer.access_refused(refused.reason, request)
             raise
 
 

@@ -26,7 +26,7 @@ from gateway.core.errors import (
 from gateway.core.http.fields import first
 from gateway.core.http.traceparent import sound_of
 from gateway.core.instant import from_seconds, to_http_date
-from gateway.core.vocabulary import Outcome, Tier
+from gateway.core.vocabulary import AccessRefusal, Outcome, Tier
 from gateway.flow.timings import Spent, watched
 from gateway.ports import AccessLine, Clock, Observer, Served, Tracer
 from gateway.web.problems import ProblemAnswer, problem_of
@@ -36,15 +36,21 @@ from gateway.web.request import (
     End,
     Exchange,
     client_result,
+    peer_of,
     rate_limit_fields,
 )
 from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)
 
+# The statuses with which the upstream refuses a caller.
+_UPSTREAM_REFUSALS = {
+    401: AccessRefusal.UPSTREAM_UNAUTHORIZED,
+    403: AccessRefusal.UPSTREAM_FORBIDDEN,
+}
 # Errors with the outcome `rejected`: the caller made a fault, or the request has a condition that
 # is not met.
-_REJECTIONS = (AccessRefused, BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
+_REJECTIONS = (BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
 
 
 class Desk:
@@ -75,6 +81,9 @@ class Desk:
         try:
             with watched(exchange.spent):
                 return await answer(exchange)
+        except AccessRefused as refused:
+            self._observer.access_refused(refused.reason, exchange.as_refused())
+            return self.problem(exchange, problem_of(refused), Outcome.REJECTED)
         except GatewayError as error:
             return self.problem(exchange, problem_of(error), _outcome_of(error))
         except Exception:
@@ -90,16 +99,14 @@ class Desk:
             span = self._tracer.begin(trace)
             trace = span.traceparent
         spent = Spent(self._clock, span)
-        return Exchange(request_id, request.method, self._clock.monotonic(), spent, trace)
+        began, scope = self._clock.monotonic(), request.scope
+        sent = (request.method, scope["path"], peer_of(scope))
+        return Exchange(request_id, *sent, began, spent, trace)
 
     def admit(self, request: Request, exchange: Exchange) -> Caller:
         """The caller. Raises AccessRefused, or ClientRateLimited."""
         fields = [value for key, value in request.scope["headers"] if key == b"authorization"]
-        try:
-            admitted = self._callers.admit(fields)
-        except AccessRefused as refused:
-            self._observer.access_refused(refused.reason, exchange.request_id)
-            raise
+        admitted = self._callers.admit(fields)
         exchange.caller = admitted.caller
         allowance = admitted.allowance
         if allowance is not None:
@@ -129,6 +136,8 @@ class Desk:
         self._observer.requested(
             end.outcome, end.tier, status, seconds, rendered.age, trace=exchange.sampled
         )
+        if end.tier is Tier.UPSTREAM and (refusal := _UPSTREAM_REFUSALS.get(status)):
+            self._observer.access_refused(refusal, exchange.as_refused())
         client = None if exchange.caller is None else exchange.caller.client
         if client is not None:
             self._observer.client_result(client, client_result(status, end.detail))

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal
-from gateway.ports import Clock
+from gateway.ports import Clock, RefusedRequest
 from gateway.web.wire.lingering_close import LingeringClose, backlog_of
 from gateway.web.wire.request_head import (
     Fields,
@@ -53,14 +53,14 @@ _logger = logging.getLogger(__name__)
 class Terms:
     """The values that are the same for all connections of a plane.
 
-    refused   counts and logs a refusal, with its request id (empty if there is none)
+    refused   counts and logs a refusal
     draining  set when the plane begins to drain. New connections then drain from their start
     """
 
     limits: Limits
     clock: Clock
     new_id: Callable[[], str]
-    refused: Callable[[AccessRefusal, str], None]
+    refused: Callable[[AccessRefusal, RefusedRequest], None]
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -102,7 +102,7 @@ class Wire(HttpToolsProtocol):
         room = self.terms.limits.max_connections
         over = len(self.connections) - room
         if over > max(1, room // 10):
-            self.terms.refused(AccessRefusal.TOO_MANY_CONNECTIONS, "")
+            self._note_refusal(AccessRefusal.TOO_MANY_CONNECTIONS)
             self._deaf = True
             transport.abort()
         elif over > 0:
@@ -147,7 +147,7 @@ class Wire(HttpToolsProtocol):
         if not unread or not self._unread or unread < self._unread:
             self._unread_since = now
         elif now - self._unread_since >= limits.write_timeout:
-            self.terms.refused(AccessRefusal.READER_TOO_SLOW, "")
+            self._note_refusal(AccessRefusal.READER_TOO_SLOW)
             transport.abort()
             return
         self._unread = unread
@@ -382,7 +382,7 @@ class Wire(HttpToolsProtocol):
         - Otherwise only the awaited responses are sent, because the refusal must not overtake them.
         """
         request_id = self._request_id()
-        self.terms.refused(refusal.reason, request_id)
+        self._note_refusal(refusal.reason, request_id)
         self._deaf = True
         self._owed_since = None
         if self._is_answering():
@@ -393,6 +393,14 @@ class Wire(HttpToolsProtocol):
             last.disconnected = True
             last.message_event.set()
         self._send_refusal(refusal, request_id)
+
+    def _note_refusal(self, reason: AccessRefusal, request_id: str = "") -> None:
+        """Tell what is known about the refused connection, and about its request."""
+        peer, method, path = self.client[0] if self.client else "", "", ""
+        if self._stage in (Stage.HEAD, Stage.BODY) and self.url:
+            method = self.parser.get_method().decode("ascii")
+            path = self.url.partition(b"?")[0].decode("latin-1")
+        self.terms.refused(reason, RefusedRequest(peer, request_id, method, path))
 
     def _request_id(self) -> str:
         fields: Fields = self.headers if self._stage is Stage.HEAD else []

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from gateway.core.access.caller import digest_of
 from gateway.core.access.operators import Operator
 from gateway.core.vocabulary import AccessRefusal, Right
+from gateway.ports import RefusedRequest
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import problem_word
 
@@ -33,11 +34,16 @@ def plane(may: list[Right]) -> Admin:
     return Admin("0.0.0.0", None, [Operator("pipeline", (digest_of("t0ken"),), frozenset(may))])
 
 
+def path_of(route: str) -> str:
+    """A path of the route."""
+    return route.replace("{path:path}", "trn_1")
+
+
 async def asked(admin: Admin, path: str, method: str) -> httpx.Response:
     """The route asked as it is used."""
     if method == "POST":
         return await admin.order(path, BODIES[path], TOKEN)
-    return await admin.ask(path.replace("{path:path}", "trn_1"), method, TOKEN)
+    return await admin.ask(path_of(path), method, TOKEN)
 
 
 def routes() -> list[tuple[str, str]]:
@@ -76,7 +82,8 @@ async def test_a_token_may_what_its_row_says(may: list[Right], path: str, method
     allowed = ", ".join(f"`{right}`" for right in Right if right in may)
     told = f"may {allowed} and nothing else; this request needs the right `{needed}`"
     assert response.json()["detail"] == f"the token `pipeline` {told}"
-    refused = (AccessRefusal.NOT_PERMITTED, response.headers["x-request-id"], "pipeline")
+    asked_for = ("127.0.0.1", response.headers["x-request-id"], method, path_of(path))
+    refused = (AccessRefusal.NOT_PERMITTED, RefusedRequest(*asked_for, operator="pipeline"))
     assert admin.observer.of("access_refused") == [refused]
 
 

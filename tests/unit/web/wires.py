@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from gateway.core.vocabulary import AccessRefusal
+from gateway.ports import RefusedRequest
 from gateway.web.wire.connection import Terms, Wire
 from gateway.web.wire.hot_path import HotPath
 from gateway.web.wire.request_head import Limits
@@ -76,7 +77,7 @@ class Door:
         self._app = data.application
         self.connect()
 
-    def _note(self, reason: AccessRefusal, _request_id: str) -> None:
+    def _note(self, reason: AccessRefusal, _request: RefusedRequest) -> None:
         self.refused.append(reason)
 
     def connect(self) -> None:

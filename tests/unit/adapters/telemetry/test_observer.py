@@ -23,7 +23,7 @@ from gateway.core.vocabulary import (
     StoreVerdict,
     Tier,
 )
-from gateway.ports import Confirmations
+from gateway.ports import Confirmations, RefusedRequest
 from tests.unit.adapters.telemetry.stand_ins import BrokenLog, ListLog, ManualClock, samples
 
 KEY = Key("partition-of-a-credential", "a")
@@ -40,7 +40,7 @@ VERBS: list[tuple[Callable[[Telemetry], None], str, str]] = [
         "",
     ),
     (
-        lambda o: o.access_refused(AccessRefusal.CREDENTIAL_MISSING),
+        lambda o: o.access_refused(AccessRefusal.CREDENTIAL_MISSING, RefusedRequest()),
         'gateway_access_refused_total{reason="credential-missing"}',
         "access.refused",
     ),
@@ -345,3 +345,19 @@ def test_a_time_that_makes_no_sense_does_not_fail_the_write() -> None:
     Telemetry("1", ManualClock(), None, ListLog()).write_unconfirmed(
         KEY, Confirmations(2, 1, until=1e15)
     )
+
+
+def test_a_refused_request_is_named_as_far_as_it_is_known() -> None:
+    """The log says who was refused what; nothing stands for what is not known."""
+    log = ListLog()
+    telemetry = Telemetry("1", ManualClock(), None, log)
+
+    known = RefusedRequest("192.0.2.7", "r-1", "GET", "/training/a")
+    telemetry.access_refused(AccessRefusal.CREDENTIAL_UNKNOWN, known)
+    telemetry.access_refused(AccessRefusal.TOO_MANY_CONNECTIONS, RefusedRequest("192.0.2.8"))
+
+    request = {"request_id": "r-1", "method": "GET", "path": "/training/a"}
+    assert [fields for _, _, fields in log.lines] == [
+        {"reason": "credential-unknown", "peer": "192.0.2.7", **request},
+        {"reason": "too-many-connections", "peer": "192.0.2.8"},
+    ]

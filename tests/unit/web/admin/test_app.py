@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core.errors import BadRequest, RedisUnavailable
 from gateway.core.vocabulary import AccessRefusal
+from gateway.ports import RefusedRequest
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import problem_word
 
@@ -207,7 +208,8 @@ async def test_the_token_opens_and_another_does_not() -> None:
     assert (await admin.ask("/status", headers={"authorization": "Bearer right"})).is_success
     refused = await admin.ask("/status", headers={"authorization": "Bearer wr0ng"})
     assert (refused.status_code, problem_word(refused)) == (401, "credential-unknown")
-    told = (AccessRefusal.CREDENTIAL_UNKNOWN, refused.headers["x-request-id"])
+    request = RefusedRequest("127.0.0.1", refused.headers["x-request-id"], "GET", "/status")
+    told = (AccessRefusal.CREDENTIAL_UNKNOWN, request)
     assert admin.observer.of("access_refused") == [told]
     assert "wr0ng" not in refused.text
 
@@ -221,4 +223,5 @@ async def test_an_operators_request_id_is_kept(given: str, kept: str) -> None:
 
     assert refused.headers["x-request-id"] == kept
     assert refused.json()["request_id"] == kept
-    assert admin.observer.of("access_refused") == [(AccessRefusal.CREDENTIAL_MISSING, kept)]
+    ((_, request),) = admin.observer.of("access_refused")
+    assert request == RefusedRequest("127.0.0.1", kept, "GET", "/status")

@@ -10,7 +10,9 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.core.access.caller import Open
 from gateway.core.errors import UpstreamUnreachable
-from gateway.core.vocabulary import FailureReason, Outcome, Part, Problem, Tier
+from gateway.core.http.fields import Reply
+from gateway.core.vocabulary import AccessRefusal, FailureReason, Outcome, Part, Problem, Tier
+from gateway.ports import RefusedRequest
 from tests.unit.web.planes import AUTHORIZED, Data, Fields, problem_word, training_reply
 
 REFUSED_FIELDS: list[tuple[Fields, str]] = [
@@ -152,8 +154,29 @@ async def test_who_shows_no_token_is_turned_away(headers: Fields, word: str) -> 
     assert (response.status_code, problem_word(response)) == (401, word)
     assert response.headers["www-authenticate"] == "Bearer"
     assert data.upstream.count == 0
-    ((_, request_id),) = data.observer.of("access_refused")
-    assert request_id == response.headers["x-request-id"]
+    ((_, request),) = data.observer.of("access_refused")
+    assert request == RefusedRequest(
+        "127.0.0.1", response.headers["x-request-id"], "GET", "/training/a"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(401, AccessRefusal.UPSTREAM_UNAUTHORIZED), (403, AccessRefusal.UPSTREAM_FORBIDDEN)],
+)
+async def test_a_caller_that_the_api_refuses_is_told_by_request_and_client(
+    status: int, reason: AccessRefusal
+) -> None:
+    """Also where no call is made because the API refused the same token a moment ago (401)."""
+    body = b'{"statusCode": %d, "message": "no"}' % status
+    data = Data(*[Reply(status, ((b"content-type", b"application/json"),), body)] * 2)
+
+    responses = [await data.ask("/training/a") for _ in range(2)]
+
+    told = data.observer.of("access_refused")
+    ids = [response.headers["x-request-id"] for response in responses]
+    of = ("GET", "/training/a", "passthrough")
+    assert told == [(reason, RefusedRequest("127.0.0.1", each, *of)) for each in ids]
 
 
 @pytest.mark.parametrize(

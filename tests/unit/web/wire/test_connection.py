@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from gateway.core.vocabulary import AccessRefusal
+from gateway.ports import RefusedRequest
 from gateway.web.wire.connection import Terms, Wire
 from gateway.web.wire.request_head import Limits
 from tests.doubles.clock import FakeClock
@@ -39,7 +40,7 @@ class Door:
             lambda transport: transport.get_write_buffer_size(),
         )
         self.refused: list[AccessRefusal] = []
-        self.ids: list[str] = []  # of the refused, as they are logged
+        self.requests: list[RefusedRequest] = []  # as they are logged
         terms = Terms(limits, FakeClock(), lambda: "id-1", self._note)
         config = uvicorn.Config(_silent, lifespan="off", log_config=None, ws="none")
         self.wire = Wire.under(terms)(config, ServerState(), {})
@@ -47,9 +48,9 @@ class Door:
         self.line = Line()
         self.wire.connection_made(self.line)
 
-    def _note(self, reason: AccessRefusal, request_id: str) -> None:
+    def _note(self, reason: AccessRefusal, request: RefusedRequest) -> None:
         self.refused.append(reason)
-        self.ids.append(request_id)
+        self.requests.append(request)
 
     def look(self, later: float) -> None:
         """Look after it so many seconds after its beginning."""
@@ -377,8 +378,28 @@ async def test_what_is_refused_is_logged_under_the_id_that_is_answered(
     for piece in sent:
         door.wire.data_received(piece)
 
-    assert door.ids == [known]
+    assert [each.request_id for each in door.requests] == [known]
     assert f"x-request-id: {known}\r\n".encode() in door.line.written
+
+
+@pytest.mark.parametrize(
+    ("sent", "method", "path"),
+    [
+        (b"PUT /a?token=s3cret HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n", "PUT", "/a"),
+        (b"GET /b?token=s3cret HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 10 + b"\r\n", "GET", "/b"),
+        (b"nonsense\r\n\r\n", "", ""),
+    ],
+)
+async def test_a_refused_request_is_told_as_far_as_it_was_read(
+    door: Door, sent: bytes, method: str, path: str
+) -> None:
+    """Who sent it, and what for; never the query, which may have a credential."""
+    door.wire.client = ("192.0.2.7", 5000)
+
+    door.wire.data_received(sent)
+
+    (told,) = door.requests
+    assert (told.peer, told.method, told.path) == ("192.0.2.7", method, path)
 
 
 async def test_several_that_wait_while_the_plane_drains_are_all_answered(door: Door) -> None:
