@@ -111,7 +111,7 @@ UPSTREAM = (
         "GatewayCircuitOpen",
         "critical",
         "5m",
-        "The upstream fails: a replica sends it only probes, at least for one tenant",
+        "The upstream fails: a replica sends it only probes",
         # A replica that needs no call makes no probe, so a breaker can stay open after an outage.
         # Only calls of that replica count, and the window is shorter than the five minutes.
         f"max {BY} ({_OPEN}\nand {grown(_FAILURES, '3m', by=BY_REPLICA)} > 0)",

@@ -106,7 +106,7 @@ def _states() -> list[Panel]:
         ),
         number(
             "Upstream",
-            "Left alone: a breaker is open. Told to wait: a 429 holds some tenant's calls.",
+            "Left alone: the breaker is open. Told to wait: a 429 holds some tenant's calls.",
             f"{_OPEN} + 2 * {highest(of('gateway_gate_closed'))}",
             steps=((None, GOOD), (1, BAD)),
             words={"0": "called", "1": "left alone", "2": "told to wait", "3": "both"},

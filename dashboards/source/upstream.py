@@ -44,7 +44,7 @@ def _figures() -> list[Panel]:
         ),
         number(
             "Circuit",
-            "Replicas, by the worst state of their breakers.",
+            "Replicas, by the state of their breakers.",
             summed(of("gateway_upstream_circuit_state"), "state"),
             width=6,
             legend="{{state}}",

@@ -75,8 +75,8 @@ class Observer(Protocol):
         """The upstream said 401 to the gateway's own token."""
         ...
 
-    def circuit_moved(self, state: Circuit, scope: str | None) -> None:
-        """The breaker of this scope changed its state. `scope` None: the common breaker."""
+    def circuit_moved(self, state: Circuit) -> None:
+        """The breaker changed its state."""
         ...
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:

@@ -79,8 +79,8 @@ class RecordingObserver:
     def token_refused(self, scope: str) -> None:
         self._note("token_refused", scope)
 
-    def circuit_moved(self, state: Circuit, scope: str | None) -> None:
-        self._note("circuit_moved", state, scope)
+    def circuit_moved(self, state: Circuit) -> None:
+        self._note("circuit_moved", state)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
         self._note("mode_moved", mode, operator)

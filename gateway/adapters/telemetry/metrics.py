@@ -215,7 +215,7 @@ class GaugeReadings:
 GAUGES: Table[GaugeReadings] = (
     (
         "gateway_upstream_circuit_state",
-        "Worst state of the breakers: 1 for the present state, 0 for the others.",
+        "State of the breaker: 1 for the present state, 0 for the others.",
         ("state",),
         lambda now: [((state,), state is now.circuit) for state in Circuit],
     ),

@@ -208,10 +208,9 @@ class Telemetry(Trail):
     def token_refused(self, scope: str) -> None:
         self.events.emit(ERROR, "upstream.token-refused", key=scope, every=_SELDOM, tenant=scope)
 
-    def circuit_moved(self, state: Circuit, scope: str | None) -> None:
+    def circuit_moved(self, state: Circuit) -> None:
         level = WARNING if state is Circuit.OPEN else INFO
-        whose: dict[str, Any] = {} if scope is None else {"tenant": scope}
-        self.events.tell_state(level, "upstream.circuit-moved", state=state, **whose)
+        self.events.tell_state(level, "upstream.circuit-moved", state=state)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
         # An operator ordered each change, so no line should be suppressed.

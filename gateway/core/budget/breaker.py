@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
+from gateway.core.errors import CircuitOpen
 from gateway.core.vocabulary import Circuit
 
 # After a 429 the gate allows no call for at least SHORTEST_HOLD and at most LONGEST_HOLD seconds.
@@ -21,10 +22,17 @@ LAST_HOLD: Final = 300.0
 
 _MOST_DOUBLINGS: Final = 60
 
-# A turn is kept for the last _MOST_IN_TURN askers that were refused a call, for so many seconds.
-_MOST_IN_TURN: Final = 100
-_REMEMBERED: Final = 300.0
-_MOST_PROBED: Final = 1_000
+# The breaker opens after so many failures in a row. Those of one training count _MOST_OF_ONE times
+# at most, so a bad training does not open it. It is open for _SHORTEST_PAUSE to _LONGEST_PAUSE
+# seconds.
+_FAILURES: Final = 10
+_MOST_OF_ONE: Final = 4
+_SHORTEST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+_IDLE: Final = 60.0
+
+# A partition, and the id of a training in it.
+Training: TypeAlias = tuple[str, str]
 
 
 def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
@@ -38,107 +46,77 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
     return min(cap, base * 2.0**doublings) * (1.0 - jitter / 2.0)
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerRule:
-    """`threshold` failures in a row open a breaker, for `base` to `cap` seconds (see `backoff`).
-
-    While a probe is under way, no other call is allowed. If the probe has no result after
-    `patience` seconds (longer than any call takes), the next call becomes the probe.
-    """
-
-    threshold: int
-    base: float
-    cap: float
-    patience: float
-
-
-@dataclass(frozen=True, slots=True)
 class Breaker:
-    """The state of a circuit breaker: closed, open until a time, or half open during a probe.
+    """Leaves the upstream alone after _FAILURES failed calls in a row, of three trainings or more.
 
-    `failures` counts the failed calls in a row. `trips` counts how often the breaker opened since
-    it was last closed. `pause` is for how many seconds it opened.
+    It is open for a second, then for twice as long each time. Then one call is allowed, the probe,
+    which shows whether the upstream answers again. If a probe has no result after `patience`
+    seconds (longer than any call takes), the next call becomes the probe.
 
-    While the breaker is open, results of earlier calls change nothing. While it is half open, any
-    result counts as the result of the probe.
+    Results of calls that were sent before it opened change nothing while it is open. While it is
+    half open, any result counts as the result of the probe.
     """
 
-    failures: int = 0
-    trips: int = 0
-    open_until: float | None = None
-    probing: bool = False
-    pause: float = 0.0
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._close()
 
-    @property
-    def circuit(self) -> Circuit:
-        """The name of the state."""
-        if self.open_until is None:
+    def _close(self) -> None:
+        self._failures: Counter[Training] = Counter()
+        self._unsent = 0
+        self._trips = 0
+        self._pause = 0.0
+        self._open_until: float | None = None
+        self._probe: Training | None = None
+        # A training whose probe failed comes after all others the next time. Otherwise a bad
+        # training that is asked for most often would make each probe.
+        self._failed_probes: set[Training] = set()
+
+    def circuit(self, now: float) -> Circuit:
+        """The name of the state. A breaker that no call has needed for a minute counts as closed,
+        because nobody misses a call. Its next call is a probe all the same."""
+        if self._open_until is None or now - self._open_until > _IDLE:
             return Circuit.CLOSED
-        return Circuit.HALF_OPEN if self.probing else Circuit.OPEN
+        return Circuit.OPEN if self._probe is None else Circuit.HALF_OPEN
 
-    def wait(self, now: float) -> float:
-        """Seconds until a call may be made; 0.0: now."""
-        return 0.0 if self.open_until is None else max(0.0, self.open_until - now)
+    def enter(self, training: Training, now: float) -> None:
+        """Ask whether a call may be made, perhaps as the probe. Raises CircuitOpen."""
+        if self._open_until is None:
+            return
+        is_last = self._probe is None and training in self._failed_probes
+        wait = self._open_until + (self._pause if is_last else 0.0) - now
+        if wait > 0.0:
+            what = "the upstream failed repeatedly and is left alone for a while"
+            raise CircuitOpen(what, retry_after=wait)
+        self._open_until, self._probe = now + self._patience, training
 
-    def try_call(self, rule: BreakerRule, now: float) -> Breaker | None:
-        """The next state if a call is made now. None if no call may be made."""
-        if self.open_until is None:
-            return self
-        if now < self.open_until:
-            return None
-        return replace(self, open_until=now + rule.patience, probing=True)
+    def leave(self, training: Training, now: float) -> None:
+        """A call that was allowed said nothing about the upstream. If it was the probe, the next
+        call can be the probe."""
+        if training == self._probe:
+            self._open_until, self._probe = now, None
 
-    def record_success(self) -> Breaker:
-        """The state after a call that succeeded."""
-        return self if self.circuit is Circuit.OPEN else Breaker()
+    def succeeded(self) -> None:
+        """The upstream answered a call."""
+        if self._open_until is None or self._probe is not None:
+            self._close()
 
-    def record_failure(self, rule: BreakerRule, now: float, jitter: float) -> Breaker:
-        """The state after a call that failed. `jitter` is in [0, 1).
-
-        The count of failures stays when the breaker opens, so one failed probe opens it again.
-        """
-        if self.circuit is Circuit.OPEN:
-            return self
-        failures = self.failures + 1
-        if failures < rule.threshold:
-            return replace(self, failures=failures)
-        trips = self.trips + 1
-        pause = backoff(trips, rule.base, rule.cap, jitter)
-        return Breaker(failures, trips, now + pause, pause=pause)
-
-
-class Turns:
-    """Those that ask one breaker take turns to make its probe. The one that has not probed for
-    longest is first. The turns of all others begin within a second pause.
-
-    Without turns, the one that asks most often makes each probe. If its calls fail, and only its
-    calls, then all others wait in vain.
-    """
-
-    def __init__(self) -> None:
-        # By asker, the newest last: when its last probe failed, and when a call was last refused.
-        self._failed: dict[str, float] = {}
-        self._refused: dict[str, float] = {}
-
-    def refused(self, asker: str, now: float) -> None:
-        """Note that the asker was refused a call. In the next minutes a probe is left to it."""
-        _note(self._refused, asker, now, most=_MOST_IN_TURN)
-
-    def failed(self, asker: str, now: float) -> None:
-        """Note that a probe of the asker failed."""
-        _note(self._failed, asker, now, most=_MOST_PROBED)
-
-    def wait(self, asker: str, breaker: Breaker, now: float) -> float:
-        """Seconds until the asker may make a call. It leaves the first turn to others."""
-        own = self._failed.get(asker)
-        if own is None or breaker.circuit is not Circuit.OPEN:
-            return breaker.wait(now)
-        others = [
-            each for each, at in self._refused.items() if each != asker and now - at <= _REMEMBERED
-        ]
-        before = sum(self._failed.get(each, -math.inf) < own for each in others)
-        turn = breaker.pause * before / (len(others) + 1)
-        return breaker.wait(now - turn)
+    def failed(self, training: Training, now: float, jitter: float, *, sent: bool) -> None:
+        """A call failed. A call that was not sent says nothing about its training, so it counts as
+        one of a training of its own. `jitter` is in [0, 1)."""
+        if self._probe is not None:
+            self._failed_probes.add(self._probe)
+        elif self._open_until is not None:
+            return
+        elif sent:
+            self._failures[training] += 1
+        else:
+            self._unsent += 1
+        counted = sum(min(each, _MOST_OF_ONE) for each in self._failures.values())
+        if counted + self._unsent >= _FAILURES:
+            self._trips += 1
+            self._pause = backoff(self._trips, _SHORTEST_PAUSE, _LONGEST_PAUSE, jitter)
+            self._open_until, self._probe = now + self._pause, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +177,6 @@ class Gate:
         was sent before the gate closed. Such a response changes nothing.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
-
-
-def _note(times: dict[str, float], asker: str, now: float, most: int) -> None:
-    times.pop(asker, None)
-    times[asker] = now
-    if len(times) > most:
-        del times[next(iter(times))]
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:

@@ -1,13 +1,7 @@
-"""Makes one call to upstream: asks breakers and budget, and sends the call, twice if needed.
+"""Makes one call to upstream: asks breaker and budget, and sends the call, twice if needed.
 
 A read is tried once more in two cases: nothing was sent, or upstream had already closed the idle
 connection that the read used (RFC 9112, 9.3.1). A write is never tried again.
-
-Each partition (a tenant, or a token that a caller brings) has a breaker, and all partitions have
-one together. If only the calls of one partition fail, for example because the API fails at one
-training, the calls of other partitions go on. In an outage the common breaker opens, so that not
-every partition has to fail ten times. The trainings take turns to make the probes of a partition's
-breaker, and the partitions take turns to make those of the common one.
 
 The budget is charged before a call is sent. The charge is given back if the call was certainly not
 sent. Other modules judge the reply, and report their verdict here.
@@ -15,19 +9,15 @@ sent. Other modules judge the reply, and report their verdict here.
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Final
-
-from cachetools import LRUCache
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from gateway.core.access.caller import Caller
-from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker, BreakerRule, Turns
+from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker
 from gateway.core.budget.window_log import transit
 from gateway.core.errors import (
     CallWithheld,
-    CircuitOpen,
     Frozen,
     GatewayError,
     InvalidPayload,
@@ -48,138 +38,11 @@ from gateway.flow.timings import on
 from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, Upstream
 
 _RETRY_PAUSE = 0.05
-_FAILURES = 10
-# Calls that were sent and failed count this often at most for each partition, before the common
-# breaker opens. So one or two partitions do not open it.
-_MOST_OF_ONE_PARTITION: Final = 4
-_MOST_PARTITIONS: Final = 1_000
-# If no call was needed for so many seconds after the pause of a breaker, it counts as closed.
-_IDLE: Final = 60.0
-_CLOSED: Final = Breaker()
-_WORST_LAST: Final = (Circuit.CLOSED, Circuit.HALF_OPEN, Circuit.OPEN)
-
-
-@dataclass(slots=True)
-class _Guard:
-    """A breaker, the turns of those that ask it, and which of them made the last probe. `partition`
-    and `scope` are those of its callers (None: it is the common one)."""
-
-    partition: str | None = None
-    scope: str | None = None
-    breaker: Breaker = _CLOSED
-    turns: Turns = field(default_factory=Turns)
-    prober: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """A call that both breakers allowed, and the states of the breakers before and after that. The
-    first one is the breaker of the partition."""
-
-    caller: Caller
-    before: tuple[Breaker, Breaker]
-    after: tuple[Breaker, Breaker]
-
-
-class Breakers:
-    """Decides whether a call of a partition may be made. Both breakers have to allow it: the one of
-    its partition and the common one."""
-
-    def __init__(self, rule: BreakerRule, clock: Clock, observer: Observer) -> None:
-        self._rule = rule
-        self._clock = clock
-        self._observer = observer
-        self._common = _Guard()
-        # By partition. A breaker without failures has no record.
-        self._own: LRUCache[str, _Guard] = LRUCache(_MOST_PARTITIONS)
-        # For each partition, the failures since a call of any partition succeeded.
-        self._failures: Counter[str] = Counter()
-
-    @property
-    def circuit(self) -> Circuit:
-        """The state of the breaker that is worst off. A breaker that no call has needed for a
-        minute counts as closed, because nobody misses a call. Its next call is a probe all the
-        same."""
-        now = self._clock.monotonic()
-        circuits = {_shown(each.breaker, now) for each in (self._common, *self._own.values())}
-        return max(circuits, key=_WORST_LAST.index)
-
-    def enter(self, caller: Caller, training_id: str) -> Allowed:
-        """Ask whether a call may be made, perhaps as the probe. Raises CircuitOpen."""
-        now = self._clock.monotonic()
-        own, common = self._own_of(caller), self._common
-        wait = max(
-            own.turns.wait(training_id, own.breaker, now),
-            common.turns.wait(caller.partition, common.breaker, now),
-        )
-        next_own, next_common = (each.breaker.try_call(self._rule, now) for each in (own, common))
-        if next_own is None:
-            own.turns.refused(training_id, now)
-        if next_common is None:
-            common.turns.refused(caller.partition, now)
-        if next_own is None or next_common is None or wait > 0.0:
-            raise CircuitOpen(
-                "the API failed repeatedly, and is not called for a while", retry_after=wait
-            )
-        before = own.breaker, common.breaker
-        own.prober, common.prober = training_id, caller.partition
-        self._move(own, next_own)
-        self._move(common, next_common)
-        return Allowed(caller, before, (next_own, next_common))
-
-    def leave(self, allowed: Allowed) -> None:
-        """Undo `enter`, because the call said nothing about the upstream. If this call was the
-        probe, the next call can be the probe instead."""
-        guards = self._own_of(allowed.caller), self._common
-        for guard, before, after in zip(guards, allowed.before, allowed.after, strict=True):
-            if guard.breaker is after:
-                self._move(guard, before)
-
-    def succeeded(self, caller: Caller) -> None:
-        """The upstream answered a call."""
-        self._failures.clear()
-        for guard in (self._own_of(caller), self._common):
-            self._move(guard, guard.breaker.record_success())
-
-    def failed(self, caller: Caller, jitter: float, *, sent: bool) -> None:
-        """A call failed. A call that was not sent says that the upstream cannot be reached, so it
-        counts only for the common breaker, unless it was the probe of its partition. `jitter` is in
-        [0, 1)."""
-        own, common = self._own_of(caller), self._common
-        if sent or own.breaker.circuit is Circuit.HALF_OPEN:
-            self._fail(own, jitter)
-        if sent:
-            self._failures[caller.partition] += 1
-        is_one_of_many = sent and self._failures[caller.partition] > _MOST_OF_ONE_PARTITION
-        if common.breaker.circuit is not Circuit.CLOSED or not is_one_of_many:
-            self._fail(common, jitter)
-
-    def _fail(self, guard: _Guard, jitter: float) -> None:
-        now = self._clock.monotonic()
-        if guard.breaker.circuit is Circuit.HALF_OPEN:
-            guard.turns.failed(guard.prober, now)
-        self._move(guard, guard.breaker.record_failure(self._rule, now, jitter))
-
-    def _own_of(self, caller: Caller) -> _Guard:
-        return self._own.get(caller.partition) or _Guard(caller.partition, caller.scope)
-
-    def _move(self, guard: _Guard, breaker: Breaker) -> None:
-        """Set the state of a breaker, and tell the observer if its name changes."""
-        before, guard.breaker = guard.breaker, breaker
-        if breaker == _CLOSED:
-            guard.turns = Turns()
-        if guard.partition is not None:
-            if breaker == _CLOSED:
-                self._own.pop(guard.partition, None)
-            else:
-                self._own[guard.partition] = guard
-        if breaker.circuit is not before.circuit:
-            self._observer.circuit_moved(breaker.circuit, guard.scope)
 
 
 class Outbound:
     """The only way to the upstream. Each call is paid from the budget. Each call, except a second
-    try, has to pass the breakers."""
+    try, has to pass the breaker."""
 
     def __init__(
         self,
@@ -199,14 +62,12 @@ class Outbound:
         self._bus = bus
         self._paying = Paying(budget, clock, observer)
         self._modes = modes
-        patience = timeout * 2 + _RETRY_PAUSE
-        rule = BreakerRule(threshold=_FAILURES, base=1.0, cap=30.0, patience=patience)
-        self._breakers = Breakers(rule, clock, observer)
+        self._breaker = Breaker(patience=timeout * 2 + _RETRY_PAUSE)
 
     @property
     def circuit(self) -> Circuit:
-        """As Breakers.circuit."""
-        return self._breakers.circuit
+        """As Breaker.circuit."""
+        return self._breaker.circuit(self._clock.monotonic())
 
     async def ask(self, caller: Caller, call: Call) -> Reply:
         """Send the call and return the whole reply. Raises UpstreamFailure, CallWithheld."""
@@ -218,12 +79,15 @@ class Outbound:
             raise Frozen("the gateway answers from its cache only", retry_after=THAW)
 
     async def _ask(self, caller: Caller, call: Call) -> Reply:
-        allowed = self._breakers.enter(caller, call.training_id)
+        training = caller.partition, call.training_id
+        with self._watched():
+            self._breaker.enter(training, self._clock.monotonic())
         try:
             return await self._ask_with_retry(caller.scope, call)
         except GatewayError as error:
             if _says_nothing(error):
-                self._breakers.leave(allowed)
+                with self._watched():
+                    self._breaker.leave(training, self._clock.monotonic())
             raise
 
     async def _ask_with_retry(self, scope: str, call: Call) -> Reply:
@@ -241,7 +105,7 @@ class Outbound:
     async def _ask_again(
         self, scope: str, call: Call, pause: float, failure: UpstreamUnreachable | UpstreamTimeout
     ) -> Reply:
-        """Try the call again, without asking the breakers."""
+        """Try the call again, without asking the breaker."""
         if pause:
             await self._clock.sleep(pause)
         try:
@@ -285,7 +149,7 @@ class Outbound:
         return self._clock.monotonic() - paid_at > transit(window) / 4
 
     async def failed(self, caller: Caller, training_id: str, failure: UpstreamFailure) -> None:
-        """Tell budget, breakers and observer that the call brought no usable answer of the API."""
+        """Tell budget, breaker and observer that the call brought no usable answer of the API."""
         scope = caller.scope
         rejected = rejection(failure)
         if rejected is not None:
@@ -295,21 +159,38 @@ class Outbound:
             self._observer.token_refused(scope)
         match failure:
             case UpstreamRateLimited():
-                # The upstream answers: a 429 concerns the gate, not the breakers.
-                self._breakers.succeeded(caller)
+                # The upstream answers: a 429 concerns the gate, not the breaker.
+                self._succeeded()
                 failure.retry_after = await self._close_gate(scope, failure.retry_after)
             case UpstreamRefused() | InvalidPayload():
-                await self.answered(caller)  # an unusable answer, but no failure for the breakers
+                await self.answered(caller)  # an unusable answer, but no failure for the breaker
             case UpstreamError():
-                self._breakers.failed(caller, self._clock.jitter(), sent=True)
+                self._failed(caller, training_id, sent=True)
                 await self._open_gate(scope)  # because an answer came that is no 429
             case UpstreamUnreachable() | UpstreamTimeout() if not _says_nothing(failure):
-                self._breakers.failed(caller, self._clock.jitter(), sent=failure.sent)
+                self._failed(caller, training_id, sent=failure.sent)
 
     async def answered(self, caller: Caller) -> None:
-        """Tell breakers and budget that the API answered."""
-        self._breakers.succeeded(caller)
+        """Tell breaker and budget that the API answered."""
+        self._succeeded()
         await self._open_gate(caller.scope)
+
+    def _succeeded(self) -> None:
+        with self._watched():
+            self._breaker.succeeded()
+
+    def _failed(self, caller: Caller, training_id: str, *, sent: bool) -> None:
+        now, jitter = self._clock.monotonic(), self._clock.jitter()
+        with self._watched():
+            self._breaker.failed((caller.partition, training_id), now, jitter, sent=sent)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Tell the observer if the state of the breaker changes."""
+        before = self.circuit
+        yield
+        if self.circuit is not before:
+            self._observer.circuit_moved(self.circuit)
 
     async def _close_gate(self, scope: str, retry_after: float | None) -> float:
         closed = await self._budget.close(scope, retry_after)
@@ -356,9 +237,3 @@ def _says_nothing(error: GatewayError) -> bool:
             return True
         return error.reason is FailureReason.PROTOCOL and not error.sent
     return isinstance(error, CallWithheld)
-
-
-def _shown(breaker: Breaker, now: float) -> Circuit:
-    until = breaker.open_until
-    is_idle = until is not None and now - until > _IDLE
-    return Circuit.CLOSED if is_idle else breaker.circuit

@@ -33,19 +33,19 @@ def broken() -> UpstreamError:
     return UpstreamError("500", FailureReason.STATUS_5XX, status=500)
 
 
-async def ask(replica: Replica) -> None:
+async def ask(replica: Replica, training_id: str = "trn_1") -> None:
     """Make one call."""
-    call = Call("trn_1", "token-1", Purpose.MISS, replica.clock.monotonic() + 10.0)
+    call = Call(training_id, "token-1", Purpose.MISS, replica.clock.monotonic() + 10.0)
     await replica.outbound.ask(OURS, call)
 
 
 async def fail(replica: Replica, failure: UpstreamFailure | None = None, times: int = 1) -> None:
-    """Make calls that upstream fails at."""
-    for _ in range(times):
+    """Make calls that upstream fails at, each for another training."""
+    for n in range(1, times + 1):
         replica.upstream.then(failure or broken())
         with pytest.raises(UpstreamFailure) as caught:
-            await ask(replica)
-        await replica.outbound.failed(OURS, "trn_1", caught.value)
+            await ask(replica, f"trn_{n}")
+        await replica.outbound.failed(OURS, f"trn_{n}", caught.value)
 
 
 async def succeed(replica: Replica) -> None:

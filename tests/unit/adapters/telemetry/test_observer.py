@@ -61,7 +61,7 @@ VERBS: list[tuple[Callable[[Telemetry], None], str, str]] = [
         "",
     ),
     (lambda o: o.token_refused("acme"), "", "upstream.token-refused"),
-    (lambda o: o.circuit_moved(Circuit.OPEN, "acme"), "", "upstream.circuit-moved"),
+    (lambda o: o.circuit_moved(Circuit.OPEN), "", "upstream.circuit-moved"),
     (
         lambda o: o.budget_denied(Purpose.REFRESH, 3.0),
         'gateway_budget_denied_total{purpose="refresh"}',

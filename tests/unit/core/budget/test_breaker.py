@@ -12,13 +12,12 @@ from gateway.core.budget.breaker import (
     LONGEST_HOLD,
     SHORTEST_HOLD,
     Breaker,
-    BreakerRule,
     Gate,
     backoff,
 )
+from gateway.core.errors import CircuitOpen
 from gateway.core.vocabulary import Circuit
 
-RULE = BreakerRule(threshold=3, base=1.0, cap=8.0, patience=10.0)
 PATIENCE = 10.0
 
 jitters = st.floats(0, 1, exclude_max=True)
@@ -26,19 +25,39 @@ jitters = st.floats(0, 1, exclude_max=True)
 steps = st.integers(0, 40).map(lambda quarters: quarters / 4)
 
 
-def opened(now: float = 0.0) -> Breaker:
-    """A breaker that failures have just opened, for RULE.base seconds."""
-    breaker = Breaker()
-    for _ in range(RULE.threshold):
-        breaker = breaker.record_failure(RULE, now, jitter=0.0)
+TRAININGS = "abcdefghij"
+
+
+def named(training_id: str) -> tuple[str, str]:
+    """A training of the only partition."""
+    return "partition", training_id
+
+
+def fail(breaker: Breaker, *names: str, now: float = 0.0, sent: bool = True) -> None:
+    """A call for each of these trainings fails."""
+    for each in names:
+        breaker.failed(named(each), now, jitter=0.0, sent=sent)
+
+
+def wait(breaker: Breaker, name: str, now: float) -> float:
+    """For how long a call for this training is refused; 0.0: it may be made."""
+    try:
+        breaker.enter(named(name), now)
+    except CircuitOpen as error:
+        return error.retry_after
+    return 0.0
+
+
+def is_allowed(breaker: Breaker, name: str, now: float = 0.0) -> bool:
+    """Whether a call for this training may be made."""
+    return wait(breaker, name, now) == 0.0
+
+
+def opened() -> Breaker:
+    """A breaker that failures have just opened, for a second."""
+    breaker = Breaker(PATIENCE)
+    fail(breaker, *TRAININGS)
     return breaker
-
-
-def probed(breaker: Breaker, now: float) -> Breaker:
-    """The breaker with a probe under way since `now`."""
-    probing = breaker.try_call(RULE, now)
-    assert probing is not None
-    return probing
 
 
 # Back-off
@@ -66,85 +85,121 @@ def test_backoff_is_spread_by_jitter() -> None:
 # Breaker
 
 
-def test_a_breaker_opens_at_its_threshold() -> None:
-    """One failure less than the threshold leaves it closed."""
-    breaker = Breaker().record_failure(RULE, 0.0, 0.0).record_failure(RULE, 0.0, 0.0)
-    assert breaker.circuit is Circuit.CLOSED
-    assert breaker.try_call(RULE, 0.0) == breaker
-    assert breaker.record_failure(RULE, 0.0, 0.0).circuit is Circuit.OPEN
+def test_ten_failures_in_a_row_open_the_breaker() -> None:
+    """Nine do not, and a success begins the count anew."""
+    breaker = Breaker(PATIENCE)
+    for _ in range(2):
+        fail(breaker, *TRAININGS[:9])
+        assert is_allowed(breaker, "a")
+        breaker.succeeded()
+    fail(breaker, *TRAININGS)
+
+    assert breaker.circuit(0.0) is Circuit.OPEN
+    assert wait(breaker, "a", 0.75) == 0.25
 
 
-def test_a_success_starts_the_count_again() -> None:
-    """Only failures in a row count."""
-    breaker = Breaker().record_failure(RULE, 0.0, 0.0).record_failure(RULE, 0.0, 0.0)
-    assert breaker.record_success().record_failure(RULE, 0.0, 0.0).circuit is Circuit.CLOSED
+@pytest.mark.parametrize(("names", "opens"), [("a", False), ("ab", False), ("abc", True)])
+def test_one_or_two_bad_trainings_do_not_open_it(names: str, opens: bool) -> None:
+    """However often they fail."""
+    breaker = Breaker(PATIENCE)
+    fail(breaker, *names * 10)
+
+    assert is_allowed(breaker, "z") is not opens
 
 
-def test_an_open_breaker_refuses_until_its_time() -> None:
-    """Nothing goes before the time, and it says how long that is."""
-    breaker = opened()
-    assert breaker.try_call(RULE, 0.75) is None
-    assert breaker.wait(0.75) == 0.25
-    assert breaker.wait(2.0) == 0.0
-    assert Breaker().wait(0.0) == 0.0
+def test_calls_that_are_not_sent_open_it_whatever_they_are_for() -> None:
+    """The upstream cannot be reached."""
+    breaker = Breaker(PATIENCE)
+    fail(breaker, *"a" * 10, sent=False)
+
+    assert not is_allowed(breaker, "z")
 
 
 def test_one_probe_at_a_time() -> None:
-    """While the probe is under way nobody else calls."""
-    breaker = probed(opened(), 1.0)
-    assert breaker.circuit is Circuit.HALF_OPEN
-    assert breaker.try_call(RULE, 2.0) is None
+    """While the probe is under way there is no other call, unless the probe takes too long."""
+    breaker = opened()
+    assert is_allowed(breaker, "a", 1.0)
+    assert breaker.circuit(1.0) is Circuit.HALF_OPEN
+    assert wait(breaker, "b", 2.0) == PATIENCE - 1.0
+    assert is_allowed(breaker, "b", 1.0 + PATIENCE)
 
 
 def test_a_probe_that_succeeds_closes_it() -> None:
     """After it, everything is as at the start."""
-    assert probed(opened(), 1.0).record_success() == Breaker()
+    breaker = opened()
+    assert is_allowed(breaker, "a", 1.0)
+    breaker.succeeded()
+    fail(breaker, *TRAININGS[:9], now=1.0)
+
+    assert is_allowed(breaker, "a", 1.0)
 
 
-def test_a_probe_that_fails_opens_it_for_longer() -> None:
-    """One failed probe is enough, whatever the threshold, and the wait doubles."""
-    breaker = probed(opened(), 1.0).record_failure(RULE, 2.0, jitter=0.0)
-    assert breaker.circuit is Circuit.OPEN
-    assert breaker.wait(2.0) == 2.0
+def test_probes_that_fail_open_it_for_longer() -> None:
+    """One failure is enough, and the pause doubles, up to 30 s."""
+    breaker, now, pauses = opened(), 1.0, []
+    for name in TRAININGS[:7]:
+        assert is_allowed(breaker, name, now)
+        fail(breaker, name, now=now)
+        pauses.append(wait(breaker, "z", now))
+        now += pauses[-1]
+
+    assert pauses == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
-def test_a_probe_that_is_lost_gives_way() -> None:
-    """A probe cancelled without a word does not keep it open for ever."""
-    breaker = probed(opened(), 1.0)
-    assert breaker.try_call(RULE, 1.0 + RULE.patience) is not None
+def test_a_probe_that_says_nothing_gives_way() -> None:
+    """The next call is the probe."""
+    breaker = opened()
+    assert is_allowed(breaker, "a", 1.0)
+    breaker.leave(named("a"), 1.5)
+
+    assert is_allowed(breaker, "b", 1.5)
 
 
 def test_what_ends_late_changes_nothing() -> None:
     """Calls sent before it opened neither close it nor put the time off."""
     breaker = opened()
-    assert breaker.record_success() == breaker
-    assert breaker.record_failure(RULE, 0.5, jitter=0.0) == breaker
+    breaker.succeeded()
+    fail(breaker, "a", now=0.5)
+    breaker.leave(named("a"), 0.5)
+
+    assert wait(breaker, "a", 0.5) == 0.5
 
 
-def test_a_threshold_of_one_opens_at_once() -> None:
-    """The first failure opens it, as Redis' breaker wants it."""
-    rule = BreakerRule(threshold=1, base=1.0, cap=1.0, patience=1.0)
-    assert Breaker().record_failure(rule, 0.0, 0.0).circuit is Circuit.OPEN
+def test_trainings_whose_probes_failed_come_last() -> None:
+    """Two bad trainings are asked for ten times a second, a good one each seven seconds. The good
+    one gets its call when one more pause is over, although each probe before failed."""
+    breaker = opened()
+    answers = []
+    for tick in range(4_000):
+        now = tick / 10
+        for bad in "ab":
+            if is_allowed(breaker, bad, now):
+                fail(breaker, bad, now=now)
+        if tick >= 3_000 and tick % 70 == 0:
+            answers.append(is_allowed(breaker, "good", now))
+            if answers[-1]:
+                breaker.leave(named("good"), now)
+
+    assert answers.index(True) * 7 <= 60
 
 
-@given(st.lists(st.tuples(steps, st.sampled_from(["call", "success", "failure"]))))
-def test_an_open_breaker_lets_through_one_call_a_patience(events: list[tuple[float, str]]) -> None:
-    """Once open, calls are never less than the shorter of back-off and patience apart."""
-    breaker, now, last = Breaker(), 0.0, float("-inf")
-    for step, event in events:
-        now += step
-        was_closed = breaker.circuit is Circuit.CLOSED
-        if event == "call":
-            after = breaker.try_call(RULE, now)
-            if after is not None and not was_closed:
-                assert now - last >= min(RULE.base, RULE.patience)
-                last = now
-            breaker = after or breaker
-        elif event == "success":
-            breaker = breaker.record_success()
-            last = float("-inf") if breaker == Breaker() else last
-        else:
-            breaker = breaker.record_failure(RULE, now, jitter=0.0)
+def test_a_training_that_is_alone_probes_at_twice_the_pause() -> None:
+    """It waits for others, but not for ever."""
+    breaker = opened()
+    assert is_allowed(breaker, "a", 1.0)
+    fail(breaker, "a", now=1.0)
+
+    assert wait(breaker, "a", 1.0) == 4.0
+    assert is_allowed(breaker, "a", 5.0)
+
+
+def test_a_breaker_that_no_call_needs_is_not_shown() -> None:
+    """After a minute. Its next call is the probe all the same."""
+    breaker = opened()
+    assert breaker.circuit(61.0) is Circuit.OPEN
+    assert breaker.circuit(61.5) is Circuit.CLOSED
+    assert is_allowed(breaker, "a", 61.5)
+    assert breaker.circuit(61.5) is Circuit.HALF_OPEN
 
 
 # Gate

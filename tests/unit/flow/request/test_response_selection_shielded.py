@@ -86,11 +86,11 @@ async def test_a_spent_budget_is_shielded(clock: FakeClock) -> None:
 
 
 async def test_an_open_breaker_is_shielded(alone: Replica) -> None:
-    """Ten failures of other keys are enough."""
+    """Ten failures of other trainings are enough."""
     await serve_stale(alone, SOFT)
     failure = UpstreamError("500", FailureReason.STATUS_5XX, status=500)
-    for _ in range(10):
-        await alone.outbound.failed(OURS, "trn_2", failure)
+    for n in range(10):
+        await alone.outbound.failed(OURS, f"trn_2{n}", failure)
 
     answer = await alone.get()
 
