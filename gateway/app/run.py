@@ -154,7 +154,7 @@ def _servers(
         new_id=_new_id,
     )
     longest = server.drain_timeout + _LAST_SECONDS
-    data_wire = HotPath.beside(*data_plane.short_ways(), _terms(settings, house, server))
+    data_wire = HotPath.beside(data_plane.hits(), _terms(settings, house, server))
     admin_wire = Wire.under(_terms(settings, house, admin))
     idle = settings.limits.idle_timeout
     data_server = server_of(

@@ -10,13 +10,11 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.core.errors import ShuttingDown
-from gateway.core.vocabulary import Part
-from gateway.flow.timings import Interval, Spent, sharing, spent_of_flight, watched
+from gateway.flow.timings import Spent, sharing, spent_of_flight, watched
 from gateway.ports import Clock
 
 Name = TypeVar("Name", bound=Hashable)
 Result = TypeVar("Result")
-Asked = TypeVar("Asked")
 
 
 @dataclass(slots=True, eq=False)
@@ -52,22 +50,16 @@ class Flight(Course, Generic[Result]):
 
     is_unhurried  no caller waited for the flight when it began: it is a refresh, or a call that the
                   sweep made necessary
-    is_retired    the flight has lingered (`Flights.linger`), or `Flights.retire` was called.
-                  `linger` then has no effect
-    is_joined     `join` was called
     """
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
-    is_retired: bool = field(default=False, init=False)
-    is_joined: bool = field(default=False, init=False)
 
-    _task: asyncio.Future[Result] = field(init=False)  # a plain future after `start_behind`
+    _task: asyncio.Future[Result] = field(init=False)
 
     async def join(self, patience: float | None = None) -> Result:
         """Returns the flight's result, or raises its error. Raises TimeoutError after `patience`
         seconds, and ShuttingDown if the flight was cancelled."""
-        self.is_joined = True
         with sharing(self.spent):
             if patience is None:
                 await self._end()
@@ -134,23 +126,9 @@ class Flights(Generic[Name, Result]):
         """As `start`, but no request can join the flight. The name may have another flight."""
         flight = self._new(name)
         task = asyncio.create_task(self._fly(name, flight, make))
-        self._own(flight, task, partial(self._landed_late, name, flight))
-        return flight
-
-    def start_behind(
-        self,
-        name: Name,
-        question: asyncio.Future[Asked],
-        part: Part,
-        finish: Callable[[Flight[Result]], Result],
-    ) -> Flight[Result]:
-        """Start a flight without a task. When `question` has ended, `finish` makes the result. The
-        wait is noted as `part`."""
-        flight = self._current[name] = self._new(name)
-        interval = None if flight.spent is None else flight.spent.begin(part)
-        ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._own(flight, ended, partial(self._landed_behind, name, flight))
-        question.add_done_callback(partial(self._finish, name, flight, interval, finish))
+        flight._task = task
+        self._owned.add(task)
+        task.add_done_callback(partial(self._landed_late, name, flight))
         return flight
 
     def _new(self, name: Name) -> Flight[Result]:
@@ -158,50 +136,6 @@ class Flights(Generic[Name, Result]):
         flight.spent = None if self._clock is None else spent_of_flight(self._clock)
         self._flying.setdefault(name, []).append(flight)
         return flight
-
-    def _own(
-        self,
-        flight: Flight[Result],
-        task: asyncio.Future[Result],
-        landed: Callable[[asyncio.Future[Result]], None],
-    ) -> None:
-        flight._task = task
-        self._owned.add(task)
-        task.add_done_callback(landed)
-
-    def _finish(
-        self,
-        name: Name,
-        flight: Flight[Result],
-        interval: Interval | None,
-        finish: Callable[[Flight[Result]], Result],
-        question: asyncio.Future[Asked],
-    ) -> None:
-        self._leave(name, flight)
-        if flight.spent is not None and interval is not None:
-            flight.spent.end(interval)
-        ended = flight._task
-        if question.cancelled():
-            ended.cancel()
-            return
-        if ended.done():  # `land` has cancelled the flight
-            question.exception()  # read an error of the question, so that asyncio does not log it
-            return
-        try:
-            result = finish(flight)
-        except Exception as error:  # noqa: BLE001 -- the requests that joined get the error
-            ended.set_exception(error)
-        else:
-            ended.set_result(result)
-
-    def linger(self, name: Name, flight: Flight[Result]) -> None:
-        """Let requests join a flight that has ended, until the next turn of the event loop is
-        over."""
-        is_fit = flight.is_current and not flight.is_retired and flight._task.done()
-        if is_fit and self._current.setdefault(name, flight) is flight:
-            flight.is_retired = True  # it lingers only once
-            loop = asyncio.get_running_loop()
-            loop.call_soon(loop.call_soon, self._leave, name, flight)
 
     async def follow(self, flight: Flight[Result], patience: float | None = None) -> Result:
         """Join the flight, and count as one of the `waiters` during the wait."""
@@ -220,18 +154,16 @@ class Flights(Generic[Name, Result]):
 
     def forget_where(self, matches: Callable[[Name], bool], *, known: bool = False) -> None:
         """Forget each flight whose name matches."""
-        # A flight that lingers can be in `_current` alone.
-        for name in [name for name in self._flying | self._current if matches(name)]:
+        for name in [name for name in self._flying if matches(name)]:
             self.forget(name, known=known)
 
     def retire(self, name: Name | None = None) -> None:
         """Let no further request join the flights of this name (None: of all names). Their results
         may still be stored."""
-        for each in list(self._current) if name is None else [name]:
-            self._current.pop(each, None)
-        for each in list(self._flying) if name is None else [name]:
-            for flight in self._flying.get(each, ()):
-                flight.is_retired = True
+        if name is None:
+            self._current.clear()
+        else:
+            self._current.pop(name, None)
 
     async def land(self, patience: float) -> None:
         """Wait for all flights, for `patience` seconds at most. Then cancel the flights that have
@@ -275,13 +207,3 @@ class Flights(Generic[Name, Result]):
         counts."""
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._landed, name, flight, task)
-
-    def _landed_behind(
-        self, name: Name, flight: Flight[Result], task: asyncio.Future[Result]
-    ) -> None:
-        """As `_landed_late` if a request has joined the flight. Hits use `when_ended`, and so run
-        in this turn: they need no delay."""
-        if flight.is_joined:
-            self._landed_late(name, flight, task)
-        else:
-            self._landed(name, flight, task)

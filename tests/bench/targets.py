@@ -61,7 +61,6 @@ def _others(results: Results) -> Iterator[Target]:
     hit = results.cpu("repeated")
     for kind, line, most in (
         ("conditional", "304: no dearer than a 200", hit),
-        ("redis", "hit in Redis: ≤ 30 µs beyond a local one", hit + 30.0),
         ("stale", "stale, upstream gone: ≤ 1.5 × a fresh one", hit * 1.5),
         ("rescued", "rescued, past the window of refreshes: ≤ 1.5 × a fresh one", hit * 1.5),
         ("hung", "hit while Redis hangs: no change beyond a tenth", hit * 1.1),

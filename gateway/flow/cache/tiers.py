@@ -6,7 +6,6 @@ time in which this replica has perhaps missed orders.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
@@ -104,10 +103,6 @@ class Tiers:
                     self._local.put(key, held)  # the entry takes more memory now
         return held.coded or held
 
-    def may_be_beyond(self, key: Key) -> bool:
-        """Whether Redis can be asked for the body of this key."""
-        return self._shared.holds_bodies and self._shared.reaches(key)
-
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
         """The best entry of both tiers (see `reconcile`). None if no entry may be used.
 
@@ -117,24 +112,6 @@ class Tiers:
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
             return self._bounded(key, confirmed or await self._read(key, flight))
-
-    def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Ask Redis for the key. `answered` judges the answer. If L1 has an entry, this asks
-        nothing and returns None. Use `lookup` then: it perhaps needs no body from Redis."""
-        if self._local.peek(key) is not None:
-            return None
-        return asyncio.ensure_future(self._shared.lookup(key))
-
-    def answered(
-        self, key: Key, flight: Course, asked_at: float, answer: asyncio.Future[Found]
-    ) -> Seen | None:
-        """The result of a look-up that `question` began at `asked_at` (monotonic). `answer` is
-        finished."""
-        try:
-            found = answer.result()
-        except RedisUnavailable:
-            return self._bounded(key, self._held_alone(key))
-        return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
         """If the sweeps did not confirm the entry in time, cut its lifetime to the staleness

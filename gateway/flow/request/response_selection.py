@@ -32,7 +32,6 @@ from gateway.core.vocabulary import (
     Forward,
     NotStoredReason,
     Outcome,
-    Part,
     Purpose,
     StoreVerdict,
     Tier,
@@ -131,15 +130,8 @@ class Serving:
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
         """The look-up that is under way, or a new one."""
-        return self.lookups.under_way(key) or self._begin_look_up(key)
-
-    def _begin_look_up(self, key: Key) -> Flight[Seen | None]:
-        tiers, asked_at = self._tiers, self._clock.monotonic()
-        answer = tiers.question(key)
-        if answer is None:
-            return self.lookups.start(key, lambda flight: tiers.lookup(key, flight))
-        return self.lookups.start_behind(
-            key, answer, Part.LOOKUP, lambda flight: tiers.answered(key, flight, asked_at, answer)
+        return self.lookups.under_way(key) or self.lookups.start(
+            key, lambda flight: self._tiers.lookup(key, flight)
         )
 
     def once_looked_up(self, ask: Ask, looked_up: Seen | None) -> Answer | None:
@@ -401,15 +393,6 @@ class Serving:
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
         told = replace(handling, collapsed=False, outdated=stored.below_floor)
         return Answer(stored.held, outcome, stored.tier, told)
-
-    def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up in Redis, under way or new. None if a fetch of the key is under way, if L1
-        may serve its entry without asking Redis, or if Redis cannot be asked."""
-        if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
-            return None
-        held = self.held(key)
-        vouched = held is not None and self.confirming.vouches(key, held)
-        return None if vouched else self.looking_up(key)
 
     async def seen(self, ask: Ask) -> Seen | None:
         """The stored response for this request, fresh or not, or None."""

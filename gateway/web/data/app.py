@@ -31,7 +31,7 @@ from gateway.web.data.writes import METHODS, Writes, misplaced
 from gateway.web.openapi import data_document, served
 from gateway.web.render import render
 from gateway.web.request import TRAININGS, AccessLog, End, Exchange, raw_path, training_id
-from gateway.web.wire.hits import Hits, LookUps, UntracedLookUps, traced
+from gateway.web.wire.hits import Hits, traced
 from gateway.web.wire.request_head import at_least_of, extra_of
 
 _READS: Final = ("GET", "HEAD")
@@ -99,22 +99,20 @@ class DataPlane:
             routes.append(Route("/{path:path}", write, methods=METHODS))
         return _DirectReads(self._training, routes, self._unrouted)
 
-    def short_ways(self) -> tuple[Hits, LookUps | UntracedLookUps]:
-        """The objects that answer from L1 and from Redis without a request object."""
-        counting, is_traced = self._observer.counting, self._tracer.is_on
-        hits = Hits(
+    def hits(self) -> Hits:
+        """The object that answers from L1 without a request object."""
+        counting = self._observer.counting
+        return Hits(
             self._serving,
             self._callers,
             self._clock,
-            traced(counting, self._tracer) if is_traced else counting,
+            traced(counting, self._tracer) if self._tracer.is_on else counting,
             self._access_log,
             forward_headers=self._forwarded,
             modes=self._unusual.modes,
             heeds_directives=self._directive_handler is not None,
             new_id=self._new_id,
         )
-        lookups = LookUps(self._serving, hits, self._clock)
-        return hits, UntracedLookUps(lookups, self._tracer) if is_traced else lookups
 
     async def _livez(self, request: Request) -> Response:
         return Response(b"ok\n", media_type="text/plain")

@@ -422,7 +422,6 @@ class Stage(Enum):
     REST = auto()  # between two messages
     HEAD = auto()
     BODY = auto()
-    AWAITED = auto()  # nothing is parsed: a request waits for a look-up in Redis
 
 
 class _Refused(Exception):

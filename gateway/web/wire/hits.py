@@ -1,4 +1,4 @@
-"""Answers plain requests (see `hot_path.plain`) from L1 or from Redis, without a request object.
+"""Answers plain requests (see `hot_path.plain`) from L1, without a request object.
 
 A request that is not answered here goes to `data/app`, and is not yet counted or charged. The
 decision to serve an entry of L1, and the header lines that follow from it, are used again for a
@@ -8,25 +8,20 @@ second at most (`Held.until`). The caller and the entry are looked up for each r
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.access.registry import Admitted, Allowance, Callers
-from gateway.core.cache.entry_headers import Conditions, to_lines
+from gateway.core.cache.entry_headers import to_lines
 from gateway.core.errors import AccessRefused
-from gateway.core.upstream.training import is_training_id
-from gateway.core.vocabulary import Detail, Outcome, Part, Tier
+from gateway.core.vocabulary import Detail, Outcome, Tier
 from gateway.flow.answer import Answer, Ask
-from gateway.flow.cache.tiers import Seen
 from gateway.flow.mode import NORMAL, Modes
 from gateway.flow.request.response_selection import Serving
-from gateway.flow.singleflight import Flight
-from gateway.flow.timings import Spent
 from gateway.ports import AccessLine, Clock, Count, Held, HitLabels, Served, Tracer
-from gateway.web.render import is_current, moment_of, render
+from gateway.web.render import is_current, moment_of
 from gateway.web.request import TRAINING_ROUTE, AccessLog, rate_limit_fields
 from gateway.web.wire.request_head import PlainHead
 
@@ -72,26 +67,13 @@ class Hits:
         self._unlogged, self._brief = access_log.unlogged, access_log.brief
         self._new_id = new_id
 
-    @property
-    def is_normal(self) -> bool:
-        """Whether the mode is normal."""
-        return self._modes.current is NORMAL
-
     def knows(self, said: PlainHead) -> bool:
         """Whether the caller was accepted before."""
         return self._callers.known(said.sent) is not None
 
-    def admit(self, said: PlainHead) -> Admitted:
-        """The caller. Raises AccessRefused."""
-        return self._callers.known(said.sent) or self._admit(said)
-
-    def request_id(self, said: PlainHead) -> bytes:
-        """The caller's own request id, or a new one."""
-        return said.request_id or self._new_id()
-
     def answer(self, said: PlainHead, training_id: str, *, is_head: bool = False) -> bytes | None:
-        """The whole response. None if a look-up in Redis or `data/app` has to answer. The id needs
-        no check, because every id in L1 is valid."""
+        """The whole response. None if `data/app` has to answer. The id needs no check, because
+        every id in L1 is valid."""
         if self._modes.current is not NORMAL:
             return None
         began = self._monotonic()
@@ -188,7 +170,6 @@ class Hits:
         weight: int,
         *,
         is_head: bool,
-        parts: Mapping[Part, float] | None = None,
     ) -> None:
         """Write a line to the access log. `weight` is its log level.
 
@@ -209,7 +190,6 @@ class Hits:
             age=age,
             client=client,
             trace_id=said.trace_id,
-            parts=parts,
         )
         self._access_log.put(line, weight)
 
@@ -218,101 +198,6 @@ def charged(allowance: Allowance, now: float) -> bytes:
     """Take one request from the client's allowance. Returns the fields about the rate limit."""
     allowance.take(now)
     return to_lines(rate_limit_fields(allowance, now))
-
-
-@dataclass(slots=True, eq=False)
-class LookUp:
-    """A request that waits for a look-up in Redis. `began` is monotonic."""
-
-    said: PlainHead
-    ask: Ask
-    began: float
-    flight: Flight[Seen | None]
-
-
-class LookUps:
-    """Answers from Redis what `Hits` could not answer."""
-
-    def __init__(self, serving: Serving, hits: Hits, clock: Clock) -> None:
-        self._serving = serving
-        self._hits = hits
-        self._clock = clock
-
-    def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
-        """Begin a look-up. None if the request has to go to `data/app`."""
-        if not self._hits.is_normal or not is_training_id(training_id):
-            return None
-        began = self._clock.monotonic()
-        try:
-            admitted = self._hits.admit(said)
-            if not _is_within_rate_limit(admitted, began):
-                return None
-            ask = said.ask(admitted.caller, training_id)
-            flight = self._serving.beyond(ask.key)
-        except AccessRefused:
-            return None
-        except Exception:
-            _logger.exception("the hot path could not look up in Redis; a slower path is tried")
-            return None
-        return None if flight is None else LookUp(said, ask, began, flight)
-
-    def answer(self, look_up: LookUp) -> bytes | None:
-        """The whole response. None if the request has to go to `data/app`. The caller is checked
-        again, because its access has perhaps changed."""
-        said, ask = look_up.said, look_up.ask
-        try:
-            admitted, now = self._hits.admit(said), self._clock.monotonic()
-            if not self._hits.is_normal or admitted.partition != ask.key.partition:
-                return None
-            if not _is_within_rate_limit(admitted, now):
-                return None
-            answer = self._serving.once_looked_up(ask, look_up.flight.result())
-            if answer is None or not isinstance(answer.content, Held):
-                return None
-            start, lines, body = self._written(look_up, answer, answer.content)
-            # The client is charged last: if `_written` fails, `data/app` answers and charges.
-            fields = b"" if admitted.allowance is None else charged(admitted.allowance, now)
-            return b"".join((start, lines, fields, b"\r\n", body))
-        except AccessRefused:
-            return None
-        except Exception:
-            _logger.exception("the hot path could not answer from Redis; a slower path is tried")
-            return None
-
-    def linger(self, look_up: LookUp) -> None:
-        """Keep the result of the look-up for requests that `data/app` begins in this turn of the
-        event loop."""
-        self._serving.lookups.linger(look_up.ask.key, look_up.flight)
-
-    def _written(self, look_up: LookUp, answer: Answer, held: Held) -> tuple[bytes, bytes, bytes]:
-        said, ask, hits = look_up.said, look_up.ask, self._hits
-        if said.takes_gzip:
-            answer = answer._replace(content=self._serving.coded(ask.key, held))
-        request_id = hits.request_id(said)
-        conditions = Conditions(said.tag, said.since)
-        rendered = render(answer, conditions, request_id, self._clock.now())
-        labels, status = hits.labels(answer, held.entry.status), rendered.status
-        measured = self._clock.monotonic() - look_up.began, held.entry.age(self._clock.now())
-        count = labels.count_not_modified if status == 304 else labels.count
-        count(*measured, ask.caller.client, said.traceparent, ask.key.training_id)
-        weight = hits.weigh(labels.outcome, status, measured[0], labels.detail)
-        if weight is not None:
-            of = (said, ask.key.training_id, request_id, ask.caller.client)
-            parts = self._parts(look_up)
-            hits.note(labels, of, status, measured, weight, is_head=False, parts=parts)
-        return STATUS_LINE[status], rendered.lines, rendered.body
-
-    def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
-        """How long the request waited for each `Part`. If it joined an earlier look-up, only its
-        own wait counts."""
-        mine, shared = Spent(self._clock), look_up.flight.spent
-        if shared is not None:
-            mine.share(shared, look_up.began)
-        return mine.seconds() or None
-
-
-def _is_within_rate_limit(admitted: Admitted, now: float) -> bool:
-    return admitted.allowance is None or admitted.allowance.remaining(now) >= 1
 
 
 Counting = Callable[[Outcome, Tier, int], Count]
@@ -343,18 +228,3 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
         return count
 
     return traced_counting
-
-
-class UntracedLookUps:
-    """Look-ups, except for requests whose trace is kept. These requests go to `data/app`, which
-    makes a span for each `Part`."""
-
-    def __init__(self, lookups: LookUps, tracer: Tracer) -> None:
-        self.answer, self.linger = lookups.answer, lookups.linger
-        self._begin, self._keeps = lookups.begin, tracer.keeps
-
-    def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
-        """As `LookUps.begin`, but None if the trace is kept."""
-        if said.traceparent is not None and self._keeps(said.traceparent):
-            return None
-        return self._begin(said, training_id)

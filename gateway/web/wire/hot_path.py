@@ -10,8 +10,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Final, Self
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -22,7 +20,7 @@ from gateway.core.http.traceparent import TRACEPARENT
 from gateway.core.upstream.training import ID
 from gateway.web.wire.connection import Stage, Terms, Wire
 from gateway.web.wire.head_cache import Blocks, Form
-from gateway.web.wire.hits import Hits, LookUp, LookUps, UntracedLookUps
+from gateway.web.wire.hits import Hits
 from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 
 # The most bytes that wait to be written: some hundreds of usual responses.
@@ -203,59 +201,41 @@ _ID_AT: Final = len(_GET)
 _VERSION: Final = b" HTTP/1.1\r\n"
 
 
-@dataclass(slots=True, eq=False)
-class _Awaited:
-    """A head that waits for a look-up, and the bytes that came after it."""
-
-    head: bytes
-    look_up: LookUp
-    behind: bytes = b""
-
-
 class HotPath(Parsing):
     """One connection of the data plane."""
 
-    lookups: LookUps | UntracedLookUps
     blocks: Blocks
     outbox: Outbox
 
     @classmethod
-    def beside(cls, hits: Hits, lookups: LookUps | UntracedLookUps, terms: Terms) -> type[Self]:
+    def beside(cls, hits: Hits, terms: Terms) -> type[Self]:
         """The class of one plane's connections, for uvicorn's parameter `http=`."""
         limits = terms.limits
         blocks = Blocks(hits.forwarded, limits.max_head, limits.max_fields)
-        parts = {"hits": hits, "lookups": lookups, "blocks": blocks, "outbox": Outbox()}
+        parts = {"hits": hits, "blocks": blocks, "outbox": Outbox()}
         return type(cls.__name__, (cls,), {"terms": terms, **parts})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._awaited: _Awaited | None = None
         self._form: Form | None = None  # the form of the last head that was recognised
         self._at_ease = False  # True: `_is_quiet` was true, and only hits came since then
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer a head whose fields are known. Parse other bytes, or keep them while a look-up
-        runs."""
+        """Answer a head whose fields are known, if L1 may answer. Parse other bytes."""
         if data.startswith(_GET) and (self._at_ease or (self._stage is _REST and self._is_quiet())):
             form = self._form
             if form is None or not data.endswith(form.tail) or (form.cuts and not form.takes(data)):
                 form = self._recognise(data)
             if form is not None:
-                said, training_id = form.said, data[_ID_AT : -form.length].decode("latin-1")
-                answer = self.hits.answer(said, training_id)
+                training_id = data[_ID_AT : -form.length].decode("latin-1")
+                answer = self.hits.answer(form.said, training_id)
                 if answer is not None:
                     self._hand_in(answer)
                     return
-                if self._look_up(said, training_id, data):
-                    return
-        if self._awaited is not None:
-            self._awaited.behind += data
-        else:
-            self._parse(data)
+        self._parse(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """As Wire. Also forget the look-up."""
-        self._awaited, self._at_ease = None, False
+        self._at_ease = False
         super().connection_lost(exc)
 
     def drain(self) -> None:
@@ -287,55 +267,6 @@ class HotPath(Parsing):
         if form is not None:
             self._form = form
         return form
-
-    # ---- look-ups in Redis
-
-    def _look_up(self, said: PlainHead, training_id: str, head: bytes) -> bool:
-        """Begin a look-up, and read nothing until it ends. Returns whether it began."""
-        look_up = self.lookups.begin(said, training_id)
-        if look_up is None:
-            return False
-        self._unset_keepalive_if_required()
-        self._idle_since, self._has_served, self._owed_since = None, False, None
-        self._stage, self._at_ease = Stage.AWAITED, False
-        self.flow.pause_reading()
-        self._awaited = awaited = _Awaited(head, look_up)
-        look_up.flight.when_ended(partial(self._looked_up, awaited))
-        return True
-
-    def _looked_up(self, awaited: _Awaited) -> None:
-        if self._awaited is not awaited:
-            return
-        try:
-            self._go_on(awaited)
-        except Exception:
-            _logger.exception(
-                "a request failed after a look-up in Redis; its connection is aborted"
-            )
-            self.transport.abort()
-
-    def _go_on(self, awaited: _Awaited) -> None:
-        is_last = self._is_draining or self.transport.is_closing()
-        answer = None if is_last else self.lookups.answer(awaited.look_up)
-        if answer is None:
-            self._hand_on(awaited)
-            return
-        self._awaited, self._stage = None, _REST
-        self._hand_in(answer)
-        self._read_on(awaited)
-
-    def _hand_on(self, awaited: _Awaited) -> None:
-        """Parse the head, usually to make a request for Starlette. `linger` keeps the result of the
-        look-up for this request."""
-        self._awaited, self._stage = None, _REST
-        self._parse(awaited.head)
-        self.lookups.linger(awaited.look_up)
-        self._read_on(awaited)
-
-    def _read_on(self, awaited: _Awaited) -> None:
-        self.flow.resume_reading()
-        if awaited.behind:
-            self.data_received(awaited.behind)
 
     def _parse(self, data: bytes) -> None:
         self.outbox.flush()

@@ -60,16 +60,12 @@ def order_by_end(patch: pytest.MonkeyPatch) -> None:
 
 def copy_unchecked(patch: pytest.MonkeyPatch) -> None:
     """What a look-up brings goes into L1 although the key was invalidated meanwhile."""
-    lookup, answered = Tiers.lookup, Tiers.answered
+    lookup = Tiers.lookup
 
     async def careless(self: Tiers, key: Key, flight: Course) -> Seen | None:
         return await lookup(self, key, Course())
 
-    def careless_too(self: Tiers, key: Key, flight: Course, *answer: Any) -> Seen | None:
-        return answered(self, key, Course(), *answer)
-
     patch.setattr(Tiers, "lookup", careless)
-    patch.setattr(Tiers, "answered", careless_too)
 
 
 def keep_unchecked(patch: pytest.MonkeyPatch) -> None:

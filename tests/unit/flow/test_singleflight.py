@@ -5,8 +5,6 @@ import gc
 
 import pytest
 
-from gateway.core.errors import ShuttingDown
-from gateway.core.vocabulary import Part
 from gateway.flow.singleflight import Flight, Flights
 from tests.unit.flow.house import settle
 
@@ -47,70 +45,6 @@ async def test_all_who_join_get_the_one_result(flights: Flights[str, str], work:
 
     assert await asyncio.gather(*waiting) == ["done"] * 200
     assert work.started == 1
-
-
-async def test_a_question_alone_takes_no_task(flights: Flights[str, str], work: Work) -> None:
-    """What is made of its answer is what the flight brings, to all who joined meanwhile."""
-    tasks = len(asyncio.all_tasks())
-
-    flight = flights.start_behind("a", work.end, Part.LOOKUP, lambda _: work.end.result() + "!")
-    assert flights.under_way("a") is flight
-    assert len(asyncio.all_tasks()) == tasks
-    work.end.set_result("done")
-
-    assert await flight.join() == "done!"
-    await settle()
-    assert flights.under_way("a") is None
-    assert (flights._owned, flights._flying) == (set(), {})
-
-
-async def test_an_order_reaches_a_flight_without_a_task(
-    flights: Flights[str, str], work: Work
-) -> None:
-    """It is known before anything is made of the answer."""
-    told: list[bool] = []
-
-    def finish(flight: Flight[str]) -> str:
-        told.append(flight.is_current)
-        return work.end.result()
-
-    flight = flights.start_behind("a", work.end, Part.LOOKUP, finish)
-    flights.forget("a")
-    assert flights.under_way("a") is None
-    work.end.set_result("done")
-
-    assert await flight.join() == "done"
-    assert told == [False]
-
-
-async def test_a_question_that_fails_fails_its_flight(
-    flights: Flights[str, str], work: Work
-) -> None:
-    """Also where nobody joined it, without a complaint of the loop's."""
-    flight = flights.start_behind("a", work.end, Part.LOOKUP, lambda _: work.end.result())
-    work.end.set_exception(LookupError("gone"))
-
-    with pytest.raises(LookupError, match="gone"):
-        await flight.join()
-    assert flight.result() is None
-
-
-@pytest.mark.parametrize("is_late", [False, True])
-async def test_a_flight_without_a_task_can_be_ended(
-    flights: Flights[str, str], work: Work, is_late: bool
-) -> None:
-    """By its question, or as the replica ends; what is answered later is left alone."""
-    flight = flights.start_behind("a", work.end, Part.LOOKUP, lambda _: work.end.result())
-    if is_late:
-        await flights.land(0.0)
-        work.end.set_exception(LookupError("gone"))
-    else:
-        work.end.cancel()
-
-    with pytest.raises(ShuttingDown):
-        await flight.join()
-    await settle()
-    assert flights._owned == set()
 
 
 async def test_a_flight_is_under_way_until_it_has_landed(
@@ -301,49 +235,3 @@ async def test_landing_cancels_who_is_late(flights: Flights[str, str], work: Wor
 async def test_landing_nothing_takes_no_time(flights: Flights[str, str]) -> None:
     """There need not be a flight."""
     await flights.land(60.0)
-
-
-async def test_who_lingers_does_so_once(flights: Flights[str, str], work: Work) -> None:
-    """For what began in this turn of the loop, and never after an order."""
-    flight = flights.start("a", work)
-    work.end.set_result("done")
-    assert await flight.join() == flight.result()
-    assert flights.under_way("a") is None
-
-    flights.linger("a", flight)
-    assert flights.under_way("a") is flight
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert flights.under_way("a") is None
-    flights.linger("a", flight)
-    assert flights.under_way("a") is None
-
-
-async def test_an_order_reaches_what_lingers(flights: Flights[str, str], work: Work) -> None:
-    """Else the next request would get what the order ruled out."""
-    flight = flights.start("a", work)
-    work.end.set_result("done")
-    await flight.join()
-    flights.linger("a", flight)
-
-    flights.forget_where(lambda name: name == "a")
-
-    assert flights.under_way("a") is None
-
-
-@pytest.mark.parametrize("order", ["forget", "retire"])
-async def test_what_landed_before_an_order_does_not_linger(
-    flights: Flights[str, str], work: Work, order: str
-) -> None:
-    """Though nobody was told yet that it landed."""
-    flight = flights.start("a", work)
-    work.end.set_result("done")
-    for _ in range(100):
-        if flight._task.done():
-            break
-        await asyncio.sleep(0)
-
-    getattr(flights, order)("a")
-    flights.linger("a", flight)
-
-    assert flights.under_way("a") is None

@@ -155,7 +155,6 @@ async def test_what_landed_just_after_redis_answered_is_taken(
     async def find_nothing(key: Key, flight: Course) -> None:
         await fetch(replica, 1)
 
-    monkeypatch.setattr(replica.tiers, "question", lambda _: None)
     monkeypatch.setattr(replica.tiers, "lookup", find_nothing)
 
     assert (await replica.get()).outcome is Outcome.FRESH
