@@ -6,7 +6,8 @@ stops. `clock` has the real clock. Only this package imports adapters, `flow` an
 
 from __future__ import annotations
 
+from gateway.app.exposure import exposures
 from gateway.app.listen import Addresses, StartFault
 from gateway.app.run import check, serve, untried
 
-__all__ = ["Addresses", "StartFault", "check", "serve", "untried"]
+__all__ = ["Addresses", "StartFault", "check", "exposures", "serve", "untried"]

@@ -19,6 +19,7 @@ from gateway.adapters.telemetry.access_log import AccessLog
 from gateway.adapters.telemetry.log_lines import Sink, configure, configure_standard_output, logger
 from gateway.app.clock import ids
 from gateway.app.compose import House, compose
+from gateway.app.exposure import exposures
 from gateway.app.listen import Addresses, Server, StartFault, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
 from gateway.core.errors import RedisUnavailable, UpstreamFailure
@@ -33,7 +34,6 @@ from gateway.settings import (
     changed,
 )
 from gateway.web.admin.app import AdminPlane
-from gateway.web.admin.guard import is_loopback
 from gateway.web.data.app import DataPlane
 from gateway.web.wire.connection import Terms, Wire
 from gateway.web.wire.hot_path import HotPath
@@ -79,7 +79,8 @@ async def serve(
     data, admin = _listening(settings, *servers)
     addresses = Addresses(data.url, admin.url)
     _allow_connections(settings.limits.max_connections)
-    _warn_if_admin_is_closed(settings.admin)
+    for each in exposures(settings):
+        logger.warning(each.event, setting=each.setting, effect=each.effect, remedy=each.remedy)
     for variable, meant in misspelt:
         logger.warning("settings.ignored", variable=variable, meant=meant)
     with _stopping(stop) as stopping:
@@ -307,17 +308,6 @@ def _allow_connections(connections: int) -> None:
     room = files_for(connections)
     if room < connections:
         logger.warning("gateway.few-files", max_connections=connections, room=room)
-
-
-def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
-    if (admin.token or admin.tokens_file) is None and not is_loopback(admin.host):
-        logger.warning(
-            "admin.token-missing",
-            host=admin.host,
-            closed="all requests except /metrics, /livez, /readyz and the page's files get 401",
-            remedy="set GATEWAY_ADMIN__TOKEN, GATEWAY_ADMIN__TOKEN_FILE or "
-            "GATEWAY_ADMIN__TOKENS_FILE",
-        )
 
 
 def _freeze_garbage_collector() -> None:

@@ -79,20 +79,23 @@ def check(config: Path | None) -> None:
     tokens. If there are no faults, the last line of the output names both.
 
     Exit code 2: the settings have faults. Exit code 1: ports, files, the API or Redis have faults.
-    Each fault is one line.
+    Each fault is one line. A warning is a line too, and does not change the exit code: the settings
+    open or close a port more widely than you perhaps mean.
     """
     import io
     import time
 
     from gateway.adapters.telemetry.log_lines import configure
     from gateway.app import check as check_connections
-    from gateway.app import untried
+    from gateway.app import exposures, untried
     from gateway.settings import misspelt
 
     settings = settings_or_exit(config)
     click.echo("settings: ok")
     for variable, meant in misspelt():
         click.echo(f"{variable}: is ignored (did you mean {meant}?)", err=True)
+    for each in exposures(settings):
+        click.echo(f"warning: {each}", err=True)
     # This command prints the faults itself, so the lines of the log go nowhere.
     configure("json", "error", now=time.time, sink=io.BytesIO())
     if faults := run(check_connections(settings)):

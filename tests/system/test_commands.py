@@ -173,6 +173,23 @@ def test_a_setting_with_one_underscore_is_warned_about(tmp_path: Path, upstream:
     assert "GATEWAY_SERVER_PORT" not in checked
 
 
+def test_check_warns_of_ports_that_are_open_or_closed_to_everybody(
+    tmp_path: Path, upstream: str
+) -> None:
+    """Both are allowed, so the exit code stays 0; on loopback there is nothing to warn of."""
+    access = {"GATEWAY_ACCESS__MODE": "open", "GATEWAY_UPSTREAM__TOKEN": "t"}
+    settings = Gateway(tmp_path, upstream, **access).settings
+    wide = {"GATEWAY_SERVER__HOST": "0.0.0.0", "GATEWAY_ADMIN__HOST": "0.0.0.0"}
+
+    _, said_on_loopback = run("check", folder=tmp_path, **settings)
+    exit_code, said = run("check", folder=tmp_path, **dict(settings) | wide)
+
+    assert exit_code == 0
+    warnings = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert [line.split()[1] for line in warnings] == ["admin.token:", "access.mode:"]
+    assert "warning" not in said_on_loopback
+
+
 def test_check_names_what_is_not_there(tmp_path: Path) -> None:
     """Upstream and Redis away are one line each, and exit code 1."""
     house = Gateway(tmp_path, "http://127.0.0.1:9", GATEWAY_REDIS__URL="redis://127.0.0.1:9")

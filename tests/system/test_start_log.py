@@ -71,6 +71,20 @@ def test_a_plane_that_nobody_can_use_is_warned_of(tmp_path: Path, token: str) ->
     assert all("GATEWAY_ADMIN__TOKEN" in str(each["remedy"]) for each in warned)
 
 
+def test_a_port_that_is_open_to_everybody_is_warned_of(tmp_path: Path) -> None:
+    """In the mode `open` on all interfaces; on loopback there is nothing to say."""
+    access = {"GATEWAY_ACCESS__MODE": "open", "GATEWAY_UPSTREAM__TOKEN": "t"}
+    warned = []
+    for host in ("127.0.0.1", "0.0.0.0"):
+        house = Gateway(tmp_path, UPSTREAM, GATEWAY_SERVER__HOST=host, **access)
+        with house.process:
+            pass  # a thread writes the log: only at the end all lines are surely there
+        records = _records(house.process.output)
+        warned.append([each["setting"] for each in records if each["event"] == "access.open"])
+
+    assert warned == [[], ["access.mode"]]
+
+
 def test_answers_of_one_kind_are_one_line(tmp_path: Path) -> None:
     """A hundred errors are a line or two, which count them."""
     house = Gateway(tmp_path, UPSTREAM)
