@@ -1,17 +1,15 @@
 """Notes how long a request waited, and for which part of the work.
 
-Requests can share a flight (a fetch or a look-up, see `singleflight`), and join it at different
-times. The flight notes each of its waits once, as an interval. Each request counts the seconds of
-these intervals that overlap with its own wait. If the request that began the flight is traced, each
-interval is also a span of that request. Another traced request that joins the flight has one span
-for its whole wait.
+Requests can share a flight (a fetch or a look-up, see `singleflight`). The flight notes the seconds
+of its parts once, and each request that joined it has these seconds too. If the request that began
+the flight is traced, each part is also a span of that request. Another traced request that joins
+the flight has one span for its whole wait.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,57 +20,23 @@ from gateway.ports import Clock, Span
 _FOLLOW: Final = "follow"
 
 
-@dataclass(slots=True)
-class Interval:
-    """One wait, in monotonic time. `ended` is infinite while the wait lasts."""
-
-    part: Part
-    began: float
-    ended: float = math.inf
-    span: Span | None = None
-
-
 @dataclass(slots=True, eq=False)
 class Spent:
-    """The intervals of one request, or of one flight.
+    """What one request, or one flight, waited for.
 
-    span    the span of the request, or of the request that began the flight (None: not traced)
-    leader  the `traceparent` of another replica's fetch for which this flight waited
+    span     the span of the request, or of the request that began the flight (None: not traced)
+    seconds  the seconds of each part that has ended
+    leader   the `traceparent` of another replica's fetch for which this flight waited
     """
 
     clock: Clock
     span: Span | None = None
-    intervals: list[Interval] = field(default_factory=list)
+    seconds: dict[Part, float] = field(default_factory=dict)
     leader: bytes | None = None
 
-    def begin(self, part: Part) -> Interval:
-        """The wait for this part begins now."""
-        span = None if self.span is None else self.span.part(part)
-        interval = Interval(part, self.clock.monotonic(), span=span)
-        self.intervals.append(interval)
-        return interval
-
-    def end(self, interval: Interval, fault: str | None = None) -> None:
-        """The wait is over. `fault` is the name of an error."""
-        interval.ended = self.clock.monotonic()
-        if interval.span is not None:
-            interval.span.end(fault)
-
-    def seconds(self) -> dict[Part, float]:
-        """The total seconds of each part, in the order in which the parts began."""
-        sums: dict[Part, float] = {}
-        now = self.clock.monotonic()
-        for each in self.intervals:
-            sums[each.part] = sums.get(each.part, 0.0) + min(each.ended, now) - each.began
-        return sums
-
-    def share(self, shared: Spent, since: float) -> None:
-        """Add the intervals of a shared flight, without the time before `since`."""
-        now = self.clock.monotonic()
-        for each in shared.intervals:
-            began, ended = max(each.began, since), min(each.ended, now)
-            if ended >= began:
-                self.intervals.append(Interval(each.part, began, ended))
+    def add(self, part: Part, seconds: float) -> None:
+        """Note a wait for this part that has ended."""
+        self.seconds[part] = self.seconds.get(part, 0.0) + seconds
 
 
 _watched: ContextVar[Spent | None] = ContextVar("spent", default=None)
@@ -90,37 +54,38 @@ def watched(spent: Spent | None) -> Iterator[None]:
 
 @contextmanager
 def sharing(shared: Spent | None) -> Iterator[None]:
-    """While the block runs, each wait of a shared flight is also a wait of the current request."""
+    """The block is the wait of the current request for a shared flight."""
     mine = _watched.get()
     if mine is None or shared is None:
         yield
         return
-    since = mine.clock.monotonic()
+    span = None if mine.span is shared.span else mine.span
     try:
-        if mine.span is None or mine.span is shared.span:
+        with nullcontext() if span is None else _following(span, shared):
             yield
-        else:
-            with _following(mine.span, shared):
-                yield
     finally:
-        mine.share(shared, since)
+        for part, seconds in shared.seconds.items():
+            mine.add(part, seconds)
 
 
 @contextmanager
 def on(part: Part) -> Iterator[Span | None]:
     """The block is a wait for this part. Yields the span of the wait (None: not traced)."""
-    spent = _watched.get()
+    spent, fault = _watched.get(), None
     if spent is None:
         yield None
         return
-    interval, fault = spent.begin(part), None
+    span = None if spent.span is None else spent.span.part(part)
+    began = spent.clock.monotonic()
     try:
-        yield interval.span
+        yield span
     except BaseException as error:
         fault = type(error).__name__
         raise
     finally:
-        spent.end(interval, fault)
+        spent.add(part, spent.clock.monotonic() - began)
+        if span is not None:
+            span.end(fault)
 
 
 def spent_of_flight(clock: Clock) -> Spent:

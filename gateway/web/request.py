@@ -214,7 +214,7 @@ class Exchange:
     @property
     def parts(self) -> Mapping[Part, float] | None:
         """The seconds that the request waited for each part. None if it did not wait."""
-        return self.spent.seconds() or None
+        return self.spent.seconds or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ import pytest
 
 from gateway.core.vocabulary import Part
 from gateway.flow.singleflight import Flights
-from gateway.flow.timings import Spent, followed, on, sharing, watched
+from gateway.flow.timings import Spent, followed, on, watched
 from gateway.ports import Attributes, Served
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, settle
 
 
-def test_parts_are_summed_in_the_order_of_their_beginning(clock: FakeClock) -> None:
-    """One that still lasts counts up to now."""
+def test_parts_are_summed(clock: FakeClock) -> None:
+    """What passes between them counts for none."""
     spent = Spent(clock)
     with watched(spent):
         for part, seconds in ((Part.LOOKUP, 0.5), (Part.UPSTREAM, 2.0), (Part.LOOKUP, 0.25)):
@@ -21,7 +21,7 @@ def test_parts_are_summed_in_the_order_of_their_beginning(clock: FakeClock) -> N
                 clock.advance(seconds)
             clock.advance(10.0)
 
-    assert list(spent.seconds().items()) == [(Part.LOOKUP, 0.75), (Part.UPSTREAM, 2.0)]
+    assert spent.seconds == {Part.LOOKUP: 0.75, Part.UPSTREAM: 2.0}
 
 
 def test_nobody_is_told_who_does_not_ask(clock: FakeClock) -> None:
@@ -32,24 +32,12 @@ def test_nobody_is_told_who_does_not_ask(clock: FakeClock) -> None:
     with on(Part.STORE):
         clock.advance(1.0)
 
-    assert spent.seconds() == {}
-
-
-def test_a_caller_takes_what_fell_into_its_own_wait(clock: FakeClock) -> None:
-    """Who joins late did not wait for what was before, who leaves early not for the rest."""
-    fetch, caller = Spent(clock), Spent(clock)
-    with watched(fetch), on(Part.UPSTREAM):
-        clock.advance(3.0)
-        with watched(caller), sharing(fetch):
-            clock.advance(2.0)
-        clock.advance(4.0)
-
-    assert caller.seconds() == {Part.UPSTREAM: 2.0}
-    assert fetch.seconds() == {Part.UPSTREAM: 9.0}
+    assert spent.seconds == {}
 
 
 async def test_what_a_flight_waits_for_is_its_own(clock: FakeClock) -> None:
-    """Not its first caller's, who may be gone by then; each who joins takes a share."""
+    """It is not noted for its first caller, which may be gone by then. Each request that joined has
+    it, whenever it joined."""
     flights: Flights[str, int] = Flights(clock)
     go_on = asyncio.Event()
 
@@ -75,8 +63,8 @@ async def test_what_a_flight_waits_for_is_its_own(clock: FakeClock) -> None:
     go_on.set()
     await two
 
-    assert first.seconds() == {Part.BUDGET: 1.0}
-    assert second.seconds() == {Part.BUDGET: 5.0}
+    assert first.seconds == {}
+    assert second.seconds == {Part.BUDGET: 6.0}
 
 
 async def test_a_miss_says_what_it_waited_for(clock: FakeClock) -> None:
@@ -103,8 +91,8 @@ async def test_a_miss_says_what_it_waited_for(clock: FakeClock) -> None:
     held.set()
     await asking
 
-    assert list(spent.seconds()) == [*Part]
-    assert spent.seconds()[Part.UPSTREAM] == 2.5
+    assert list(spent.seconds) == [*Part]
+    assert spent.seconds[Part.UPSTREAM] == 2.5
 
 
 class ListedSpan:
