@@ -23,6 +23,7 @@ import httpcore
 import httpx
 
 from gateway.adapters.upstream.connect import Connector, Stream
+from gateway.adapters.upstream.look_up import LookUps
 from gateway.core.errors import (
     InvalidPayload,
     UpstreamTimeout,
@@ -109,7 +110,7 @@ class HttpxUpstream:
         else:
             tls = None
         host = self._base.raw_host.decode("ascii")
-        self._connector = Connector(host, port, tls, connect_timeout)
+        self._connector = Connector(host, LookUps(host, port), tls, connect_timeout)
         self._idle: deque[_Connection] = deque(maxlen=_KEPT_IDLE)
 
     async def call(self, call: Call) -> Reply:

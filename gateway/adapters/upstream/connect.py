@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import httpcore
 
+from gateway.adapters.upstream.look_up import Address, LookUps
 from gateway.ports import Deadline
 
 # Reading pauses while so many bytes wait.
@@ -25,21 +26,32 @@ _MOST_RECEIVED: Final = 1024 * 1024
 class Connector:
     """Connects to one server.
 
+    host     the name that its certificate must have
     tls      None: connections are not encrypted
     timeout  seconds for DNS and the TCP connection, and as many again for TLS
     """
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> None:
+    def __init__(
+        self, host: str, look_ups: LookUps, tls: ssl.SSLContext | None, timeout: float
+    ) -> None:
         self._host = host
-        self._port = port
+        self._look_ups = look_ups
         self._tls = tls
         self._timeout = timeout
         self._open: set[Stream] = set()
 
     async def connect(self) -> Stream:
-        """Raises OSError or UnicodeError. TimeoutError: the connect timeout passed."""
+        """Try the addresses of the host in turn. Each has an equal part of the time.
+
+        Raises OSError or UnicodeError. TimeoutError: the connect timeout passed.
+        """
         async with Deadline(self._timeout):
-            return await self._connect(self._host, self._port)
+            *others, last = await self._look_ups.addresses()
+            for address in others:
+                stream = await self._tried(address, self._timeout / (len(others) + 1))
+                if stream is not None:
+                    return stream
+            return await self._connect_to(last)
 
     async def secure(self, stream: Stream) -> None:
         """Begin TLS on a new connection, if it is to be encrypted. Raises OSError."""
@@ -57,31 +69,27 @@ class Connector:
         for stream in list(self._open):
             stream.abort()
 
-    async def _connect(self, host: str, port: int) -> Stream:
-        """Try the addresses of the host in turn. Each has an equal part of the time."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        for family, _, _, _, address in found[:-1]:
-            try:
-                async with Deadline(self._timeout / len(found)):
-                    return await self._connect_to(family, address)
-            except OSError:  # also TimeoutError
-                continue
-        family, _, _, _, address = found[-1]
-        return await self._connect_to(family, address)
+    async def _tried(self, address: Address, seconds: float) -> Stream | None:
+        try:
+            async with Deadline(seconds):
+                return await self._connect_to(address)
+        except OSError:  # also TimeoutError
+            return None
 
-    async def _connect_to(self, family: int, address: Any) -> Stream:
-        """Connect to one address. No socket is left over if this fails or is cancelled."""
+    async def _connect_to(self, address: Address) -> Stream:
+        """No socket is left over if this fails or is cancelled."""
         loop = asyncio.get_running_loop()
+        family, server = address
         connected = socket.socket(family, socket.SOCK_STREAM)
         try:
             connected.setblocking(False)
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(connected, address)
+            await loop.sock_connect(connected, server)
         except BaseException:
             connected.close()
             raise
         _, stream = await loop.create_connection(lambda: Stream(self._open), sock=connected)
+        self._look_ups.worked(address)
         return stream
 
 
