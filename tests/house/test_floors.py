@@ -19,7 +19,7 @@ LIBRARIES = {
     "gateway.adapters.otlp": {"opentelemetry", "requests"},
     "gateway.adapters.redis": {"redis", "msgspec", "cachetools"},
     "gateway.adapters.telemetry": {"prometheus_client", "structlog", "msgspec"},
-    "gateway.adapters.upstream": {"httpcore", "httpx"},
+    "gateway.adapters.upstream": {"anyio", "httpcore", "httpx"},
     "gateway.settings": {"pydantic"},
     "gateway.web": {"starlette", "uvicorn", "httptools", "msgspec"},
 }

@@ -10,6 +10,7 @@ wrong moment: encode/httpcore#1099).
 from __future__ import annotations
 
 import asyncio
+import encodings.idna  # noqa: F401, see anyio below
 import re
 import ssl
 import zlib
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+# The first call would load this, and hold the event loop for 60 ms.
+import anyio._backends._asyncio  # noqa: F401
 import httpcore
 import httpx
 
