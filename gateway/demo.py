@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+import ssl
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
@@ -25,24 +26,29 @@ from gateway.settings import Settings, load
 from gateway.simulator import SimulatorClient
 
 _HOST = "127.0.0.1"
+# All addresses here are http. The context that httpx makes by itself reads many certificates, which
+# holds the event loop for 50 ms, and the gateway runs in the same loop.
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _PORT, _ADMIN_PORT, _SIMULATOR_PORT = 8080, 8081, 8090
 _EXAMPLE = "trn_000001"
+_OWN_TOKEN = "gateway-token"
 _GREETING = """
-The gateway is in front of a simulated upstream: 1,000 trainings, 100 calls a minute.
+The gateway is in front of a simulated API: 1,000 trainings, 100 calls a minute.
 
   live page  {admin}/
   metrics    {admin}/metrics
   status     {admin}/status
-  upstream   {upstream}/_control/stats
+  API        {upstream}/_control/stats
 
-Run this command twice, and look at Cache-Status:
+Run this command twice: it shows where each response came from.
 
-  curl -i -H 'Authorization: Bearer {token}' {data}/training/{id}
+  curl -sI {data}/training/{id} | grep -i cache-status
 
-The next command edits this training. Wait half a minute after it, then run the first command twice:
-the second response has the edit.
+The next command edits this training at the API. The gateway has the new version after half a
+minute at most. The last command shows which version it has.
 
-  curl -d '{{"id": "{id}"}}' {upstream}/_control/edit
+  curl -s -o /dev/null -d '{{"id": "{id}"}}' {upstream}/_control/edit
+  curl -sI {data}/training/{id} | grep -i updated-at
 
 Ctrl-C ends the demo.
 
@@ -118,15 +124,20 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 
 
 def _settings(plan: Plan, upstream: Upstream) -> Settings:
-    """The settings of the gateway. The access mode is passthrough, so that the printed command
-    can show how to send a token."""
+    """The settings of the gateway. The access mode is open, so that the printed commands are short.
+
+    The gateway has a token of its own at the simulator. Calls to the simulator with another token
+    therefore do not count against the gateway's limit.
+    """
     return load(
         None,
         {
             "GATEWAY_SERVER__PORT": str(plan.port),
             "GATEWAY_ADMIN__PORT": str(plan.admin_port),
             "GATEWAY_UPSTREAM__BASE_URL": upstream.url,
-            "GATEWAY_ACCESS__MODE": "passthrough",
+            "GATEWAY_UPSTREAM__TOKEN": _OWN_TOKEN,
+            "GATEWAY_UPSTREAM__COLD_START": "full",  # nobody has called the simulator before
+            "GATEWAY_ACCESS__MODE": "open",
             "GATEWAY_LOG__FORMAT": "console",
             "GATEWAY_LOG__LEVEL": "info" if plan.log else "warning",
         },
@@ -167,7 +178,7 @@ async def _present(
     """Write the greeting, and show the figures until cancelled. One task does both. If nobody
     reads `out` any more, BrokenPipeError ends this task and the demo, and `run` raises it."""
     words = {"data": gateway.data, "admin": gateway.admin, "upstream": upstream.url}
-    _tell(_GREETING.format(**words, token=TOKEN, id=_EXAMPLE), out)
+    _tell(_GREETING.format(**words, id=_EXAMPLE), out)
     await show(gateway.admin, display)
 
 
@@ -205,6 +216,7 @@ async def simulator(port: int) -> AsyncIterator[Upstream]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
         *("--port", str(port), "--until-stdin-closes"),
+        *("--key", f"{_OWN_TOKEN}=demo", "--key", f"{TOKEN}=demo"),
         stdin=PIPE,
         stdout=PIPE,
         start_new_session=True,
@@ -253,9 +265,8 @@ _ANSWER_WITHIN = 15.0
 async def visit(gateway_url: str, random: Random) -> None:
     """Send a few requests a second, until cancelled. Popular trainings are requested more often
     than others (Zipf's law)."""
-    headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
-        base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
+        base_url=gateway_url, verify=_NO_TLS, trust_env=False, timeout=_ANSWER_WITHIN
     ) as client:
         # The first requests are for one training. More trainings are added one at a time. If all
         # were requested at once, their misses would soon spend all free calls.
@@ -362,7 +373,9 @@ class LiveLine:
 async def show(admin_url: str, display: PlainLines | LiveLine) -> None:
     """Show the figures again and again, until cancelled."""
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=_FIGURES_WITHIN) as client:
+        async with httpx.AsyncClient(
+            verify=_NO_TLS, trust_env=False, timeout=_FIGURES_WITHIN
+        ) as client:
             while True:
                 await asyncio.sleep(display.every)
                 display.show(await _line(client, admin_url))

@@ -40,6 +40,16 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 200
 
 
+def test_the_first_screen_names_the_two_commands() -> None:
+    """What starts it and what tests it, with the time and the disk that each takes."""
+    screen = "\n".join(README.splitlines()[:24])
+
+    for command in ("make run", "make test"):
+        (row,) = re.findall(rf"^\| `{command}` \|.*\| (.*) \|$", screen, re.M)
+        assert re.search(r"seconds|minutes", row)
+        assert re.search(r"[MG]B of disk", row)
+
+
 def test_each_page_is_one_step_from_the_readme() -> None:
     """Nobody has to guess that a page exists."""
     linked = {target.partition("#")[0] for target in LINK.findall(README)}

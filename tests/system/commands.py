@@ -68,10 +68,10 @@ def printed(output: str, name: str) -> str:
 
 
 def curl_line(output: str) -> str:
-    """The one line with a curl command to try."""
-    lines = [line.strip() for line in output.splitlines() if "curl -i" in line]
+    """The line with a curl command to try first. Without what shows only a part of its output."""
+    lines = [line.strip() for line in output.splitlines() if line.endswith("grep -i cache-status")]
     assert len(lines) == 1, output
-    return lines[0]
+    return lines[0].partition(" | ")[0]
 
 
 def shell(command: str) -> str:

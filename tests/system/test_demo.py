@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.servers import answers, free_port, gateway, listens, wait_until
 from tests.system.commands import (
+    TOKEN,
     cache_status,
     curl_line,
     demo,
@@ -25,6 +26,7 @@ from tests.system.terminal import Terminal
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 ERASED = "\r\x1b[2K"
+LOOKER = f"Authorization: Bearer {TOKEN}"
 FREE_PORTS = ("--port", "0", "--admin-port", "0", "--simulator-port", "0")
 
 
@@ -33,15 +35,42 @@ def test_the_demo_s_command_works_twice(tmp_path: Path, told: signal.Signals) ->
     """The printed line is a miss, then a hit; the signal ends all of it with exit code 0."""
     with demo(tmp_path) as process:
         command = curl_line(process.output)
-        first, second = (shell(f"{command} -s") for _ in range(2))
+        first, second = (shell(command) for _ in range(2))
+        shown = shell(f"{command} | grep -i cache-status")
         exit_code = process.stop(by=told)
 
     assert first.startswith("HTTP/1.1 200")
     assert cache_status(first) == "gateway; fwd=uri-miss; fwd-status=200; stored"
     assert cache_status(second).startswith("gateway; hit;")
+    assert re.fullmatch(r"cache-status: gateway; hit; ttl=\d+; detail=l1\s*", shown)
     assert exit_code == 0
     assert process.output.endswith("\nended\n")
-    assert not listens(port_of(printed(process.output, "upstream")))
+    assert not listens(port_of(printed(process.output, "API")))
+
+
+def test_a_look_at_the_demo_s_api_costs_the_gateway_nothing(tmp_path: Path) -> None:
+    """The gateway has a token of its own there. Calls with another token do not lower its limit."""
+    with demo(tmp_path, "--no-load") as process:
+        upstream = printed(process.output, "API").partition("/_control")[0]
+        many = f"{upstream}/training/trn_000[001-120]"
+        looks = shell(f"curl -s -o /dev/null -w '%{{http_code}} ' -H '{LOOKER}' '{many}'").split()
+        head = shell(curl_line(process.output))
+        budget = get(printed(process.output, "status")).json()["budgets"]["default"]
+
+    assert (looks.count("200"), looks.count("429")) == (100, 20)
+    assert head.startswith("HTTP/1.1 200")
+    assert budget["limit"] == 100
+
+
+def test_the_demo_begins_without_a_warning(tmp_path: Path) -> None:
+    """A healthy start has nothing to tell, and its figures begin with the requests."""
+    with demo(tmp_path) as process:
+        wait_until(lambda: process.output.count("hits ") > 1, 60, "two lines of figures")
+        output = process.output
+
+    told = [line for line in output.splitlines() if " warning " in line or " error " in line]
+    assert told == []
+    assert "The limit is spent" not in output
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
@@ -83,7 +112,7 @@ def test_a_command_whose_reader_is_gone_ends_without_words(
 def test_the_demo_s_addresses_can_be_opened(tmp_path: Path) -> None:
     """Page, metrics, status and the simulator's counts answer with 200."""
     with demo(tmp_path, "--no-load") as process:
-        names = ("live page", "metrics", "status", "upstream")
+        names = ("live page", "metrics", "status", "API")
         statuses = {name: get(printed(process.output, name)).status_code for name in names}
 
     assert set(statuses.values()) == {200}
@@ -94,7 +123,7 @@ def test_the_demo_moves_and_leaves_most_of_the_budget(tmp_path: Path) -> None:
     with demo(tmp_path) as process:
         wait_until(lambda: "hits " in process.output, 60, "a line of figures")
         fresh = curl_line(process.output).replace("trn_000001", "trn_000[900-908]")
-        heads = shell(f"{fresh} -s")
+        heads = shell(fresh)
 
     figures = next(line for line in process.output.splitlines() if "hits " in line)
     assert int(figures.split()[1]) > 5
@@ -104,7 +133,7 @@ def test_the_demo_moves_and_leaves_most_of_the_budget(tmp_path: Path) -> None:
 def test_killing_the_demo_ends_its_simulator(tmp_path: Path) -> None:
     """Even when nothing could be cleaned up, no process is left."""
     with demo(tmp_path, "--no-load") as process:
-        port = port_of(printed(process.output, "upstream"))
+        port = port_of(printed(process.output, "API"))
         alive = listens(port)
         process.kill()
         wait_until(lambda: not listens(port), 30, "the simulator's end")
@@ -133,7 +162,7 @@ def test_the_demo_moves_aside_for_a_taken_port(tmp_path: Path) -> None:
     )
     with _taken(8080), process:
         output = process.output
-        head = shell(f"{curl_line(output)} -s")
+        head = shell(curl_line(output))
 
     assert "port 8080 is taken, so the demo uses a free port" in output
     assert "127.0.0.1:8080" not in output
@@ -184,9 +213,9 @@ def test_a_log_line_takes_the_place_of_the_live_line(tmp_path: Path) -> None:
     is wrong."""
     with Terminal("demo", *FREE_PORTS, "--no-load", folder=tmp_path) as terminal:
         terminal.until("hits ")
-        upstream = printed(terminal.shown, "upstream").partition("/_control")[0]
+        upstream = printed(terminal.shown, "API").partition("/_control")[0]
         shell(f"""curl -s -d '{{"mode": "status-500"}}' {upstream}/_control/fault""")
-        shell(f"{curl_line(terminal.shown)} -s")
+        shell(curl_line(terminal.shown))
         terminal.until("upstream.failed")
         terminal.until(f"{ERASED}All of the requests of the last minute failed   requests ")
         shown = terminal.shown
