@@ -64,7 +64,7 @@ Requests that met the fault `held` are answered when the faults are deleted.
 Modes of a fault: status-500 status-502 status-503 status-201 status-204 redirect slow
   late held hang dribble reset cut-body cut-chunked cut-no-length html-200
   html-401 html-403 html-503 html-520 proxy-401 proxy-403 proxy-404
-  malformed-json not-an-object wrong-id
+  malformed-json not-an-object wrong-id many-members
   missing-id missing-updated-at bad-updated-at naive-updated-at wrong-type
   regress too-large too-large-chunked gzip old rate-limited unauthorized
   forbidden not-found gone list-refused list-reformatted

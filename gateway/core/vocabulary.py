@@ -115,6 +115,7 @@ class InvalidReason(StrEnum):
     UPDATED_AT_MISSING = "updated-at-missing"
     UPDATED_AT_INVALID = "updated-at-invalid"
     WRONG_TYPE = "wrong-type"
+    TOO_MANY_MEMBERS = "too-many-members"
     TRUNCATED = "truncated"
     TOO_LARGE = "too-large"
     CHALLENGE = "challenge"  # an HTML page with status 200, usually of a CDN

@@ -56,6 +56,7 @@ class FaultMode(StrEnum):
     BAD_UPDATED_AT = "bad-updated-at"
     NAIVE_UPDATED_AT = "naive-updated-at"
     WRONG_TYPE = "wrong-type"
+    MANY_MEMBERS = "many-members"
     REGRESS = "regress"
     MALFORMED_JSON = "malformed-json"
     NOT_AN_OBJECT = "not-an-object"
@@ -84,6 +85,7 @@ ITEM_MODES = frozenset(
         FaultMode.BAD_UPDATED_AT,
         FaultMode.NAIVE_UPDATED_AT,
         FaultMode.WRONG_TYPE,
+        FaultMode.MANY_MEMBERS,
         FaultMode.REGRESS,
     }
 )
@@ -285,6 +287,10 @@ def _with(name: str, value: object) -> Callable[[Document], None]:
     return spoil
 
 
+def _with_members(document: Document) -> None:
+    document.update({f"member_{number}": number for number in range(1_000)})
+
+
 def _naive(document: Document) -> None:
     document["updated_at"] = str(document["updated_at"]).removesuffix("Z")
 
@@ -397,6 +403,7 @@ _SPOILING: dict[FaultMode, Callable[[Document], None]] = {
     FaultMode.BAD_UPDATED_AT: _with("updated_at", "yesterday at noon"),
     FaultMode.NAIVE_UPDATED_AT: _naive,
     FaultMode.WRONG_TYPE: _with("title", 7),
+    FaultMode.MANY_MEMBERS: _with_members,
     FaultMode.REGRESS: _regress,
     FaultMode.LIST_FIELD_MISSING: _without("draft_content"),
     FaultMode.LIST_REFORMATTED: _reversed_fields,

@@ -23,6 +23,7 @@ BROKEN = [
     ("bad-updated-at", "upstream-invalid"),
     ("naive-updated-at", "upstream-invalid"),
     ("wrong-type", "upstream-invalid"),
+    ("many-members", "upstream-invalid"),
     ("malformed-json", "upstream-invalid"),
     ("not-an-object", "upstream-invalid"),
     ("too-large", "upstream-invalid"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from codecs import getincrementaldecoder
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from msgspec import MsgspecError, Raw, ValidationError
+from msgspec import MsgspecError, Raw, Struct, ValidationError, defstruct
 from msgspec.json import Decoder
+from msgspec.structs import astuple
 
 from gateway.core.errors import InvalidPayload, ListRefused
 from gateway.core.http.fields import Reply
@@ -19,11 +21,26 @@ PAGE_SIZE: Final = 100
 # The largest integer that all JSON parsers read exactly (RFC 8259, 6). A page with a larger `total`
 # or `offset` is refused.
 _MOST: Final = 2**53 - 1
-# `read_page` pauses before each group of this many rows.
+# `read_page` pauses at least once in this many rows, and in about this many bytes.
 _ROWS_AT_ONCE: Final = 10
+_BYTES_AT_ONCE: Final = 256 * 1024
 
-_members: Final = Decoder(dict[str, Raw])
-_array: Final = Decoder(list[Raw])
+
+class _Body(Struct):
+    """The members of a page. msgspec skips all others. An absent member is empty."""
+
+    items: Raw = Raw()
+    total: Raw = Raw()
+    offset: Raw = Raw()
+    has_more: Raw = Raw()
+
+
+_body: Final = Decoder(_Body)
+# The rows, and one more if there are more than one call can ask for. msgspec skips all others.
+_Rows: Final = defstruct(
+    "_Rows", [(f"row_{row}", Raw, Raw()) for row in range(PAGE_SIZE + 1)], array_like=True
+)
+_array: Final = Decoder(_Rows)
 _count: Final = Decoder(int, strict=True)
 _flag: Final = Decoder(bool)
 
@@ -52,26 +69,36 @@ def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
     Raises InvalidPayload for a body that is no valid JSON: perhaps another call brings the page.
     Raises ListRefused for JSON that is not the wanted page: another call does not help.
     """
-    copy = without_surrogates(reply.body)
+    yield from _check_encoding(reply.body)
+    copy, body = yield from _read(reply.body)
     yield
-    members = _read(copy)
-    yield
-    total, begins = _number(members, "total"), _number(members, "offset")
-    has_more = _has_more(members)
+    total, begins = _number(body.total, "total"), _number(body.offset, "offset")
+    has_more = _has_more(body)
     if begins != offset:
         raise ListRefused(f"the page begins at row {begins}, not at row {offset}")
-    texts = _cut(reply.body, copy, members["items"] if "items" in members else Raw(b""))
+    texts = _cut(reply.body, copy, body.items)
     if len(texts) > PAGE_SIZE:
-        raise ListRefused(f"the page has {len(texts)} rows, but at most {PAGE_SIZE} were asked for")
-    items, rejected = [], []
-    for row, text in enumerate(texts):
-        if row % _ROWS_AT_ONCE == 0:
+        raise ListRefused(f"the page has more than the {PAGE_SIZE} rows that were asked for")
+    items, rejected = yield from _read_items(texts)
+    return Page(tuple(items), tuple(rejected), len(texts), total, has_more)
+
+
+def _read_items(
+    texts: list[bytes],
+) -> Generator[None, None, tuple[list[Training], list[InvalidPayload]]]:
+    items: list[Training] = []
+    rejected: list[InvalidPayload] = []
+    rows = unpaused = 0
+    for text in texts:
+        if rows % _ROWS_AT_ONCE == 0 or unpaused > _BYTES_AT_ONCE:
             yield
+            rows = unpaused = 0
+        rows, unpaused = rows + 1, unpaused + len(text)
         try:
             items.append(_item(text))
         except InvalidPayload as fault:
             rejected.append(fault)
-    return Page(tuple(items), tuple(rejected), len(texts), total, has_more)
+    return items, rejected
 
 
 def _item(text: bytes) -> Training:
@@ -81,12 +108,46 @@ def _item(text: bytes) -> Training:
     return training
 
 
-def _read(copy: bytes) -> dict[str, Raw]:
+def _check_encoding(body: bytes) -> Generator[None, None, None]:
+    decoder = getincrementaldecoder("utf-8")()
     try:
-        copy.decode()
-        members = _members.decode(copy)
+        for start in range(0, len(body), _BYTES_AT_ONCE):
+            decoder.decode(body[start : start + _BYTES_AT_ONCE])
+            yield
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError as fault:
         raise InvalidPayload(InvalidReason.NOT_UTF8, "the page is not UTF-8") from fault
+
+
+def _read(body: bytes) -> Generator[None, None, tuple[bytes, _Body]]:
+    """The members, and the text from which they were read: the body, or if msgspec refuses it a
+    copy without surrogates."""
+    try:
+        return body, _decode(body)
+    except InvalidPayload:
+        pieces = []
+        for piece in _pieces(body):
+            yield
+            pieces.append(without_surrogates(piece))
+        copy = b"".join(pieces)
+        if copy == body:
+            raise
+    yield
+    return copy, _decode(copy)
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    """The body in pieces. Each of them ends before a backslash, so no escape is cut in two."""
+    start = 0
+    while start < len(body):
+        end = body.find(b"\\", start + _BYTES_AT_ONCE)
+        yield body[start : end if end > 0 else None]
+        start = end if end > 0 else len(body)
+
+
+def _decode(text: bytes) -> _Body:
+    try:
+        return _body.decode(text)
     except RecursionError as fault:
         raise InvalidPayload(InvalidReason.NOT_JSON, "the page is nested too deeply") from fault
     except ValidationError as fault:
@@ -95,23 +156,22 @@ def _read(copy: bytes) -> dict[str, Raw]:
         cut = "truncated" in str(fault)
         reason = InvalidReason.TRUNCATED if cut else InvalidReason.NOT_JSON
         raise InvalidPayload(reason, f"the page is not valid JSON: {fault}") from fault
-    return members
 
 
-def _number(members: dict[str, Raw], name: str) -> int:
+def _number(text: Raw, name: str) -> int:
     try:
-        number = _count.decode(members[name])
-    except (KeyError, MsgspecError):
+        number = _count.decode(text)
+    except MsgspecError:
         number = -1
     if not 0 <= number <= _MOST:
         raise ListRefused(f"the page has no valid `{name}`")
     return number
 
 
-def _has_more(members: dict[str, Raw]) -> bool:
+def _has_more(body: _Body) -> bool:
     try:
-        return _flag.decode(members["has_more"])
-    except (KeyError, MsgspecError):
+        return _flag.decode(body.has_more)
+    except MsgspecError:
         raise ListRefused("the page has no valid `has_more`") from None
 
 
@@ -123,7 +183,7 @@ def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
     item.
     """
     try:
-        items = [bytes(item) for item in _array.decode(array)]
+        items = [row for row in map(bytes, astuple(_array.decode(array))) if row]
     except MsgspecError:
         raise ListRefused("the page has no array of items") from None
     whole = bytes(array)

@@ -95,6 +95,7 @@ SPOILT: dict[str, Callable[[dict[str, object], dict[str, object]], bool]] = {
     "bad-updated-at": lambda bad, good: bad == good | {"updated_at": "yesterday at noon"},
     "naive-updated-at": lambda bad, good: f"{bad['updated_at']}Z" == good["updated_at"],
     "wrong-type": lambda bad, good: bad == good | {"title": 7},
+    "many-members": lambda bad, good: len(bad) == len(good) + 1_000 and bad["id"] == good["id"],
     "regress": lambda bad, good: _hour_between(bad, good) and bad["content"] != good["content"],
 }
 

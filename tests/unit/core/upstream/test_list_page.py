@@ -57,6 +57,26 @@ def test_a_page_is_read_in_pieces() -> None:
     assert pauses == 2 + PAGE_SIZE // 10
 
 
+@pytest.mark.parametrize("content", ["x" * 60_000, "\ud83d" * 10_000], ids=["plain", "half pairs"])
+def test_a_large_page_is_read_in_more_pieces(content: str) -> None:
+    """In each of the three steps there is a pause in about 256 KiB, however long an item is."""
+    rows = [item(f"trn_{n}", content=content) for n in range(PAGE_SIZE)]
+    body = page_of(*rows, total=PAGE_SIZE)
+    reading = read_page(Reply(200, (), body), 0)
+
+    pauses = sum(1 for _ in reading)
+
+    steps = 3 if "\ud83d" in content else 2
+    assert pauses > steps * len(body) // (256 * 1024 + len(rows[0]))
+
+
+def test_members_that_no_page_has_are_skipped() -> None:
+    """They take no time of their own, also if there are many."""
+    body = page_of(item())[:-1] + b"".join(b',"x%d":1' % n for n in range(100_000)) + b"}"
+
+    assert read(body).rows == 1
+
+
 texts = st.text(max_size=6) | st.sampled_from(['","', "]}", '\\"', "[{", "\\ud83d"])
 members = texts.filter(lambda name: name not in {"id", "updated_at"})
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidPayload
 from gateway.core.instant import parse_instant
-from gateway.core.upstream.training import MAX_DRIFT, Drift, Training, digest, parse
+from gateway.core.upstream.training import MAX_DRIFT, MAX_MEMBERS, Drift, Training, digest, parse
 from gateway.core.vocabulary import DriftKind, InvalidReason
 
 ID = "trn_1"
@@ -145,8 +145,8 @@ def test_what_is_noted_is_short_and_printable() -> None:
 
 
 def test_drift_is_bounded() -> None:
-    """A thousand unknown fields make a few notes."""
-    body = body_of({f"field_{n}": n for n in range(1000)})
+    """Hundreds of unknown fields make a few notes."""
+    body = body_of({f"field_{n}": n for n in range(900)})
     assert len(parse(body, ID).drift) == MAX_DRIFT
 
 
@@ -283,6 +283,17 @@ def test_two_ids_are_refused_where_none_is_expected() -> None:
     with pytest.raises(InvalidPayload) as caught:
         parse(with_members('"id":"trn_2"'), None)
     assert caught.value.invalid is InvalidReason.WRONG_ID
+
+
+def test_a_body_has_a_thousand_members_at_most() -> None:
+    """Also if a name occurs again and again: each member takes time."""
+    most = body_of({f"x{n}": n for n in range(MAX_MEMBERS - len(json.loads(body_of())))})
+
+    assert parse(most, ID).body == most
+    assert refusal(most[:-1] + b',"one_more":1}') is InvalidReason.TOO_MANY_MEMBERS
+    assert refusal(with_members(",".join(['"x":1'] * 80_000))) is InvalidReason.TOO_MANY_MEMBERS
+    cut = with_members('"a":"\\ud83d",' + ",".join(['"x":1'] * MAX_MEMBERS))
+    assert refusal(cut) is InvalidReason.TOO_MANY_MEMBERS
 
 
 def test_saying_the_same_twice_is_accepted() -> None:
