@@ -128,7 +128,7 @@ class Flights(Generic[Name, Result]):
         task = asyncio.create_task(self._fly(name, flight, make))
         flight._task = task
         self._owned.add(task)
-        task.add_done_callback(partial(self._landed_late, name, flight))
+        task.add_done_callback(partial(self._landed, name, flight))
         return flight
 
     def _new(self, name: Name) -> Flight[Result]:
@@ -198,12 +198,3 @@ class Flights(Generic[Name, Result]):
         self._owned.discard(task)
         if not task.cancelled():
             task.exception()  # read the error even if no request waits for it
-
-    def _landed_late(
-        self, name: Name, flight: Flight[Result], task: asyncio.Future[Result]
-    ) -> None:
-        """As `_landed`, but only after the next turn of the event loop. In that turn the requests
-        that waited for the flight run, and read `orders`. So an order that comes before them still
-        counts."""
-        loop = asyncio.get_running_loop()
-        loop.call_soon(loop.call_soon, self._landed, name, flight, task)

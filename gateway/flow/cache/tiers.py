@@ -32,13 +32,11 @@ class Seen:
 
     held          the entry; perhaps L1 does not have it any more
     below_floor   `held` may only be used for rescue
-    is_overtaken  an invalidation came during the look-up. Perhaps it has ruled out `held`
     """
 
     held: Held
     tier: Tier
     below_floor: bool
-    is_overtaken: bool = False
 
 
 class Tiers:
@@ -303,11 +301,6 @@ class Tiers:
         if same_floor and known.is_from_the_future(now) and not entry.is_from_the_future(now):
             return entry.updated_at is not None and before(entry.updated_at, known.updated_at)
         return overrules(known, entry) or (same_floor and not supersedes(entry, known))
-
-    def gave_later(self, key: Key, entry: Entry) -> bool:
-        """Whether this replica knows a later entry, from L1 or from `Latest`."""
-        known = self._alone.known(key)
-        return known is not None and is_passed(entry, known)
 
     async def offer(self, key: Key, held: Held, *, is_current: bool = True) -> Stored:
         """Offer the entry to Redis, unless `Alone.refuses` refuses it. While Redis is away, this

@@ -155,7 +155,7 @@ class Reaching:
         except CallWithheld:
             self._give_back(charged)
             raise
-        answer = await serving.landed(ask, seen, landed, collapsed=False)
+        answer = serving.landed(ask, seen, landed, collapsed=False)
         if isinstance(landed, Elsewhere) or _reaches(_entry_of(answer), wanted):
             self._give_back(charged)
         return landed, answer
@@ -172,7 +172,7 @@ class Reaching:
             raise
         if not self._serving.fits(ask, landed):
             return None
-        return landed, await self._serving.landed(ask, seen, landed, collapsed=True)
+        return landed, self._serving.landed(ask, seen, landed, collapsed=True)
 
     def _charge(self, ask: Ask, wanted: Instant, seen: Seen | None) -> ChargedCall | None:
         if seen is None:

@@ -122,11 +122,7 @@ class Serving:
 
     async def look_up(self, key: Key) -> Seen | None:
         """The entry that a look-up finds in L1 or L2, or None."""
-        flight = self.looking_up(key)
-        seen = await flight.join()
-        if seen is None or not flight.orders:
-            return seen
-        return replace(seen, is_overtaken=True)
+        return await self.looking_up(key).join()
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
         """The look-up that is under way, or a new one."""
@@ -203,26 +199,14 @@ class Serving:
             return stand_in
         collapsed = keep and self.fills.under_way(ask.key) is not None
         flight = self._flight(ask, seen) if keep else self._unkept_flight(ask)
-        flights = [flight]
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
-            if collapsed and self._may_be_outdated(ask.key, flight, landed):
-                flights.append(self._flight(ask, seen))
-                landed = await self._follow(flights[-1], seen, collapsed=True)
             if not self.fits(ask, landed):
-                collapsed = False
-                flights.append(self.own_flight(ask))
-                landed = await self._follow(flights[-1], seen, collapsed=False)
+                collapsed, flight = False, self.own_flight(ask)
+                landed = await self._follow(flight, seen, collapsed=False)
         except (UpstreamFailure, CallWithheld, TimeoutError) as error:
-            is_overtaken = seen is not None and seen.is_overtaken
-            if is_overtaken or any(each.orders for each in flights):
-                # An order came during the look-up or a fetch. It has perhaps ruled out `seen`, and
-                # perhaps a later response is stored.
-                known, seen = seen, await self.seen(ask)
-                if seen is not None and _is_later(seen, known) and self._plan(seen) is Plan.SERVE:
-                    return self._fresh(seen)
-            return await self._without_result(ask, seen, error, flights[-1], keep=keep)
-        return await self.landed(ask, seen, landed, collapsed=collapsed)
+            return await self._without_result(ask, seen, error, flight, keep=keep)
+        return self.landed(ask, seen, landed, collapsed=collapsed)
 
     async def _without_result(
         self,
@@ -350,18 +334,7 @@ class Serving:
         patience = self._rules.windows.soft_wait if softly else None
         return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
 
-    def _may_be_outdated(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
-        """Whether an order or a later answer has perhaps outdated `landed`, the result of the fetch
-        that this request joined. Redis may know an order that has not reached this replica yet."""
-        if not self.confirming.hears_orders():
-            return True
-        if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
-            return False
-        return flight.is_current or self._tiers.gave_later(key, landed.held.entry)
-
-    async def landed(
-        self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
-    ) -> Answer:
+    def landed(self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool) -> Answer:
         """The answer to a request that waited for a fetch. `seen`: the response that was stored
         before the fetch."""
         forward = forward_of(ask, seen)
@@ -371,28 +344,17 @@ class Serving:
         if isinstance(landed, Elsewhere):
             return from_elsewhere(landed, forward)
         handling = handling_of(landed, forward, collapsed=collapsed)
-        vain = fruitless(landed) is not None or _may_be_overtaken(landed)
-        later = await self._later_one(ask, landed, handling) if vain else None
-        return later or Answer(landed.held, outcome_of(handling), Tier.UPSTREAM, handling)
+        if seen is not None and self._is_better(seen, landed):
+            told = replace(handling, collapsed=False, outdated=seen.below_floor)
+            return Answer(seen.held, Outcome.STALE_ERROR, seen.tier, told)
+        return Answer(landed.held, outcome_of(handling), Tier.UPSTREAM, handling)
 
-    async def _later_one(self, ask: Ask, landed: Filled, handling: Handling) -> Answer | None:
-        """The stored response, if it is a better answer than `landed`. Otherwise None.
-
-        If the version of `landed` is far in the future, the stored response is always better. If an
-        order came while a 404 or 410 was fetched, only a fresh stored response is better: another
-        replica has perhaps stored this response after the order.
-        """
-        stored = await self.seen(ask)
-        if stored is None or not self._may_rescue(stored):
-            return None
-        ahead = landed.verdict is StoreVerdict.AHEAD
-        if not ahead and supersedes(landed.held.entry, stored.held.entry):
-            return None
-        if _may_be_overtaken(landed) and self._plan(stored) is not Plan.SERVE:
-            return None
-        outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
-        told = replace(handling, collapsed=False, outdated=stored.below_floor)
-        return Answer(stored.held, outcome, stored.tier, told)
+    def _is_better(self, seen: Seen, landed: Filled) -> bool:
+        """Whether the stored response is served instead of `landed`, whose version was refused."""
+        if fruitless(landed) is None or not self._may_rescue(seen):
+            return False
+        is_ahead = landed.verdict is StoreVerdict.AHEAD
+        return is_ahead or not supersedes(landed.held.entry, seen.held.entry)
 
     async def seen(self, ask: Ask) -> Seen | None:
         """The stored response for this request, fresh or not, or None."""
@@ -556,12 +518,6 @@ def given_again(held: Held, outcome: Outcome) -> Answer:
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
 
 
-def _is_later(seen: Seen, known: Seen | None) -> bool:
-    """Whether `seen` was confirmed later than `known`, the response that was stored before the
-    fetch. True if nothing was stored."""
-    return known is None or seen.held.entry.confirmed_at > known.held.entry.confirmed_at
-
-
 def passed_on(error: UpstreamFailure | CallWithheld, ask: Ask) -> Answer:
     """The error response of upstream, if it may be passed on to this request. Otherwise raises the
     error. As in `fits`, the response is perhaps for one user alone."""
@@ -584,8 +540,3 @@ def _says_nothing(want: Want, error: Exception) -> bool:
     no call was free for the sweep. One is perhaps free for a caller, who has a higher priority."""
     is_denied = isinstance(error, CallWithheld) and not has_a_caller(want.purpose)
     return isinstance(error, Frozen) or (is_denied and want.purpose is not Purpose.REFRESH)
-
-
-def _may_be_overtaken(landed: Filled) -> bool:
-    """Whether an order came while a 404 or 410 was fetched."""
-    return landed.verdict is StoreVerdict.INVALIDATED and landed.held.entry.is_negative

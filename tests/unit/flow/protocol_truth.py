@@ -6,7 +6,8 @@
   `l1.lifetime`, or of which Redis has lost what it knew for so long.
 - Versions that a replica has answered with never go back. Excused: a purge forgets versions; so do
   a flush, a lost floor, a crash, an eviction and Redis being away, where neither L1 nor Redis knows
-  any more; and an older version of the upstream's that is marked as such.
+  any more; an older version of the upstream's that is marked as such; and what an order ruled out
+  while it was fetched for a request from before the order, which is marked too.
 - A stale answer is marked as one, and no answer is older than its windows allow. Excused: what the
   upstream gave after the caller asked, to this replica or to another one that was waited for.
 """
@@ -117,6 +118,8 @@ class Truth:
         place = (asked.node, asked.key)
         if self._eras.get(place, 0) != asked.era:
             return False
+        if answer.handling.not_stored is NotStoredReason.INVALIDATED:
+            return False  # an order ruled it out, which concerns requests that begin after it
         known = self._highs.get(place)
         if known is None or self._state(known) < self._state(entry):
             self._highs[place] = entry

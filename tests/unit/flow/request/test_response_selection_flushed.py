@@ -144,45 +144,6 @@ async def test_an_order_heard_while_redis_refused_counts(
     assert in_l1(replica) is None
 
 
-async def test_who_joined_a_fetch_from_before_the_loss_gets_a_later_one(
-    replica: Replica, other: Replica, redis: Redis
-) -> None:
-    """It was answered with more than that fetch brings, and L1's floor is gone."""
-    await serve_stale(replica)
-    replica.upstream.then(ok(2), ok(3))
-    replica.upstream.hold()
-    assert minute_of(await replica.get()) == 1  # and a refresh is under way
-    await fetch(other, 3)
-    replica.tiers.doubt(KEY)
-    assert minute_of(await replica.get()) == 3
-    redis.memory.flush()
-    await other.tiers.begin(KEY)
-    replica.tiers.doubt(KEY)
-    waiter = await ask(replica)
-
-    replica.upstream.release()
-
-    answer = await waiter
-    assert (minute_of(answer), answer.outcome) == (3, Outcome.COLLAPSED)
-    assert replica.upstream.count == 3
-
-
-async def test_who_joined_a_fetch_from_before_an_order_not_heard_gets_a_later_one(
-    replica: Replica, redis: Redis
-) -> None:
-    """Nobody told this replica, but Redis refuses what the fetch brings."""
-    replica.upstream.then(ok(1), ok(2))
-    replica.upstream.hold()
-    early = await ask(replica)
-    await redis.memory.invalidate("trn_1", None)
-    late = await ask(replica)
-
-    replica.upstream.release()
-
-    assert (minute_of(await early), minute_of(await late)) == (1, 2)
-    assert replica.upstream.count == 2
-
-
 async def test_who_joined_a_fetch_from_before_an_order_heard_asked_before_it(
     replica: Replica, redis: Redis
 ) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Forward, NotStoredReason, Outcome, Tier
 from tests.unit.flow.house import (
     SOFT,
@@ -70,24 +69,6 @@ async def test_an_older_version_is_served_where_the_newer_one_is_unusable(alone:
     alone.clock.advance(UNUSABLE)
 
     assert minute_of(await alone.fill(1)) == 1
-
-
-async def test_a_later_version_another_replica_stored_is_served_as_fresh(
-    replica: Replica, other: Replica
-) -> None:
-    """It was quicker; the answer that came here is behind it."""
-    await replica.fill(1)
-    replica.clock.advance(SOFT)
-
-    async def be_late(call: object) -> Reply:
-        await other.fill(3)
-        return ok(2)
-
-    replica.upstream.then(be_late)
-    answer = await replica.get()
-
-    assert (minute_of(answer), answer.outcome, answer.tier) == (3, Outcome.FRESH, Tier.L2)
-    assert not answer.handling.stored
 
 
 async def test_a_version_behind_an_event_is_served_where_it_is_the_latest_there_is(
