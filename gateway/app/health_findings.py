@@ -29,7 +29,7 @@ _STRANGE: Final = 0.05
 BAD, WATCH, GOOD = "bad", "watch", "good"
 _US, _UPSTREAM, _REDIS, _NOBODY = "us", "upstream", "redis", "nobody"
 
-_REMEDIES: Final[Mapping[FailureReason, str]] = {
+REMEDIES: Final[Mapping[FailureReason, str]] = {
     FailureReason.CHALLENGE: "The CDN in front of the API turns this gateway away: ask the API's "
     "operators to allow the gateway's address.",
     FailureReason.REFUSED: "The API refuses a token of the gateway: `upstream.token-refused` in "
@@ -46,6 +46,8 @@ _REMEDIES: Final[Mapping[FailureReason, str]] = {
     "Stored responses are kept.",
     FailureReason.TOO_LARGE: "A training is larger than `upstream.max_body`, or a page of the list "
     "is larger than `upstream.max_list_body`: raise this setting.",
+    FailureReason.RESET: "The API, or a proxy in between, ends connections without a response: see "
+    "the API's status page, and ask the operators of proxies and firewalls.",
     FailureReason.PROTOCOL: "The server that answers is probably not the API: check "
     "`upstream.base_url`, and proxies in between.",
     FailureReason.READ_TIMEOUT: "The API answers too slowly: see its status page, or raise "
@@ -253,7 +255,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             WATCH,
             _UPSTREAM,
             f"The API's list had {_counted(rejected, 'invalid row')} in the last minute",
-            _REMEDIES[FailureReason.INVALID],
+            REMEDIES[FailureReason.INVALID],
             "GatewayPayloadsRejected",
         )
 
@@ -266,7 +268,7 @@ def _of_gates(now: GaugeReadings) -> Iterator[Finding]:
                 WATCH,
                 _UPSTREAM,
                 f"The API said 429: no calls for tenant {tenant} for another {seconds:.0f} s",
-                _REMEDIES[FailureReason.RATE_LIMITED],
+                REMEDIES[FailureReason.RATE_LIMITED],
                 "GatewayGateClosed",
             )
 
@@ -282,7 +284,7 @@ def _of_lowered(now: GaugeReadings) -> Iterator[Finding]:
                 _UPSTREAM,
                 f"A 429 lowered the limit of tenant {tenant} from {full} to {view.limit} calls",
                 "The limit stays so low for ten of its windows. Then it rises a little in each "
-                f"window without a 429. {_REMEDIES[FailureReason.RATE_LIMITED]}",
+                f"window without a 429. {REMEDIES[FailureReason.RATE_LIMITED]}",
                 "GatewayUpstreamRateLimited",
             )
 
@@ -334,7 +336,7 @@ def _lacked_calls(minute: Totals) -> bool:
 def _remedy(failed: Mapping[FailureReason, int]) -> str:
     if not failed:
         return _ANY_REMEDY
-    return _REMEDIES.get(max(failed, key=lambda reason: failed[reason]), _ANY_REMEDY)
+    return REMEDIES.get(max(failed, key=lambda reason: failed[reason]), _ANY_REMEDY)
 
 
 def _counted(count: int, one: str) -> str:

@@ -20,6 +20,7 @@ from gateway.adapters.telemetry.log_lines import Sink, configure, configure_stan
 from gateway.app.clock import ids
 from gateway.app.compose import House, compose
 from gateway.app.exposure import exposures
+from gateway.app.health_findings import REMEDIES
 from gateway.app.listen import Addresses, Server, StartFault, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
 from gateway.core.errors import RedisUnavailable, UpstreamFailure
@@ -373,7 +374,7 @@ async def check(settings: Settings) -> tuple[str, ...]:
     try:
         await house.upstream.reachable()
     except UpstreamFailure as failure:
-        faults.append(f"upstream.base_url: {failure.what}")
+        faults.append(f"upstream.base_url: {failure.what}. {REMEDIES[failure.reason]}")
     finally:
         await house.upstream.close()
         await house.tracer.close(0.0)

@@ -137,6 +137,7 @@ class FailureReason(StrEnum):
     READ_TIMEOUT = "read-timeout"
     POOL_TIMEOUT = "pool-timeout"
     TLS = "tls"
+    RESET = "reset"  # the connection ended before the response had begun
     PROTOCOL = "protocol"
     STATUS_5XX = "status-5xx"
     RATE_LIMITED = "rate-limited"

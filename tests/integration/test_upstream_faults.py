@@ -161,7 +161,7 @@ async def test_a_reset_may_have_been_served(
     with pytest.raises(UpstreamUnreachable) as caught:
         await _read(adapter, training_id)
 
-    assert (caught.value.reason, caught.value.sent) == (FailureReason.PROTOCOL, True)
+    assert (caught.value.reason, caught.value.sent) == (FailureReason.RESET, True)
     assert (await control.stats()).requests == 1
 
 

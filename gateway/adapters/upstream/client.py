@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import encodings.idna  # noqa: F401, see anyio below
+import os
 import re
+import socket
 import ssl
 import zlib
 from collections import deque
@@ -305,6 +307,12 @@ _LATE: Final = {
     Phase.SECURING: FailureReason.CONNECT_TIMEOUT,
     Phase.SENT: FailureReason.READ_TIMEOUT,
 }
+_LATE_WORDS: Final = {
+    Phase.QUEUED: "no connection was free",
+    Phase.CONNECTING: "no connection",
+    Phase.SECURING: "no TLS connection",
+    Phase.SENT: "no whole response",
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -330,20 +338,25 @@ class Exchange:
 
     def late(self) -> UpstreamTimeout:
         """The error if the deadline passes now."""
-        what = f"{self.what}: no whole answer in time"
+        what = f"{self.what}: {_LATE_WORDS[self.phase]} in time"
         return UpstreamTimeout(what, _LATE[self.phase], sent=self.phase is Phase.SENT)
 
     def failure(self, error: Exception) -> UpstreamUnreachable:
         """The gateway's error for `error`, which came before the head of the response was
         complete."""
+        has_ended = _has_ended(error)
+        match self.phase:
+            case Phase.QUEUED | Phase.CONNECTING:
+                reason, why = FailureReason.CONNECT, f"no connection: {words(error)}"
+            case Phase.SECURING:
+                reason, why = FailureReason.TLS, f"no TLS connection: {words(error)}"
+            case Phase.SENT if has_ended:
+                reason = FailureReason.RESET
+                why = "the upstream, or a proxy, ended the connection and sent no response"
+            case Phase.SENT:
+                reason, why = FailureReason.PROTOCOL, "no valid HTTP/1.1 response"
         is_sent = self.phase is Phase.SENT
-        reason, why = FailureReason.CONNECT, told(error)
-        if self.phase is Phase.SECURING:
-            reason = FailureReason.TLS
-        elif is_sent:
-            reason = FailureReason.PROTOCOL
-            why = "the connection ended" if _has_ended(error) else "no valid HTTP/1.1 response"
-        was_kept = is_sent and self.is_kept and _has_ended(error)
+        was_kept = is_sent and self.is_kept and has_ended
         return UpstreamUnreachable(f"{self.what}: {why}", reason, sent=is_sent, was_kept=was_kept)
 
 
@@ -354,9 +367,21 @@ def _has_ended(error: Exception) -> bool:
     return is_closed or isinstance(error, httpcore.NetworkError)
 
 
-def told(error: Exception) -> str:
-    """The error in at most 200 characters."""
-    return f"{type(error).__name__} {error}"[:200]
+def words(error: Exception) -> str:
+    """Why there is no connection, for a reader that does not know Python."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"the certificate was not accepted ({error.verify_message})"
+        case ssl.SSLError():
+            why = (error.reason or "an unknown error").replace("_", " ").lower()
+            return f"the server does not speak TLS as expected ({why})"
+        case socket.gaierror() if error.errno == socket.EAI_AGAIN:
+            return "no name server answered"
+        case socket.gaierror() | UnicodeError():
+            return "there is no such host name"
+        case OSError() if error.errno:
+            return os.strerror(error.errno).lower()
+    return "the server closed it"
 
 
 async def _body(response: httpcore.Response, exchange: Exchange) -> bytes:

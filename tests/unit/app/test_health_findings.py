@@ -9,7 +9,7 @@ import pytest
 from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.live_figures import History, Totals
 from gateway.adapters.telemetry.metrics import GaugeReadings
-from gateway.app.health_findings import _REMEDIES, Finding, judge
+from gateway.app.health_findings import REMEDIES, Finding, judge
 from gateway.app.live import _figures_of
 from gateway.core.vocabulary import (
     AccessRefusal,
@@ -315,7 +315,7 @@ def test_a_body_that_failed_a_call_is_told_once(failure: FailureReason, why: Inv
 
 def test_a_refused_token_is_renewed_where_it_is_set() -> None:
     """In the mode `clients` the gateway does not start with an `upstream.token`."""
-    remedy = _REMEDIES[FailureReason.REFUSED]
+    remedy = REMEDIES[FailureReason.REFUSED]
 
     assert "clients file" in remedy
     assert "`upstream_token_file`" in remedy
@@ -324,6 +324,6 @@ def test_a_refused_token_is_renewed_where_it_is_set() -> None:
 
 def test_each_reason_says_what_to_do() -> None:
     """In words of its own, but for those of which the API's status page says more."""
-    ours = {reason for reason in FailureReason if reason not in _REMEDIES}
+    ours = {reason for reason in FailureReason if reason not in REMEDIES}
 
     assert ours == {FailureReason.STATUS_5XX}
