@@ -40,6 +40,11 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 200
 
 
+def test_the_page_for_callers_is_short() -> None:
+    """A caller has other things to do than to read about a gateway."""
+    assert len((ROOT / "docs/calling.md").read_text().splitlines()) <= 60
+
+
 def test_the_first_screen_names_the_two_commands() -> None:
     """What starts it and what tests it, with the time and the disk that each takes."""
     screen = "\n".join(README.splitlines()[:24])

@@ -127,6 +127,7 @@ class Stage:
                 for name in ("status", "explain", "invalidate", "purge", "mode")
             },
             ".venv/bin/gateway": gateway,
+            ".venv/bin/python": sys.executable,
             "redis://127.0.0.1:6379": redis_url,
             "--port 8190": f"--port {self.ports['8190']}",
             **{f"127.0.0.1:{usual}": f"127.0.0.1:{port}" for usual, port in self.ports.items()},
