@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dashboards.source.alert import BY, BY_REPLICA, Alert, grown
 from dashboards.source.burns import BURNS
-from dashboards.source.queries import ASKED, DEPLOYMENT, HITS, quantile_within
+from dashboards.source.queries import ASKED, DEPLOYMENT, HITS, quantile_within, unless_warming
 from gateway.core.vocabulary import SWEEPS
 
 _FAILURES = "gateway_upstream_failures_total"
@@ -70,6 +70,13 @@ REPLICAS = (
         f"{grown('gateway_access_refused_total', '5m', _CROWDED)} > 0",
     ),
     Alert(
+        "GatewayWarming",
+        "info",
+        "1m",
+        "The cache began empty and is being filled: some callers get 503 meanwhile",
+        f"min {BY} (gateway_warming) == 1",
+    ),
+    Alert(
         "GatewayModeLeft",
         "warning",
         "30m",
@@ -105,7 +112,8 @@ UPSTREAM = (
         "critical",
         "1m",
         "The upstream refuses the gateway's own token: nothing can be fetched with it",
-        f"{grown(_FAILURES, '5m', _REFUSED)} > 2",
+        # Short, so that the alert resolves soon after the token was replaced.
+        f"{grown(_FAILURES, '2m', _REFUSED)} > 1",
     ),
     Alert(
         "GatewayCircuitOpen",
@@ -141,7 +149,8 @@ UPSTREAM = (
     ),
 )
 
-_CALLERS_DENIED = grown(_DENIED, "10m", _WAITED_FOR)
+# Short, so that the alert resolves soon after calls are free again.
+_CALLERS_DENIED = grown(_DENIED, "5m", _WAITED_FOR)
 _P90_WAIT = quantile_within("10m", 0.9, _WAITED)
 _P99_REDIS = quantile_within("5m", 0.99, _REDIS)
 SHARES = (
@@ -150,14 +159,16 @@ SHARES = (
         "critical",
         "2m",
         "Callers get 503: their requests need calls to the API, and none may be made",
-        f"{_CALLERS_DENIED} > 20\nand {_CALLERS_DENIED} > 0.01 * {grown(_ASKS, '10m', ASKED)}",
+        f"{_CALLERS_DENIED} > 20\nand {_CALLERS_DENIED} > 0.01 * {grown(_ASKS, '5m', ASKED)}\n"
+        f"{unless_warming('5m')}",
     ),
     Alert(
         "GatewayBudgetShort",
         "warning",
         "15m",
         "The budget is short: calls wait, or are not made",
-        f"{grown(_DENIED, '10m', _OF_NO_SWEEP)} > 5\nor ({_P90_WAIT}) > 1",
+        f"(({grown(_DENIED, '10m', _OF_NO_SWEEP)} > 5)\nor ({_P90_WAIT}) > 1)\n"
+        f"{unless_warming('10m')}",
     ),
     Alert(
         "GatewayRedisAway",

@@ -46,6 +46,11 @@ def tiers() -> list[Panel]:
             Query(f"60 * {evicted}", "{{tier}} evicted a minute"),
         ),
         plot(
+            "Cache being filled",
+            "1 while a cache that began empty is filled: after a first start, or a loss in Redis.",
+            Query(highest(of("gateway_warming"), REPLICA), _NAME),
+        ),
+        plot(
             "Redis, p99",
             "By what was asked of it; redis.timeout is the bound.",
             Query(quantile(0.99, _REDIS, by="operation"), "{{operation}}"),

@@ -12,6 +12,13 @@ ASKED = 'outcome!="rejected"'
 """All requests but those for which the caller alone is to blame."""
 
 
+def unless_warming(window: str) -> str:
+    """The end of an alert about errors in this window: not if the cache began empty, and was being
+    filled within the window."""
+    began = f"max_over_time(gateway_warming[{window}])"
+    return f"unless on ({DEPLOYMENT}) min by ({DEPLOYMENT}) ({began}) == 1"
+
+
 def of(metric: str, *matchers: str) -> str:
     """The series of a metric that the dashboard is about."""
     return f"{metric}{{{','.join((FILTER, *matchers))}}}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dashboards.source.objectives import OBJECTIVES, WINDOWS, Objective
-from dashboards.source.queries import DEPLOYMENT
+from dashboards.source.queries import DEPLOYMENT, unless_warming
 
 Rule = dict[str, object]
 EVENTS = "job:gateway_objective_events:increase"
@@ -55,5 +55,6 @@ def _burns(objective: Objective, pair: Burn) -> str:
     short = f"{BAD_EVENTS}{pair.short}{which} / {EVENTS}{pair.short}{which}"
     return (
         f"{bad} / {events} > {most:g}\n  and {short} > {most:g}\n"
-        f"  and {bad} > {_FEWEST_BAD}\n  and {events} > {_FEWEST}"
+        f"  and {bad} > {_FEWEST_BAD}\n  and {events} > {_FEWEST}\n"
+        f"  {unless_warming(pair.short)}"
     )

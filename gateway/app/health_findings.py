@@ -294,7 +294,17 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
     denied = sum(count for purpose, count in minute.denied.items() if purpose not in SWEEPS)
     # While Redis is away, calls are denied because this replica has only its share of the limit.
     is_whole = now.redis_up is not False and now.circuit is Circuit.CLOSED
-    if denied and is_whole and not closed:
+    if now.is_warming:
+        so_far = f": the budget denied {_counted(denied, 'call')} in the last minute"
+        yield Finding(
+            WATCH,
+            _US,
+            "The cache began empty, and is being filled" + (so_far if denied else ""),
+            "Nothing to do but wait, for ten minutes at most. Until then callers get 503 with "
+            "`Retry-After` for trainings that are not stored yet.",
+            "GatewayWarming",
+        )
+    elif denied and is_whole and not closed:
         yield Finding(
             WATCH,
             _US,

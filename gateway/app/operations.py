@@ -15,6 +15,7 @@ from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.compose import House
 from gateway.app.health_findings import Finding, Findings
 from gateway.app.live import Live
+from gateway.app.warming import Warming
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BadRequest, RedisUnavailable
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
@@ -60,6 +61,7 @@ class Operations:
         self._settings = settings
         self._life = life
         house.telemetry.gauges = self.readings
+        self._warming = Warming(house.clock.monotonic, self._is_filling)
         docs_url = settings.admin.docs_url
         self.findings = Findings(house.history, self.readings, house.clock, docs_url)
         live = partial(Live, house, settings, self.readings, self.findings)
@@ -86,6 +88,7 @@ class Operations:
     def readings(self) -> GaugeReadings:
         """The present values of the gauges."""
         house = self._house
+        redis_up = None if house.redis is None else house.shared.is_up
         return GaugeReadings(
             ready=self.is_ready(),
             draining=self._life.draining,
@@ -95,14 +98,22 @@ class Operations:
             circuit=house.outbound.circuit,
             budgets=self._budgets(),
             limits=self._limits(),
-            redis_up=None if house.redis is None else house.shared.is_up,
+            redis_up=redis_up,
             bus_connected=None if house.redis is None else house.bus.is_connected,
             loop_lag=house.lag.worst,
             mode=house.modes.current,
+            is_warming=self._warming.is_on(redis_up=redis_up),
             sweep_confirmed=house.sweeping.sweeps.confirmed_age(),
             clients_reloaded=house.admission.reloaded,
             tokens_reloaded=house.operator_access.reloaded,
         )
+
+    def _is_filling(self) -> bool | None:
+        """For `Warming`: whether the first sweep of an empty cache has not ended."""
+        sweeps = self._house.sweeping.sweeps
+        is_filling = sweeps.are_warming()
+        is_swept = self._settings.sweep.warm is not SweepWarm.OFF and (is_filling or sweeps.words())
+        return is_filling if is_swept else None
 
     def status(self) -> Words:
         house, life = self._house, self._life

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
-from gateway.simulator import RunningSimulator
-from tests.integration.gateways import gateway
+from gateway.simulator import RunningSimulator, SimulatorClient
+from gateway.simulator.faults import FaultMode
+from tests.integration.gateways import gateway, until
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,23 @@ async def test_a_cold_start_is_as_said(
         answers = await asyncio.gather(*map(planes.get, ids))
 
     assert sum(each.status_code == 200 for each in answers) in served
+
+
+async def test_a_cache_that_began_empty_is_told_until_it_is_full(
+    upstream: RunningSimulator, control: SimulatorClient, redis_url: str
+) -> None:
+    """By the metric and by a finding; a replica that joins a full cache has nothing to tell."""
+    settings = {"access__mode": "open", "upstream__token": "demo-token"}
+    settings |= {"sweep__enabled": "true", "sweep__interval": "1s"}
+    await control.fault(FaultMode.HELD)
+    async with gateway(upstream.base_url, redis_url, **settings) as planes:
+        assert await planes.metric("gateway_warming ") == 1
+        findings = (await planes.admin.get("/status")).json()["findings"]
+        assert "GatewayWarming" in [each["runbook"] for each in findings]
+
+        await control.clear_faults()
+        await planes.get("trn_000001")
+        await until(partial(planes.reads, "gateway_warming ", 0))
+        async with gateway(upstream.base_url, redis_url, **settings) as joined:
+            await until(partial(joined.reads, "gateway_warming ", 0))
+            assert await planes.metric("gateway_warming ") == 0

@@ -210,6 +210,7 @@ class GaugeReadings:
     clients_reloaded: bool | None = None
     tokens_reloaded: bool | None = None
     mode: Mode = Mode.NORMAL
+    is_warming: bool = False
 
 
 GAUGES: Table[GaugeReadings] = (
@@ -268,6 +269,13 @@ GAUGES: Table[GaugeReadings] = (
         lambda now: _known({(): now.bus_connected}),
     ),
     ("gateway_ready", "Whether /readyz answers 200.", (), lambda now: [((), now.ready)]),
+    (
+        "gateway_warming",
+        "Whether the cache began empty (a first start, or a Redis that lost its data) and is being "
+        "filled; for ten minutes at most.",
+        (),
+        lambda now: [((), now.is_warming)],
+    ),
     (
         "gateway_draining",
         "Whether the replica is about to stop, and drains.",

@@ -256,6 +256,17 @@ def test_what_is_frozen_may_fail() -> None:
     assert findings[0].says.endswith("served; 3 of 4 requests failed in the last minute")
 
 
+def test_while_the_cache_is_filled_nobody_is_advised_to_change_settings() -> None:
+    """It is a finding of its own, and the cause of the errors; a longer lifetime would not help."""
+    cold = replace(WELL, is_warming=True)
+
+    for found in (first(minute(1, 9, denied=9), cold), first(minute(9, denied=9), cold)):
+        assert found.runbook == "GatewayWarming"
+        assert "The cache began empty, and is being filled" in f"{found.says} {found.do}"
+        assert "lifetime" not in found.do
+    assert [each.runbook for each in judge(minute(9), cold)] == ["GatewayWarming"]
+
+
 def test_a_spent_limit_is_ours_unless_a_gate_is_closed() -> None:
     """Behind a closed gate or an open breaker calls are withheld for that reason."""
     closed = replace(WELL, budgets={"acme": replace(OPEN_GATE, gate_closed_for=1.0)})

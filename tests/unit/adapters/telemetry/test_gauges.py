@@ -18,6 +18,7 @@ GAUGE_NAMES = {
     "gateway_bus_connected": (),
     "gateway_ready": (),
     "gateway_draining": (),
+    "gateway_warming": (),
     "gateway_mode": ("mode",),
     "gateway_event_loop_lag_seconds": (),
     "gateway_clients_last_reload_successful": (),

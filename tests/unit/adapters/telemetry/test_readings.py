@@ -26,6 +26,7 @@ def test_what_is_there_is_told() -> None:
         GaugeReadings(
             ready=True,
             draining=False,
+            is_warming=True,
             l1_entries=3,
             l1_bytes=4_096,
             collapsed_waiters=2,
@@ -38,6 +39,7 @@ def test_what_is_there_is_told() -> None:
 
     assert found["gateway_ready"] == 1
     assert found["gateway_draining"] == 0
+    assert found["gateway_warming"] == 1
     assert found['gateway_cache_entries{tier="l1"}'] == 3
     assert found['gateway_cache_bytes{tier="l1"}'] == 4_096
     assert found["gateway_collapsed_waiters"] == 2
