@@ -1,12 +1,10 @@
-"""Remembers the versions that this replica knows, and the answers that the store refused.
+"""Remembers the versions that this replica knows.
 
-The versions are used while Redis is away, and after Redis has lost the floor of a key.
+They are used while Redis is away, and after Redis has lost the floor of a key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from cachetools import LRUCache
@@ -14,15 +12,10 @@ from cachetools import LRUCache
 from gateway.core.cache.entry import Entry, Floor, Key, era
 from gateway.core.cache.version_verdict import Doubt, Known, supersedes
 from gateway.core.vocabulary import StoreVerdict
-from gateway.ports import Clock, Held, LocalStore, Stored
+from gateway.ports import Held, LocalStore, Stored
 
 _MOST_VERSIONS: Final = 10_000
 _MOST_DOUBTS: Final = 10_000
-# A refused answer may be served again for this many seconds.
-_LONGEST: Final = 10.0
-# All refused answers together have at most this many bytes, with _OVERHEAD for each.
-_MOST_BYTES: Final = 4 * 1024 * 1024
-_OVERHEAD: Final = 1_000
 
 
 class Alone:
@@ -152,71 +145,6 @@ class Latest:
             del self._entries[key]
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """An answer, and the floor that refused it (None: unknown). The answer may be served again
-    until `until` (monotonic)."""
-
-    held: Held
-    floor: Floor | None
-    until: float
-
-    @property
-    def size(self) -> int:
-        return _OVERHEAD + len(self.held.body) + len(self.held.head)
-
-
-class RefusedVersions:
-    """For each key, the last answer that the store refused for its version.
-
-    After a refusal, the gateway does not refresh the key for some time. During this time, requests
-    may get the refused answer again.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._refused: dict[Key, _Refused] = {}  # the oldest first
-        self._size = 0
-
-    def note(self, key: Key, held: Held, floor: Floor | None) -> None:
-        """Remember an answer, and the floor that refused it (None: unknown)."""
-        self.forget(key)
-        now = self._clock.monotonic()
-        refused = _Refused(held, floor, now + _LONGEST)
-        self._refused[key] = refused
-        self._size += refused.size
-        while self._refused:
-            oldest = next(iter(self._refused))
-            if self._size <= _MOST_BYTES and self._refused[oldest].until > now:
-                break
-            self.forget(oldest)
-
-    def judge(self, key: Key, floor: Floor | None) -> None:
-        """Forget the refused answer if the present `floor` is unknown (None), or is not the floor
-        of the refusal."""
-        refused = self._refused.get(key)
-        if refused is not None and not _is_same(refused.floor, floor):
-            self.forget(key)
-
-    def of(self, key: Key) -> Held | None:
-        """The refused answer. None if no answer is remembered, or if its time is over."""
-        refused = self._refused.get(key)
-        if refused is None or refused.until <= self._clock.monotonic():
-            return None
-        return refused.held
-
-    def forget(self, key: Key) -> None:
-        """Forget the refused answer of this key."""
-        refused = self._refused.pop(key, None)
-        if refused is not None:
-            self._size -= refused.size
-
-    def forget_where(self, matches: Callable[[Key], bool]) -> None:
-        """Forget the refused answers of all keys that match."""
-        for key in [key for key in self._refused if matches(key)]:
-            self.forget(key)
-
-
 def overrules(local: Entry, other: Entry) -> bool:
     """Whether `local` is later than `other`, and has another epoch: `local` was fetched without
     Redis, or before Redis lost the floor."""
@@ -250,13 +178,3 @@ def _is_proven_passed(other: Entry, local: Entry) -> bool:
 def _as_floor(entry: Entry) -> Floor:
     """The floor that a store would have if it knew only this entry."""
     return Floor(entry.epoch, entry.generation, entry.updated_at, entry.digest, entry.confirmed_at)
-
-
-def _is_same(before: Floor | None, now: Floor | None) -> bool:
-    if before is None or now is None:
-        return False
-    return _compared(before) == _compared(now)
-
-
-def _compared(floor: Floor) -> tuple[object, ...]:
-    return floor.epoch, floor.generation, floor.updated_at, floor.digest

@@ -6,7 +6,6 @@ time in which this replica has perhaps missed orders.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 
@@ -20,7 +19,7 @@ from gateway.core.instant import Instant
 from gateway.core.sweep.staleness_bound import Horizon
 from gateway.core.vocabulary import Part, StoreVerdict, Tier
 from gateway.flow.cache.l1_revalidation import Confirming
-from gateway.flow.cache.local_versions import Alone, RefusedVersions, is_passed, overrules
+from gateway.flow.cache.local_versions import Alone, is_passed, overrules
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
 from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stored
@@ -58,7 +57,6 @@ class Tiers:
         self._rules = rules
         self.held = local.peek
         self._alone = Alone(local, rules.windows.believe_after)
-        self.refused = RefusedVersions(clock)
         self.orders = 0  # how many orders were applied to L1
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
@@ -156,11 +154,6 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # If an order has changed the floor, `judge` forgets the refused answer. But an order can
-        # name a version below the floor. Such an order does not change the floor, so the floor
-        # does not show that this replica missed the order. While this replica can miss orders,
-        # `judge` therefore gets None, and forgets the answer.
-        self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: perhaps a fetch ended while Redis was asked
         if found.floor is None and held is not None and held.checked_at >= asked_at:
             # Redis agreed with this entry after `asked_at`, so `found` is outdated.
@@ -190,8 +183,6 @@ class Tiers:
 
     def _by_itself(self, key: Key, held: Held | None, vouches: bool) -> Seen | None:
         """The result from L1 alone. `vouches` False: the entry may only be used for rescue."""
-        if not vouches:
-            self.refused.forget(key)
         if held is None or not self._gaps_allow(held.entry):
             return None
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
@@ -272,11 +263,8 @@ class Tiers:
                     self._alone.gave(key, held, stored.floor, may_hold=True, is_left=True)
                 else:
                     self._alone.gave(key, held, stored.floor, may_hold=flight.is_current)
-            elif flight.is_current and _is_refused_for_version(held.entry, stored):
-                self.refused.note(key, held, stored.floor)
             self.doubt(key)
             return stored
-        self.refused.forget(key)
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
             # Redis believed the entry, and so raised the generation of the floor.
@@ -322,11 +310,6 @@ class Tiers:
         if held is not None:
             held.doubt()
 
-    def suspect(self, until: float = math.inf) -> None:
-        """Do what `Confirming.suspect` does, and forget all refused answers."""
-        self.refused.forget_where(lambda _: True)
-        self.confirming.suspect(until)
-
     def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
         """Whether L1 has an entry without a version, or with a version below `updated_at` (None:
         whether L1 has any entry)."""
@@ -349,7 +332,6 @@ class Tiers:
         partitions stay for rescue too. L1 is searched only once: a search takes milliseconds, and
         an order can name 1,000 trainings."""
         self.orders += 1
-        self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
             held = self._local.peek(key)
             if held is None or not self.is_passed(key, updated_at):
@@ -365,7 +347,6 @@ class Tiers:
         rescue. Returns the number of these entries."""
         self.orders += 1
         self._alone.latest.forget_all(partition)
-        self.refused.forget_where(lambda key: partition in (None, key.partition))
         keys = self._local.keys(partition=partition)
         for key in keys:
             held = self._local.peek(key)
@@ -381,7 +362,6 @@ class Tiers:
         try:
             await self._shared.drop(key)
         finally:
-            self.refused.forget(key)
             self._alone.latest.forget(key)
             self._local.drop(key)  # last: meanwhile a look-up may have put an entry into L1
 
@@ -402,7 +382,3 @@ def _is_left(entry: Entry, floor: Floor | None) -> bool:
         return False
     is_passed_by = entry.updated_at is None or before(entry.updated_at, floor.updated_at)
     return era(floor.generation) == era(entry.generation) and not is_passed_by
-
-
-def _is_refused_for_version(entry: Entry, stored: Stored) -> bool:
-    return stored.verdict is StoreVerdict.AHEAD or entry.went_back(stored.floor)

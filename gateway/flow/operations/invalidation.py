@@ -165,7 +165,7 @@ class Invalidation:
         notices. While Redis is away, L1 may serve its present entries until `until` (monotonic).
         Fetches under way may still store their results: Redis judges each by its ticket."""
         self._serving.retire()
-        self._tiers.suspect(until)
+        self._tiers.confirming.suspect(until)
 
     def _changed(self, notice: Notice) -> None:
         """Let requests ask Redis about entries that another replica found to be outdated."""

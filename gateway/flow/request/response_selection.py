@@ -30,7 +30,6 @@ from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import (
     Detail,
     Forward,
-    NotStoredReason,
     Outcome,
     Purpose,
     StoreVerdict,
@@ -240,23 +239,9 @@ class Serving:
         failure = self.standing(ask.key)
         if failure is None:
             return None
-        stored = seen if seen is not None and self._may_rescue(seen) else None
-        if stored is None or stored.below_floor:
-            return self._stored_or_refused(ask, stored, failure)
-        return from_store(stored, failure.outcome, failure.detail)
-
-    def _stored_or_refused(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
-        """One of two answers: the response `stored` (None or below the floor), or the last answer
-        of upstream that was refused for its version. `supersedes` decides which one, but `stored`
-        always wins against a version far in the future. None if no refused answer fits the request
-        (`Vary`)."""
-        refused = self._tiers.refused.of(ask.key)
-        if refused is None or not self._rules.selects(refused.entry, ask.extra):
+        if seen is None or seen.below_floor or not self._may_rescue(seen):
             return None
-        entry = refused.entry
-        if stored is not None and (entry.is_ahead or not supersedes(entry, stored.held.entry)):
-            return from_store(stored, failure.outcome, failure.detail)
-        return given_again(refused, failure.outcome)
+        return from_store(seen, failure.outcome, failure.detail)
 
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
         purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
@@ -509,13 +494,6 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
         return from_store(seen, outcome, detail)
     handling = Handling(detail, Forward.STALE, error.status, outdated=seen.below_floor)
     return Answer(seen.held, outcome, seen.tier, handling)
-
-
-def given_again(held: Held, outcome: Outcome) -> Answer:
-    """The answer with a response of upstream. The response was refused earlier for its version."""
-    ahead = held.entry.is_ahead
-    reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
-    return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
 
 
 def passed_on(error: UpstreamFailure | CallWithheld, ask: Ask) -> Answer:

@@ -310,7 +310,7 @@ async def test_after_a_gap_that_follows_an_absence_l1_answers_on(
     replica.tiers.peek(KEYS[0])
     await settle()
     replica.clock.advance(1.0)
-    replica.tiers.suspect()
+    replica.tiers.confirming.suspect()
 
     assert all(map(replica.tiers.peek, KEYS))
     await settle()
@@ -367,7 +367,7 @@ async def test_after_a_gap_readers_wait_for_the_questions_about_all(
     await hold_all(replica)
     replica.clock.advance(0.1)
     redis.switch.hold()
-    replica.tiers.suspect()
+    replica.tiers.confirming.suspect()
     await settle()
     readers = [asyncio.create_task(replica.tiers.lookup(key, Course())) for key in KEYS]
     await settle()
@@ -389,7 +389,7 @@ async def test_readers_ask_by_themselves_where_the_question_about_all_fails(
     await hold_all(replica)
     replica.clock.advance(0.1)
     redis.switch.hold()
-    replica.tiers.suspect()
+    replica.tiers.confirming.suspect()
     await settle()
     reader = asyncio.create_task(replica.tiers.lookup(KEYS[-1], Course()))
     await settle()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -144,26 +143,21 @@ async def test_other_trainings_stay(pair: Pair) -> None:
 async def test_an_order_of_many_ids_searches_l1_once(
     alone: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor are the refused answers searched for each id: no request is answered meanwhile."""
+    """No request is answered meanwhile."""
     ids = tuple(f"trn_{number}" for number in range(1_000))
     for each in ids[:3]:
         await alone.fill(1, Key(KEY.partition, each))
     searched: list[str] = []
-    keys, forget_where = alone.local.keys, alone.tiers.refused.forget_where
+    keys = alone.local.keys
 
     def counted_keys(*args: Any, **kwargs: Any) -> list[Key]:
         searched.append("l1")
         return keys(*args, **kwargs)
 
-    def counted_forget(matches: Callable[[Key], bool]) -> None:
-        searched.append("refused")
-        forget_where(matches)
-
     monkeypatch.setattr(alone.local, "keys", counted_keys)
-    monkeypatch.setattr(alone.tiers.refused, "forget_where", counted_forget)
     await alone.invalidation.invalidate(ids, None)
 
-    assert sorted(searched) == ["l1", "refused"]
+    assert searched == ["l1"]
     assert alone.local.entries == 0
     assert len(alone.observer.of("invalidated")) == 1_000
 

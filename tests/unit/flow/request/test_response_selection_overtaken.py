@@ -104,7 +104,7 @@ async def test_an_order_with_a_bound_keeps_what_is_later(
     first = await answered(replica, task)
     if is_flushed:
         redis.memory.flush()
-        replica.tiers.suspect()
+        replica.tiers.confirming.suspect()
     second = await replica.get()
 
     assert [minute_of(first), minute_of(second)] == [8, 8]
