@@ -25,6 +25,8 @@ _BEARABLE: Final = 0.01
 _SLUGGISH: Final = 0.25
 # The share of the list's rows that may be invalid. Only the rows read in the last minute count.
 _STRANGE: Final = 0.05
+# So many answers 404 in a row, and no other answer, are probably no chance.
+_ALL_MISSING: Final = 30
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
 _US, _UPSTREAM, _REDIS, _NOBODY = "us", "upstream", "redis", "nobody"
@@ -244,6 +246,16 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             f"({which})",
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
+        )
+    if now.missing >= _ALL_MISSING:
+        yield Finding(
+            WATCH,
+            _US,
+            f"The last {now.missing} answers of the API were all 404: it knows no training "
+            "that callers want",
+            "Check `upstream.base_url` and, in the mode `clients` or `open`, whether the token "
+            "belongs to the right organisation. Otherwise callers ask for trainings that do not "
+            "exist.",
         )
     # If a whole body was rejected, its call already counts as failed. All other rejections are of
     # single rows of the list.

@@ -106,6 +106,7 @@ class Operations:
             sweep_confirmed=house.sweeping.sweeps.confirmed_age(),
             clients_reloaded=house.admission.reloaded,
             tokens_reloaded=house.operator_access.reloaded,
+            missing=house.telemetry.counters.missing_in_a_row,
         )
 
     def _is_filling(self) -> bool | None:

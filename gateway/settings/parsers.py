@@ -164,12 +164,16 @@ def parse_secret(value: object) -> SecretStr:
 
 def parse_base_url(value: object) -> str:
     """An http or https address with a host, without credentials, query and fragment. Slashes at its
-    end are removed."""
-    return _address(value, "upstream.token")
+    end are removed. Its path does not end with `/training`, which the gateway adds."""
+    address = _address(value, "upstream.token")
+    if address.endswith("/training"):
+        raise ValueError("ends with /training, which the gateway adds to each call: leave it out")
+    return address
 
 
 def parse_endpoint(value: object) -> str:
-    """The address of a collector of traces, in the form that `parse_base_url` accepts."""
+    """The address of a collector of traces: an http or https address, without credentials, query
+    and fragment. Slashes at its end are removed."""
     return _address(value, "OTEL_EXPORTER_OTLP_HEADERS")
 
 

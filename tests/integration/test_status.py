@@ -73,3 +73,16 @@ async def test_a_limit_that_a_429_lowered_is_a_finding(
     says = [each["says"] for each in status["findings"]]
     lowered = status["budgets"]["default"]["limit"]
     assert f"A 429 lowered the limit of tenant default from 200 to {lowered} calls" in says
+
+
+async def test_an_address_where_no_training_is_known_is_a_finding(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """Callers get 404s, and each of them is an answer of the API."""
+    await control.fault("not-found")
+    async with gateway(upstream.base_url, sweep__enabled="false") as planes:
+        for n in range(30):
+            await planes.get(f"trn_{n}")
+        status = (await planes.admin.get("/status")).json()
+
+    assert "The last 30 answers of the API were all 404" in status["findings"][0]["says"]

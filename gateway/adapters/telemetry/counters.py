@@ -167,6 +167,7 @@ class Counters:
     calls_inflight: int = 0
     oldest_stale: float | None = None
     last_success: float | None = None
+    missing_in_a_row: int = 0  # answers 404 or 410 since the last answer with a training
     failures: Tally[FailureReason] = field(default_factory=lambda: _zeros(FailureReason))
     denied: Tally[Purpose] = field(default_factory=lambda: _zeros(Purpose))
     wait_seconds: dict[Purpose, Histogram] = field(

@@ -193,6 +193,7 @@ class GaugeReadings:
     limits           the configured limits by tenant. A 429 lowers the limit in `budgets`
     loop_lag         seconds, see `LoopLag`
     sweep_confirmed  age in seconds of the oldest confirmation by a sweep
+    missing          answers 404 or 410 of the API since its last answer with a training or a list
     """
 
     ready: bool
@@ -209,6 +210,7 @@ class GaugeReadings:
     sweep_confirmed: float | None = None
     clients_reloaded: bool | None = None
     tokens_reloaded: bool | None = None
+    missing: int = 0
     mode: Mode = Mode.NORMAL
     is_warming: bool = False
 

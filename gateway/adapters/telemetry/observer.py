@@ -131,6 +131,7 @@ class Telemetry(Trail):
         counters.call_seconds[purpose].observe(seconds, trace)
         if status is not None and (status < 400 or status in _MISSING):
             counters.last_success = self._clock.now()
+            counters.missing_in_a_row = 0 if status < 400 else counters.missing_in_a_row + 1
 
     def budget_waited(self, purpose: Purpose, seconds: float) -> None:
         self.counters.wait_seconds[purpose].observe(seconds)

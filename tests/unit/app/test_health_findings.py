@@ -138,6 +138,15 @@ def test_errors_come_with_their_cause(reason: FailureReason, whose: str, remedy:
     assert remedy in finding.do
 
 
+@pytest.mark.parametrize(("missing", "is_told"), [(29, False), (30, True)])
+def test_an_api_that_knows_no_training_is_told(missing: int, is_told: bool) -> None:
+    """Each request is answered, with a 404, so no other finding shows it."""
+    finding = first(minute(50), replace(WELL, missing=missing))
+
+    assert ("`upstream.base_url`" in finding.do) is is_told
+    assert (finding.says == "Callers are served") is not is_told
+
+
 LATE = replace(WELL, loop_lag=11.9)
 
 

@@ -231,11 +231,12 @@ def test_a_base_url_has_no_slash_at_its_end(written: str, kept: str) -> None:
         ("https://a b", "^$"), ("https://a\nb", "^$"), ("https://a:99999", "^$"),
         ("https://a:x", "^$"), ("https://[::1", "^$"), ("https://[zz]", "^$"), (5, "^$"),
         ("https://me:pw@a", "credentials"), ("https://a?x=1", "query"), ("https://a#x", "fragment"),
-        ("https://a?", "query"),
+        ("https://a?", "query"), ("https://a/training", "adds"),
+        ("https://a/v1/training//", "adds"),
     ],
 )  # fmt: skip
 def test_what_is_no_base_url_is_refused(url: object, problem: str) -> None:
-    """Credentials, query and fragment by their names."""
+    """Credentials, query and fragment by their names; the path of the trainings with the reason."""
     with pytest.raises(ValueError, match=problem):
         parse_base_url(url)
 

@@ -174,6 +174,18 @@ def test_the_last_success_is_an_answer_of_the_api(status: int, is_success: bool)
     assert found == (1_000.0 if is_success else None)
 
 
+def test_answers_404_in_a_row_are_counted() -> None:
+    """A failure says nothing about trainings, a training begins the count anew."""
+    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+
+    counts = []
+    for status in (404, 410, 500, None, 404, 304, 404):
+        telemetry.call_ended(Purpose.MISS, status, 0.1)
+        counts.append(telemetry.counters.missing_in_a_row)
+
+    assert counts == [1, 2, 2, 2, 3, 0, 1]
+
+
 def test_a_refused_token_is_told_once_a_minute() -> None:
     """For each tenant; what fails until somebody acts would else fill the log."""
     log, clock = ListLog(), ManualClock()
