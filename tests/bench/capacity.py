@@ -1,14 +1,14 @@
 """Beyond one machine: `python -m tests.bench.capacity` counts, reckons, writes docs/capacity.md.
 
 What one replica asks of Redis is counted; two and three are counted too, beside what the model
-says of them. CPU of a hit is the benchmark's (docs/benchmark.json).
+says of them. CPU of a hit is the figure that README has from the benchmark.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import statistics
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ import click
 
 from tests.bench.replicas import Asked, count
 from tests.bench.stands import IDS
+from tests.bench.stored import Stored, measure
 from tests.support.servers import ROOT
 
 # What is assumed, and may be changed: a core is used to six tenths, so that a replica can be lost;
@@ -27,12 +28,15 @@ _BUSY = 0.6
 _LIMIT = 100 / 60
 _LIFETIME = 30.0
 _EDITS = 1 / 1_000 / 3_600
-_RATES = (10_000, 1_000_000, 100_000_000)
+_RATES = (100, 1_000, 10_000, 100_000, 1_000_000)
 _READ = 1_000
-# Of a hit, until a benchmark was recorded.
-_USUAL = 13e-6
 _COUNTED = ROOT / "docs" / "capacity.json"
-_BENCHMARK = ROOT / "docs" / "benchmark.json"
+_HIT = re.compile(r"<!-- benchmark -->([0-9.]+) µs")
+# The sweep's part of the limit, and the trainings of one page of the list.
+_SHARE = 0.5
+_PAGE = 100
+# The example of the worksheet: trainings of each tenant, requests/s, tenants.
+_EXAMPLE = (20_000, 3_000, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +76,42 @@ def main(python: str) -> None:
             idle, busy = count(Path(folder), python, replicas)
         counted.append([asdict(idle), asdict(busy)])
         click.echo(f"{replicas}: {idle}, {busy}", err=True)
-    _COUNTED.write_text(json.dumps(counted, indent=1) + "\n")
+    with tempfile.TemporaryDirectory(prefix="capacity-") as folder:
+        stored = measure(Path(folder), python)
+    click.echo(f"{stored}", err=True)
+    found = {"asked": counted, "stored": asdict(stored)}
+    _COUNTED.write_text(json.dumps(found, indent=1) + "\n")
     write_page()
 
 
 def write_page() -> None:
     """Anew from what was counted and from what the benchmark recorded last."""
-    counted = [(Asked(**idle), Asked(**busy)) for idle, busy in json.loads(_COUNTED.read_text())]
+    found = json.loads(_COUNTED.read_text())
+    counted = [(Asked(**idle), Asked(**busy)) for idle, busy in found["asked"]]
     idle, busy = counted[0]
     beyond = busy.less(idle)
     each = Asked(beyond.commands / IDS, beyond.bytes / IDS, beyond.core / IDS)
-    page = "\n".join(_page(Model(_hit(), idle, each), counted))
+    page = "\n".join(_page(Model(_hit(), idle, each), counted, Stored(**found["stored"])))
     (ROOT / "docs" / "capacity.md").write_text(page + "\n")
 
 
 def _hit() -> float:
-    """Seconds of CPU, over all runs of the benchmark that were recorded."""
-    if not _BENCHMARK.exists():
-        return _USUAL
-    runs = json.loads(_BENCHMARK.read_text())
-    costs = [cost for run in runs for cost in run["cpu_us"]["repeated"]["gateway"]]
-    return float(statistics.median(costs)) / 1e6
+    """Seconds of CPU. README has the only figure for it, which `make bench-record` writes."""
+    (microseconds,) = _HIT.findall((ROOT / "README.md").read_text())
+    return float(microseconds) / 1e6
 
 
-def _page(model: Model, counted: list[tuple[Asked, Asked]]) -> Iterator[str]:
-    yield "# How far it goes beyond one machine"
+def _page(model: Model, counted: list[tuple[Asked, Asked]], stored: Stored) -> Iterator[str]:
+    yield "# How much you need"
     yield ""
     yield (
-        "This page says how many replicas a rate of requests needs, what they ask of Redis, and"
-        " what limits them first. `make capacity` writes it; the arithmetic is"
-        " `tests/bench/capacity.py`."
+        "This page says how much memory, how many replicas and how much time your trainings need,"
+        " what replicas ask of Redis, and what limits them first. `make capacity` writes it; the"
+        " arithmetic is `tests/bench/capacity.py`."
     )
+    yield from _worksheet(model, stored)
+    yield ""
+    yield "## How many replicas"
     yield ""
     yield (
         f"It assumes: a hit costs {model.hit * 1e6:.1f} µs of one core ([the"
@@ -122,6 +131,52 @@ def _page(model: Model, counted: list[tuple[Asked, Asked]]) -> Iterator[str]:
         )
     yield from _walls(model)
     yield from _check(model, counted)
+
+
+def _worksheet(model: Model, stored: Stored) -> Iterator[str]:
+    trainings, rate, tenants = _EXAMPLE
+    entries, body = trainings * tenants, 2 * 1024
+    l1, redis = body + stored.l1_beside_body, body + stored.redis_beside_body
+    minutes = trainings / _PAGE / (_LIMIT * 60 * _SHARE)
+    yield ""
+    yield "## A worksheet"
+    yield ""
+    yield (
+        f"Put in your own numbers. The example has {tenants} tenants with {trainings:,} trainings"
+        f" of 2 KiB each, and {rate:,} requests/s. In `passthrough`, a token counts as a tenant."
+    )
+    yield ""
+    yield "| you need | arithmetic | the example |"
+    yield "| --- | --- | --- |"
+    yield (
+        "| memory of Redis | tenants × trainings × (body +"
+        f" {stored.redis_beside_body:,.0f} bytes) | {tenants} × {trainings:,} × {redis:,.0f} ="
+        f" {entries * redis / 1e6:,.0f} MB |"
+    )
+    yield (
+        "| `l1.max_bytes`, if each replica is to hold all | tenants × trainings × (body +"
+        f" {stored.l1_beside_body:,.0f} bytes) | {tenants} × {trainings:,} × {l1:,.0f} ="
+        f" {entries * l1 / 1e6:,.0f} MB |"
+    )
+    yield (f"| memory of a replica | 70 MB + `l1.max_bytes` | {70 + entries * l1 / 1e6:,.0f} MB |")
+    yield (
+        f"| replicas, a core each | requests/s × {model.hit * 1e6:.1f} µs / {_BUSY}, at least 2 |"
+        f" {rate:,} × {model.hit * 1e6:.1f} µs / {_BUSY} = {rate * model.hit / _BUSY:.2f}, so"
+        f" {model.replicas(rate)} |"
+    )
+    yield (
+        "| time of a sweep, in minutes | trainings of a tenant / 100 / (limit of the tenant ×"
+        f" `sweep.share`) | {trainings:,} / 100 / ({_LIMIT * 60:.0f} × {_SHARE}) = {minutes:g} |"
+    )
+    yield ""
+    yield (
+        "An edit remains unseen for about the time of a sweep at most, if nobody tells the gateway"
+        " of it. A smaller `l1.max_bytes` is enough if callers read a part of the trainings: the"
+        " rest stays in Redis, where a hit costs more ([the benchmark](benchmark.md)). Memory was"
+        " measured with"
+        f" {IDS:,} trainings of {stored.body:,.0f} bytes: {stored.l1:,.0f} bytes each in L1, by the"
+        f" gateway's own account, and {stored.redis:,.0f} in Redis, by `used_memory`."
+    )
 
 
 def _walls(model: Model) -> Iterator[str]:

@@ -101,6 +101,15 @@ def test_the_readme_has_the_figures_of_the_benchmark() -> None:
     assert line == f"{ours} µs of CPU; nginx {nginx}, Varnish {varnish}"
 
 
+def test_the_cost_of_a_hit_is_one_figure() -> None:
+    """The README has it from the benchmark, the page about capacity reckons with it."""
+    (readme,) = re.findall(r"<!-- benchmark -->([0-9.]+) µs", README)
+    capacity = (ROOT / "docs/capacity.md").read_text()
+
+    assert set(re.findall(r"([0-9.]+) µs", capacity)) == {readme}
+    assert "µs" not in (ROOT / "docs/running.md").read_text()
+
+
 def test_each_problem_is_explained_with_its_status() -> None:
     """docs/answers.md has each word of an error, and no other."""
     rows = re.findall(r"^\| ([\d, ]+) \| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", ANSWERS, re.M)

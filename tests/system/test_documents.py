@@ -47,9 +47,14 @@ EXCEPTED = {
     "pipx install dist/training_gateway-*.whl": "is tried by tests/delivery/test_package.py",
     "docker build -t training-gateway:0.1.0 .": "is tried by `make image-test`, with buildah",
     "docker compose up --build": "fetches images; tests/delivery/test_config_examples.py reads it",
-    "helm install gateway helm/training-gateway --set redis.url=redis://redis:6379": (
+    "helm install gateway helm/training-gateway --set image.repository=registry.example/"
+    "training-gateway --set redis.url=redis://redis:6379": (
         "needs a cluster; tests/delivery/test_chart_rendered.py renders it"
     ),
+    "helm upgrade gateway helm/training-gateway --reuse-values --set image.tag=0.2.0": (
+        "needs a cluster; tests/system/test_rolling_update.py replaces one process after the other"
+    ),
+    "helm rollback gateway": "needs a cluster; tests/integration/test_releases.py mixes versions",
 }
 
 
