@@ -6,7 +6,6 @@ If the clients file or the tokens file changes, the parts are updated from it.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,16 +156,16 @@ def tokens_watch(
     return FileWatch(tokens_file(path), clock, access.at_start, take=take, refuse=refuse)
 
 
-# Seconds between two readings of a file.
+# Seconds between two looks at a file.
 LOOK_EVERY: Final = 0.5
 
 G = TypeVar("G")
 
 
 class FileWatch(Generic[G]):
-    """Reads a file again and again. Gives new content to `take`, and new faults to `refuse`.
+    """Looks at a file again and again. Gives new content to `take`, and new faults to `refuse`.
 
-    Content or faults are used only if two readings in a row find them. So a half-written file is
+    Content or faults are used only if two looks in a row find them. So a half-written file is
     used only if its writer pauses for longer than `LOOK_EVERY`. `at_start` is the content at the
     start.
     """
@@ -187,30 +186,23 @@ class FileWatch(Generic[G]):
         self._refuse = refuse
         self._seen: object = None
         self._known: object = None
-        # A reading whose thread could not be started remains in the queue of the thread pool. It
-        # runs later, when the pool has threads, perhaps beside the next reading.
-        self._one_at_a_time = threading.Lock()
 
     async def run(self) -> None:
-        """Read the file again and again, until cancelled."""
+        """Look at the file again and again, until cancelled."""
         while True:
             self.judge(await self._look())
             await self._clock.sleep(LOOK_EVERY)
 
     async def _look(self) -> G | SettingsFault:
-        """Read the file in a thread: a reading waits for the process that parses the file. Returns
-        a fault if no thread can be started."""
+        """Look at the file in a thread: a network drive can be slow. Returns a fault if no thread
+        can be started."""
         try:
-            return await asyncio.to_thread(self._look_alone)
+            return await asyncio.to_thread(self.file.look)
         except RuntimeError as error:
             return self.file.faulty(f"cannot be read: {error}")
 
-    def _look_alone(self) -> G | SettingsFault:
-        with self._one_at_a_time:
-            return self.file.look()
-
     def judge(self, result: G | SettingsFault) -> None:
-        """Use the result of a reading, if the reading before had the same result. Do nothing if
+        """Use the result of a look, if the look before had the same result. Do nothing if
         this is the result that was used last (at first: `at_start`)."""
         found = result.faults if isinstance(result, SettingsFault) else result
         stood, self._seen = found == self._seen, found

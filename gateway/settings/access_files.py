@@ -2,17 +2,12 @@
 
 Both are read again while the gateway runs. No message shows a key, a digest, a token, or an invalid
 name: an operator has perhaps written a key in the place of a name.
-
-Each file is parsed in a separate process: `tomllib` takes minutes for some short texts (a dotted
-key with many parts). The gateway can end a process, but not a thread.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,14 +22,10 @@ from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_te
 from gateway.settings.schema import Section, judge
 from gateway.settings.types import RATE, Fault, Kind, SettingsFault, Token, kind_of
 
-# Both limits are in characters. A file of `_LARGEST` characters can list about 6,000 clients.
-_LARGEST = 1024 * 1024
-_LONGEST_LINE = 16 * 1024
-# Seconds for parsing. On an idle machine the largest file takes 0.2 s.
-_PATIENCE = 10.0
-# If the process failed or took too long, the machine was perhaps the cause. The same text is then
-# parsed again after this many calls of `RereadFile.look`.
-_RETRY_AFTER = 20
+# Both limits are in characters. A file of `_LARGEST` characters can list about 1,500 clients.
+# `tomllib` takes seconds for one long line (a dotted key with many parts).
+_LARGEST = 256 * 1024
+_LONGEST_LINE = 4 * 1024
 
 G = TypeVar("G")
 Secret = str | Unreadable
@@ -44,14 +35,16 @@ Read = Callable[[object], Secret]
 Parse = Callable[[Mapping[str, object], Read], G]
 
 
+# What changes if a file changes or is replaced, also by a link to another file. None: there is no
+# file, or it could not be read, so it is read again at the next look.
+Stamp = tuple[int, ...] | None
+
+
 class RereadFile(Generic[G]):
     """The file that `setting` names, and the files of secrets that this file names.
 
-    `look` reads all these files whole, and compares each text with the text that it read before. So
-    changes are also found on network drives, and if Kubernetes replaces links. If no text has
-    changed, `look` parses nothing, because each parse starts a process. There are two exceptions:
-    the previous `look` could not read the file, or another try is due (see `_RETRY_AFTER`). In
-    messages, `wanted` is the word for the rows of the file.
+    `look` reads and parses them only if the stat of one of them has changed, or if one of them
+    could not be read. In messages, `wanted` is the word for the rows of the file.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -59,26 +52,14 @@ class RereadFile(Generic[G]):
         self._parse = parse
         self._setting = setting
         self._wanted = wanted
-        self._text: str | None = None
-        self._secrets: list[tuple[object, Secret]] = []
+        self._stamps: dict[Path, Stamp] = {}
         self._found: G | SettingsFault | None = None
-        self._looks = 0
-        self._retry_at: int | None = None
 
     def look(self) -> G | SettingsFault:
         """The content of the file, or its faults."""
-        self._looks += 1
-        try:
-            text = read_text(self._path, _LARGEST, again=True)
-        except Unreadable as why:
-            tried = f", {self._path.absolute()}" if "cannot be read" in why.problem else ""
-            self._found = None
-            return self.faulty(f"{why.problem}{tried}")
-        changed = any(self._read(path) != read for path, read in self._secrets)
-        retried = self._looks == self._retry_at
-        if self._found is None or text != self._text or changed or retried:
-            self._text = text
-            self._found = self._parsed(text)
+        if self._found is None or any(map(self._has_changed, self._stamps)):
+            self._stamps = {}
+            self._found = self._read()
         return self._found
 
     def given(self) -> G:
@@ -93,85 +74,60 @@ class RereadFile(Generic[G]):
         wanted = f"a readable TOML file of {self._wanted}"
         return SettingsFault((Fault(self._setting, f"names a file that {problem}", wanted),))
 
-    def _parsed(self, text: str) -> G | SettingsFault:
-        self._secrets = []
-        self._retry_at = None
+    def _has_changed(self, path: Path) -> bool:
+        known = self._stamps[path]
+        return known is None or known != _stamp_of(path)
+
+    def _read(self) -> G | SettingsFault:
+        self._stamps[self._path] = _stamp_of(self._path)
         try:
-            if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
-                raise Unreadable(f"has a line of more than {_LONGEST_LINE:,} characters")
-            return self._parse(parse_toml(text, _PATIENCE), self._read_and_keep)
+            return self._parse(
+                parse_toml(read_text(self._path, _LARGEST, again=True)), self._secret
+            )
         except Unreadable as why:
-            if isinstance(why, ParseFailed):
-                self._retry_at = self._looks + _RETRY_AFTER
-            return self.faulty(why.problem)
+            tried = ""
+            if "cannot be read" in why.problem:
+                self._stamps[self._path] = None
+                tried = f", {self._path.absolute()}"
+            return self.faulty(f"{why.problem}{tried}")
         except SettingsFault as fault:
             return fault
 
-    def _read_and_keep(self, path: object) -> Secret:
-        read = self._read(path)
-        self._secrets.append((path, read))
-        return read
-
-    def _read(self, path: object) -> Secret:
+    def _secret(self, path: object) -> Secret:
+        place = self._path.parent / str(path)
+        stamp = _stamp_of(place)
         try:
-            return read_secret(path, self._path.parent, again=True)
+            secret: Secret = read_secret(path, self._path.parent, again=True)
         except Unreadable as why:
-            return why
+            secret, stamp = why, None
+        self._stamps[place] = stamp
+        return secret
 
 
-# A date becomes a table, which no field accepts. After 0.2 s of CPU time the child process lowers
-# its own priority, so that requests come first. If its priority were low from the beginning, the
-# child would end seconds later on a busy machine. Until then the gateway would accept a revoked
-# key.
-_CHILD = """
-import json, os, signal, sys, tomllib
-signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
-signal.setitimer(signal.ITIMER_PROF, 0.2)
-try:
-    answer = {"tables": tomllib.loads(sys.stdin.buffer.read().decode())}
-    answer = json.dumps(answer, default=lambda _: {})
-except tomllib.TOMLDecodeError as error:
-    answer = json.dumps({"refused": str(error)})
-except RecursionError:
-    answer = json.dumps({"failed": "is nested too deeply"})
-except ValueError:
-    answer = json.dumps({"failed": "has a number that is too long"})
-sys.stdout.write(answer)
-"""
+def _stamp_of(path: Path) -> Stamp:
+    try:
+        is_now = path.stat()
+    except (OSError, ValueError):
+        return None
+    times = is_now.st_mtime_ns, is_now.st_ctime_ns
+    return is_now.st_dev, is_now.st_ino, is_now.st_size, *times
+
+
 _PLACE = re.compile(r" \(at [a-z0-9 ,]+\)")
 
 
-class ParseFailed(Unreadable):
-    """The process that parses a text failed or took too long. Another try may succeed."""
-
-
-def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
-    """The tables of the text.
-
-    Raises Unreadable if the text is not valid, and ParseFailed if the process failed or took more
-    than `seconds`. The message has no subject ("is not TOML"), and quotes nothing of the text.
-    """
+def parse_toml(text: str) -> Mapping[str, object]:
+    """The tables of the text. Raises Unreadable. Its message has no subject ("is not TOML"), and
+    quotes nothing of the text."""
+    if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
+        raise Unreadable(f"has a line of more than {_LONGEST_LINE:,} characters")
     try:
-        child = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _CHILD],
-            input=text.encode(),
-            capture_output=True,
-            check=True,
-            timeout=seconds,
-            start_new_session=True,  # Ctrl-C in a terminal must not reach the child
-        )
-        answer = json.loads(child.stdout)
-    except subprocess.TimeoutExpired:
-        raise ParseFailed(f"takes more than {seconds:g} s to parse") from None
-    except (OSError, subprocess.CalledProcessError):
-        raise ParseFailed("could not be parsed: the process that parses it failed") from None
+        return tomllib.loads(text)
     except RecursionError:
         raise Unreadable("is nested too deeply") from None
-    if "tables" in answer:
-        tables: dict[str, object] = answer["tables"]
-        return tables
-    place = _PLACE.search(answer.get("refused", ""))
-    raise Unreadable(answer.get("failed") or f"is not TOML{place[0] if place else ''}")
+    except ValueError as error:
+        place = _PLACE.search(str(error))
+        raise Unreadable(f"is not TOML{place[0] if place else ''}") from None
 
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")

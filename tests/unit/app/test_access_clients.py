@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,32 +117,6 @@ def test_a_faulty_version_changes_nothing_but_says_so(house: House) -> None:
     assert (event, fields["count"]) == ("clients.refused", 2)
 
 
-def test_a_version_that_could_not_be_parsed_at_first_is_used_later(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A revoked key is refused then. Failures that are equal are told once, and the content is used
-    at the second look that finds it."""
-
-    def look(times: int) -> None:
-        for _ in range(times):
-            house.watch.judge(house.watch.file.look())
-
-    house.path.write_text(text("two"))
-    with monkeypatch.context() as moment:
-        moment.setattr("sys.executable", "/no/such/program")
-        look(times=41)  # three tries
-    assert (house.admission.reloaded, house.log.events) == (False, ["clients.refused"])
-
-    look(times=20)
-    assert house.lets_in("one")
-    look(times=1)
-
-    assert not house.lets_in("one")
-    assert house.lets_in("two")
-    assert house.log.events == ["clients.refused", "clients.reloaded"]
-    assert house.admission.reloaded
-
-
 async def test_a_change_is_used_once_a_thread_can_be_started_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,35 +142,6 @@ async def test_a_change_is_used_once_a_thread_can_be_started_again(
 
     assert house.lets_in("two")
     assert house.log.events == ["clients.refused", "clients.reloaded"]
-
-
-async def test_a_file_is_read_by_one_thread_at_a_time(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also if readings whose threads could not be started run at last, beside the next one."""
-    look, reading, most = house.watch.file.look, list[int](), list[int]()
-
-    def start(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    def counted() -> Look:
-        reading.append(1)
-        most.append(len(reading))
-        time.sleep(0.05)
-        try:
-            return look()
-        finally:
-            reading.pop()
-
-    monkeypatch.setattr(house.watch.file, "look", counted)
-    with monkeypatch.context() as moment:
-        moment.setattr(threading.Thread, "start", start)
-        for _ in range(3):
-            await house.watch._look()
-    others = [asyncio.to_thread(time.sleep, 0.0) for _ in range(3)]
-    await asyncio.gather(house.watch._look(), *others)
-
-    assert most == [1] * 4
 
 
 def test_the_former_version_mends_it(house: House) -> None:
