@@ -21,7 +21,7 @@ from gateway.settings import AdminSettings, ServerSettings
 from gateway.web.wire.connection import Wire
 
 # Files that the process may have open besides its callers' connections.
-_OTHER_FILES = 256
+_OTHER_FILES = 320
 # Connections that may wait to be accepted (the system may allow fewer). When a replica goes away,
 # all its callers connect to the others at once. A caller that finds no room tries again only one
 # second, and then three seconds, after its first attempt.

@@ -13,12 +13,14 @@ from gateway.ports.telemetry import Span
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A caller's write. `path` follows the base URL of the API, and is sent unchanged."""
+    """A caller's write. `path` and `query` (with its `?`) follow the base URL of the API, and are
+    sent unchanged."""
 
     method: str
     path: str
     body: bytes = field(repr=False)
     fields: Headers = ()
+    query: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,24 @@ async def test_an_answer_to_a_write_that_is_cut_short_counts_as_rejected(
     assert (answer.status_code, rejected, failed) == (502, 1, 1)
 
 
+@pytest.mark.parametrize("path", ["/training", f"/training/{A}", f"/training/{A}/draft"])
+async def test_a_write_carries_its_query(path: str) -> None:
+    """Byte for byte, and reads carry none."""
+    query = 'dry_run=true&at=%2F+a"b'
+    peer = Peer()
+    async with peer.listening() as api, gateway(api, server__writes="forward") as house:
+        method = b"POST" if path == "/training" else b"PUT"
+        head = b"%s %s?%s HTTP/1.1\r\nHost: a\r\n" % (method, path.encode(), query.encode())
+        head += b"Authorization: Bearer demo-token\r\nContent-Length: 2\r\n\r\n{}"
+        async with calling(str(house.data.base_url)) as caller:
+            await (await caller.send(head)).told()
+        await house.data.get(f"/training/{A}?{query}")
+        lines = [each.split(b"\r\n")[0] for each in peer.heads]
+
+    assert b"%s %s?%s HTTP/1.1" % (method, path.encode(), query.encode()) in lines
+    assert f"GET /training/{A} HTTP/1.1".encode() in lines
+
+
 @pytest.mark.parametrize("method", ["PUT", "GET"])
 async def test_a_status_of_no_class_is_no_answer(method: str) -> None:
     """The caller is told so, and the write may have happened."""

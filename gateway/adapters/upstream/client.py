@@ -17,10 +17,12 @@ import socket
 import ssl
 import zlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
+from weakref import WeakValueDictionary
 
 # The first call would load this, and hold the event loop for 60 ms.
 import anyio._backends._asyncio  # noqa: F401
@@ -40,7 +42,7 @@ from gateway.core.upstream.list_page import PAGE_SIZE
 from gateway.core.vocabulary import FailureReason, InvalidReason, Purpose
 from gateway.ports import Attributes, Call, Clock, Deadline, Observer
 
-_CONNECTIONS: Final = 64
+_CONNECTIONS: Final = 128
 _KEPT_IDLE: Final = 16
 # Servers close an idle connection after 5 s (Node.js) or later. The gateway closes first: a server
 # might close just when a request is sent.
@@ -73,7 +75,7 @@ class HttpxUpstream:
     max_body         the largest body in bytes, before and after decoding
     max_list_body    the same for a page of the list (None: `max_body`)
     passes_codings   whether a body in an unknown content coding is passed on unchanged
-    connections      how many calls can run at once
+    connections      how many calls can run at once. Those with one token have half of them at most
     tls              replaces the default context, which trusts the public authorities
     """
 
@@ -106,7 +108,7 @@ class HttpxUpstream:
             (b"Accept-Encoding", b"identity"),
             (b"User-Agent", user_agent.encode()),
         ]
-        self._slots = asyncio.Semaphore(connections)
+        self._slots = Slots(connections)
         port = self._base.port or (443 if self._base.scheme == "https" else 80)
         self._origin = httpcore.Origin(self._base.raw_scheme, self._base.raw_host, port)
         if self._base.scheme == "https":
@@ -160,6 +162,7 @@ class HttpxUpstream:
             url=self._url(call),
             fields=[*self._fields, *request_fields(call)],
             max_body=self._max_body if call.offset is None else self._max_list_body,
+            token=call.token,
             before_send=call.before_send,
             is_retry=is_retry,
             # The upstream can close a kept connection just when a request is sent. A write cannot
@@ -168,6 +171,7 @@ class HttpxUpstream:
         )
         if call.write is not None:
             exchange.method, exchange.body = call.write.method, call.write.body
+            exchange.query = call.write.query
             exchange.fields.append((b"Content-Length", b"%d" % len(exchange.body)))
         return exchange
 
@@ -184,7 +188,7 @@ class HttpxUpstream:
         if seconds <= 0:
             raise exchange.late()
         try:
-            async with Deadline(seconds), self._slots:
+            async with Deadline(seconds), self._slots.one_for(exchange.token):
                 return await self._perform(exchange)
         except TimeoutError:
             raise exchange.late() from None
@@ -198,8 +202,10 @@ class HttpxUpstream:
             connection.stream.abort()
             raise
         received = connection.stream.take_received()
-        # The next request on this connection would get any other bytes as its response.
-        if is_one_message(received, response.status, response.headers):
+        # The next request on this connection would get any other bytes as its response. The body of
+        # a write is perhaps not sent yet, if the response came early.
+        is_whole = is_one_message(received, response.status, response.headers)
+        if is_whole and not exchange.is_new:
             self._keep(connection)
         else:
             connection.stream.abort()
@@ -261,7 +267,7 @@ class HttpxUpstream:
             scheme=self._origin.scheme,
             host=self._origin.host,
             port=self._origin.port,
-            target=exchange.url.raw_path,
+            target=exchange.url.raw_path + exchange.query,
         )
         request = httpcore.Request(
             exchange.method, url, headers=exchange.fields, content=exchange.body
@@ -282,6 +288,28 @@ class HttpxUpstream:
 
 
 _FAILED: Final = (httpcore.NetworkError, httpcore.ProtocolError)
+
+
+class Slots:
+    """Bounds the calls that run at once: `most` together, and half of them with one token.
+
+    A tenant (in `passthrough`, a token) whose calls hang leaves the other half to others.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._all = asyncio.Semaphore(most)
+        self._half = max(1, most // 2)
+        # By token. A token without calls has no record.
+        self._own: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def one_for(self, token: str) -> AsyncIterator[None]:
+        """Wait for a slot, and keep it while the block runs."""
+        own = self._own.get(token)
+        if own is None:
+            own = self._own[token] = asyncio.Semaphore(self._half)
+        async with own, self._all:
+            yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,13 +346,15 @@ _LATE_WORDS: Final = {
 @dataclass(slots=True, kw_only=True)
 class Exchange:
     """One request that is under way: how far it has come, and what its failure means. `is_new`: it
-    needs a new connection."""
+    needs a new connection, which no other request uses later."""
 
     method: str = "GET"
     url: httpx.URL
+    query: bytes = b""  # of a write, with its `?`. No message repeats it
     fields: list[tuple[bytes, bytes]]
     body: bytes = b""
     max_body: int = 0
+    token: str = field(default="", repr=False)
     before_send: Callable[[], Awaitable[None]] | None
     is_retry: bool = False
     is_new: bool = False

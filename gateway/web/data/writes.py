@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -26,6 +27,7 @@ from gateway.web.wire.request_head import extra_of
 
 METHODS: Final = ("DELETE", "PATCH", "POST", "PUT")
 _COLLECTION: Final = b"/training"
+_QUERY: Final = re.compile(rb"[!-~]*")
 _TRAINING_METHODS: Final = frozenset({"DELETE", "PUT"})
 # The values of `Sec-Fetch-Site` with which a request may write: a page of this origin sent the
 # request, or no page sent it.
@@ -91,8 +93,17 @@ class Writes:
         with self._room.share() as take:
             body = await read_body(request, self._max_body, take=take)
             fields = _handed_on(request, self._forwarded)
-            write = Write(request.method, target.path.decode("ascii"), body, fields)
+            path, query = target.path.decode("ascii"), _query_of(request)
+            write = Write(request.method, path, body, fields, query)
             return await self._writing.hand_on(Order(caller, target.training_id, write))
+
+
+def _query_of(request: Request) -> bytes:
+    """The query with its `?`, undecoded. Raises BadRequest."""
+    query: bytes = request.scope["query_string"]
+    if not _QUERY.fullmatch(query):
+        raise BadRequest("the query has a character that a URL cannot have")
+    return b"?" + query if query else b""
 
 
 def _is_of_another_site(request: Request) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,33 @@ async def test_a_call_waits_for_a_slot_until_its_deadline() -> None:
 
     assert (caught.value.reason, caught.value.sent) == (FailureReason.POOL_TIMEOUT, False)
     assert len(peer.heads) == 1
+
+
+async def test_calls_that_hang_leave_half_of_the_connections_to_others() -> None:
+    """With one token half of the calls run and the others wait; with another token one is sent at
+    once. A token without calls leaves nothing behind."""
+    peer = Silent()
+    async with peer.listening() as url, upstream(url, connections=8) as adapter:
+        hanging = [asyncio.create_task(adapter.call(request())) for _ in range(20)]
+        await until(lambda: len(peer.heads) == 4)
+        other = asyncio.create_task(adapter.call(request(token="another")))
+        await until(lambda: len(peer.heads) == 5)
+        await settle()
+        sent = len(peer.heads)
+        for each in (*hanging, other):
+            each.cancel()
+        await asyncio.gather(*hanging, other, return_exceptions=True)
+
+    assert sent == 5
+    assert b"Bearer another" in peer.heads[-1]
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for what the other end of a connection sees."""
+    for _ in range(500):
+        if is_so():
+            break
+        await asyncio.sleep(0.01)
 
 
 async def test_a_deadline_that_passes_before_a_call_is_sent_is_no_slow_connection() -> None:
