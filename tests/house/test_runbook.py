@@ -40,6 +40,17 @@ def test_a_section_says_how_urgent_where_to_look_and_what_to_do(alert: Alert) ->
     assert "**Causes" in section
 
 
+@pytest.mark.parametrize(
+    "alert", [each for each in ALERTS if each.severity == "critical"], ids=lambda alert: alert.name
+)
+def test_a_critical_section_has_commands_from_the_first_look_to_the_remedy(alert: Alert) -> None:
+    """Somebody just woken types them, and has nothing to make up."""
+    look, _, remedy = SECTIONS[alert.name].partition("**Causes")
+
+    assert re.search(r"^```sh$", look, re.M)
+    assert re.search(r"^```(sh|kubectl)$", remedy, re.M)
+
+
 @pytest.mark.parametrize("anchor", sorted(set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK))))
 def test_links_lead_to_sections(anchor: str) -> None:
     """Headings are linked as GitHub writes their anchors."""
