@@ -13,6 +13,8 @@ Heavy modules are imported inside the commands, so that `--help` answers at once
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from gateway import __version__
@@ -31,6 +33,9 @@ from gateway.cli.status import status
 @click.version_option(__version__, prog_name="gateway", message="%(prog)s %(version)s")
 def main() -> None:
     """A caching gateway in front of one training API. It stays within the API's rate limit."""
+    # Python would write the keys of all TLS connections to the file that this names, and whoever
+    # reads that file can read the tokens.
+    os.environ.pop("SSLKEYLOGFILE", None)
 
 
 for command in (

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.test_tls import certified
+from tests.integration.test_tls import AUTHORITY, certified
 from tests.support.servers import free_port, gateway, listens, wait_until
 from tests.system.commands import TOKEN, Gateway, address, get, port_of, run, shell, simulator
 
@@ -153,6 +153,28 @@ def test_check_is_content_where_all_is_there(tmp_path: Path, upstream: str) -> N
     )
     stats = httpx.get(f"{upstream}/_control/stats", trust_env=False, timeout=30).json()
     assert stats["fullest_window"].get(TOKEN, 0) == 0
+
+
+def test_no_keys_of_tls_are_written(tmp_path: Path, upstream: str) -> None:
+    """By neither side of a connection, although the environment names a file for them."""
+    keys, authority = tmp_path / "keys", tmp_path / "authority.crt"
+    AUTHORITY.cert_pem.write_to_path(str(authority))
+    tls = {
+        f"GATEWAY_{name.upper()}": value for name, value in certified(tmp_path, "server").items()
+    }
+    api = Gateway(tmp_path, upstream, SSLKEYLOGFILE=str(keys), **tls)
+    house = Gateway(
+        tmp_path,
+        api.data.replace("http:", "https:"),
+        GATEWAY_UPSTREAM__CA_CERTS=str(authority),
+        SSLKEYLOGFILE=str(keys),
+    )
+
+    with api.process:
+        exit_code, output = run("check", folder=tmp_path, **house.settings)
+
+    assert (exit_code, "connections: ok" in output) == (0, True)
+    assert not keys.exists()
 
 
 def test_a_setting_with_one_underscore_is_warned_about(tmp_path: Path, upstream: str) -> None:
