@@ -191,6 +191,20 @@ _WANTED = f"sum {BY} (rate({_ASKS}{{{ASKED}}}[30m]))"
 _EVICTED = f"sum {BY} (rate(gateway_cache_evictions_total[15m]))"
 CACHE = (
     Alert(
+        "GatewaySweepOff",
+        "warning",
+        "5m",
+        "The API refuses the list of trainings: stored responses get older than the bound",
+        f'sum {BY} (gateway_sweep_state{{state="off"}}) > 0',
+    ),
+    Alert(
+        "GatewaySweepBehind",
+        "warning",
+        "5m",
+        "The list of trainings is older than answers for single trainings",
+        f'sum {BY} (gateway_sweep_state{{state="behind"}}) > 0',
+    ),
+    Alert(
         "GatewayHitRateLow",
         "info",
         "30m",

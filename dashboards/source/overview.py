@@ -170,6 +170,23 @@ def _served() -> list[Panel]:
     ]
 
 
+def _sweeps() -> list[Panel]:
+    return [
+        plot(
+            "Sweeps",
+            "Sweeps of the list by how they ended; all but complete ones are news.",
+            Query(summed(per_second("gateway_sweeps_total"), "end"), "{{end}}"),
+            unit="ops",
+            stacked=True,
+        ),
+        plot(
+            "Sweeps by state",
+            "behind: the list is older than answers for single trainings; off: it is refused.",
+            Query(summed(of("gateway_sweep_state"), "state"), "{{state}}"),
+        ),
+    ]
+
+
 def _freshness() -> list[Panel]:
     stale = summed(per_second(_REQUESTS, 'outcome=~"stale-.+"'), "outcome")
     return [
@@ -208,6 +225,7 @@ def _freshness() -> list[Panel]:
             Query(highest(of("gateway_sweep_confirmed_seconds")), "oldest confirmation"),
             unit="s",
         ),
+        *_sweeps(),
         plot(
             "Versions that went back",
             "Older than one that was seen: refused until told often enough.",

@@ -45,6 +45,7 @@ from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import REST, Background
 from gateway.flow.fill.backoff import Backoffs
+from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.upstream_call import Outbound
@@ -134,7 +135,8 @@ def compose(settings: Settings) -> House:
     fetcher = fetch(tiers, way.outbound, clock, telemetry, bus, current=admission.callers.current)
     timeout, backoffs = settings.upstream.timeout, Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
-    serving = Serving(tiers, collapsing, clock, telemetry, rules, background=_background(settings))
+    serve = partial(Serving, background=_background(settings), cold_start=ColdStart(timeout))
+    serving = serve(tiers, collapsing, clock, telemetry, rules)
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving)
     sweeping = sweeping_of(settings, rules, admission, ground)
     invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)
@@ -191,7 +193,7 @@ def _explainer(ground: Ground, rules: Rules, sweeping: Sweeping) -> Explainer:
     return Explainer(
         *looks_into,
         following=sweeping.following,
-        is_contradicted=sweeping.sweeps.is_contradicted,
+        list_state=sweeping.sweeps.list_state,
     )
 
 

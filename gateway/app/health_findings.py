@@ -13,6 +13,7 @@ from typing import Final
 from gateway.adapters.telemetry.live_figures import EVERY, History, Totals
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.budget.priority import has_a_caller
+from gateway.core.sweep.progress import SweepState
 from gateway.core.vocabulary import SWEEPS, Circuit, FailureReason, InvalidReason, Mode, Outcome
 from gateway.ports import Clock
 
@@ -97,7 +98,8 @@ def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
     comes first."""
     failed = [*_of_upstream(minute, now)]
     withheld = [*_of_gates(now), *_of_lowered(now), *_of_budget(minute, now), *_of_redis(now)]
-    found = [*_of_this_replica(now), *_of_connections(minute), *failed, *withheld]
+    here = [*_of_this_replica(now), *_of_connections(minute), *_of_sweep(now)]
+    found = [*here, *failed, *withheld]
     refused = minute.requests[Outcome.REJECTED]
     asked = sum(minute.requests.values()) - refused
     found.sort(key=lambda each: each.level != BAD)
@@ -346,6 +348,27 @@ def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
             "Check pub/sub in Redis. Until then this replica notices within `l1.lifetime` what "
             "others invalidate.",
             "GatewayRedisAway",
+        )
+
+
+def _of_sweep(now: GaugeReadings) -> Iterator[Finding]:
+    if SweepState.OFF in now.sweep_states:
+        yield Finding(
+            WATCH,
+            _UPSTREAM,
+            "The API refuses the list of trainings, so edits are found later",
+            "`sweep.off` in the log says why. The gateway asks again, after an hour at most. Let "
+            "the token read the list, or set `sweep.enabled` to false.",
+            "GatewaySweepOff",
+        )
+    if SweepState.BEHIND in now.sweep_states:
+        yield Finding(
+            WATCH,
+            _UPSTREAM,
+            "The list of trainings is older than answers for single trainings",
+            "The list confirms nothing until it has caught up; single calls refresh what is read. "
+            "`sweep.list` in the log names a training.",
+            "GatewaySweepBehind",
         )
 
 

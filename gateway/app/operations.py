@@ -104,6 +104,7 @@ class Operations:
             mode=house.modes.current,
             is_warming=self._warming.is_on(redis_up=redis_up),
             sweep_confirmed=house.sweeping.sweeps.confirmed_age(),
+            sweep_states=house.sweeping.sweeps.states(),
             clients_reloaded=house.admission.reloaded,
             tokens_reloaded=house.operator_access.reloaded,
             missing=house.telemetry.counters.missing_in_a_row,

@@ -23,7 +23,6 @@ from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.refresh_queue import Following
 from gateway.flow.sweep.scheduler import Sweeps
-from gateway.flow.sweep.store_from_list import Filling
 from gateway.flow.sweep.sweep import Listing, Parts
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
@@ -64,61 +63,58 @@ class Sweeping:
 
 def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:
     """Put the sweeps together."""
-    lists, serving = _lists(settings, rules.windows, ground), ground.serving
-    lease = _lease(settings, rules.windows, ground)
+    serving, tiers = ground.serving, ground.tiers
     following = Following(serving, ground.local, ground.clock, rules, serving.background)
     serving.waits, serving.put_off = following.waits, following.put_off
     serving.is_short = following.is_short
-
-    def reconciliation(caller: Caller) -> Reconciliation:
-        filling = Filling(
-            caller,
-            ground.tiers,
-            ground.local,
-            lease,
-            ground.clock,
-            observer=ground.telemetry,
-            following=following,
-            rules=rules,
-            bodies_here=not ground.shared.holds_bodies,
-        )
-        return Reconciliation(
-            lists,
-            ground.tiers,
-            ground.shared,
+    parts = Parts(
+        lease=_lease(settings, ground),
+        listing=Listing(
+            ground.way.outbound,
             ground.clock,
             ground.telemetry,
+            timeout=settings.upstream.timeout,
+        ),
+        reconciliation=Reconciliation(
+            _lists(settings, rules.windows, ground),
+            tiers,
+            ground.local,
+            ground.clock,
+            ground.telemetry,
+            shared=ground.shared,
             bus=ground.bus,
-            following=following,
-            filling=filling,
+            serving=serving,
             rules=rules,
-        )
-
-    timeout = settings.upstream.timeout
-    listing = Listing(ground.way.outbound, ground.clock, ground.telemetry, timeout=timeout)
-    parts = Parts(lease, listing, reconciliation, ground.clock, ground.telemetry)
+        ),
+        following=following,
+        serving=serving,
+        local=ground.local,
+        cold_start=serving.cold_start,
+        clock=ground.clock,
+        observer=ground.telemetry,
+    )
     sweeps = Sweeps(
         parts,
         lambda: _own_callers(admission),
         _pace_of(settings, admission),
         lambda tenant: _reads(ground.telemetry.counters, admission, tenant),
         rules.windows,
+        purges=lambda: tiers.purges,
+        store=settings.sweep.store,
         warms=settings.sweep.warm is not SweepWarm.OFF,
         why_none=_why_none(settings),
     )
-    ground.tiers.horizon_of = sweeps.horizon_of
     return Sweeping(sweeps, following)
 
 
-def _lease(settings: Settings, windows: Windows, ground: Ground) -> SweepLease:
+def _lease(settings: Settings, ground: Ground) -> SweepLease:
     if ground.redis is None:
         return LedgerSweepLease(ground.clock, pause_after=PAUSE_AFTER)
     return RedisSweepLease(
         ground.redis,
         settings.redis.prefix,
-        entropy=lambda: secrets.token_hex(8),
+        entropy=random_id,
         pause_after=PAUSE_AFTER,
-        longest_keep=windows.keep,
         lifetime=_LEAD,
     )
 
@@ -127,7 +123,18 @@ def _lists(settings: Settings, windows: Windows, ground: Ground) -> ListStore:
     if ground.redis is None:
         assert isinstance(ground.shared, Ledger), "without Redis, `shared` is a Ledger"
         return LedgerLists(ground.shared)
-    return RedisLists(ground.redis, settings.redis.prefix, longest_keep=windows.keep)
+    return RedisLists(
+        ground.redis,
+        settings.redis.prefix,
+        longest_keep=windows.keep,
+        longest_fetch=settings.upstream.timeout * 2.0,
+        entropy=random_id,
+    )
+
+
+def random_id() -> str:
+    """Sixteen random hex digits."""
+    return secrets.token_hex(8)
 
 
 def _why_none(settings: Settings) -> str | None:

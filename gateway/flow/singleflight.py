@@ -28,6 +28,7 @@ class Course:
     may_store   False after an invalidation that Redis perhaps does not know, and after a purge. The
                 result is then not offered to Redis
     orders      how many invalidations came during the flight
+    is_paid     the flight makes a call, or has made one: `bring` has no effect any more
 
     If the request has the directive `no-store`, `is_current` and `may_store` are False from the
     beginning.
@@ -36,6 +37,7 @@ class Course:
     is_current: bool = field(default=True, init=False)
     may_store: bool = field(default=True, init=False)
     orders: int = field(default=0, init=False)
+    is_paid: bool = field(default=False, init=False)
 
     def outdate(self, *, known: bool) -> None:
         """Note an invalidation that ruled out the result. `known`: Redis knows the invalidation."""
@@ -56,6 +58,7 @@ class Flight(Course, Generic[Result]):
     is_unhurried: bool = field(default=False, init=False)
 
     _task: asyncio.Future[Result] = field(init=False)
+    _brought: list[Result] = field(default_factory=list, init=False)  # by `bring`
 
     async def join(self, patience: float | None = None) -> Result:
         """Returns the flight's result, or raises its error. Raises TimeoutError after `patience`
@@ -66,9 +69,17 @@ class Flight(Course, Generic[Result]):
             else:
                 async with asyncio.timeout(patience):
                     await self._end()
+        if self._brought:
+            return self._brought[0]
         if self._task.cancelled():
             raise ShuttingDown
         return self._task.result()
+
+    def bring(self, result: Result) -> None:
+        """End the flight with this result, because its work is not needed any more."""
+        if not self._task.done() and not self._brought:
+            self._brought.append(result)
+            self._task.cancel()
 
     def when_ended(self, tell: Callable[[], None]) -> None:
         """Run `tell` when the flight has ended, with or without success."""

@@ -32,7 +32,7 @@ from gateway.ports.replicas import (
     SharedMode,
     Taken,
 )
-from gateway.ports.sweep import Advanced, Compared, ListStore, SweepLease, Turn
+from gateway.ports.sweep import Compared, ListStore, SweepLease, Turn
 from gateway.ports.telemetry import (
     AccessLine,
     Attributes,
@@ -59,7 +59,6 @@ from gateway.ports.upstream import Call, Upstream, Write
 __all__ = [
     "NEVER",
     "AccessLine",
-    "Advanced",
     "AloneBus",
     "AloneLease",
     "AloneMode",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.cache.entry import Key
+from gateway.core.sweep.belief import ListState
+from gateway.core.sweep.progress import SweepEnd
 from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
@@ -152,18 +154,17 @@ class Observer(Protocol):
         """A page of the list was read. `rows`: how many rows it has, valid or not."""
         ...
 
-    def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
-        """A sweep ended. `complete`: the sweep met all trainings."""
+    def sweep_ended(self, tenant: str, end: SweepEnd, trainings: int) -> None:
+        """A sweep that met so many different trainings ended."""
+        ...
+
+    def list_moved(self, tenant: str, state: ListState, about: str) -> None:
+        """The list is believed more or less than before. `about`: the training that showed that the
+        list is behind ("": none)."""
         ...
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
         """The list is not read for `seconds` (None: never again). `tenant` "": all tenants."""
-        ...
-
-    def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        """Nothing is stored from the list any more: a training in the list has other bytes than the
-        answer to a call for this training alone. The stored responses of `taken_back` trainings are
-        dropped."""
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:

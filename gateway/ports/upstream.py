@@ -35,6 +35,7 @@ class Call:
     offset       the position at which a page of the list begins. None: the call is for no page
     write        the write that the call sends. A write is not tried again. None: the call reads
     span         None: the trace of the call is not kept
+    when_paid    called when the call was granted by the budget
     before_send  awaited when the call has its connection, and again if it needs another one. If
                  `before_send` raises, the call is not sent
     """
@@ -50,6 +51,7 @@ class Call:
     offset: int | None = None
     write: Write | None = None
     span: Span | None = field(default=None, repr=False, compare=False)
+    when_paid: Callable[[], None] | None = field(default=None, repr=False, compare=False)
     before_send: Callable[[], Awaitable[None]] | None = field(
         default=None, repr=False, compare=False
     )

@@ -22,6 +22,7 @@ from pydantic import (
 
 from gateway.core.budget.window_log import Rate
 from gateway.core.redis_url import FILES, read_address
+from gateway.core.sweep.belief import SweepStore
 from gateway.core.withdrawn_names import WITHDRAWN
 from gateway.settings import types
 from gateway.settings.files import is_readable, unusable, unusable_authorities
@@ -134,6 +135,7 @@ class SweepSettings(Section):
     """The sweep, which confirms entries before they are requested."""
 
     enabled: types.SweepEnabled = types.SweepEnabled.AUTO
+    store: SweepStore = SweepStore.AUTO
     share: types.Share = 0.5
     interval: types.Interval = "auto"
     warm: types.SweepWarm = types.SweepWarm.BACKGROUND

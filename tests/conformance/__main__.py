@@ -18,7 +18,7 @@ from tests.conformance.verdicts import Results, Trial, has_passed, score, trials
 from tests.support.servers import HOST, Process, answers, free_port, gateway, listens
 
 ADAPTER = Path(__file__).with_name("adapter.mjs")
-# Less is a step back from what docs/freshness.md explains.
+# Less is a step back from what docs/conformance.md explains.
 FLOORS: Final = {"required": 145, "optimal": 75}
 # What the suite's server reads of a request: its own fields, and those that its tests vary.
 _FORWARDED: Final = (

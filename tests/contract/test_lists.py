@@ -11,7 +11,7 @@ from gateway.adapters.ledger import Ledger, LedgerLists
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.sweep import RedisLists
-from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.vocabulary import StoreVerdict
@@ -49,9 +49,21 @@ class Both:
     async def page(self, updated_at: Instant = VERSION, asked_at: float | None = None) -> Compared:
         """What a page says that was asked for now."""
         at = await self.now() if asked_at is None else asked_at
-        item = Listed("trn_1", updated_at, "0" * 32, DATE, at, 2.0, 25.0)
-        (compared,) = await self.lists.compare("p1", [item], KEEP)
+        (compared,) = await self.compare([Listed("trn_1", updated_at, "0" * 32, DATE, at, 25.0)])
         return compared
+
+    async def compare(self, items: list[Listed], *, stores: bool = True) -> list[Compared]:
+        """What a page with these items says."""
+        ticket = await self.store.begin(Key("p1", "(the list)"))
+        return await self.lists.compare("p1", items, ticket, KEEP, stores=stores)
+
+    async def fill(self, updated_at: Instant = VERSION) -> StoreVerdict:
+        """Store the item of a page that is asked for now."""
+        at = await self.now()
+        compared = await self.page(updated_at, at)
+        assert compared.floor is not None
+        ticket = Ticket(compared.floor.epoch, compared.floor.generation, at)
+        return (await self.store.store(KEY, entry_of(ticket, updated_at), KEEP)).verdict
 
 
 @pytest.fixture(params=["ledger", "in memory", *URLS])
@@ -78,37 +90,22 @@ async def both(request: pytest.FixtureRequest) -> AsyncIterator[Both]:
         believe_after=0.0,
         has_partition_invalidations=False,
     )
-    yield Both(store, RedisLists(connection, "gateway", longest_keep=KEEP))
+    lists = RedisLists(
+        connection, "gateway", longest_keep=KEEP, longest_fetch=20.0, entropy=epochs()
+    )
+    yield Both(store, lists)
     await connection.close()
 
 
-@pytest.mark.parametrize("both", ["cluster"], indirect=True)
-async def test_the_times_of_a_page_are_on_the_shared_clock(
-    both: Both, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also if the clock of the training's node is ahead of it."""
-    monkeypatch.setattr(Connection, "skew", lambda self, name: 2.0)
-    await both.fetch()
-    at = await both.now()
-
-    compared = await both.page(asked_at=at)
-
-    last = compared.last()
-    assert compared.verdict is CONFIRMED
-    assert compared.floor is not None
-    assert last is not None
-    assert [compared.floor.started, last.confirmed_at] == pytest.approx([at, at], abs=0.001)
-
-
-async def test_what_nobody_fetched_is_unknown(both: Both) -> None:
-    """The list makes no floor of its own, and renews nothing that an order left."""
-    assert await both.page() == Compared(UNKNOWN, None, is_held=False)
+async def test_an_unknown_training_gets_a_floor_only_to_be_stored(both: Both) -> None:
+    """Then the item is stored like a single answer."""
+    item = Listed("trn_1", VERSION, "0" * 32, DATE, await both.now(), 25.0)
+    assert await both.compare([item], stores=False) == [Compared(UNKNOWN, None, is_held=False)]
     assert (await both.store.lookup(KEY)).floor is None
 
-    await both.fetch()
-    await both.store.drop(KEY)
+    assert await both.fill() is StoreVerdict.FIRST
 
-    assert (await both.page()).verdict is UNKNOWN
+    assert (await both.page()).verdict is CONFIRMED
 
 
 async def test_each_training_of_a_page_has_its_own_verdict(both: Both) -> None:
@@ -120,15 +117,23 @@ async def test_each_training_of_a_page_has_its_own_verdict(both: Both) -> None:
             entry = entry_of(ticket, version(number % 3))
             await both.store.store(Key("p1", training_id), entry, KEEP)
     at = await both.now()
-    items = [Listed(each, version(2), "0" * 32, DATE, at, 2.0, 25.0) for each in ids]
+    items = [Listed(each, version(2), "0" * 32, DATE, at, 25.0) for each in ids]
 
-    compared = await both.lists.compare("p1", items, KEEP)
+    compared = await both.compare(items)
 
     expected = [(UNKNOWN, NEWER, CONFIRMED)[number % 3] for number in range(len(ids))]
     assert [each.verdict for each in compared] == expected
     assert [each.is_held for each in compared] == [each is not UNKNOWN for each in expected]
-    known = [each.floor for each in compared if each.floor is not None]
-    assert {floor.updated_at for floor in known} == {version(2)}
+
+
+@pytest.mark.parametrize("both", ["ledger", "in memory", "redis"], indirect=True)
+async def test_a_miss_under_way_is_no_order(both: Both) -> None:
+    """Its ticket makes the record of orders, and no order was given."""
+    at = await both.now()
+    await both.store.begin(KEY)
+    await both.store.begin(Key("p2", "trn_1"))
+
+    assert (await both.page(asked_at=at)).verdict is UNKNOWN
 
 
 async def test_the_version_known_is_renewed(both: Both) -> None:
@@ -141,7 +146,7 @@ async def test_the_version_known_is_renewed(both: Both) -> None:
 
     assert compared.verdict is CONFIRMED
     assert compared.is_held
-    renewed = entry.but(date=DATE, confirmed_at=at, initial_age=2.0, freshness_lifetime=25.0)
+    renewed = entry.but(date=DATE, confirmed_at=at, freshness_lifetime=25.0)
     assert compared.floor is not None
     assert compared.floor.started == pytest.approx(at)
     if both.store.holds_bodies:
@@ -167,115 +172,24 @@ async def test_a_renewal_is_renewed_again(both: Both) -> None:
         assert confirmed == later
 
 
-async def test_a_later_version_raises_the_floor(both: Both) -> None:
-    """What is stored is below it, and there to rescue; the next fetch brings the new one."""
+async def test_a_later_version_is_stored_and_raises_nothing_before(both: Both) -> None:
+    """What is stored stays current until the item or a single answer replaces it."""
     entry = await both.fetch()
 
     compared = await both.page(version(1))
 
     assert compared.verdict is NEWER
-    found = await both.store.lookup(KEY)
-    assert found.floor == compared.floor
-    assert found.floor is not None
-    assert entry.is_below(found.floor)
-    assert (found.entry is not None) is both.store.holds_bodies
-    new = entry_of(await both.store.begin(KEY), version(1))
-    assert (await both.store.store(KEY, new, KEEP)).verdict is StoreVerdict.CHANGED
-
-
-async def test_a_claim_of_the_list_alone_is_newer_until_it_is_borne_out(both: Both) -> None:
-    """A page that repeats it confirms nothing: what is stored is still below it."""
-    await both.fetch()
-
-    verdicts = [(await both.page(version(1))).verdict for _ in range(2)]
-    await both.fetch(version(1))
-
-    assert verdicts == [NEWER, NEWER]
-    assert (await both.page(version(1))).verdict is CONFIRMED
-
-
-@pytest.mark.parametrize("claims", [(1,), (1, 2), (1, 1)])
-async def test_a_claim_that_is_taken_back_leaves_what_is_stored(
-    both: Both, claims: tuple[int, ...]
-) -> None:
-    """As good as before, and the next answer of its version is taken."""
-    entry = await both.fetch()
-    for each in claims:
-        await both.page(version(each))
-
-    assert not await both.lists.take_back(KEY, version(9))
-    for _ in range(2):  # the first reply may have been lost
-        assert await both.lists.take_back(KEY, version(claims[-1]))
-
     floor = (await both.store.lookup(KEY)).floor
     assert floor is not None
-    assert (floor.updated_at, floor.digest) == (entry.updated_at, entry.digest)
     assert not entry.is_below(floor)
-    assert (await both.page()).verdict is CONFIRMED
-    assert not await both.lists.take_back(KEY, version())
-    same = entry_of(await both.store.begin(KEY))
-    assert (await both.store.store(KEY, same, KEEP)).verdict is StoreVerdict.UNCHANGED
+    assert await both.fill(version(1)) is StoreVerdict.CHANGED
 
 
-async def test_what_others_said_since_is_not_taken_back(both: Both) -> None:
-    """A single answer, an order or a purge; nor what was unknown before."""
-    await both.fetch()
-    await both.page(version(1))
-    await both.store.invalidate("trn_1", version(1))
-    assert not await both.lists.take_back(KEY, version(1))
-    await both.fetch(version(1))
-    await both.page(version(2))
-    await both.fetch(version(2))
-    assert not await both.lists.take_back(KEY, version(2))
-    await both.page(version(3))
-    await both.store.drop(KEY)
-    assert not await both.lists.take_back(KEY, version(3))
-    assert not await both.lists.take_back(Key("p1", "trn_2"), version(3))
+async def test_only_a_single_answer_brings_back_what_was_gone(both: Both) -> None:
+    """A list that lags shows a deleted training for a while."""
+    await both.fetch(None)
 
-
-@pytest.mark.parametrize("is_first", [True, False])
-async def test_a_claim_that_is_taken_back_leaves_a_soft_order(both: Both, is_first: bool) -> None:
-    """Its version is between the stored one and that of the list. It came before the page or after
-    it. The stored response stays ruled out until a fetch brings that version."""
-    entry = await both.fetch()
-    if not is_first:
-        await both.page(version(2))
-    await both.store.invalidate("trn_1", version(1), soft=True)
-    if is_first:
-        await both.page(version(2))
-
-    for _ in range(2):  # the first reply may have been lost
-        assert await both.lists.take_back(KEY, version(2))
-
-    floor = (await both.store.lookup(KEY)).floor
-    assert floor is not None
-    assert floor.updated_at == version(1)
-    assert entry.is_below(floor)
-    assert not await both.lists.take_back(KEY, version(1))
-    asked_for = entry_of(await both.store.begin(KEY), version(1))
-    assert (await both.store.store(KEY, asked_for, KEEP)).verdict is StoreVerdict.CHANGED
-
-
-async def test_a_fetch_begun_before_the_page_may_bring_that_version(both: Both) -> None:
-    """The raise is no answer that it would have to be later than."""
-    await both.fetch()
-    ticket = await both.store.begin(KEY)
-    await both.page(version(1))
-
-    stored = await both.store.store(KEY, entry_of(ticket, version(1)), KEEP)
-
-    assert stored.verdict is StoreVerdict.CHANGED
-
-
-async def test_what_was_gone_is_back(both: Both) -> None:
-    """A remembered 404 is outdated by the page that lists the training."""
-    gone = await both.fetch(None)
-
-    compared = await both.page()
-
-    assert compared.verdict is NEWER
-    assert compared.floor is not None
-    assert gone.is_below(compared.floor)
+    assert (await both.page()).verdict is DOUBTFUL
 
 
 @pytest.mark.parametrize("later", [-1, 10**13])
@@ -301,53 +215,64 @@ async def test_a_page_asked_for_before_a_fetch_says_nothing(both: Both) -> None:
     assert (await both.page(version(1), asked_at=before)).verdict is PASSED
 
 
-@pytest.mark.parametrize("bound", [None, version(0), version(1)])
-async def test_a_page_asked_for_before_an_order_renews_nothing(
-    both: Both, bound: Instant | None
-) -> None:
-    """Nor does it raise anything: whoever gave the order may know more."""
+async def test_a_page_asked_for_before_an_order_with_a_version_says_nothing(both: Both) -> None:
+    """A page after it brings that version, or is doubtful."""
     await both.fetch()
     before = await both.now()
-    await both.store.invalidate("trn_1", bound)
+    await both.store.invalidate("trn_1", version(1))
+
+    assert (await both.page(version(2), asked_at=before)).verdict is PASSED
+    assert (await both.page()).verdict is DOUBTFUL
+    assert await both.fill(version(1)) is StoreVerdict.CHANGED
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+@pytest.mark.parametrize("soft", [True, False])
+async def test_an_order_without_a_version_is_ended_by_a_single_answer(
+    both: Both, is_stored: bool, soft: bool
+) -> None:
+    """Never by a page, however late it was asked for: the list may lag."""
+    if is_stored:
+        await both.fetch()
+    await both.store.invalidate("trn_1", None, soft=soft)
+
+    verdicts = [(await both.page(version(each))).verdict for each in (0, 1)]
+    await both.fetch()
+
+    assert verdicts == [PASSED, PASSED]
+    assert (await both.page()).verdict is CONFIRMED
+
+
+async def test_a_page_asked_for_before_a_purge_says_nothing(both: Both) -> None:
+    """One that was asked for after it is stored."""
+    await both.fetch()
+    before = await both.now()
+    await both.store.purge(None, soft=False)
 
     assert (await both.page(asked_at=before)).verdict is PASSED
-    assert (await both.page(version(2), asked_at=before)).verdict is PASSED
+    assert await both.fill() is StoreVerdict.FIRST
 
 
-async def test_what_an_order_struck_is_never_revived(both: Both) -> None:
-    """A page asked for after it confirms the version, and no body of the old generation."""
-    entry = await both.fetch()
+async def test_an_order_after_the_comparison_rules_the_item_out(both: Both) -> None:
+    """The floor that the comparison returned is the ticket."""
+    at = await both.now()
+    compared = await both.page(asked_at=at)
+    assert compared.floor is not None
     await both.store.invalidate("trn_1", None)
 
-    await both.page()
+    ticket = Ticket(compared.floor.epoch, compared.floor.generation, at)
+    stored = await both.store.store(KEY, entry_of(ticket), KEEP)
 
-    found = await both.store.lookup(KEY)
-    assert found.entry is None
-    standing = (await both.store.confirm([KEY]))[KEY]
-    assert standing is not None
-    assert entry.confirmed_by(standing.floor, standing.last()) is None
-
-
-async def test_a_confirmed_version_ends_a_doubt(both: Both) -> None:
-    """Else answers of an outage long ago would agree with one of today."""
-    await both.fetch(version(5))
-    for _ in range(2):
-        old = entry_of(await both.store.begin(KEY), version(1))
-        assert (await both.store.store(KEY, old, KEEP)).verdict is StoreVerdict.OLDER
-    assert (await both.page(version(5))).verdict is CONFIRMED
-
-    old = entry_of(await both.store.begin(KEY), version(1))
-
-    assert (await both.store.store(KEY, old, KEEP)).verdict is StoreVerdict.OLDER
+    assert stored.verdict is StoreVerdict.INVALIDATED
 
 
 async def test_each_of_a_page_is_judged_by_itself(both: Both) -> None:
     """In the order of the page."""
     await both.fetch()
     at = await both.now()
-    items = [Listed(f"trn_{n}", VERSION, "0" * 32, DATE, at, 0.0, 25.0) for n in (0, 1, 2)]
+    items = [Listed(f"trn_{n}", VERSION, "0" * 32, DATE, at, 25.0) for n in (0, 1, 2)]
 
-    compared = await both.lists.compare("p1", items, KEEP)
+    compared = await both.compare(items)
 
     assert [each.verdict for each in compared] == [UNKNOWN, CONFIRMED, UNKNOWN]
 

@@ -12,8 +12,8 @@ import pytest
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.sweep import RedisSweepLease, decode_progress, encode_progress
-from gateway.core.sweep.list_item import Likeness
-from gateway.core.sweep.progress import Progress
+from gateway.core.sweep.belief import Belief
+from gateway.core.sweep.progress import Progress, SweepEnd
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
 from gateway.ports import SweepLease
@@ -24,7 +24,6 @@ from tests.doubles.stored import VERSION
 from tests.support.redis_cluster import client_of
 
 P = "p1"
-KEEP = 600.0
 _numbers = itertools.count(0xABC0)
 
 
@@ -48,7 +47,6 @@ def lease_on(
         "gateway",
         entropy=entropy,
         pause_after=pause_after,
-        longest_keep=KEEP,
         lifetime=lifetime,
     )
 
@@ -79,21 +77,6 @@ async def lease(request: pytest.FixtureRequest) -> AsyncIterator[SweepLease]:
     await connection.close()
 
 
-async def sweep(lease: SweepLease, *pages: Page) -> tuple[Progress, list[tuple[str, ...]]]:
-    """Go through these pages; the ids that were absent on each."""
-    progress = (await lease.take(P, was_read=True)).progress
-    absent = []
-    for each in pages:
-        after = progress.after(each, 100.0)
-        advanced = await lease.advance(P, after, each, progress)
-        assert advanced is not None
-        absent.append(advanced.absent)
-        progress, distinct = after, advanced.distinct
-    ended = progress.ended(complete=progress.is_complete(distinct))
-    assert await lease.finish(P, ended, complete=progress.is_complete(distinct))
-    return ended, absent
-
-
 async def test_who_takes_it_first_leads_from_the_beginning(lease: SweepLease) -> None:
     """Nobody reads yet, and nothing is known."""
     turn = await lease.take(P, was_read=False)
@@ -112,8 +95,9 @@ async def test_a_read_counts_for_a_while(lease: SweepLease) -> None:
 
 async def test_progress_is_kept(lease: SweepLease) -> None:
     """Every field of it."""
-    progress = Progress(3, 200, 250, False, (1.5, 2.5), (0.5,), "t", 7.5, 9.5, "403", Likeness(4))
-
+    belief = Belief(4, 1, 2, "t", ("content-type",), stored=True)
+    times = (1.5, 2.5), (0.5,), 7.5
+    progress = Progress(3, 200, 250, 199, SweepEnd.CHANGED, *times, 1, 2, 9.5, "403", True, belief)
     await lease.take(P, was_read=False)
 
     assert await lease.note(P, progress)
@@ -122,108 +106,14 @@ async def test_progress_is_kept(lease: SweepLease) -> None:
 
 
 async def test_a_sweep_counts_each_training_once(lease: SweepLease) -> None:
-    """A row that shifted comes on two pages."""
-    before = Progress()
-    first = before.after(page("a", "b"), 1.0)
+    """A row that shifted comes on two pages. A page that is noted again counts once, and the first
+    page begins anew."""
     await lease.take(P, was_read=True)
-    advanced = await lease.advance(P, first, page("a", "b"), before)
-    assert advanced is not None
-    assert advanced.distinct == 2
-    again = await lease.advance(P, first.after(page("b", "c"), 2.0), page("b", "c"), first)
 
-    assert again is not None
-    assert (again.distinct, again.absent) == (3, ())
+    pages = [(page("a", "b"), 0), (page("b", "c"), 2), (page("c", "d"), 2), (page("e"), 0)]
+    counts = [await lease.meet(P, each, offset) for each, offset in pages]
 
-
-async def test_what_a_complete_sweep_met_is_missed_until_the_next_complete_one(
-    lease: SweepLease,
-) -> None:
-    """A sweep that met fewer than there are says nothing of the others."""
-    await sweep(lease, page("a", "b"), page("c", "d", more=False))
-    for total, absent in ((5, ["c"]), (4, ["c"]), (4, [])):
-        pages = page("a", "b"), page("e", "d", total=total, more=False)
-        _, found = await sweep(lease, *pages)
-
-        assert [each for ids in found for each in ids] == absent
-
-
-@pytest.mark.parametrize(
-    ("pages", "absent"),
-    [
-        ((page("a", "b"), page("c", "d", more=False)), [(), ()]),
-        ((page("a"), page("c", "d", more=False)), [(), ("b",)]),
-        ((page("b"), page("c", "d", more=False)), [("a",), ()]),
-        ((page("a", "b"), page("c", more=False)), [(), ("d",)]),
-        ((page("new", "a"), page("b", "c"), page("d", more=False)), [(), (), ()]),
-        ((page("a", "b"), page("b", "d", more=False)), [(), ("c",)]),
-        ((page("x"), page("y", more=False)), [(), ()]),
-    ],
-)
-async def test_who_should_stand_on_a_page_and_does_not_is_named(
-    lease: SweepLease, pages: tuple[Page, ...], absent: list[tuple[str, ...]]
-) -> None:
-    """At the page where its neighbours are, however rows have shifted; strangers have none."""
-    await sweep(lease, page("a", "b"), page("c", "d", more=False))
-
-    _, found = await sweep(lease, *pages)
-
-    assert found == absent
-
-
-async def test_a_page_looks_at_400_rows_of_the_last_sweep_at_most(lease: SweepLease) -> None:
-    """The first of those between its trainings; here 50 are still there."""
-    ids = [f"t{number:04d}" for number in range(1_100)]
-    await sweep(lease, page(*ids, total=1_100, more=False))
-
-    _, absent = await sweep(lease, page(*ids[:50], *ids[-50:], total=100, more=False))
-
-    assert absent == [tuple(ids[50:400])]
-
-
-async def test_what_was_stored_from_the_list_is_remembered(lease: SweepLease) -> None:
-    """Until it is taken back."""
-    assert await lease.filled(P, 8) == []
-    await lease.note_filled(P, ["b", "a"])
-    await lease.note_filled(P, ["a", "c"])
-
-    assert set(await lease.filled(P, 8)) == {"a", "b", "c"}
-    assert await lease.filled("p2", 8) == []
-    await lease.forget_filled(P, ["a", "c", "x"])
-    assert await lease.filled(P, 8) == ["b"]
-    await lease.forget_filled(P, ["b"])
-    assert await lease.filled(P, 8) == []
-
-
-async def test_what_was_stored_from_the_list_is_read_in_parts(lease: SweepLease) -> None:
-    """It may be hundreds of thousands, and nobody waits for one reply with all of them."""
-    ids = {f"t{number:03d}" for number in range(20)}
-    await lease.note_filled(P, sorted(ids))
-    parts = []
-    while part := await lease.filled(P, 8):
-        parts.append(part)
-        await lease.forget_filled(P, part)
-
-    assert [len(part) for part in parts] == [8, 8, 4]
-    assert {each for part in parts for each in part} == ids
-
-
-async def test_what_was_stored_from_the_list_is_remembered_while_pages_come(redis_url: str) -> None:
-    """They renew the stored responses, so that these may live for ever; the record of them has to
-    live longer, by as much as a floor."""
-    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
-    assert await connection.check()
-    lease, name = lease_on(connection), f"gateway:{{{P}}}:sz"
-    await lease.note_filled(P, ["a"])
-    with client_of(redis_url) as client:
-        first = client.pttl(name)
-        client.pexpire(name, 60_000)
-
-        await sweep(lease, page("a", more=False))
-        renewed = client.pttl(name)
-    await connection.close()
-
-    assert 1_900 * KEEP < first <= 2_000 * KEEP
-    assert 1_900 * KEEP < renewed <= 2_000 * KEEP
+    assert counts == [2, 3, 4, 1]
 
 
 async def test_one_leads_and_the_others_look_on(
@@ -232,15 +122,14 @@ async def test_one_leads_and_the_others_look_on(
     """They see how far it is; a replica that does not lead moves nothing."""
     leader, other = replica(), replica()
     progress = (await leader.take(P, was_read=True)).progress
-    after = progress.after(page("a"), 5.0)
-    await leader.advance(P, after, page("a"), progress)
+    after = progress.after(page("a"), 5.0, 1)
+    await leader.note(P, after)
 
     turn = await other.take(P, was_read=False)
 
     assert (turn.leads, turn.progress, turn.is_read) == (False, after, True)
-    assert await other.advance(P, Progress(), page("z"), Progress()) is None
+    assert await other.meet(P, page("z"), 0) is None
     assert not await other.note(P, Progress())
-    assert not await other.finish(P, Progress(), complete=True)
     assert (await leader.take(P, was_read=False)).progress == after
 
 
@@ -251,17 +140,15 @@ async def test_another_goes_on_where_the_leader_died(
     leader, other = replica(lifetime=0.05), replica()
     progress = (await leader.take(P, was_read=True)).progress
     first = page("a", "b")
-    after = progress.after(first, 5.0)
-    await leader.advance(P, after, first, progress)
+    after = progress.after(first, 5.0, 2)
+    assert await leader.meet(P, first, 0) == 2
+    await leader.note(P, after)
     await asyncio.sleep(0.06)
 
     turn = await other.take(P, was_read=False)
 
     assert (turn.leads, turn.progress) == (True, after)
-    second = page("c", "d", more=False)
-    advanced = await other.advance(P, after.after(second, 6.0), second, after)
-    assert advanced is not None
-    assert advanced.distinct == 4
+    assert await other.meet(P, page("c", "d", more=False), 2) == 4
     assert not await leader.note(P, Progress())
 
 
@@ -306,7 +193,7 @@ async def test_what_is_foreign_there_is_written_over(
 ) -> None:
     """Another type, or words that are none: a sweep that begins."""
     with client_of(redis_url) as client:
-        for tail in ("sl", "sp", "sm", "sk"):
+        for tail in ("sl", "sp", "sm"):
             client.hset(f"gateway:{{{P}}}:{tail}", "a", "b")
     connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
     assert await connection.check()
@@ -314,17 +201,14 @@ async def test_what_is_foreign_there_is_written_over(
 
     turn = await lease.take(P, was_read=True)
     assert (turn.leads, turn.progress) == (True, Progress())
-    ended, _ = await sweep(lease, page("a", "b", "c", "d", more=False))
-
-    assert (await lease.take(P, was_read=True)).progress == ended
-    _, absent = await sweep(lease, page("a", "c", "d", more=False))
-    assert absent == [("b",)]
+    assert await lease.meet(P, page("a", "b"), 2) == 2
+    assert await lease.note(P, turn.progress)
     await connection.close()
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"1 ", b"1 []", b'1 {"offset": -1}', b'1 {"offset": "x"}', b"2 {}", b"\xff", b"1 {" * 9],
+    [b"", b"2 ", b"2 []", b'2 {"offset": -1}', b'2 {"offset": "x"}', b"1 {}", b"\xff", b"2 {" * 9],
 )
 def test_a_progress_that_is_none_begins_anew(data: bytes) -> None:
     """Whoever wrote it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from gateway.core.cache.entry import Key
 from gateway.core.http.traceparent import ID, SAMPLED
+from gateway.core.sweep.belief import ListState
+from gateway.core.sweep.progress import SweepEnd
 from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
@@ -139,14 +141,14 @@ class RecordingObserver:
     def page_read(self, rows: int) -> None:
         self._note("page_read", rows)
 
-    def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
-        self._note("sweep_ended", tenant, complete, trainings)
+    def sweep_ended(self, tenant: str, end: SweepEnd, trainings: int) -> None:
+        self._note("sweep_ended", tenant, end, trainings)
+
+    def list_moved(self, tenant: str, state: ListState, about: str) -> None:
+        self._note("list_moved", tenant, state, about)
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
         self._note("sweep_off", tenant, why, seconds)
-
-    def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        self._note("filling_stopped", tenant, taken_back)
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
         self._note("bound_stated", tenant, seconds, trainings)

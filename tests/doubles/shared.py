@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LedgerLists
-from gateway.adapters.ledger.floors import Record
+from gateway.adapters.ledger.floors import Orders, Record
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket, leaves_nothing
-from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import Clock, Compared, Found, Standing, Stored
@@ -84,7 +83,9 @@ class InMemoryShared:
         record = self._floors.record(key)
         if record is not None and key in self._lost:
             record.generation += 1
-            record.ordered_at = self._clock.now()
+            self._floors._orders.setdefault(
+                key.training_id, Orders()
+            ).ordered_at = self._clock.now()
             self._bodies.pop(key, None)
         self._lost.discard(key)
 
@@ -206,21 +207,17 @@ class InMemoryLists:
     def __init__(self, shared: InMemoryShared) -> None:
         self._shared = shared
 
-    async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
+    async def compare(
+        self, partition: str, items: Sequence[Listed], page: Ticket, keep: float, *, stores: bool
+    ) -> list[Compared]:
         floors = LedgerLists(self._shared._floors)
         for item in items:
             self._shared._step(Key(partition, item.training_id))
-        compared = await floors.compare(partition, items, keep)
+        compared = await floors.compare(partition, items, page, keep, stores=stores)
         return [
             self._renewed(Key(partition, item.training_id), item, each)
             for item, each in zip(items, compared, strict=True)
         ]
-
-    async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        self._shared._step(key)
-        taken = await LedgerLists(self._shared._floors).take_back(key, updated_at)
-        self._shared._stepped(key)
-        return taken
 
     def _renewed(self, key: Key, item: Listed, compared: Compared) -> Compared:
         bodies, floor = self._shared._bodies, compared.floor

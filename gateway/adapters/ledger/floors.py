@@ -24,12 +24,14 @@ class Orders:
     """The orders to invalidate a training.
 
     struck_at   the time of the last hard order (-inf: there was none)
+    ordered_at  the time of the last order without a version, hard or soft (-inf: there was none)
     bound       hard orders ruled out the versions below this one (None: no hard order named a
                 version)
     soft_bound  as `bound`, for soft orders
     """
 
     struck_at: float = -math.inf
+    ordered_at: float = -math.inf
     bound: Instant | None = None
     soft_bound: Instant | None = None
 
@@ -92,6 +94,11 @@ class Ledger:
         """The floor of the key, or None."""
         return self._floors.get(key)
 
+    def ordered_at(self, key: Key) -> float:
+        """The time of the last order without a version about this training (-inf: none)."""
+        orders = self._orders.get(key.training_id)
+        return -math.inf if orders is None else orders.ordered_at
+
     async def lookup(self, key: Key) -> Found:
         """As SharedStore.lookup. There is never a body."""
         record = self._floors.get(key)
@@ -114,10 +121,11 @@ class Ledger:
 
     async def begin(self, key: Key) -> Ticket:
         """As SharedStore.begin."""
-        record = self._known_or_new(key)
+        record = self.known_or_new(key)
         return Ticket(record.epoch, record.generation, self._clock.now())
 
-    def _known_or_new(self, key: Key) -> Record:
+    def known_or_new(self, key: Key) -> Record:
+        """The floor of the key, which is made if there is none."""
         record = self._floors.get(key)
         if record is None:
             orders = self._orders.get(key.training_id)
@@ -143,7 +151,7 @@ class Ledger:
         """As SharedStore.drop."""
         record = self._floors.get(key)
         if record is not None:
-            record.forget()
+            record.forget(self._clock.now())
 
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
@@ -156,15 +164,15 @@ class Ledger:
             orders.add_soft(updated_at)
         else:
             orders.add(updated_at, now)
+        if updated_at is None:
+            orders.ordered_at = max(orders.ordered_at, now)
         bound = orders.soft_bound if soft else orders.bound
         for record in records:
-            record.ordered_at = now
             record.invalidate(None if updated_at is None else bound, now, soft=soft)
 
     async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
         """As SharedStore.invalidate_key."""
-        record, now = self._known_or_new(key), self._clock.now()
-        record.ordered_at = now
+        record, now = self.known_or_new(key), self._clock.now()
         record.invalidate(None, now, soft=False)
         if updated_at is not None:
             record.invalidate(Instant(updated_at), now, soft=False)
@@ -178,7 +186,7 @@ class Ledger:
         """As SharedStore.purge. `soft` has no effect: it concerns bodies, which are in L1."""
         keys = [key for key in self._floors if partition in (None, key.partition)]
         for key in keys:
-            self._floors[key].forget()
+            self._floors[key].forget(self._clock.now())
         return len(keys)
 
 
@@ -208,20 +216,10 @@ class _Floors(LRUCache[Key, "Record"]):
 
 @dataclass(slots=True)
 class Record(Known):
-    """A floor. `epoch` and `generation` are explained in docs/glossary.md.
-
-    ordered_at  the time of the last order for this training (0.0: no order since the floor was
-                made)
-    asked_for   the latest version that soft orders named. It is None until a soft order names a
-                version after the floor was made. It becomes None again by `forget`, or when a
-                refused version is believed
-    """
+    """A floor. `epoch` and `generation` are explained in docs/glossary.md."""
 
     epoch: str = field(kw_only=True)
     generation: int = 0
-
-    ordered_at: float = 0.0
-    asked_for: Instant | None = None
 
     def as_floor(self) -> Floor:
         """The floor as the port returns it."""
@@ -242,10 +240,11 @@ class Record(Known):
         self.started, self.doubt, self.raised_from = entry.confirmed_at, None, None
         return True
 
-    def forget(self) -> None:
-        """Rule out all entries. The next answer is accepted, whatever its version is."""
+    def forget(self, now: float) -> None:
+        """Rule out all entries, and pages that were asked for before `now`. The next answer is
+        accepted, whatever its version is."""
         self._begin_era()
-        self.updated_at, self.last, self.digest, self.started = None, Last.NONE, "", 0.0
+        self.updated_at, self.last, self.digest, self.started = None, Last.NONE, "", now
         self.doubt, self.trusts_next, self.raised_from = None, True, None
 
     def learn_of(self, entry: Entry) -> None:
@@ -264,28 +263,11 @@ class Record(Known):
             self.generation += SOFT if soft else 1
         elif not soft:
             self.raise_to(bound, now)
-        else:
-            # `bound` can be lower than before, because the ledger forgets old orders.
-            self.asked_for = max(bound, self.asked_for or bound)
-            if before(self.updated_at, bound) or self._is_negative_after(bound):
-                self._raise_softly(bound, now)
-
-    def take_back(self, updated_at: Instant) -> bool:
-        """As ListStore.take_back."""
-        stored, asked_for = self.raised_from, self.asked_for
-        if before(self.updated_at, updated_at):
-            is_lowered = stored is None or asked_for == self.updated_at
-            return is_lowered and self.last is Last.VERSION
-        if stored is None or self.updated_at != updated_at or not before(asked_for, updated_at):
-            return False
-        if asked_for is not None and before(stored, asked_for):
-            self.updated_at, self.started = asked_for, max(self.started, self.ordered_at)
-        else:
-            self.updated_at, self.raised_from = stored, None
-        return True
+        elif before(self.updated_at, bound) or self._is_negative_after(bound):
+            self._raise_softly(bound, now)
 
     def _begin_era(self) -> None:
-        self.generation, self.asked_for = next_era(self.generation), None
+        self.generation = next_era(self.generation)
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out versions below `bound`, and negative answers (404 or 410) of fetches that began

@@ -99,7 +99,7 @@ def encode_last(entry: Entry) -> bytes:
 def encode_renewed(item: Listed) -> bytes:
     """The end of the part `page`: checksum (16 bytes), fields. sweep.lua puts the schema and the
     generation before it."""
-    times, date = (item.confirmed_at, item.initial_age, item.freshness_lifetime), item.date
+    times, date = (item.confirmed_at, 0.0, item.freshness_lifetime), item.date
     if len(date) > 29:  # the obsolete form of a date, with the full name of the weekday
         date = to_http_date(from_seconds(parse_http_date(date) or item.confirmed_at))
     fields = date.ljust(29).encode("ascii") + "".join(map(micros, times)).encode()

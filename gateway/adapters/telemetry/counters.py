@@ -15,7 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from gateway.core.budget.priority import has_a_caller
 from gateway.core.http.traceparent import ID, SAMPLED
+from gateway.core.sweep.progress import SweepEnd
 from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
@@ -170,13 +172,17 @@ class Counters:
     missing_in_a_row: int = 0  # answers 404 or 410 since the last answer with a training
     failures: Tally[FailureReason] = field(default_factory=lambda: _zeros(FailureReason))
     denied: Tally[Purpose] = field(default_factory=lambda: _zeros(Purpose))
+    # Only calls for which a caller waits may wait for the budget.
     wait_seconds: dict[Purpose, Histogram] = field(
-        default_factory=lambda: _per_purpose(WAIT_SECONDS)
+        default_factory=lambda: {
+            purpose: Histogram(WAIT_SECONDS) for purpose in Purpose if has_a_caller(purpose)
+        }
     )
     invalidations: Tally[Cause] = field(default_factory=lambda: _zeros(Cause))
     freshness_lag: Histogram = field(default_factory=lambda: Histogram(LAG_SECONDS))
     rejected: Tally[InvalidReason] = field(default_factory=lambda: _zeros(InvalidReason))
     rows: int = 0  # of the pages of the list that were read
+    sweeps: Tally[SweepEnd] = field(default_factory=lambda: _zeros(SweepEnd))
     drift: Tally[DriftKind] = field(default_factory=lambda: _zeros(DriftKind))
     regressions: int = 0
     # L1 only, because Redis does not say what it evicts.

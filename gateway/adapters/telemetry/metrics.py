@@ -5,7 +5,7 @@ Nothing is counted here: the sources are read at each scrape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TypeVar
@@ -24,6 +24,7 @@ from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from gateway.adapters.telemetry.counters import Counters, Histogram
+from gateway.core.sweep.progress import SweepState
 from gateway.core.vocabulary import Circuit, Mode, Tier
 from gateway.ports import BudgetView
 
@@ -119,6 +120,12 @@ COUNTS: Table[Counters] = (
         lambda counters: _rows(counters.orders),
     ),
     (
+        "gateway_sweeps",
+        "Sweeps of the list that this replica led, by how they ended.",
+        ("end",),
+        lambda counters: _single(counters.sweeps),
+    ),
+    (
         "gateway_log_lines_dropped",
         "Log lines that were lost because standard output did not accept them.",
         (),
@@ -193,6 +200,7 @@ class GaugeReadings:
     limits           the configured limits by tenant. A 429 lowers the limit in `budgets`
     loop_lag         seconds, see `LoopLag`
     sweep_confirmed  age in seconds of the oldest confirmation by a sweep
+    sweep_states     the state of each sweep
     missing          answers 404 or 410 of the API since its last answer with a training or a list
     """
 
@@ -208,6 +216,7 @@ class GaugeReadings:
     bus_connected: bool | None = None
     loop_lag: float | None = None
     sweep_confirmed: float | None = None
+    sweep_states: Sequence[SweepState] = ()
     clients_reloaded: bool | None = None
     tokens_reloaded: bool | None = None
     missing: int = 0
@@ -301,6 +310,13 @@ GAUGES: Table[GaugeReadings] = (
         "Age of the oldest confirmation. The sweep confirmed each training then or later.",
         (),
         lambda now: _known({(): now.sweep_confirmed}),
+    ),
+    (
+        "gateway_sweep_state",
+        "Sweeps of the list by their state. `behind`: the list is older than answers for single "
+        "trainings; `off`: the API refused the list.",
+        ("state",),
+        lambda now: [((state,), now.sweep_states.count(state)) for state in SweepState],
     ),
     (
         "gateway_clients_last_reload_successful",

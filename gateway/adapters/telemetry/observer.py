@@ -27,6 +27,8 @@ from gateway.adapters.telemetry.log_lines import logger
 from gateway.adapters.telemetry.metrics import CountersCollector, GaugeReadings, encode, registry_of
 from gateway.core.cache.entry import Key
 from gateway.core.instant import from_seconds, to_rfc3339
+from gateway.core.sweep.belief import ListState
+from gateway.core.sweep.progress import SweepEnd
 from gateway.core.vocabulary import (
     SWEEPS,
     AccessRefusal,
@@ -329,10 +331,17 @@ class Telemetry(Trail):
     def page_read(self, rows: int) -> None:
         self.counters.rows += rows
 
-    def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
+    def sweep_ended(self, tenant: str, end: SweepEnd, trainings: int) -> None:
+        self.counters.sweeps[end] += 1
+        level = DEBUG if end is SweepEnd.COMPLETE else INFO
         self.events.emit(
-            DEBUG, "sweep.ended", key=tenant, tenant=tenant, complete=complete, trainings=trainings
+            level, "sweep.ended", key=tenant, tenant=tenant, end=end, trainings=trainings
         )
+
+    def list_moved(self, tenant: str, state: ListState, about: str) -> None:
+        level = INFO if state in (ListState.EQUAL, ListState.UNPROVEN) else WARNING
+        which: dict[str, Any] = {"training": about} if about else {}
+        self.events.tell_state(level, "sweep.list", key=tenant, tenant=tenant, state=state, **which)
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
         """`seconds` None: the settings switch the sweep off, so the level is INFO. Otherwise the
@@ -343,11 +352,6 @@ class Telemetry(Trail):
             return
         self.events.tell_state(
             WARNING, "sweep.off", key=tenant, tenant=tenant, why=why, asked_again_in=seconds
-        )
-
-    def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        self.events.tell_state(
-            WARNING, "sweep.filling-stopped", key=tenant, tenant=tenant, taken_back=taken_back
         )
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:

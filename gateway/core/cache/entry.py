@@ -178,10 +178,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         The entry can be stale nevertheless, because of its age at that time."""
         return -CLOCK_TOLERANCE <= now - self.confirmed_at < self.freshness_lifetime
 
-    def fresh_for(self, seconds: float) -> Entry:
-        """The same entry, with a freshness lifetime of `seconds` at most."""
-        return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
-
     def went_back(self, floor: Floor | None) -> bool:
         """Whether the upstream itself went back to a version below that of the floor. False if the
         fetch began before `floor.started`: its answer perhaps just came late."""

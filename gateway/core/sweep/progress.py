@@ -1,4 +1,4 @@
-"""How far the sweep of a partition has come, and whether a sweep was complete.
+"""How far the sweep of a partition has come, and how it ended.
 
 Times are seconds on the clock that the replicas share.
 """
@@ -6,41 +6,74 @@ Times are seconds on the clock that the replicas share.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
 
-from gateway.core.sweep.list_item import UNPROVEN, Likeness
+from gateway.core.sweep.belief import NO_LOOKS, Belief
 from gateway.core.upstream.list_page import Page
+
+# A sweep ends if it has read this many times as many rows as the list states.
+_MOST_ROWS: Final = 2
+_FEW_ROWS: Final = 1_000
+# The pause (seconds) after the API refused the list: the first one, and the longest.
+_FIRST_PAUSE: Final = 60.0
+LONGEST_PAUSE: Final = 3600.0
+
+
+class SweepEnd(StrEnum):
+    """How a sweep ended."""
+
+    COMPLETE = "complete"  # it saw each training of the list once
+    CHANGED = "changed"  # the total changed, or rows moved from page to page
+    REPEATED = "repeated"  # a training stood on the list twice
+    INVALID = "invalid"  # some rows are no trainings
+    ENDLESS = "endless"  # pages went on without new trainings
+    REFUSED = "refused"  # the API refused the list, or answered something else
+
+
+class SweepState(StrEnum):
+    """What a sweep does now."""
+
+    UNKNOWN = "unknown"  # Redis is away, or the sweep has not begun
+    WARMING = "warming"  # no whole sweep has ended, or the bound is not kept
+    ON = "on"  # the staleness bound is stated
+    PAUSED = "paused"  # no caller reads
+    BEHIND = "behind"  # the list is older than single answers, and confirms nothing
+    OFF = "off"  # the API refused the list
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a sweep has come.
 
-    sweeps     how many sweeps have ended
-    offset     the first row of the next page, which is asked for at `next_at` or later
-    total      how many trainings there are, by the last page (None: no page was read yet)
-    steady     whether all pages of this sweep stated the same total and had only valid items
-    pages      when each page of this sweep was asked for, minus its `Age`
-    before     the `pages` of the previous sweep
-    last_id    the id of the last training that this sweep has read
-    off_until  until this time no page is asked for, because of `off_why`
-    refused_at when the API refused the list (0.0: the sweep is on, or it is off for another reason)
-    complete   how many sweeps in a row saw all trainings. The first two sweeps (the cold start) do
-               not count
+    sweeps      how many sweeps have ended
+    offset      the first row of the next page, which is asked for at `next_at` or later
+    total       how many trainings there are, by the last page (None: no page was read yet)
+    met         how many different trainings this sweep has met
+    spoilt      why this sweep cannot be complete (None: it can)
+    pages       when each page of this sweep was asked for, minus its `Age`
+    before      the `pages` of the previous sweep
+    failures    how many calls for a page failed in a row
+    refusals    how often the API refused the list in a row
+    off_until   until this time no page is asked for, because of `off_why`
+    is_complete whether the last sweep saw all trainings
+    belief      how far the list is believed
     """
 
     sweeps: int = 0
     offset: int = 0
     total: int | None = None
-    steady: bool = True
+    met: int = 0
+    spoilt: SweepEnd | None = None
     pages: tuple[float, ...] = ()
     before: tuple[float, ...] = ()
-    last_id: str = ""
     next_at: float = 0.0
+    failures: int = 0
+    refusals: int = 0
     off_until: float = 0.0
     off_why: str = ""
-    likeness: Likeness = UNPROVEN
-    complete: int = 0
-    refused_at: float = 0.0
+    is_complete: bool = False
+    belief: Belief = NO_LOOKS
 
     @property
     def oldest(self) -> float | None:
@@ -49,57 +82,68 @@ class Progress:
         return min((*self.pages, *self.before[len(self.pages) :]), default=None)
 
     @property
-    def is_proven(self) -> bool:
-        """Whether the staleness bound holds for all trainings. The bound depends on the time
-        between two confirmations, so two sweeps in a row have to be complete."""
-        return self.complete > 1
+    def is_first(self) -> bool:
+        """Whether no sweep has ended yet."""
+        return self.sweeps == 0
 
-    @property
-    def is_warm(self) -> bool:
-        """Whether the cold start is over: the first sweep finds the trainings, the second may store
-        them."""
-        return self.sweeps > 1
-
-    def after(self, page: Page, as_of: float) -> Progress:
-        """The progress after another page. `as_of`: when it was asked for, minus its `Age`."""
-        same = self.offset == 0 or page.total == self.total
+    def after(self, page: Page, as_of: float, met: int) -> Progress:
+        """The progress after another page, which speaks for the moment `as_of`. `met`: how many
+        different trainings the sweep has met now."""
         return replace(
             self,
             offset=self.offset + page.rows,
             total=page.total,
-            steady=(self.offset == 0 or self.steady) and same and not page.rejected,
+            met=met,
+            spoilt=self.spoilt or self._spoilt_by(page, met),
             pages=(*self.pages, as_of),
-            last_id=page.items[-1].id if page.items else self.last_id,
+            failures=0,
+            refusals=0,
             off_until=0.0,
             off_why="",
-            refused_at=0.0,
         )
 
-    def is_complete(self, distinct: int) -> bool:
-        """Whether this sweep, with `distinct` different ids, saw all trainings."""
-        return self.steady and distinct == self.total
+    def _spoilt_by(self, page: Page, met: int) -> SweepEnd | None:
+        if page.rejected:
+            return SweepEnd.INVALID
+        if self.offset and page.total != self.total:
+            return SweepEnd.CHANGED
+        return SweepEnd.REPEATED if met < self.met + len(page.items) else None
 
-    def ended(self, *, complete: bool) -> Progress:
+    def is_endless(self, page: Page, met: int) -> bool:
+        """Whether the list goes on after `page` without an end."""
+        rows = self.offset + page.rows
+        brings_nothing = page.rows > 0 and met == self.met and not page.rejected
+        return brings_nothing or rows > _MOST_ROWS * page.total + _FEW_ROWS
+
+    def end(self) -> SweepEnd:
+        """How this sweep, which has read its last page, ended."""
+        if self.spoilt is not None:
+            return self.spoilt
+        return SweepEnd.COMPLETE if self.met == self.total else SweepEnd.CHANGED
+
+    def ended(self, end: SweepEnd) -> Progress:
         """The progress with which the next sweep begins."""
         return replace(
             self,
             sweeps=self.sweeps + 1,
-            complete=self.complete + self.is_warm if complete else 0,
+            is_complete=end is SweepEnd.COMPLETE,
             offset=0,
-            steady=True,
+            met=0,
+            spoilt=None,
             pages=(),
             before=self.pages,
-            last_id="",
         )
 
-    def off(self, why: str, until: float, refused_at: float = 0.0) -> Progress:
-        """The progress of a sweep that asks for no page before the time `until`."""
+    def off(self, why: str, now: float) -> Progress:
+        """The progress of a sweep whose list was refused. It asks again after a minute, and each
+        time after twice as long, up to an hour."""
+        pause = min(_FIRST_PAUSE * 2**self.refusals, LONGEST_PAUSE)
         return Progress(
             sweeps=self.sweeps,
-            off_until=until,
+            off_until=now + pause,
             off_why=why,
-            likeness=self.likeness,
-            refused_at=refused_at,
+            refusals=min(self.refusals + 1, 10),
+            belief=self.belief,
         )
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.budget.window_log import Rate, transit
-from gateway.core.cache.entry import Entry
 from gateway.core.upstream.list_page import PAGE_SIZE
 
 # The bound assumes that all replicas know the result of a call at most this many seconds after the
@@ -49,7 +48,7 @@ class Pace:
     def bound(self, total: int | None) -> Bound:
         """The bound for `total` trainings."""
         interval = self.interval_of(total)
-        return Bound(interval, interval / pages(total), CALL, self.l1_lifetime)
+        return Bound(interval, interval / pages(total), CALL, self.l1_lifetime, self.lifetime)
 
     def spare(self, total: int | None) -> int:
         """How many calls for single trainings a sweep may make besides its pages, at least one."""
@@ -67,46 +66,26 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The longest time from an edit to the last response without the edit. It is the sum of four
-    times in seconds.
+    """The longest time from an edit or a deletion to the last fresh response without it. All times
+    are in seconds.
 
     interval  from one page with the training to the next page with it
     gap       how long calls of callers can delay a page
     call      the time of the call for the page, and of the notice to the other replicas
     notice    the time until a replica that missed the notice asks Redis
+    deletion  a deleted training is on no page, so its response becomes stale after the lifetime
     """
 
     interval: float
     gap: float
     call: float
     notice: float
+    deletion: float
 
     @property
     def seconds(self) -> float:
-        """The sum of the four times."""
-        return self.interval + self.gap + self.call + self.notice
-
-
-@dataclass(frozen=True, slots=True)
-class Horizon:
-    """Tells which entries the sweeps have not confirmed in time.
-
-    oldest   all trainings on the list were confirmed at this time or later
-    seconds  the staleness bound
-    """
-
-    oldest: float
-    seconds: float
-
-    def has_passed(self, entry: Entry, now: float) -> bool:
-        """Whether the entry is older than the bound, and was last confirmed before `oldest`. False
-        if its freshness lifetime is within the bound: such an entry becomes stale soon enough."""
-        # `oldest` is the time when a page was asked for, minus the page's `Age`. So
-        # `initial_age` is subtracted from the entry's time.
-        confirmed = entry.confirmed_at - entry.initial_age
-        if entry.freshness_lifetime <= self.seconds or confirmed >= self.oldest:
-            return False
-        return entry.age(now) > self.seconds
+        """The bound: the sum of the first four times, or `deletion` if that is longer."""
+        return max(self.interval + self.gap + self.call + self.notice, self.deletion)
 
 
 class Worst:

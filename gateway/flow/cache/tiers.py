@@ -6,8 +6,8 @@ time in which this replica has perhaps missed orders.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
-from dataclasses import dataclass, replace
+from collections.abc import Set
+from dataclasses import dataclass
 
 from gateway.core.cache.content_coding import coded_body, coded_entry, is_worth_coding
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket, era, leaves_nothing
@@ -16,7 +16,6 @@ from gateway.core.cache.policy import Candidate, Rules, reconcile
 from gateway.core.cache.version_verdict import before, supersedes
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
-from gateway.core.sweep.staleness_bound import Horizon
 from gateway.core.vocabulary import Part, StoreVerdict, Tier
 from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.flow.cache.local_versions import Alone, is_passed, overrules
@@ -58,22 +57,17 @@ class Tiers:
         self.held = local.peek
         self._alone = Alone(local, rules.windows.believe_after)
         self.orders = 0  # how many orders were applied to L1
+        self.purges = 0  # how many of them were purges
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
-        # A function that returns the `Horizon` of a partition, or None while no whole sweep is
-        # known. Without sweeps there is no such function.
-        self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
-        """The entry that L1 may serve without asking Redis, or None. The result is also None if the
-        sweeps did not confirm the entry in time."""
+        """The entry that L1 may serve without asking Redis, or None."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
-        if self.horizon_of is None:
-            return held
-        return held if self._passed_horizon(key, held.entry) is None else None
+        return held
 
     def render(self, entry: Entry, checked_at: float) -> Held:
         """The entry with its rendered head."""
@@ -107,31 +101,7 @@ class Tiers:
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
-            return self._bounded(key, confirmed or await self._read(key, flight))
-
-    def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """If the sweeps did not confirm the entry in time, cut its lifetime to the staleness
-        bound."""
-        if seen is None or self.horizon_of is None:
-            return seen
-        horizon = self._passed_horizon(key, seen.held.entry)
-        return seen if horizon is None else self._within_bound(key, seen, horizon)
-
-    def _passed_horizon(self, key: Key, entry: Entry) -> Horizon | None:
-        """The partition's `Horizon` if the sweeps did not confirm the entry in time. Otherwise
-        None."""
-        horizon = None if self.horizon_of is None else self.horizon_of(key.partition)
-        if horizon is None or not horizon.has_passed(entry, self._clock.now()):
-            return None
-        return horizon
-
-    def _within_bound(self, key: Key, seen: Seen, horizon: Horizon) -> Seen:
-        if seen.below_floor:
-            return seen
-        held = self.render(seen.held.entry.fresh_for(horizon.seconds), seen.held.checked_at)
-        if self._local.peek(key) is seen.held:
-            self._local.replace(key, held)
-        return replace(seen, held=held)
+            return confirmed or await self._read(key, flight)
 
     async def _confirmed(self, key: Key) -> Seen | None:
         if await self.confirming.caught_up(key):
@@ -346,6 +316,7 @@ class Tiers:
         """Drop the entries of a partition (None: of all) from L1. `soft`: the entries stay for
         rescue. Returns the number of these entries."""
         self.orders += 1
+        self.purges += 1
         self._alone.latest.forget_all(partition)
         keys = self._local.keys(partition=partition)
         for key in keys:

@@ -136,7 +136,7 @@ class Fetcher:
         caller = self._current(want.caller)
         want = replace(want, caller=caller)
         self._credentials.turn_away(caller.partition)
-        reply, judged = await self._ask(want, deadline)
+        reply, judged = await self._ask(want, flight, deadline)
         await self._outbound.answered(caller)
         entry = self._entry(want, reply, judged, ticket)
         if entry is None:
@@ -145,10 +145,14 @@ class Fetcher:
             return Passed(self._rules.passing(reply), want.extra)
         return await self._keep(want, entry, reply, flight)
 
-    async def _ask(self, want: Want, deadline: float) -> tuple[Reply, Judged]:
+    async def _ask(self, want: Want, flight: Course, deadline: float) -> tuple[Reply, Judged]:
         sent_at = self._clock.monotonic()
+
+        def note_paid() -> None:
+            flight.is_paid = True
+
         try:
-            call = self._call(want, deadline)
+            call = replace(self._call(want, deadline), when_paid=note_paid)
             reply = await self._outbound.ask(want.caller, call)
             judged = self._judge(want, call, reply)
         except UpstreamFailure as failure:

@@ -120,6 +120,8 @@ class Outbound:
         """Send the call once, if the mode allows calls."""
         with on(Part.BUDGET):
             paid = await self._paying.pay(scope, call)
+        if call.when_paid is not None:
+            call.when_paid()
         paid_at = self._clock.monotonic()
 
         async def before_send() -> None:

@@ -19,7 +19,12 @@ from gateway.ports import Clock, LocalStore, SharedStore
 
 Words = dict[str, object]
 
-_NOT_BELIEVED: Final = "not believed: the list contradicts the answers to calls for this training"
+_OF_THE_LIST: Final = {
+    "unproven": "unproven: its items are not stored until more of them were compared",
+    "equal": "equal to single answers: its items are stored",
+    "different": "different: its items have other bytes than single answers, and are not stored",
+    "behind": "behind: it is older than single answers, so it confirms and stores nothing",
+}
 
 
 class Explainer:
@@ -34,10 +39,10 @@ class Explainer:
         serving: Serving,
         *,
         following: Following,
-        is_contradicted: Callable[[Key], bool],
+        list_state: Callable[[str], str | None],
     ) -> None:
         self._following = following
-        self._is_contradicted = is_contradicted
+        self._list_state = list_state
         self._serving = serving
         self._local = local
         self._shared = shared
@@ -76,7 +81,8 @@ class Explainer:
         floor: Floor | None,
         candidate: Candidate | None,
     ) -> Words:
-        said: Words = {"list": _NOT_BELIEVED} if self._is_contradicted(key) else {}
+        state = self._list_state(key.partition)
+        said: Words = {} if state is None else {"list": _OF_THE_LIST[state]}
         return said | {
             "id": key.training_id,
             "partition": key.partition,

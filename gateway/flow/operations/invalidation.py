@@ -175,6 +175,7 @@ class Invalidation:
             if self._tiers.is_passed(key, notice.updated_at):
                 self._tiers.doubt(key)
                 self._observer.outdated(key)
+            self._serving.bring(key)
 
     def _invalidated(self, notice: Notice, writer: str | None, *, known: bool) -> None:
         ids = frozenset(notice.training_ids)

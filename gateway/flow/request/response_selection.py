@@ -39,6 +39,7 @@ from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Failure, is_news, stale_word
+from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
 from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, failing, fruitless
 from gateway.flow.singleflight import Flight, Flights
@@ -72,6 +73,7 @@ class Serving:
         rules: Rules,
         *,
         background: Background,
+        cold_start: ColdStart,
     ) -> None:
         self._tiers = tiers
         self._filler = filler
@@ -79,6 +81,7 @@ class Serving:
         self._observer = observer
         self._rules = rules
         self.background = background
+        self.cold_start = cold_start
         self.held, self.confirming = tiers.held, tiers.confirming
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
@@ -272,10 +275,13 @@ class Serving:
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone, below_floor=below)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
         flight.is_unhurried = not has_a_caller(purpose)
+        flight.is_paid = alone  # its own call is wanted
         return flight
 
     async def _fill(self, want: Want, flight: Flight[Landed]) -> Landed:
         try:
+            if want.purpose is Purpose.MISS and not want.alone:
+                await self.cold_start.wait(want.key.partition)
             filled = await self._filler.fill(want, flight)
         except Exception as error:
             self._failed(want, error)
@@ -290,6 +296,24 @@ class Serving:
         else:
             self._failed(want, vain)
         return filled
+
+    def bring(self, key: Key, held: Held | None = None) -> None:
+        """Answer the requests that wait for a fetch of this key, because a response was stored
+        meanwhile: `held`, or None if another replica has stored it. If the fetch has made its call,
+        they wait for the answer."""
+        flight = self.fills.under_way(key)
+        if flight is None or flight.is_paid:
+            return
+        if held is not None:
+            flight.bring(Elsewhere(Seen(held, Tier.L1, below_floor=False), awaited=False))
+            return
+        look_up = self.looking_up(key)
+        look_up.when_ended(lambda: self._bring_found(flight, look_up.result()))
+
+    def _bring_found(self, flight: Flight[Landed], seen: Seen | None) -> None:
+        is_open = flight.is_current and not flight.is_paid
+        if is_open and seen is not None and self._plan(seen) is Plan.SERVE:
+            flight.bring(Elsewhere(seen, awaited=False))
 
     def _failed(self, want: Want, error: Exception) -> None:
         held = self._tiers.held(want.key)

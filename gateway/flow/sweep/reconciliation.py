@@ -1,75 +1,114 @@
 """Applies a page of the list to the stored responses, and tells the other replicas.
 
-If an item has a later version than the floor of its training, the floor is raised. A version far
-in the future is doubtful, and raises no floor. A *single call* asks for one training. Its answer is
-a *single answer*.
+A *single call* asks for one training. Its answer is a *single answer*.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import Final
-
-from cachetools import FIFOCache
+from typing import Final, TypeVar
 
 from gateway.core.access.caller import Caller
-from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Floor, Key, Ticket
 from gateway.core.cache.policy import Rules
 from gateway.core.errors import RedisUnavailable
-from gateway.core.http.fields import Reply
-from gateway.core.instant import to_seconds
-from gateway.core.sweep.list_item import (
-    Belief,
-    Claims,
-    Contradictions,
-    Likeness,
-    Listed,
-    ListVerdict,
-    listed,
-)
-from gateway.core.sweep.progress import Progress
+from gateway.core.http.fields import Headers, Reply, delta_seconds
+from gateway.core.instant import Instant, from_seconds, parse_http_date, to_seconds
+from gateway.core.sweep.belief import Belief
+from gateway.core.sweep.list_item import Listed, ListVerdict, listed
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
-from gateway.core.vocabulary import Cause, NoticeKind, Purpose, StoreVerdict
-from gateway.flow.answer import Ask
+from gateway.core.vocabulary import Cause, NoticeKind
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.fill.collapse import Landed
-from gateway.flow.sweep.refresh_queue import Errand, Following
-from gateway.flow.sweep.store_from_list import Filling, Item, batches, give_way, is_later
-from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
+from gateway.flow.request.response_selection import Serving
+from gateway.ports import (
+    Bus,
+    Clock,
+    Compared,
+    ListStore,
+    LocalStore,
+    Notice,
+    Observer,
+    SharedStore,
+)
 
-# The most items that Redis compares in one round trip.
-_COMPARED_AT_ONCE: Final = 20
 # At most this many items are handled without a pause for requests of callers. Ten take about a
 # third of a millisecond.
 _ITEMS_AT_ONCE: Final = 10
-# If this number of single answers in a row contradict the list, the whole list is not believed.
-_MOST_CONTRADICTIONS: Final = 5
-# At most this many raised floors are remembered. If the whole list is not believed, these floors
-# are lowered. A floor that is not remembered is lowered only if the single answer for its training
-# has a version below the floor.
-_MOST_CLAIMED: Final = 10_000
-# If single calls show for this number of trainings that their items have other bytes than single
-# answers, no more single calls are made to compare bytes.
-_MOST_UNLIKE: Final = 10
+# Turns of the event loop between two pieces of a page.
+_TURNS: Final = 3
+# A page is never made into the headers of an entry with these fields: they are about the page.
+_OF_THE_PAGE: Final = frozenset((b"age", b"etag", b"last-modified", b"link"))
+# If a version is older than an earlier page without it by more than this (seconds), the list is
+# behind. The API's clock is known to a second.
+_TOLERANCE: Final = 2.0
+# Takes the place of a training's id, in the list's ticket and in events. No training can have it.
+THE_LIST: Final = "(the list)"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A page of the list, and the time when it was requested.
-
-    `asked_at`: on the clock that all replicas share. `asked_here`: monotonic.
-    """
+    """A page of the list, and the ticket that was taken before it was requested (see
+    `Reconciliation.ticket`). `asked_here` is monotonic, `received_at` on the clock of the
+    replicas."""
 
     caller: Caller
     reply: Reply
     page: Page
-    asked_at: float
+    ticket: Ticket
     asked_here: float
+    received_at: float
+
+    @property
+    def age(self) -> float:
+        """The age of the page, in seconds."""
+        return delta_seconds(self.reply.header(b"age"))
+
+    @property
+    def as_of(self) -> float:
+        """The moment for which the page speaks."""
+        return self.ticket.started - self.age
+
+    @property
+    def ahead(self) -> float:
+        """How many seconds the API's clock is ahead of ours, at least."""
+        date = parse_http_date((self.reply.header(b"date") or b"").decode("latin-1"))
+        return 0.0 if date is None else date - (self.received_at - self.age)
+
+    @property
+    def due(self) -> Instant:
+        """Versions up to this one should be on the page."""
+        return from_seconds(max(0.0, self.as_of + self.ahead - _TOLERANCE))
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a page, and what is known of its training."""
+
+    key: Key
+    training: Training
+    listed: Listed
+    compared: Compared
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a page led to.
+
+    wanted    items with a later version that were not stored
+    doubtful  items that a single call decides
+    late      items with a later version that an earlier page should have had
+    stored    how many items were stored
+    """
+
+    wanted: tuple[Listed, ...]
+    doubtful: tuple[Listed, ...]
+    late: tuple[Listed, ...]
+    stored: int
 
 
 class Reconciliation:
@@ -79,265 +118,177 @@ class Reconciliation:
         self,
         lists: ListStore,
         tiers: Tiers,
-        shared: SharedStore,
+        local: LocalStore,
         clock: Clock,
         observer: Observer,
         *,
+        shared: SharedStore,
         bus: Bus,
-        following: Following,
-        filling: Filling,
+        serving: Serving,
         rules: Rules,
     ) -> None:
         self._lists = lists
         self._tiers = tiers
+        self._local = local
         self._shared = shared
-        self._bus = bus
         self._clock = clock
         self._observer = observer
-        self._following = following
-        self._filling = filling
+        self._bus = bus
+        self._serving = serving
         self._rules = rules
-        self._in_a_row = 0  # how many single answers in a row contradicted the list
-        self._contradictions = Contradictions()
-        self._claimed: FIFOCache[Key, Listed] = FIFOCache(_MOST_CLAIMED)
-        # The floors to lower: the key, the item that raised the floor, and the single answer with a
-        # version below the floor (None: the whole list is not believed).
-        self._refuted: deque[tuple[Key, Listed, Entry | None]] = deque()
-        # The trainings whose items had other bytes than the stored responses of the same version,
-        # with a single call that has not ended, or that did not bring the bytes of the item.
-        self._unlike: set[str] = set()
-        # How many single calls this sweep may still make for checks, and how many of them only to
-        # compare bytes.
-        self._spare, self._spare_for_bytes = 0, 0
-        self.warms = True  # False if the setting `sweep.warm` is `off`
 
-    @property
-    def is_contradicted(self) -> bool:
-        """Whether the whole list is not believed."""
-        return self._in_a_row >= _MOST_CONTRADICTIONS
+    async def ticket(self, partition: str) -> Ticket:
+        """The ticket of a page. A purge or a 401 makes it invalid, as it does for a training."""
+        return await self._tiers.begin(Key(partition, THE_LIST))
 
-    @property
-    def contradictions(self) -> Contradictions:
-        """Trainings about which the list is not believed."""
-        return self._contradictions
+    async def is_current(self, brought: Brought) -> bool:
+        """Whether the page may still be applied: neither a purge nor a 401 came since it was asked
+        for."""
+        now, then = await self.ticket(brought.caller.partition), brought.ticket
+        return bool(then.epoch) and (now.epoch, now.generation) == (then.epoch, then.generation)
 
-    async def disbelieve(self) -> None:
-        """Lower all raised floors that are remembered. Raises RedisUnavailable."""
-        self._in_a_row = 0
-        self._refuted.extend((key, item, None) for key, item in self._claimed.items())
-        self._claimed.clear()
-        await self.settle()
+    def listed(self, brought: Brought, training: Training) -> Listed:
+        """What the page says about a training."""
+        jitter = self._clock.jitter()
+        return listed(training, brought.reply, brought.as_of, self._rules.windows, jitter)
 
-    async def settle(self) -> None:
-        """Lower each floor in `_refuted`. If `_refuted` has a single answer for it, store this
-        answer. While a floor is too high, each request for its training costs a call.
-
-        Raises RedisUnavailable. The next `settle` then lowers the floors that are left.
-        """
-        while self._refuted:
-            key, item, entry = self._refuted[0]
-            asked_at = self._clock.monotonic()
-            if await self._lists.take_back(key, item.updated_at) and entry is not None:
-                await self._filling.deposit(key, entry, asked_at)
-            self._refuted.popleft()
-
-    async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
-        """Apply a page to the stored responses. Returns how far the bytes of items agree with the
-        bytes of single answers.
-
-        progress  how far the sweep had come before this page
-        spare     how many single calls one sweep may make to check trainings
-
-        Raises RedisUnavailable. A page that was applied in part can be applied again without harm.
-        """
-        filling = self._filling
-        if progress.offset == 0:
-            # If there is only one call, it is for bytes in every other sweep.
-            self._spare, self._spare_for_bytes = spare, (spare + progress.sweeps % 2) // 2
-        likeness = await filling.settle(progress.likeness)
-        believed = self._believed(brought, progress.sweeps)
+    async def apply(self, brought: Brought, belief: Belief, *, stores: bool) -> Applied:
+        """Apply a page. `stores`: items may be stored. Raises RedisUnavailable. A page that was
+        applied in part can be applied again without harm."""
         seen: list[Item] = []
-        for trainings in batches(believed, _COMPARED_AT_ONCE):
-            found = await self._compare(brought, trainings)
-            for some in batches(found, _ITEMS_AT_ONCE):
-                for each in some:
-                    likeness = filling.compare(each, likeness)
-                    self._act_on(brought, each, progress.sweeps)
-                await give_way()
-            seen += found
-        asked = (brought.asked_at, brought.asked_here)
-        filled, likeness = await filling.fill(seen, brought.reply, asked, likeness)
-        newer = [each.listed for each in seen if each.compared.verdict is ListVerdict.NEWER]
-        await self._outdate(brought.caller, newer, filled, progress.sweeps)
-        warming = self.warms and not progress.is_warm
-        await filling.learn(progress, seen, likeness, warming=warming)
-        return likeness
-
-    def note_stored(self, likeness: Likeness) -> None:
-        """As Filling.note_stored. Call this after the result of `apply` was stored."""
-        self._filling.note_stored(likeness)
-
-    async def _compare(self, brought: Brought, trainings: list[Training]) -> list[Item]:
-        partition = brought.caller.partition
-        items: list[Listed] = []
-        for some in batches(trainings, _ITEMS_AT_ONCE):
+        stored: list[str] = []
+        for trainings in batches(_without_repeated(brought.page.items), _ITEMS_AT_ONCE):
             await give_way()
-            items += [self._listed(brought, each) for each in some]
-        compared = await self._lists.compare(partition, items, self._rules.windows.keep)
+            items = await self._compare(brought, trainings, stores=stores)
+            for item in items:
+                self._act_on(brought, item)
+            missing = [each for each in items if stores and self._is_missing(each)]
+            took = await asyncio.gather(*(self._store(brought, each, belief) for each in missing))
+            ids = [each.key.training_id for each, was in zip(missing, took, strict=True) if was]
+            stored += ids
+            seen += items
+        await self._tell(brought.caller.partition, stored)
+        return self._applied(brought, seen, frozenset(stored))
+
+    def _applied(self, brought: Brought, seen: list[Item], stored: frozenset[str]) -> Applied:
+        newer = [each for each in seen if each.compared.verdict is ListVerdict.NEWER]
+        doubtful = [each for each in seen if each.compared.verdict is ListVerdict.DOUBTFUL]
+        return Applied(
+            wanted=tuple(each.listed for each in newer if each.key.training_id not in stored),
+            doubtful=tuple(each.listed for each in doubtful),
+            late=tuple(each.listed for each in newer if self._is_late(brought, each)),
+            stored=len(stored),
+        )
+
+    async def drop_stored(self, partition: str) -> None:
+        """Drop all that is stored in the partition, because items of the list had other bytes than
+        single answers."""
+        await self._shared.purge(partition, soft=False)
+        self._serving.forget(lambda key: key.partition == partition)
+        self._tiers.purge_local(partition, soft=False)
+        with suppress(RedisUnavailable):
+            await self._bus.announce(Notice(NoticeKind.PURGED, partition=partition))
+
+    async def _compare(
+        self, brought: Brought, trainings: list[Training], *, stores: bool
+    ) -> list[Item]:
+        partition, keep = brought.caller.partition, self._rules.windows.keep
+        items = [self.listed(brought, each) for each in trainings]
+        compared = await self._lists.compare(partition, items, brought.ticket, keep, stores=stores)
         return [
             Item(Key(partition, training.id), training, item, each)
             for training, item, each in zip(trainings, items, compared, strict=True)
         ]
 
-    def _act_on(self, brought: Brought, found: Item, sweep: int) -> None:
-        key, verdict, floor = found.key, found.compared.verdict, found.compared.floor
+    def _act_on(self, brought: Brought, item: Item) -> None:
+        verdict, floor = item.compared.verdict, item.compared.floor
         if verdict is ListVerdict.CONFIRMED and floor is not None:
-            last = found.listed.confirmation(floor.generation)
-            self._tiers.confirming.renew(key, floor, last, brought.asked_here)
-            self._check_bytes(brought, found, floor.digest)
-        elif verdict is ListVerdict.DOUBTFUL:
-            self._check(brought, key, frozenset((found.listed.updated_at,)), sweep)
-        elif verdict is not ListVerdict.NEWER:
-            return
-        self._observer.swept(key, verdict)
+            last = item.listed.confirmation(floor.generation)
+            self._tiers.confirming.renew(item.key, floor, last, brought.asked_here)
+        self._observer.swept(item.key, verdict)
 
-    def _believed(self, brought: Brought, sweep: int) -> list[Training]:
-        """The items that are believed, one for each training. If a training's items are not
-        believed, a single call may check them."""
-        rows: dict[str, list[Training]] = {}
-        for training in brought.page.items:
-            rows.setdefault(training.id, []).append(training)
-        believed = []
-        for training_id, same in rows.items():
-            claims = frozenset(each.updated_at for each in same)
-            belief = self._contradictions.belief(training_id, claims, sweep)
-            key = Key(brought.caller.partition, training_id)
-            if belief is Belief.BELIEVED:
-                believed.append(same[0])
-                continue
-            self._observer.swept(key, ListVerdict.CONTRADICTED)
-            if belief is Belief.ASKED:
-                self._check(brought, key, claims, sweep)
-        return believed
+    def _is_late(self, brought: Brought, item: Item) -> bool:
+        """Whether an earlier answer or page should have had the version of this item."""
+        floor = item.compared.floor
+        if floor is None or not floor.started or not floor.digest:
+            return False
+        edited_at = to_seconds(item.listed.updated_at) - brought.ahead
+        return edited_at + _TOLERANCE < floor.started
 
-    @property
-    def is_awaiting(self) -> bool:
-        """Whether the next sweep has to wait for single answers."""
-        return self._filling.is_awaiting
+    def _is_missing(self, item: Item) -> bool:
+        """Whether the item's body is missing in the store."""
+        verdict = item.compared.verdict
+        if verdict is ListVerdict.CONFIRMED:
+            holds_bodies = self._shared.holds_bodies
+            return not (item.compared.is_held if holds_bodies else self._local.peek(item.key))
+        return verdict in (ListVerdict.NEWER, ListVerdict.UNKNOWN)
 
-    async def prepare(self, progress: Progress) -> None:
-        """Take tickets, as `Filling.prepare` does. Call this before the page is requested."""
-        warming = self.warms and not progress.is_warm
-        await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
+    async def _store(self, brought: Brought, item: Item, belief: Belief) -> bool:
+        floor = item.compared.floor
+        if floor is None:
+            return False
+        entry = self._entry(brought, item, floor, belief)
+        if self._rules.why_not_stored(entry, brought.reply) is not None:
+            return False
+        held, heard = self._tiers.render(entry, brought.asked_here), self._tiers.orders
+        stored = await self._tiers.offer(item.key, held)
+        if stored.verdict.is_refusal:
+            return False
+        if item.compared.verdict is ListVerdict.NEWER:
+            self._observer.invalidated(Cause.UPDATED_AT, item.key.training_id)
+            lag = self._clock.now() - to_seconds(item.listed.updated_at)
+            self._observer.lagged(max(0.0, lag))
+        self._observer.stored(item.key, stored.verdict)
+        if self._tiers.orders > heard:
+            # An order came during the offer. Redis perhaps judged the entry before the order. So
+            # the next look-up asks Redis again.
+            self._tiers.doubt(item.key)
+            return True
+        if self._local.peek(item.key) is None:
+            if not self._shared.holds_bodies:
+                self._local.offer(item.key, held)
+        elif not self._tiers.holds_later(item.key, entry):
+            self._local.replace(item.key, held)
+        self._serving.bring(item.key, held)
+        return True
 
-    async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
-        """Make a single call for each training in `absent` that is stored. `absent`: trainings that
-        are missing on the list. If this sweep has too few single calls left, only the trainings
-        with the most reads are checked. A response that is not checked is no longer fresh
-        once its age exceeds the staleness bound (see core/sweep/staleness_bound)."""
-        missing = list(absent)
-        self._unlike.difference_update(missing)
-        if self._spare <= 0:
-            return
-        standings = await self._shared.confirm([Key(caller.partition, each) for each in missing])
-        stored = [key for key, each in standings.items() if each and each.floor.digest]
-        for key in sorted(stored, key=self._reads, reverse=True)[: self._spare]:
-            self._verify(caller, key, lambda _: None)
-
-    def _reads(self, key: Key) -> int:
-        held = self._tiers.held(key)
-        return 0 if held is None else held.reads
-
-    def _listed(self, brought: Brought, training: Training) -> Listed:
-        jitter = self._clock.jitter()
-        return listed(training, brought.reply, brought.asked_at, self._rules.windows, jitter)
-
-    async def _outdate(
-        self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
-    ) -> None:
-        """Tell the other replicas that the items `newer` have raised the floors of their trainings.
-        Make a single call for each of these trainings that is not in `filled`. `filled`: the
-        trainings that were stored from the page."""
-        if not newer:
-            return
-        ids = tuple(item.training_id for item in newer)
-        for item in newer:
-            if item.training_id in filled:
-                self._observer.invalidated(Cause.UPDATED_AT, item.training_id)
-                self._observer.lagged(max(0.0, self._clock.now() - to_seconds(item.updated_at)))
-            else:
-                self._tiers.doubt(Key(caller.partition, item.training_id))
-        with suppress(RedisUnavailable):
-            await self._bus.announce(Notice(NoticeKind.CHANGED, ids, caller.partition))
-        for item in newer:
-            if item.training_id not in filled:
-                self._fetch(caller, item, sweep)
-
-    def _fetch(self, caller: Caller, item: Listed, sweep: int) -> None:
-        key = Key(caller.partition, item.training_id)
-        self._claimed[key] = item
-        then = partial(self._note_fetched, key, item, sweep)
-        self._following.send(Errand(Ask(key, caller), Purpose.REFRESH, then))
-
-    def _note_fetched(self, key: Key, item: Listed, sweep: int, landed: Landed | None) -> None:
-        """Note whether the single answer has the version of the item, or a later one. If the answer
-        was refused because its version is below the floor, the next `settle` lowers the floor and
-        stores the answer."""
-        if not is_later(landed, item.confirmed_at):
-            return
-        claimed, entry = self._claimed.pop(key, item), landed.held.entry
-        if entry.updated_at is not None and entry.updated_at >= item.updated_at:
-            self._in_a_row = 0
-            return
-        self._note_contradiction(
-            key, frozenset((item.updated_at,)), item.confirmed_at, sweep, landed
+    def _entry(self, brought: Brought, item: Item, floor: Floor, belief: Belief) -> Entry:
+        """The entry that is made from the item, as if the item were a single answer. The entry has
+        those header fields of the page that single answers have too."""
+        names = {name.encode("latin-1") for name in belief.fields}
+        fields: Headers = tuple(
+            field
+            for field in brought.reply.headers
+            if field[0] not in _OF_THE_PAGE and (not names or field[0] in names)
         )
-        if landed.verdict is StoreVerdict.OLDER:
-            self._refuted.append((key, claimed, entry))
+        ticket = Ticket(floor.epoch, floor.generation, item.listed.confirmed_at)
+        single = Reply(200, fields, item.training.body)
+        entry = self._rules.admit(single, item.training, ticket, (), self._clock.jitter())
+        return entry.but(date=item.listed.date)
 
-    def _check(self, brought: Brought, key: Key, claims: Claims, sweep: int) -> None:
-        """Make a single call to learn the true version, if this sweep has a call left."""
-        if self._spare <= 0:
-            return
-        then = partial(self._note_contradiction, key, claims, brought.asked_at, sweep)
-        self._verify(brought.caller, key, then)
+    async def _tell(self, partition: str, stored: list[str]) -> None:
+        """Tell the other replicas which trainings were stored."""
+        if stored:
+            notice = Notice(NoticeKind.CHANGED, tuple(stored), partition)
+            with suppress(RedisUnavailable):
+                await self._bus.announce(notice)
 
-    def _verify(self, caller: Caller, key: Key, then: Callable[[Landed | None], None]) -> None:
-        """Make one of the single calls that this sweep has left."""
-        self._spare -= 1
-        self._following.send(Errand(Ask(key, caller), Purpose.VERIFY, then))
 
-    def _note_contradiction(
-        self, key: Key, claims: Claims, asked_at: float, sweep: int, landed: Landed | None
-    ) -> None:
-        """Note whether a single answer contradicts `claims`, the versions of the training on the
-        page. `asked_at`: as in `Brought`."""
-        if not is_later(landed, asked_at):
-            return
-        version = landed.held.entry.updated_at
-        contradicts = self._contradictions.answered(key.training_id, claims, version, sweep)
-        # An answer without a version does not count, because the training has perhaps been deleted.
-        if version is not None:
-            self._in_a_row = self._in_a_row + 1 if contradicts else 0
+def _without_repeated(items: Iterable[Training]) -> list[Training]:
+    """The trainings that stand on the page once. A page that has a training twice states perhaps
+    two versions of it."""
+    once: dict[str, Training | None] = {}
+    for each in items:
+        once[each.id] = None if each.id in once else each
+    return [each for each in once.values() if each is not None]
 
-    def _check_bytes(self, brought: Brought, found: Item, stored: str) -> None:
-        """Make a single call if the item has other bytes than the stored response of its version,
-        whose digest is `stored`: the training was perhaps edited without a later `updated_at`."""
-        training_id = found.listed.training_id
-        if found.listed.digest == stored:
-            self._unlike.discard(training_id)
-            return
-        is_open = training_id not in self._unlike and len(self._unlike) < _MOST_UNLIKE
-        if is_open and min(self._spare, self._spare_for_bytes) > 0:
-            self._spare_for_bytes -= 1
-            self._unlike.add(training_id)
-            self._verify(brought.caller, found.key, partial(self._note_bytes, found.listed))
 
-    def _note_bytes(self, item: Listed, landed: Landed | None) -> None:
-        """Keep the training in `_unlike` if the single answer has the version of the item, but
-        other bytes. Otherwise a later page may ask about it again."""
-        if is_later(landed, item.confirmed_at):
-            entry = landed.held.entry
-            if entry.updated_at == item.updated_at and entry.digest != item.digest:
-                return
-        self._unlike.discard(item.training_id)
+async def give_way() -> None:
+    """Let requests of callers run. An answer often takes more than one turn of the event loop."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+
+
+def batches(items: list[T], most: int) -> Iterable[list[T]]:
+    """The items in groups of at most `most`."""
+    return (items[start : start + most] for start in range(0, len(items), most))

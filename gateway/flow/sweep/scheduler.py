@@ -1,7 +1,6 @@
 """The sweeps of all tenants, and the staleness bound of each tenant (how old an answer can be).
 
-If a tenant gets a new token, a new `Sweep` with this token continues at the stored progress. If the
-API refused the list to the old token, the new `Sweep` asks for the list at once.
+If a tenant gets a new token, a new `Sweep` with this token continues at the stored progress.
 """
 
 from __future__ import annotations
@@ -13,9 +12,10 @@ from functools import partial
 from typing import Final
 
 from gateway.core.access.caller import Caller
-from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
-from gateway.core.sweep.staleness_bound import Horizon, Pace, Worst, without_sweep
+from gateway.core.sweep.belief import SweepStore
+from gateway.core.sweep.progress import SweepState
+from gateway.core.sweep.staleness_bound import Pace, Worst, without_sweep
 from gateway.flow.sweep.sweep import Parts, Sweep
 
 # Fields of an answer of the admin plane, for example of `/status`.
@@ -51,6 +51,8 @@ class Sweeps:
         reads: Callable[[str], int],
         windows: Windows,
         *,
+        purges: Callable[[], int],
+        store: SweepStore,
         warms: bool,
         why_none: str | None = None,
     ) -> None:
@@ -59,6 +61,8 @@ class Sweeps:
         self._pace_of = pace_of
         self._reads = reads
         self._windows = windows
+        self._purges = purges
+        self._store = store
         self._warms = warms
         self._why_none = why_none
         self._running: dict[str, _Running] = {}
@@ -83,18 +87,14 @@ class Sweeps:
         ages = [each.sweep.age for each in self._running.values()]
         return max((age for age in ages if age is not None), default=None)
 
-    def horizon_of(self, partition: str) -> Horizon | None:
-        """Tells which entries of the partition were not confirmed in time by the sweep (see
-        Horizon). None if this replica knows of no whole sweep."""
+    def list_state(self, partition: str) -> str | None:
+        """How far the list of the partition is believed (see `ListState`). None: not known."""
         sweep = self._by_partition.get(partition)
-        return None if sweep is None else sweep.horizon
+        return None if sweep is None else sweep.list_state
 
-    def is_contradicted(self, key: Key) -> bool:
-        """Whether the list is not believed about this training. Only the replica that leads the
-        sweep knows this. In other replicas the result can be False although the list is not
-        believed."""
-        sweep = self._by_partition.get(key.partition)
-        return sweep is not None and key.training_id in sweep.contradictions
+    def states(self) -> list[SweepState]:
+        """The states of all sweeps."""
+        return [each.sweep.state for each in self._running.values()]
 
     def are_warming(self) -> bool:
         """Whether a cold start is still filling the cache of a tenant, or no sweep runs yet."""
@@ -148,6 +148,8 @@ class Sweeps:
                     caller,
                     partial(self._pace_of, tenant),
                     partial(self._reads, tenant),
+                    self._purges,
+                    store=self._store,
                     warms=self._warms,
                 )
                 self._by_partition[caller.partition] = sweep
@@ -171,7 +173,8 @@ class Sweeps:
                 "trainings": progress.total,
                 "row": progress.offset,
                 "sweeps": progress.sweeps,
-                "contradicted": len(sweep.contradictions),
+                "list": sweep.list_state,
+                "behind_about": progress.belief.about or None,
                 "why_off": progress.off_why or None,
             }
         return words

@@ -9,34 +9,46 @@ from typing import Final
 
 from gateway.core.access.caller import Caller
 from gateway.core.budget.breaker import backoff
+from gateway.core.cache.entry import Key
 from gateway.core.errors import (
+    BudgetExhausted,
     CallWithheld,
-    Frozen,
     ListRefused,
     RedisUnavailable,
     ShuttingDown,
     UpstreamFailure,
 )
-from gateway.core.http.fields import Reply, delta_seconds
-from gateway.core.sweep.list_item import Contradictions
-from gateway.core.sweep.progress import Progress, is_last
-from gateway.core.sweep.staleness_bound import Bound, Horizon, Pace
+from gateway.core.http.fields import Reply
+from gateway.core.instant import Instant
+from gateway.core.sweep.belief import LOOKS, ListState, SweepStore
+from gateway.core.sweep.list_item import Listed
+from gateway.core.sweep.progress import (
+    LONGEST_PAUSE,
+    Progress,
+    SweepEnd,
+    SweepState,
+    is_last,
+)
+from gateway.core.sweep.staleness_bound import Bound, Pace
 from gateway.core.upstream.classification import judge_page
 from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import Purpose
+from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import renewing
 from gateway.flow.fill.upstream_call import Outbound
-from gateway.flow.sweep.reconciliation import Brought, Reconciliation
-from gateway.flow.sweep.store_from_list import give_way
-from gateway.ports import Call, Clock, Observer, SweepLease, Turn
+from gateway.flow.request.response_selection import Serving
+from gateway.flow.sweep.looks import ANY, Looks
+from gateway.flow.sweep.reconciliation import THE_LIST, Applied, Brought, Reconciliation, give_way
+from gateway.flow.sweep.refresh_queue import Following
+from gateway.ports import Call, Clock, LocalStore, Observer, SweepLease, Turn
 
 # Seconds between two calls of `SweepLease.take`, which takes or renews the lease, and returns how
 # far the sweep has come.
 _TAKE_EVERY: Final = 1.5
 # The longest pause (seconds) between two pages of a cold start, if the budget allows the calls.
 _HURRY: Final = 0.05
-# Seconds for which the sweep is off after the list was refused or contradicted.
-_OFF_FOR: Final = 3600.0
+# For this time (seconds) a page waits for looks that no call was free for.
+_PENDING: Final = 15.0
 # The backoff (seconds) after the first failed call, and the longest backoff.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
@@ -48,7 +60,11 @@ class Parts:
 
     lease: SweepLease
     listing: Listing
-    reconciliation: Callable[[Caller], Reconciliation]
+    reconciliation: Reconciliation
+    following: Following
+    serving: Serving
+    local: LocalStore
+    cold_start: ColdStart
     clock: Clock
     observer: Observer
 
@@ -58,7 +74,8 @@ class Sweep:
 
     pace   returns how fast the sweep may make calls; the clients file can change this
     reads  returns how many requests of the partition this replica has had
-    warms  whether the cold start (the first two sweeps) runs even if no caller reads
+    purges returns how many purges this replica has seen
+    warms  whether the first sweep runs even if no caller reads, and as fast as calls are free
     """
 
     def __init__(
@@ -67,27 +84,27 @@ class Sweep:
         caller: Caller,
         pace: Callable[[], Pace],
         reads: Callable[[], int],
+        purges: Callable[[], int],
         *,
+        store: SweepStore,
         warms: bool,
     ) -> None:
-        self._lease = parts.lease
-        self._listing = parts.listing
-        self._reconciliation = parts.reconciliation(caller)
-        self._reconciliation.warms = warms
-        self._clock = parts.clock
-        self._observer = parts.observer
+        self._parts = parts
+        self._lease, self._clock = parts.lease, parts.clock
+        self._observer, self._page_of = parts.observer, parts.reconciliation
+        self._looks = Looks(caller, parts.following)
         self._caller = caller
         self._pace = pace
         self._reads = reads
+        self._purges, self._purges_seen = purges, purges()
+        self._store = store
         self._warms = warms
         self._reads_told = reads()  # what `reads` returned before the last `take`
-        self._failures = 0  # how many calls in a row failed
-        self._is_forbidden = False  # whether the mode forbade the last call
-        # When the API last refused the list to this `Sweep` (shared clock). 0.0: it did not, or the
-        # sweep was turned off for another reason since then.
-        self._refused_at = 0.0
+        self._was_refused = False  # whether the API refused the list to this `Sweep`
+        self._is_blocked = False  # whether the mode, the gate or a breaker forbade the last call
+        self._pending: Brought | None = None  # a page that waits for looks
+        self._targets = _Targets(parts.local, caller.partition)
         self.turn: Turn | None = None
-        self.horizon: Horizon | None = None  # None: no whole sweep is known
 
     @property
     def progress(self) -> Progress | None:
@@ -102,25 +119,43 @@ class Sweep:
         return None if oldest is None else max(0.0, self._clock.now() - oldest)
 
     @property
-    def state(self) -> str:
-        """The state in one word."""
+    def state(self) -> SweepState:
+        """What the sweep does now."""
         if self.turn is None:
-            return "unknown"
+            return SweepState.UNKNOWN
         if self._is_off(self.turn):
-            return "off"
+            return SweepState.OFF
         if not self._may_go(self.turn):
-            return "paused"
-        return "warming" if self.bound is None else "on"
+            return SweepState.PAUSED
+        if self.turn.progress.belief.is_behind:
+            return SweepState.BEHIND
+        return SweepState.WARMING if self.bound is None else SweepState.ON
+
+    @property
+    def list_state(self) -> ListState | None:
+        """How far the list is believed. None while this is unknown."""
+        return None if self.progress is None else self.progress.belief.state(self._store)
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether the first sweep is filling the cache, as far as is known."""
+        turn = self.turn
+        if turn is None or not self._warms or not turn.progress.is_first:
+            return False
+        belief = turn.progress.belief
+        is_storing = self._store is not SweepStore.NEVER and not belief.is_different
+        is_stopped = self._is_blocked or turn.progress.failures > 0
+        return is_storing and not is_stopped and self._may_go(turn)
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start is still filling the cache. True also while the state of the sweep
-        is unknown. False after two failed calls in a row, and after a call that the mode
-        forbids."""
+        """Whether readiness waits for the first sweep. True also while the state is unknown. False
+        after two failed calls in a row."""
         turn = self.turn
-        if not self._warms or self._failures > 1 or self._is_forbidden:
-            return False
-        return turn is None or not (turn.progress.is_warm or self._is_off(turn))
+        if turn is None or not self._warms:
+            return self._warms
+        is_failing = turn.progress.failures > 1 or self._is_blocked
+        return turn.progress.is_first and not is_failing and not self._is_off(turn)
 
     @property
     def allowed(self) -> Bound | None:
@@ -131,19 +166,16 @@ class Sweep:
 
     @property
     def bound(self) -> Bound | None:
-        """The staleness bound that operators see. None while it is not proven, while the sweep
-        pauses, and while the oldest confirmation is older than the bound."""
+        """The staleness bound that operators see. None until a whole sweep has ended, while the
+        sweep pauses, while the list is behind, and while the oldest confirmation is older than the
+        bound."""
         turn, age, allowed = self.turn, self.age, self.allowed
         if turn is None or age is None or allowed is None:
             return None
-        is_kept = turn.progress.is_proven and self._may_go(turn) and age <= allowed.seconds
+        progress = turn.progress
+        is_sound = progress.is_complete and not progress.belief.is_behind
+        is_kept = is_sound and self._may_go(turn) and age <= allowed.seconds
         return allowed if is_kept else None
-
-    @property
-    def contradictions(self) -> Contradictions:
-        """Trainings for which the list and the answers to single calls disagree, as far as this
-        replica knows."""
-        return self._reconciliation.contradictions
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -152,6 +184,7 @@ class Sweep:
                 pause = await self._step()
                 await self._clock.sleep(pause)
         finally:
+            self._parts.cold_start.note(self._caller.partition, is_filling=False)
             with suppress(RedisUnavailable):
                 await self._lease.release(self._caller.partition)
 
@@ -161,40 +194,36 @@ class Sweep:
         try:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
             self._reads_told = reads
-            self._set_turn(turn)
-            await self._reconciliation.settle()
+            self.turn = turn
             if not turn.leads or not self._may_go(turn):
+                self._pending = None
                 return _TAKE_EVERY
+            self._parts.cold_start.note(self._caller.partition, is_filling=self.is_filling)
             wait = self._wait(turn)
-            if wait > 0.0:
+            if wait > 0.0 and self._pending is None:
                 return min(wait, _TAKE_EVERY)
             async with renewing(self._lease.lifetime, self._renew):
                 return await self._page(turn)
         except RedisUnavailable:
-            self._set_turn(None)
+            self.turn = self._pending = None
             return _TAKE_EVERY
+        finally:
+            self._parts.cold_start.note(self._caller.partition, is_filling=self.is_filling)
 
     def _may_go(self, turn: Turn) -> bool:
         if self._is_off(turn):
             return False
-        return turn.is_read or (self._warms and not turn.progress.is_warm)
+        return turn.is_read or (self._warms and turn.progress.is_first)
 
     def _is_off(self, turn: Turn) -> bool:
-        """Whether the sweep is switched off. Only the leader finds out whether a refused list may
-        be allowed now. An `off_until` more than `_OFF_FOR` seconds ahead is ignored."""
-        is_off = 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
-        return is_off and not (turn.leads and self._may_be_allowed(turn.progress))
-
-    def _may_be_allowed(self, progress: Progress) -> bool:
-        """Whether the list was refused, but not to this `Sweep`, which perhaps has another
-        token."""
-        return 0.0 < progress.refused_at != self._refused_at
+        """Whether the sweep is switched off. A leader that the API has not refused asks at once: it
+        perhaps has another token. An `off_until` too far ahead is ignored: a clock was set back."""
+        is_off = 0.0 < turn.progress.off_until - turn.now <= LONGEST_PAUSE
+        return is_off and (self._was_refused or not turn.leads)
 
     def _wait(self, turn: Turn) -> float:
         """Seconds until the next page. A wait that is longer than a whole sweep takes counts as 0,
         because the clock or the pace has changed."""
-        if turn.progress.offset == 0 and self._reconciliation.is_awaiting:
-            return _HURRY
         wait = turn.progress.next_at - turn.now
         return wait if wait <= self._pace().interval_of(turn.progress.total) else 0.0
 
@@ -205,90 +234,186 @@ class Sweep:
                 await self._lease.take(self._caller.partition, was_read=False)
 
     async def _page(self, turn: Turn) -> float:
-        progress, here = turn.progress, self._clock.monotonic()
-        await self._reconciliation.prepare(progress)
-        purpose = Purpose.SWEEP if progress.is_warm else Purpose.WARM
-        try:
-            reply, page = await self._listing.page(self._caller, progress.offset, purpose)
-        except ListRefused as refused:
-            return await self._turn_off(progress, str(refused), turn.now, refused_at=turn.now)
-        except CallWithheld as withheld:
-            # If the mode forbids the call, readiness does not wait for a cold start (see
-            # `is_warming`).
-            self._is_forbidden = isinstance(withheld, Frozen)
-            return min(withheld.retry_after, _TAKE_EVERY)
-        except (UpstreamFailure, ShuttingDown):
-            self._failures, self._is_forbidden = self._failures + 1, False
-            return backoff(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
-        self._failures, self._is_forbidden = 0, False
-        brought = Brought(self._caller, reply, page, turn.now, here)
-        likeness = await self._reconciliation.apply(
-            brought, progress, self._pace().spare(page.total)
+        """Read a page, let looks judge it if they have to, and apply it."""
+        if self._pending is None:
+            try:
+                self._pending = await self._read(turn.progress)
+            except ListRefused as refused:
+                return await self._turn_off(turn, str(refused))
+            except CallWithheld as withheld:
+                self._is_blocked = not isinstance(withheld, BudgetExhausted)
+                return min(withheld.retry_after, _TAKE_EVERY)
+            except (UpstreamFailure, ShuttingDown):
+                return await self._failed(turn.progress)
+        brought, progress = self._pending, await self._folded(turn.progress)
+        self._was_refused = self._is_blocked = False
+        if self._is_waiting_for_looks(brought, progress):
+            return _HURRY
+        self._pending = None
+        if not await self._page_of.is_current(brought):
+            return _HURRY
+        return await self._apply(brought, progress, turn.now)
+
+    async def _read(self, progress: Progress) -> Brought:
+        ticket, here = await self._page_of.ticket(self._caller.partition), self._clock.monotonic()
+        purpose = Purpose.WARM if progress.is_first else Purpose.SWEEP
+        reply, page = await self._parts.listing.page(self._caller, progress.offset, purpose)
+        return Brought(self._caller, reply, page, ticket, here, self._clock.now())
+
+    async def _folded(self, progress: Progress) -> Progress:
+        """The progress after the looks that have ended."""
+        before = progress.belief
+        belief = self._looks.fold(before)
+        if self._purges() != self._purges_seen:
+            self._purges_seen, belief = self._purges(), belief.purged()
+        if belief.is_different and belief.stored:
+            await self._page_of.drop_stored(self._caller.partition)
+            self._purges_seen, belief = self._purges(), replace(belief, stored=False)
+        state = belief.state(self._store)
+        if state is not before.state(self._store):
+            self._observer.list_moved(self._caller.tenant, state, belief.about)
+        folded = replace(progress, belief=belief)
+        if belief != before:
+            await self._lease.note(self._caller.partition, folded)
+            self._set_progress(folded)
+        return folded
+
+    def _is_waiting_for_looks(self, brought: Brought, progress: Progress) -> bool:
+        """Whether the page has to wait for looks. Makes the looks that are missing."""
+        missing = progress.belief.missing(self._store)
+        if missing == 0 or self._clock.monotonic() - brought.asked_here > _PENDING:
+            return False
+        if self._looks.under_way == 0:
+            for item in self._to_look_at(brought, missing):
+                self._looks.send(item, Purpose.WARM, brought.due)
+        return self._looks.under_way > 0
+
+    def _to_look_at(self, brought: Brought, count: int) -> list[Listed]:
+        """Some trainings of the page, those first that no request waits for: the page answers these
+        requests soon."""
+        partition, fills = self._caller.partition, self._parts.serving.fills
+        rows = sorted(
+            brought.page.items[: 2 * LOOKS + count],
+            key=lambda each: fills.under_way(Key(partition, each.id)) is not None,
         )
-        if self._reconciliation.is_contradicted:
-            why = "single calls get other versions than the list has"
-            pause = await self._turn_off(replace(progress, likeness=likeness), why, turn.now)
-            # `disbelieve` comes last, because it makes `is_contradicted` false. If Redis fails in
-            # `_turn_off`, `is_contradicted` stays true, and the sweep is turned off after the next
-            # page.
-            await self._reconciliation.disbelieve()
-            return pause
-        as_of = turn.now - delta_seconds(reply.header(b"age"))
-        after = replace(progress.after(page, as_of), likeness=likeness)
-        return await self._go_on(progress, self._paced(after, turn.now), page)
+        return [self._page_of.listed(brought, each) for each in rows[:count]]
+
+    async def _apply(self, brought: Brought, progress: Progress, now: float) -> float:
+        partition, belief, page = self._caller.partition, progress.belief, brought.page
+        met = await self._lease.meet(partition, page, progress.offset)
+        if met is None:
+            return _TAKE_EVERY
+        if not belief.is_behind:
+            stores = belief.may_store(self._store)
+            applied = await self._page_of.apply(brought, belief, stores=stores)
+            self._follow_up(brought, applied, progress)
+            belief = replace(belief, stored=belief.stored or applied.stored > 0)
+        self._look_at_target(brought, progress)
+        is_endless = progress.is_endless(page, met)
+        after = replace(progress.after(page, brought.as_of, met), belief=belief)
+        after = self._paced(after, now)
+        if is_last(page) or is_endless:
+            after = self._ended(after, SweepEnd.ENDLESS if is_endless else after.end())
+        if not await self._lease.note(partition, after):
+            return _TAKE_EVERY
+        self._set_progress(after)
+        return 0.0
+
+    def _follow_up(self, brought: Brought, applied: Applied, progress: Progress) -> None:
+        """Make the single calls that a page led to."""
+        spare = self._pace().spare(progress.total)
+        late = [each for each in applied.late if not self._looks.is_refuted(each)][:1]
+        for item in late:
+            self._looks.send(item, Purpose.VERIFY, brought.due, is_late=True)
+        for item in applied.doubtful[:spare]:
+            self._looks.send(item, Purpose.VERIFY, ANY)
+        for item in applied.wanted:
+            if item not in late and not self._looks.is_refuted(item):
+                self._looks.send(item, Purpose.VERIFY, brought.due)
+
+    def _look_at_target(self, brought: Brought, progress: Progress) -> None:
+        """Make the one look of this sweep, if its training is on the page."""
+        items = {each.id: each for each in brought.page.items}
+        wanted = progress.belief.about or self._targets.chosen
+        if wanted in items and not progress.is_first:
+            item = self._page_of.listed(brought, items[wanted])
+            is_behind = progress.belief.is_behind
+            self._looks.send(item, Purpose.VERIFY, ANY if is_behind else brought.due)
+        self._targets.meet(brought.page)
+
+    def _ended(self, progress: Progress, end: SweepEnd) -> Progress:
+        self._observer.sweep_ended(self._caller.tenant, end, progress.met)
+        about = progress.belief.about
+        if about and not self._targets.has_met(about):  # the list has lost it, so it is not behind
+            progress = replace(progress, belief=replace(progress.belief, about=""))
+        self._targets.choose()
+        return progress.ended(end)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
         """Set the time when the next page is due: one gap after this page was due, or sooner in a
         cold start. The sweep does not make up for a pause, because pages would then come in a
         burst."""
         gap = self._pace().gap(progress.total)
-        if not progress.is_warm:
+        if progress.is_first and self._warms:
             return replace(progress, next_at=now + min(gap, _HURRY))
         return replace(progress, next_at=max(progress.next_at + gap, now))
 
-    async def _go_on(self, before: Progress, after: Progress, page: Page) -> float:
-        partition = self._caller.partition
-        advanced = await self._lease.advance(partition, after, page, before)
-        if advanced is None:
-            return _TAKE_EVERY
-        self._reconciliation.note_stored(after.likeness)
-        self._set_progress(after)
-        if is_last(page):
-            complete = after.is_complete(advanced.distinct)
-            ended = after.ended(complete=complete)
-            await self._lease.finish(partition, ended, complete=complete)
-            self._set_progress(ended)
-            self._observer.sweep_ended(self._caller.tenant, complete, advanced.distinct)
-        await self._reconciliation.look_for(self._caller, advanced.absent)
-        return 0.0
+    async def _failed(self, progress: Progress) -> float:
+        failures = progress.failures + 1
+        failed = replace(progress, failures=failures)
+        await self._lease.note(self._caller.partition, failed)
+        self._set_progress(failed)
+        return backoff(failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
 
-    async def _turn_off(
-        self, progress: Progress, why: str, now: float, refused_at: float = 0.0
-    ) -> float:
-        is_news = progress.off_why != why or self._may_be_allowed(progress)
-        self._refused_at = refused_at
-        off = progress.off(why, now + _OFF_FOR, refused_at)
+    async def _turn_off(self, turn: Turn, why: str) -> float:
+        self._was_refused = True
+        off = turn.progress.off(why, turn.now)
         await self._lease.note(self._caller.partition, off)
-        if is_news:
-            self._observer.sweep_off(self._caller.tenant, why, _OFF_FOR)
+        self._observer.sweep_ended(self._caller.tenant, SweepEnd.REFUSED, turn.progress.met)
+        self._observer.sweep_off(self._caller.tenant, why, off.off_until - turn.now)
         self._set_progress(off)
         return _TAKE_EVERY
 
     def _set_progress(self, progress: Progress) -> None:
         if self.turn is not None:
-            self._set_turn(replace(self.turn, progress=progress))
-
-    def _set_turn(self, turn: Turn | None) -> None:
-        self.turn, self.horizon = turn, None
-        allowed, progress = self.allowed, self.progress
-        oldest = None if progress is None else progress.oldest
-        if progress is None or allowed is None or oldest is None or not progress.before:
-            return  # in the first sweep `oldest` does not cover the rows that were not read yet
-        self.horizon = Horizon(oldest, allowed.seconds)
+            self.turn = replace(self.turn, progress=progress)
 
 
-# Used instead of a training's id in events about a page.
-THE_LIST = "(the list)"
+class _Targets:
+    """Chooses the training of the next sweep's look: the one that changed last, or the one that was
+    read most if none changed."""
+
+    def __init__(self, local: LocalStore, partition: str) -> None:
+        self._local = local
+        self._partition = partition
+        self._met: set[str] = set()
+        self._latest: tuple[Instant, str] | None = None
+        self._looked_at: Instant | None = None  # the version of the last look
+        self._most_read = (-1, "")
+        self.chosen = ""
+
+    def has_met(self, training_id: str) -> bool:
+        """Whether this sweep has met the training."""
+        return training_id in self._met
+
+    def meet(self, page: Page) -> None:
+        """Note the trainings of a page."""
+        for each in page.items:
+            self._met.add(each.id)
+            version = each.updated_at, each.id
+            self._latest = version if self._latest is None else max(self._latest, version)
+            held = self._local.peek(Key(self._partition, each.id))
+            reads = 0 if held is None else held.reads
+            self._most_read = max(self._most_read, (reads, each.id))
+
+    def choose(self) -> None:
+        """Choose, at the end of a sweep."""
+        latest, most_read = self._latest, self._most_read[1]
+        if latest is not None and (self._looked_at is None or latest[0] > self._looked_at):
+            self._looked_at, self.chosen = latest
+        else:
+            self.chosen = most_read
+        self._met, self._latest, self._most_read = set(), None, (-1, "")
 
 
 class Listing:

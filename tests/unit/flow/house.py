@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from gateway.adapters.ledger import Ledger, LocalBudget
@@ -23,6 +24,7 @@ from gateway.flow.budget.replica_share import Shares
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
+from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want
 from gateway.flow.fill.upstream_call import Outbound
@@ -179,9 +181,8 @@ class Replica:
             self.tiers, self.fetcher, lease, clock, timeout=10.0, backoffs=backoffs
         )
         self.background = Background(room)
-        self.serving = Serving(
-            self.tiers, self.collapsing, clock, self.observer, rules, background=self.background
-        )
+        serving = partial(Serving, background=self.background, cold_start=ColdStart(10.0))
+        self.serving = serving(self.tiers, self.collapsing, clock, self.observer, rules)
         self.unusual = Unusual(self.serving, clock, rules, self.modes)
         self.invalidation = Invalidation(
             *(self.tiers, self.shared, bus, self.observer),

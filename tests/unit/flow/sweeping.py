@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
-from gateway.core.errors import RedisUnavailable
+from gateway.core.errors import CallWithheld, RedisUnavailable
 from gateway.core.http.fields import Reply
+from gateway.core.sweep.belief import Belief, SweepStore
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.refresh_queue import Following
-from gateway.flow.sweep.store_from_list import Filling
 from gateway.flow.sweep.sweep import Listing, Parts, Sweep
 from gateway.ports import AloneBus, Bus, Call, ListStore, SweepLease
 from tests.doubles.clock import FakeClock
 from tests.doubles.shared import InMemoryLists
-from tests.unit.flow.house import OURS, Redis, Replica, ok, says, settle, training
+from tests.unit.flow.house import OURS, Redis, Replica, minute_of, ok, says, settle, training
 
 # Ten pages a minute and no margin to speak of: a page each 6.1 s.
 PACE = Pace(Rate(10, 60.0), 1.0, None, 30.0, 0.0)
 PAUSE_AFTER = 300.0
+
+
+async def _nothing(_: Call) -> None:
+    """Nothing happens during a call."""
 
 
 class Catalogue:
@@ -36,12 +39,15 @@ class Catalogue:
     def __init__(self, *ids: str) -> None:
         self.minutes = dict.fromkeys(ids, 1)
         self.page_size = 100
+        self.date: bytes | None = None
+        self.during: Callable[[Call], Awaitable[None]] = _nothing
         self.instead: Callable[[Call], Reply | None] = lambda _: None
         self.asked: list[str | int] = []
 
     async def answer(self, call: Call) -> Reply:
         """What the API says."""
         self.asked.append(call.training_id if call.offset is None else call.offset)
+        await self.during(call)
         instead = self.instead(call)
         if instead is not None:
             return instead
@@ -58,7 +64,9 @@ class Catalogue:
         more = offset + len(shown) < len(rows)
         told = json.dumps({"total": len(rows), "limit": 100, "offset": offset, "has_more": more})
         body = b'{"items":[' + items + b"]," + told[1:].encode()
-        return Reply(200, ((b"content-type", b"application/json"),), body)
+        # The API's clock stands at the hour, before all versions: none of them was missed.
+        date = b"Tue, 14 Nov 2023 22:00:00 GMT" if self.date is None else self.date
+        return Reply(200, ((b"content-type", b"application/json"), (b"date", date)), body)
 
     @property
     def pages_asked(self) -> list[int]:
@@ -80,44 +88,46 @@ class Swept:
         bus: Bus | None = None,
         warms: bool = True,
         pace: Pace = PACE,
-        cold: bool = False,
+        store: SweepStore = SweepStore.AUTO,
         room: int = 4,
     ) -> None:
-        """`cold`: nothing was ever swept; else two sweeps were, of which nothing is known here."""
-        self._cold = cold
         self.clock = clock
         self.catalogue = catalogue
         self.replica = Replica(clock, redis, caller=OURS, limit=limit, room=room)
-        self.replica.upstream.always, observer = catalogue.answer, self.replica.observer
+        self.replica.upstream.always = catalogue.answer
         self.lease = lease or LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
         self.following = following_of(self.replica)
-        filling = Filling(
-            OURS,
-            self.replica.tiers,
-            self.replica.local,
-            self.lease,
-            clock,
-            observer=observer,
-            following=self.following,
-            rules=self.replica.serving._rules,
-            bodies_here=redis is None,
-        )
-        self.reconciliation = Reconciliation(
-            self._lists(redis),
-            self.replica.tiers,
-            self.replica.shared,
-            clock,
-            observer,
-            bus=bus or AloneBus(),
-            following=self.following,
-            filling=filling,
-            rules=self.replica.serving._rules,
-        )
-        listing = Listing(self.replica.outbound, clock, observer, timeout=10.0)
-        parts = Parts(self.lease, listing, lambda _: self.reconciliation, clock, observer)
+        self.parts = self._parts(redis, bus or AloneBus())
         self.reads = 0
-        self.sweep = Sweep(parts, OURS, lambda: pace, lambda: self.reads, warms=warms)
-        self.replica.tiers.horizon_of = lambda _: self.sweep.horizon
+        self.sweep = Sweep(
+            self.parts,
+            OURS,
+            lambda: pace,
+            lambda: self.reads,
+            lambda: self.replica.tiers.purges,
+            store=store,
+            warms=warms,
+        )
+
+    def _parts(self, redis: Redis | None, bus: Bus) -> Parts:
+        replica, clock, observer = self.replica, self.clock, self.replica.observer
+        return Parts(
+            lease=self.lease,
+            listing=Listing(replica.outbound, clock, observer, timeout=10.0),
+            reconciliation=Reconciliation(
+                *(self._lists(redis), replica.tiers, replica.local, clock, observer),
+                shared=replica.shared,
+                bus=bus,
+                serving=replica.serving,
+                rules=replica.serving._rules,
+            ),
+            following=self.following,
+            serving=replica.serving,
+            local=replica.local,
+            cold_start=replica.serving.cold_start,
+            clock=clock,
+            observer=observer,
+        )
 
     def _lists(self, redis: Redis | None) -> ListStore:
         if redis is not None:
@@ -125,20 +135,42 @@ class Swept:
         assert isinstance(self.replica.shared, Ledger)
         return LedgerLists(self.replica.shared)
 
-    async def step(self) -> float:
-        """One look of the sweep; somebody read meanwhile."""
-        self.reads += 1
-        if not self._cold:
-            self._cold = True
-            turn = await self.lease.take("p1", was_read=True)
-            await self.lease.note("p1", replace(turn.progress, sweeps=2))
-        return await self.sweep._step()
+    @property
+    def belief(self) -> Belief:
+        """How far the list is believed."""
+        assert self.sweep.progress is not None
+        return self.sweep.progress.belief
 
-    async def pages(self, count: int) -> None:
-        """Go on until so many more pages were asked for."""
-        wanted = len(self.catalogue.pages_asked) + count
-        while len(self.catalogue.pages_asked) < wanted:
-            self.clock.advance(await self.step())
+    async def step(self) -> float:
+        """One step of the sweep, and the single calls that wait; somebody read meanwhile."""
+        self.reads += 1
+        pause = await self.sweep._step()
+        await self.errands()
+        return pause
+
+    async def run(self, seconds: float) -> None:
+        """Sweep for so long."""
+        until = self.clock.now() + seconds
+        while (left := until - self.clock.now()) > 0.0:
+            self.clock.advance(min(max(await self.step(), 0.001), left))
+
+    async def sweeps(self, count: int = 1) -> None:
+        """Go on until so many more sweeps have ended."""
+        wanted = self._ended() + count
+        while self._ended() < wanted:
+            self.clock.advance(max(await self.step(), 0.001))
+
+    def _ended(self) -> int:
+        return 0 if self.sweep.progress is None else self.sweep.progress.sweeps
+
+    async def errands(self) -> None:
+        """Run all single calls that wait, in their order; those without a free call wait on."""
+        for _ in range(len(self.following._errands)):
+            errand = self.following._next()
+            if errand is not None:
+                with suppress(CallWithheld):
+                    await self.following._run(errand)
+        await settle()
 
     async def errand(self) -> None:
         """Run the most wanted of the single calls that wait."""
@@ -146,17 +178,8 @@ class Swept:
         assert errand is not None
         await self.following._run(errand)
 
-    async def errands(self) -> None:
-        """Run all single calls that wait, in their order."""
-        while (errand := self.following._next()) is not None:
-            with suppress(Exception):
-                await self.following._run(errand)
-        await settle()
-
     async def read(self, training_id: str) -> str:
         """What a caller gets: version and detail."""
-        from tests.unit.flow.house import minute_of
-
         answer = await self.replica.get(Key("p1", training_id))
         return f"{minute_of(answer)} {answer.handling.detail}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 import httpx
@@ -22,6 +23,7 @@ from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
+from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.upstream_call import Outbound
@@ -170,7 +172,8 @@ class Data:
         backoffs = Backoffs(clock, rules.windows.believe_after)
         lease = AloneLease(self.shared)
         collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=10.0, backoffs=backoffs)
-        serving = Serving(tiers, collapsing, clock, observer, rules, background=Background(4))
+        served = partial(Serving, background=Background(4), cold_start=ColdStart(10.0))
+        serving = served(tiers, collapsing, clock, observer, rules)
         self.unusual = Unusual(serving, clock, rules, modes)
         invalidation = Invalidation(
             *(tiers, self.shared, AloneBus(), observer),

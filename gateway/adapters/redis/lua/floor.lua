@@ -94,6 +94,13 @@ local function unknown_event()
   }
 end
 
+-- Whether an order without a version came after `since`. An event whose `all` equals `at` was made without an order, for
+-- a training of which nothing was stored.
+local function was_ordered(event, since)
+  if not event then return false end
+  return event.soft > since or (event.all > since and event.all ~= event.at)
+end
+
 -- As in core/cache/entry: a hard event without a version adds 1 to a generation, and a soft event without a version
 -- adds SOFT, so that both can be told apart. When a version is forgotten, or a refused answer is believed, a new era
 -- begins. A new era has no events yet.
@@ -176,13 +183,13 @@ end
 
 -- Applies the stored event to the floor. The event's record expires no earlier than the floor. If there is no event,
 -- one is made, so that the loss of an event's record is always noticed. A floor that has seen no event has no body yet,
--- so the new event does not apply to it.
+-- so the new event does not apply to it, and is marked as no order (see `was_ordered`).
 local function absorb_at(floor, key, keep)
   local event = read_event(key)
   if not event then
     event = unknown_event()
+    if floor.seen == NEVER then floor.seen, event.at = event.serial, event.all end
     write_event(key, event, keep)
-    if floor.seen == NEVER then floor.seen = event.serial end
   elseif redis.call('PTTL', key) < tonumber(keep) then
     redis.call('PEXPIRE', key, keep)
   end

@@ -96,7 +96,7 @@ return { time[1], time[2], said, write_floor(KEYS[1], floor, ARGV[9]) }
 -- Promise: nothing that is stored under this key, and no fetch of it in flight, is used as fresh again. The known version is forgotten, so the next answer is accepted whatever its version is. A key without a floor has nothing to forget.
 -- KEYS floor, event, body, doubt; ARGV keep of the floor (ms), 1 to leave the body for rescue, if rescue was allowed until now.
 
-local time = now()
+local time, stamp = now()
 local floor = read_floor(KEYS[1])
 if floor then
   local struck = absorb_at(floor, KEYS[2], ARGV[1])
@@ -104,7 +104,8 @@ if floor then
   local lost = floor.digest == NO_DIGEST and floor.updated_at > NO_VERSION
   if struck or lost then redis.call('DEL', KEYS[3]) end
   begin_era(floor)
-  floor.updated_at, floor.kind, floor.digest, floor.started = NO_VERSION, '-', NO_DIGEST, NEVER
+  -- The time of the drop rules out pages of the list that were asked for before it.
+  floor.updated_at, floor.kind, floor.digest, floor.started = NO_VERSION, '-', NO_DIGEST, stamp
   write_floor(KEYS[1], floor, ARGV[1])
   redis.call('SET', KEYS[4], TRUST, 'PX', ARGV[1])
 end

@@ -48,6 +48,6 @@ def test_forgetting_begins_an_era() -> None:
     """Whatever the generation was."""
     one = record(ERA + 3)
 
-    one.forget()
+    one.forget(0.0)
 
     assert (one.generation, one.updated_at) == (2 * ERA, None)

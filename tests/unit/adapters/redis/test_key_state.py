@@ -146,7 +146,7 @@ def test_impossible_values_know_nothing(change: tuple[int, object]) -> None:
 
 
 LATER = entry_of().confirmed_at + 12.5
-ITEM = Listed("trn_1", VERSION, "0" * 32, "Tue, 14 Nov 2023 22:13:33 GMT", LATER, 1.5, 28.25)
+ITEM = Listed("trn_1", VERSION, "0" * 32, "Tue, 14 Nov 2023 22:13:33 GMT", LATER, 28.25)
 
 
 def renewed(generation: int = 0, item: Listed = ITEM) -> bytes:

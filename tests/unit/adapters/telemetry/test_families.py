@@ -17,6 +17,7 @@ COUNTERS = {
     "gateway_redis_errors_total": ("operation",),
     "gateway_access_refused_total": ("reason",),
     "gateway_orders_total": ("order", "operator"),
+    "gateway_sweeps_total": ("end",),
     "gateway_log_lines_dropped_total": (),
     "gateway_trace_spans_total": ("result",),
 }

@@ -6,6 +6,8 @@ import pytest
 
 from gateway.adapters.telemetry.event_log import DEBUG, INFO, WARNING
 from gateway.adapters.telemetry.observer import Telemetry
+from gateway.core.sweep.belief import ListState
+from gateway.core.sweep.progress import SweepEnd
 from tests.doubles.clock import FakeClock
 from tests.unit.adapters.telemetry.stand_ins import ListLog
 
@@ -68,8 +70,21 @@ def test_a_list_that_refuses_is_a_warning_and_settings_are_none(
     assert settings[2] == {"tenant": "*", "why": "callers bring their own tokens"}
 
 
-def test_the_end_of_a_sweep_is_nobodys_news(telemetry: Telemetry, log: ListLog) -> None:
-    """It comes several times a minute."""
-    telemetry.sweep_ended("acme", True, 1_000)
+def test_the_end_of_a_sweep_is_news_if_it_was_not_complete(
+    telemetry: Telemetry, log: ListLog
+) -> None:
+    """A complete one comes several times a minute. Both are counted."""
+    telemetry.sweep_ended("acme", SweepEnd.COMPLETE, 1_000)
+    telemetry.sweep_ended("other", SweepEnd.ENDLESS, 1_000)
 
-    assert log.lines[0][0] == DEBUG
+    assert [line[0] for line in log.lines] == [DEBUG, INFO]
+    assert telemetry.counters.sweeps[SweepEnd.ENDLESS] == 1
+
+
+def test_a_list_that_is_not_believed_is_a_warning(telemetry: Telemetry, log: ListLog) -> None:
+    """With the training that showed it."""
+    telemetry.list_moved("acme", ListState.EQUAL, "")
+    telemetry.list_moved("other", ListState.BEHIND, "trn_7")
+
+    assert [line[0] for line in log.lines] == [INFO, WARNING]
+    assert log.lines[1][2] == {"tenant": "other", "state": "behind", "training": "trn_7"}

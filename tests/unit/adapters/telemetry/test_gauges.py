@@ -20,6 +20,7 @@ GAUGE_NAMES = {
     "gateway_draining": (),
     "gateway_warming": (),
     "gateway_mode": ("mode",),
+    "gateway_sweep_state": ("state",),
     "gateway_event_loop_lag_seconds": (),
     "gateway_clients_last_reload_successful": (),
     "gateway_tokens_last_reload_successful": (),

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.budget.window_log import Rate
-from gateway.core.cache.entry import Ticket
-from gateway.core.sweep.staleness_bound import Horizon, Pace, pages, without_sweep
-from tests.doubles.stored import entry_of
+from gateway.core.sweep.staleness_bound import Pace, pages, without_sweep
 
 # The report's own example: 60 a minute, a share of 0.8.
 PACE = Pace(Rate(60, 60.0), 0.8, None, 20.0, 5.0)
@@ -52,11 +50,14 @@ def test_without_a_limit_only_the_lifetime_counts() -> None:
 
 
 def test_the_bound_has_all_its_parts() -> None:
-    """A look, room for a caller, the call, and a notice that was lost."""
+    """A look, room for a caller, the call, and a notice that was lost. A deletion counts from the
+    last page, so the bound is never below the lifetime."""
     bound = PACE.bound(1_000)
 
-    assert bound.seconds == pytest.approx(11 * 61 / 48 + 1.0 + 5.0)
-    assert bound.seconds < PACE.lifetime
+    edits = bound.interval + bound.gap + bound.call + bound.notice
+    assert edits == pytest.approx(11 * 61 / 48 + 1.0 + 5.0)
+    assert bound.seconds == bound.deletion == 20.0
+    assert PACE.bound(2_000).seconds == pytest.approx(21 * 61 / 48 + 1.0 + 5.0)
 
 
 def test_a_sweep_has_calls_to_spare_where_pages_leave_some() -> None:
@@ -64,35 +65,6 @@ def test_a_sweep_has_calls_to_spare_where_pages_leave_some() -> None:
     one."""
     assert PACE.spare(100) == 6
     assert PACE.spare(1_000) == 1
-
-
-@pytest.mark.parametrize(
-    ("oldest", "now", "lifetime", "has_passed"),
-    [
-        (100.5, 119.0, 30.0, True),
-        (100.5, 118.0, 30.0, False),  # not older than the bound
-        (100.0, 119.0, 30.0, False),  # the sweep met it, and is late
-        (100.5, 119.0, 18.0, False),  # no longer fresh anyway
-    ],
-)
-def test_a_sweep_has_passed_by_what_it_did_not_meet(
-    oldest: float, now: float, lifetime: float, has_passed: bool
-) -> None:
-    """An entry confirmed before the oldest confirmation of the sweep, longer ago than the bound."""
-    ticket = Ticket("e" * 16, 1, 100.0)
-    entry = entry_of(ticket).but(freshness_lifetime=lifetime)
-
-    assert Horizon(oldest, 18.0).has_passed(entry, now) is has_passed
-    assert not Horizon(oldest, 18.0).has_passed(entry.fresh_for(18.0), now)
-    assert entry.fresh_for(18.0).freshness_lifetime == 18.0
-
-
-def test_the_age_with_which_an_answer_came_counts() -> None:
-    """It came later than the sweep's oldest confirmation, from a cache that had it before."""
-    entry = entry_of(Ticket("e" * 16, 1, 100.0)).but(freshness_lifetime=30.0, initial_age=9.0)
-
-    assert Horizon(95.0, 18.0).has_passed(entry, 110.0)
-    assert not Horizon(91.0, 18.0).has_passed(entry, 110.0)
 
 
 def test_without_a_sweep_readers_are_the_ones_who_look() -> None:

@@ -119,13 +119,18 @@ async def test_what_was_deleted_does_not_return_because_the_list_has_it(
     clock.advance(1.0)
     await put(other, None)
     clock.advance(1.0)
-    item = Listed(KEY.training_id, FIRST, "0" * 32, "", clock.now(), 0.0, 30.0)
+    item = Listed(KEY.training_id, FIRST, "0" * 32, "", clock.now(), 30.0)
+    page = await redis.memory.begin(KEY._replace(training_id="(the list)"))
 
-    (compared,) = await InMemoryLists(redis.memory).compare(KEY.partition, [item], 60.0)
+    (compared,) = await InMemoryLists(redis.memory).compare(
+        KEY.partition, [item], page, 60.0, stores=True
+    )
     clock.advance(5.0)
 
-    assert compared.verdict is ListVerdict.NEWER
-    assert await replica.tiers.lookup(KEY, Course()) is None
+    seen = await replica.tiers.lookup(KEY, Course())
+    assert compared.verdict is ListVerdict.DOUBTFUL
+    assert seen is not None
+    assert seen.held.entry.is_negative
 
 
 @pytest.mark.parametrize("soft", [False, True])

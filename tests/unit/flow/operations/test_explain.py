@@ -10,7 +10,7 @@ from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, says, settle, training
 from tests.unit.flow.sweeping import following_of
 
-OTHER = Key("p1", "trn_2")
+OTHER = Key("p2", "trn_1")
 
 
 def explainer(replica: Replica) -> Explainer:
@@ -24,7 +24,7 @@ def explainer(replica: Replica) -> Explainer:
         rules,
         serving,
         following=following_of(replica),
-        is_contradicted=lambda key: key == OTHER,
+        list_state=lambda partition: "behind" if partition == OTHER.partition else None,
     )
 
 
@@ -52,13 +52,13 @@ async def test_what_is_not_stored_is_explained(replica: Replica) -> None:
     }
 
 
-async def test_it_says_where_the_list_is_not_believed(replica: Replica) -> None:
-    """Of that training, and of no other."""
+async def test_it_says_how_far_the_list_is_believed(replica: Replica) -> None:
+    """In that partition, and in no other."""
     said = [(await explainer(replica).explain(key)).get("list") for key in (KEY, OTHER)]
 
     assert said == [
         None,
-        "not believed: the list contradicts the answers to calls for this training",
+        "behind: it is older than single answers, so it confirms and stores nothing",
     ]
 
 

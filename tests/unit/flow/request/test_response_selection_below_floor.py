@@ -60,7 +60,7 @@ async def test_what_is_below_the_floor_is_asked_for_without_validators(
     await replica.fill(1, KEY, (b"etag", b'W/"1"'), (b"last-modified", DATE))
     clock.advance(6.0)
     if told_by == "the list":
-        await hears_of_newer(redis, clock)
+        await hears_of_newer(redis)
     else:
         bound = minute(3) if told_by == "a soft bound" else None
         await replica.invalidation.invalidate((KEY.training_id,), bound, soft=True)

@@ -6,12 +6,10 @@ import pytest
 
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant
-from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.vocabulary import NotStoredReason, Outcome, Purpose, StoreVerdict
 from gateway.flow.fill.fetch import Want
 from gateway.flow.singleflight import Course
 from tests.doubles.clock import FakeClock
-from tests.doubles.shared import InMemoryLists
 from tests.doubles.stored import entry_of, version
 from tests.unit.flow.house import (
     CALLER,
@@ -25,18 +23,14 @@ from tests.unit.flow.house import (
 )
 from tests.unit.flow.offering import in_l1, put
 
-DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
 
-
-async def hears_of_newer(redis: Redis, clock: FakeClock) -> None:
-    """The list tells of a version after the one that is known."""
+async def hears_of_newer(redis: Redis) -> None:
+    """A soft order names a version after the one that is known."""
     floor = (await redis.memory.lookup(KEY)).floor
     assert floor is not None
     assert floor.updated_at is not None
     newer = Instant(floor.updated_at + 1)
-    item = Listed(KEY.training_id, newer, "0" * 32, DATE, clock.now(), 0.0, 25.0)
-    (compared,) = await InMemoryLists(redis.memory).compare(KEY.partition, [item], 600.0)
-    assert compared.verdict is ListVerdict.NEWER
+    await redis.memory.invalidate(KEY.training_id, newer, soft=True)
 
 
 def lose_all(replica: Replica, redis: Redis) -> None:
@@ -53,7 +47,7 @@ async def outdated(replica: Replica, other: Replica, redis: Redis, clock: FakeCl
     other.upstream.then(ok(8))
     await other.fetch(Want(KEY, CALLER, Purpose.SWEEP))
     clock.advance(1.0)
-    await hears_of_newer(redis, clock)
+    await hears_of_newer(redis)
     replica.upstream.always = says(500)
 
 

@@ -1,428 +1,387 @@
-"""sweep: who leads, when a page is due, and when there is none."""
+"""One sweep in simulated time: what it stores, confirms, asks and states."""
 
 from __future__ import annotations
 
-import itertools
+import asyncio
+import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.budget.window_log import Rate
-from gateway.core.errors import RedisUnavailable
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.errors import CallWithheld
 from gateway.core.http.fields import Reply
+from gateway.core.instant import from_seconds, parse_instant, to_http_date
+from gateway.core.sweep.belief import LOOKS, ListState, SweepStore
+from gateway.core.sweep.progress import SweepEnd
 from gateway.core.sweep.staleness_bound import Pace
-from gateway.core.vocabulary import FailureReason, Mode, Purpose
-from gateway.flow.sweep.sweep import Listing, Parts, Sweep
-from gateway.ports import Call, Turn
+from gateway.ports import Call
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import OURS, page, says
-from tests.unit.flow.sweeping import PAUSE_AFTER, Catalogue, Swept, of_list
+from tests.unit.flow.house import Redis, ok, says, settle
+from tests.unit.flow.sweeping import Catalogue, Swept, of_list
 
-# A page each five seconds: a bound of eleven, where answers are fresh for thirty.
-OFTEN = Pace(Rate(60, 60.0), 1.0, 5.0, 30.0, 0.0)
-IDS = [f"t{number:03d}" for number in range(250)]
-
-
-def catalogue(size: int = 250) -> Catalogue:
-    """So many trainings."""
-    return Catalogue(*IDS[:size])
+IDS = [f"t{number:03d}" for number in range(50)]
+# A page each five seconds.
+QUICK = Pace(Rate(60, 60.0), 1.0, 5.0, 30.0, 0.0)
+FIRST, LATER = IDS[0], IDS[25]
 
 
-def promised(swept: Swept) -> tuple[str, float | None]:
-    """The state in a word, and the bound in seconds."""
-    bound = swept.sweep.bound
-    return swept.sweep.state, None if bound is None else round(bound.seconds, 3)
+@pytest.fixture(params=["alone", "redis"])
+def swept(request: pytest.FixtureRequest, clock: FakeClock) -> Swept:
+    """A sweep of three pages, with Redis and without."""
+    redis = Redis(clock) if request.param == "redis" else None
+    return Swept(clock, catalogue(), redis, pace=QUICK)
 
 
-@pytest.fixture
-def swept(clock: FakeClock) -> Swept:
-    """A replica alone with 250 trainings: three pages."""
-    return Swept(clock, catalogue())
+def catalogue() -> Catalogue:
+    """Fifty trainings on three pages."""
+    made = Catalogue(*IDS)
+    made.page_size = 20
+    return made
 
 
-async def test_pages_follow_each_other_and_begin_anew(swept: Swept) -> None:
-    """By the rows that came."""
-    await swept.pages(7)
-
-    assert swept.catalogue.pages_asked == [0, 100, 200, 0, 100, 200, 0]
-    assert swept.replica.observer.of("sweep_ended") == [("default", True, 250)] * 2
+def singles(swept: Swept) -> list[str]:
+    """The trainings that single calls asked for."""
+    return [str(each) for each in swept.catalogue.asked if not isinstance(each, int)]
 
 
-async def test_the_first_sweeps_warm_and_the_next_ones_confirm(clock: FakeClock) -> None:
-    """As fast as the budget lets; metrics tell which calls keep the promise."""
-    swept = Swept(clock, catalogue(), cold=True)
-    began = clock.now()
-    await swept.pages(3)
-    await swept.errands()
-    await swept.pages(3)
-    assert clock.now() - began < 1.0
-    await swept.pages(1)
-
-    purposes = [call.purpose for call in swept.replica.upstream.calls if of_list(call)]
-    assert purposes == [Purpose.WARM] * 6 + [Purpose.SWEEP]
-
-
-async def test_pages_come_evenly(swept: Swept, clock: FakeClock) -> None:
-    """Three in a sweep of 18.3 s: ten calls in 61 s."""
-    await swept.pages(2)
-    moments = []
-    for _ in range(6):
-        await swept.pages(1)
-        moments.append(clock.now())
-
-    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
-    assert gaps == [pytest.approx(6.1, abs=0.01)] * 5
-
-
-async def test_a_late_page_is_not_made_up_for(swept: Swept, clock: FakeClock) -> None:
-    """After a stall the next one goes at once, and only that one."""
-    await swept.pages(3)
-    clock.advance(60.0)
-    before = len(swept.catalogue.asked)
-
-    await swept.step()
-    assert len(swept.catalogue.asked) == before + 1
-    clock.advance(await swept.step())
-    assert len(swept.catalogue.asked) <= before + 2
-    await swept.pages(2)
-
-    assert clock.now() > 0
-
-
-async def test_nobody_reads_so_nothing_is_asked(swept: Swept, clock: FakeClock) -> None:
-    """Five minutes after the last read; what was begun rests, and goes on with the next one."""
-    await swept.pages(4)
-    clock.advance(PAUSE_AFTER + 1.0)
-    for _ in range(2_400):
-        clock.advance(await swept.sweep._step())
-
-    assert len(swept.catalogue.asked) == 4
-    assert swept.sweep.state == "paused"
-    assert swept.sweep.bound is None
-
-    await swept.pages(1)
-    assert swept.catalogue.pages_asked[-1] == 100
-
-
-async def test_a_cold_start_is_swept_for_nobody(clock: FakeClock) -> None:
-    """Once to learn whom there is, once to store them; unless warming is off: then the first
-    read begins it."""
-    cold, off = Swept(clock, catalogue()), Swept(clock, catalogue(), warms=False)
-
-    for swept in (cold, off):
-        for _ in range(40):
-            clock.advance(await swept.sweep._step())
-            await swept.errands()
-
-    assert cold.catalogue.pages_asked == [0, 100, 200] * 2
-    assert off.catalogue.asked == []
-    await off.pages(1)
-
-
-async def test_it_pauses_in_the_mode_frozen(swept: Swept, clock: FakeClock) -> None:
-    """No page and no single call; afterwards both go on where they were."""
-    await swept.read(IDS[0])
-    await swept.pages(2)
-    swept.catalogue.minutes[IDS[0]] = 2
-    await swept.pages(2)  # the first page has the edit, and makes a single call necessary
+async def test_a_cold_start_stores_all_after_five_looks(swept: Swept) -> None:
+    """Three pages and five single calls, and every training is a hit with the API's bytes."""
+    await swept.sweeps()
     asked = list(swept.catalogue.asked)
-    await swept.replica.modes.order(Mode.FROZEN)
 
-    for _ in range(40):
-        clock.advance(await swept.step())
-    await swept.errand()
+    answers = {each: await swept.read(each) for each in IDS}
+
+    assert sorted(map(str, asked)) == sorted(["0", "20", "40", *IDS[:LOOKS]])
+    assert {answer.split()[0] for answer in answers.values()} == {"1"}
+    assert {answer.split()[1] for answer in answers.values()} <= {"l1", "l2"}
     assert swept.catalogue.asked == asked
-
-    await swept.replica.modes.order(Mode.NORMAL)
-    await swept.errands()
-    await swept.pages(1)
-    assert swept.catalogue.asked == [*asked, IDS[0], 100]
+    assert swept.replica.observer.of("list_moved") == [("default", ListState.EQUAL, "")]
 
 
-async def test_what_the_mode_forbade_is_no_failure_of_the_list(
-    swept: Swept, clock: FakeClock
-) -> None:
-    """After a long time in the mode, the first page that fails is asked for again after a second,
-    not after a minute."""
-    await swept.pages(1)
-    await swept.replica.modes.order(Mode.FROZEN)
-    for _ in range(100):
-        clock.advance(await swept.step())
-    await swept.replica.modes.order(Mode.NORMAL)
-    swept.catalogue.instead = lambda _: says(500)
+async def test_pages_confirm_and_bring_edits_from_then_on(swept: Swept) -> None:
+    """Nothing becomes stale; an edit or a new training costs one look at most."""
+    await swept.sweeps()
+    swept.catalogue.asked.clear()
+    for number in range(5):
+        swept.catalogue.minutes[LATER] = number + 2
+        swept.catalogue.minutes[f"new{number}"] = 1
+        await swept.sweeps(2)
 
-    assert await swept.step() == 1.0
+        assert await swept.read(LATER) == f"{number + 2} l1"
+        assert (await swept.read(f"new{number}")).split()[1] in ("l1", "l2")
+        assert (await swept.read(IDS[41])).split()[1] in ("l1", "l2")
 
-
-async def test_no_cold_start_is_waited_for_that_the_mode_forbids(clock: FakeClock) -> None:
-    """It is waited for again once the mode allows it."""
-    swept = Swept(clock, catalogue(), cold=True)
-    await swept.replica.modes.order(Mode.FROZEN)
-    warming = [swept.sweep.is_warming]
-    clock.advance(await swept.step())
-    warming.append(swept.sweep.is_warming)
-
-    await swept.replica.modes.order(Mode.NORMAL)
-    await swept.pages(1)
-    assert [*warming, swept.sweep.is_warming] == [True, False, True]
+    assert len(singles(swept)) == 10  # one look a sweep
+    assert swept.sweep.bound is not None
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        says(401),
-        says(403),
-        says(404),
-        Reply(200, (), b'{"data": []}'),
-        Reply(200, (), b"[]"),
-    ],
-)
-async def test_a_list_that_is_not_for_us_is_left_alone(
-    swept: Swept, clock: FakeClock, refusal: Reply
-) -> None:
-    """With one warning, however often it is found so, and for an hour each time."""
-    swept.catalogue.instead = lambda call: refusal if of_list(call) else None
+async def test_the_look_of_a_sweep_is_at_the_training_that_changed_last(swept: Swept) -> None:
+    """Or at the one that was read most, if none changed."""
+    await swept.sweeps(2)
+    for _ in range(9):
+        await swept.read(FIRST)
+    swept.catalogue.asked.clear()
+    await swept.sweeps(2)
+    read_most = singles(swept)
+    swept.catalogue.asked.clear()
+    swept.catalogue.minutes[LATER] = 2
+    await swept.sweeps(2)
 
-    began = clock.now()
+    assert FIRST in read_most
+    assert LATER in singles(swept)
 
-    for _ in range(5_000):
-        clock.advance(await swept.step())
 
-    hours = (clock.now() - began) / 3600
-    assert hours > 2
-    assert len(swept.catalogue.asked) <= 3 + hours
-    assert len(swept.replica.observer.of("sweep_off")) == 1
-    assert swept.sweep.state == "off"
-    assert swept.sweep.age is None
+@pytest.mark.parametrize("store", [SweepStore.AUTO, SweepStore.NEVER])
+async def test_no_byte_of_another_form_is_stored(swept: Swept, store: SweepStore) -> None:
+    """Pages only confirm; an edit costs a single call."""
+    swept.sweep._store = store
+    if store is SweepStore.AUTO:
+        swept.catalogue.instead = other_bytes(swept)
+    await swept.read(LATER)
+    await swept.sweeps(2)
+    assert not swept.belief.stored
+    swept.catalogue.minutes[LATER] = 2
+    swept.catalogue.asked.clear()
+
+    await swept.sweeps(2)
+
+    assert await swept.read(LATER) == "2 l1"
+    assert LATER in singles(swept)
+    assert not swept.belief.stored
+    swept.catalogue.instead = refuse
+    with pytest.raises(CallWithheld):  # nothing was stored, so a call is needed
+        await swept.read(IDS[7])
+
+
+def other_bytes(swept: Swept) -> Callable[[Call], Reply | None]:
+    """Single answers have a member that the list has not."""
+
+    def answer(call: Call) -> Reply | None:
+        if of_list(call):
+            return None
+        reply = ok(swept.catalogue.minutes[call.training_id], training_id=call.training_id)
+        return replace(reply, body=reply.body[:-1] + b', "metadata": {}}')
+
+    return answer
+
+
+def refuse(call: Call) -> Reply:
+    """A call was made that should not have been made."""
+    raise CallWithheld(f"no call for {call.training_id}", retry_after=1.0)
+
+
+async def test_a_list_that_becomes_different_ends_what_it_brought(swept: Swept) -> None:
+    """Two looks with other bytes drop all that is stored in the partition."""
+    await swept.sweeps()
+    assert swept.belief.stored
+    swept.catalogue.instead = other_bytes(swept)
+
+    await swept.sweeps(3)
+
+    assert swept.belief.state(SweepStore.AUTO) is ListState.DIFFERENT
+    assert swept.replica.local.peek(Key("p1", IDS[19])) is None
+    assert ("default", ListState.DIFFERENT, "") in swept.replica.observer.of("list_moved")
+
+
+@pytest.mark.parametrize("is_dated", [True, False])
+async def test_a_list_that_stands_still_is_behind(swept: Swept, is_dated: bool) -> None:
+    """The bound is withdrawn, nothing is confirmed, and it is believed after two looks. If its
+    `Date` tells the API's time, one look is enough to see it."""
+    await swept.sweeps(2)
+    swept.catalogue.date = now_of(swept) if is_dated else None
+    old = swept.catalogue.page
+    frozen = {offset: old(offset) for offset in (0, 20, 40)}
+    swept.catalogue.instead = lambda call: frozen[call.offset or 0] if of_list(call) else None
+    for _ in range(9):
+        await swept.read(LATER)
+    swept.catalogue.minutes[LATER] = 2
+    await swept.sweeps(2 if is_dated else 4)
+
+    assert bounds_of(swept) == (True, False)
+    assert swept.sweep.state == "behind"
+    assert await swept.read(LATER) == "2 l1"
+    assert ("default", ListState.BEHIND, LATER) in swept.replica.observer.of("list_moved")
+    await swept.sweeps(4)
+    assert bounds_of(swept) == (True, False)
 
     swept.catalogue.instead = lambda _: None
-    clock.advance(3_600.0)
-    await swept.pages(5)
-    assert promised(swept) == ("warming", None)
-    await swept.pages(1)
-    assert promised(swept) == ("on", 25.4)
+    await swept.sweeps(4)
+
+    assert bounds_of(swept) == (False, True)
 
 
-async def test_a_follower_that_began_later_sees_that_the_list_is_refused(clock: FakeClock) -> None:
-    """It does not find out whether the list is allowed to it, so readiness need not wait."""
-    lease = Leading(clock, pause_after=PAUSE_AFTER)
-    swept = Swept(clock, catalogue(), lease=lease, cold=True)
-    swept.catalogue.instead = lambda call: says(401) if of_list(call) else None
-    await swept.step()
-    clock.advance(60.0)
-
-    lease.leads = False
-    later = beside(swept)
-    await later._step()
-
-    assert (later.state, later.is_warming) == ("off", False)
-    assert swept.catalogue.pages_asked == [0]
+def bounds_of(swept: Swept) -> tuple[bool, bool]:
+    """Whether the list is behind, and whether a bound is stated."""
+    return swept.belief.is_behind, swept.sweep.bound is not None
 
 
-async def test_a_list_is_asked_for_with_a_token_that_was_there_before_the_refusal(
-    clock: FakeClock,
-) -> None:
-    """In a rolling update a replica with the new token waits for the lead, while the list is
-    refused to one with the old token."""
-    lease = Leading(clock, pause_after=PAUSE_AFTER)
-    swept = Swept(clock, catalogue(), lease=lease)
-    swept.catalogue.instead = lambda call: says(401) if _is_of(call, OURS.token) else None
-    renewed = beside(swept, "renewed")
-    lease.leads = False
-    await renewed._step()
-    clock.advance(60.0)
-    lease.leads = True
-    await swept.step()
-    assert swept.sweep.state == "off"
+async def test_a_list_that_lags_is_behind(swept: Swept) -> None:
+    """A version that an earlier page should have had shows it, after a look at it."""
+    await swept.sweeps(2)
+    swept.catalogue.date = now_of(swept)
+    swept.catalogue.minutes[LATER] = 12  # the clock is in the 13th: pages have had time to show it
 
-    await renewed._step()
+    await swept.sweeps()
 
-    assert renewed.state == "warming"
-    assert swept.catalogue.pages_asked == [0, 0]
+    assert ("default", ListState.BEHIND, LATER) in swept.replica.observer.of("list_moved")
 
 
-async def test_each_replica_asks_once_for_a_refused_list(clock: FakeClock) -> None:
-    """It may have another token; it needs no second call to know that it has none."""
-    swept = Swept(clock, catalogue())
-    swept.catalogue.instead = lambda call: says(401) if of_list(call) else None
-    await swept.step()
-    other = beside(swept)
-    for _ in range(40):
-        clock.advance(await other._step())
-
-    assert other.state == "off"
-    assert swept.catalogue.pages_asked == [0, 0]
+def now_of(swept: Swept) -> bytes:
+    """The time as a date."""
+    return to_http_date(from_seconds(swept.clock.now())).encode()
 
 
-def _is_of(call: Call, token: str) -> bool:
-    return of_list(call) and call.token == token
+@pytest.mark.parametrize("hard", [True, False])
+async def test_an_order_is_not_undone_by_a_page(swept: Swept, hard: bool) -> None:
+    """The list stands still; the training was edited, ordered, and read by nobody until later."""
+    await swept.sweeps(2)
+    old = swept.catalogue.page
+    frozen = {offset: old(offset) for offset in (0, 20, 40)}
+    swept.catalogue.minutes[LATER] = 2
+    await swept.replica.invalidation.invalidate((LATER,), None, soft=not hard)
+    swept.catalogue.instead = lambda call: frozen[call.offset or 0] if of_list(call) else None
+
+    await swept.sweeps(2)
+
+    await swept.read(LATER)  # a soft order lets the first reader have the stale response
+    await settle()
+    assert (await swept.read(LATER)).split()[0] == "2"
 
 
-class Leading(LedgerSweepLease):
-    """Tells whoever asks whether it leads."""
+async def test_a_purge_needs_five_looks_anew(swept: Swept) -> None:
+    """Then pages that were asked for later store again."""
+    await swept.sweeps(2)
+    await swept.replica.invalidation.purge(None, soft=False)
+    swept.catalogue.asked.clear()
 
-    leads = True
+    await swept.sweeps(2)
 
-    async def take(self, partition: str, *, was_read: bool) -> Turn:
-        """As without other replicas, but for the lead."""
-        return replace(await super().take(partition, was_read=was_read), leads=self.leads)
-
-
-def beside(swept: Swept, token: str = OURS.token) -> Sweep:
-    """The sweep of another replica, with that token."""
-    outbound, observer = swept.replica.outbound, swept.replica.observer
-    listing = Listing(outbound, swept.clock, observer, timeout=10.0)
-    parts = Parts(swept.lease, listing, lambda _: swept.reconciliation, swept.clock, observer)
-    return Sweep(parts, replace(OURS, token=token), lambda: OFTEN, lambda: 0, warms=True)
+    assert len(singles(swept)) >= LOOKS
+    assert (await swept.read(LATER)).split()[1] in ("l1", "l2")
 
 
-@pytest.mark.parametrize("failure", [says(500), page(403), says(429), Reply(200, (), b'{"items')])
-async def test_a_list_that_fails_is_asked_again(
-    swept: Swept, clock: FakeClock, failure: Reply
-) -> None:
-    """Less and less often; nothing is skipped."""
-    await swept.pages(1)
-    swept.catalogue.instead = lambda _: failure
-    began = clock.now()
-    for _ in range(60):
-        clock.advance(await swept.step())
-    failed = len(swept.catalogue.asked) - 1
+async def test_a_page_from_before_a_purge_is_not_applied(swept: Swept) -> None:
+    """It is asked for again."""
+    await swept.sweeps(2)
+    purged: list[int] = []
 
-    assert 1 <= failed <= 5 + (clock.now() - began) / 30
-    assert swept.replica.observer.of("sweep_off") == []
-    swept.catalogue.instead = lambda _: None
-    clock.advance(400.0)
-    await swept.pages(1)
-    assert swept.catalogue.pages_asked[-1] == 100
+    async def purge(call: Call) -> None:
+        if call.offset is not None and not purged:
+            purged.append(call.offset)
+            await swept.replica.invalidation.purge(None, soft=False)
+
+    swept.catalogue.during = purge
+    swept.catalogue.asked.clear()
+    await swept.sweeps(1)
+
+    assert swept.catalogue.pages_asked.count(purged[0]) == 2
 
 
-async def test_without_budget_a_page_waits(clock: FakeClock) -> None:
-    """The same page, as soon as there is one."""
-    swept = Swept(clock, catalogue(), limit=1)
-    await swept.pages(2)
+async def test_a_page_with_an_age_makes_nothing_older(swept: Swept) -> None:
+    """It speaks for an earlier moment, and a later answer stays."""
+    await swept.sweeps(2)
+    await swept.read(LATER)
+    before = held(swept, LATER).age(swept.clock.now())
 
-    assert swept.catalogue.pages_asked == [0, 100]
-    assert swept.replica.observer.of("budget_denied")
-
-
-async def test_the_bound_holds_once_two_sweeps_in_a_row_saw_everybody(swept: Swept) -> None:
-    """By the arithmetic of core/sweep/staleness_bound; until then nobody knows whether it is
-    kept."""
-    await swept.pages(5)
-    swept.catalogue.minutes["late"] = 1  # so this sweep does not agree with itself
-    await swept.pages(6)
-    assert promised(swept) == ("warming", None)
-
-    await swept.pages(1)
-
-    assert promised(swept) == ("on", 25.4)
-
-
-async def test_a_bound_that_is_not_kept_is_not_stated(swept: Swept, clock: FakeClock) -> None:
-    """After a pause all has to be confirmed anew, and the windows hold until then."""
-    await swept.pages(7)
-    assert promised(swept) == ("on", 25.4)
-    clock.advance(PAUSE_AFTER + 1.0)
-
-    await swept.pages(2)
-    assert promised(swept) == ("warming", None)
-    await swept.pages(1)
-
-    assert promised(swept) == ("on", 25.4)
-
-
-async def test_the_age_of_a_page_counts(swept: Swept, clock: FakeClock) -> None:
-    """A cache in front of the API had the page for ten seconds: so old is what it confirms."""
-    await swept.pages(6)
-    assert promised(swept) == ("on", 25.4)
-
-    aged(swept, b"10")
-    await swept.pages(3)
-
-    oldest = 2 * 6.1 + 10.0  # the first of three pages, and its age
-    assert swept.sweep.age == pytest.approx(oldest, abs=0.01)
-    assert promised(swept) == ("on", 25.4)
-    clock.advance(5.0)
-    assert promised(swept) == ("warming", None)
-
-
-@pytest.mark.parametrize("age", [b"0", b"10"])
-async def test_what_a_page_with_an_age_confirms_is_met(clock: FakeClock, age: bytes) -> None:
-    """The sweep does not pass by what it confirmed, however old its pages came."""
-    swept = Swept(clock, catalogue(3), pace=OFTEN)
-    for each in IDS[:3]:
-        await swept.read(each)
-    aged(swept, age)
-    for _ in range(24):
-        clock.advance(1.0)
-        await swept.step()
-
-    assert [await swept.read(each) for each in IDS[:3]] == ["1 l1"] * 3
-
-
-def aged(swept: Swept, age: bytes) -> None:
-    """Pages come from a cache that has had them for so many seconds."""
-
-    def instead(call: Call) -> Reply | None:
+    def aged(call: Call) -> Reply | None:
         if call.offset is None:
             return None
         page = swept.catalogue.page(call.offset)
-        return replace(page, headers=(*page.headers, (b"age", age)))
+        return replace(page, headers=(*page.headers, (b"age", b"60")))
 
-    swept.catalogue.instead = instead
+    swept.catalogue.instead = aged
+    began = swept.clock.now()
+    await swept.sweeps(2)
+
+    passed = swept.clock.now() - began
+    assert held(swept, LATER).age(swept.clock.now()) <= before + passed
 
 
-async def test_a_progress_from_the_far_future_waits_for_nobody(
-    swept: Swept, clock: FakeClock
+def held(swept: Swept, training_id: str) -> Entry:
+    """The entry in L1."""
+    found = swept.replica.local.peek(Key("p1", training_id))
+    assert found is not None
+    return found.entry
+
+
+async def test_a_deleted_training_becomes_stale_and_its_reader_learns_the_404(
+    swept: Swept,
 ) -> None:
-    """A clock was set back, or somebody wrote nonsense into Redis."""
-    await swept.pages(1)
-    turn = await swept.lease.take("p1", was_read=True)
-    odd = replace(turn.progress, next_at=clock.now() + 1e9, off_until=clock.now() + 1e9)
-    await swept.lease.note("p1", odd)
+    """Pages without it confirm it no more; the bound that is stated counts the lifetime in."""
+    await swept.sweeps(2)
+    await swept.read(LATER)
+    bound = swept.sweep.bound
+    assert bound is not None
+    del swept.catalogue.minutes[LATER]
 
-    assert await swept.step() == 0.0
-    assert swept.catalogue.pages_asked == [0, 100]
+    await swept.run(bound.seconds)
+
+    assert not held(swept, LATER).is_fresh(swept.clock.now())
+    await swept.read(LATER)
+    await settle()
+    answer = await swept.replica.get(Key("p1", LATER))
+    assert answer.handling.detail == "negative"
+    swept.catalogue.minutes[LATER] = 1  # a list that shows it again does not bring it back alone
+    swept.catalogue.instead = lambda call: says(404) if call.training_id == LATER else None
+    await swept.sweeps(1)
+    assert held(swept, LATER).is_negative
 
 
-async def test_without_redis_nobody_sweeps(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing is promised that nobody keeps."""
-    await swept.pages(2)
+@pytest.mark.parametrize(
+    ("spoil", "end"),
+    [
+        (lambda rows: {**rows, "total": 999}, SweepEnd.CHANGED),
+        (lambda rows: {**rows, "items": [*rows["items"], rows["items"][0]]}, SweepEnd.REPEATED),
+        (lambda rows: {**rows, "has_more": True}, SweepEnd.ENDLESS),
+    ],
+)
+async def test_a_list_that_misbehaves_spoils_its_sweep_alone(
+    swept: Swept, spoil: Callable[[dict[str, list[object]]], dict[str, object]], end: SweepEnd
+) -> None:
+    """The end is counted; what is stored goes on answering."""
+    await swept.sweeps(2)
+    swept.catalogue.page_size = 19
 
-    async def away(partition: str, *, was_read: bool) -> None:
-        raise RedisUnavailable("sweep", "it is away")
+    def spoilt(call: Call) -> Reply | None:
+        if not call.offset:
+            return None
+        last = swept.catalogue.page(min(call.offset, 38))
+        rows = spoil(json.loads(last.body)) | {"offset": call.offset}
+        return replace(last, body=json.dumps(rows).encode())
 
-    monkeypatch.setattr(swept.lease, "take", away)
+    swept.catalogue.instead = spoilt
+    await swept.sweeps(2)
+
+    ends = [each[1] for each in swept.replica.observer.of("sweep_ended")]
+    assert ends[-1] is end
+    assert swept.sweep.bound is None
+    assert (await swept.read(LATER)).split()[1] in ("l1", "l2")
+
+
+async def test_a_refused_list_is_asked_for_again_after_a_minute(swept: Swept) -> None:
+    """And after two; what is stored stays, and the state says so."""
+    await swept.sweeps(2)
+    swept.catalogue.instead = lambda call: says(403) if of_list(call) else None
+    swept.catalogue.asked.clear()
+
+    await swept.run(200.0)
+
+    assert len(swept.catalogue.pages_asked) == 3
+    assert swept.sweep.state == "off"
+    assert [each[2] for each in swept.replica.observer.of("sweep_off")][:2] == [60.0, 120.0]
+    swept.catalogue.instead = lambda _: None
+    await swept.run(500.0)
+    assert swept.sweep.state == "on"
+
+
+async def test_callers_wait_for_the_first_sweep(clock: FakeClock) -> None:
+    """A miss of a listed training is answered by its page, and makes no call."""
+    swept = Swept(clock, catalogue(), pace=QUICK)
+    await swept.step()  # the page waits for its looks
+    assert swept.sweep.is_filling
+    waiting = [asyncio.create_task(swept.read(each)) for each in (LATER, IDS[33])]
+    await settle()
+    assert singles(swept) == IDS[:LOOKS]
+
+    await swept.sweeps()
+
+    assert await asyncio.gather(*waiting) == ["1 l1", "1 l1"]
+    assert singles(swept) == IDS[:LOOKS]
+    assert not swept.sweep.is_filling
+
+
+async def test_a_list_that_fails_holds_nobody(clock: FakeClock) -> None:
+    """The misses go on by themselves."""
+    swept = Swept(clock, catalogue(), pace=QUICK)
+    swept.catalogue.instead = lambda call: says(503) if of_list(call) else None
     await swept.step()
 
-    assert (swept.sweep.state, swept.sweep.age) == ("unknown", None)
-    assert len(swept.catalogue.asked) == 2
+    assert not swept.sweep.is_filling
+    assert await swept.read(LATER) == "1 None"
 
 
-async def test_who_lost_the_lead_writes_nothing(
-    swept: Swept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The page was in vain; the new leader asks for it again."""
-    await swept.pages(1)
+async def test_it_rests_while_nobody_reads(swept: Swept) -> None:
+    """Five minutes after the last read; its bound is not stated then."""
+    await swept.sweeps(2)
+    asked = len(swept.catalogue.asked)
+    swept.clock.advance(301.0)
 
-    async def lost(*_: object) -> None:
-        return None
+    await swept.sweep._step()
 
-    monkeypatch.setattr(swept.lease, "advance", lost)
-    await swept.pages(1)
-
-    assert (await swept.lease.take("p1", was_read=True)).progress.offset == 100
+    assert len(swept.catalogue.asked) == asked
+    assert swept.sweep.state == "paused"
+    assert swept.sweep.bound is None
 
 
-async def test_a_failed_page_says_why(swept: Swept) -> None:
-    """Like any other call that failed."""
+async def test_a_known_version_ordered_by_name_is_confirmed_by_pages(swept: Swept) -> None:
+    """An order with a version is about versions: the list has it or not."""
+    await swept.sweeps(2)
+    swept.catalogue.minutes[LATER] = 3
+    await swept.replica.invalidation.invalidate((LATER,), parse_instant("2023-11-14T22:03:00Z"))
 
-    def fails(call: Call) -> Reply | None:
-        return page(503) if of_list(call) else None
+    await swept.sweeps(2)
 
-    swept.catalogue.instead = fails
-    await swept.step()
-
-    ((reason, name, _),) = swept.replica.observer.of("upstream_failed")
-    assert (reason, name) == (FailureReason.CHALLENGE, "(the list)")
+    assert (await swept.read(LATER)).split()[0] == "3"

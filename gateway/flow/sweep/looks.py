@@ -1,0 +1,101 @@
+"""Looks: single calls whose answers are compared with items of the list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeGuard
+
+from cachetools import FIFOCache
+
+from gateway.core.access.caller import Caller
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.instant import Instant
+from gateway.core.sweep.belief import Belief, Look
+from gateway.core.sweep.list_item import Listed
+from gateway.core.vocabulary import Purpose
+from gateway.flow.answer import Ask
+from gateway.flow.fill.collapse import Landed
+from gateway.flow.fill.fetch import Filled
+from gateway.flow.sweep.refresh_queue import Errand, Following
+
+# If single answers have one of these fields, items are not stored: a page cannot have the field for
+# each item.
+_VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
+_MOST_REFUTED: Final = 10_000
+# Each later version is due on the page, because an earlier answer had it.
+ANY: Final = Instant(2**96)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    look: Look
+    training_id: str
+    fields: tuple[str, ...]
+
+
+class Looks:
+    """Makes the looks of one sweep, and keeps their results until `fold`."""
+
+    def __init__(self, caller: Caller, following: Following) -> None:
+        self._caller = caller
+        self._following = following
+        self._results: list[_Result] = []
+        # For trainings whose item had a later version than a later single answer: this version.
+        self._refuted: FIFOCache[str, Instant] = FIFOCache(_MOST_REFUTED)
+        self.under_way = 0
+
+    def is_refuted(self, item: Listed) -> bool:
+        """Whether a single answer has shown that there is no such version."""
+        return self._refuted.get(item.training_id) == item.updated_at
+
+    def send(self, item: Listed, purpose: Purpose, due: Instant, *, is_late: bool = False) -> None:
+        """Make a look at the item. If the look finds a later version that is not above `due`, the
+        list is behind. If `due` is `ANY`, it is also behind if the look finds a 404. `is_late`: an
+        earlier page should have had the version. If the look finds it, the list is behind."""
+        self.under_way += 1
+        ask = Ask(Key(self._caller.partition, item.training_id), self._caller)
+        then = partial(self._note, item, due, is_late)
+        self._following.send(Errand(ask, purpose, then))
+
+    def fold(self, belief: Belief) -> Belief:
+        """The belief after the looks that have ended since the last call."""
+        results, self._results = self._results, []
+        for each in results:
+            belief = belief.after(each.look, each.training_id, each.fields)
+        return belief
+
+    def _note(self, item: Listed, due: Instant, is_late: bool, landed: Landed | None) -> None:
+        self.under_way -= 1
+        if not is_later(landed, item.confirmed_at):
+            return
+        entry = landed.held.entry
+        if entry.updated_at is not None and entry.updated_at < item.updated_at:
+            self._refuted[item.training_id] = item.updated_at
+        look = compared(item, entry, due)
+        if is_late and entry.updated_at == item.updated_at:
+            look = Look.BEHIND
+        if look is not None:
+            names = tuple(name.decode("latin-1") for name, _ in entry.headers)
+            fields = () if entry.is_negative else tuple(sorted(set(names)))
+            self._results.append(_Result(look, item.training_id, fields))
+
+
+def is_later(landed: Landed | None, as_of: float) -> TypeGuard[Filled]:
+    """Whether this is a single answer whose fetch began after the moment `as_of`. The single call
+    may have joined an earlier fetch, whose answer says nothing about the page."""
+    return isinstance(landed, Filled) and landed.held.entry.confirmed_at >= as_of
+
+
+def compared(item: Listed, entry: Entry, due: Instant) -> Look | None:
+    """The result of the look at `item` that found `entry`. None if it says nothing: the training
+    was perhaps edited or deleted after the page was asked for."""
+    if entry.updated_at == item.updated_at:
+        names = {name for name, _ in entry.headers}
+        is_same = entry.digest == item.digest and names.isdisjoint(_VALIDATORS)
+        return Look.SAME if is_same else Look.OTHER
+    if entry.updated_at is None:
+        return Look.BEHIND if due == ANY else None
+    if entry.updated_at < item.updated_at:
+        return Look.OTHER
+    return Look.BEHIND if entry.updated_at <= due else None
