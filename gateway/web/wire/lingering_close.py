@@ -106,7 +106,13 @@ class LingeringClose(asyncio.Transport):
         if self._closed_at is None:
             self._closed_at = self._time()
             if self._transport.can_write_eof() and not self._transport.is_closing():
-                self._transport.write_eof()
+                self._close_own_direction()
+
+    def _close_own_direction(self) -> None:
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer reset the connection, and the transport has not noticed it yet
+            self._transport.abort()
 
     def is_overdue(self, now: float) -> bool:
         """Whether the linger time is over. While the system's buffer has no room for the rest of

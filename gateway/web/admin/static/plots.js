@@ -166,7 +166,7 @@ function options(own, box) {
   const [grid, quiet] = [colour("line"), colour("quiet")];
   const font = "12px system-ui, sans-serif";
   return {
-    width: box.clientWidth, height: box.clientHeight, padding: [8, 4, 0, 0],
+    width: box.clientWidth, height: box.clientHeight, padding: [8, 20, 0, 0], // right: half of the last time, "00:00"
     legend: { show: false },
     cursor: { y: false, points: { show: !plan.areas, size: 7 }, drag: { x: false, y: false } },
     hooks: { setCursor: [(plot) => tell(own, plot.cursor.idx ?? null)] },

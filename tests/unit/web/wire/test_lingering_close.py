@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import struct
+
 import pytest
 
 from gateway.web.wire.lingering_close import LingeringClose
@@ -107,3 +111,31 @@ def test_a_peer_that_is_gone_is_noticed(line: Plain) -> None:
     assert not outlet.is_reset()
     line.close()
     assert not outlet.is_reset()
+
+
+class Noted(asyncio.Protocol):
+    """Notes its transport."""
+
+    def __init__(self, made: asyncio.Future[asyncio.Transport]) -> None:
+        self._made = made
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._made.set_result(transport)
+
+
+async def test_a_peer_that_has_reset_the_connection_is_no_error() -> None:
+    """The page was closed, and the process stops before the transport has noticed it (OSError 107
+    of a real socket)."""
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[asyncio.Transport] = loop.create_future()
+    server = await loop.create_server(lambda: Noted(made), "127.0.0.1", 0)
+    caller = socket.create_connection(server.sockets[0].getsockname())
+    transport = await made
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    caller.close()
+
+    LingeringClose(transport, loop.time).close()
+
+    assert transport.is_closing()
+    server.close()
