@@ -50,12 +50,13 @@ WRITTEN: tuple[object, ...] = (
     *("http://a.example/x?y", "ftp://a.example", "gateway", "a:b-c.d_e", "{a}", "x" * 65),
     *([], ["X-Tenant"], ["X-A", "X-A"], ["x y"], [1], {}),
 )
-# Sound by its form, and refused by the gateway for what it means.
-STRICTER = {
+# Sound by its form, and refused by the gateway for what it means. A list, because a value may be a
+# list or a table, which has no hash.
+STRICTER: list[tuple[str, object]] = [
     (f"{plane}.host", host)
     for plane in ("server", "admin")
     for host in ("host:80", "a:b-c.d_e", "x" * 65)
-} | {("sweep.enabled", True), ("sweep.enabled", "true")}
+] + [("sweep.enabled", True), ("sweep.enabled", "true")]
 CLASHES = "is above upstream.timeout"
 
 
@@ -123,7 +124,10 @@ def test_helm_refuses_what_the_gateway_would(name: str, tmp_path: Path) -> None:
         and (name, written) not in STRICTER
     ]
 
-    assert differ == []
+    what_to_do = (
+        "describe the setting's parser in tests/delivery/forms (_BY_PARSER), or add to STRICTER"
+    )
+    assert differ == [], what_to_do
 
 
 def _loads(name: str, written: object, folder: Path) -> bool:
@@ -131,7 +135,7 @@ def _loads(name: str, written: object, folder: Path) -> bool:
     section, _, key = name.partition(".")
     text = f"[{section}]\n{key} = {json.dumps(written)}\n"
     file = folder / "gateway.toml"
-    file.write_text(text.replace("{}", '"{}"'))
+    file.write_text(text)
     try:
         load(file, {})
     except SettingsFault as fault:

@@ -35,6 +35,11 @@ VERBS: list[tuple[Callable[[Telemetry], None], str, str]] = [
         "",
     ),
     (
+        lambda o: o.requested(Outcome.FRESH, Tier.L1, 200, 0.001, 1.0),
+        "gateway_response_age_seconds_count",
+        "",
+    ),
+    (
         lambda o: o.client_result("shop", "limited"),
         'gateway_client_requests_total{client="shop",result="limited"}',
         "",
