@@ -28,6 +28,7 @@ _DURATIONS = {"age", "freshness_lifetime", "gate_closed_for", "window"}
 _MOMENTS = {"time", "since", "confirmed_at", "updated_at"}
 _PLANS = {
     "serve": "The next request gets it.",
+    "serve-stale": "The next request gets it, and the API is not asked: it answered a moment ago.",
     "serve-and-refresh": "The next request gets it, and it is refreshed in the background.",
     "wait-softly": "The next request calls the API. If the call fails or takes long, the request "
     "gets the stored response.",

@@ -6,6 +6,7 @@ The tree names who causes each error. If nobody is named, the cause is that of t
 GatewayError
 ├── AccessRefused           the caller
 │   ├── AdminTokenUnset     the gateway
+│   ├── BearerMissing
 │   └── NotPermitted        the operator
 ├── ClientRateLimited       the caller
 ├── BadRequest              the caller

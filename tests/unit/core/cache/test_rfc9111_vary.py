@@ -66,8 +66,8 @@ def test_what_does_not_vary_is_for_everybody() -> None:
 def test_a_long_field_is_compared_in_linear_time(piece: bytes) -> None:
     """Sixteen kilobytes of it: less than a millisecond, not seconds."""
     value = b"a" + piece * (16_384 // len(piece)) + b"a"
-    began = time.perf_counter()
+    began = time.thread_time()  # only the CPU of this thread: others may use the cores
 
     selects(((b"foo", b"=a"),), ((b"foo", value),))
 
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.1
