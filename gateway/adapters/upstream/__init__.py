@@ -1,5 +1,6 @@
-"""The upstream over HTTP. `client` makes a call, and passes header fields on. `connect` makes the
-connections that the call needs, to the addresses that `look_up` finds."""
+"""The upstream over HTTP. `client` makes a call. `connect` makes the connections that it needs, to
+the addresses that `look_up` finds. `exchange` knows how far the call has come, and `message` what
+of it is passed on."""
 
 from gateway.adapters.upstream.client import HttpxUpstream
 

@@ -11,16 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import encodings.idna  # noqa: F401, see anyio below
-import os
-import re
-import socket
 import ssl
-import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -30,41 +25,31 @@ import httpcore
 import httpx
 
 from gateway.adapters.upstream.connect import Connector, Stream
+from gateway.adapters.upstream.exchange import Exchange, Phase, span_attributes
 from gateway.adapters.upstream.look_up import LookUps
-from gateway.core.errors import (
-    InvalidPayload,
-    UpstreamTimeout,
-    UpstreamUnreachable,
+from gateway.adapters.upstream.message import (
+    WITHOUT_BODY,
+    check_size,
+    coding_of,
+    decoded,
+    end_to_end,
+    is_decodable,
+    is_one_message,
+    request_fields,
+    with_lower_names,
 )
-from gateway.core.http.fields import HOP_BY_HOP, Headers, Reply, first, without_hops
+from gateway.core.errors import InvalidPayload, UpstreamUnreachable
+from gateway.core.http.fields import Reply, first
 from gateway.core.http.traceparent import sampled_trace_of
 from gateway.core.upstream.list_page import PAGE_SIZE
 from gateway.core.vocabulary import FailureReason, InvalidReason, Purpose
-from gateway.ports import Attributes, Call, Clock, Deadline, Observer
+from gateway.ports import Call, Clock, Deadline, Observer
 
 _CONNECTIONS: Final = 128
 _KEPT_IDLE: Final = 16
 # Servers close an idle connection after 5 s (Node.js) or later. The gateway closes first: a server
 # might close just when a request is sent.
 _KEPT_SECONDS: Final = 4.0
-_WITHOUT_BODY: Final = (204, 304)
-# The line of a chunked body that states its end.
-_LAST_CHUNK: Final = re.compile(rb"(?:^|\n)0[^\n]*\n")
-
-# These response fields are not passed on. The gateway decodes the body, so the stated length and
-# coding are wrong. A cookie for one caller must not reach others.
-_NOT_PASSED_DOWN = {b"content-length", b"content-encoding", b"set-cookie"}
-_CODINGS = {"identity", "gzip", "x-gzip", "deflate"}
-_NOT_PASSED_UP = HOP_BY_HOP | {
-    *(b"accept", b"accept-encoding", b"authorization", b"content-length", b"cookie", b"expect"),
-    *(b"host", b"if-modified-since", b"if-none-match", b"range", b"user-agent"),
-}
-
-_TRACEPARENT = b"traceparent"
-
-# The conditions of a write are those of the caller, so they are passed on. The gateway itself sets
-# the conditions of a read.
-_NOT_PASSED_UP_IN_WRITES = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 
 
 class HttpxUpstream:
@@ -129,7 +114,7 @@ class HttpxUpstream:
         try:
             exchange = self._exchange(call)
             if call.span is not None:
-                call.span.note(_span_attributes(exchange))
+                call.span.note(span_attributes(exchange))
             reply = await self._within(seconds, exchange)
             status = reply.status
             return reply
@@ -320,104 +305,10 @@ class _Connection:
     http1: httpcore.AsyncHTTP11Connection
 
 
-class Phase(IntEnum):
-    """How far a request has come."""
-
-    QUEUED = 0
-    CONNECTING = 1
-    SECURING = 2
-    SENT = 3
-
-
-_LATE: Final = {
-    Phase.QUEUED: FailureReason.POOL_TIMEOUT,
-    Phase.CONNECTING: FailureReason.CONNECT_TIMEOUT,
-    Phase.SECURING: FailureReason.CONNECT_TIMEOUT,
-    Phase.SENT: FailureReason.READ_TIMEOUT,
-}
-_LATE_WORDS: Final = {
-    Phase.QUEUED: "no connection was free",
-    Phase.CONNECTING: "no connection",
-    Phase.SECURING: "no TLS connection",
-    Phase.SENT: "no whole response",
-}
-
-
-@dataclass(slots=True, kw_only=True)
-class Exchange:
-    """One request that is under way: how far it has come, and what its failure means. `is_new`: it
-    needs a new connection, which no other request uses later."""
-
-    method: str = "GET"
-    url: httpx.URL
-    query: bytes = b""  # of a write, with its `?`. No message repeats it
-    fields: list[tuple[bytes, bytes]]
-    body: bytes = b""
-    max_body: int = 0
-    token: str = field(default="", repr=False)
-    before_send: Callable[[], Awaitable[None]] | None
-    is_retry: bool = False
-    is_new: bool = False
-    phase: Phase = Phase.QUEUED
-    is_kept: bool = True  # sent on a connection of an earlier request
-
-    @property
-    def what(self) -> str:
-        """The request, in messages."""
-        return f"{self.method} {self.url}"
-
-    def late(self) -> UpstreamTimeout:
-        """The error if the deadline passes now."""
-        what = f"{self.what}: {_LATE_WORDS[self.phase]} in time"
-        return UpstreamTimeout(what, _LATE[self.phase], sent=self.phase is Phase.SENT)
-
-    def failure(self, error: Exception) -> UpstreamUnreachable:
-        """The gateway's error for `error`, which came before the head of the response was
-        complete."""
-        has_ended = _has_ended(error)
-        match self.phase:
-            case Phase.QUEUED | Phase.CONNECTING:
-                reason, why = FailureReason.CONNECT, f"no connection: {words(error)}"
-            case Phase.SECURING:
-                reason, why = FailureReason.TLS, f"no TLS connection: {words(error)}"
-            case Phase.SENT if has_ended:
-                reason = FailureReason.RESET
-                why = "the upstream, or a proxy, ended the connection and sent no response"
-            case Phase.SENT:
-                reason, why = FailureReason.PROTOCOL, "no valid HTTP/1.1 response"
-        is_sent = self.phase is Phase.SENT
-        was_kept = is_sent and self.is_kept and has_ended
-        return UpstreamUnreachable(f"{self.what}: {why}", reason, sent=is_sent, was_kept=was_kept)
-
-
-def _has_ended(error: Exception) -> bool:
-    """Whether the connection was closed or reset before the head of the response was complete.
-    httpcore has no class of its own for a connection that was closed."""
-    is_closed = isinstance(error, httpcore.RemoteProtocolError) and "disconnected" in str(error)
-    return is_closed or isinstance(error, httpcore.NetworkError)
-
-
-def words(error: Exception) -> str:
-    """Why there is no connection, for a reader that does not know Python."""
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"the certificate was not accepted ({error.verify_message})"
-        case ssl.SSLError():
-            why = (error.reason or "an unknown error").replace("_", " ").lower()
-            return f"the server does not speak TLS as expected ({why})"
-        case socket.gaierror() if error.errno == socket.EAI_AGAIN:
-            return "no name server answered"
-        case socket.gaierror() | UnicodeError():
-            return "there is no such host name"
-        case OSError() if error.errno:
-            return os.strerror(error.errno).lower()
-    return "the server closed it"
-
-
 async def _body(response: httpcore.Response, exchange: Exchange) -> bytes:
     """The body as it was sent. Raises InvalidPayload as soon as it is larger than `max_body`."""
-    stated = first(_lower(response.headers), b"content-length")
-    if stated is not None and response.status not in _WITHOUT_BODY:
+    stated = first(with_lower_names(response.headers), b"content-length")
+    if stated is not None and response.status not in WITHOUT_BODY:
         check_size(int(stated), exchange.max_body)
     body = bytearray()
     try:
@@ -429,100 +320,3 @@ async def _body(response: httpcore.Response, exchange: Exchange) -> bytes:
         what = f"{exchange.what}: the body was cut short"
         raise InvalidPayload(InvalidReason.TRUNCATED, what) from error
     return bytes(body)
-
-
-def check_size(size: int, most: int) -> None:
-    """Raise InvalidPayload if a body of `size` bytes is larger than `most`."""
-    if size > most:
-        raise InvalidPayload(InvalidReason.TOO_LARGE, f"a body of more than {most} bytes")
-
-
-def is_one_message(received: bytes | None, status: int, raw: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether these bytes are certainly one response with this status and these fields, and
-    nothing more. httpcore does not tell this. None: too many bytes to be sure."""
-    if received is None:
-        return False
-    _, _, body = received.partition(b"\r\n\r\n")
-    fields = _lower(raw)
-    length = first(fields, b"content-length")
-    if first(fields, b"transfer-encoding") is not None:
-        last = _LAST_CHUNK.search(body)
-        return last is not None and body[last.end() :] == b"\r\n"
-    if status in _WITHOUT_BODY:
-        # A 204 that states a length is perhaps followed by a body (RFC 9110, 15.3.5).
-        return not body and (status == 304 or length in (None, b"0"))
-    return length is not None and len(body) == int(length)
-
-
-def _lower(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
-    return tuple((name.lower(), value) for name, value in raw)
-
-
-def _span_attributes(exchange: Exchange) -> Attributes:
-    """The attributes of the call's span (HTTP semantic conventions), without header fields."""
-    url = exchange.url
-    told: dict[str, str | int] = {
-        "http.request.method": exchange.method,
-        "url.full": str(url),
-        "server.address": url.host,
-        "server.port": url.port or (443 if url.scheme == "https" else 80),
-    }
-    return told | ({"http.request.resend_count": 1} if exchange.is_retry else {})
-
-
-def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
-    """The request fields of this call. `call.extra` cannot set a field that the gateway sets."""
-    fields = [(b"Authorization", b"Bearer " + call.token.encode())]
-    if call.etag is not None:
-        fields.append((b"If-None-Match", call.etag))
-    if call.last_modified is not None:
-        fields.append((b"If-Modified-Since", call.last_modified))
-    if call.write is not None:
-        fields += [each for each in call.write.fields if each[0] not in _NOT_PASSED_UP_IN_WRITES]
-    fields += [each for each in call.extra if each[0].lower() not in _NOT_PASSED_UP]
-    if call.span is not None:
-        fields = [each for each in fields if each[0] != _TRACEPARENT]
-        fields.append((_TRACEPARENT, call.span.traceparent))
-    return fields
-
-
-def end_to_end(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The response fields that are passed on, with names in lower case."""
-    fields = without_hops(_lower(raw))
-    return tuple(field for field in fields if field[0] not in _NOT_PASSED_DOWN)
-
-
-def is_decodable(coding: str) -> bool:
-    """Whether `decoded` can decode this content coding."""
-    return coding in _CODINGS
-
-
-def coding_of(raw: Iterable[tuple[bytes, bytes]]) -> str:
-    """The content codings that the fields name, in lower case. Each byte is one character, because
-    a field can have bytes that are no text."""
-    named = (value for name, value in raw if name.lower() == b"content-encoding")
-    return b", ".join(named).strip().lower().decode("latin-1") or "identity"
-
-
-def decoded(body: bytes, coding: str, most: int) -> bytes:
-    """The body without its content coding. Some upstreams use one, although the gateway asks for
-    none.
-
-    Raises InvalidPayload if decoding fails, or makes more than `most` bytes.
-    """
-    if not body or coding == "identity":
-        return body
-    if not is_decodable(coding):
-        raise InvalidPayload(InvalidReason.NOT_UTF8, "a body in an unknown content coding")
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # recognises zlib and gzip
-    try:
-        plain = inflater.decompress(body, most + 1)
-    except zlib.error as error:
-        raise InvalidPayload(
-            InvalidReason.NOT_UTF8, f"a body that cannot be decoded as {coding}"
-        ) from error
-    check_size(len(plain), most)
-    if not inflater.eof or inflater.unused_data:
-        what = f"a body whose {coding} data ends too early, or is followed by other bytes"
-        raise InvalidPayload(InvalidReason.TRUNCATED, what)
-    return plain

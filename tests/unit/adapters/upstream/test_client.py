@@ -11,7 +11,7 @@ from pathlib import Path
 import httpcore
 import pytest
 
-from gateway.adapters.upstream.client import Exchange
+from gateway.adapters.upstream.exchange import Exchange
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
 from gateway.core.vocabulary import InvalidReason, Purpose
 from tests.unit.adapters.upstream.peers import (

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from gateway.adapters.upstream.client import words
+from gateway.adapters.upstream.exchange import words
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
 from gateway.core.vocabulary import FailureReason, InvalidReason
 from tests.unit.adapters.upstream.peers import (

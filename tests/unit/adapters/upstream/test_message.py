@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.upstream.client import check_size, decoded, end_to_end, request_fields
+from gateway.adapters.upstream.message import check_size, decoded, end_to_end, request_fields
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason, Purpose
 from gateway.ports import Call
