@@ -96,7 +96,7 @@ class Finding:
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
     """The findings, at least one, the worst first. In the mode `frozen` the finding about the mode
     comes first."""
-    failed = [*_of_upstream(minute, now)]
+    failed = [*_of_upstream(minute, now), *_of_missing(now)]
     withheld = [*_of_gates(now), *_of_lowered(now), *_of_budget(minute, now), *_of_redis(now)]
     here = [*_of_this_replica(now), *_of_connections(minute), *_of_sweep(now)]
     found = [*here, *failed, *withheld]
@@ -249,16 +249,6 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    if now.missing >= _ALL_MISSING:
-        yield Finding(
-            WATCH,
-            _US,
-            f"The last {now.missing} answers of the API were all 404: it knows no training "
-            "that callers want",
-            "Check `upstream.base_url` and, in the mode `clients` or `open`, whether the token "
-            "belongs to the right organisation. Otherwise callers ask for trainings that do not "
-            "exist.",
-        )
     # If a whole body was rejected, its call already counts as failed. All other rejections are of
     # single rows of the list.
     bodies = minute.rejected[InvalidReason.CHALLENGE] + minute.rejected[InvalidReason.TOO_LARGE]
@@ -271,6 +261,19 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             f"The API's list had {_counted(rejected, 'invalid row')} in the last minute",
             REMEDIES[FailureReason.INVALID],
             "GatewayPayloadsRejected",
+        )
+
+
+def _of_missing(now: GaugeReadings) -> Iterator[Finding]:
+    if now.missing >= _ALL_MISSING:
+        yield Finding(
+            WATCH,
+            _US,
+            f"The last {now.missing} answers of the API were all 404: it knows no training "
+            "that callers want",
+            "Check `upstream.base_url` and, in the mode `clients` or `open`, whether the token "
+            "belongs to the right organisation. Otherwise callers ask for trainings that do not "
+            "exist.",
         )
 
 
