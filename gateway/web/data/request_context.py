@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from gateway.core.access.caller import Caller
 from gateway.core.access.registry import Callers
@@ -39,6 +40,7 @@ from gateway.web.request import (
     peer_of,
     rate_limit_fields,
 )
+from gateway.web.wire.hits import LARGEST_PIECE
 from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)
@@ -166,8 +168,23 @@ class Desk:
         )
 
 
+class _InPieces(Response):
+    """A response whose body is written in pieces. Before each piece uvicorn waits until the caller
+    has read most of the pieces before. So a connection whose caller reads nothing does not hold a
+    whole large body, and reads no further requests."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
+        body = bytes(self.body)
+        for begin in range(0, max(len(body), 1), LARGEST_PIECE):
+            end = begin + LARGEST_PIECE
+            piece = {"body": body[begin:end], "more_body": end < len(body)}
+            await send({"type": "http.response.body", **piece})
+
+
 def _response(rendered: Rendered, exchange: Exchange) -> Response:
-    response = Response(b"" if exchange.method == "HEAD" else rendered.body, rendered.status)
+    response = _InPieces(b"" if exchange.method == "HEAD" else rendered.body, rendered.status)
     response.raw_headers = [*rendered.headers, *exchange.fields]
     return response
 

@@ -25,6 +25,9 @@ from gateway.web.render import is_current, moment_of
 from gateway.web.request import TRAINING_ROUTE, AccessLog, rate_limit_fields
 from gateway.web.wire.request_head import PlainHead
 
+# The most bytes of a body that are written at once. A training with more is answered by `data/app`,
+# in pieces, so that a connection whose caller does not read holds little more than this.
+LARGEST_PIECE: Final = 65_536
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
 # `Held.until` is this many seconds before the time when the decision or the header lines have to
@@ -137,6 +140,8 @@ class Hits:
     def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> HitLabels | None:
         """Decide whether L1 may serve the entry. If so, return the labels of the hit, and write
         into `held` what this hit and later ones use. If not, return None."""
+        if len(held.body) > LARGEST_PIECE:
+            return None
         answer = self._peek(ask)
         if answer is None or answer.content is not held:
             return None
