@@ -207,9 +207,8 @@ class Observer(Protocol):
         """A message on the bus made no sense, or could not be applied."""
         ...
 
-    def redis_moved(self, up: bool, node: str = "") -> None:
-        """Redis came back (`up`) or went away. If Redis has several nodes, `node` is the one that
-        came back or went away."""
+    def redis_moved(self, up: bool) -> None:
+        """Redis came back (`up`) or went away."""
         ...
 
     def envelope_refused(self, why: str) -> None:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from gateway.core.budget.window_log import Rate
-from gateway.core.redis_url import FILES, read_address
+from gateway.core.redis_url import read_address
 from gateway.core.sweep.belief import SweepStore
 from gateway.core.withdrawn_names import WITHDRAWN
 from gateway.settings import types
@@ -356,9 +356,9 @@ def _authorities(name: str, path: Path | None) -> Iterator[Fault]:
 
 def _files_of_redis(url: SecretStr | None) -> Iterator[Fault]:
     """The faults show no path, because no part of the URL may be shown."""
-    tls = None if url is None else read_address(url.get_secret_value()).tls
-    for name in FILES:
-        if tls and name in tls and not is_readable(Path(str(tls[name]))):
+    files = {} if url is None else read_address(url.get_secret_value()).files
+    for name, path in files.items():
+        if not is_readable(Path(path)):
             yield Fault("redis.url", f"{name} names no readable file", "the path of a PEM file")
 
 

@@ -180,8 +180,8 @@ class RecordingObserver:
     def bus_failed(self, why: str) -> None:
         self._note("bus_failed", why)
 
-    def redis_moved(self, up: bool, node: str = "") -> None:
-        self._note("redis_moved", up, *filter(None, (node,)))
+    def redis_moved(self, up: bool) -> None:
+        self._note("redis_moved", up)
 
     def envelope_refused(self, why: str) -> None:
         self._note("envelope_refused", why)

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from gateway.adapters.redis.connect.cluster import slot_of
+from redis.crc import key_slot
+
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.keys import Names
 from gateway.adapters.redis.store import RedisStore
@@ -81,7 +82,7 @@ def keys_at(servers: ClusterServers, node: ClusterNode, count: int) -> list[Key]
 
 def slot_of_key(key: Key) -> int:
     """Where all that belongs to it stands."""
-    return slot_of(NAMES.floor(key))
+    return key_slot(NAMES.floor(key).encode())
 
 
 @contextmanager

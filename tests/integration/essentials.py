@@ -128,7 +128,7 @@ async def spent(url: str) -> None:
     with pytest.raises(BudgetExhausted):
         await budget.take("spent", Purpose.MISS)
     log = AccountNames("gateway").log("spent")
-    await connection.execute(RedisOperation.BUDGET, lambda client: client.delete(log), at=log)
+    await connection.execute(RedisOperation.BUDGET, lambda client: client.delete(log))
     with pytest.raises(BudgetExhausted):
         await budget.take("spent", Purpose.MISS)
     await budget.give_back("spent", charge)

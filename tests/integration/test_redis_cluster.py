@@ -22,9 +22,6 @@ from tests.support.servers import HOST, free_port, wait_until
 __all__ = ["written"]  # the fixture
 
 LOOKUP = RedisOperation.LOOKUP
-# Of twenty keys a node, this many stand so near to where another node's slots begin that their
-# invalidation is the other's: each costs a question of its own, to both.
-BORDERS = 1
 
 
 def back(servers: ClusterServers, node: ClusterNode) -> None:
@@ -44,8 +41,8 @@ async def test_look_ups_of_a_turn_are_one_question_a_node(cluster_servers: Clust
         standings = await one.store.confirm(keys)
 
         assert [each.entry for each in found] == stored
-        assert one.questions(LOOKUP) == 3 + 2 * BORDERS
-        assert one.questions(RedisOperation.CONFIRM) == 3 + 2 * BORDERS
+        assert one.questions(LOOKUP) == 1
+        assert one.questions(RedisOperation.CONFIRM) == 1
         assert [standings[key] is not None for key in keys] == [True] * len(keys)
 
 
@@ -54,11 +51,11 @@ async def test_scripts_of_a_turn_are_one_round_trip_a_node(
 ) -> None:
     """Of whichever slots."""
     cluster_servers.flush()
-    keys = [key for node in cluster_servers.masters for key in keys_at(cluster_servers, node, 20)]
+    keys = [key for node in cluster_servers.masters for key in keys_at(cluster_servers, node, 16)]
     async with reader(cluster_servers.url) as one:
         for key in keys:
             await one.put(key)
-        for key in keys[::20]:
+        for key in keys[::16]:
             await one.store.drop(key)  # each node knows the script
         written.clear()
 
@@ -83,55 +80,52 @@ async def test_one_node_named_is_enough(cluster_servers: ClusterServers) -> None
 async def test_whether_all_is_there_is_known_without_a_look_at_any_node(
     cluster_servers: ClusterServers,
 ) -> None:
-    """Each hit asks: store and connection are passed through, no node."""
+    """Each hit asks: no node is looked at."""
     async with reader(cluster_servers.url) as one:
         is_up, entered = entering(lambda: one.store.reaches(Key(PARTITION, "a")))
 
     assert is_up
-    assert entered == ["reaches", "is_up"]
+    assert entered == ["reaches"]
 
 
 @pytest.mark.parametrize("is_hung", [False, True], ids=["killed", "hung"])
-async def test_a_node_that_is_away_takes_its_share_of_the_keys(
+async def test_while_a_node_is_away_the_cluster_is(
     own_cluster: ClusterServers, is_hung: bool
 ) -> None:
-    """And no more; each of the others' is found, by look-ups of the same turn as well."""
+    """No operation waits for it. It is back as soon as all nodes answer."""
     own_cluster.flush()
     gone, there = own_cluster.masters[1], own_cluster.masters[0]
-    lost, kept = keys_at(own_cluster, gone, 5), keys_at(own_cluster, there, 5)
-    async with reader(own_cluster.url, timeout=1.0) as one:
-        for key in (*lost, *kept):
+    (lost,), (kept,) = keys_at(own_cluster, gone, 1), keys_at(own_cluster, there, 1)
+    async with reader(own_cluster.url, timeout=0.5) as one:
+        for key in (lost, kept):
             await one.put(key)
         gone.pause() if is_hung else gone.kill()
-        await one.connection.check()
-        await until(lambda: not one.connection.is_up)
+        async with asyncio.timeout(30.0):
+            while await one.connection.check():
+                pass
         one.observer.calls.clear()
 
-        found = await asyncio.gather(*map(one.store.lookup, (*lost, *kept)), return_exceptions=True)
-        standings = await one.store.confirm([*lost, *kept])
-
-        assert [type(each) for each in found[:5]] == [RedisUnavailable] * 5
-        assert all(not isinstance(each, BaseException) and each.entry for each in found[5:])
-        assert standings.keys() == set(kept)
-        assert one.questions(LOOKUP) == 1
+        for key in (lost, kept):
+            with pytest.raises(RedisUnavailable, match="it is away"):
+                await one.store.lookup(key)
+            with pytest.raises(RedisUnavailable, match="it is away"):
+                await one.store.begin(key)
         assert one.observer.of("redis_failed") == []
-        assert not one.store.is_up
-        assert [one.store.reaches(key) for key in (lost[0], kept[0])] == [False, True]
-        with pytest.raises(RedisUnavailable, match="away"):
-            await one.put(lost[0])
-        await one.put(kept[0], 1)
+
         if is_hung:
             gone.resume()
             wait_until(own_cluster.is_settled, 30, "the cluster whole again")
         else:
             back(own_cluster, gone)
         await until_up(one.connection)
-        await one.put(lost[0], 2)
-        assert one.observer.of("redis_moved") == [(True, gone.place)]
+        await one.put(lost, 2)
+        assert one.observer.of("redis_moved") == [(True,)]
 
 
-async def test_a_strike_is_read_where_the_entry_is(own_cluster: ClusterServers) -> None:
-    """It rules out what every node has, also while one of the others is away."""
+async def test_an_invalidated_partition_is_read_at_every_node(
+    own_cluster: ClusterServers,
+) -> None:
+    """One record rules out what all nodes have."""
     own_cluster.flush()
     keys = [key for node in own_cluster.masters for key in keys_at(own_cluster, node, 3)]
     async with reader(own_cluster.url, timeout=1.0) as one:
@@ -139,13 +133,9 @@ async def test_a_strike_is_read_where_the_entry_is(own_cluster: ClusterServers) 
             await one.put(key)
 
         await one.store.invalidate_partition(PARTITION)
-        own_cluster.masters[2].kill()
-        await one.connection.check()
-        found = await asyncio.gather(*map(one.store.lookup, keys), return_exceptions=True)
 
-        assert [isinstance(each, BaseException) for each in found] == [False] * 6 + [True] * 3
-        assert [each.entry for each in found if not isinstance(each, BaseException)] == [None] * 6
-    back(own_cluster, own_cluster.masters[2])
+        found = await asyncio.gather(*map(one.store.lookup, keys))
+        assert [each.entry for each in found] == [None] * len(keys)
 
 
 async def test_a_cluster_that_is_down_is_away(own_cluster: ClusterServers) -> None:
@@ -209,15 +199,15 @@ async def test_a_notice_is_heard_wherever_it_is_told(cluster_url: str) -> None:
         assert (b.gaps, c.gaps) == (1, 1)
 
 
-async def test_nobody_there_is_said_for_each() -> None:
-    """By their places, as they were named."""
+async def test_nobody_there_is_said() -> None:
+    """With the place of one that was named."""
     ports = [free_port(), free_port()]
     url = "redis+cluster://" + ",".join(f"{HOST}:{port}" for port in ports)
     connection = Connection(url, RealClock(), RecordingObserver(), timeout=1.0)
 
-    with pytest.raises(RedisUnavailable) as fault:
+    with pytest.raises(RedisUnavailable, match="Connection refused") as fault:
         await connection.reach()
 
-    assert all(f"{HOST}:{port}: ConnectionError" in str(fault.value) for port in ports)
+    assert any(f"{HOST}:{port}" in str(fault.value) for port in ports)
     assert not connection.is_up
     await connection.close()

@@ -150,22 +150,26 @@ async def answer_at_last(connection: Connection) -> Any:
             await asyncio.sleep(0.01)
 
 
-async def test_a_hung_redis_is_away_after_three_deadlines(own_redis: RedisServer) -> None:
+async def test_a_hung_redis_is_away_after_three_late_answers(own_redis: RedisServer) -> None:
     """Of one operation and two looks, however many operations waited beside it."""
     async with found(own_redis, SHORT) as (connection, observer):
+        watching = asyncio.create_task(connection.run())
         own_redis.pause()
         asked = [ask(connection, "ECHO", "a") for _ in range(50)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         await turns_away(connection)
+        watching.cancel()
 
         assert {type(answer) for answer in answers} == {RedisUnavailable}
         failed = [operation for operation, _ in observer.of("redis_failed")]
-        assert (failed.count("lookup"), failed.count("ping")) == (50, 2)
+        assert failed.count("lookup") == 50
+        assert failed.count("ping") in (2, 3)  # the first look perhaps waited beside them
         assert observer.of("redis_moved") == [(False,)]
+        own_redis.resume()
 
 
-async def test_a_caller_pays_for_one_late_answer(own_redis: RedisServer) -> None:
-    """What it asks next does not wait for a deadline of its own, nor does anybody else."""
+async def test_callers_pay_for_three_late_answers(own_redis: RedisServer) -> None:
+    """After that they are refused at once."""
     async with found(own_redis, SHORT) as (connection, observer):
         own_redis.pause()
         for _ in range(20):
@@ -173,7 +177,7 @@ async def test_a_caller_pays_for_one_late_answer(own_redis: RedisServer) -> None
                 await ask(connection, "ECHO", "a")
 
         failed = [operation for operation, _ in observer.of("redis_failed")]
-        assert failed.count("lookup") == 1
+        assert failed.count("lookup") == 3
         own_redis.resume()
 
 

@@ -10,7 +10,6 @@ import pytest
 import trustme
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.connect.transport import Route
 from gateway.app.run import check
 from gateway.core.vocabulary import RedisOperation
 from gateway.settings import load
@@ -127,7 +126,7 @@ def test_a_bad_file_is_told_at_the_start(
         path.write_text(text)
 
     with pytest.raises(ValueError, match=says) as refused:
-        Route(f"rediss://:hunter2@cache?{name}={path}", 1.0)
+        Connection(f"rediss://:hunter2@cache?{name}={path}", RealClock(), RecordingObserver())
 
     assert "hunter2" not in str(refused.value)
 

@@ -16,7 +16,6 @@ from gateway.core.vocabulary import RedisOperation
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import until
 from tests.doubles.observer import RecordingObserver
-from tests.support.redis_acl import without
 from tests.support.redis_setups import MASTER, SentinelServer
 from tests.support.servers import HOST, RedisServer, free_port
 
@@ -110,7 +109,7 @@ async def test_no_caller_waits_for_a_sentinel(
     ("password", "master", "says"),
     [
         ("wrong", MASTER, "AuthenticationError"),
-        (PASSWORD, "other", "knows no such master"),
+        (PASSWORD, "other", "No master found for 'other'"),
     ],
 )
 async def test_why_no_master_is_found_is_said(
@@ -119,11 +118,11 @@ async def test_why_no_master_is_found_is_said(
     """By each sentinel, and without a password."""
     async with connected(url_of(sentinel, password, master)) as connection:
         assert not await connection.check()
-        with pytest.raises(
-            RedisUnavailable, match=f"no sentinel names.*{sentinel.port} {says}"
-        ) as away:
+        with pytest.raises(RedisUnavailable, match="No master found") as away:
             await connection.reach()
 
+    assert says in str(away.value)
+    assert "asyncio" not in str(away.value)
     assert PASSWORD not in str(away.value)
 
 
@@ -142,12 +141,3 @@ async def test_a_replica_of_redis_counts_as_away(
 
             client.replicaof("NO", "ONE")
             assert await connection.check()
-
-
-async def test_who_may_not_ask_for_the_role_is_up(own_redis: RedisServer) -> None:
-    """A user of Redis with few rights is no outage."""
-    with own_redis.client() as client:
-        client.acl_setuser("me", enabled=True, passwords=["+pw"], commands=["+@all", "-role"])
-
-    async with connected(without(own_redis.url).replace("//", "//me:pw@")) as connection:
-        assert await connection.check()

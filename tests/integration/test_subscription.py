@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
-from gateway.adapters.redis.connect.transport import Route
+from gateway.adapters.redis.connect.transport import Single
+from gateway.core.redis_url import read_address
 from tests.doubles.hearer import until
 from tests.doubles.loop_time import pass_time
 from tests.support.redis_acl import without
@@ -28,7 +29,7 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 def subscribed(url: str, patience: float = 60.0) -> Subscription:
     """To two channels."""
-    return Subscription(Route(url, patience), (ONE, TWO), patience)
+    return Subscription(Single(read_address(url), patience, "gateway"), (ONE, TWO), patience)
 
 
 async def test_messages_of_both_channels_arrive(redis_server: RedisServer) -> None:
@@ -85,7 +86,7 @@ async def test_a_hung_redis_is_noticed(own_redis: RedisServer) -> None:
         assert 5 * PATIENCE < time.monotonic() - began < 10 * PATIENCE + BUSY
 
 
-class Moving(Route):
+class Moving(Single):
     """A way that leads elsewhere from a moment on."""
 
     found: tuple[str, int] | None = None
@@ -97,7 +98,7 @@ class Moving(Route):
 
 async def test_a_former_master_is_left(redis_server: RedisServer) -> None:
     """However well it answers: what the others tell is told at the new one."""
-    route = Moving(redis_server.url, 60.0)
+    route = Moving(read_address(redis_server.url), 60.0, "gateway")
     async with Subscription(route, (ONE, TWO), 60.0) as subscription:
         waiting = asyncio.create_task(subscription.message())
         await asyncio.sleep(0.1)

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 
-from gateway.adapters.redis.connect.connection import Connection, all_of
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
+from gateway.adapters.redis.connect.transport import all_of
 from gateway.adapters.redis.keys import AccountNames
 from gateway.core.budget.breaker import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
 from gateway.core.budget.priority import RANKS, portions, rank_of
@@ -127,7 +128,7 @@ class RedisBudget:
 
     def is_there(self, scope: str) -> bool:
         """As SharedBudget.is_there."""
-        return self._connection.serves(self._names.log(scope))
+        return self._connection.is_up
 
     async def take(
         self,
@@ -252,7 +253,7 @@ class RedisBudget:
     async def _leave(self, book: str) -> None:
         mine = [f"{field}{self._name}" for field in "rpu"]
         await self._connection.execute(
-            RedisOperation.BUDGET, lambda client: client.hdel(book, *mine), at=book
+            RedisOperation.BUDGET, lambda client: client.hdel(book, *mine)
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:

@@ -322,7 +322,9 @@ class RedisBus:
     async def _follow(self, apply: Apply, gap: Gap) -> None:
         """Receive messages. Raises SubscriptionLost or RedisUnavailable."""
         channels = (self._channel, ear(self._prefix, self._replica))
-        async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
+        async with Subscription(
+            self._connection.servers, channels, self._heartbeat
+        ) as subscription:
             # The sequence matters: subscribe, ask for the last number, report the gap up to this
             # number. Each later notice arrives, or its number is found missing.
             heard_before = self._holes.heard
@@ -367,8 +369,7 @@ class RedisBus:
             await client.publish(ear(self._prefix, sender), message)
 
         with suppress(RedisUnavailable):
-            # In a cluster, the sender has subscribed at the node of `home`.
-            await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
+            await self._connection.execute(RedisOperation.BUS, command)
 
     def _note_heard_all(self) -> None:
         """Remember `life` and `vouched_until` of the membership. Call this when each notice before

@@ -54,10 +54,6 @@ class Names:
         """The event: the last orders about this training, in all partitions."""
         return f"{self.prefix}:{{{training_id}}}:i"
 
-    def on_node(self, tag: str) -> str:
-        """A key on the node of this hash tag. It is never written."""
-        return f"{self.prefix}:{{{tag}}}:purge"
-
     def floors(self, partition: str | None) -> str:
         """A pattern for the names of a partition's floors (None: of all floors)."""
         tail = "*" if partition is None else _escaped(partition)

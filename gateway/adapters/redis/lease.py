@@ -16,14 +16,13 @@ from typing import Any, Final
 import msgspec
 from cachetools import LRUCache
 
-from gateway.adapters.redis.connect.clock_offsets import of_floor
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.keys import Names, ear
 from gateway.adapters.redis.messages import NoticeRefused
 from gateway.adapters.redis.partition_invalidation import PartitionInvalidations
 from gateway.adapters.redis.records import of_share, read_floor
-from gateway.core.cache.entry import Floor, Key, Ticket
+from gateway.core.cache.entry import Key, Ticket
 from gateway.core.cache.lease_result import Ending
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.traceparent import TRACEPARENT
@@ -172,7 +171,6 @@ class RedisLease:
 
     async def take(self, key: Key) -> Taken:
         """As `Lease.take`."""
-        skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep
         )
@@ -188,7 +186,7 @@ class RedisLease:
                 self._replica,
                 _KEEP,
             ),
-            lambda reply: _read_taken(reply, skew, share),
+            lambda reply: _read_taken(reply, share),
         )
         if taken is None:
             raise RedisUnavailable(RedisOperation.LEASE, "its reply has no floor")
@@ -237,13 +235,13 @@ class RedisLease:
         return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
 
 
-def _read_taken(reply: Sequence[Any], skew: float, share: str) -> Taken | None:
+def _read_taken(reply: Sequence[Any], share: str) -> Taken | None:
     record, stamp, token, leads = reply
     known = read_floor(record)
-    floor: Floor | None = of_floor(known and of_share(known, share), skew)
+    floor = known and of_share(known, share)
     if floor is None:
         return None
-    ticket = Ticket(floor.epoch, floor.generation, int(stamp) / 1_000_000 - skew)
+    ticket = Ticket(floor.epoch, floor.generation, int(stamp) / 1_000_000)
     return Taken(ticket, token.decode(), int(leads) == 1, floor)
 
 

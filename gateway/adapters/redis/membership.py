@@ -136,11 +136,6 @@ class Membership:
         self.counted_until = -math.inf
         self.vouched_until = -math.inf
 
-    @property
-    def home(self) -> str:
-        """A key on the node of the membership."""
-        return self._keys[0]
-
     async def beat(self) -> tuple[int, bool]:
         """Send a heartbeat. Raises RedisUnavailable.
 
@@ -214,7 +209,7 @@ class Membership:
                     pipe.zrem(name, self._replica)
                 await pipe.execute()
 
-        await self._connection.execute(RedisOperation.BUS, command, at=self.home)
+        await self._connection.execute(RedisOperation.BUS, command)
 
     def _read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
         untils = {name: now + seconds for name, seconds in members.items()}

@@ -39,7 +39,7 @@ class RedisMode:
             mode = _MODES.get(await _text(client, self._name))
             return None if mode is None else _order(mode, await _text(client, self._beside))
 
-        return await self._connection.execute(RedisOperation.MODE, command, at=self._name)
+        return await self._connection.execute(RedisOperation.MODE, command)
 
     async def write(self, order: ModeOrder) -> None:
         """As `SharedMode.write`."""
@@ -50,7 +50,7 @@ class RedisMode:
             await client.set(self._beside, beside, ex=_KEEP)
             await client.set(self._name, order.mode, ex=_KEEP)
 
-        await self._connection.execute(RedisOperation.MODE, command, at=self._name)
+        await self._connection.execute(RedisOperation.MODE, command)
 
 
 async def _text(client: driver.Redis, name: str) -> bytes:

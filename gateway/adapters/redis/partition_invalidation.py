@@ -5,9 +5,6 @@ share. A look-up does not return entries with another share, so an invalidation 
 search for entries. If Redis loses the share, an invalidation is perhaps lost with it. So the next
 fetch makes a different share.
 
-In a cluster each region (group of slots) has a copy of the share, so that a partition does not
-depend on one node. An entry is compared only with the copy of its region.
-
 A fetch can use a share that a look-up has just read. If the share was replaced meanwhile, no later
 look-up finds the response of the fetch.
 """
@@ -77,12 +74,11 @@ class PartitionInvalidations:
 
     async def invalidate_partition(self, partition: str) -> None:
         """As `SharedStore.invalidate_partition`. Raises RedisUnavailable."""
-        names = [self._name(partition, region) for region in self._connection.regions]
-        for name in names:
-            self._read.pop(name, None)
-        calls = [((name,), (self._keep,)) for name in names]
-        operation = RedisOperation.INVALIDATE
-        await self._connection.run_many(operation, self._script, calls, lambda _: None)
+        name = self._name(partition)
+        self._read.pop(name, None)
+        await self._connection.run_script(
+            RedisOperation.INVALIDATE, self._script, (name,), (self._keep,), lambda _: None
+        )
 
     async def share(self, key: Key, operation: RedisOperation, keep: int) -> str:
         """The share for a fetch that begins now ("": no shares are used). If no look-up has just
@@ -90,7 +86,7 @@ class PartitionInvalidations:
         RedisUnavailable."""
         if not self._are_possible:
             return ""
-        read = self._read.get(self.name(key))
+        read = self._read.get(self._name(key.partition))
         return await self._ask(key, operation, keep) if read is None else read
 
     async def keep(self, key: Key, share: str, operation: RedisOperation) -> None:
@@ -98,14 +94,18 @@ class PartitionInvalidations:
         RedisUnavailable."""
         if not self._are_possible:
             return
-        name = self.name(key)
+        name = self._name(key.partition)
         if self._kept.get(name) != share:
             self._kept[name] = await self._ask(key, operation, self._keep)
 
     async def _ask(self, key: Key, operation: RedisOperation, keep: int) -> str:
         arguments = (keep,)
         share = await self._connection.run_script(
-            operation, self._share, (self.name(key),), arguments, lambda reply: _share(reply[0])
+            operation,
+            self._share,
+            (self._name(key.partition),),
+            arguments,
+            lambda reply: _share(reply[0]),
         )
         if share is None:
             raise RedisUnavailable(operation, "its reply has no share")
@@ -117,13 +117,11 @@ class PartitionInvalidations:
         """The records with these names, and for each key the state of its partition."""
         if not self._are_possible:
             return await self._connection.read(operation, names), [_WITHOUT_SHARE] * len(keys)
-        share_names = [self.name(key) for key in keys]
+        share_names = [self._name(key.partition) for key in keys]
         distinct = list(dict.fromkeys(share_names))
         reply = await self._connection.read(operation, [*names, *distinct])
         told = {
-            name: PartitionState(
-                _share(record), read_invalidated_at(record) - self._connection.skew(name)
-            )
+            name: PartitionState(_share(record), read_invalidated_at(record))
             for name, record in zip(distinct, reply[len(names) :], strict=True)
         }
         for name, each in told.items():
@@ -136,15 +134,8 @@ class PartitionInvalidations:
         else:
             self._read[name] = share
 
-    def name(self, key: Key) -> str:
-        """The name of the share. In a cluster: the name of the copy in the region of the key's
-        floor."""
-        return self._name(key.partition, self._connection.region(self._names.floor(key)))
-
-    def _name(self, partition: str, region: str | None) -> str:
-        if region is None:
-            return f"{self._prefix}:{{{partition}}}:x"
-        return f"{self._prefix}:{{{region}}}:x:{partition}"
+    def _name(self, partition: str) -> str:
+        return f"{self._prefix}:{{{partition}}}:x"
 
 
 def _share(record: bytes | None) -> str | None:

@@ -7,16 +7,13 @@ event. Look-ups apply it to the floor.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
-import redis.asyncio as driver
-
 from gateway.adapters.redis.connect.batching import Gathering
-from gateway.adapters.redis.connect.clock_offsets import of_entry, of_floor, of_found, of_standing
-from gateway.adapters.redis.connect.connection import Connection, all_of
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.key_state import encode_last, read_found, standing_after
 from gateway.adapters.redis.keys import Names
@@ -79,11 +76,9 @@ class RedisStore:
         self._fetch_keep = _milliseconds(2 * longest_fetch)
         self._entropy = entropy
         self._believe_after = round(believe_after * 1_000_000)
-        self._lookups = Gathering(
-            lambda _: RedisOperation.LOOKUP, self._read, _LOOKED_UP_AT_ONCE, self._home
-        )
+        self._lookups = Gathering(lambda _: RedisOperation.LOOKUP, self._read, _LOOKED_UP_AT_ONCE)
         self._confirms = Gathering(
-            lambda _: RedisOperation.CONFIRM, self._read_floors, _CONFIRMED_AT_ONCE, self._home
+            lambda _: RedisOperation.CONFIRM, self._read_floors, _CONFIRMED_AT_ONCE
         )
         self._begin = Script.load("store", "begin", needs=["floor"])
         self._store = Script.load("store", "store", needs=["floor"])
@@ -97,12 +92,12 @@ class RedisStore:
 
     @property
     def is_up(self) -> bool:
-        """Whether all nodes are up, and in a cluster all slots have a node."""
+        """Whether Redis is up."""
         return self._connection.is_up
 
     def reaches(self, key: Key) -> bool:
-        """Whether the node that has the key can be asked now."""
-        return self._connection.is_up or self._connection.serves(self._names.floor(key))
+        """Whether Redis can be asked about the key now."""
+        return self._connection.is_up
 
     @property
     def holds_bodies(self) -> bool:
@@ -119,10 +114,9 @@ class RedisStore:
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         """As `SharedStore.confirm`."""
-        reached = [key for key in keys if self.reaches(key)]
-        if keys and not reached:
+        if keys and not self.is_up:
             raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
-        return await self._confirms.ask_all(reached)
+        return await self._confirms.ask_all(keys)
 
     async def begin(self, key: Key) -> Ticket:
         """As `SharedStore.begin`."""
@@ -142,7 +136,7 @@ class RedisStore:
         )
         if floor is None:
             raise RedisUnavailable(RedisOperation.BEGIN, "its reply has no floor")
-        return Ticket(floor.epoch + share, floor.generation, started - self._skew(key))
+        return Ticket(floor.epoch + share, floor.generation, started)
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """As `SharedStore.store`. The script in store.lua decides whether the entry is stored.
@@ -163,13 +157,12 @@ class RedisStore:
         return again if again.verdict.is_refusal else Stored(StoreVerdict.BELIEVED, again.floor)
 
     async def _offer(self, key: Key, entry: Entry, keep: float) -> Stored:
-        skew, share = self._skew(key), entry.epoch[EPOCH_LENGTH:]
-        entry = of_entry(entry, -skew)
+        share = entry.epoch[EPOCH_LENGTH:]
 
         def read(reply: Sequence[Any]) -> Stored:
             floor = read_floor(reply[1])
             known = None if floor is None else of_share(floor, share)
-            return Stored(StoreVerdict(reply[0].decode()), of_floor(known, skew))
+            return Stored(StoreVerdict(reply[0].decode()), known)
 
         return await self._connection.run_script(
             RedisOperation.STORE,
@@ -236,9 +229,8 @@ class RedisStore:
         names = [name for key in keys for name in self._names.touched(key)[:2]]
         reply, beside = await self.partition_invalidations.read(RedisOperation.CONFIRM, names, keys)
         told = map(standing_after, reply[::2], reply[1::2], (each.share for each in beside))
-        standings = map(of_standing, told, map(self._skew, keys))
         struck = (each.struck_at for each in beside)
-        return dict(zip(keys, map(standing_invalidated, standings, struck), strict=True))
+        return dict(zip(keys, map(standing_invalidated, told, struck), strict=True))
 
     async def _read(self, keys: list[Key]) -> dict[Key, Found]:
         names = [name for key in keys for name in self._names.touched(key)]
@@ -249,23 +241,8 @@ class RedisStore:
             read_found(key, each, by.share, refused)
             for key, each, by in zip(keys, records, beside, strict=True)
         )
-        founds = map(of_found, told, map(self._skew, keys))
         struck = (each.struck_at for each in beside)
-        return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
-
-    def _home(self, key: Key) -> Hashable:
-        """The nodes of the entry and of its partition's share record (see partition_invalidation).
-        Keys with the same two nodes are read together."""
-        if self._connection.is_alone:
-            return None
-        name = self._names.floor(key)
-        return self._connection.home(name), self._connection.home(
-            self.partition_invalidations.name(key)
-        )
-
-    def _skew(self, key: Key) -> float:
-        alone = self._connection.is_alone
-        return 0.0 if alone else self._connection.skew(self._names.floor(key))
+        return dict(zip(keys, map(without_invalidated, told, struck), strict=True))
 
 
 def _bound(updated_at: int | None) -> str:
@@ -278,9 +255,6 @@ def _milliseconds(seconds: float) -> int:
 
 
 _DROPPED_AT_ONCE: Final = 100
-_SCANNED_AT_ONCE: Final = 500
-# The most searches of a purge. It searches again if keys moved between nodes meanwhile.
-_SEARCHES: Final = 3
 
 
 class Purging:
@@ -297,37 +271,14 @@ class Purging:
         self._keep = keep
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """As `SharedStore.purge`. If a node cannot be searched, the others are searched all the
-        same, and then RedisUnavailable is raised."""
+        """As `SharedStore.purge`."""
         keys: set[Key] = set()
-        for _ in range(_SEARCHES):
-            before = self._connection.layout
-            tags = self._connection.tags
-            await all_of(self._purge_at(tag, partition, keys, soft) for tag in tags)
-            if not await self._connection.has_moved_since(before):
-                break
-        return len(keys)
-
-    async def _purge_at(self, tag: str, partition: str | None, keys: set[Key], soft: bool) -> None:
-        """Drop the keys on the node of this hash tag, and add them to `keys`."""
-        cursor = 0
-        while True:
-            cursor, found = await self._scan(tag, cursor, partition)
-            new = found - keys
+        pattern = self._names.floors(partition)
+        async for names in self._connection.scan(RedisOperation.INVALIDATE, pattern):
+            new = {key for name in names if (key := self._names.key_of(name))} - keys
             await self._drop_all(new, soft=soft)
             keys |= new
-            if cursor == 0:
-                return
-
-    async def _scan(self, tag: str, cursor: int, partition: str | None) -> tuple[int, set[Key]]:
-        pattern = self._names.floors(partition)
-
-        async def command(client: driver.Redis) -> tuple[int, set[Key]]:
-            after, found = await client.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE)
-            return int(after), {key for name in found if (key := self._names.key_of(name))}
-
-        there = self._names.on_node(tag)
-        return await self._connection.execute(RedisOperation.INVALIDATE, command, at=there)
+        return len(keys)
 
     async def _drop_all(self, keys: set[Key], *, soft: bool) -> None:
         rest = iter(keys)

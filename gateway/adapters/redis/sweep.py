@@ -5,16 +5,13 @@ The rules are in lua/sweep.lua.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
-from gateway.adapters.redis.connect.clock_offsets import of_floor
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.key_state import encode_renewed
@@ -67,14 +64,13 @@ class RedisSweepLease:
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         """As `SweepLease.take`."""
         lead = self._name(partition, "l")
-        turn = await self._connection.run_script(
+        return await self._connection.run_script(
             RedisOperation.SWEEP,
             self._take,
             (lead, self._name(partition, "p"), self._name(partition, "r")),
             (self._token, round(self.lifetime * 1000), int(was_read), self._pause_after),
             _read_turn,
         )
-        return replace(turn, now=turn.now - self._connection.skew(lead))
 
     async def meet(self, partition: str, page: Page, offset: int) -> int | None:
         """As `SweepLease.meet`."""
@@ -157,8 +153,7 @@ class RedisLists:
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, keep: float, *, stores: bool
     ) -> list[Compared]:
-        """As `ListStore.compare`. The `confirmed_at` of an item is converted to the clock of the
-        node that has the training."""
+        """As `ListStore.compare`."""
         before = (
             max(1, int(min(keep, self._longest_keep) * 1000)),
             self._floor_keep,
@@ -166,43 +161,37 @@ class RedisLists:
             int(stores),
             self._entropy(),
         )
-        keys = [Key(partition, item.training_id) for item in items]
-        skews = [self._connection.skew(self._names.floor(key)) for key in keys]
         asked = [
-            (self._names.touched(key), _listed(item, skew))
-            for key, item, skew in zip(keys, items, skews, strict=True)
+            (self._names.touched(Key(partition, item.training_id)), _listed(item)) for item in items
         ]
         # The keys of one script run must be in one slot, so in a cluster each run has one item.
-        runs = [(asked, 0.0)]
-        if not self._connection.is_alone:
-            runs = [([each], skew) for each, skew in zip(asked, skews, strict=True)]
-        told = await asyncio.gather(
-            *(
-                self._connection.run_script(
-                    RedisOperation.SWEEP,
-                    self._compare,
+        runs = [[each] for each in asked] if self._connection.is_cluster else [asked]
+        told = await self._connection.run_many(
+            RedisOperation.SWEEP,
+            self._compare,
+            [
+                (
                     list(chain.from_iterable(names for names, _ in run)),
                     list(chain(before, *(arguments for _, arguments in run))),
-                    partial(_read, share=page.epoch[EPOCH_LENGTH:], skew=skew),
                 )
-                for run, skew in runs
-            )
+                for run in runs
+            ],
+            partial(_read, share=page.epoch[EPOCH_LENGTH:]),
         )
         return list(chain.from_iterable(told))
 
 
-def _listed(item: Listed, skew: float) -> tuple[str | bytes | int, ...]:
+def _listed(item: Listed) -> tuple[str | bytes | int, ...]:
     """The arguments of the script for one item."""
-    there = item if skew == 0.0 else replace(item, confirmed_at=item.confirmed_at + skew)
-    as_of = micros(there.confirmed_at)
-    return version(item.updated_at), as_of, int(item.is_ahead), encode_renewed(there)
+    as_of = micros(item.confirmed_at)
+    return version(item.updated_at), as_of, int(item.is_ahead), encode_renewed(item)
 
 
-def _read(reply: Sequence[Any], share: str, skew: float) -> list[Compared]:
-    return [_compared(share, skew, *reply[at : at + 3]) for at in range(0, len(reply), 3)]
+def _read(reply: Sequence[Any], share: str) -> list[Compared]:
+    return [_compared(share, *reply[at : at + 3]) for at in range(0, len(reply), 3)]
 
 
-def _compared(share: str, skew: float, said: bytes, record: bytes, held: int) -> Compared:
+def _compared(share: str, said: bytes, record: bytes, held: int) -> Compared:
     floor = read_floor(record) if record else None
-    known = None if floor is None else of_floor(of_share(floor, share), skew)
+    known = None if floor is None else of_share(floor, share)
     return Compared(ListVerdict(said.decode()), known, int(held) == 1)

@@ -318,10 +318,9 @@ class Telemetry(Trail):
     def bus_failed(self, why: str) -> None:
         self.redis_failed(RedisOperation.BUS, why)
 
-    def redis_moved(self, up: bool, node: str = "") -> None:
+    def redis_moved(self, up: bool) -> None:
         level, event = (INFO, "redis.back") if up else (WARNING, "redis.away")
-        which: dict[str, Any] = {"node": node} if node else {}
-        self.events.tell_state(level, event, **which)
+        self.events.tell_state(level, event)
 
     def envelope_refused(self, why: str) -> None:
         self.events.emit(WARNING, "redis.envelope-refused", why=why)

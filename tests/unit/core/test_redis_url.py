@@ -8,65 +8,48 @@ from gateway.core.redis_url import read_address
 
 
 @pytest.mark.parametrize(
-    ("url", "options"),
+    ("url", "for_driver"),
     [
-        ("redis://cache", {"host": "cache"}),
-        ("redis://me:p%40w@[::1]:6380/2", {"host": "::1", "port": 6380, "db": 2}),
-        ("redis://cache?db=3&client_name=gateway", {"db": 3, "client_name": "gateway"}),
-        ("redis://me:p%40w@cache", {"username": "me", "password": "p@w"}),
-        ("redis://cache?password=pw", {"password": "pw"}),
-        ("unix:///run/redis.sock?db=1", {"path": "/run/redis.sock", "db": 1}),
-        ("unix://:pw@/run/redis.sock", {"path": "/run/redis.sock", "password": "pw"}),
+        ("redis://cache", "redis://cache?"),
+        ("redis://me:p%40w@[::1]:6380/2", "redis://me:p%40w@[::1]:6380/2?"),
+        ("redis://cache?db=3&client_name=gateway", "redis://cache?db=3&client_name=gateway"),
+        ("rediss://cache?ssl_ca_certs=/ca.pem", "rediss://cache?ssl_ca_certs=%2Fca.pem"),
+        ("unix://:pw@/run/redis.sock?db=1", "unix://:pw@/run/redis.sock?db=1"),
+        ("redis+sentinel://me:pw@a,b:2/main/3", "redis://me:pw@a/3?"),
+        ("redis+sentinel://a,b/main?ssl=true", "rediss://a?"),
+        ("redis+cluster://me:pw@a:1,b?ssl=true", "rediss://me:pw@a:1?"),
+        ("redis+cluster://a,b?ssl=no", "redis://a?"),
     ],
 )
-def test_one_host_or_one_path(url: str, options: dict[str, object]) -> None:
-    """In the driver's words, without TLS and without sentinels."""
-    address = read_address(url)
-
-    assert options.items() <= address.options.items()
-    assert address.tls is None
-    assert address.watched is None
-
-
-def test_tls_with_its_certificates() -> None:
-    """They are no option of a connection: they are read once for all."""
-    address = read_address("rediss://cache?ssl_ca_certs=/ca.pem&ssl_check_hostname=no&db=1")
-
-    assert address.options == {"host": "cache", "port": 6379, "db": 1}
-    assert address.tls == {"ssl_ca_certs": "/ca.pem", "ssl_check_hostname": False}
+def test_the_driver_gets_the_url_of_one_server(url: str, for_driver: str) -> None:
+    """With the user, the database and the parameters that it knows."""
+    assert read_address(url).url == for_driver
 
 
 def test_sentinels_and_the_master_that_they_know() -> None:
-    """User, password and database are the master's; the sentinels have their own, or none."""
+    """The sentinels have their own user and password, or none."""
     address = read_address(
         "redis+sentinel://me:p%40w@one,two:26380,[::1]:26381/main/2?sentinel_password=hunter%202"
     )
 
-    assert address.options == {"username": "me", "password": "p@w", "db": 2}
-    assert address.tls is None
-    assert address.watched is not None
-    assert address.watched.sentinels == (("one", 26379), ("two", 26380), ("::1", 26381))
-    assert address.watched.master == "main"
-    assert address.watched.options == {"password": "hunter 2"}
+    assert address.hosts == (("one", 26379), ("two", 26380), ("::1", 26381))
+    assert (address.master, address.is_cluster) == ("main", False)
+    assert address.sentinels == {"password": "hunter 2"}
 
 
 def test_nodes_of_a_cluster() -> None:
-    """Any of them will do to learn of the others; user and password are those of all."""
+    """Any of them will do to learn of the others."""
     address = read_address("redis+cluster://me:p%40w@one,two:7001,[::1]:7002?client_name=gateway")
 
-    assert address.seeds == (("one", 6379), ("two", 7001), ("::1", 7002))
-    assert address.options == {"username": "me", "password": "p@w", "client_name": "gateway"}
-    assert address.watched is None
+    assert address.hosts == (("one", 6379), ("two", 7001), ("::1", 7002))
+    assert (address.master, address.is_cluster) == ("", True)
 
 
-@pytest.mark.parametrize("where", ["redis+sentinel://one/main", "redis+cluster://one,two"])
-@pytest.mark.parametrize(("value", "is_on"), [("true", True), ("no", False)])
-def test_several_over_tls(where: str, value: str, is_on: bool) -> None:
-    """By a parameter, since their schemes have no letter for it."""
-    address = read_address(f"{where}?ssl={value}")
+def test_files_are_named() -> None:
+    """Whether they can be read is judged with the other settings."""
+    address = read_address("rediss://cache?ssl_ca_certs=/ca.pem&ssl_check_hostname=no")
 
-    assert (address.tls is not None) is is_on
-    assert address.options == {}
+    assert address.files == {"ssl_ca_certs": "/ca.pem"}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +79,6 @@ def test_several_over_tls(where: str, value: str, is_on: bool) -> None:
         ("redis://:hunter2@cache?db=1&socket_timeout=5", "parameter 2 is none of"),
         ("redis://:hunter2@cache?max_connections=1", "parameter 1 is none of"),
         ("redis://:hunter2@cache?db=hunter2", "database is not a number"),
-        ("redis://:hunter2@cache?db=1&db=2", "twice"),
         ("rediss://:hunter2@cache?ssl_ca_certs=", "ssl_ca_certs is empty"),
         ("rediss://:hunter2@cache?ssl_check_hostname=hunter2", "has to be true or false"),
         ("rediss://:hunter2@cache?ssl_cert_reqs=hunter2", "required, optional or none"),

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from functools import partial
 from typing import Final, Generic, TypeVar
 
-from gateway.adapters.redis.connect.cluster import OnTheMove
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 
@@ -21,13 +18,11 @@ _PATIENCE: Final = 0.004
 
 
 class Gathering(Generic[Asked, Found]):
-    """Gathers the questions with the same `home`, and returns the answers.
+    """Gathers questions, and returns the answers.
 
-    The home of a question names the nodes that have to be asked. The questions of one turn of the
-    event loop are passed to `read`, up to `most` in one call. While a round trip is under way,
-    further questions with its home are gathered, for `_PATIENCE` at most. If a question needs a key
-    whose slot is being moved (OnTheMove), all questions of its round trip are asked again, each in
-    a round trip of its own. `operation` returns the operation of a question, for errors.
+    The questions of one turn of the event loop are passed to `read`, up to `most` in one call.
+    While a round trip is under way, further questions are gathered, for `_PATIENCE` at most.
+    `operation` returns the operation of a question, for errors.
     """
 
     def __init__(
@@ -35,23 +30,20 @@ class Gathering(Generic[Asked, Found]):
         operation: Callable[[Asked], RedisOperation],
         read: Callable[[list[Asked]], Awaitable[Mapping[Asked, Found]]],
         most: int,
-        home: Callable[[Asked], Hashable] = lambda _: None,
     ) -> None:
         self._operation = operation
         self._read = read
         self._most = most
-        self._home = home
-        self._waiting: dict[Hashable, Waiting[Asked, Found]] = {}
-        self._asking: Counter[Hashable] = Counter()  # round trips under way, by home
-        self._batches: set[asyncio.Task[None]] = set()
+        self._waiting: Waiting[Asked, Found] | None = None
+        self._batches: set[asyncio.Task[None]] = set()  # round trips under way
 
     def ask(self, asked: Asked) -> asyncio.Future[Found]:
         """A future with the answer. It fails with RedisUnavailable if Redis does not answer."""
-        loop, home = asyncio.get_running_loop(), self._home(asked)
-        waiting = self._waiting.get(home)
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting
         if waiting is None:
-            waiting = self._waiting[home] = {}
-            loop.call_soon(self._send_or_wait, home, waiting)
+            waiting = self._waiting = {}
+            loop.call_soon(self._send_or_wait, waiting)
         answer: asyncio.Future[Found] = loop.create_future()
         waiting.setdefault(asked, []).append(answer)
         return answer
@@ -71,47 +63,39 @@ class Gathering(Generic[Asked, Found]):
 
     async def close(self) -> None:
         """Cancel all questions, waiting or under way."""
-        for _, answer in (each for waiting in self._waiting.values() for each in _open(waiting)):
+        for _, answer in _open(self._waiting or {}):
             answer.cancel()
-        self._waiting.clear()
+        self._waiting = None
         batches = list(self._batches)
         for batch in batches:
             batch.cancel()
         await asyncio.gather(*batches, return_exceptions=True)
 
-    def _send_or_wait(self, home: Hashable, waiting: Waiting[Asked, Found]) -> None:
-        if self._asking[home]:
-            asyncio.get_running_loop().call_later(_PATIENCE, self._send, home, waiting)
+    def _send_or_wait(self, waiting: Waiting[Asked, Found]) -> None:
+        if self._batches:
+            asyncio.get_running_loop().call_later(_PATIENCE, self._send, waiting)
         else:
-            self._send(home, waiting)
+            self._send(waiting)
 
-    def _send(self, home: Hashable, waiting: Waiting[Asked, Found]) -> None:
-        if self._waiting.get(home) is not waiting:
+    def _send(self, waiting: Waiting[Asked, Found]) -> None:
+        if self._waiting is not waiting:
             return  # these questions were sent when the previous round trip ended
-        del self._waiting[home]
+        self._waiting = None
         items = [each for each in waiting.items() if not all(map(_is_done, each[1]))]
         for start in range(0, len(items), self._most):
-            self._asking[home] += 1
             batch = asyncio.create_task(self._answer(dict(items[start : start + self._most])))
             self._batches.add(batch)
-            batch.add_done_callback(partial(self._ended, home))
+            batch.add_done_callback(self._ended)
 
-    def _ended(self, home: Hashable, batch: asyncio.Task[None]) -> None:
+    def _ended(self, batch: asyncio.Task[None]) -> None:
         self._batches.discard(batch)
-        self._asking[home] -= 1
-        if self._asking[home] > 0:
-            return
-        del self._asking[home]
-        if home in self._waiting:
-            self._send(home, self._waiting[home])
+        if not self._batches and self._waiting is not None:
+            self._send(self._waiting)
 
     async def _answer(self, waiting: Waiting[Asked, Found]) -> None:
         try:
             found = await self._read(list(waiting))
         except RedisUnavailable as fault:
-            if isinstance(fault, OnTheMove) and len(waiting) > 1:
-                await asyncio.gather(*(self._answer({each: waiting[each]}) for each in waiting))
-                return
             for asked, answer in _open(waiting):
                 answer.set_exception(self._copied(asked, fault))
         except BaseException:

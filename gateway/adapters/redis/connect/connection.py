@@ -1,36 +1,45 @@
-"""The connection to Redis (one node or a cluster), and the task that checks whether Redis answers
-(see node_availability)."""
+"""The connection to Redis: decides when Redis counts as away, and turns errors of the driver into
+errors of the gateway."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-import redis.asyncio as driver
-from redis.exceptions import AskError, RedisError, TryAgainError
+from redis.exceptions import (
+    ClusterDownError,
+    ClusterError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+from redis.exceptions import TimeoutError as LateError
 
 from gateway.adapters.redis.connect.batching import Gathering
-from gateway.adapters.redis.connect.cluster import Cluster
-from gateway.adapters.redis.connect.node_availability import NONSENSE, Single
 from gateway.adapters.redis.connect.script import Script, ScriptRun, run_together
-from gateway.adapters.redis.connect.transport import Route
+from gateway.adapters.redis.connect.transport import FAULTS, Cluster, Single, all_of, why
+from gateway.core.errors import RedisUnavailable
+from gateway.core.redis_url import read_address
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Deadline, Observer
 
 T = TypeVar("T")
+Command = Callable[[Any], Awaitable[T]]
 
 # Seconds between two calls of `check` before Redis has answered for the first time.
 _BETWEEN_FIRST_LOOKS: Final = 0.01
-
 _RUN_AT_ONCE: Final = 50  # the most scripts in one round trip, so that the reply comes in time
+_SCANNED_AT_ONCE: Final = 500
 
-# If a command in a pipeline fails with one of these errors, its slot has moved or is being moved.
-# Only this command is sent again. After any other error, the whole operation fails. (MovedError is
-# an AskError.)
-_REDIRECTED: Final = (AskError, TryAgainError)
+# After this many late answers in a row, Redis counts as away.
+_LATE_ANSWERS: Final = 3
+# Errors by which Redis refuses all commands, or all writes: the cluster is down, the server is a
+# replica, it is full, it cannot save its snapshot, or it has too few replicas.
+_REFUSES_ALL: Final = (ClusterDownError, ReadOnlyError, OutOfMemoryError)
+_REFUSES_WRITES: Final = ("MISCONF ", "NOREPLICAS ")
 
 
 def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
@@ -40,9 +49,11 @@ def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
 class Connection:
     """Connects to Redis, and remembers whether Redis is away.
 
-    While a node is away, each operation on one of its keys fails at once, until `check` succeeds.
-    `run` calls `check` again and again. A check is a look at each node: it finds out whether the
-    node answers and takes writes (see node_availability).
+    Redis counts as away if a connection is refused or lost, if a reply cannot be read, or if Redis
+    refuses writes. If answers are late (they do not come in time), Redis counts as away after
+    `_LATE_ANSWERS` of them in a row. A cluster counts as away as a whole. While Redis is away, each
+    operation fails at once. A *look* finds out whether Redis answers and takes writes, and ends
+    this state. `run` looks again and again.
     """
 
     def __init__(
@@ -63,114 +74,153 @@ class Connection:
         timeout       seconds for a whole operation
         on_time       called with Redis' time and the length of the round trip (both in seconds)
         prefix        the beginning of the key that a look tries to write (it is never stored)
-        look_every    seconds between two checks in `run`, while Redis is up.
+        connections   the most operations under way. Further operations wait
+        look_every    seconds between two looks in `run`, while Redis is up.
                       `look_every_while_away`: while Redis is away
         """
-        route = Route(url, timeout)
-        kind = Cluster if route.seeds else Single
-        self._nodes: Cluster | Single = kind(
-            route,
-            clock,
-            observer,
-            timeout=timeout,
-            connections=connections,
-            on_time=on_time,
-            prefix=prefix,
-        )
-        self.route = self._nodes.route
-        self.is_alone = isinstance(self._nodes, Single)  # one node has all keys
+        address = read_address(url)
+        kind = Cluster if address.is_cluster else Single
+        self.servers: Cluster | Single = kind(address, timeout, prefix)
+        self.is_cluster = address.is_cluster
+        self.is_up = False
+        self._is_known = False
+        self._late_answers = 0
+        self._late_at = -math.inf  # when the last late answer was given up
+        self._look_now = asyncio.Event()
+        self._places = asyncio.Semaphore(connections)
         self._clock = clock
         self.monotonic = clock.monotonic
+        self._observer = observer
+        self._timeout = timeout
+        self._on_time = on_time
         self._look_every = look_every
         self._look_every_while_away = look_every_while_away
         self._scripts: Gathering[ScriptRun, Any] = Gathering(
-            lambda run: run.operation, self._run_together, _RUN_AT_ONCE, self._home_of
+            lambda run: run.operation, self._run_together, _RUN_AT_ONCE
         )
 
-    @property
-    def is_up(self) -> bool:
-        """Whether all nodes are up, and in a cluster all slots have a node."""
-        return self._nodes.is_up
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """For each master, a hash tag whose keys are on this master."""
-        return self._nodes.tags
-
-    @property
-    def regions(self) -> tuple[str | None, ...]:
-        """A hash tag for each region (part of the slots), `(None,)` without a cluster. A look-up
-        reads the records of its key, and the share record of the partition (see
-        partition_invalidation). Each region has a copy of the share record, so that usually one
-        node has all that a look-up needs."""
-        return self._nodes.regions
-
-    def region(self, name: str) -> str | None:
-        """The hash tag of the region of this key. None without a cluster."""
-        return self._nodes.region(name)
-
-    @property
-    def layout(self) -> Hashable:
-        """A value that changes when keys move between nodes."""
-        return self._nodes.layout
-
-    async def has_moved_since(self, layout: Hashable) -> bool:
-        """Whether keys have moved between nodes since the layout had this value."""
-        if not self.is_alone:
-            await self.check()
-        return self.layout != layout
-
-    def serves(self, name: str) -> bool:
-        """Whether the node of this key is up."""
-        return self._nodes.serves(name)
-
-    def home(self, name: str) -> Hashable:
-        """The node of this key."""
-        return self._nodes.home(name)
-
-    def skew(self, name: str) -> float:
-        """Seconds by which the clock of this key's node is ahead of the shared clock."""
-        return self._nodes.skew(name)
-
     async def run(self) -> None:
-        """Call `check` again and again, until cancelled."""
+        """Look again and again, until cancelled. After a late answer, look at once."""
         while True:
-            up = await self.check()
-            await self._clock.sleep(self._look_every if up else self._look_every_while_away)
+            self._look_now.clear()
+            pause = self._look_every if await self.check() else self._look_every_while_away
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._look_now.wait()
 
     async def first_word(self, patience: float) -> None:
         """Wait until Redis is up or known to be away, for `patience` seconds at most."""
         with suppress(TimeoutError):
             async with Deadline(patience):
-                while not await self.check() and not self._nodes.is_away:
+                while not await self.check() and not self._is_known:
                     await self._clock.sleep(_BETWEEN_FIRST_LOOKS)
 
-    async def reach(self) -> None:
-        """Ask once whether Redis answers. If not, raise RedisUnavailable with the reason."""
-        await self._nodes.reach()
-
     async def check(self) -> bool:
-        """Look once whether each node answers. Returns whether Redis is up."""
-        return await self._nodes.check()
+        """Look once. Returns whether Redis is up."""
+        if not self.is_up:
+            with suppress(*FAULTS):
+                async with Deadline(self._timeout):  # closing TLS waits for the other side
+                    await self.servers.drop_idle()
+        with suppress(RedisUnavailable):
+            await self.reach()
+            self._set_is_up(True)
+        return self.is_up
+
+    async def reach(self) -> None:
+        """Look once. If Redis does not answer, raise RedisUnavailable with the reason."""
+        await self._ask(RedisOperation.PING, self._look, self.servers.patience)
+
+    async def _look(self, _client: Any) -> None:
+        sent = self._clock.monotonic()
+        self._hear(await self.servers.look(is_up=self.is_up), sent)
 
     async def close(self) -> None:
         """Close all connections. The task of `run` must have been cancelled before."""
+        self.is_up = False
         await self._scripts.close()
-        await self._nodes.close()
+        with suppress(*FAULTS):
+            async with Deadline(self._timeout):
+                await self.servers.close()
 
-    async def execute(
-        self,
-        operation: RedisOperation,
-        command: Callable[[driver.Redis], Awaitable[T]],
-        *,
-        at: str = "",
-    ) -> T:
-        """Run the command on the node of the key `at`. Raises RedisUnavailable, at once if that
-        node is away.
+    async def execute(self, operation: RedisOperation, command: Command[T]) -> T:
+        """Run the command. Raises RedisUnavailable, at once if Redis is away.
 
         A reply that `command` cannot read counts as a failure of Redis.
         """
-        return await self._nodes.put(at, operation, command)
+        return await self._execute(operation, command)
+
+    async def _execute(
+        self,
+        operation: RedisOperation,
+        command: Command[T],
+        beside: Sequence[RedisOperation] = (),
+    ) -> T:
+        """As `execute`. `beside` names the other operations that share this command."""
+        self._refuse_while_away(operation)
+
+        async def in_its_turn(client: Any) -> T:
+            async with self._places:
+                return await command(client)
+
+        return await self._ask(operation, in_its_turn, self._timeout, beside)
+
+    def _refuse_while_away(self, operation: RedisOperation) -> None:
+        if not self.is_up:
+            raise RedisUnavailable(operation, "it is away")
+
+    async def _ask(
+        self,
+        operation: RedisOperation,
+        command: Command[T],
+        seconds: float,
+        beside: Sequence[RedisOperation] = (),
+    ) -> T:
+        started = self._clock.monotonic()
+        try:
+            # One deadline for all: waiting for a turn, connecting, and the command.
+            async with Deadline(seconds):
+                result = await command(self.servers.client)
+        except FAULTS as fault:
+            for each in (operation, *beside):
+                self._observer.redis_failed(each, _reason(fault))
+            self._note(operation, fault, started)
+            raise RedisUnavailable(operation, _reason(fault)) from fault
+        took = self._clock.monotonic() - started
+        for each in (operation, *beside):
+            self._observer.redis_timed(each, took)
+        self._late_answers = 0
+        return result
+
+    def _note(self, operation: RedisOperation, fault: Exception, started: float) -> None:
+        """Note a failure. If Redis refused only this command, nothing changes. Operations that are
+        late together count as one late answer."""
+        if isinstance(fault, TimeoutError | LateError):
+            if started >= self._late_at:
+                self._late_answers += 1
+                self._late_at = self._clock.monotonic()
+            if self._late_answers >= _LATE_ANSWERS:
+                self._set_is_up(False)
+            elif self.is_up:
+                self._look_now.set()
+            return
+        is_answer = isinstance(fault, ResponseError | ClusterError)
+        refused_only_this = is_answer and not _refuses_all(fault)
+        if not refused_only_this or operation is RedisOperation.PING:
+            self._set_is_up(False)
+
+    def _set_is_up(self, up: bool) -> None:
+        """Observers hear of each change, and of a Redis that is away at the start."""
+        is_news = up is not self.is_up or not self._is_known
+        is_up_from_the_start = up and not self._is_known
+        self.is_up, self._is_known = up, True
+        if is_news and not is_up_from_the_start:
+            self._observer.redis_moved(up)
+
+    def _hear(self, reply: Sequence[Any], sent: float) -> None:
+        """Pass Redis' time, with which the reply begins, to `on_time`. The question was sent at
+        `sent` (monotonic)."""
+        seconds = int(reply[0]) + int(reply[1]) / 1_000_000
+        self._on_time(seconds, self._clock.monotonic() - sent)
 
     async def run_script(
         self,
@@ -182,59 +232,24 @@ class Connection:
     ) -> T:
         """Run a script, whose reply begins with Redis' time (seconds and microseconds). `read` gets
         the rest of the reply, and makes the result from it. The scripts of one turn of the event
-        loop share round trips to each node. A script with a large argument (see
-        `ScriptRun.is_large`) has a round trip of its own."""
+        loop share round trips. A script with a large argument (see `ScriptRun.is_large`) has a
+        round trip of its own."""
+        self._refuse_while_away(operation)
         run = ScriptRun(operation, script, keys, arguments)
-        if run.is_large or not self.serves(run.at):
-            return await self._run_alone(run, read)
-        reply = await self._scripts.ask(run)
+        if run.is_large:
+            reply = (await self._run_together([run]))[run]
+        else:
+            reply = await self._scripts.ask(run)
         try:
             if isinstance(reply, Exception):
                 raise reply
+            if not _has_time(reply):
+                raise TypeError("the reply of a script does not begin with the time")
             return read(reply[2:])
-        except (RedisError, *NONSENSE) as fault:
-            earlier = fault
-        return await self._run_alone(run, read, earlier)
-
-    async def _run_alone(
-        self, run: ScriptRun, read: Callable[[list[Any]], T], earlier: Exception | None = None
-    ) -> T:
-        """As `run_script`, in a round trip of its own.
-
-        `earlier` is the error of an earlier attempt (None: there was none). If it is a redirection
-        or TRYAGAIN, the script runs again. If it is another error, the script does not run, and
-        RedisUnavailable is raised.
-        """
-        faults = [] if earlier is None else [earlier]
-
-        async def command(client: driver.Redis) -> T:
-            if faults:
-                raise faults.pop()
-            sent = self._clock.monotonic()
-            reply = await run.run(client)
-            self._nodes.heard(reply, sent)
-            return read(reply[2:])
-
-        return await self.execute(run.operation, command, at=run.at)
-
-    async def _run_together(self, runs: list[ScriptRun]) -> dict[ScriptRun, Any]:
-        """The reply to each script, or its error."""
-
-        async def command(client: driver.Redis) -> list[Any]:
-            sent = self._clock.monotonic()
-            replies = await run_together(client, runs)
-            told = next((each for each in replies if isinstance(each, list)), None)
-            if told is not None:
-                self._nodes.heard(told, sent)
-            return replies
-
-        first, *others = runs
-        beside = tuple(run.operation for run in others)
-        replies = await self._nodes.put(first.at, first.operation, command, beside)
-        return dict(zip(runs, replies, strict=True))
-
-    def _home_of(self, run: ScriptRun) -> Hashable:
-        return self._nodes.home(run.at)
+        except FAULTS as fault:
+            self._observer.redis_failed(operation, _reason(fault))
+            self._note(operation, fault, self._clock.monotonic())
+            raise RedisUnavailable(operation, _reason(fault)) from fault
 
     async def run_many(
         self,
@@ -243,75 +258,80 @@ class Connection:
         calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]],
         read: Callable[[list[Any]], T],
     ) -> list[T]:
-        """As `run_script`, once for each pair of keys and arguments in `calls`, in one round trip
-        for each node."""
+        """As `run_script`, once for each pair of keys and arguments in `calls`."""
         found: dict[int, T] = {}
 
-        async def run_at(some: Sequence[int]) -> None:
-            async def command(client: driver.Redis) -> list[Any]:
-                async with client.pipeline(transaction=False) as pipe:
-                    pipe.script_load(script.text)
-                    for number in some:
-                        keys, arguments = calls[number]
-                        pipe.evalsha(script.digest, len(keys), *keys, *arguments)
-                    return _checked(await pipe.execute(raise_on_error=False))[1:]
+        async def run(number: int) -> None:
+            found[number] = await self.run_script(operation, script, *calls[number], read)
 
-            replies = await self.execute(operation, command, at=calls[some[0]][0][0])
-            for number, reply in zip(some, replies, strict=True):
-                if isinstance(reply, _REDIRECTED):
-                    found[number] = await self.run_script(operation, script, *calls[number], read)
-                else:
-                    found[number] = read(reply[2:])
-
-        homes = _grouped(range(len(calls)), lambda number: self.home(calls[number][0][0]))
-        await all_of(map(run_at, homes))
+        await all_of(map(run, range(len(calls))))
         return [found[number] for number in range(len(calls))]
 
-    async def read(self, operation: RedisOperation, names: Sequence[str]) -> list[Any]:
-        """The values of these keys, in one round trip for each node."""
-        if isinstance(self._nodes, Single):
-            return await self.execute(operation, lambda client: client.mget(names))
-        found: dict[str, Any] = {}
+    async def _run_together(self, runs: list[ScriptRun]) -> dict[ScriptRun, Any]:
+        """The reply to each script, or its error."""
 
-        async def read_at(some: Sequence[str]) -> None:
-            slots = _grouped(some, self._nodes.slot)
+        async def command(client: Any) -> list[Any]:
+            sent = self._clock.monotonic()
+            replies = await run_together(client, runs)
+            told = [each for each in replies if _has_time(each)]
+            # In a cluster it is not known which node sent the reply.
+            if told and not self.is_cluster:
+                self._hear(told[0], sent)
+            return replies
 
-            async def command(client: driver.Redis) -> list[Any]:
-                if len(slots) == 1:
-                    return [await client.mget(slots[0])]
-                async with client.pipeline(transaction=False) as pipe:
-                    for slot in slots:
-                        pipe.mget(slot)
-                    return _checked(await pipe.execute(raise_on_error=False))
+        first, *others = runs
+        beside = tuple(run.operation for run in others)
+        replies = await self._execute(first.operation, command, beside)
+        return dict(zip(runs, replies, strict=True))
 
-            replies = await self.execute(operation, command, at=some[0])
-            for slot, reply in zip(slots, replies, strict=True):
-                if isinstance(reply, _REDIRECTED):
-                    await read_at(slot)
-                else:
-                    found.update(zip(slot, reply, strict=True))
+    async def read(self, operation: RedisOperation, names: Sequence[str]) -> list[bytes | None]:
+        """The values of these keys, in one round trip (in a cluster: one for each node)."""
 
-        await all_of(map(read_at, _grouped(names, self.home)))
-        return [found[name] for name in names]
+        async def command(_client: Any) -> list[bytes | None]:
+            values = await self.servers.read(names)
+            # A server that is no Redis, or a connection that has lost its place between the
+            # replies, can send anything.
+            if not isinstance(values, list) or len(values) != len(names):
+                raise ValueError("the reply has another number of values")
+            if not all(each is None or isinstance(each, bytes) for each in values):
+                raise TypeError("the reply has a value of another kind")
+            return values
+
+        return await self.execute(operation, command)
+
+    async def scan(self, operation: RedisOperation, pattern: str) -> AsyncIterator[list[bytes]]:
+        """The names of all keys that match the pattern, in pieces. A name can come twice. If slots
+        of a cluster are being moved, names can be missing."""
+        self._refuse_while_away(operation)
+        for node in self.servers.nodes:
+            cursor = b"0"
+            while True:
+                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED_AT_ONCE)
+
+                async def command(_client: Any, node: Any = node, words: Any = words) -> Any:
+                    after, found = await node.execute_command(*words)
+                    return int(after), list(found)
+
+                after, found = await self.execute(operation, command)
+                yield found
+                if after == 0:
+                    break
+                cursor = b"%d" % after
 
 
-def _checked(replies: list[Any]) -> list[Any]:
-    """The same replies. Raises the first error among them whose type is not in `_REDIRECTED`."""
-    for reply in replies:
-        if isinstance(reply, Exception) and not isinstance(reply, _REDIRECTED):
-            raise reply
-    return replies
+def _has_time(reply: Any) -> bool:
+    return isinstance(reply, list) and all(isinstance(each, bytes) for each in reply[:2])
 
 
-def _grouped(items: Sequence[T], by: Callable[[T], Hashable]) -> list[list[T]]:
-    groups: defaultdict[Hashable, list[T]] = defaultdict(list)
-    for item in items:
-        groups[by(item)].append(item)
-    return list(groups.values())
+def _reason(fault: Exception) -> str:
+    return why(fault) + ": Redis refuses writes" * _refuses_writes(fault)
 
 
-async def all_of(work: Any) -> None:
-    """Wait until all of the work has ended. Raises the first error."""
-    for outcome in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
+def _refuses_writes(fault: Exception) -> bool:
+    if isinstance(fault, ReadOnlyError | OutOfMemoryError):
+        return True
+    return isinstance(fault, ResponseError) and str(fault).startswith(_REFUSES_WRITES)
+
+
+def _refuses_all(fault: Exception) -> bool:
+    return isinstance(fault, _REFUSES_ALL) or _refuses_writes(fault)

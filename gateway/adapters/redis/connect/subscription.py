@@ -11,11 +11,9 @@ from typing import Any, Protocol, Self
 
 from redis.exceptions import RedisError
 
-from gateway.adapters.redis.connect.transport import why
+from gateway.adapters.redis.connect.transport import NONSENSE, why
 from gateway.core.redis_url import Place
 from gateway.ports import Deadline
-
-_NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class SubscriptionLost(Exception):
@@ -104,9 +102,9 @@ class Subscription:
 
 @contextmanager
 def _as_subscription_lost() -> Iterator[None]:
-    """Turns timeouts and the driver's errors into SubscriptionLost. The errors in `_NONSENSE` come
+    """Turns timeouts and the driver's errors into SubscriptionLost. The errors in `NONSENSE` come
     from servers that are not Redis."""
     try:
         yield
-    except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
+    except (TimeoutError, OSError, RedisError, *NONSENSE) as fault:
         raise SubscriptionLost(why(fault)) from fault

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from redis.crc import key_slot
 
-from gateway.adapters.redis.connect.cluster import slot_of
 from gateway.adapters.redis.keys import Names
 from gateway.adapters.redis.records import SCHEMA
 from gateway.core.cache.entry import Key
@@ -19,7 +19,7 @@ def test_names_share_the_slot_of_their_training() -> None:
     assert names.body(KEY) == f"gateway:{{trn_1}}:b{SCHEMA}:p1"
     assert names.floor(KEY) == "gateway:{trn_1}:f:p1"
     assert names.event("trn_1") == "gateway:{trn_1}:i"
-    assert len(set(map(slot_of, names.judged(KEY)))) == 1
+    assert len({key_slot(name.encode()) for name in names.judged(KEY)}) == 1
 
 
 @pytest.mark.parametrize("key", [KEY, Key("a:f:b", "trn_1"), Key("ü{}", "a.b~c"), Key("x\n", "y")])

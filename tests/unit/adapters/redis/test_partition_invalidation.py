@@ -29,21 +29,11 @@ KEEP = 600_000
 class Redis:
     """Has the share of one partition, and counts how often it is run a script or read."""
 
-    is_alone = True
-    regions = (None,)
-
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.monotonic = self.clock.monotonic
         self.share: str | None = OLD
         self.scripts = 0
-
-    def region(self, _name: str) -> None:
-        """It is alone."""
-
-    def skew(self, _name: str) -> float:
-        """It has the one clock."""
-        return 0.0
 
     async def read(self, _operation: RedisOperation, names: Sequence[str]) -> list[bytes | None]:
         """The share, under each name."""

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from gateway.adapters.redis.connect.batching import Gathering
-from gateway.adapters.redis.connect.cluster import OnTheMove
 from gateway.core.cache.entry import Floor, Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
@@ -116,20 +115,6 @@ async def test_nobody_waits_long_for_a_question_that_hangs() -> None:
 
     async with asyncio.timeout(5.0):
         await reader.asked_again.wait()
-
-    assert reader.questions == [KEYS[:1], KEYS[1:2]]
-    reader.may_answer.set()
-    await asyncio.gather(*tasks)
-
-
-async def test_one_home_does_not_wait_for_another() -> None:
-    """A node that hangs holds back nobody's question to the others."""
-    reader = Reader()
-    homes = dict(zip(KEYS[:2], "ab", strict=True))
-    gathering = Gathering(lookup, reader.read, 200, homes.__getitem__)
-
-    tasks = await ask_all(gathering, KEYS[:1])
-    tasks += await ask_all(gathering, KEYS[1:2])
 
     assert reader.questions == [KEYS[:1], KEYS[1:2]]
     reader.may_answer.set()
@@ -254,37 +239,3 @@ async def test_one_caller_of_many_keys_is_told_of_a_failure_once() -> None:
 
     with pytest.raises(RedisUnavailable):
         await gathering_of(reader).ask_all(KEYS)
-
-
-async def test_keys_of_another_home_are_another_question() -> None:
-    """So that a home that cannot answer hurts nobody else."""
-    questions: list[list[Key]] = []
-
-    async def read(keys: list[Key]) -> dict[Key, Found]:
-        questions.append(keys)
-        if KEYS[0] in keys:
-            raise RedisUnavailable("lookup", "it is away")
-        return {key: found_of(key) for key in keys}
-
-    gathering = Gathering(lookup, read, 200, lambda key: KEYS.index(key) % 2)
-
-    found = await gathering.ask_all(KEYS[:6])
-
-    assert questions == [KEYS[0:6:2], KEYS[1:6:2]]
-    assert found == {key: found_of(key) for key in KEYS[1:6:2]}
-    with pytest.raises(RedisUnavailable):
-        await gathering.ask_all(KEYS[:1])
-    assert await gathering.ask_all([]) == {}
-
-
-async def test_who_is_on_the_move_hurts_nobody_beside() -> None:
-    """Each is asked for by itself then."""
-
-    async def read(keys: list[Key]) -> dict[Key, Found]:
-        if KEYS[1] in keys:
-            raise OnTheMove("lookup")
-        return {key: found_of(key) for key in keys}
-
-    gathering = Gathering(lookup, read, 200)
-
-    assert (await gathering.ask_all(KEYS[:3])).keys() == {KEYS[0], KEYS[2]}
