@@ -76,7 +76,7 @@ class Seen:
     async def two_rounds(self) -> None:
         """Return once each training has had two more versions."""
         wanted = self.edits + 2 * len(IDS)
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(60.0):
             while self.edits < wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -117,7 +117,17 @@ async def invalidate(planes: Planes) -> dict[str, object]:
 async def test_the_master_dies_under_load(
     group: Watched, upstream: RunningSimulator, control: SimulatorClient
 ) -> None:
-    """No request fails, no version goes back, and orders are confirmed by all once more."""
+    """No request fails, no version goes back, and orders are confirmed by all once more. That Redis
+    counts as away meanwhile is not waited for: it lasts for as long as the sentinels need."""
+
+    async def has_failed_over() -> bool:
+        return await asyncio.to_thread(group.failed_over)
+
+    async def is_confirmed_by_all() -> bool:
+        """Whether each replica confirms an order, the first one's."""
+        complete = {"status": 200, "replicas": {"known": 3, "confirmed": 3}}
+        return await invalidate(replicas[0]) == complete
+
     async with AsyncExitStack() as stack:
         replicas = [
             await stack.enter_async_context(gateway(upstream.base_url, group.url, **SETTINGS))
@@ -125,23 +135,20 @@ async def test_the_master_dies_under_load(
         ]
         await all_are(replicas, "gateway_bus_connected", 1.0)
         async with traffic(replicas, control) as seen:
-            complete = {"status": 200, "replicas": {"known": 3, "confirmed": 3}}
-            assert await invalidate(replicas[0]) == complete
+            assert await is_confirmed_by_all()
 
             await seen.two_rounds()  # the copy has versions
             group.cut_copy_off()
             await seen.two_rounds()  # and not the latest
             group.master.kill()
             group.copy.resume()
-            await all_are(replicas, "gateway_redis_up", 0.0)
             before = seen.answers
-            await all_are(replicas, "gateway_redis_up", 1.0)
-            await all_are(replicas, "gateway_bus_connected", 1.0)
+            await until(has_failed_over, 60.0)
+            await until(is_confirmed_by_all, 60.0)
 
             assert seen.answers > before
-            assert group.failed_over()
         edited = await control.edit(IDS[0], "after the failover")
-        assert await invalidate(replicas[0]) == complete
+        await until(is_confirmed_by_all, 60.0)
         for planes in replicas:
             answer = (await planes.get(IDS[0])).json()
             assert answer["updated_at"] == edited["updated_at"]

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.adapters.redis.connect import batching
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.core.cache.entry import Floor, Key
 from gateway.core.errors import RedisUnavailable
@@ -57,6 +58,12 @@ async def ask_all(gathering: Gathering[Key, Found], keys: list[Key]) -> list[asy
     return tasks
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question waits for the one before it, however busy the machine is."""
+    monkeypatch.setattr(batching, "_PATIENCE", 3600.0)
+
+
 async def test_one_turn_is_one_question() -> None:
     """Each gets what stands under its own key."""
     reader = Reader()
@@ -91,6 +98,7 @@ async def test_a_key_is_asked_for_once() -> None:
     assert reader.questions == [[KEYS[0]]]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_what_comes_meanwhile_is_one_question() -> None:
     """Asked when the one before it has ended: a busy replica asks few questions for many keys."""
     reader = Reader()
@@ -204,6 +212,7 @@ async def test_a_failure_is_told_to_everyone() -> None:
     assert faults[0].__cause__ is reader.fault
 
 
+@pytest.mark.usefixtures("patient")
 async def test_closing_ends_what_is_under_way() -> None:
     """Nobody waits for ever."""
     reader = Reader()
