@@ -39,6 +39,15 @@ def test_a_withdrawn_value_is_told_by_name() -> None:
     assert told.startswith('log.level: "trace" went in 0.2: use "debug" (wanted: "debug", ')
 
 
+def test_the_value_honour_is_told_as_withdrawn() -> None:
+    """The words of the table, as an operator of 0.1 sees them."""
+    (told,) = complaints(freshness__client_directives="honour")
+
+    assert told.startswith(
+        'freshness.client_directives: "honour" went in 0.2: use "limited" (wanted: "limited", '
+    )
+
+
 def test_no_withdrawn_setting_is_a_setting() -> None:
     """A name in the table that still works would be a promise to break."""
     names = [name for name in withdrawn_names.WITHDRAWN if " " not in name]

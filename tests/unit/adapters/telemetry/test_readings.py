@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
+from gateway.core.sweep.progress import SweepState
 from gateway.core.vocabulary import Circuit
 from gateway.ports import BudgetView
 from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock, samples
@@ -77,3 +78,15 @@ def test_a_budget_is_told_by_tenant() -> None:
         'gateway_gate_closed{tenant="shop"}': 0,
         'gateway_gate_closed{tenant="free"}': 1,
     }
+
+
+def test_sweeps_are_counted_by_their_state() -> None:
+    """Two tenants may be refused the list, while a third is swept."""
+    states = (SweepState.OFF, SweepState.ON, SweepState.OFF)
+    found = _scrape(
+        GaugeReadings(ready=True, draining=False, l1_entries=0, l1_bytes=0, sweep_states=states)
+    )
+
+    assert found['gateway_sweep_state{state="off"}'] == 2
+    assert found['gateway_sweep_state{state="on"}'] == 1
+    assert found['gateway_sweep_state{state="behind"}'] == 0
