@@ -137,7 +137,7 @@ def compose(settings: Settings) -> House:
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
     serve = partial(Serving, background=_background(settings), cold_start=ColdStart(timeout))
     serving = serve(tiers, collapsing, clock, telemetry, rules)
-    ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving)
+    ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, fetcher)
     sweeping = sweeping_of(settings, rules, admission, ground)
     invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)
     invalidation = invalidate(tiers, shared, bus, telemetry, fetcher=fetcher, serving=serving)

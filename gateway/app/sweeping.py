@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
@@ -19,7 +20,9 @@ from gateway.core.budget.window_log import Rate
 from gateway.core.cache.policy import Rules, Windows
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.cache.tiers import Tiers
+from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.request.response_selection import Serving
+from gateway.flow.sweep.readers import Readers
 from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.refresh_queue import Following
 from gateway.flow.sweep.scheduler import Sweeps
@@ -47,6 +50,7 @@ class Ground:
     way: Outward
     tiers: Tiers
     serving: Serving
+    fetcher: Fetcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
             ground.clock,
             ground.telemetry,
             timeout=settings.upstream.timeout,
+            refused=partial(_list_refused, ground),
         ),
         reconciliation=Reconciliation(
             _lists(settings, rules.windows, ground),
@@ -93,18 +98,36 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
         clock=ground.clock,
         observer=ground.telemetry,
     )
+    readers = Readers(
+        admission.callers.admitted,
+        ground.way.credentials,
+        ground.clock,
+        most=settings.sweep.partitions,
+        pause_after=PAUSE_AFTER,
+    )
+    is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
     sweeps = Sweeps(
         parts,
-        lambda: _own_callers(admission),
+        readers.chosen if is_passthrough else lambda: _own_callers(admission),
         _pace_of(settings, admission),
-        lambda tenant: _reads(ground.telemetry.counters, admission, tenant),
+        readers.reads
+        if is_passthrough
+        else lambda tenant: _reads(ground.telemetry.counters, admission, tenant),
         rules.windows,
-        purges=lambda: tiers.purges,
+        purges=tiers.purges,
         store=settings.sweep.store,
         warms=settings.sweep.warm is not SweepWarm.OFF,
         why_none=_why_none(settings),
     )
     return Sweeping(sweeps, following)
+
+
+async def _list_refused(ground: Ground, caller: Caller, status: int) -> None:
+    """The API refused the list to the caller's own token, so the token is not used for it again. A
+    401 ends all that is stored for it."""
+    ground.way.credentials.bar(caller.partition)
+    if status == 401:
+        await ground.fetcher.refused(caller.partition)
 
 
 def _lease(settings: Settings, ground: Ground) -> SweepLease:
@@ -146,8 +169,8 @@ def _why_none(settings: Settings) -> str | None:
             "freshness.source is origin: each response has its own cache headers, and the list "
             "does not renew them"
         )
-    if settings.access.mode is AccessMode.PASSTHROUGH:
-        return "callers bring their own tokens, and the gateway has no token to read the list"
+    if settings.access.mode is AccessMode.PASSTHROUGH and settings.sweep.partitions == 0:
+        return "callers bring their own tokens, and sweep.partitions is 0"
     return None
 
 
@@ -160,9 +183,13 @@ def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
     interval = None if sweep.interval == "auto" else sweep.interval
     l1_lifetime = 0.0 if settings.redis.url is None else settings.l1.lifetime
 
+    # The sweeps of several partitions divide the share.
+    is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
+    share = sweep.share / max(1, sweep.partitions) if is_passthrough else sweep.share
+
     def pace(tenant: str) -> Pace:
         rate: Rate | None = admission.rates.of(tenant, usual)
-        return Pace(rate, sweep.share, interval, settings.freshness.lifetime, l1_lifetime)
+        return Pace(rate, share, interval, settings.freshness.lifetime, l1_lifetime)
 
     return pace
 

@@ -136,6 +136,7 @@ class SweepSettings(Section):
 
     enabled: types.SweepEnabled = types.SweepEnabled.AUTO
     store: SweepStore = SweepStore.AUTO
+    partitions: types.Sample = 1
     share: types.Share = 0.5
     interval: types.Interval = "auto"
     warm: types.SweepWarm = types.SweepWarm.BACKGROUND
@@ -290,11 +291,10 @@ def _of_access(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
         wanted = 'no token, or access.mode "open"' if passthrough else tenants
         problem = f'would never be used, since access.mode is "{mode}"'
         yield _MODE_AND_TOKEN, Fault("upstream.token", problem, wanted)
-    if mode is types.AccessMode.PASSTHROUGH and settings.sweep.enabled is types.SweepEnabled.TRUE:
-        problem = (
-            'is true, and access.mode is "passthrough": the gateway has no token to sweep with'
-        )
-        wanted = '"auto" or false, or access.mode "open" or "clients"'
+    is_on = settings.sweep.enabled is types.SweepEnabled.TRUE
+    if mode is types.AccessMode.PASSTHROUGH and is_on and settings.sweep.partitions == 0:
+        problem = 'is true, access.mode is "passthrough", and sweep.partitions is 0'
+        wanted = '"auto" or false, or sweep.partitions of 1 or more'
         yield f"{_MODE_AND_TOKEN} sweep.enabled", Fault("sweep.enabled", problem, wanted)
     if mode is types.AccessMode.CLIENTS and settings.access.clients_file is None:
         problem = 'is unset, and access.mode is "clients"'

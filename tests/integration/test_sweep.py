@@ -307,13 +307,15 @@ async def test_items_of_another_form_are_never_served(
         await another_sweep(planes)
         for each in IDS[:10]:
             await control.edit(each, "edited")
-        for _ in range(3):
-            await another_sweep(planes)
-            answers = await asyncio.gather(*map(planes.get, IDS))
         bodies = [await control.body(each) for each in IDS]
+
+        async def are_served() -> bool:
+            answers = await asyncio.gather(*map(planes.get, IDS))
+            return [answer.content for answer in answers] == bodies
+
+        await until(are_served)
         words = await state(planes)
 
-    assert [answer.content for answer in answers] == bodies
     assert words["list"] == "different"
 
 
@@ -366,3 +368,22 @@ async def test_an_upstream_that_fails_holds_no_readiness(
             return (await planes.data.get("/readyz")).status_code == 200
 
         await until(is_ready, patience=20.0)
+
+
+async def test_in_passthrough_the_list_is_read_with_a_callers_own_token(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """Once the API has accepted it: everything is stored for this token, and for no other."""
+    settings = {"access__mode": "passthrough", "sweep__enabled": "auto", **HASTY}
+    async with gateway(upstream.base_url, shared, **settings) as planes:
+        await planes.get(IDS[0])
+        await another_sweep(planes, 1)
+        answers = await asyncio.gather(*map(planes.get, IDS))
+        stranger = {"Authorization": "Bearer another-token"}
+        refused = await planes.data.get(f"/training/{IDS[1]}", headers=stranger)
+        words = await state(planes)
+
+    assert {answer.headers["cache-status"].split(";")[1] for answer in answers} == {" hit"}
+    assert words["list"] == "equal"
+    assert refused.status_code == 401
+    assert (await calls_of(control))[1] <= 12

@@ -24,14 +24,16 @@ _LONGEST: Final = 1_024
 
 
 class Admitted:
-    """An accepted caller. `allowance` is None if the client has no rate limit of its own."""
+    """An accepted caller. `allowance` is None if the client has no rate limit of its own. `reads`
+    counts its requests."""
 
-    __slots__ = ("allowance", "caller", "client", "partition")
+    __slots__ = ("allowance", "caller", "client", "partition", "reads")
 
     def __init__(self, caller: Caller, allowance: Allowance | None) -> None:
         self.caller = caller
         self.client, self.partition = caller.client, caller.partition
         self.allowance = allowance
+        self.reads = 0
 
 
 class Callers:
@@ -49,6 +51,10 @@ class Callers:
     def access(self) -> Access:
         """The current rules."""
         return self._access
+
+    def admitted(self) -> list[Admitted]:
+        """All callers that are remembered."""
+        return list(self._known.values())
 
     def replace(self, access: Access) -> None:
         """Replace the rules. A client whose name and rate stay the same keeps its allowance."""
@@ -76,9 +82,11 @@ class Callers:
         sent = authorization[0] if len(authorization) == 1 else b""
         known = self._known.get(sent)
         if known is not None:
+            known.reads += 1
             return known
         caller = self._access.admit(authorization)
         admitted = Admitted(caller, self._allowance_of(caller))
+        admitted.reads = 1
         if len(sent) <= _LONGEST:
             self._remember(sent, admitted)
         return admitted

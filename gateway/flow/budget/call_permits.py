@@ -266,13 +266,23 @@ class _Pauses:
 
 
 class Credentials:
-    """Knows which credentials the upstream has refused lately. For REFUSED_FOR seconds after a
-    refusal, no call is made with the refused credential."""
+    """Knows which credentials of callers the upstream has accepted, and which it has refused. For
+    REFUSED_FOR seconds after a refusal, no call is made with the refused credential."""
 
     def __init__(self, clock: Clock, observer: Observer) -> None:
         self._clock = clock
         self._observer = observer
         self._refused: FIFOCache[str, float] = FIFOCache(_MOST_CREDENTIALS)
+        self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
+        self._barred: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
+
+    def has_accepted(self, partition: str) -> bool:
+        """Whether the upstream has accepted the credential, and never refused the list to it."""
+        return partition in self._accepted and partition not in self._barred
+
+    def bar(self, partition: str) -> None:
+        """Note that the upstream refused the list to this credential."""
+        self._barred[partition] = None
 
     def turn_away(self, partition: str) -> None:
         """Raise AccessRefused if the upstream has refused the credential lately."""
@@ -292,10 +302,13 @@ class Credentials:
             self.refuse(caller.partition)
         elif sent_at >= self._refused.get(caller.partition, sent_at):
             self._refused.pop(caller.partition, None)
+            if status != 403:
+                self._accepted[caller.partition] = None
 
     def refuse(self, partition: str) -> None:
         """Note that the upstream answered 401 to this credential, here or in another replica."""
         self._refused[partition] = self._clock.monotonic()
+        self._accepted.pop(partition, None)
 
 
 def _patience(purpose: Purpose, left: float) -> float:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
+from typing import Final
+
+from cachetools import LRUCache
 
 from gateway.core.cache.content_coding import coded_body, coded_entry, is_worth_coding
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket, era, leaves_nothing
@@ -22,6 +25,8 @@ from gateway.flow.cache.local_versions import Alone, is_passed, overrules
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
 from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stored
+
+_MOST_PARTITIONS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,15 @@ class Tiers:
         self.held = local.peek
         self._alone = Alone(local, rules.windows.believe_after)
         self.orders = 0  # how many orders were applied to L1
-        self.purges = 0  # how many of them were purges
+        # How many of them were purges, by partition (None: of all partitions).
+        self._purges: LRUCache[str | None, int] = LRUCache(_MOST_PARTITIONS)
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
+
+    def purges(self, partition: str) -> int:
+        """A number that changes with each purge of the partition."""
+        return self._purges.get(partition, 0) + self._purges.get(None, 0)
 
     def peek(self, key: Key) -> Held | None:
         """The entry that L1 may serve without asking Redis, or None."""
@@ -316,7 +326,7 @@ class Tiers:
         """Drop the entries of a partition (None: of all) from L1. `soft`: the entries stay for
         rescue. Returns the number of these entries."""
         self.orders += 1
-        self.purges += 1
+        self._purges[partition] = self._purges.get(partition, 0) + 1
         self._alone.latest.forget_all(partition)
         keys = self._local.keys(partition=partition)
         for key in keys:

@@ -51,7 +51,7 @@ class Sweeps:
         reads: Callable[[str], int],
         windows: Windows,
         *,
-        purges: Callable[[], int],
+        purges: Callable[[str], int],
         store: SweepStore,
         warms: bool,
         why_none: str | None = None,
@@ -148,7 +148,7 @@ class Sweeps:
                     caller,
                     partial(self._pace_of, tenant),
                     partial(self._reads, tenant),
-                    self._purges,
+                    partial(self._purges, caller.partition),
                     store=self._store,
                     warms=self._warms,
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -420,8 +420,16 @@ class Listing:
     """Asks the upstream for pages."""
 
     def __init__(
-        self, outbound: Outbound, clock: Clock, observer: Observer, *, timeout: float
+        self,
+        outbound: Outbound,
+        clock: Clock,
+        observer: Observer,
+        *,
+        timeout: float,
+        refused: Callable[[Caller, int], Awaitable[None]] | None = None,
     ) -> None:
+        """`refused` is called if the API refuses the list to the caller's own token."""
+        self._refused = refused
         self._outbound = outbound
         self._clock = clock
         self._observer = observer
@@ -441,6 +449,8 @@ class Listing:
             raise
         except ListRefused:
             await self._outbound.answered(caller)
+            if self._refused is not None and caller.owns_token:
+                await self._refused(caller, reply.status)
             raise
         await self._outbound.answered(caller)
         self._observer.page_read(page.rows)

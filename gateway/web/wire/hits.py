@@ -111,6 +111,7 @@ class Hits:
             _logger.exception("the hot path could not answer from L1; a slower path is tried")
             return None
         seconds = self._monotonic() - began
+        admitted.reads += 1
         count(seconds, age, admitted.client, said.traceparent, training_id, is_head)
         if labels.is_routine and seconds <= self._brief and self._unlogged[0] > 0:
             self._unlogged[0] -= 1

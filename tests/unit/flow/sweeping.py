@@ -104,7 +104,7 @@ class Swept:
             OURS,
             lambda: pace,
             lambda: self.reads,
-            lambda: self.replica.tiers.purges,
+            lambda: self.replica.tiers.purges(OURS.partition),
             store=store,
             warms=warms,
         )

@@ -37,7 +37,7 @@ class Stage:
             lambda _: self.pace,
             lambda _: self.reads,
             windows,
-            purges=lambda: self.swept.replica.tiers.purges,
+            purges=self.swept.replica.tiers.purges,
             store=SweepStore.AUTO,
             warms=True,
             why_none=why_none,
