@@ -129,7 +129,7 @@ async def test_the_bound_stated_at_the_start_is_kept(redis_url: str, size: int) 
     settings = {
         "upstream__rate_limit": "100/6s",
         "sweep__share": "0.8",
-        "freshness__lifetime": "1h",
+        "freshness__lifetime": "20s",
         "sweep__interval": "1s",
         "redis__timeout": "2s",
         "upstream__timeout": "5s",
