@@ -22,6 +22,10 @@ _NAME = "{{pod}} {{instance}}"
 
 def tiers() -> list[Panel]:
     """L1, Redis, and what is shared between callers."""
+    return [*_stored(), *_redis()]
+
+
+def _stored() -> list[Panel]:
     by_tier = summed(per_second(_REQUESTS, HITS), "tier")
     wanted = summed(per_second(_REQUESTS, ASKED))
     evicted = summed(per_second("gateway_cache_evictions_total"), "tier")
@@ -50,6 +54,11 @@ def tiers() -> list[Panel]:
             "1 while a cache that began empty is filled: after a first start, or a loss in Redis.",
             Query(highest(of("gateway_warming"), REPLICA), _NAME),
         ),
+    ]
+
+
+def _redis() -> list[Panel]:
+    return [
         plot(
             "Redis, p99",
             "By what was asked of it; redis.timeout is the bound.",

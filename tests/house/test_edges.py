@@ -12,15 +12,17 @@ CLOCK = re.compile(
     r"|datetime\.(datetime\.)?(now|utcnow|today)$"
     r"|random(\.|$)"
 )
+# The command removes a variable before anything is read: Python itself would obey it.
+OWNERS = ("gateway/settings", "gateway/cli/__init__.py")
 # Beside the house stand the stand-in for the upstream and what a person starts to watch it.
 BYSTANDERS = ("gateway.simulator", "gateway.demo", "gateway.cli")
 
 
 def test_only_settings_read_the_environment() -> None:
-    """No module but the settings names os.environ or getenv; all else gets values handed in."""
+    """No module but its owners names os.environ or getenv; all else gets values handed in."""
     found = [hit for source in sources() for hit in _hits(source, ENVIRONMENT)]
 
-    assert [hit for hit in found if not hit.startswith("gateway/settings")] == []
+    assert [hit for hit in found if not hit.startswith(OWNERS)] == []
 
 
 def test_only_the_composition_root_names_the_real_clock() -> None:
