@@ -130,7 +130,7 @@ async def test_a_node_of_a_cluster_dies(tmp_path: Path, tag: str) -> None:
 
 
 async def test_a_node_without_a_copy_dies_and_returns(tmp_path: Path) -> None:
-    """Its share of the trainings is answered as without Redis."""
+    """Until it returns, all trainings are answered as without Redis."""
     with cluster(tmp_path) as servers:
         async with stage(tmp_path, servers.url) as (on, control):
             replicas = await on.start()
