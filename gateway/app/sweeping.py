@@ -71,33 +71,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
     following = Following(serving, ground.local, ground.clock, rules, serving.background)
     serving.waits, serving.put_off = following.waits, following.put_off
     serving.is_short = following.is_short
-    parts = Parts(
-        lease=_lease(settings, ground),
-        listing=Listing(
-            ground.way.outbound,
-            ground.clock,
-            ground.telemetry,
-            timeout=settings.upstream.timeout,
-            refused=partial(_list_refused, ground),
-        ),
-        reconciliation=Reconciliation(
-            _lists(settings, rules.windows, ground),
-            tiers,
-            ground.local,
-            ground.clock,
-            ground.telemetry,
-            shared=ground.shared,
-            bus=ground.bus,
-            serving=serving,
-            rules=rules,
-        ),
-        following=following,
-        serving=serving,
-        local=ground.local,
-        cold_start=serving.cold_start,
-        clock=ground.clock,
-        observer=ground.telemetry,
-    )
+    parts = _parts(settings, rules, ground, following)
     readers = Readers(
         admission.callers.admitted,
         ground.way.credentials,
@@ -120,6 +94,36 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
         why_none=_why_none(settings),
     )
     return Sweeping(sweeps, following)
+
+
+def _parts(settings: Settings, rules: Rules, ground: Ground, following: Following) -> Parts:
+    return Parts(
+        lease=_lease(settings, ground),
+        listing=Listing(
+            ground.way.outbound,
+            ground.clock,
+            ground.telemetry,
+            timeout=settings.upstream.timeout,
+            refused=partial(_list_refused, ground),
+        ),
+        reconciliation=Reconciliation(
+            _lists(settings, rules.windows, ground),
+            ground.tiers,
+            ground.local,
+            ground.clock,
+            ground.telemetry,
+            shared=ground.shared,
+            bus=ground.bus,
+            serving=ground.serving,
+            rules=rules,
+        ),
+        following=following,
+        serving=ground.serving,
+        local=ground.local,
+        cold_start=ground.serving.cold_start,
+        clock=ground.clock,
+        observer=ground.telemetry,
+    )
 
 
 async def _list_refused(ground: Ground, caller: Caller, status: int) -> None:
