@@ -17,7 +17,7 @@ from gateway.app.access import Admission
 from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
 from gateway.core.budget.window_log import OwnRates
-from gateway.flow.budget.call_permits import Credentials
+from gateway.flow.budget.credentials import Credentials
 from gateway.flow.budget.replica_share import Shares
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes

@@ -13,16 +13,14 @@ from typing import Final, Generic, TypeVar
 
 from cachetools import FIFOCache
 
-from gateway.core.access.caller import Caller
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
 from gateway.core.budget.window_log import transit
 from gateway.core.errors import (
-    AccessRefused,
     BudgetExhausted,
     CallWithheld,
     GateClosed,
 )
-from gateway.core.vocabulary import AccessRefusal, Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
 # A caller may wait for its turn for this fraction of the time until its deadline.
@@ -34,9 +32,6 @@ _MOST_SCOPES: Final = 10_000
 # they ask the budget again (see `Paying._in_turn`). Each of these callers occupies a task and a
 # connection.
 _MOST_WAITING: Final = 500
-# Seconds for which a 401 is remembered.
-REFUSED_FOR: Final = 10.0
-_MOST_CREDENTIALS: Final = 10_000
 Paid = TypeVar("Paid")
 
 
@@ -263,52 +258,6 @@ class _Pauses:
             await self._clock.sleep(seconds * (1.0 + self._clock.jitter() / 10.0))
         finally:
             self._callers -= 1
-
-
-class Credentials:
-    """Knows which credentials of callers the upstream has accepted, and which it has refused. For
-    REFUSED_FOR seconds after a refusal, no call is made with the refused credential."""
-
-    def __init__(self, clock: Clock, observer: Observer) -> None:
-        self._clock = clock
-        self._observer = observer
-        self._refused: FIFOCache[str, float] = FIFOCache(_MOST_CREDENTIALS)
-        self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
-        self._barred: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
-
-    def has_accepted(self, partition: str) -> bool:
-        """Whether the upstream has accepted the credential, and never refused the list to it."""
-        return partition in self._accepted and partition not in self._barred
-
-    def bar(self, partition: str) -> None:
-        """Note that the upstream refused the list to this credential."""
-        self._barred[partition] = None
-
-    def turn_away(self, partition: str) -> None:
-        """Raise AccessRefused if the upstream has refused the credential lately."""
-        refused_at = self._refused.get(partition)
-        if refused_at is None:
-            return
-        if self._clock.monotonic() - refused_at < REFUSED_FOR:
-            raise AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
-        del self._refused[partition]
-
-    def judged(self, caller: Caller, status: int, sent_at: float) -> None:
-        """Note the status of the API's answer to a call that was sent at `sent_at` (monotonic). A
-        call that was sent before the last refusal does not cancel the refusal."""
-        if not caller.owns_token:
-            return
-        if status == 401:
-            self.refuse(caller.partition)
-        elif sent_at >= self._refused.get(caller.partition, sent_at):
-            self._refused.pop(caller.partition, None)
-            if status != 403:
-                self._accepted[caller.partition] = None
-
-    def refuse(self, partition: str) -> None:
-        """Note that the upstream answered 401 to this credential, here or in another replica."""
-        self._refused[partition] = self._clock.monotonic()
-        self._accepted.pop(partition, None)
 
 
 def _patience(purpose: Purpose, left: float) -> float:

@@ -39,7 +39,7 @@ from gateway.core.vocabulary import (
     Purpose,
     StoreVerdict,
 )
-from gateway.flow.budget.call_permits import Credentials
+from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.singleflight import Course

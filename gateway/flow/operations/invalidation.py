@@ -19,7 +19,7 @@ from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Cause, NoticeKind, Origin
-from gateway.flow.budget.call_permits import Credentials
+from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.upstream_call import Outbound

@@ -33,7 +33,7 @@ from gateway.core.http.fields import Reply
 from gateway.core.upstream.classification import LAST_STATUS, is_from_api, is_refusal, rate_limited
 from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer
-from gateway.flow.budget.call_permits import Credentials
+from gateway.flow.budget.credentials import Credentials
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.singleflight import Flights

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway.core.access.caller import DEFAULT_TENANT, Caller
 from gateway.core.access.registry import Admitted
-from gateway.flow.budget.call_permits import Credentials
+from gateway.flow.budget.credentials import Credentials
 from gateway.ports import Clock
 
 

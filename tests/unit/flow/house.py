@@ -19,7 +19,7 @@ from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Outcome
-from gateway.flow.budget.call_permits import Credentials
+from gateway.flow.budget.credentials import Credentials
 from gateway.flow.budget.replica_share import Shares
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background

@@ -19,7 +19,7 @@ from gateway.core.budget.window_log import OwnRates
 from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome
-from gateway.flow.budget.call_permits import Credentials
+from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs

@@ -1,0 +1,62 @@
+"""Credentials that the upstream accepted or refused. If one is forgotten, it costs a call at most."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cachetools import FIFOCache
+
+from gateway.core.access.caller import Caller
+from gateway.core.errors import AccessRefused
+from gateway.core.vocabulary import AccessRefusal
+from gateway.ports import Clock, Observer
+
+# Seconds for which a 401 is remembered.
+REFUSED_FOR: Final = 10.0
+_MOST_CREDENTIALS: Final = 10_000
+
+
+class Credentials:
+    """Knows which credentials of callers the upstream has accepted, and which it has refused. For
+    REFUSED_FOR seconds after a refusal, no call is made with the refused credential."""
+
+    def __init__(self, clock: Clock, observer: Observer) -> None:
+        self._clock = clock
+        self._observer = observer
+        self._refused: FIFOCache[str, float] = FIFOCache(_MOST_CREDENTIALS)
+        self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
+        self._barred: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
+
+    def has_accepted(self, partition: str) -> bool:
+        """Whether the upstream has accepted the credential, and never refused the list to it."""
+        return partition in self._accepted and partition not in self._barred
+
+    def bar(self, partition: str) -> None:
+        """Note that the upstream refused the list to this credential."""
+        self._barred[partition] = None
+
+    def turn_away(self, partition: str) -> None:
+        """Raise AccessRefused if the upstream has refused the credential lately."""
+        refused_at = self._refused.get(partition)
+        if refused_at is None:
+            return
+        if self._clock.monotonic() - refused_at < REFUSED_FOR:
+            raise AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
+        del self._refused[partition]
+
+    def judged(self, caller: Caller, status: int, sent_at: float) -> None:
+        """Note the status of the API's answer to a call that was sent at `sent_at` (monotonic). A
+        call that was sent before the last refusal does not cancel the refusal."""
+        if not caller.owns_token:
+            return
+        if status == 401:
+            self.refuse(caller.partition)
+        elif sent_at >= self._refused.get(caller.partition, sent_at):
+            self._refused.pop(caller.partition, None)
+            if status != 403:
+                self._accepted[caller.partition] = None
+
+    def refuse(self, partition: str) -> None:
+        """Note that the upstream answered 401 to this credential, here or in another replica."""
+        self._refused[partition] = self._clock.monotonic()
+        self._accepted.pop(partition, None)
