@@ -98,6 +98,7 @@ def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
     comes first."""
     failed = [*_of_upstream(minute, now), *_of_missing(now)]
     withheld = [*_of_gates(now), *_of_lowered(now), *_of_budget(minute, now), *_of_redis(now)]
+    withheld += [*_of_replicas(now)]
     here = [*_of_this_replica(now), *_of_connections(minute), *_of_sweep(now)]
     found = [*here, *failed, *withheld]
     refused = minute.requests[Outcome.REJECTED]
@@ -300,8 +301,8 @@ def _of_lowered(now: GaugeReadings) -> Iterator[Finding]:
                 WATCH,
                 _UPSTREAM,
                 f"A 429 lowered the limit of tenant {tenant} from {full} to {view.limit} calls",
-                "The limit stays so low for ten of its windows. Then it rises a little in each "
-                f"window without a 429. {REMEDIES[FailureReason.RATE_LIMITED]}",
+                "It rises by a twentieth in each window without a 429. "
+                f"{REMEDIES[FailureReason.RATE_LIMITED]}",
                 "GatewayUpstreamRateLimited",
             )
 
@@ -333,6 +334,29 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         )
 
 
+def _of_replicas(now: GaugeReadings) -> Iterator[Finding]:
+    if now.replicas > now.expected_replicas:
+        yield Finding(
+            WATCH,
+            _US,
+            f"{now.replicas} replicas are alive, and `redis.replicas` is {now.expected_replicas}",
+            "Set `redis.replicas` to the largest number of replicas: while Redis is away, they may "
+            "exceed the limit of the API.",
+            "GatewayBudgetShort",
+        )
+    for tenant, view in now.budgets.items():
+        if view.other_rate is not None:
+            own = "unlimited" if tenant not in now.limits else f"{now.limits[tenant]} calls"
+            yield Finding(
+                WATCH,
+                _US,
+                f"Replicas disagree about the limit of tenant {tenant}: here {own} "
+                f"in {view.window:g} s, elsewhere {view.other_rate}",
+                "Give all replicas the same `upstream.rate_limit` and clients file.",
+                "GatewayBudgetShort",
+            )
+
+
 def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
     if now.redis_up is False:
         yield Finding(
@@ -340,7 +364,7 @@ def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
             _REDIS,
             "Redis is away: this replica goes on alone",
             "Bring Redis back: `redis.failed` in the log says why it failed (perhaps it is full). "
-            "Until then each replica has its own share of the limit, and orders are refused.",
+            "Until then each replica has only its reserve of calls, and orders are refused.",
             "GatewayRedisAway",
         )
     elif now.bus_connected is False:

@@ -98,6 +98,8 @@ class Operations:
             circuit=house.outbound.circuit,
             budgets=self._budgets(),
             limits=self._limits(),
+            replicas=house.bus.replicas,
+            expected_replicas=self._settings.redis.replicas,
             redis_up=redis_up,
             bus_connected=None if house.redis is None else house.bus.is_connected,
             loop_lag=house.lag.worst,

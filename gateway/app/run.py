@@ -15,6 +15,7 @@ from socket import socket
 from types import FrameType
 
 import gateway
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.telemetry.access_log import AccessLog
 from gateway.adapters.telemetry.log_lines import Sink, configure, configure_standard_output, logger
 from gateway.app.clock import ids
@@ -24,7 +25,8 @@ from gateway.app.health_findings import REMEDIES
 from gateway.app.listen import Addresses, Server, StartFault, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
 from gateway.core.errors import RedisUnavailable, UpstreamFailure
-from gateway.flow.budget.replica_share import Shares
+from gateway.core.vocabulary import RedisOperation
+from gateway.flow.budget.replica_budget import ReplicaBudget
 from gateway.settings import (
     AccessMode,
     AdminSettings,
@@ -254,7 +256,7 @@ async def _running(
         tasks.append(group.create_task(house.modes.run()))
         if house.writing is not None:
             tasks.append(group.create_task(house.writing.run()))
-        if isinstance(house.budget, Shares):
+        if isinstance(house.budget, ReplicaBudget):
             tasks.append(group.create_task(house.budget.run()))
         tasks.append(group.create_task(house.confirming.run(house.telemetry)))
         tasks.append(group.create_task(house.confirming.run_catching_up(house.telemetry)))
@@ -381,11 +383,18 @@ async def check(settings: Settings) -> tuple[str, ...]:
     if house.redis is not None:
         try:
             await house.redis.reach()
+            await _read_identity(house.redis)
         except RedisUnavailable as away:
             faults.append(f"redis.url: {away} (redis.timeout is {settings.redis.timeout} s)")
         finally:
             await house.redis.close()
     return tuple(faults)
+
+
+async def _read_identity(redis: Connection) -> None:
+    """Try what the scripts of the budget need. Raises RedisUnavailable, for example if the user of
+    Redis may not run INFO."""
+    await redis.execute(RedisOperation.BUDGET, lambda client: client.info("replication"))
 
 
 def untried(settings: Settings) -> str:

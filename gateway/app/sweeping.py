@@ -16,7 +16,7 @@ from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.access import Admission
 from gateway.app.upstream_access import Outward
 from gateway.core.access.caller import Caller
-from gateway.core.budget.window_log import Rate
+from gateway.core.budget.window_log import Rate, shared_part
 from gateway.core.cache.policy import Rules, Windows
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.cache.tiers import Tiers
@@ -193,6 +193,8 @@ def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
 
     def pace(tenant: str) -> Pace:
         rate: Rate | None = admission.rates.of(tenant, usual)
+        if rate is not None and settings.redis.url is not None:
+            rate = Rate(shared_part(rate.limit, settings.redis.replicas), rate.window)
         return Pace(rate, share, interval, settings.freshness.lifetime, l1_lifetime)
 
     return pace

@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 import ssl
 from dataclasses import dataclass
+from functools import partial
+from logging import WARNING
 from pathlib import Path
 
 import gateway
 from gateway.adapters.ledger import LocalBudget
-from gateway.adapters.redis.budget import RedisBudget
+from gateway.adapters.redis.budget import BudgetRules, RedisBudget
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
@@ -18,7 +20,7 @@ from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
 from gateway.core.budget.window_log import OwnRates
 from gateway.flow.budget.credentials import Credentials
-from gateway.flow.budget.replica_share import Shares
+from gateway.flow.budget.replica_budget import ReplicaBudget
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
@@ -59,11 +61,19 @@ def outward(
 ) -> Outward:
     """Put the parts of `Outward` together. Raises StartFault."""
     rates = admission.rates
-    own = _local_budget(settings, clock, rates)
-    shared = _redis_budget(settings, clock, redis, rates)
-    budget: Budget = own
-    if shared is not None:
-        budget = Shares(shared, own, clock, lambda: bus.replicas, scopes=lambda: admission.tenants)
+    budget: Budget = _local_budget(settings, clock, rates, replicas=None)
+    if redis is not None:
+        name = secrets.token_hex(8)
+        budget = ReplicaBudget(
+            _redis_budget(settings, clock, redis, rates, name=name),
+            _local_budget(settings, clock, rates, replicas=settings.redis.replicas),
+            clock,
+            partial(telemetry.events.emit, WARNING),
+            name=name,
+            replicas=lambda: bus.replicas,
+            most=settings.redis.replicas,
+            scopes=lambda: admission.tenants,
+        )
     upstream = _upstream(settings, clock, telemetry)
     outbound = Outbound(
         upstream,
@@ -120,39 +130,33 @@ def writing_of(
     )
 
 
-def _local_budget(settings: Settings, clock: SystemClock, rates: OwnRates) -> LocalBudget:
+def _local_budget(
+    settings: Settings, clock: SystemClock, rates: OwnRates, *, replicas: int | None
+) -> LocalBudget:
     limit, window = _rate(settings)
-    patience = _probe_patience(settings)
-    share = settings.sweep.share
     return LocalBudget(
         clock,
         limit,
         window,
         start_paced=_is_paced(settings),
-        probe_patience=patience,
+        probe_patience=_probe_patience(settings),
         rates=rates,
-        sweep_share=share,
+        sweep_share=settings.sweep.share,
+        replicas=replicas,
     )
 
 
 def _redis_budget(
-    settings: Settings, clock: SystemClock, redis: Connection | None, rates: OwnRates
-) -> RedisBudget | None:
-    if redis is None:
-        return None
-    limit, window = _rate(settings)
-    return RedisBudget(
-        redis,
-        settings.redis.prefix,
-        clock,
-        limit,
-        window,
-        probe_patience=_probe_patience(settings),
-        name=secrets.token_hex(4),
+    settings: Settings, clock: SystemClock, redis: Connection, rates: OwnRates, *, name: str
+) -> RedisBudget:
+    rules = BudgetRules(
+        settings.upstream.rate_limit,
+        replicas=settings.redis.replicas,
         start_paced=_is_paced(settings),
-        rates=rates,
+        probe_patience=_probe_patience(settings),
         sweep_share=settings.sweep.share,
     )
+    return RedisBudget(redis, settings.redis.prefix, clock, rules, name=name, rates=rates)
 
 
 def _is_paced(settings: Settings) -> bool:

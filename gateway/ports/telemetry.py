@@ -90,7 +90,7 @@ class Observer(Protocol):
         ...
 
     def budget_waited(self, purpose: Purpose, seconds: float) -> None:
-        """A call waited for its turn."""
+        """A call waited until it was free."""
         ...
 
     def gate_closed(self, scope: str, seconds: float, limit: int | None = None) -> None:

@@ -129,6 +129,7 @@ class RedisSettings(Section):
     url: types.RedisUrl = None
     prefix: types.Prefix = "gateway"
     timeout: types.PositiveDuration = 0.05
+    replicas: types.Count = 4
 
 
 class SweepSettings(Section):

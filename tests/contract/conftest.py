@@ -63,13 +63,15 @@ async def shared_store(
         yield store
 
 
-@pytest.fixture(params=["local", *URLS])
+@pytest.fixture(params=["local", "redis"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Each Budget's makers, with a time that can be moved."""
     if request.param == "local":
         yield LocalWorld()
     else:
-        yield RedisWorld(request.getfixturevalue(URLS[request.param]))
+        made = RedisWorld(request.getfixturevalue("redis_url"))
+        yield made
+        made.server.client.close()
 
 
 @pytest.fixture(params=[*URLS])

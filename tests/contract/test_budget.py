@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from gateway.core.budget.window_log import OwnRates, Rate
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
-from gateway.ports import Budget, Charge
+from gateway.ports import Budget
 from tests.contract.worlds import World, count_granted, granted
 
-# Real seconds that may pass between two lines of a test on a busy machine.
-SLACK = 15.0
+# A little more than a call counts beyond the window, less what the jitter of a gate adds.
+SLACK = 0.01
 
 
 async def take_or_wait(budget: Budget) -> float:
@@ -44,7 +44,7 @@ async def test_the_limit_is_granted_and_no_more(world: World) -> None:
 
         wait = await take_or_wait(budget)
 
-        assert 60.0 - SLACK < wait <= 61.0
+        assert wait == pytest.approx(60.5, abs=SLACK)
         assert budget.view("default").available == 0
 
 
@@ -83,18 +83,6 @@ async def test_what_never_left_is_given_back(world: World) -> None:
         assert await count_granted(budget) == 1
 
 
-async def test_nobody_elses_call_is_given_back(world: World) -> None:
-    """A charge that has lapsed frees nothing: the latest stays."""
-    async with world.budget(2, 60.0) as budget:
-        lapsed = await budget.take("default", Purpose.MISS)
-        world.advance(70.0)
-        await count_granted(budget)
-
-        await budget.give_back("default", Charge(lapsed.stamp - 1.0))
-
-        assert await granted(budget) is False
-
-
 async def test_a_probe_that_never_left_is_given_back(world: World) -> None:
     """The next caller may probe at once, one alone, even where there is no limit."""
     async with world.budget(None, 60.0) as budget:
@@ -127,7 +115,7 @@ async def test_an_unknown_past_starts_paced(world: World) -> None:
         assert await count_granted(budget) == 5
 
         wait = await take_or_wait(budget)
-        assert 0.0 < wait <= (600.0 + 1.0) / 50
+        assert 0.0 < wait <= 600.6 / 45
         world.advance(wait + 0.001)
 
         assert await count_granted(budget) == 1
@@ -140,7 +128,7 @@ async def test_an_even_past_and_a_paced_start_exceed_by_a_tenth_at_most(world: W
         for quarter in range(1, 4):
             world.advance(150.0)
             total += await count_granted(budget)
-            assert total <= 2 + 20 * quarter / 4
+            assert total <= 2 + 18 * quarter / 4
 
 
 async def test_a_small_limit_starts_with_one(world: World) -> None:
@@ -199,37 +187,6 @@ async def test_one_probe_goes_when_the_time_has_come(world: World) -> None:
         assert [await closed_for(budget) > 0.0 for _ in range(2)] == [False, True]
 
 
-@pytest.mark.parametrize("limit", [10, None])
-async def test_a_probe_that_is_sent_late_stays_the_probe(world: World, limit: int | None) -> None:
-    """It counts from then on, and others wait for its answer; if it is not sent after all, the next
-    one may probe."""
-    async with world.budget(limit, 60.0) as budget:
-        await budget.close("default", 20.0)
-        world.advance(25.0)
-        paid = await budget.take("default", Purpose.MISS)
-
-        late = await budget.enter("default", paid)
-
-        assert late is not None
-        assert await closed_for(budget) > 0.0
-        await budget.give_back("default", late)
-        assert await granted(budget)
-
-
-async def test_a_late_call_is_no_second_probe(world: World) -> None:
-    """It was paid before the 429, and the pause is over: it has to ask again."""
-    async with world.budget(10, 60.0) as budget:
-        paid = await budget.take("default", Purpose.MISS)
-        await budget.close("default", 20.0)
-        world.advance(25.0)
-        earlier = replace(paid, stamp=paid.stamp - world.shifted(25.0))
-
-        assert await budget.enter("default", earlier) is None
-
-        assert await granted(budget)
-        assert await closed_for(budget) > 0.0
-
-
 async def test_the_answer_to_the_probe_opens_the_gate(world: World) -> None:
     """Then everybody may go."""
     async with world.budget(10, 60.0) as budget:
@@ -241,7 +198,7 @@ async def test_the_answer_to_the_probe_opens_the_gate(world: World) -> None:
         assert await budget.reopen("default") is True
 
         assert budget.view("default").gate_closed_for == 0.0
-        assert await count_granted(budget) == 9
+        assert await count_granted(budget) == 7  # the limit is 8 after a 429
 
 
 async def test_a_429_says_whether_the_pause_grew(world: World) -> None:
@@ -275,7 +232,7 @@ async def test_an_answer_opens_a_gate_that_is_due(world: World) -> None:
 
         assert [await budget.reopen("default") for _ in range(2)] == [True, False]
 
-        assert await count_granted(budget) == 10
+        assert await count_granted(budget) == 8  # the limit after a 429
 
 
 async def test_an_answer_sent_before_the_429_opens_nothing(world: World) -> None:
@@ -304,14 +261,14 @@ async def test_a_spent_budget_does_not_use_up_the_probe(world: World) -> None:
 
 async def test_a_closed_gate_charges_nothing(world: World) -> None:
     """Being turned away costs no call."""
-    async with world.budget(2, 600.0) as budget:
+    async with world.budget(10, 600.0) as budget:
         await budget.close("default", 1.0)
         await closed_for(budget)
         world.advance(2.0)
         await budget.take("default", Purpose.PROBE)
         await budget.reopen("default")
 
-        assert await count_granted(budget) == 1
+        assert await count_granted(budget) == 7
 
 
 @dataclass(frozen=True)
@@ -333,8 +290,6 @@ rhythms = st.builds(
 )
 
 
-# A scope's keys have one node, so a cluster says nothing here that one Redis does not.
-@pytest.mark.parametrize("world", ["local", "redis"], indirect=True)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rhythm=rhythms, number=st.integers(0, 2**32))
 def test_no_window_holds_more_than_the_limit(world: World, rhythm: Rhythm, number: int) -> None:
@@ -379,3 +334,100 @@ async def test_another_rate_counts_what_was_sent_before(world: World) -> None:
         rates.replace({"acme": Rate(3, 60.0)})
         assert not await granted(budget, "acme")
         assert budget.view("acme") == replace(budget.view("acme"), limit=3, available=0)
+
+
+async def test_a_429_lowers_the_limit_to_four_fifths(world: World) -> None:
+    """A window without one raises it by a twentieth, up to the configured limit."""
+    async with world.budget(40, 60.0) as budget:
+        await granted(budget)
+        limits = [(await budget.close("default", 1.0)).limit]
+        await budget.close("default", 1.0)  # it was sent before the gate closed
+        world.advance(2.0)
+        await granted(budget)
+        limits.append((await budget.close("default", 1.0)).limit)
+        world.advance(70.0)
+        await granted(budget)
+        await budget.reopen("default")
+        limits.append(budget.view("default").limit)
+        world.advance(600.0)
+        await granted(budget)
+        limits.append(budget.view("default").limit)
+
+        assert limits == [32, 25, 27, 40]
+
+
+async def test_a_lowered_limit_is_kept(world: World) -> None:
+    """It is the number of calls that are granted."""
+    async with world.budget(40, 60.0) as budget:
+        await budget.close("default", 1.0)
+        world.advance(5.0)
+        await budget.take("default", Purpose.MISS)
+        await budget.reopen("default")
+
+        assert await count_granted(budget) == 31
+
+
+async def test_refreshes_and_the_sweep_leave_a_fifth_to_callers(world: World) -> None:
+    """Together they have four fifths."""
+    async with world.budget(50, 600.0) as budget:
+        assert await count_granted(budget, purpose=Purpose.REFRESH) == 40
+        assert await count_granted(budget, purpose=Purpose.SWEEP) == 0
+        assert await count_granted(budget) == 10
+
+
+async def test_the_sweep_has_its_share_and_no_more(world: World) -> None:
+    """Its pages, its looks and the warming together."""
+    async with world.budget(50, 600.0, sweep_share=0.2) as budget:
+        assert await count_granted(budget, purpose=Purpose.SWEEP) == 10
+        assert not await granted(budget, purpose=Purpose.VERIFY)
+        assert not await granted(budget, purpose=Purpose.WARM)
+
+
+@pytest.mark.parametrize("purpose", [Purpose.REFRESH, Purpose.SWEEP])
+async def test_a_tenth_is_kept_for_who_was_refused(world: World, purpose: Purpose) -> None:
+    """Callers that ask all the time leave it; a window after the refusal it is theirs again."""
+    async with world.budget(50, 600.0) as budget:
+        await count_granted(budget)
+        assert not await granted(budget, purpose=purpose)
+        world.advance(601.0)
+        # The refusal is more than a window ago.
+        assert await count_granted(budget) == 50
+        world.advance(300.0)
+        assert not await granted(budget, purpose=purpose)
+        world.advance(301.0)
+
+        assert await count_granted(budget) == 45
+        assert await count_granted(budget, purpose=purpose) == 5
+
+
+async def test_the_wait_of_a_rank_is_until_it_may_call(world: World) -> None:
+    """Not until another rank may."""
+    async with world.budget(50, 600.0, sweep_share=0.2) as budget:
+        await count_granted(budget, purpose=Purpose.SWEEP)
+
+        with pytest.raises(BudgetExhausted) as exhausted:
+            await budget.take("default", Purpose.SWEEP)
+
+        assert exhausted.value.retry_after == pytest.approx(600.5, abs=SLACK)
+
+
+async def test_a_high_limit_is_counted_in_parts_of_the_window(world: World) -> None:
+    """Above 2,000 calls a window: a sixth of the calls in a sixth of the time."""
+    async with world.budget(12_000, 60.0) as budget:
+        assert await count_granted(budget, most=3_000) == 2_000
+        assert budget.view("default").limit == 12_000
+        world.advance(10.6)
+
+        assert await granted(budget)
+
+
+async def test_a_rank_with_all_its_calls_is_not_told_to_ask_at_once(world: World) -> None:
+    """While a start is paced, the sweep has its share, and calls are free for others."""
+    async with world.budget(100, 60.0, start_paced=True, sweep_share=0.2) as budget:
+        await count_granted(budget, purpose=Purpose.SWEEP)
+
+        with pytest.raises(BudgetExhausted) as exhausted:
+            await budget.take("default", Purpose.SWEEP)
+
+        assert await granted(budget)
+        assert exhausted.value.retry_after >= 60.0 / 100

@@ -38,6 +38,7 @@ ELSEWHERE = {
     "access.clients_file": "access.clientsExistingSecret",
     "access.secret": "access.existingSecret",
     "redis.url": "redis.url",
+    "redis.replicas": "replicas",
 }
 # What is different in a pod, and why.
 IN_A_POD: dict[str, tuple[str, str]] = {

@@ -215,3 +215,27 @@ def test_constraints_that_select_nothing_count_these_pods() -> None:
         ["pod-template-hash"],
     )
     assert "matchLabelKeys" not in rack
+
+
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [
+        ({}, 4),
+        ({"rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}}, 5),
+        ({"rollingUpdate": {"maxSurge": "34%", "maxUnavailable": 0}}, 5),
+        ({"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}, 3),
+    ],
+)
+def test_each_pod_of_a_rollout_has_a_reserve(changes: dict[str, Any], most: int) -> None:
+    """`redis.replicas` is the largest number of pods: three, and those that start in addition."""
+    values = {**named("several"), **changes}
+
+    assert f"replicas = {most}\n" in settings_file(values)
+
+
+def test_autoscaled_pods_have_a_reserve_each() -> None:
+    """As many as the autoscaler may start."""
+    values = named("several")
+    values["autoscaling"] = {**values["autoscaling"], "enabled": True, "maxReplicas": 9}
+
+    assert "replicas = 10\n" in settings_file(values)

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.keys import Names
+from gateway.adapters.redis.keys import AccountNames, Names
 from gateway.adapters.redis.records import FLOOR_LENGTH
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.budget.breaker import LONGEST_HOLD
 from gateway.core.vocabulary import StoreVerdict
 from gateway.simulator import RunningSimulator, SimulatorConfig, running
 from tests.contract.worlds import count_granted
-from tests.doubles.budgets import shares_on
+from tests.doubles.budgets import replica_budget_on
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
@@ -156,23 +156,22 @@ maybe = st.none() | garbage
 
 
 @times(150)
-@given(log=maybe, gate=maybe, book=maybe)
+@given(log=maybe, state=maybe, life=maybe)
 async def test_a_budget_comes_back_from_any_garbage(
     connection: Connection,
     client: redis.Redis,
     log: Garbage | None,
-    gate: Garbage | None,
-    book: Garbage | None,
+    state: Garbage | None,
+    life: Garbage | None,
 ) -> None:
     """No step fails on it, none grants more than the limit, and no gate is closed for ever."""
-    budget, places = (
-        shares_on(connection, RealClock(), 5, 600.0),
-        {b"w": log, b"g": gate, b"b": book},
-    )
-    client.delete(*(b"gateway:{default}:" + place for place in places))
+    budget = replica_budget_on(connection, RealClock(), 5, 600.0)
+    names = AccountNames("gateway").all("default")
+    places = {names[0]: life, names[1]: state, names[2]: log}
+    client.delete(*names)
     for place, what in places.items():
         if what is not None:
-            put(client, b"gateway:{default}:" + place, what)
+            put(client, place.encode(), what)
 
     taken = await count_granted(budget, 10)
     assert taken <= 5

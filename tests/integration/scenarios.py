@@ -12,7 +12,7 @@ from itertools import count, islice
 
 import httpx
 
-from gateway.core.budget.window_log import transit
+from gateway.core.budget.window_log import counts_for
 from gateway.simulator.faults import FaultMode
 from gateway.simulator.limiter import RetryAfter
 from tests.integration.gateways import TOKEN, Planes, until
@@ -168,7 +168,7 @@ async def obeyed(redis_url: str, pace: Pace, bursts: int) -> dict[str, int]:
         asked = []
         for _ in range(bursts):
             asked += [group.create_task(caller.ask(each)) for each in islice(numbers, burst)]
-            await asyncio.sleep(2 * (pace.window + transit(pace.window)))
+            await asyncio.sleep(2 * counts_for(pace.window))
         await asyncio.gather(*asked)
         figures = {"told": caller.told, "succeeded": caller.succeeded}
         figures |= {"failed": caller.failed, "asked": next(numbers) - 1}

@@ -17,7 +17,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import GateClosed, RedisUnavailable
 from gateway.core.vocabulary import Purpose, StoreVerdict
 from gateway.ports import Charge, Found
-from tests.doubles.budgets import shares_on
+from tests.doubles.budgets import replica_budget_on
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
@@ -45,7 +45,7 @@ class Replica:
             longest_fetch=20.0,
             entropy=partial(next, epochs),
         )
-        self.budget = shares_on(self.connection, clock, 20, 600.0)
+        self.budget = replica_budget_on(self.connection, clock, 20, 600.0)
 
     async def fill(self, key: Key = KEY) -> StoreVerdict:
         """Store a training."""
@@ -115,7 +115,6 @@ async def test_a_killed_redis_fails_calls_at_once(own_redis: RedisServer) -> Non
             *(one.store.begin(KEY) for _ in range(100)),
             one.store.drop(KEY),
             one.store.purge(None, soft=False),
-            *(one.budget.look(["default"]) for _ in range(100)),
         ]
         results = await asyncio.gather(*calls, return_exceptions=True)
 
@@ -233,6 +232,8 @@ async def test_a_flushed_budget_starts_paced(own_redis: RedisServer) -> None:
     """What was sent before is unknown: a tenth at once, no full burst."""
     async with replica(own_redis) as one:
         own_redis.flush()
+        await one.budget.look()
+        await asyncio.sleep(1.1)  # nothing is granted in the first second of a life
 
         granted = 0
         with suppress(Exception):
@@ -246,6 +247,8 @@ async def test_a_flushed_budget_starts_paced(own_redis: RedisServer) -> None:
 async def test_two_replicas_share_one_budget(own_redis: RedisServer) -> None:
     """And one gate, with one probe for both."""
     async with replica(own_redis) as one, replica(own_redis) as other:
+        await one.budget.look()
+        await asyncio.sleep(1.1)  # nothing is granted in the first second of a life
         takes = [each.budget.take("default", Purpose.MISS) for each in (one, other) * 10]
         results = await asyncio.gather(*takes, return_exceptions=True)
         assert sum(isinstance(result, Charge) for result in results) == 2, results

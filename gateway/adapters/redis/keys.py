@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from gateway.adapters.redis.records import SCHEMA
-from gateway.core.budget.priority import RANKS
+from gateway.core.budget.priority import Rank
 from gateway.core.cache.entry import Key
 
 _FLOOR_NAME = re.compile(r"\{([^{}]+)\}:f:(.+)", re.DOTALL)
@@ -67,33 +67,22 @@ class Names:
 
 
 class AccountNames:
-    """The keys of the budgets. Each scope (for example a tenant) has one budget, whose keys are in
-    one slot."""
+    """The keys of the budgets. All are in one slot, because one life is common to all scopes (for
+    example tenants)."""
 
     def __init__(self, prefix: str) -> None:
         """Raises ValueError for a prefix that cannot be used."""
-        self._prefix = Names(prefix).prefix
+        self._root = f"{Names(prefix).prefix}:{{budget}}"
+        self.life = f"{self._root}:life"
 
-    def log(self, scope: str) -> str:
-        """The log: the times of all calls of the scope."""
-        return f"{self._prefix}:{{{quote(scope, safe='')}}}:w"
+    def state(self, scope: str) -> str:
+        """The state of one scope: the gate, the lowered limit, and which ranks were refused."""
+        return f"{self._root}:state:{quote(scope, safe='')}"
 
     def all(self, scope: str) -> tuple[str, ...]:
-        """All keys of one budget."""
-        return (self.log(scope), self.gate(scope), self.book(scope), *self.ranks(scope))
-
-    def gate(self, scope: str) -> str:
-        """The gate."""
-        return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
-
-    def book(self, scope: str) -> str:
-        """The book: when each rank was last refused, whether the limit is lowered, what each
-        replica has reported, and since when the log exists."""
-        return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
-
-    def ranks(self, scope: str) -> tuple[str, ...]:
-        """The log of each rank (a priority of calls)."""
-        return tuple(f"{self.log(scope)}:{rank}" for rank in RANKS)
+        """All keys of one budget: the life, the state, and the log of each rank."""
+        logs = (f"{self._root}:{rank}:{quote(scope, safe='')}" for rank in Rank)
+        return (self.life, self.state(scope), *logs)
 
 
 def ear(prefix: str, replica: str) -> str:

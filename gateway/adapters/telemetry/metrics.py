@@ -198,6 +198,7 @@ class GaugeReadings:
 
     budgets          by tenant. Empty if each credential has a budget: that would be too many series
     limits           the configured limits by tenant. A 429 lowers the limit in `budgets`
+    replicas         how many replicas are alive, and how many are expected at most
     loop_lag         seconds, see `LoopLag`
     sweep_confirmed  age in seconds of the oldest confirmation by a sweep
     sweep_states     the state of each sweep
@@ -212,6 +213,8 @@ class GaugeReadings:
     circuit: Circuit = Circuit.CLOSED
     budgets: Mapping[str, BudgetView] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
+    replicas: int = 1
+    expected_replicas: int = 1
     redis_up: bool | None = None
     bus_connected: bool | None = None
     loop_lag: float | None = None

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.budget.window_log import Rate, transit
+from gateway.core.budget.window_log import Rate, counts_for
 from gateway.core.upstream.list_page import PAGE_SIZE
 
 # The bound assumes that all replicas know the result of a call at most this many seconds after the
@@ -61,7 +61,7 @@ class Pace:
         if self.rate is None:
             return _SHORTEST_GAP
         calls = max(1, int(self.rate.limit * self.share))
-        return (self.rate.window + transit(self.rate.window)) / calls
+        return counts_for(self.rate.window) / calls
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Credentials that the upstream accepted or refused. If one is forgotten, it costs a call at most."""
+"""Credentials that the upstream accepted or refused. To forget one costs a call at most."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from dataclasses import replace
 
 from gateway.core.access.caller import Caller
 from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker
-from gateway.core.budget.window_log import transit
 from gateway.core.errors import (
     CallWithheld,
     Frozen,
@@ -60,7 +59,7 @@ class Outbound:
         self._clock = clock
         self._observer = observer
         self._bus = bus
-        self._paying = Paying(budget, clock, observer)
+        self._paying = Paying(budget, clock, observer, lambda: bus.replicas)
         self._modes = modes
         self._breaker = Breaker(patience=timeout * 2 + _RETRY_PAUSE)
 
@@ -122,13 +121,11 @@ class Outbound:
             paid = await self._paying.pay(scope, call)
         if call.when_paid is not None:
             call.when_paid()
-        paid_at = self._clock.monotonic()
 
         async def before_send() -> None:
-            nonlocal paid, paid_at
-            if self._is_late(scope, paid_at):
+            nonlocal paid
+            if paid.is_late(self._clock.monotonic()):
                 paid = await self._paying.pay_again(scope, call, paid)
-                paid_at = self._clock.monotonic()
             self._refuse_by_mode()  # the mode has perhaps changed while the call waited
             if call.before_send is not None:
                 await call.before_send()
@@ -142,13 +139,6 @@ class Outbound:
             if isinstance(failure, Frozen) or not failure.sent:
                 await self._budget.give_back(scope, paid)
             raise
-
-    def _is_late(self, scope: str, paid_at: float) -> bool:
-        """Whether the call waited so long for a connection that its charge has to be renewed. The
-        gateway counts a call from its charge, the upstream from its arrival. With an old charge,
-        the gateway would stop counting the call before the upstream does."""
-        window = self._budget.view(scope).window
-        return self._clock.monotonic() - paid_at > transit(window) / 4
 
     async def failed(self, caller: Caller, training_id: str, failure: UpstreamFailure) -> None:
         """Tell budget, breaker and observer that the call brought no usable answer of the API."""

@@ -74,3 +74,14 @@ app.kubernetes.io/component: test
     matchLabels:
       {{- include "gateway.testLabels" . | nindent 6 }}
 {{- end -}}
+
+{{/* The most pods at any time: those of a rollout are counted too. */}}
+{{- define "gateway.mostPods" -}}
+{{- $pods := ternary .Values.autoscaling.maxReplicas .Values.replicas .Values.autoscaling.enabled | int -}}
+{{- $surge := toString .Values.rollingUpdate.maxSurge -}}
+{{- if hasSuffix "%" $surge -}}
+{{- add $pods (div (add (mul $pods (trimSuffix "%" $surge | int)) 99) 100) -}}
+{{- else -}}
+{{- add $pods ($surge | int) -}}
+{{- end -}}
+{{- end -}}

@@ -10,6 +10,7 @@
 {{- if .access.clientsExistingSecret }}{{ $_ := set $own.access "clients_file" "/etc/gateway/secrets/clients.toml" }}{{ end -}}
 {{- if .redis.existingSecret }}{{ $_ := set $own.redis "url_file" "/etc/gateway/secrets/redis-url" }}{{ end -}}
 {{- if .redis.url }}{{ $_ := set $own.redis "url" .redis.url }}{{ end -}}
+{{- $_ := set $own.redis "replicas" (include "gateway.mostPods" $ | int) -}}
 {{- if .tls.existingSecret -}}
 {{- $_ := set $own.server "tls_cert" "/etc/gateway/tls/tls.crt" -}}
 {{- $_ := set $own.server "tls_key" "/etc/gateway/tls/tls.key" -}}

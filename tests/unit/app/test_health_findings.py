@@ -299,6 +299,30 @@ def test_a_lowered_limit_is_told() -> None:
     assert first(minute(), replace(low, redis_up=False)).runbook == "GatewayRedisAway"
 
 
+@pytest.mark.parametrize(
+    ("limit", "limits", "here"), [(20, {"acme": 20}, "20 calls"), (None, {}, "unlimited")]
+)
+def test_replicas_that_disagree_about_the_limit_are_told(
+    limit: int | None, limits: dict[str, int], here: str
+) -> None:
+    """With both values: one of them is perhaps the limit that the operator meant."""
+    view = BudgetView(limit, 4.0, limit, 0.0, other_rate="5/1s")
+    (finding,) = judge(minute(), replace(WELL, budgets={"acme": view}, limits=limits))
+
+    assert (finding.level, finding.whose) == ("watch", "us")
+    assert finding.says == (
+        f"Replicas disagree about the limit of tenant acme: here {here} in 4 s, elsewhere 5/1s"
+    )
+
+
+def test_more_replicas_than_reserves_are_told() -> None:
+    """Each of them adds a reserve; as many as expected are no finding."""
+    (finding,) = judge(minute(), replace(WELL, replicas=5, expected_replicas=4))
+
+    assert finding.says == "5 replicas are alive, and `redis.replicas` is 4"
+    assert first(minute(), replace(WELL, replicas=4, expected_replicas=4)).level == "good"
+
+
 @pytest.mark.parametrize("purpose", [Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY])
 def test_calls_of_the_sweep_that_are_denied_are_no_finding(purpose: Purpose) -> None:
     """While a cache is filled after a start, many are: no caller waits for one."""

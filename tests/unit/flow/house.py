@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
@@ -20,7 +19,7 @@ from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.budget.credentials import Credentials
-from gateway.flow.budget.replica_share import Shares
+from gateway.flow.budget.replica_budget import ReplicaBudget
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
@@ -43,14 +42,13 @@ from gateway.ports import (
     Held,
     Lease,
     Notice,
-    SharedBudget,
     SharedStore,
 )
+from tests.doubles.budgets import no_warning
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.redis_away import (
-    BudgetOf,
     Switch,
     SwitchedBudget,
     SwitchedMode,
@@ -140,6 +138,14 @@ class Redis:
         self.budget = SwitchedBudget(own, self.switch, clock)
 
 
+def local_budget_of(
+    clock: FakeClock, limit: int | None, *, sweep_share: float, replicas: int | None
+) -> LocalBudget:
+    """The budget of a process alone, or the reserve of one of several replicas."""
+    terms = (clock, limit, 60.0)
+    return LocalBudget(*terms, start_paced=False, sweep_share=sweep_share, replicas=replicas)
+
+
 class Replica:
     """One process of the gateway; without `redis` it is alone."""
 
@@ -162,15 +168,15 @@ class Replica:
         self.caller = caller
         self.upstream, self.observer = ScriptedUpstream(), RecordingObserver()
         self.local = MemoryStore(1_000_000, lambda: None)
-        terms = (clock, limit, 60.0)
-        self.local_budget = LocalBudget(*terms, sweep_share=sweep_share, start_paced=False)
+        most = None if redis is None else 4
+        self.local_budget = local_budget_of(clock, limit, sweep_share=sweep_share, replicas=most)
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store
         self.bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
         self.tiers = Tiers(self.local, self.shared, self.bus, clock, rules, l1_lifetime=5.0)
         self.modes = Modes(AloneMode() if redis is None else redis.mode, clock, self.observer)
-        bus, self.shares = self.bus, self._shares(redis)
-        self.budget: Budget = self.shares or self.local_budget
+        bus = self.bus
+        self.budget: Budget = self.local_budget if redis is None else self._replica_budget(redis)
         self.outbound = self._outbound(self.budget)
         self.credentials = Credentials(clock, self.observer)
         self.tokens: dict[str, str] = {}  # by tenant, those that were rotated
@@ -207,11 +213,14 @@ class Replica:
     def _current(self, caller: Caller) -> Caller:
         return replace(caller, token=self.tokens.get(caller.tenant, caller.token))
 
-    def _shares(self, redis: Redis | None) -> Shares | None:
-        if redis is None:
-            return None
-        shared = cast(SharedBudget, BudgetOf(redis.budget, str(id(self))))
-        return Shares(shared, self.local_budget, self.clock, lambda: self.bus.replicas)
+    def _replica_budget(self, redis: Redis) -> ReplicaBudget:
+        return ReplicaBudget(
+            *(redis.budget, self.local_budget, self.clock, no_warning),
+            name=f"{id(self)}",
+            replicas=lambda: self.bus.replicas,
+            most=4,
+            new_for=0.0,
+        )
 
     def _outbound(self, budget: Budget) -> Outbound:
         return Outbound(

@@ -19,13 +19,13 @@ from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
-from gateway.core.vocabulary import FailureReason, Purpose
+from gateway.core.vocabulary import FailureReason
 from gateway.ports import (
+    BudgetQuestion,
+    BudgetReply,
     Call,
-    Charge,
     Confirmations,
     Found,
-    KnownBudget,
     Lease,
     Notice,
     Standing,
@@ -190,17 +190,9 @@ class HeldBudget(SwitchedBudget):
         super().__init__(budget, way, clock)
         self._way = way
 
-    async def take(
-        self,
-        scope: str,
-        purpose: Purpose,
-        known: KnownBudget | None,
-        *,
-        patience: float = 0.0,
-        name: str = "",
-    ) -> Charge | None:
+    async def ask(self, question: BudgetQuestion) -> BudgetReply:
         await self._way.pause("budget")
-        return await super().take(scope, purpose, known, patience=patience, name=name)
+        return await super().ask(question)
 
 
 class OwnLease(BoardLease):

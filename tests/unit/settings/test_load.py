@@ -164,7 +164,7 @@ def test_a_variable_without_two_underscores_is_none_of_ours() -> None:
         ("GATEWAY_X__Y", "", "one of server, admin, upstream, access, freshness, l1, redis, "
          "sweep, log, tracing, limits"),
         ("GATEWAY_REDIS__URL_FLE", "; did you mean GATEWAY_REDIS__URL_FILE?",
-         "one of url, prefix, timeout"),
+         "one of url, prefix, timeout, replicas"),
         ("GATEWAY_LOG__", "", "one of format, level, hits"),
     ],
 )  # fmt: skip

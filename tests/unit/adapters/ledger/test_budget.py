@@ -1,19 +1,20 @@
-"""LocalBudget: what is its own beside the contract: scopes are bounded."""
+"""LocalBudget: what is its own beside the contract: scopes are bounded, and it may be a reserve."""
 
 from __future__ import annotations
 
 import pytest
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.core.budget.window_log import OwnRates, Past, Rate
+from gateway.core.budget.window_log import OwnRates, Rate
 from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed
 from gateway.core.vocabulary import Purpose
-from gateway.ports import BudgetView, Charge
+from gateway.ports import BudgetView
+from tests.contract.worlds import count_granted
 from tests.doubles.clock import FakeClock
 
 
 async def test_a_scope_never_seen_is_whole() -> None:
-    """Its view says what may go at once."""
+    """Its view says how many calls are free at once."""
     clock = FakeClock()
 
     assert LocalBudget(clock, 100, 60.0).view("a") == BudgetView(100, 60.0, 10, 0.0)
@@ -21,23 +22,9 @@ async def test_a_scope_never_seen_is_whole() -> None:
     assert whole.view("a") == BudgetView(100, 60.0, 100, 0.0)
 
 
-async def test_the_wait_is_exact() -> None:
-    """It counts a second for the way upstream, as Redis' budget does."""
-    clock = FakeClock()
-    budget = LocalBudget(clock, 1, 60.0, start_paced=False)
-    await budget.take("a", Purpose.MISS)
-    clock.advance(12.0)
-
-    with pytest.raises(BudgetExhausted) as exhausted:
-        await budget.take("a", Purpose.MISS)
-
-    assert exhausted.value.retry_after == pytest.approx(49.0)
-
-
 async def test_the_least_recently_used_scope_is_forgotten() -> None:
     """It starts anew, and paced; the others keep what they spent."""
-    clock = FakeClock()
-    budget = LocalBudget(clock, 10, 60.0, max_scopes=2)
+    budget = LocalBudget(FakeClock(), 10, 60.0, max_scopes=2)
     for scope in ("a", "b", "c"):
         await budget.take(scope, Purpose.MISS)
 
@@ -69,89 +56,67 @@ async def test_a_gate_stays_closed_although_its_scope_is_forgotten() -> None:
     assert await budget.reopen("a")
 
 
-async def test_one_call_is_given_back_once() -> None:
-    """A second time there is nothing to return."""
-    budget = LocalBudget(FakeClock(), 5, 60.0, start_paced=False)
-    stamps = [await budget.take("a", Purpose.MISS) for _ in range(3)]
-
-    await budget.give_back("a", stamps[0])
-    await budget.give_back("a", Charge(stamps[0].stamp - 1.0))
-
-    assert budget.view("a").available == 3
-
-
-async def test_the_margin_of_a_short_window_is_a_tenth() -> None:
-    """A second would be far too long."""
+async def test_a_reserve_is_spent_at_the_start() -> None:
+    """An earlier process has perhaps spent it. A window and its margin later it is free."""
     clock = FakeClock()
-    budget = LocalBudget(clock, 1, 1.0, start_paced=False)
-    await budget.take("a", Purpose.MISS)
+    reserve = LocalBudget(clock, 100, 60.0, replicas=4)
+    with pytest.raises(BudgetExhausted) as exhausted:
+        await reserve.take("a", Purpose.MISS)
+    assert exhausted.value.retry_after == pytest.approx(60.5)
+
+    clock.advance(60.5)
+
+    assert (await reserve.take("a", Purpose.MISS)).is_reserve
+    assert await count_granted(reserve, scope="a") == 1
+
+
+async def test_a_forgotten_reserve_is_spent_again() -> None:
+    """Otherwise a replica with many scopes would spend it twice in a window."""
+    clock = FakeClock()
+    reserve = LocalBudget(clock, 100, 60.0, replicas=4, max_scopes=1)
+    reserve.view("a")
+    clock.advance(60.5)
+    assert await count_granted(reserve, scope="a") == 2
+    reserve.view("b")
+
+    assert await count_granted(reserve, scope="a") == 0
+
+
+async def test_a_429_does_not_lower_a_reserve() -> None:
+    """Its size is a constant: the part that Redis hands out is lowered instead."""
+    clock = FakeClock()
+    reserve = LocalBudget(clock, 100, 60.0, replicas=4)
+    reserve.view("a")
+    clock.advance(60.5)
+    await reserve.close("a", 1.0)
+    clock.advance(5.0)
+    await reserve.reopen("a")
+
+    assert await count_granted(reserve, scope="a") == 2
+
+
+async def test_a_limit_below_the_replicas_has_no_reserve() -> None:
+    """One call for each of five replicas would be the whole limit of five."""
+    clock = FakeClock()
+    reserve = LocalBudget(clock, 5, 60.0, replicas=5)
+    clock.advance(1_000.0)
 
     with pytest.raises(BudgetExhausted) as exhausted:
-        await budget.take("a", Purpose.MISS)
-
-    assert exhausted.value.retry_after == pytest.approx(1.1)
-
-
-async def test_it_stands_in_for_the_shared_one() -> None:
-    """One of three parts of what is left; where nothing is known, one of what is free evenly."""
-    clock = FakeClock()
-    budget = LocalBudget(clock, 30, 60.0)
-    now = clock.monotonic()
-
-    budget.stand_in("a", Past(30, [now] * 15, None), 3)
-    budget.stand_in("b", None, 3)
-    budget.stand_in("c", Past(12, [], None), 3)
-
-    assert [budget.view(each).available for each in "abc"] == [5, 1, 4]
+        await reserve.take("a", Purpose.MISS)
+    assert exhausted.value.retry_after == pytest.approx(60.5)
+    assert reserve.view("a") == BudgetView(0, 60.0, 0, 0.0)
 
 
-@pytest.mark.parametrize(("replicas", "refreshes", "misses"), [(3, 27, 6), (10, 8, 2)])
-async def test_what_is_free_without_redis_is_there_for_callers(
-    replicas: int, refreshes: int, misses: int
-) -> None:
-    """However many replicas divide it; and refreshes leave them their fifth."""
-    budget = LocalBudget(FakeClock(), 100, 60.0)
-    budget.stand_in("a", Past(100, [], None), replicas)
-    budget.stand_in("b", Past(100, [], None), replicas)
+async def test_another_rate_keeps_the_calls_of_a_reserve() -> None:
+    """A reload of the clients file is no second helping."""
+    clock, rates = FakeClock(), OwnRates({"a": Rate(100, 60.0)})
+    reserve = LocalBudget(clock, 100, 60.0, rates=rates, replicas=4)
+    reserve.view("a")
+    clock.advance(60.5)
+    assert await count_granted(reserve, scope="a") == 2
+    rates.replace({"a": Rate(120, 60.0)})
 
-    async def count(scope: str, purpose: Purpose) -> int:
-        for granted in range(100):
-            try:
-                await budget.take(scope, purpose)
-            except BudgetExhausted:
-                return granted
-        return 100
-
-    assert await count("a", Purpose.MISS) == 100 // replicas
-    assert await count("b", Purpose.REFRESH) == refreshes
-    assert await count("b", Purpose.MISS) == misses
-
-
-@pytest.mark.parametrize("purpose", [Purpose.MIN_VERSION, Purpose.REVALIDATION, Purpose.REFRESH])
-async def test_what_callers_have_spent_is_not_kept_for_them_again(purpose: Purpose) -> None:
-    """The ranks of the known calls are not known. Some of them were of each rank."""
-    clock = FakeClock()
-    budget = LocalBudget(clock, 100, 60.0)
-    now = clock.monotonic()
-    budget.stand_in("known", Past(99, [now] * 65, None), 3)
-    budget.stand_in("unknown", None, 3)
-
-    for scope in ("known", "unknown"):
-        assert (await budget.take(scope, purpose)).wait == 0.0
-
-
-async def test_a_part_grows_again_up_to_what_was_divided() -> None:
-    """An operator corrects a limit while Redis is away. The others keep the old part for it."""
-    rates = OwnRates({"a": Rate(100, 60.0)})
-    budget = LocalBudget(FakeClock(), 100, 60.0, rates=rates)
-    budget.stand_in("a", Past(100, [], None), 2)
-
-    limits = []
-    for limit in (2, 100, 400):
-        rates.replace({"a": Rate(limit, 60.0)})
-        limits.append(budget.view("a").limit)
-
-    assert limits == [1, 50, 50]
+    assert await count_granted(reserve, scope="a") == 1
 
 
 async def test_it_holds_as_long_as_the_shared_gate() -> None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.adapters.ledger import LocalBudget
 from gateway.core.errors import (
     BudgetExhausted,
     Frozen,
@@ -77,9 +76,9 @@ async def test_no_call_goes_without_budget(alone: Replica, clock: FakeClock) -> 
     with pytest.raises(BudgetExhausted) as caught:
         await alone.outbound.ask(OURS, call_at(clock))
 
-    assert caught.value.retry_after == 61.0
+    assert caught.value.retry_after == 60.0  # the window, although a call counts for 60.5 s
     assert alone.upstream.count == 10
-    assert alone.observer.of("budget_denied") == [(Purpose.MISS, 61.0)]
+    assert alone.observer.of("budget_denied") == [(Purpose.MISS, 60.5)]
 
 
 @pytest.mark.parametrize("failure", [unreachable(), timeout()])
@@ -213,16 +212,24 @@ async def test_a_retry_that_cannot_be_paid_leaves_the_failure_standing(clock: Fa
     assert replica.upstream.count == 1
 
 
+async def with_a_reserve(clock: FakeClock, redis: Redis, limit: int) -> Replica:
+    """A replica that has been there for a while: its reserve is free."""
+    replica = Replica(clock, redis, limit=limit)
+    replica.budget.view(SCOPE)
+    clock.advance(61.0)
+    return replica
+
+
 async def test_redis_pays_while_it_is_there(clock: FakeClock) -> None:
     """The local one is not touched."""
-    redis = Redis(clock, limit=10)
-    replica = Replica(clock, redis, limit=10)
+    redis = Redis(clock, limit=40)
+    replica = await with_a_reserve(clock, redis, limit=40)
     replica.upstream.then(ok(1))
 
     await replica.outbound.ask(OURS, call_at(clock))
 
-    assert redis.budget.view(SCOPE).available == 9
-    assert spent(replica) == 0
+    assert redis.budget.view(SCOPE).available == 39
+    assert replica.local_budget.view(SCOPE).available == 1
 
 
 async def test_losing_redis_brings_no_second_budget(clock: FakeClock) -> None:
@@ -238,10 +245,10 @@ async def test_losing_redis_brings_no_second_budget(clock: FakeClock) -> None:
         await replica.outbound.ask(OURS, call_at(clock))
 
 
-async def test_the_local_share_pays_while_redis_is_away(clock: FakeClock) -> None:
+async def test_the_reserve_pays_while_redis_is_away(clock: FakeClock) -> None:
     """There is always a limit."""
-    redis = Redis(clock, limit=10)
-    replica = Replica(clock, redis, limit=1)
+    redis = Redis(clock, limit=40)
+    replica = await with_a_reserve(clock, redis, limit=40)
     replica.upstream.always = ok(1)
     redis.switch.is_up = False
 
@@ -249,26 +256,26 @@ async def test_the_local_share_pays_while_redis_is_away(clock: FakeClock) -> Non
     with pytest.raises(BudgetExhausted):
         await replica.outbound.ask(OURS, call_at(clock))
 
-    assert redis.budget.view(SCOPE).available == 10
+    assert redis.budget.view(SCOPE).available == 40
 
 
 async def test_who_paid_gets_it_back(clock: FakeClock) -> None:
     """Redis' budget alone."""
-    redis = Redis(clock, limit=10)
-    replica = Replica(clock, redis, limit=10)
+    redis = Redis(clock, limit=40)
+    replica = await with_a_reserve(clock, redis, limit=40)
     replica.upstream.then(unreachable(), unreachable())
 
     with pytest.raises(UpstreamUnreachable):
         await replica.outbound.ask(OURS, call_at(clock))
 
-    assert redis.budget.view(SCOPE).available == 10
-    assert spent(replica) == 0
+    assert redis.budget.view(SCOPE).available == 40
+    assert replica.local_budget.view(SCOPE).available == 1
 
 
 async def test_what_cannot_be_given_back_stays_charged(clock: FakeClock) -> None:
-    """Redis went away during the call. The retry is paid from a share, and given back."""
-    redis = Redis(clock, limit=10)
-    replica = Replica(clock, redis, limit=10)
+    """Redis went away during the call. The retry is paid from the reserve, and given back."""
+    redis = Redis(clock, limit=40)
+    replica = await with_a_reserve(clock, redis, limit=40)
 
     async def lose_redis(call: Call) -> Reply:
         redis.switch.is_up = False
@@ -279,8 +286,8 @@ async def test_what_cannot_be_given_back_stays_charged(clock: FakeClock) -> None
     with pytest.raises(UpstreamUnreachable):
         await replica.outbound.ask(OURS, call_at(clock))
 
-    assert redis.budget.view(SCOPE).available == 9
-    assert spent(replica) == 0
+    assert redis.budget.view(SCOPE).available == 39
+    assert replica.local_budget.view(SCOPE).available == 1
 
 
 async def test_its_own_charge_is_given_back(clock: FakeClock) -> None:
@@ -315,16 +322,18 @@ async def test_a_call_counts_from_when_it_is_sent(clock: FakeClock, *, is_shared
 
     clock.advance(60.0)
     assert replica.budget.view(SCOPE).available == 9
-    clock.advance(1.0)
+    clock.advance(0.5)
     assert replica.budget.view(SCOPE).available == 10
 
 
-async def test_a_call_of_a_share_is_paid_anew_when_it_is_sent_late(clock: FakeClock) -> None:
+async def test_a_call_of_the_reserve_is_paid_anew_when_it_is_sent_late(clock: FakeClock) -> None:
     """Redis came back while the call waited for a connection, and pays for it."""
-    redis = Redis(clock, limit=20)
-    replica = Replica(clock, redis, limit=20)
+    redis = Redis(clock, limit=80)
+    replica = Replica(clock, redis, limit=80)
     replica.upstream.always = ok(1)
     redis.switch.is_up = False
+    replica.budget.view(SCOPE)
+    clock.advance(61.0)
 
     async def connect() -> None:
         redis.switch.is_up = True
@@ -333,26 +342,8 @@ async def test_a_call_of_a_share_is_paid_anew_when_it_is_sent_late(clock: FakeCl
     replica.upstream.connect = connect
     await replica.outbound.ask(OURS, call_at(clock))
 
-    assert redis.budget.view(SCOPE).available == 19
-    assert replica.local_budget.view(SCOPE).available == 20
-
-
-async def test_a_call_that_is_sent_late_is_told_once(clock: FakeClock) -> None:
-    """To a Redis that forgot it."""
-    redis = Redis(clock, limit=10)
-    replica = Replica(clock, redis, limit=10)
-    replica.upstream.always = ok(1)
-
-    async def connect() -> None:
-        clock.advance(4.0)
-
-    replica.upstream.connect = connect
-    await replica.outbound.ask(OURS, call_at(clock))
-    redis.budget.lose(LocalBudget(clock, 10, 60.0, start_paced=False))
-    assert replica.shares is not None
-    await replica.shares.look([SCOPE])
-
-    assert redis.budget.view(SCOPE).available == 9
+    assert redis.budget.view(SCOPE).available == 79
+    assert replica.local_budget.view(SCOPE).available == 2
 
 
 async def test_a_call_that_has_a_connection_waits_for_no_turn(clock: FakeClock) -> None:
@@ -433,18 +424,18 @@ async def test_a_call_is_not_sent_if_the_mode_is_frozen_while_its_charge_is_rene
     alone: Replica, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The renewed charge is given back."""
-    enter = alone.budget.enter
+    take = alone.budget.take
 
     async def connect() -> None:
         clock.advance(5.0)
+        monkeypatch.setattr(alone.budget, "take", freeze)
 
-    async def freeze(scope: str, charge: Charge) -> Charge | None:
-        entered = await enter(scope, charge)
+    async def freeze(scope: str, purpose: Purpose) -> Charge:
+        charge = await take(scope, purpose)
         await alone.modes.order(Mode.FROZEN)
-        return entered
+        return charge
 
     alone.upstream.connect = connect
-    monkeypatch.setattr(alone.budget, "enter", freeze)
     with pytest.raises(Frozen):
         await alone.outbound.ask(OURS, call_at(clock))
 

@@ -36,7 +36,7 @@ async def test_the_limit_after_a_429_is_told(clock: FakeClock) -> None:
 
     await limit(replica, 30.0)
 
-    assert replica.observer.of("gate_closed") == [(SCOPE, 30.0, 2)]
+    assert replica.observer.of("gate_closed") == [(SCOPE, 30.0, 16)]
 
 
 async def test_a_429_without_a_time_is_told_one(alone: Replica) -> None:
@@ -254,13 +254,15 @@ async def test_a_pause_that_grows_is_told(clock: FakeClock) -> None:
     assert closed.value.retry_after == 12.0
 
 
-@pytest.mark.parametrize("limited", [None, 10])
-async def test_a_share_does_not_pay_for_a_call_past_the_gate(
+@pytest.mark.parametrize("limited", [None, 80])
+async def test_a_reserve_does_not_pay_for_a_call_past_the_gate(
     clock: FakeClock, limited: int | None
 ) -> None:
-    """Redis is back, this replica still spends its share, and another one heard a 429."""
+    """Redis is back, this replica has spent of its reserve, and another one heard a 429."""
     redis = Redis(clock, limited)
     replica, other = (Replica(clock, redis, limit=limited) for _ in "ab")
+    replica.budget.view(SCOPE)
+    clock.advance(61.0)
     redis.switch.is_up = False
     await succeed(replica)
     redis.switch.is_up = True

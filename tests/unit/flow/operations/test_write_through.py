@@ -179,7 +179,7 @@ async def test_an_error_passes_and_changes_nothing(alone: Replica, status: int) 
 
 
 @pytest.mark.parametrize("is_read", [False, True])
-async def test_a_token_that_fills_the_queue_makes_room_for_another(is_read: bool) -> None:
+async def test_a_token_has_half_of_the_places(is_read: bool) -> None:
     """In the mode `passthrough` all callers have one name: each token counts as a caller, for its
     reads and its writes together."""
     clock = FakeClock(waiting=True)
@@ -189,18 +189,18 @@ async def test_a_token_that_fills_the_queue_makes_room_for_another(is_read: bool
     other = replace(CALLER, partition="p2", token="token-2")
     for _ in range(5):
         await writing.hand_on(Order(CALLER, "trn_2", WRITE))
-        clock.advance(12.0)  # a call is free one second after the last of these
+        clock.advance(12.0)  # a call is free half a second after the last of these
 
     first = replica.get() if is_read else writing.hand_on(Order(CALLER, "trn_1", WRITE))
-    asked = [first, writing.hand_on(Order(CALLER, "trn_1", WRITE))]
-    places = [await began(each) for each in (*asked, writing.hand_on(Order(other, "trn_1", WRITE)))]
+    asked = [first, *(writing.hand_on(Order(CALLER, "trn_1", WRITE)) for _ in range(2))]
+    places = [await began(each) for each in (writing.hand_on(Order(other, "trn_1", WRITE)), *asked)]
 
-    assert [each.done() for each in places] == [False, True, False]
+    assert [each.done() for each in places] == [False, False, False, True]
     with pytest.raises(BudgetExhausted):
-        await places[1]
-    clock.advance(13.0)
-    await asyncio.gather(places[0], places[2])
-    assert replica.upstream.calls[-1].token == "token-2"
+        await places[3]
+    for each in places:
+        each.cancel()
+    await asyncio.gather(*places, return_exceptions=True)
 
 
 @pytest.mark.parametrize(("failure", "entries"), [(UNSENT, 1), (LATE, 0)])

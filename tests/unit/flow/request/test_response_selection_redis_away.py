@@ -35,16 +35,18 @@ async def test_redis_away_changes_nothing_for_what_l1_holds(
 
 
 async def test_redis_away_lets_a_miss_be_filled(clock: FakeClock) -> None:
-    """Paid from the local share, and held in L1."""
-    redis = Redis(clock, limit=1)
-    replica = Replica(clock, redis, limit=1)
+    """Paid from the reserve, and held in L1."""
+    redis = Redis(clock, limit=40)
+    replica = Replica(clock, redis, limit=40)
+    replica.budget.view("default")
+    clock.advance(61.0)
     redis.switch.is_up = False
 
     answer = await replica.fill(1)
 
     assert (minute_of(answer), answer.outcome) == (1, Outcome.FILLED)
     assert marks(await replica.get())[:2] == (1, Outcome.FRESH)
-    assert redis.budget.view("default").available == 1
+    assert redis.budget.view("default").available == 40
     clock.advance(SOFT)
     await replica.fill(2)
     with pytest.raises(BudgetExhausted):
