@@ -90,7 +90,7 @@ class UpstreamSettings(Section):
     connect_timeout: types.PositiveDuration = 2.0
     max_body: types.Size = 1024**2
     max_list_body: types.Size = 16 * 1024**2
-    max_background: types.Count = 4
+    max_background: types.Count = 8
     forward_headers: types.HeaderNames = ()
 
 

@@ -13,8 +13,9 @@ from tests.integration.gateways import gateway, has_in_flight, until
 async def test_no_more_refreshes_run_than_the_setting_allows(
     upstream: RunningSimulator, control: SimulatorClient
 ) -> None:
-    """The readers of all five get their stale responses at once; two of these are refreshed."""
-    settings = {"upstream__max_background": "2", "freshness__lifetime": "100ms"}
+    """The readers of all five get their stale responses at once. One partition has half of the
+    four places, so two of these are refreshed."""
+    settings = {"upstream__max_background": "4", "freshness__lifetime": "100ms"}
     ids = [f"trn_{number:06d}" for number in range(1, 6)]
     async with gateway(upstream.base_url, None, **settings) as planes:
         for each in ids:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from gateway.core.budget.priority import has_a_caller
@@ -184,9 +185,9 @@ class Serving:
         no fetch that requests can join."""
         if self.waits(ask):
             return None
-        self.background.begin()
+        self.background.begin(ask.key.partition)
         flight = self.start(ask, seen, Purpose.REFRESH)
-        flight.when_ended(self.background.end)
+        flight.when_ended(partial(self.background.end, ask.key.partition))
         return flight
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:

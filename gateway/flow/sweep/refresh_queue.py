@@ -94,7 +94,7 @@ class Following:
         self._waiting: Counter[Lane] = Counter()
         self._short: set[Lane] = set()  # lanes with refreshes for which no call was free
         self._closed: set[Lane] = set()  # lanes that wait in `_wait_for_a_call`
-        self._any = asyncio.Event()
+        self._any = background.stirred  # set when an errand may have become able to run
         self._ranking: list[Errand] = []  # sorted; the last is wanted most
         self._ranked_at = -math.inf
 
@@ -134,7 +134,7 @@ class Following:
         """Whether a refresh for readers has to wait. If so, it is added to the queue. If the queue
         or the lane is full, the refresh is left out."""
         lane = ask.caller.scope, Rank.REFRESH
-        if not self._waiting[lane] and self._background.has_room:
+        if not self._waiting[lane] and self._background.has_room(ask.key.partition):
             return False
         if ask.key not in self._errands:
             self._add(ask)
@@ -163,12 +163,11 @@ class Following:
         async with asyncio.TaskGroup() as errands:
             while True:
                 await self._any.wait()
-                await self._background.room()
                 errand = self._next()
                 if errand is None:
                     self._any.clear()
                     continue
-                self._background.begin()
+                self._background.begin(errand.ask.key.partition)
                 errands.create_task(self._go(errand))
 
     async def _go(self, errand: Errand) -> None:
@@ -182,7 +181,7 @@ class Following:
         try:
             return await self._run(errand)
         finally:
-            self._background.end()
+            self._background.end(errand.ask.key.partition)
 
     async def _wait_for_a_call(self, lane: Lane, pause: float) -> None:
         """Wait for a free call in the lane. Only the errand that is wanted most asks for it.
@@ -190,12 +189,11 @@ class Following:
         self._closed.add(lane)
         while pause > 0.0:
             await self._clock.sleep(pause)
-            await self._background.room()
             self._forget_unwanted()
-            errand = self._most_wanted(lambda each: each.lane == lane)
+            errand = self._most_wanted(lambda each: each.lane == lane and self._has_room(each))
             if errand is None:
                 break
-            self._background.begin()
+            self._background.begin(errand.ask.key.partition)
             pause = await self._run_counted(errand)
         self._closed.discard(lane)
         self._any.set()
@@ -210,7 +208,7 @@ class Following:
 
     def _rank(self) -> None:
         now, self._ranked_at = self._clock.now(), self._clock.monotonic()
-        some = [each for each in self._errands.values() if each.lane not in self._closed]
+        some = filter(self._may_begin, self._errands.values())
         self._ranking = sorted(some, key=lambda each: self._worth(each, now), reverse=True)
         # Errands are taken from the end. Of equal errands, the one that came first is nearest to
         # the end.
@@ -220,9 +218,15 @@ class Following:
         while self._ranking:
             errand = self._ranking.pop()
             is_there = self._errands.get(errand.ask.key) is errand
-            if is_there and errand.lane not in self._closed:
+            if is_there and self._may_begin(errand):
                 return self._take(errand)
         return None
+
+    def _may_begin(self, errand: Errand) -> bool:
+        return errand.lane not in self._closed and self._has_room(errand)
+
+    def _has_room(self, errand: Errand) -> bool:
+        return self._background.has_room(errand.ask.key.partition)
 
     def _most_wanted(self, among: Callable[[Errand], bool]) -> Errand | None:
         now, some = self._clock.now(), filter(among, self._errands.values())

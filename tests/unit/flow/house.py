@@ -186,7 +186,7 @@ class Replica:
         self.collapsing = Collapsing(
             self.tiers, self.fetcher, lease, clock, timeout=10.0, backoffs=backoffs
         )
-        self.background = Background(room)
+        self.background = Background(2 * room)
         serving = partial(Serving, background=self.background, cold_start=ColdStart(10.0))
         self.serving = serving(self.tiers, self.collapsing, clock, self.observer, rules)
         self.unusual = Unusual(self.serving, clock, rules, self.modes)

@@ -172,7 +172,7 @@ class Data:
         backoffs = Backoffs(clock, rules.windows.believe_after)
         lease = AloneLease(self.shared)
         collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=10.0, backoffs=backoffs)
-        served = partial(Serving, background=Background(4), cold_start=ColdStart(10.0))
+        served = partial(Serving, background=Background(8), cold_start=ColdStart(10.0))
         serving = served(tiers, collapsing, clock, observer, rules)
         self.unusual = Unusual(serving, clock, rules, modes)
         invalidation = Invalidation(

@@ -1,57 +1,47 @@
-"""background: so many at once, and room for the next when one ends."""
+"""background: so many at once, half of them for one partition, and room again when one ends."""
 
 from __future__ import annotations
 
 import asyncio
 
 from gateway.flow.fill.background_limit import Background
-from tests.unit.flow.house import settle
 
 
-async def test_there_is_room_until_so_many_are_under_way() -> None:
+def test_one_partition_has_half_of_the_places() -> None:
+    """A tenant whose calls hang leaves the other places free."""
+    background = Background(4)
+    background.begin("a")
+    background.begin("a")
+
+    assert (background.has_room("a"), background.has_room("b")) == (False, True)
+
+
+def test_there_is_room_until_so_many_are_under_way() -> None:
     """And again once one has ended."""
     background = Background(2)
-    background.begin()
-    rooms = [background.has_room]
-    background.begin()
-    rooms.append(background.has_room)
-    background.end()
+    background.begin("a")
+    rooms = [background.has_room("b")]
+    background.begin("b")
+    rooms.append(background.has_room("c"))
+    background.end("a")
 
-    assert [*rooms, background.has_room] == [True, False, True]
+    assert [*rooms, background.has_room("c")] == [True, False, True]
 
 
-async def test_the_room_of_one_that_has_ended_rests() -> None:
-    """Whoever waits for it waits so long."""
+def test_one_place_is_for_every_partition() -> None:
+    """Half of one place is one."""
+    assert Background(1).has_room("a")
+
+
+async def test_the_place_of_a_fetch_that_has_ended_rests() -> None:
+    """It is free, and `stirred` is set, so many seconds later."""
     background = Background(1, rest=0.02)
-    background.begin()
+    background.begin("a")
     ended = asyncio.get_running_loop().time()
-    background.end()
-    assert not background.has_room
+    background.end("a")
+    assert not background.has_room("a")
 
-    await background.room()
+    await background.stirred.wait()
 
+    assert background.has_room("a")
     assert asyncio.get_running_loop().time() - ended >= 0.02
-
-
-async def test_who_waits_for_room_goes_when_one_has_ended() -> None:
-    """One of two, where there is room for one."""
-    background = Background(1)
-    background.begin()
-    gone = []
-
-    async def wait(name: str) -> None:
-        await background.room()
-        background.begin()
-        gone.append(name)
-
-    waiting = [asyncio.create_task(wait(name)) for name in "ab"]
-    await settle()
-    assert gone == []
-    background.end()
-    await settle()
-    assert gone == ["a"]
-
-    background.end()
-    await asyncio.gather(*waiting)
-
-    assert gone == ["a", "b"]

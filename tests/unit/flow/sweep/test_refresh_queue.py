@@ -396,6 +396,22 @@ async def test_what_the_list_found_takes_the_same_room(clock: FakeClock) -> None
         assert swept.replica.upstream.inflight == 2
 
 
+async def test_a_partition_whose_calls_hang_leaves_places_to_others(clock: FakeClock) -> None:
+    """Its third call waits, the first one of another partition does not."""
+    swept = await crowded(clock, *FIVE)
+    other = replace(errand("t5"), ask=Ask(Key("p2", "t5"), OURS))
+    async with running(swept.following):
+        for each in FIVE[:3]:
+            swept.following.send(errand(each))
+        await settle()
+        assert swept.replica.upstream.inflight == 2
+
+        swept.following.send(other)
+        await settle()
+
+        assert swept.replica.upstream.inflight == 3
+
+
 async def test_who_waits_for_an_answer_is_not_held_back(clock: FakeClock) -> None:
     """A caller with nothing stored, one that is past the windows, one that wants a version."""
     swept = await crowded(clock, *FIVE)
