@@ -161,7 +161,7 @@ def test_the_variable_names_the_file(tmp_path: Path) -> None:
 
 def test_settings_that_contradict_each_other_are_no_traceback() -> None:
     """A setting that is sound by itself but refused at the start is one more fault."""
-    result = run("serve", GATEWAY_SWEEP__ENABLED="true")
+    result = run("serve", GATEWAY_SWEEP__ENABLED="true", GATEWAY_SWEEP__PARTITIONS="0")
 
     assert result.exit_code == 2
     assert "sweep.enabled" in result.stderr
