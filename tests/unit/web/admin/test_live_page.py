@@ -55,7 +55,8 @@ def test_the_documents_lead_nowhere_else() -> None:
     documents = [(FOLDER / name).read_text() for path, name, _ in FILES if path.endswith(".md")]
     links = {each for text in documents for each in re.findall(r'href="([^"#]*)', text)}
 
-    assert links == {"data:,", "../", "../page.css", "", "../docs/glossary.md"}
+    served = {"../docs/glossary.md", "../dashboards/RUNBOOK.md"}
+    assert links == {"data:,", "../", "../page.css", "", *served}
     assert "See The budget (docs/budget.md)." in "".join(documents)
 
 
