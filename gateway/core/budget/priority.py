@@ -14,7 +14,9 @@ from gateway.core.vocabulary import Purpose
 class Rank(StrEnum):
     """The rank of a call. The order of the members is the order of the logs in lua/budget.lua."""
 
-    CALLER = "caller"  # a caller waits, and nothing is stored for it; or a caller writes
+    # A caller waits, and nothing is stored for it; or a caller writes; or the first sweep fills an
+    # empty cache, a hundred trainings with one call.
+    CALLER = "caller"
     REFRESH = "refresh"  # a stored response may be served, whether or not a caller waits
     SWEEP = "sweep"
 
@@ -28,7 +30,7 @@ _RANK_OF: Final = {
     Purpose.REVALIDATION: Rank.REFRESH,
     Purpose.REFRESH: Rank.REFRESH,
     Purpose.SWEEP: Rank.SWEEP,
-    Purpose.WARM: Rank.SWEEP,
+    Purpose.WARM: Rank.CALLER,
     Purpose.VERIFY: Rank.SWEEP,
 }
 

@@ -13,11 +13,17 @@ def test_every_purpose_has_a_rank() -> None:
     assert {rank_of(purpose) for purpose in Purpose} == set(Rank)
 
 
-@pytest.mark.parametrize("purpose", [Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY])
+@pytest.mark.parametrize("purpose", [Purpose.SWEEP, Purpose.VERIFY])
 def test_calls_of_the_sweep_have_one_rank(purpose: Purpose) -> None:
-    """Pages, the first sweep of an empty cache, and single calls of the sweep."""
+    """Pages, and single calls of the sweep."""
     assert rank_of(purpose) is Rank.SWEEP
     assert not has_a_caller(purpose)
+
+
+def test_the_first_sweep_of_an_empty_cache_may_spend_all() -> None:
+    """One of its calls brings a hundred trainings, for which callers wait."""
+    assert rank_of(Purpose.WARM) is Rank.CALLER
+    assert not has_a_caller(Purpose.WARM)
 
 
 def test_a_revalidation_ranks_as_a_refresh() -> None:
