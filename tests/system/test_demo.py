@@ -70,8 +70,7 @@ def test_the_demo_begins_without_a_warning(tmp_path: Path) -> None:
         output = process.output
 
     told = [line for line in output.splitlines() if " warning " in line or " error " in line]
-    # A busy machine makes some answers slow, and their lines are warnings.
-    assert [line for line in told if "request.answered" not in line] == []
+    assert told == []
     assert "The limit is spent" not in output
 
 
@@ -218,7 +217,8 @@ def test_a_log_line_takes_the_place_of_the_live_line(tmp_path: Path) -> None:
         terminal.until("hits ")
         upstream = printed(terminal.shown, "API").partition("/_control")[0]
         shell(f"""curl -s -d '{{"mode": "status-500"}}' {upstream}/_control/fault""")
-        shell(curl_line(terminal.shown))
+        # The list does not have it, so no sweep has stored it.
+        shell(re.sub(r"trn_\d+", "trn_unknown", curl_line(terminal.shown)))
         terminal.until("upstream.failed")
         terminal.until(f"{ERASED}All of the requests of the last minute failed   requests ")
         shown = terminal.shown

@@ -25,7 +25,9 @@ _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
 # All other answers of so many seconds are counted in one line for each kind. While the API fails,
 # each request can be such an answer, and the lines would hide the events that say why.
 PERIOD: Final = 10.0
-_NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
+# A slow answer is no warning: with a cold cache, callers wait for the list. But it is never sampled.
+_SLOW: Final = INFO + 1
+_NAMES = {DEBUG: "debug", INFO: "info", _SLOW: "info", WARNING: "warning", ERROR: "error"}
 
 # The outcome, the status and the detail of an answer, and the level of its line.
 _Kind = tuple[Outcome, int, str | None, int]
@@ -114,7 +116,9 @@ class AccessLog:
             return INFO
         if status >= 500:
             return ERROR
-        return WARNING if seconds > self._slow or outcome in _RESCUED else INFO
+        if outcome in _RESCUED:
+            return WARNING
+        return _SLOW if seconds > self._slow else INFO
 
     def _sampled(self) -> int:
         if self.unlogged[0] > 0:

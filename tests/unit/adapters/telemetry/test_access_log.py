@@ -90,14 +90,14 @@ def test_a_line_says_where_the_time_went() -> None:
     ("outcome", "seconds", "level"),
     [
         (Outcome.FILLED, 0.1, "info"),
-        (Outcome.FILLED, 1.5, "warning"),
+        (Outcome.FILLED, 1.5, "info"),
         (Outcome.REVALIDATED, 0.1, "info"),
     ],
 )
 def test_an_answer_that_needed_a_call_has_a_line_at_once(
     outcome: Outcome, seconds: float, level: str
 ) -> None:
-    """The rate limit bounds these lines; a slow one is a warning."""
+    """The rate limit bounds these lines; a slow one is no warning."""
     sink = ListSink()
 
     tell(_log(sink), answered(outcome=outcome, seconds=seconds))
@@ -111,7 +111,7 @@ def test_an_answer_that_needed_a_call_has_a_line_at_once(
         (Outcome.FAILED, 503, 0.1, Problem.BUDGET_EXHAUSTED, "error"),
         (Outcome.STALE_ERROR, 200, 0.1, Detail.STALE_ERROR, "warning"),
         (Outcome.STALE_SHIELDED, 200, 0.1, Detail.STALE_SHIELDED, "warning"),
-        (Outcome.FRESH, 200, 1.5, Detail.L1, "warning"),
+        (Outcome.FRESH, 200, 1.5, Detail.L1, "info"),
         (Outcome.STALE_SHIELDED, 200, 0.1, Detail.FROZEN, "info"),
         (Outcome.COLLAPSED, 200, 0.1, None, "info"),
         (Outcome.REJECTED, 404, 0.1, Problem.NO_SUCH_ROUTE, "info"),
@@ -154,7 +154,7 @@ def test_each_kind_has_a_line_of_its_own() -> None:
         ("budget-exhausted", "error", 2),
         ("upstream-error", "error", 1),
         (None, "info", 2),
-        (None, "warning", 1),
+        (None, "info", 1),
     ]
 
 
