@@ -77,8 +77,8 @@ async def test_all_trainings_are_hits_soon_after_a_cold_start(
     seconds: float,
     has_redis: bool,
 ) -> None:
-    """Within 20 s, with at most 40 calls, and without a 503. In `passthrough` the first misses
-    spend calls before the API has accepted the token: 30 s, and 503 until then."""
+    """Within 20 s, with at most 40 calls, and no 503 after the first 10 s. In `passthrough` the
+    first misses spend calls before the API has accepted the token: 30 s, and 503 until then."""
     starts = []
     for number in range(ROUNDS):
         redis = {"GATEWAY_REDIS__URL": own_redis.url, "GATEWAY_REDIS__PREFIX": f"round{number}"}
@@ -94,4 +94,7 @@ async def test_all_trainings_are_hits_soon_after_a_cold_start(
 
     assert max(each.all_hits_after for each in starts) <= seconds
     assert max(each.calls for each in starts) <= 40
-    assert mode is PASSTHROUGH or [late for each in starts for late in each.refused] == []
+    assert (
+        mode is PASSTHROUGH
+        or [late for each in starts for late in each.refused if late > 10.0] == []
+    )
