@@ -17,7 +17,7 @@ class Background:
     Check `has_room` before `begin`, without an await in between.
 
     under_way  the number of places that are not free
-    stirred    set when a place becomes free. Whoever waits for it clears it, and may set it
+    stirred    set when a place becomes free. The queue waits for it, clears it, and also sets it
     """
 
     def __init__(self, most: int, rest: float = 0.0) -> None:
