@@ -25,7 +25,7 @@ _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
 # All other answers of so many seconds are counted in one line for each kind. While the API fails,
 # each request can be such an answer, and the lines would hide the events that say why.
 PERIOD: Final = 10.0
-# A slow answer is no warning: with a cold cache, callers wait for the list. But it is never sampled.
+# A slow answer is no warning (with a cold cache, callers wait for the list), but never sampled.
 _SLOW: Final = INFO + 1
 _NAMES = {DEBUG: "debug", INFO: "info", _SLOW: "info", WARNING: "warning", ERROR: "error"}
 
