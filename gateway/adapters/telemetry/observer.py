@@ -6,6 +6,7 @@ The names and levels of the logged events are here.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -53,6 +54,11 @@ from gateway.ports import Clock, Confirmations, Count, RefusedRequest
 # At most this many lines in ten seconds are written for an event whose lines differ (for example,
 # because each line names a different training).
 _BURST = 20
+# The paths that may be told. Any other can be a credential that was put into the wrong place.
+_OWN_PATH = re.compile(
+    r"/(?:(?:training|explain)/[A-Za-z0-9._~-]{1,128}"
+    r"|training|metrics|status|invalidate|purge|mode|livez|readyz)?"
+)
 # A log line names at most this many faults of a file.
 _MOST_FAULTS = 20
 # Seconds between two lines about a state that lasts.
@@ -155,6 +161,8 @@ class Telemetry(Trail):
     def access_refused(self, reason: AccessRefusal, request: RefusedRequest) -> None:
         self.counters.refusals[reason] += 1
         known: dict[str, Any] = {name: value for name, value in asdict(request).items() if value}
+        if request.path and _OWN_PATH.fullmatch(request.path) is None:
+            known["path"] = "(unknown)"
         self.events.emit(INFO, "access.refused", reason=reason, **known)
 
     def clients_known(self, names: Iterable[str]) -> None:
