@@ -22,14 +22,14 @@ from tests.bench.stands import CONFIGS
 from tests.support.servers import RedisServer, wait_until
 from tests.system.commands import CALLER, TOKEN, Gateway, address, simulator
 
-BOUND = 4
+BOUND = 4  # of one partition: half of all places
 # A priority (nice) before all others'.
 _FIRST = -15
 # Seconds until what was just stored is as it stays.
 _SETTLE = 3.0
 _SETTINGS = {
     "GATEWAY_UPSTREAM__RATE_LIMIT": "unlimited",
-    "GATEWAY_UPSTREAM__MAX_BACKGROUND": str(BOUND),
+    "GATEWAY_UPSTREAM__MAX_BACKGROUND": str(2 * BOUND),
     "GATEWAY_UPSTREAM__TIMEOUT": "60s",
     "GATEWAY_SWEEP__ENABLED": "false",
 }
