@@ -123,12 +123,12 @@ class Connection:
                     await self.servers.drop_idle()
         with suppress(RedisUnavailable):
             await self.reach()
-            self._set_is_up(True)
         return self.is_up
 
     async def reach(self) -> None:
         """Look once. If Redis does not answer, raise RedisUnavailable with the reason."""
         await self._ask(RedisOperation.PING, self._look, self.servers.patience)
+        self._set_is_up(True)
 
     async def _look(self, _client: Any) -> None:
         sent = self._clock.monotonic()
