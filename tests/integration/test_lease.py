@@ -188,9 +188,14 @@ async def test_a_short_timeout_makes_a_short_lease(
         assert (await asking).status_code == 200
 
 
-async def test_a_failing_refresh_is_asked_for_once_by_all_replicas(redis_url: str) -> None:
-    """Every read finds the entry stale; the 503 asked for a minute, and all replicas keep it."""
-    stale = {"freshness__lifetime": "1ms", "freshness__stale_while_revalidate": "1h"}
+async def test_a_failing_refresh_is_asked_for_once_by_each_replica(redis_url: str) -> None:
+    """Every read finds the entry stale. The 503 asked for a minute, and each replica that got it
+    keeps it. Replicas that refresh at the same time share a call."""
+    stale = {
+        "freshness__lifetime": "1ms",
+        "freshness__stale_while_revalidate": "1h",
+        "upstream__rate_limit": "unlimited",
+    }
     async with failing() as upstream, neighbours(upstream.url, redis_url, 3, **stale) as replicas:
         upstream.answering.set()
         upstream.good = 1
@@ -203,7 +208,8 @@ async def test_a_failing_refresh_is_asked_for_once_by_all_replicas(redis_url: st
             answers.append(await planes.get(ONE))
         explained = [(await planes.admin.get(f"/explain/{ONE}")).json() for planes in replicas]
 
-    assert upstream.calls == 2
+    refreshes = upstream.calls - upstream.good
+    assert 1 <= refreshes <= len(replicas)
     assert {answer.status_code for answer in answers} == {200}
     assert all("detail=stale-error" in each.headers["cache-status"] for each in answers[-3:])
     assert all("the last fetch failed" in each["next_refresh"] for each in explained)
