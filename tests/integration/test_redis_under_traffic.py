@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -99,7 +100,13 @@ async def test_a_full_redis_costs_no_call_per_request(
     upstream: RunningSimulator, control: SimulatorClient, own_redis: RedisServer
 ) -> None:
     """With `noeviction` at its `maxmemory` it counts as away, and L1 keeps what was fetched."""
-    patient = {"freshness__lifetime": "2s", "freshness__stale_while_revalidate": "0"}
+    patient = {
+        "freshness__lifetime": "2s",
+        "freshness__stale_while_revalidate": "0",
+        # The replica may serve its entries without Redis for this time and a few seconds more.
+        # Afterwards each request costs a call. A busy machine needs long for 200 requests.
+        "l1__lifetime": "10m",
+    }
     async with gateway(upstream.base_url, own_redis.url, **SETTINGS | patient) as planes:
         await asyncio.sleep(KNOWN)
         await planes.get(IDS[0])
@@ -107,13 +114,14 @@ async def test_a_full_redis_costs_no_call_per_request(
             client.config_set("maxmemory-policy", "noeviction")
             client.config_set("maxmemory", 1)
         await asyncio.sleep(2.1)  # it is stale
-        before = (await control.stats()).requests
+        before, started = (await control.stats()).requests, time.monotonic()
 
         answers = [await planes.get(IDS[0]) for _ in range(200)]
+        lifetimes = (time.monotonic() - started) / 2.0
 
         assert {answer.status_code for answer in answers} == {200}
-        # One call a lifetime (2 s): on a busy machine the 200 requests take many of them.
-        assert (await control.stats()).requests - before <= 50
+        # One call at the start and one each lifetime, however long the 200 requests took.
+        assert (await control.stats()).requests - before <= 2 + lifetimes
         assert await _up(planes, 0.0)
         with own_redis.client() as client:
             client.config_set("maxmemory", 0)
