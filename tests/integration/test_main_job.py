@@ -111,7 +111,9 @@ async def test_two_hundred_callers_make_one_call(
 ) -> None:
     """One call answers all who ask for a cold id, and the first of them may leave."""
     await control.fault("held")
-    async with gateway(upstream.base_url, shared, upstream__timeout="60s") as planes:
+    async with gateway(
+        upstream.base_url, shared, upstream__timeout="60s", upstream__rate_limit="unlimited"
+    ) as planes:
         leaver = asyncio.create_task(planes.get(ONE))
         await until(lambda: has_in_flight(control))
         followers = [asyncio.create_task(planes.get(ONE)) for _ in range(199)]
