@@ -73,16 +73,13 @@ async def test_a_refresh_without_a_call_is_put_off(
     assert not alone.serving.has_failed(KEY)
 
 
-@pytest.mark.parametrize("purpose", [Purpose.VERIFY, Purpose.WARM])
-async def test_a_call_for_the_sweep_that_is_denied_denies_no_caller(
-    clock: FakeClock, purpose: Purpose
-) -> None:
+async def test_a_call_for_the_sweep_that_is_denied_denies_no_caller(clock: FakeClock) -> None:
     """Two calls are reserved for callers. A request that joined such a call has a higher rank."""
     alone = Replica(clock, limit=10)
     alone.upstream.then(*[ok(1, training_id=f"t{number}") for number in range(8)])
     for number in range(8):
-        await alone.serving.start(Ask(Key("p1", f"t{number}"), CALLER), None, purpose).join()
-    denied = alone.serving.start(ASK, None, purpose)
+        await alone.serving.start(Ask(Key("p1", f"t{number}"), CALLER), None, Purpose.VERIFY).join()
+    denied = alone.serving.start(ASK, None, Purpose.VERIFY)
     alone.upstream.then(ok(1))
 
     answer = await alone.serving.from_upstream(ASK, None)
@@ -93,9 +90,8 @@ async def test_a_call_for_the_sweep_that_is_denied_denies_no_caller(
         await denied.join()
 
 
-@pytest.mark.parametrize("purpose", [Purpose.VERIFY, Purpose.WARM])
 async def test_a_call_for_the_sweep_that_is_denied_leaves_the_key_to_callers(
-    clock: FakeClock, purpose: Purpose
+    clock: FakeClock,
 ) -> None:
     """The sweep has spent its share. A request that finds a stale response makes its own call."""
     alone = Replica(clock, limit=20, sweep_share=0.5)
@@ -103,9 +99,9 @@ async def test_a_call_for_the_sweep_that_is_denied_leaves_the_key_to_callers(
     seen = await alone.serving.seen(ASK)
     alone.upstream.then(*[ok(1, training_id=f"t{number}") for number in range(10)])
     for number in range(10):
-        await alone.serving.start(Ask(Key("p1", f"t{number}"), CALLER), None, purpose).join()
+        await alone.serving.start(Ask(Key("p1", f"t{number}"), CALLER), None, Purpose.VERIFY).join()
     with pytest.raises(BudgetExhausted):
-        await alone.serving.start(ASK, seen, purpose).join()
+        await alone.serving.start(ASK, seen, Purpose.VERIFY).join()
     alone.upstream.then(ok(2))
 
     answer = await alone.get()
