@@ -35,7 +35,9 @@ def upstream(store: Store) -> Iterator[Container]:
 def running(store: Store, upstream: Container) -> Iterator[Container]:
     """The gateway as the image starts it, in the simulator's network."""
     options = ("--network", f"container:{upstream.name}", *HARDENED)
-    settings = (f"UPSTREAM__BASE_URL={SIMULATOR}", "UPSTREAM__TIMEOUT=60s")
+    # Without a sweep, so that each training costs the call that a test holds.
+    quiet = "SWEEP__PARTITIONS=0"
+    settings = (f"UPSTREAM__BASE_URL={SIMULATOR}", "UPSTREAM__TIMEOUT=60s", quiet)
     environment = [f"--env=GATEWAY_{setting}" for setting in settings]
     with store.run("gateway", *options, *environment) as container:
         container.await_ready(f"{ADMIN}/readyz")
