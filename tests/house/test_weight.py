@@ -15,9 +15,9 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 33_900,
-    "lines of tests/ (Python)": 82_500,
-    "settings": 64,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 31_100,
+    "lines of tests/ (Python)": 76_100,
+    "settings": 63,
     "words of the glossary": 55,
     "methods of the largest class": 50,
 }
