@@ -31,6 +31,7 @@ from tests.system.traffic import Traffic
 
 KEY = "a-key-of-forty-three-characters-at-the-least"
 IDS = [f"trn_{number:06}" for number in range(1, 21)]
+MISSING = [f"trn_{number:06}" for number in range(1001, 1201)]
 PATIENCE = 60.0
 RULES = len(recordings()) + len(ALERTS)
 RUNBOOK = (ROOT / "dashboards/RUNBOOK.md").read_text()
@@ -40,7 +41,7 @@ FEW = "another-key-of-forty-three-characters-or-so"
 BROUGHT_BY = {
     "Alerts": "429s, until somebody is told",
     "Log lines and spans lost": "traces that are kept, and a collector that does not answer",
-    "Waiting and denied": "a budget that is short",
+    "Waiting and denied": "ids that are not in the list, and a budget that is short",
 }
 
 
@@ -85,7 +86,7 @@ def watched(tmp_path: Path, own_redis: RedisServer) -> Iterator[Watched]:
     tokens = {"acme": TOKEN, "small": TOKEN}
     keys = {"web": ("acme", [KEY]), "few": ("small", [FEW])}
     clients = ClientsFile(tmp_path / "clients.toml", tokens, keys)
-    clients.budgets |= {"acme": "10000/minute", "small": "20/6s"}
+    clients.budgets |= {"acme": "10000/minute", "small": "10/2s"}
     clients.write()
     settings = {
         "GATEWAY_REDIS__URL": own_redis.url,
@@ -110,7 +111,7 @@ def test_what_happens_is_seen(watched: Watched) -> None:
     traffic = Traffic([each.data for each in watched.gateways], KEY, IDS)
     with traffic:
         ordinary = _silent_panels(watched)
-        with Traffic([watched.gateways[0].data], FEW, IDS) as few:
+        with Traffic([watched.gateways[0].data], FEW, MISSING) as few:
             watched.await_number("Waiting and denied")
         _refuse_the_list(watched)
         _meet_bad_answers(watched)
