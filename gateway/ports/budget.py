@@ -139,10 +139,11 @@ class BudgetReply:
 
 
 class SharedBudget(Protocol):
-    """The part of the limit that Redis hands out to all replicas. Each method except `is_there` and
-    `view` raises RedisUnavailable."""
+    """The part of the limit that Redis hands out to all replicas. Each method except `view`
+    raises RedisUnavailable."""
 
-    def is_there(self, scope: str) -> bool:
+    @property
+    def is_up(self) -> bool:
         """Whether Redis can be asked now."""
         ...
 

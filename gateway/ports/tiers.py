@@ -226,11 +226,7 @@ class SharedStore(Protocol):
 
     @property
     def is_up(self) -> bool:
-        """Whether each node answered when it was last asked."""
-        ...
-
-    def reaches(self, key: Key) -> bool:
-        """Whether the key's node can be asked now. If not, calls fail at once."""
+        """Whether Redis can be asked now. If not, calls fail at once."""
         ...
 
     @property

@@ -29,13 +29,11 @@ from gateway.ports import (
 class Switch:
     """Whether Redis is there; both wrappers of one Redis share it.
 
-    `away` are trainings whose node alone is not there. `hold` lets calls wait on their way to it
-    and back, until `release`.
+    `hold` lets calls wait on their way to it and back, until `release`.
     """
 
     def __init__(self) -> None:
         self.is_up = True
-        self.away: set[str] = set()
         self.refused = 0
         self._open = asyncio.Event()
         self._open.set()
@@ -70,10 +68,7 @@ class SwitchedStore:
 
     @property
     def is_up(self) -> bool:
-        return self._switch.is_up and not self._switch.away
-
-    def reaches(self, key: Key) -> bool:
-        return self._switch.is_up and key.training_id not in self._switch.away
+        return self._switch.is_up
 
     @property
     def holds_bodies(self) -> bool:
@@ -88,7 +83,6 @@ class SwitchedStore:
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         self._switch.pass_on("confirm")
-        keys = [key for key in keys if self.reaches(key)]
         self.confirmed.append(len(keys))
         standings = await self._store.confirm(keys)
         await self._switch.come_back()
@@ -138,7 +132,8 @@ class SwitchedBudget:
         self._life = 1
         self._charges: dict[str, Charge] = {}
 
-    def is_there(self, _scope: str) -> bool:
+    @property
+    def is_up(self) -> bool:
         return self._switch.is_up
 
     def lose(self, fresh: LocalBudget) -> None:

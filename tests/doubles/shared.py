@@ -31,9 +31,6 @@ class InMemoryShared:
     def is_up(self) -> bool:
         return True
 
-    def reaches(self, _key: Key) -> bool:
-        return True
-
     @property
     def holds_bodies(self) -> bool:
         return True

@@ -7,14 +7,12 @@ import asyncio
 import pytest
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import change, hearers, until
 from tests.doubles.observer import RecordingObserver
 from tests.integration.clusters import PARTITION, keys_at, reader, slot_of_key, until_up
-from tests.support.call_counts import entering
 from tests.support.redis_cluster import NODE_TIMEOUT, ClusterNode, ClusterServers
 from tests.support.redis_writes import Written, written
 from tests.support.servers import HOST, free_port, wait_until
@@ -75,17 +73,6 @@ async def test_one_node_named_is_enough(cluster_servers: ClusterServers) -> None
         assert one.connection.is_up
         for each in cluster_servers.masters:
             await one.put(keys_at(cluster_servers, each, 1)[0])
-
-
-async def test_whether_all_is_there_is_known_without_a_look_at_any_node(
-    cluster_servers: ClusterServers,
-) -> None:
-    """Each hit asks: no node is looked at."""
-    async with reader(cluster_servers.url) as one:
-        is_up, entered = entering(lambda: one.store.reaches(Key(PARTITION, "a")))
-
-    assert is_up
-    assert entered == ["reaches"]
 
 
 @pytest.mark.parametrize("is_hung", [False, True], ids=["killed", "hung"])
@@ -155,7 +142,7 @@ async def test_a_cluster_that_is_down_is_away(own_cluster: ClusterServers) -> No
 
         with pytest.raises(RedisUnavailable, match="ClusterDownError"):
             await one.store.begin(key)
-        assert not one.store.reaches(key)
+        assert not one.store.is_up
         assert not await one.connection.check()
         with pytest.raises(RedisUnavailable, match="away"):
             await one.store.lookup(key)

@@ -81,10 +81,6 @@ class Ledger:
         self._orders: LRUCache[str, Orders] = LRUCache(max_floors)
         self._partition_invalidations: LRUCache[str, float] = LRUCache(max_floors)
 
-    def reaches(self, _key: Key) -> bool:
-        """Always True."""
-        return True
-
     @property
     def holds_bodies(self) -> bool:
         """Always False."""

@@ -83,8 +83,9 @@ class RedisBudget:
         self._close = Script.load("budget", "close")
         self._open = Script.load("budget", "open")
 
-    def is_there(self, scope: str) -> bool:
-        """As SharedBudget.is_there."""
+    @property
+    def is_up(self) -> bool:
+        """As SharedBudget.is_up."""
         return self._connection.is_up
 
     async def ask(self, question: BudgetQuestion) -> BudgetReply:

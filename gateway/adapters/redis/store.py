@@ -95,10 +95,6 @@ class RedisStore:
         """Whether Redis is up."""
         return self._connection.is_up
 
-    def reaches(self, key: Key) -> bool:
-        """Whether Redis can be asked about the key now."""
-        return self._connection.is_up
-
     @property
     def holds_bodies(self) -> bool:
         """Always True."""
@@ -106,7 +102,7 @@ class RedisStore:
 
     def lookup(self, key: Key) -> asyncio.Future[Found]:
         """As `SharedStore.lookup`."""
-        if self.reaches(key):
+        if self.is_up:
             return self._lookups.ask(key)
         answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         answer.set_exception(RedisUnavailable(RedisOperation.LOOKUP, "it is away"))

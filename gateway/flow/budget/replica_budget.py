@@ -128,8 +128,8 @@ class ReplicaBudget:
         for scope, made in list(self._active.items()):
             if now - made > counts_for(self._shared.view(scope).window):
                 del self._active[scope]
-        scopes = {*self._active, *(listed if everywhere else listed[:1])}
-        await self._look_at([each for each in scopes if self._shared.is_there(each)])
+        if self._shared.is_up:
+            await self._look_at([*{*self._active, *(listed if everywhere else listed[:1])}])
 
     async def take(self, scope: str, purpose: Purpose) -> Charge:
         """As Budget.take."""
@@ -153,7 +153,7 @@ class ReplicaBudget:
                 return await self._from_reserve(scope, purpose, reply.wait, is_passing=is_passing)
 
     async def _ask(self, scope: str, rank: Rank, asked: float) -> tuple[BudgetReply, Charge]:
-        if not self._shared.is_there(scope):
+        if not self._shared.is_up:
             raise RedisUnavailable("budget", "Redis is away")
         if self._first is None:
             await self._look_at([scope])
@@ -284,7 +284,7 @@ class ReplicaBudget:
         """As Budget.view, with the longer `gate_closed_for` of both gates. While Redis is away,
         `available` is what is left of the reserve."""
         shared, own = self._shared.view(scope), self._reserve.view(scope)
-        available = shared.available if self._shared.is_there(scope) else own.available
+        available = shared.available if self._shared.is_up else own.available
         closed_for = max(shared.gate_closed_for, own.gate_closed_for)
         return replace(shared, available=available, gate_closed_for=closed_for)
 

@@ -93,13 +93,13 @@ class Confirming:
         """
         if held.is_purged:
             return False
-        if not self._shared.reaches(key):
+        if not self._shared.is_up:
             self._alone_until = self._bus.vouched_until
             return self.vouches_alone(held.entry)
         if not self._shared.holds_bodies:
             return held.checked_at > NEVER
         now = self._clock.monotonic()
-        if self._alone_until > NEVER and self._shared.is_up:
+        if self._alone_until > NEVER:
             self._return(now)
         if not self._is_confirmed(held, now):
             return held.checked_at > NEVER and now < self._graced_until(held.entry)
@@ -176,7 +176,7 @@ class Confirming:
         if not self._shared.holds_bodies:
             return math.inf
         now = self._clock.monotonic()
-        if not self._shared.reaches(key):
+        if not self._shared.is_up:
             return self._alone_with(held.entry) - now
         if not self._is_confirmed(held, now):
             return self._graced_until(held.entry) - now
@@ -186,16 +186,13 @@ class Confirming:
         sure_until = min(self._bus.counted_until, self._bus.vouched_until)
         return min(due - since_confirmed, sure_until - now)
 
-    def edition(self, key: tuple[str, str]) -> object:
+    def edition(self) -> object:
         """A decision to serve an entry may be used again only while `edition` returns the same
         object."""
         if self._clock.offset != self._offset:
             self._offset = self._clock.offset
             self.begin_edition()
-        shared = self._shared
-        return (
-            self._with_redis if shared.is_up or shared.reaches(Key(*key)) else self._without_redis
-        )
+        return self._with_redis if self._shared.is_up else self._without_redis
 
     def begin_edition(self) -> None:
         """From now on, use no earlier decision again."""

@@ -90,7 +90,7 @@ class Hits:
                 return None
             if allowance is not None and allowance.remaining(began) < 1:
                 return None
-            edition = self._edition(key)
+            edition = self._edition()
             if began >= held.until or held.edition is not edition:
                 labels = self._prepare(held, edition, said.ask(admitted.caller, training_id), began)
             else:

@@ -238,26 +238,6 @@ async def test_a_failure_is_passed_on_and_changes_nothing(replica: Replica, redi
     assert replica.tiers.peek(KEY) is not None
 
 
-@pytest.mark.usefixtures("confirming")
-async def test_while_a_part_of_redis_is_away_the_rest_is_confirmed(
-    replica: Replica, redis: Redis
-) -> None:
-    """Of what is away the entry's own freshness decides, and each hit is as fast as ever."""
-    await hold_all(replica)
-    away, there = KEYS[0], KEYS[1]
-    redis.switch.away = {away.training_id}
-
-    await pass_time(replica, 20.0, (away, there))
-
-    assert set(redis.store.confirmed) == {1}
-    asked = await replica.tiers.confirming.confirm([away, there])
-    assert asked == {there}
-    redis.switch.away.clear()
-    assert replica.tiers.peek(away) is not None
-    replica.clock.advance(2.0)
-    assert replica.tiers.peek(away) is None
-
-
 async def be_away(replica: Replica, redis: Redis, seconds: float) -> None:
     """Redis is gone for so long, and L1 is read meanwhile."""
     redis.switch.is_up = False

@@ -56,10 +56,6 @@ class Asked:
         self.questions: list[str] = []
         self.holds_bodies = self.is_up = True
 
-    def reaches(self, _key: Key) -> bool:
-        """Known without asking."""
-        return True
-
     def __getattr__(self, name: str) -> object:
         self.questions.append(name)
         raise AssertionError(f"a hit asked Redis: {name}")

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from gateway.core.access.caller import Client, Clients, Open, Tenant, digest_of
 from gateway.core.access.registry import Access
 from gateway.core.budget.window_log import Rate
-from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import FailureReason, Outcome
@@ -173,20 +172,10 @@ async def test_what_is_answered_the_short_way() -> None:
 
 
 class Redis:
-    """What Confirming sees of it: the node that has the key, and whether there are others, one of
-    which is away."""
+    """What Confirming sees of it."""
 
-    def __init__(self, *, is_whole: bool = True) -> None:
-        self.is_there = True
-        self.is_whole = is_whole
-        self.holds_bodies = True
-
-    @property
-    def is_up(self) -> bool:
-        return self.is_whole and self.is_there
-
-    def reaches(self, key: Key) -> bool:
-        return self.is_there
+    def __init__(self) -> None:
+        self.is_up = self.holds_bodies = True
 
 
 async def warm(redis: Redis) -> Door:
@@ -242,19 +231,12 @@ async def test_what_is_suspect_is_not_given_again() -> None:
 async def away_and_back(redis: Redis) -> Door:
     """Where a hit was given without Redis, which is there again."""
     door = await warm(redis)
-    redis.is_there = False
+    redis.is_up = False
     door.data.clock.advance(6.3)
     assert is_answered(door)
     assert is_answered(door)
-    redis.is_there = True
+    redis.is_up = True
     return door
-
-
-async def test_what_was_given_unconfirmed_is_not_given_once_its_node_is_back() -> None:
-    """From the first request on, while another node is away still."""
-    door = await away_and_back(Redis(is_whole=False))
-
-    assert not is_answered(door)
 
 
 async def test_what_was_given_unconfirmed_is_given_for_two_seconds_more() -> None:
