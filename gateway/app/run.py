@@ -48,7 +48,7 @@ _LAST_SECONDS = 1.0
 # lost the list of replicas, an order waits until the replicas can have added themselves again.
 _LAST_ORDERS = 6.0
 # At the start, the process waits for at most this many seconds until it knows whether Redis is up.
-_FIRST_WORD = 1.0
+_FIRST_LOOK = 1.0
 # Seconds between two rounds of `_turn_away`.
 _NEXT_ROUND = 0.01
 # Seconds for sending the spans that still wait.
@@ -248,7 +248,7 @@ async def _running(
         if house.redis is not None:
             # Without this wait, the first requests would fetch trainings that Redis has stored, and
             # would have no lease.
-            await house.redis.first_word(_FIRST_WORD)
+            await house.redis.check(_FIRST_LOOK)
             await house.bus.enter()
             tasks.append(group.create_task(house.redis.run()))
         news = house.invalidation

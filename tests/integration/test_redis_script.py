@@ -101,22 +101,6 @@ async def test_scripts_of_one_turn_are_one_round_trip(
         assert timed == [LOOKUP] * 20 + [RedisOperation.STORE]
 
 
-async def test_what_comes_while_scripts_run_is_the_next_round_trip(
-    redis_server: RedisServer, written: Written
-) -> None:
-    """One for all of it."""
-    async with found(redis_server) as (connection, _):
-        echo = known(redis_server, ECHO)
-        written.clear()
-        first = asyncio.ensure_future(run(connection, echo))
-        while not written:  # noqa: ASYNC110 - nobody sets an event
-            await asyncio.sleep(0)
-
-        await asyncio.gather(first, *(run(connection, echo) for _ in range(5)))
-
-        assert written == {redis_server.port: 2}
-
-
 async def test_many_scripts_are_several_round_trips(
     redis_server: RedisServer, written: Written
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
-from gateway.adapters.redis.connect.transport import Single
+from gateway.adapters.redis.connect.transport import Servers
 from gateway.core.redis_url import read_address
 from tests.doubles.hearer import until
 from tests.doubles.loop_time import pass_time
@@ -29,7 +29,7 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 def subscribed(url: str, patience: float = 60.0) -> Subscription:
     """To two channels."""
-    return Subscription(Single(read_address(url), patience, "gateway"), (ONE, TWO), patience)
+    return Subscription(Servers(read_address(url), patience, "gateway"), (ONE, TWO), patience)
 
 
 async def test_messages_of_both_channels_arrive(redis_server: RedisServer) -> None:
@@ -86,7 +86,7 @@ async def test_a_hung_redis_is_noticed(own_redis: RedisServer) -> None:
         assert 5 * PATIENCE < time.monotonic() - began < 10 * PATIENCE + BUSY
 
 
-class Moving(Single):
+class Moving(Servers):
     """A way that leads elsewhere from a moment on."""
 
     found: tuple[str, int] | None = None

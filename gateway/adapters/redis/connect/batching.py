@@ -1,10 +1,10 @@
-"""Gathers questions to Redis, so that questions of the same few milliseconds share a round trip."""
+"""Gathers questions to Redis, so that those of one turn of the event loop share a round trip."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
@@ -13,15 +13,11 @@ Asked = TypeVar("Asked", bound=Hashable)
 Found = TypeVar("Found")
 Waiting = dict[Asked, list[asyncio.Future[Found]]]
 
-# Questions wait at most this many seconds for the end of the previous round trip.
-_PATIENCE: Final = 0.004
-
 
 class Gathering(Generic[Asked, Found]):
     """Gathers questions, and returns the answers.
 
     The questions of one turn of the event loop are passed to `read`, up to `most` in one call.
-    While a round trip is under way, further questions are gathered, for `_PATIENCE` at most.
     `operation` returns the operation of a question, for errors.
     """
 
@@ -34,18 +30,16 @@ class Gathering(Generic[Asked, Found]):
         self._operation = operation
         self._read = read
         self._most = most
-        self._waiting: Waiting[Asked, Found] | None = None
+        self._waiting: Waiting[Asked, Found] = {}
         self._batches: set[asyncio.Task[None]] = set()  # round trips under way
 
     def ask(self, asked: Asked) -> asyncio.Future[Found]:
         """A future with the answer. It fails with RedisUnavailable if Redis does not answer."""
         loop = asyncio.get_running_loop()
-        waiting = self._waiting
-        if waiting is None:
-            waiting = self._waiting = {}
-            loop.call_soon(self._send_or_wait, waiting)
+        if not self._waiting:
+            loop.call_soon(self._send)
         answer: asyncio.Future[Found] = loop.create_future()
-        waiting.setdefault(asked, []).append(answer)
+        self._waiting.setdefault(asked, []).append(answer)
         return answer
 
     async def ask_all(self, asked: Sequence[Asked]) -> dict[Asked, Found]:
@@ -63,34 +57,20 @@ class Gathering(Generic[Asked, Found]):
 
     async def close(self) -> None:
         """Cancel all questions, waiting or under way."""
-        for _, answer in _open(self._waiting or {}):
+        for _, answer in _open(self._waiting):
             answer.cancel()
-        self._waiting = None
         batches = list(self._batches)
         for batch in batches:
             batch.cancel()
         await asyncio.gather(*batches, return_exceptions=True)
 
-    def _send_or_wait(self, waiting: Waiting[Asked, Found]) -> None:
-        if self._batches:
-            asyncio.get_running_loop().call_later(_PATIENCE, self._send, waiting)
-        else:
-            self._send(waiting)
-
-    def _send(self, waiting: Waiting[Asked, Found]) -> None:
-        if self._waiting is not waiting:
-            return  # these questions were sent when the previous round trip ended
-        self._waiting = None
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, {}
         items = [each for each in waiting.items() if not all(map(_is_done, each[1]))]
         for start in range(0, len(items), self._most):
             batch = asyncio.create_task(self._answer(dict(items[start : start + self._most])))
             self._batches.add(batch)
-            batch.add_done_callback(self._ended)
-
-    def _ended(self, batch: asyncio.Task[None]) -> None:
-        self._batches.discard(batch)
-        if not self._batches and self._waiting is not None:
-            self._send(self._waiting)
+            batch.add_done_callback(self._batches.discard)
 
     async def _answer(self, waiting: Waiting[Asked, Found]) -> None:
         try:

@@ -4,7 +4,6 @@ errors of the gateway."""
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -20,7 +19,7 @@ from redis.exceptions import TimeoutError as LateError
 
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.script import Script, ScriptRun, run_together
-from gateway.adapters.redis.connect.transport import FAULTS, Cluster, Single, all_of, why
+from gateway.adapters.redis.connect.transport import FAULTS, Servers, why
 from gateway.core.errors import RedisUnavailable
 from gateway.core.redis_url import read_address
 from gateway.core.vocabulary import RedisOperation
@@ -29,13 +28,11 @@ from gateway.ports import Clock, Deadline, Observer
 T = TypeVar("T")
 Command = Callable[[Any], Awaitable[T]]
 
-# Seconds between two calls of `check` before Redis has answered for the first time.
-_BETWEEN_FIRST_LOOKS: Final = 0.01
 _RUN_AT_ONCE: Final = 50  # the most scripts in one round trip, so that the reply comes in time
 _SCANNED_AT_ONCE: Final = 500
 
-# After this many late answers in a row, Redis counts as away.
-_LATE_ANSWERS: Final = 3
+# A look may take this many times the time of an operation.
+_PATIENCE: Final = 3
 # Errors by which Redis refuses all commands, or all writes: the cluster is down, the server is a
 # replica, it is full, it cannot save its snapshot, or it has too few replicas.
 _REFUSES_ALL: Final = (ClusterDownError, ReadOnlyError, OutOfMemoryError)
@@ -49,11 +46,11 @@ def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
 class Connection:
     """Connects to Redis, and remembers whether Redis is away.
 
-    Redis counts as away if a connection is refused or lost, if a reply cannot be read, or if Redis
-    refuses writes. If answers are late (they do not come in time), Redis counts as away after
-    `_LATE_ANSWERS` of them in a row. A cluster counts as away as a whole. While Redis is away, each
-    operation fails at once. A *look* finds out whether Redis answers and takes writes, and ends
-    this state. `run` looks again and again.
+    Redis counts as away if a connection is refused or lost, if a reply cannot be read, if Redis
+    refuses writes, or if a *look* fails. A look finds out whether Redis answers and takes writes.
+    `run` looks again and again, and at once after an operation that got no answer in time. A look
+    that succeeds ends the absence. While Redis is away, each operation fails at once. A cluster
+    counts as away as a whole.
     """
 
     def __init__(
@@ -79,13 +76,10 @@ class Connection:
                       `look_every_while_away`: while Redis is away
         """
         address = read_address(url)
-        kind = Cluster if address.is_cluster else Single
-        self.servers: Cluster | Single = kind(address, timeout, prefix)
+        self.servers = Servers(address, timeout, prefix)
         self.is_cluster = address.is_cluster
         self.is_up = False
         self._is_known = False
-        self._late_answers = 0
-        self._late_at = -math.inf  # when the last late answer was given up
         self._look_now = asyncio.Event()
         self._places = asyncio.Semaphore(connections)
         self._clock = clock
@@ -108,72 +102,63 @@ class Connection:
                 async with asyncio.timeout(pause):
                     await self._look_now.wait()
 
-    async def first_word(self, patience: float) -> None:
-        """Wait until Redis is up or known to be away, for `patience` seconds at most."""
-        with suppress(TimeoutError):
-            async with Deadline(patience):
-                while not await self.check() and not self._is_known:
-                    await self._clock.sleep(_BETWEEN_FIRST_LOOKS)
-
-    async def check(self) -> bool:
-        """Look once. Returns whether Redis is up."""
-        if not self.is_up:
-            with suppress(*FAULTS):
-                async with Deadline(self._timeout):  # closing TLS waits for the other side
-                    await self.servers.drop_idle()
+    async def check(self, patience: float | None = None) -> bool:
+        """Look once, as `reach`. Returns whether Redis is up."""
         with suppress(RedisUnavailable):
-            await self.reach()
+            await self.reach(patience)
         return self.is_up
 
-    async def reach(self) -> None:
-        """Look once. If Redis does not answer, raise RedisUnavailable with the reason."""
-        await self._ask(RedisOperation.PING, self._look, self.servers.patience)
+    async def reach(self, patience: float | None = None) -> None:
+        """Look once, for `patience` seconds at most (None: `_PATIENCE` times `timeout`). If the
+        look fails, raise RedisUnavailable with the reason."""
+        if not self.is_up:  # the connections were made before Redis went away
+            await self._disconnect()
+        seconds = self._timeout * _PATIENCE if patience is None else patience
+        await self._ask([RedisOperation.PING], self._look, seconds)
         self._set_is_up(True)
 
     async def _look(self, _client: Any) -> None:
         sent = self._clock.monotonic()
-        self._hear(await self.servers.look(is_up=self.is_up), sent)
+        told = await self.servers.look()
+        seconds = int(told[0]) + int(told[1]) / 1_000_000
+        self._on_time(seconds, self._clock.monotonic() - sent)
+
+    async def _disconnect(self) -> None:
+        with suppress(*FAULTS):
+            async with Deadline(self._timeout):  # closing TLS waits for the other side
+                await self.servers.disconnect()
 
     async def close(self) -> None:
         """Close all connections. The task of `run` must have been cancelled before."""
         self.is_up = False
         await self._scripts.close()
-        with suppress(*FAULTS):
-            async with Deadline(self._timeout):
-                await self.servers.close()
+        await self._disconnect()
 
-    async def execute(self, operation: RedisOperation, command: Command[T]) -> T:
-        """Run the command. Raises RedisUnavailable, at once if Redis is away.
-
-        A reply that `command` cannot read counts as a failure of Redis.
-        """
-        return await self._execute(operation, command)
-
-    async def _execute(
+    async def execute(
         self,
         operation: RedisOperation,
         command: Command[T],
         beside: Sequence[RedisOperation] = (),
     ) -> T:
-        """As `execute`. `beside` names the other operations that share this command."""
+        """Run the command. Raises RedisUnavailable, at once if Redis is away.
+
+        A reply that `command` cannot read counts as a failure of Redis. `beside` names the other
+        operations that share this command.
+        """
         self._refuse_while_away(operation)
 
         async def in_its_turn(client: Any) -> T:
             async with self._places:
                 return await command(client)
 
-        return await self._ask(operation, in_its_turn, self._timeout, beside)
+        return await self._ask([operation, *beside], in_its_turn, self._timeout)
 
     def _refuse_while_away(self, operation: RedisOperation) -> None:
         if not self.is_up:
             raise RedisUnavailable(operation, "it is away")
 
     async def _ask(
-        self,
-        operation: RedisOperation,
-        command: Command[T],
-        seconds: float,
-        beside: Sequence[RedisOperation] = (),
+        self, operations: Sequence[RedisOperation], command: Command[T], seconds: float
     ) -> T:
         started = self._clock.monotonic()
         try:
@@ -181,46 +166,30 @@ class Connection:
             async with Deadline(seconds):
                 result = await command(self.servers.client)
         except FAULTS as fault:
-            for each in (operation, *beside):
-                self._observer.redis_failed(each, _reason(fault))
-            self._note(operation, fault, started)
-            raise RedisUnavailable(operation, _reason(fault)) from fault
+            raise self._failed(operations, fault) from fault
         took = self._clock.monotonic() - started
-        for each in (operation, *beside):
+        for each in operations:
             self._observer.redis_timed(each, took)
-        self._late_answers = 0
         return result
 
-    def _note(self, operation: RedisOperation, fault: Exception, started: float) -> None:
-        """Note a failure. If Redis refused only this command, nothing changes. Operations that are
-        late together count as one late answer."""
-        if isinstance(fault, TimeoutError | LateError):
-            if started >= self._late_at:
-                self._late_answers += 1
-                self._late_at = self._clock.monotonic()
-            if self._late_answers >= _LATE_ANSWERS:
-                self._set_is_up(False)
-            elif self.is_up:
-                self._look_now.set()
-            return
-        is_answer = isinstance(fault, ResponseError | ClusterError)
-        refused_only_this = is_answer and not _refuses_all(fault)
-        if not refused_only_this or operation is RedisOperation.PING:
+    def _failed(self, operations: Sequence[RedisOperation], fault: Exception) -> RedisUnavailable:
+        """Note a failure. If Redis refused only this command, nothing changes."""
+        for each in operations:
+            self._observer.redis_failed(each, _reason(fault))
+        is_late = isinstance(fault, TimeoutError | LateError)
+        is_refused = isinstance(fault, ResponseError | ClusterError) and not _refuses_all(fault)
+        if operations[0] is RedisOperation.PING or not (is_late or is_refused):
             self._set_is_up(False)
+        elif is_late:
+            self._look_now.set()
+        return RedisUnavailable(operations[0], _reason(fault))
 
     def _set_is_up(self, up: bool) -> None:
         """Observers hear of each change, and of a Redis that is away at the start."""
-        is_news = up is not self.is_up or not self._is_known
-        is_up_from_the_start = up and not self._is_known
+        is_news = up is not self.is_up if self._is_known else not up
         self.is_up, self._is_known = up, True
-        if is_news and not is_up_from_the_start:
+        if is_news:
             self._observer.redis_moved(up)
-
-    def _hear(self, reply: Sequence[Any], sent: float) -> None:
-        """Pass Redis' time, with which the reply begins, to `on_time`. The question was sent at
-        `sent` (monotonic)."""
-        seconds = int(reply[0]) + int(reply[1]) / 1_000_000
-        self._on_time(seconds, self._clock.monotonic() - sent)
 
     async def run_script(
         self,
@@ -247,9 +216,7 @@ class Connection:
                 raise TypeError("the reply of a script does not begin with the time")
             return read(reply[2:])
         except FAULTS as fault:
-            self._observer.redis_failed(operation, _reason(fault))
-            self._note(operation, fault, self._clock.monotonic())
-            raise RedisUnavailable(operation, _reason(fault)) from fault
+            raise self._failed([operation], fault) from fault
 
     async def run_many(
         self,
@@ -259,30 +226,17 @@ class Connection:
         read: Callable[[list[Any]], T],
     ) -> list[T]:
         """As `run_script`, once for each pair of keys and arguments in `calls`."""
-        found: dict[int, T] = {}
-
-        async def run(number: int) -> None:
-            found[number] = await self.run_script(operation, script, *calls[number], read)
-
-        await all_of(map(run, range(len(calls))))
-        return [found[number] for number in range(len(calls))]
+        runs = (self.run_script(operation, script, *call, read) for call in calls)
+        return list(await asyncio.gather(*runs))
 
     async def _run_together(self, runs: list[ScriptRun]) -> dict[ScriptRun, Any]:
         """The reply to each script, or its error."""
 
         async def command(client: Any) -> list[Any]:
-            sent = self._clock.monotonic()
-            replies = await run_together(client, runs)
-            told = [each for each in replies if _has_time(each)]
-            # In a cluster it is not known which node sent the reply.
-            if told and not self.is_cluster:
-                self._hear(told[0], sent)
-            return replies
+            return await run_together(client, runs)
 
-        first, *others = runs
-        beside = tuple(run.operation for run in others)
-        replies = await self._execute(first.operation, command, beside)
-        return dict(zip(runs, replies, strict=True))
+        first, *others = [run.operation for run in runs]
+        return dict(zip(runs, await self.execute(first, command, others), strict=True))
 
     async def read(self, operation: RedisOperation, names: Sequence[str]) -> list[bytes | None]:
         """The values of these keys, in one round trip (in a cluster: one for each node)."""

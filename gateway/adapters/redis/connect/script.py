@@ -38,17 +38,6 @@ class Script:
         text = "\n".join((*preludes, shared, scripts[name]))
         return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
-    async def run(
-        self, client: Any, keys: Sequence[str], arguments: Sequence[str | bytes | int]
-    ) -> list[Any]:
-        """Run the script, and return its reply. Sends the text if Redis does not remember it."""
-        parts = (*keys, *arguments)
-        try:
-            reply: list[Any] = await client.evalsha(self.digest, len(keys), *parts)
-        except NoScriptError:
-            reply = await client.eval(self.text, len(keys), *parts)
-        return reply
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScriptRun:
@@ -64,28 +53,14 @@ class ScriptRun:
     arguments: Sequence[str | bytes | int]
 
     @property
-    def at(self) -> str:
-        """The first key, whose node runs the script (empty: no keys)."""
-        return self.keys[0] if self.keys else ""
-
-    @property
     def is_large(self) -> bool:
         """Whether an argument is longer than `_LARGE`."""
         return any(isinstance(each, bytes) and len(each) > _LARGE for each in self.arguments)
 
-    async def run(self, client: Any) -> list[Any]:
-        """The reply of the script."""
-        return await self.script.run(client, self.keys, self.arguments)
-
 
 async def run_together(client: Any, runs: Sequence[ScriptRun]) -> list[Any]:
-    """The reply to each run, in one round trip (two if Redis does not remember all scripts).
-
-    If there are several runs, an error takes the place of a reply. If there is only one, its error
-    is raised.
-    """
-    if len(runs) == 1:
-        return [await runs[0].run(client)]
+    """The reply to each run, or its error, in one round trip (two if Redis does not remember all
+    scripts)."""
     replies = await _piped(client, [(run, "EVALSHA", run.script.digest) for run in runs])
     unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from gateway.adapters.redis.connect import batching
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.core.cache.entry import Floor, Key
 from gateway.core.errors import RedisUnavailable
@@ -31,14 +30,11 @@ class Reader:
 
     def __init__(self) -> None:
         self.questions: list[list[Key]] = []
-        self.asked_again = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.fault: Exception | None = None
 
     async def read(self, keys: list[Key]) -> dict[Key, Found]:
         self.questions.append(keys)
-        if len(self.questions) > 1:
-            self.asked_again.set()
         await self.may_answer.wait()
         if self.fault is not None:
             raise self.fault
@@ -56,12 +52,6 @@ async def ask_all(gathering: Gathering[Key, Found], keys: list[Key]) -> list[asy
     for _ in range(3):
         await asyncio.sleep(0)
     return tasks
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question waits for the one before it, however busy the machine is."""
-    monkeypatch.setattr(batching, "_PATIENCE", 3600.0)
 
 
 async def test_one_turn_is_one_question() -> None:
@@ -98,31 +88,13 @@ async def test_a_key_is_asked_for_once() -> None:
     assert reader.questions == [[KEYS[0]]]
 
 
-@pytest.mark.usefixtures("patient")
-async def test_what_comes_meanwhile_is_one_question() -> None:
-    """Asked when the one before it has ended: a busy replica asks few questions for many keys."""
+async def test_nobody_waits_for_a_question_that_hangs() -> None:
+    """What comes later is a question of its own."""
     reader = Reader()
     gathering = gathering_of(reader)
     tasks = await ask_all(gathering, KEYS[:1])
-    for number in (1, 2, 3):
-        tasks += await ask_all(gathering, KEYS[number : number + 1])
-    assert reader.questions == [KEYS[:1]]
 
-    reader.may_answer.set()
-    await asyncio.gather(*tasks)
-
-    assert reader.questions == [KEYS[:1], KEYS[1:4]]
-
-
-async def test_nobody_waits_long_for_a_question_that_hangs() -> None:
-    """It is held back for a moment, and then is a question of its own."""
-    reader = Reader()
-    gathering = gathering_of(reader)
-    tasks = await ask_all(gathering, KEYS[:1])
     tasks += await ask_all(gathering, KEYS[1:2])
-
-    async with asyncio.timeout(5.0):
-        await reader.asked_again.wait()
 
     assert reader.questions == [KEYS[:1], KEYS[1:2]]
     reader.may_answer.set()
@@ -212,12 +184,12 @@ async def test_a_failure_is_told_to_everyone() -> None:
     assert faults[0].__cause__ is reader.fault
 
 
-@pytest.mark.usefixtures("patient")
-async def test_closing_ends_what_is_under_way() -> None:
+async def test_closing_ends_what_is_under_way_and_what_waits() -> None:
     """Nobody waits for ever."""
     reader = Reader()
     gathering = gathering_of(reader)
-    tasks = await ask_all(gathering, KEYS[:1]) + await ask_all(gathering, KEYS[1:2])
+    tasks = await ask_all(gathering, KEYS[:1])
+    tasks.append(gathering.ask(KEYS[1]))
 
     await gathering.close()
 
