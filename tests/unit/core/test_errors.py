@@ -10,15 +10,8 @@ import pytest
 from gateway.core import errors
 from gateway.core.errors import (
     AccessRefused,
-    BadId,
-    BudgetExhausted,
-    CallWithheld,
-    CircuitOpen,
-    GateClosed,
     GatewayError,
     InvalidPayload,
-    RedisUnavailable,
-    TooLarge,
     UpstreamError,
     UpstreamFailure,
     UpstreamRateLimited,
@@ -85,22 +78,6 @@ def test_a_failure_may_tell_when_to_come_back() -> None:
     assert UpstreamRateLimited("x", retry_after=0.0).reason is FailureReason.RATE_LIMITED
 
 
-@pytest.mark.parametrize("kind", [UpstreamUnreachable, UpstreamTimeout])
-@pytest.mark.parametrize("sent", [False, True])
-def test_a_lost_call_tells_whether_it_left(
-    kind: type[UpstreamUnreachable | UpstreamTimeout], sent: bool
-) -> None:
-    """Only what provably never left is given back and tried again."""
-    assert kind("x", FailureReason.TLS, sent=sent).sent is sent
-
-
-def test_the_gateways_own_token_refused() -> None:
-    """It has the status that said so, and its own reason."""
-    refused = UpstreamRefused("x", status=401)
-
-    assert (refused.status, refused.reason) == (401, FailureReason.REFUSED)
-
-
 @pytest.mark.parametrize("invalid", InvalidReason)
 def test_a_refused_body_has_two_words(invalid: InvalidReason) -> None:
     """One for payloads and one for failures; the latter tells only too large ones apart."""
@@ -111,14 +88,6 @@ def test_a_refused_body_has_two_words(invalid: InvalidReason) -> None:
     assert failure.reason is (FailureReason.TOO_LARGE if too_large else FailureReason.INVALID)
 
 
-@pytest.mark.parametrize("kind", [BudgetExhausted, GateClosed, CircuitOpen])
-def test_a_withheld_call_says_when_to_ask_again(kind: type[CallWithheld]) -> None:
-    """Every 503 of ours carries its Retry-After."""
-    withheld = kind("x", retry_after=2.5)
-
-    assert (withheld.what, str(withheld), withheld.retry_after) == ("x", "x", 2.5)
-
-
 @pytest.mark.parametrize("reason", AccessRefusal)
 def test_a_refused_caller_hears_a_word_and_no_more(reason: AccessRefusal) -> None:
     """The message is made of the word alone: there is no place for a credential."""
@@ -126,12 +95,6 @@ def test_a_refused_caller_hears_a_word_and_no_more(reason: AccessRefusal) -> Non
 
     assert refused.reason is reason
     assert str(refused) == f"the caller was refused: {reason}"
-
-
-def test_a_bad_request_says_what_may_be_shown() -> None:
-    """A bad id is one of them, and so is a body that is too large."""
-    assert TooLarge("too much").what == str(TooLarge("too much")) == "too much"
-    assert BadId("not an id").what == str(BadId("not an id")) == "not an id"
 
 
 @pytest.mark.parametrize(
@@ -148,10 +111,3 @@ def test_a_version_not_reached_names_both(reached: str | None, told: str) -> Non
     assert error.reached == reached
     said = f"the request wants version 2026-01-01T00:00:00Z or a later one; {told}"
     assert str(error) == said
-
-
-def test_redis_away_names_the_operation() -> None:
-    """What was attempted, and why it failed."""
-    away = RedisUnavailable("lookup", "it took too long")
-
-    assert str(away) == "the Redis operation lookup failed: it took too long"

@@ -9,7 +9,7 @@ from enum import StrEnum
 import pytest
 
 from gateway.core import vocabulary
-from gateway.core.vocabulary import Cause, Detail, Forward, Outcome, Problem, Purpose, Tier
+from gateway.core.vocabulary import Cause, Detail, Forward, Outcome, Part, Problem, Purpose, Tier
 
 SETS = [
     kind
@@ -84,3 +84,8 @@ def test_forwards_are_rfc_9211s() -> None:
     }
 
     assert set(Forward) <= registered
+
+
+def test_a_part_is_a_word_of_a_log_field() -> None:
+    """`lookup_ms` and its like: no hyphen, no capital."""
+    assert all(part.isidentifier() and part == part.lower() for part in Part)

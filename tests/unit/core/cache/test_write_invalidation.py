@@ -9,7 +9,7 @@ from gateway.core.cache.write_invalidation import Written, is_success, written
 from gateway.core.http.fields import Reply
 from gateway.core.instant import parse_instant, to_seconds
 from gateway.core.upstream.training import Training, parse
-from tests.unit.core.cache.test_rules import BODY
+from tests.unit.core.cache.test_policy import BODY
 
 BASE = "https://api.test/v1"
 VERSION = parse_instant("2025-01-01T00:00:00Z")

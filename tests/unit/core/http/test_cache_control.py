@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 
@@ -9,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.http.cache_control import LARGEST_DELTA, directives_of, joined, seconds, targeted
+from gateway.core.http.cache_control import (
+    LARGEST_DELTA,
+    RequestDirectives,
+    directives_of,
+    joined,
+    request_directives_of,
+    seconds,
+    targeted,
+    wants_only_if_cached,
+)
 
 
 @pytest.mark.parametrize(
@@ -140,3 +150,42 @@ def test_a_targeted_field_is_a_dictionary(value: bytes, found: dict[bytes, bytes
 def test_a_targeted_field_with_a_fault_is_none(value: bytes) -> None:
     """One fault, or nothing in it: it is to be ignored as a whole (RFC 9213, 2.1)."""
     assert targeted(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "directives"),
+    [
+        (None, None),
+        (b"", None),
+        (b"only-if-cached, nothing-to-see-here", None),
+        (b"No-Cache", RequestDirectives(no_cache=True)),
+        (b"no-store", RequestDirectives(no_store=True)),
+        (b"max-age=10, min-fresh=5", RequestDirectives(max_age=10.0, min_fresh=5.0)),
+        (b"max-age=x", RequestDirectives(max_age=0.0)),
+        (b"max-stale", RequestDirectives(max_stale=math.inf)),
+        (b"max-stale=60", RequestDirectives(max_stale=60.0)),
+        (b"max-stale=x", RequestDirectives(max_stale=0.0)),
+    ],
+)
+def test_directives_are_read(value: bytes | None, directives: RequestDirectives | None) -> None:
+    """Where the caller has any; what makes no sense is the strictest, and no permission."""
+    assert request_directives_of(value) == directives
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (None, False),
+        (b"", False),
+        (b"only-if-cached", True),
+        (b"max-age=0,Only-If-Cached", True),
+        (b"max-age=0 , only-if-cached , no-cache", True),
+        (b"x-only-if-cached", False),
+        (b"only-if-cached-please", False),
+        (b'x="only-if-cached"', False),
+        (b'x="a, only-if-cached, b"', False),
+    ],
+)
+def test_only_if_cached(value: bytes | None, wanted: bool) -> None:
+    """The directive, wherever it stands in the list, and nothing that looks like it."""
+    assert wants_only_if_cached(value) is wanted
