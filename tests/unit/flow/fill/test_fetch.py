@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import etag_of
+from gateway.core.cache.policy import Windows
 from gateway.core.errors import BudgetExhausted, InvalidPayload, UpstreamError
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import (
@@ -18,12 +18,13 @@ from gateway.core.vocabulary import (
 )
 from gateway.core.vocabulary import StoreVerdict as Verdict
 from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, fruitless
-from gateway.ports import Held
+from gateway.ports import Call, Held
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, held_of
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, ok, page, says, training
 
 TELLING = ("payload_rejected", "upstream_failed", "drifted")
+NO_STORE = (b"cache-control", b"private, no-store")
 ETAG = (b"etag", b'"v1"')
 MODIFIED = (b"last-modified", b"Tue, 14 Nov 2023 22:01:00 GMT")
 
@@ -47,16 +48,6 @@ async def fill(replica: Replica, reply: Reply, held: Held | None = None) -> Fill
     filled = await fetch(replica, reply, held)
     assert isinstance(filled, Filled)
     return filled
-
-
-async def test_a_training_is_stored_byte_for_byte(alone: Replica) -> None:
-    """And is what the fetch brings."""
-    filled = await fill(alone, ok(1))
-
-    assert filled.held is alone.local.peek(KEY)
-    assert filled.held.entry.body == training(1)
-    assert (filled.forward_status, filled.verdict) == (200, Verdict.FIRST)
-    assert alone.observer.of("stored") == [(KEY, Verdict.FIRST)]
 
 
 async def test_the_call_is_the_callers(alone: Replica, clock: FakeClock) -> None:
@@ -149,38 +140,6 @@ async def test_a_remembered_404_asks_without_conditions(alone: Replica) -> None:
     assert alone.upstream.calls[-1].etag is None
 
 
-async def test_a_304_renews(alone: Replica, clock: FakeClock) -> None:
-    """The same body, confirmed now."""
-    held = (await fill(alone, ok(1, ETAG))).held
-    clock.advance(40.0)
-
-    filled = await fill(alone, Reply(304, (ETAG,), b""), held)
-
-    assert (filled.forward_status, filled.verdict) == (304, Verdict.UNCHANGED)
-    assert filled.held.entry.body == training(1)
-    assert filled.held.entry.age(clock.now()) == 0.0
-    assert alone.local.peek(KEY) is filled.held
-
-
-async def test_a_304_that_nobody_asked_for_is_an_error(alone: Replica) -> None:
-    """There is nothing that it could renew."""
-    with pytest.raises(UpstreamError):
-        await fill(alone, Reply(304, (), b""))
-
-
-async def test_the_same_again_renews(alone: Replica, clock: FakeClock) -> None:
-    """It is no invalidation."""
-    held = (await fill(alone, ok(1))).held
-    clock.advance(40.0)
-
-    filled = await fill(alone, ok(1), held)
-
-    assert filled.verdict is Verdict.UNCHANGED
-    assert filled.held.entry.age(clock.now()) == 0.0
-    assert alone.observer.of("invalidated") == []
-    assert alone.observer.of("lagged") == []
-
-
 async def test_a_new_version_replaces_and_counts(alone: Replica, clock: FakeClock) -> None:
     """As an invalidation by `updated_at`, with the time since it was written."""
     held = (await fill(alone, ok(1))).held
@@ -191,6 +150,7 @@ async def test_a_new_version_replaces_and_counts(alone: Replica, clock: FakeCloc
     assert alone.local.peek(KEY) is filled.held
     assert alone.observer.of("invalidated") == [(Cause.UPDATED_AT, "trn_1", 1)]
     assert alone.observer.of("lagged") == [(20.0,)]
+    assert alone.observer.of("stored") == [(KEY, Verdict.FIRST), (KEY, Verdict.CHANGED)]
 
 
 async def test_a_version_from_the_future_lags_by_nothing(alone: Replica, clock: FakeClock) -> None:
@@ -201,19 +161,6 @@ async def test_a_version_from_the_future_lags_by_nothing(alone: Replica, clock: 
     await fill(alone, ok(13), held)
 
     assert alone.observer.of("lagged") == [(0.0,)]
-
-
-@pytest.mark.parametrize("status", [404, 410])
-async def test_gone_replaces_and_counts(alone: Replica, status: int) -> None:
-    """It is remembered for ten seconds, as an invalidation by `not_found`."""
-    held = (await fill(alone, ok(1))).held
-
-    filled = await fill(alone, says(status), held)
-
-    assert filled.held.entry.is_negative
-    assert filled.held.entry.freshness_lifetime == 10.0
-    assert alone.local.peek(KEY) is filled.held
-    assert alone.observer.of("invalidated") == [(Cause.NOT_FOUND, "trn_1", 1)]
 
 
 async def test_drift_is_told_and_stored(alone: Replica) -> None:
@@ -262,17 +209,6 @@ async def test_a_call_withheld_is_no_failure_of_upstream(clock: FakeClock) -> No
     assert replica.observer.of("upstream_failed") == []
 
 
-@pytest.mark.parametrize("is_up", [True, False])
-async def test_the_partition_is_the_keys(replica: Replica, redis: Redis, is_up: bool) -> None:
-    """What one credential fetched is not there for another, with Redis or without."""
-    redis.switch.is_up = is_up
-
-    await fill(replica, ok(1))
-
-    assert replica.local.keys() == [KEY]
-    assert replica.local.peek(Key("p2", "trn_1")) is None
-
-
 async def test_what_leaves_the_stored_as_it_was_is_fruitless(alone: Replica) -> None:
     """An older version, or a 4xx that neither renews nor drops; nothing else."""
     fine = [await refetch(alone, reply) for reply in (ok(2), ok(2), says(403), says(401))]
@@ -292,3 +228,123 @@ def test_what_came_of_a_fetch() -> None:
     assert came_of(Filled(held, 200, Verdict.FIRST, None)) == (200, Verdict.FIRST)
     assert came_of(Filled(held, 200, Verdict.OLDER, reason)) == (200, reason)
     assert came_of(Passed(Reply(403, (), b""))) == (403, None)
+
+
+async def in_l2(redis: Redis) -> bool:
+    """Whether Redis holds a body."""
+    return (await redis.store.lookup(KEY)).entry is not None
+
+
+async def test_no_store_may_be_ignored(clock: FakeClock) -> None:
+    """`freshness.no_store` says so."""
+    replica = Replica(clock, windows=Windows(respect_no_store=False))
+
+    await refetch(replica, ok(1, NO_STORE))
+
+    assert replica.local.entries == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "cause"),
+    [(ok(2, NO_STORE), Cause.UPDATED_AT), (says(404, NO_STORE), Cause.NOT_FOUND)],
+)
+async def test_what_must_not_be_stored_still_ends_what_is(
+    replica: Replica, redis: Redis, reply: Reply, cause: Cause
+) -> None:
+    """Else the old version would be served, or would rescue, in place of the new one."""
+    await refetch(replica, ok(1))
+
+    await refetch(replica, reply)
+
+    assert replica.local.entries == 0
+    assert not await in_l2(redis)
+    assert replica.observer.of("invalidated") == [(cause, "trn_1", 1)]
+    assert replica.observer.of("not_stored") == [(KEY, NotStoredReason.NO_STORE)]
+
+
+async def test_the_same_with_no_store_is_no_invalidation(alone: Replica) -> None:
+    """It is kept no longer, but it has not changed."""
+    await refetch(alone, ok(1))
+
+    await refetch(alone, ok(1, NO_STORE))
+
+    assert alone.local.entries == 0
+    assert alone.observer.of("invalidated") == []
+
+
+async def test_an_older_version_with_no_store_ends_nothing(alone: Replica) -> None:
+    """What is stored is the later one."""
+    await refetch(alone, ok(2))
+
+    await refetch(alone, ok(1, NO_STORE))
+
+    assert alone.local.entries == 1
+
+
+async def test_an_older_version_is_counted_without_redis_as_well(
+    replica: Replica, redis: Redis
+) -> None:
+    """L1 tells."""
+    redis.switch.is_up = False
+    await refetch(replica, ok(2))
+
+    await refetch(replica, ok(1))
+
+    assert replica.observer.of("regressed") == [("trn_1",)]
+
+
+async def test_an_earlier_fetch_of_the_same_version_is_no_regression(
+    replica: Replica, other: Replica, clock: FakeClock
+) -> None:
+    """Another replica was quicker with the other of two bodies; upstream went not back."""
+
+    async def be_late(call: Call) -> Reply:
+        clock.advance(0.1)
+        await refetch(other, Reply(200, (), training(1, title="Second")))
+        return ok(1)
+
+    replica.upstream.then(be_late)
+    filled = await replica.fetch(Want(KEY, CALLER, Purpose.MISS))
+
+    assert isinstance(filled, Filled)
+    assert filled.verdict is Verdict.OLDER
+    assert replica.observer.of("regressed") == []
+
+
+async def test_a_404_of_an_earlier_fetch_is_no_regression(
+    replica: Replica, other: Replica, clock: FakeClock
+) -> None:
+    """It has no version that could have gone back."""
+
+    async def be_late(call: Call) -> Reply:
+        clock.advance(0.1)
+        await refetch(other, ok(1))
+        return says(404)
+
+    replica.upstream.then(be_late)
+    filled = await replica.fetch(Want(KEY, CALLER, Purpose.MISS))
+
+    assert isinstance(filled, Filled)
+    assert filled.verdict is Verdict.OLDER
+    assert replica.observer.of("regressed") == []
+
+
+async def test_what_was_invalidated_during_the_fetch_is_not_stored(
+    replica: Replica, redis: Redis
+) -> None:
+    """Those who wait get it all the same."""
+
+    async def be_late(call: Call) -> Reply:
+        await redis.store.invalidate("trn_1", None)
+        return ok(1)
+
+    replica.upstream.then(be_late)
+    filled = await replica.fetch(Want(KEY, CALLER, Purpose.MISS))
+
+    assert isinstance(filled, Filled)
+    assert filled.held.entry.body == training(1)
+    assert filled.not_stored is NotStoredReason.INVALIDATED
+    assert replica.local.entries == 0
+    assert not await in_l2(redis)
+    assert replica.observer.of("not_stored") == [(KEY, NotStoredReason.INVALIDATED)]
+    assert replica.observer.of("regressed") == []

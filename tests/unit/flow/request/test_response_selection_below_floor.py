@@ -11,7 +11,6 @@ from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, minute_of, ok, says
 from tests.unit.flow.request.test_response_selection_rescued import hears_of_newer
 
-FAR = 59
 DATE = b"Tue, 14 Nov 2023 22:01:00 GMT"
 
 
