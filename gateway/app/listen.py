@@ -67,22 +67,27 @@ class Server(uvicorn.Server):
     """The server of one plane. No signal ends it: `app/run` decides when it ends.
 
     answering  set once the server accepts connections
-    looked_at  the event loop's time at the last check of the connections
     """
 
     def __init__(self, config: uvicorn.Config, connection_type: type[Wire]) -> None:
         super().__init__(config)
         self.answering = asyncio.Event()
-        self.looked_at = 0.0
         self.servers: list[asyncio.Server] = []
         self._connection_type = connection_type
         # The references are weak, so a connection whose TLS handshake failed disappears by itself.
         self._made: WeakSet[Wire] = WeakSet()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections. uvicorn's own method would allow a minute for a TLS handshake."""
+        """Accept connections. uvicorn's own method would allow a minute for a TLS handshake.
+
+        The system ends the connection of a caller that reads nothing for `write_timeout` (tcp(7),
+        TCP_USER_TIMEOUT; only Linux has it). Connections inherit this from the listening socket.
+        """
         loop = asyncio.get_running_loop()
         for each in sockets or []:
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                patience = round(1_000 * self._connection_type.terms.limits.write_timeout)
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, patience))
             server = await loop.create_server(
                 self._connection,
                 sock=each,
@@ -92,13 +97,12 @@ class Server(uvicorn.Server):
             )
             self.servers.append(server)
         self.started = True
-        self.looked_at = loop.time()
         self.answering.set()
 
     async def on_tick(self, counter: int) -> bool:
         """Once a second, close the connections of callers that take too long."""
         if counter % _TICKS == 0:
-            self._check_connections(asyncio.get_running_loop().time())
+            self._check_connections()
         return await super().on_tick(counter)
 
     def drain(self) -> None:
@@ -173,17 +177,12 @@ class Server(uvicorn.Server):
         """Check the connections, because uvicorn calls no `on_tick` in a shutdown."""
         while True:
             await asyncio.sleep(_TICKS * _TICK)
-            self._check_connections(asyncio.get_running_loop().time())
+            self._check_connections()
 
-    def _check_connections(self, now: float) -> None:
-        """Check the connections. If the check is late, deadlines move by the delay, because the
-        loop read nothing meanwhile."""
-        late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
+    def _check_connections(self) -> None:
         for connection in self._connections():
             try:
-                if late > _TICK:
-                    connection.excuse(late)
-                connection.look(now)
+                connection.look()
             except Exception:
                 _logger.exception("a connection could not be checked, and is closed")
                 connection.transport.abort()

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from gateway.simulator import RunningSimulator
-from tests.integration.gateways import Planes, gateway
+from tests.integration.gateways import Planes, gateway, until
 from tests.support.raw_http import calling
 from tests.system.commands import run
 
@@ -99,6 +99,36 @@ async def test_a_handshake_has_the_time_of_a_head(
             await caller.send(begun)
             assert await caller.is_closed()
         assert await status(planes.data.base_url, "/livez") == 200
+
+
+def _deaf(where: httpx.URL) -> ssl.SSLSocket:
+    """A caller that asks for sixty trainings, has little room for them, and reads nothing."""
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    plain.settimeout(30)
+    plain.connect((where.host, where.port or 443))
+    caller = trusting().wrap_socket(plain, server_hostname=where.host)
+    ask = (
+        b"GET /training/trn_000001 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer demo-token\r\n\r\n"
+    )
+    caller.sendall(ask * 60)
+    return caller
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off(
+    upstream: RunningSimulator, tmp_path: Path
+) -> None:
+    """The system alone knows what it has not taken. It is counted."""
+    refused = 'gateway_access_refused_total{reason="reader-too-slow"}'
+    settings = certified(tmp_path, "server") | {"limits__write_timeout": "1s"}
+    async with gateway(upstream.base_url, **settings) as planes:
+        assert await status(planes.data.base_url, "/training/trn_000001") == 200
+
+        async def is_cut_off() -> bool:
+            return await planes.metric(refused) == 1
+
+        with await asyncio.to_thread(_deaf, planes.data.base_url):
+            await until(is_cut_off, 20.0)
 
 
 @asynccontextmanager

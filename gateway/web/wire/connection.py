@@ -1,7 +1,9 @@
 """The connections of callers and operators, as a protocol for uvicorn.
 
 No request has a timer. Instead, the server calls `look` of each connection once a second. `look`
-closes the connection if its caller is too slow.
+closes the connection if its caller is too slow. Time is counted in looks: a look that comes late,
+because this process was stalled, counts once. The system itself ends the connection of a caller
+that reads nothing (see `Server.startup`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal
 from gateway.ports import Clock, RefusedRequest
-from gateway.web.wire.lingering_close import LingeringClose, backlog_of
+from gateway.web.wire.lingering_close import LingeringClose
 from gateway.web.wire.request_head import (
     Fields,
     Limits,
@@ -89,12 +91,10 @@ class Wire(HttpToolsProtocol):
         self._body_here = 0  # how many bytes of the newest data are part of the newest body
         self._fault: Refusal | None = None
         self._deaf = False  # whether all further bytes are dropped
-        # The loop's time since which the caller owes its first request, or the rest of a message
-        # that it began. None: the caller owes neither.
-        self._owed_since: float | None = self.loop.time()
-        # The backlog at the last `look`, and the loop's time since which it has not become smaller.
-        self._unread, self._unread_since = 0, 0.0
-        self._outlet = LingeringClose(transport, self.loop.time)
+        # For how many looks the caller has owed its first request, or the rest of a message that it
+        # began. None: the caller owes neither.
+        self._owed: int | None = 0
+        self._outlet = LingeringClose(transport)
         self._is_draining = self.terms.draining.is_set()
         self._started: RequestResponseCycle | None = None  # the last request that was started
         self._is_kept = False  # the newest request's `keep_alive`, before draining changed it
@@ -131,39 +131,27 @@ class Wire(HttpToolsProtocol):
         else:
             self._await_more(data)
 
-    def look(self, now: float) -> None:
-        """Close the connection if its caller is too slow, if its linger time is over, or if it was
-        reset (see `LingeringClose`). `now` is the loop's time.
+    def look(self) -> None:
+        """Close the connection if its caller is too slow, or if its linger time is over (see
+        `LingeringClose`).
 
-        - A caller that reads nothing is too slow after `write_timeout`.
-        - A caller has `head_timeout` to send its first request, or the rest of a message that it
-          began. While a response is awaited, this limit applies to a head, but not to a body.
+        A caller has `head_timeout` to send its first request, or the rest of a message that it
+        began. While a response is awaited, this limit applies to a head, but not to a body.
         """
-        limits, transport = self.terms.limits, self.transport
-        if self._outlet.is_overdue(now) or self._outlet.is_reset():
-            transport.abort()
-            return
-        unread = backlog_of(transport)
-        if not unread or not self._unread or unread < self._unread:
-            self._unread_since = now
-        elif now - self._unread_since >= limits.write_timeout:
-            self._note_refusal(AccessRefusal.READER_TOO_SLOW)
-            transport.abort()
-            return
-        self._unread = unread
-        if self._owed_since is not None and self.flow.read_paused:
-            self._owed_since = now  # reading is paused, so bytes may wait in the socket
-        elif self._owed_since is not None and now - self._owed_since >= limits.head_timeout:
-            self._give_up()
-
-    def excuse(self, seconds: float) -> None:
-        """Move the deadlines by the seconds for which this process did not run."""
-        self._unread_since += seconds
-        self._outlet.excuse(seconds)
-        if self._owed_since is not None:
-            self._owed_since += seconds
+        if self._outlet.is_overdue():
+            self.transport.abort()
+        elif self._owed is not None:
+            if self.flow.read_paused:
+                self._owed = 0  # bytes may wait in the socket
+            elif self._owed >= self.terms.limits.head_timeout:
+                self._give_up()
+            else:
+                self._owed += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the awaited requests. `TimeoutError`: the caller read nothing for too long."""
+        if isinstance(exc, TimeoutError):
+            self._note_refusal(AccessRefusal.READER_TOO_SLOW)
         super().connection_lost(exc)
         # After a reset, uvicorn does not cancel its idle timer. The timer would keep this object in
         # memory for `idle_timeout`.
@@ -230,7 +218,7 @@ class Wire(HttpToolsProtocol):
     def is_new(self) -> bool:
         """Whether the connection is idle, but the caller owes its first request, or the rest of the
         body of an answered request."""
-        return self.is_idle and self._owed_since is not None
+        return self.is_idle and self._owed is not None
 
     def _feed(self, data: bytes) -> None:
         """Give the bytes to the parser. It stops after a head with `Upgrade`, a field that the
@@ -256,8 +244,8 @@ class Wire(HttpToolsProtocol):
 
     def _await_more(self, data: bytes) -> None:
         limits, in_body = self.terms.limits, self._stage is Stage.BODY
-        if self._owed_since is None:
-            self._owed_since = self.loop.time()
+        if self._owed is None:
+            self._owed = 0
         if self._stage is Stage.REST:
             self._raw = 0  # an empty line before a request (RFC 9112, 2.2)
         elif self._begun:
@@ -322,7 +310,7 @@ class Wire(HttpToolsProtocol):
             return
         super().on_message_complete()
         self._stage = Stage.REST
-        self._owed_since = None
+        self._owed = None
 
     def on_response_complete(self) -> None:
         """Start the next request. If this response closed the connection, drop all further bytes
@@ -384,7 +372,7 @@ class Wire(HttpToolsProtocol):
         request_id = self._request_id()
         self._note_refusal(refusal.reason, request_id)
         self._deaf = True
-        self._owed_since = None
+        self._owed = None
         if self._is_answering():
             last = self.cycle
             if self._stage is not Stage.BODY or last.response_started or self.pipeline:

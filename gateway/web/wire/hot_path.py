@@ -101,27 +101,20 @@ class Parsing(Wire):
         self._fields: list[tuple[bytes, bytes]] = []  # the fields of that head
         self._is_answered = False  # whether `hits` answered the current message
         self._begun_here = 0  # how many messages began in the current bytes
-        self._has_served = False  # whether a hit was served since the last `look`
-        # The time of the last `look` that found `_has_served` True. The idle time after a hit
-        # starts at this time. None: no idle time after a hit is counted.
-        self._idle_since: float | None = None
+        # How many looks came after the last hit. None: no idle time after a hit is counted.
+        self._idle: int | None = None
         super().connection_made(transport)
 
-    def look(self, now: float) -> None:
+    def look(self) -> None:
         """As Wire. Also close the connection if it was idle too long after a hit, because a hit
         sets no timer."""
-        if self._has_served:
-            self._has_served, self._idle_since = False, now
-        elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
-            self._idle_since = None
-            self.timeout_keep_alive_handler()
-        super().look(now)
-
-    def excuse(self, seconds: float) -> None:
-        """Move the deadlines, as Wire, and the idle deadline too."""
-        super().excuse(seconds)
-        if self._idle_since is not None:
-            self._idle_since += seconds
+        if self._idle is not None:
+            if self._idle >= self.timeout_keep_alive:
+                self._idle = None
+                self.timeout_keep_alive_handler()
+            else:
+                self._idle += 1
+        super().look()
 
     # ---- the parser's callbacks
 
@@ -130,7 +123,7 @@ class Parsing(Wire):
         self.url, self.headers = b"", []
         self._stage, self._begun = Stage.HEAD, True
         self._asked, self._is_answered = None, False
-        self._idle_since, self._has_served = None, False
+        self._idle = None
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -155,7 +148,7 @@ class Parsing(Wire):
 
     def on_message_complete(self) -> None:
         if self._is_answered:
-            self._stage, self._owed_since = _REST, None
+            self._stage, self._owed = _REST, None
         else:
             super().on_message_complete()
 
@@ -191,7 +184,7 @@ class Parsing(Wire):
 
     def _note_sent(self) -> None:
         self.server_state.total_requests += 1
-        self._owed_since, self._has_served = None, True
+        self._owed, self._idle = None, 0
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
 
@@ -298,7 +291,7 @@ class HotPath(Parsing):
         self.outbox.put(self.transport, answer)
         if at_ease:
             self.server_state.total_requests += 1
-            self._has_served = True
+            self._idle = 0
         else:
             self._note_sent()
             self._at_ease = self._is_quiet()

@@ -8,62 +8,11 @@ only its own direction. Then it drops what it reads, until the peer closes too.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import socket
-import struct
-import termios
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
-# The linger time, in seconds: if the peer does not close its direction in this time, the connection
-# is aborted. The time begins when the last byte of the last response is in the system's buffer.
-_LINGER: Final = 2.0
-
-
-# With TLS, the system's buffer counts as full if its bytes fill this share of its size or more.
-# The bytes fill at least half of the used space. The system's own data about them fills the rest. A
-# buffer that has become full accepts no more bytes until a third of its size is free. Until then,
-# two thirds or more are used, so the bytes fill a third of the size or more.
-_FULL: Final = 1 / 3
-
-
-def backlog_of(transport: asyncio.Transport) -> int:
-    """The number of written bytes that have not reached the caller.
-
-    0 if all of them fit into the system's buffer. Otherwise the bytes in the system's buffer count
-    too, because they become fewer when a slow caller reads, even while this process cannot write
-    more.
-
-    With TLS, asyncio does not tell how many bytes wait in the transport below TLS, so they do not
-    count. But while bytes wait there, the system's buffer is full. So if this buffer is full, its
-    bytes count even if no other bytes are known. A response that fills less than a third of the
-    buffer never counts.
-    """
-    unsent = transport.get_write_buffer_size()
-    if unsent or (not transport.can_write_eof() and _is_full(transport)):
-        return unsent + _held_by_system(transport)
-    return 0
-
-
-def _is_full(transport: asyncio.Transport) -> bool:
-    """Whether the system's buffer counts as full (see `_FULL`)."""
-    held = _held_by_system(transport)
-    if not held:
-        return False
-    connection = transport.get_extra_info("socket")
-    size: int = connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-    return held >= size * _FULL
-
-
-def _held_by_system(transport: asyncio.Transport) -> int:
-    """The number of unacknowledged bytes (tcp(7), SIOCOUTQ). 0 if it is not known."""
-    connection = transport.get_extra_info("socket")
-    with suppress(OSError, ValueError):  # ValueError: the socket is closed
-        if connection is not None:
-            told = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
-            return int(struct.unpack("i", told)[0])
-    return 0
+# If the peer does not close its direction in two seconds after the last byte of the last response
+# went into the system's buffer, the connection is aborted. Time is counted in looks (see `Wire`).
+_LINGER: Final = 2
 
 
 class LingeringClose(asyncio.Transport):
@@ -72,19 +21,18 @@ class LingeringClose(asyncio.Transport):
     `peer_has_ended` says whether the peer has closed its own direction.
     """
 
-    __slots__ = ("_closed_at", "_time", "_transport", "peer_has_ended")
+    __slots__ = ("_looks", "_transport", "peer_has_ended")
 
-    def __init__(self, transport: asyncio.Transport, time: Callable[[], float]) -> None:
+    def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()
         self._transport = transport
-        self._time = time
-        self._closed_at: float | None = None
+        self._looks: int | None = None  # how many looks have come in the linger time
         self.peer_has_ended = False
 
     @property
     def is_closed(self) -> bool:
         """Whether `close` or `linger` was called."""
-        return self._closed_at is not None
+        return self._looks is not None
 
     def is_closing(self) -> bool:
         """Whether `close` or `linger` was called, or the transport is closing."""
@@ -96,15 +44,16 @@ class LingeringClose(asyncio.Transport):
 
     def close(self) -> None:
         """Close the gateway's direction. Close the whole connection if the peer has closed its own
-        direction, or with TLS: there asyncio can only close both directions."""
+        direction, or with TLS: there asyncio can only close both directions, and aborts after half
+        a minute."""
         self.linger()
         if self.peer_has_ended or not self._transport.can_write_eof():
             self._transport.close()
 
     def linger(self) -> None:
         """Close the gateway's direction (not with TLS), and begin the linger time."""
-        if self._closed_at is None:
-            self._closed_at = self._time()
+        if self._looks is None:
+            self._looks = 0
             if self._transport.can_write_eof() and not self._transport.is_closing():
                 self._close_own_direction()
 
@@ -114,22 +63,14 @@ class LingeringClose(asyncio.Transport):
         except OSError:  # the peer reset the connection, and the transport has not noticed it yet
             self._transport.abort()
 
-    def is_overdue(self, now: float) -> bool:
-        """Whether the linger time is over. While the system's buffer has no room for the rest of
-        the response, each call begins the time anew."""
-        if self.is_closed and backlog_of(self._transport):
-            self._closed_at = now
-        return self._closed_at is not None and now - self._closed_at >= _LINGER
-
-    def excuse(self, seconds: float) -> None:
-        """Prolong the linger time by the seconds for which this process did not run."""
-        if self._closed_at is not None:
-            self._closed_at += seconds
-
-    def is_reset(self) -> bool:
-        """Whether the connection was reset after the peer closed its direction. Nothing is read any
-        more, so no read reports the reset. Only the socket's error shows it."""
-        if not self.peer_has_ended or self._transport.is_closing():
+    def is_overdue(self) -> bool:
+        """Whether the linger time is over. Each look asks once. While the system's buffer has no
+        room for the rest of the response, the time begins anew. With TLS the transport does not
+        tell this, so a close has no linger time here."""
+        if self._looks is None or self._is_closing_tls():
             return False
-        connection = self._transport.get_extra_info("socket")
-        return bool(connection and connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        self._looks = 0 if self._transport.get_write_buffer_size() else self._looks + 1
+        return self._looks > _LINGER
+
+    def _is_closing_tls(self) -> bool:
+        return self._transport.is_closing() and not self._transport.can_write_eof()
