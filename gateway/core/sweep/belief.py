@@ -31,6 +31,16 @@ class Look(Enum):
     BEHIND = "behind"  # the page is later than an answer with a later version, or with a 404
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The result of a look at one training. `fields`: the names of the single answer's header
+    fields."""
+
+    look: Look
+    training_id: str
+    fields: tuple[str, ...] = ()
+
+
 class ListState(StrEnum):
     """The state of the list in one word, for operators."""
 
@@ -89,17 +99,17 @@ class Belief:
             return ListState.EQUAL
         return ListState.DIFFERENT if self.is_different else ListState.UNPROVEN
 
-    def after(self, look: Look, training_id: str, fields: tuple[str, ...] = ()) -> Belief:
+    def after(self, looked: Looked) -> Belief:
         """The belief after another look."""
-        if look is Look.BEHIND:
-            return replace(self, agreed=0, behind=_AGAIN, about=training_id)
+        if looked.look is Look.BEHIND:
+            return replace(self, agreed=0, behind=_AGAIN, about=looked.training_id)
         known = replace(
             self,
             behind=max(0, self.behind - 1),
-            about="" if training_id == self.about else self.about,
-            fields=fields or self.fields,
+            about="" if looked.training_id == self.about else self.about,
+            fields=looked.fields or self.fields,
         )
-        if look is Look.SAME:
+        if looked.look is Look.SAME:
             return replace(known, agreed=min(self.agreed + 1, LOOKS), differed=0)
         return replace(known, agreed=0, differed=self.differed + 1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeGuard
 
@@ -11,7 +10,7 @@ from cachetools import FIFOCache
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
-from gateway.core.sweep.belief import Belief, Look
+from gateway.core.sweep.belief import Look, Looked
 from gateway.core.sweep.list_item import Listed
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
@@ -27,20 +26,13 @@ _MOST_REFUTED: Final = 10_000
 ANY: Final = Instant(2**96)
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
-    look: Look
-    training_id: str
-    fields: tuple[str, ...]
-
-
 class Looks:
-    """Makes the looks of one sweep, and keeps their results until `fold`."""
+    """Makes the looks of one sweep, and keeps their results until `forget`."""
 
     def __init__(self, caller: Caller, following: Following) -> None:
         self._caller = caller
         self._following = following
-        self._results: list[_Result] = []
+        self._results: list[Looked] = []
         # For trainings whose item had a later version than a later single answer: this version.
         self._refuted: FIFOCache[str, Instant] = FIFOCache(_MOST_REFUTED)
         self.under_way = 0
@@ -58,12 +50,13 @@ class Looks:
         then = partial(self._note, item, due, is_late)
         self._following.send(Errand(ask, purpose, then))
 
-    def fold(self, belief: Belief) -> Belief:
-        """The belief after the looks that have ended since the last call."""
-        results, self._results = self._results, []
-        for each in results:
-            belief = belief.after(each.look, each.training_id, each.fields)
-        return belief
+    def results(self) -> list[Looked]:
+        """The results of the looks that have ended."""
+        return list(self._results)
+
+    def forget(self, count: int) -> None:
+        """Forget the first results, because they are noted."""
+        del self._results[:count]
 
     def _note(self, item: Listed, due: Instant, is_late: bool, landed: Landed | None) -> None:
         self.under_way -= 1
@@ -78,7 +71,7 @@ class Looks:
         if look is not None:
             names = tuple(name.decode("latin-1") for name, _ in entry.headers)
             fields = () if entry.is_negative else tuple(sorted(set(names)))
-            self._results.append(_Result(look, item.training_id, fields))
+            self._results.append(Looked(look, item.training_id, fields))
 
 
 def is_later(landed: Landed | None, as_of: float) -> TypeGuard[Filled]:

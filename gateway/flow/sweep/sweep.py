@@ -49,6 +49,10 @@ _TAKE_EVERY: Final = 1.5
 _HURRY: Final = 0.05
 # For this time (seconds) a page waits for looks that no call was free for.
 _PENDING: Final = 15.0
+# After so many steps without an answer of Redis, the state of the sweep is unknown. The pause
+# (seconds) between these steps.
+_MISSED: Final = 5
+_ASK_AGAIN: Final = 0.5
 # The backoff (seconds) after the first failed call, and the longest backoff.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
@@ -101,6 +105,7 @@ class Sweep:
         self._warms = warms
         self._reads_told = reads()  # what `reads` returned before the last `take`
         self._was_refused = False  # whether the API refused the list to this `Sweep`
+        self._missed = 0  # how many steps in a row got no answer of Redis
         self._is_blocked = False  # whether the mode, the gate or a breaker forbade the last call
         self._pending: Brought | None = None  # a page that waits for looks
         self._targets = _Targets(parts.local, caller.partition)
@@ -189,26 +194,34 @@ class Sweep:
                 await self._lease.release(self._caller.partition)
 
     async def _step(self) -> float:
-        """Read a page if one is due. Returns the seconds until the next step."""
+        """Read a page if one is due. Returns the seconds until the next step. If Redis gives no
+        answer, the page and the state are kept, for the first steps."""
         reads, told = self._reads(), self._reads_told
         try:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
             self._reads_told = reads
             self.turn = turn
-            if not turn.leads or not self._may_go(turn):
-                self._pending = None
-                return _TAKE_EVERY
-            self._parts.cold_start.note(self._caller.partition, is_filling=self.is_filling)
-            wait = self._wait(turn)
-            if wait > 0.0 and self._pending is None:
-                return min(wait, _TAKE_EVERY)
-            async with renewing(self._lease.lifetime, self._renew):
-                return await self._page(turn)
+            pause = await self._lead(turn)
+            self._missed = 0
         except RedisUnavailable:
-            self.turn = self._pending = None
+            self._missed += 1
+            if self._missed < _MISSED:
+                return _ASK_AGAIN
+            self.turn, self._pending, pause = None, None, _TAKE_EVERY
+        self._parts.cold_start.note(self._caller.partition, is_filling=self.is_filling)
+        return pause
+
+    async def _lead(self, turn: Turn) -> float:
+        """Read a page if one is due, and if this replica leads."""
+        if not turn.leads or not self._may_go(turn):
+            self._pending = None
             return _TAKE_EVERY
-        finally:
-            self._parts.cold_start.note(self._caller.partition, is_filling=self.is_filling)
+        self._parts.cold_start.note(self._caller.partition, is_filling=self.is_filling)
+        wait = self._wait(turn)
+        if wait > 0.0 and self._pending is None:
+            return min(wait, _TAKE_EVERY)
+        async with renewing(self._lease.lifetime, self._renew):
+            return await self._page(turn)
 
     def _may_go(self, turn: Turn) -> bool:
         if self._is_off(turn):
@@ -249,10 +262,12 @@ class Sweep:
         self._was_refused = self._is_blocked = False
         if self._is_waiting_for_looks(brought, progress):
             return _HURRY
-        self._pending = None
         if not await self._page_of.is_current(brought):
+            self._pending = None
             return _HURRY
-        return await self._apply(brought, progress, turn.now)
+        pause = await self._apply(brought, progress, turn.now)
+        self._pending = None
+        return pause
 
     async def _read(self, progress: Progress) -> Brought:
         ticket, here = await self._page_of.ticket(self._caller.partition), self._clock.monotonic()
@@ -262,20 +277,23 @@ class Sweep:
 
     async def _folded(self, progress: Progress) -> Progress:
         """The progress after the looks that have ended."""
-        before = progress.belief
-        belief = self._looks.fold(before)
+        before, results = progress.belief, self._looks.results()
+        belief = before
+        for each in results:
+            belief = belief.after(each)
         if self._purges() != self._purges_seen:
             self._purges_seen, belief = self._purges(), belief.purged()
         if belief.is_different and belief.stored:
             await self._page_of.drop_stored(self._caller.partition)
             self._purges_seen, belief = self._purges(), replace(belief, stored=False)
-        state = belief.state(self._store)
-        if state is not before.state(self._store):
-            self._observer.list_moved(self._caller.tenant, state, belief.about)
         folded = replace(progress, belief=belief)
         if belief != before:
             await self._lease.note(self._caller.partition, folded)
             self._set_progress(folded)
+        self._looks.forget(len(results))
+        state = belief.state(self._store)
+        if state is not before.state(self._store):
+            self._observer.list_moved(self._caller.tenant, state, belief.about)
         return folded
 
     def _is_waiting_for_looks(self, brought: Brought, progress: Progress) -> bool:

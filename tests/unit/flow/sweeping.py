@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -198,13 +197,14 @@ def of_list(call: Call) -> bool:
     return call.offset is not None
 
 
-def fails_once(monkeypatch: pytest.MonkeyPatch, of: object, name: str, after: int = 0) -> None:
-    """That method is answered too late, once, after so many times in time."""
-    method, times = getattr(of, name), itertools.count()
+def fails(monkeypatch: pytest.MonkeyPatch, of: object, name: str, times: int) -> None:
+    """That method gets no answer in time, so many times."""
+    method, left = getattr(of, name), [times]
 
-    async def late(*args: object) -> object:
-        if next(times) == after:
+    async def late(*args: object, **named: object) -> object:
+        if left[0] > 0:
+            left[0] -= 1
             raise RedisUnavailable(name, "no answer in time")
-        return await method(*args)
+        return await method(*args, **named)
 
     monkeypatch.setattr(of, name, late)

@@ -20,7 +20,7 @@ from gateway.core.sweep.staleness_bound import Pace
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, ok, says, settle
-from tests.unit.flow.sweeping import Catalogue, Swept, of_list
+from tests.unit.flow.sweeping import Catalogue, Swept, fails, of_list
 
 IDS = [f"t{number:03d}" for number in range(50)]
 # A page each five seconds.
@@ -351,6 +351,28 @@ async def test_callers_wait_for_the_first_sweep(clock: FakeClock) -> None:
     assert await asyncio.gather(*waiting) == ["1 l1", "1 l1"]
     assert singles(swept) == IDS[:LOOKS]
     assert not swept.sweep.is_filling
+
+
+@pytest.mark.parametrize(("missed", "goes_on"), [(4, True), (5, False)])
+@pytest.mark.parametrize("name", ["take", "meet", "note"])
+async def test_a_short_absence_of_redis_ends_no_cold_start(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, name: str, *, missed: int, goes_on: bool
+) -> None:
+    """The page is applied later, and no look is made again. Else the misses go on by themselves."""
+    swept = Swept(clock, catalogue(), pace=QUICK)
+    await swept.step()
+    waiting = asyncio.create_task(swept.read(LATER))
+    await settle()
+    fails(monkeypatch, swept.lease, name, missed)
+    for _ in range(missed):
+        await swept.step()
+    assert (swept.sweep.is_filling, swept.sweep.state == "unknown") == (goes_on, not goes_on)
+
+    await swept.sweeps()
+
+    assert await waiting == ("1 l1" if goes_on else "1 None")
+    assert swept.catalogue.pages_asked[:3] == ([0, 20, 40] if goes_on else [0, 0, 20])
+    assert len(singles(swept)) == LOOKS + (0 if goes_on else 1)
 
 
 async def test_a_list_that_fails_holds_nobody(clock: FakeClock) -> None:
