@@ -30,7 +30,7 @@ from gateway.app.access import (
 )
 from gateway.app.clock import LoopLag, SystemClock
 from gateway.app.listen import StartFault
-from gateway.app.sweeping import Ground, Sweeping, sweeping_of
+from gateway.app.sweeping import Ground, Sweeping, cold_start_of, sweeping_of
 from gateway.app.upstream_access import (
     call_share_of,
     directive_handler_of,
@@ -45,7 +45,6 @@ from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import REST, Background
 from gateway.flow.fill.backoff import Backoffs
-from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.upstream_call import Outbound
@@ -135,8 +134,8 @@ def compose(settings: Settings) -> House:
     fetcher = fetch(tiers, way.outbound, clock, telemetry, bus, current=admission.callers.current)
     timeout, backoffs = settings.upstream.timeout, Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
-    serve = partial(Serving, background=_background(settings), cold_start=ColdStart(timeout))
-    serving = serve(tiers, collapsing, clock, telemetry, rules)
+    serve = partial(Serving, cold_start=cold_start_of(settings, way.credentials))
+    serving = serve(tiers, collapsing, clock, telemetry, rules, background=_background(settings))
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, fetcher)
     sweeping = sweeping_of(settings, rules, admission, ground)
     invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)

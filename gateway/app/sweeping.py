@@ -18,8 +18,11 @@ from gateway.app.upstream_access import Outward
 from gateway.core.access.caller import Caller
 from gateway.core.budget.window_log import Rate, shared_part
 from gateway.core.cache.policy import Rules, Windows
+from gateway.core.sweep.belief import SweepStore
 from gateway.core.sweep.staleness_bound import Pace
+from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
+from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.readers import Readers
@@ -63,6 +66,14 @@ class Sweeping:
     def works(self) -> list[Coroutine[Any, Any, None]]:
         """The coroutines of the sweeps and the queue. They run until cancelled."""
         return [self.sweeps.run(), self.following.run()]
+
+
+def cold_start_of(settings: Settings, credentials: Credentials) -> ColdStart:
+    """Which misses wait for the first sweep. None do if no sweep fills an empty cache."""
+    sweep = settings.sweep
+    may_store = sweep.store is not SweepStore.NEVER and sweep.warm is not SweepWarm.OFF
+    fills = may_store and _why_none(settings) is None
+    return ColdStart(settings.upstream.timeout, credentials.has_accepted if fills else None)
 
 
 def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:

@@ -67,23 +67,19 @@ async def cold_start(data: str, control: SimulatorClient) -> Start:
 
 
 @pytest.mark.parametrize("has_redis", [False, True], ids=["alone", "redis"])
-@pytest.mark.parametrize(
-    ("mode", "most"),
-    [(OPEN, (20.0, 40)), (PASSTHROUGH, (40.0, 60))],
-    ids=["open", "passthrough"],
-)
+@pytest.mark.parametrize("mode", [OPEN, PASSTHROUGH], ids=["open", "passthrough"])
 async def test_all_trainings_are_hits_soon_after_a_cold_start(
     tmp_path: Path,
     own_redis: RedisServer,
     mode: dict[str, str],
-    most: tuple[float, int],
     has_redis: bool,
 ) -> None:
-    """Within 20 s, with at most 40 calls, and no 503 after the first 10 s. In `passthrough` the
-    first misses spend calls before the API has accepted the token, so it takes longer."""
+    """Within 20 s, with at most 40 calls, and no 503 after the first 10 s."""
     starts = []
     for number in range(ROUNDS):
         redis = {"GATEWAY_REDIS__URL": own_redis.url, "GATEWAY_REDIS__PREFIX": f"round{number}"}
+        # Busy cores that make Redis late are not what this drill is about.
+        redis["GATEWAY_REDIS__TIMEOUT"] = "1s"
         with ExitStack() as stack:
             api = stack.enter_context(
                 simulator(tmp_path, "--trainings", "1000", "--limit", "100", "--window", "60")
@@ -94,9 +90,6 @@ async def test_all_trainings_are_hits_soon_after_a_cold_start(
                 starts.append(await cold_start(house.data, control))
         _logger.info("%s", starts[-1])
 
-    assert max(each.all_hits_after for each in starts) <= most[0]
-    assert max(each.calls for each in starts) <= most[1]
-    assert (
-        mode is PASSTHROUGH
-        or [late for each in starts for late in each.refused if late > 10.0] == []
-    )
+    assert max(each.all_hits_after for each in starts) <= 20.0
+    assert max(each.calls for each in starts) <= 40
+    assert [late for each in starts for late in each.refused if late > 10.0] == []

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from gateway.core.sweep.belief import LOOKS
 from gateway.simulator import RunningSimulator, SimulatorClient
 from gateway.simulator.faults import FaultMode
 from tests.integration.gateways import gateway, until
@@ -47,3 +48,17 @@ async def test_a_cache_that_began_empty_is_told_until_it_is_full(
         async with gateway(upstream.base_url, redis_url, **settings) as joined:
             await until(partial(joined.reads, "gateway_warming ", 0))
             assert await planes.metric("gateway_warming ") == 0
+
+
+async def test_in_passthrough_one_miss_tests_the_token_and_the_list_answers_the_others(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """Forty misses at once cost one call, and those of the first sweep: a page and five looks."""
+    settings = {"sweep__enabled": "true", "upstream__rate_limit": "unlimited"}
+    async with gateway(upstream.base_url, shared, **settings) as planes:
+        ids = [f"trn_{number:06d}" for number in range(1, 41)]
+        answers = await asyncio.gather(*map(planes.get, ids))
+        calls = [call.path.rpartition("/")[2] for call in await control.requests()]
+
+    assert [each.status_code for each in answers] == [200] * 40
+    assert len([each for each in calls if each.startswith("trn_")]) <= 1 + LOOKS + 1

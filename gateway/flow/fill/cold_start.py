@@ -4,29 +4,95 @@ hundred trainings."""
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Final
+
+from cachetools import FIFOCache
+
+from gateway.core.access.caller import Caller
+
+# The fetch that tests a token holds the other misses of its partition for this part of the patience
+# at most.
+_TEST: Final = 0.2
+_MOST: Final = 10_000
 
 
 class ColdStart:
-    """The partitions whose cache is empty and is being filled by a sweep. A miss waits for
-    `patience` seconds at most."""
+    """Lets the misses of a partition wait until it is known whether a sweep fills its empty cache,
+    and until that sweep has ended, but for `patience` seconds at most.
 
-    def __init__(self, patience: float) -> None:
+    A sweep with a caller's own token begins when the API has accepted the token. So the first miss
+    of such a partition is fetched at once, to test the token, and the others wait for its answer.
+
+    has_accepted  returns whether the API has accepted the token of a partition. None: no sweep
+                  fills a cache, so no miss waits
+    accepted      set when the API has accepted a token, so that a sweep can begin
+    """
+
+    def __init__(self, patience: float, has_accepted: Callable[[str], bool] | None = None) -> None:
         self._patience = patience
-        self._ended: dict[str, asyncio.Event] = {}  # by partition
+        self._has_accepted = has_accepted
+        self._waiting: dict[str, asyncio.Event] = {}  # by partition
+        self._tested: dict[str, asyncio.Event] = {}  # partitions whose token is being tested
+        self._decided: FIFOCache[str, None] = FIFOCache(_MOST)
+        self.accepted = asyncio.Event()
 
     def note(self, partition: str, *, is_filling: bool) -> None:
         """Note whether a sweep is filling the empty cache of the partition."""
         if is_filling:
-            self._ended.setdefault(partition, asyncio.Event())
-        elif partition in self._ended:
-            self._ended.pop(partition).set()
-
-    async def wait(self, partition: str) -> None:
-        """Wait until the partition's first sweep has ended."""
-        ended = self._ended.get(partition)
-        if ended is None:
+            self._waiting.setdefault(partition, asyncio.Event())
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._patience):
-                await ended.wait()
+        self._decided[partition] = None
+        self._release(partition)
+
+    def release_others(self, swept: Collection[str]) -> None:
+        """Note that only these partitions have a sweep."""
+        for each in self._waiting.keys() - self._tested.keys() - set(swept):
+            self.note(each, is_filling=False)
+
+    @asynccontextmanager
+    async def before(self, caller: Caller) -> AsyncIterator[None]:
+        """Let a miss of this caller wait. Its fetch runs inside the block."""
+        partition = caller.partition
+        is_known = partition in self._waiting or partition in self._decided
+        if not is_known and self._has_accepted is not None:
+            self._waiting[partition] = asyncio.Event()
+            if caller.owns_token and not self._has_accepted(partition):
+                async with self._test(partition):
+                    yield
+                return
+        await self._wait(partition)
+        yield
+
+    @asynccontextmanager
+    async def _test(self, partition: str) -> AsyncIterator[None]:
+        ended = self._tested[partition] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._tested[partition]
+            ended.set()
+            if self._has_accepted is not None and self._has_accepted(partition):
+                self.accepted.set()
+            else:
+                self._release(partition)
+
+    async def _wait(self, partition: str) -> None:
+        test = self._tested.get(partition)
+        if test is None or await _is_set_within(test, self._patience * _TEST):
+            filling = self._waiting.get(partition)
+            if filling is not None:
+                await _is_set_within(filling, self._patience)
+
+    def _release(self, partition: str) -> None:
+        if partition in self._waiting:
+            self._waiting.pop(partition).set()
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

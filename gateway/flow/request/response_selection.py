@@ -8,6 +8,7 @@ a fetch.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -281,9 +282,9 @@ class Serving:
 
     async def _fill(self, want: Want, flight: Flight[Landed]) -> Landed:
         try:
-            if want.purpose is Purpose.MISS and not want.alone:
-                await self.cold_start.wait(want.key.partition)
-            filled = await self._filler.fill(want, flight)
+            may_wait = want.purpose is Purpose.MISS and not want.alone
+            async with self.cold_start.before(want.caller) if may_wait else nullcontext():
+                filled = await self._filler.fill(want, flight)
         except Exception as error:
             self._failed(want, error)
             raise

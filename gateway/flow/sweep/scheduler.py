@@ -74,12 +74,21 @@ class Sweeps:
             self._tell_why_none(self._why_none)
             return
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._begin_at_once(group))
             while True:
                 self._keep_up(group)
                 for each in self._running.values():
                     each.worst.note(self._parts.clock.monotonic(), each.sweep.age)
                     self._tell_bound(each)
                 await self._parts.clock.sleep(_CHECK_EVERY)
+
+    async def _begin_at_once(self, group: asyncio.TaskGroup) -> None:
+        """Begin a sweep as soon as the API has accepted its token: misses wait for it."""
+        accepted = self._parts.cold_start.accepted
+        while True:
+            await accepted.wait()
+            accepted.clear()
+            self._keep_up(group)
 
     def confirmed_age(self) -> float | None:
         """Age of the oldest confirmation by a list, in seconds. None if this replica knows of no
@@ -155,6 +164,7 @@ class Sweeps:
                 self._by_partition[caller.partition] = sweep
                 task = group.create_task(sweep.run())
                 self._running[tenant] = _Running(caller, sweep, task, Worst())
+        self._parts.cold_start.release_others(self._by_partition)
 
     def _words(self, each: _Running) -> Words:
         sweep, now = each.sweep, self._parts.clock.monotonic()
