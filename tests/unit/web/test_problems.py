@@ -153,14 +153,6 @@ def test_a_refused_caller_is_challenged(reason: AccessRefusal) -> None:
     assert (b"www-authenticate", b"Bearer") in answer.headers("r-1", DATE, 1)
 
 
-def test_every_503_says_when_to_come_back() -> None:
-    """The contract promises it, also where the cause knows no time."""
-    answers = [problem_of(error) for error, *_ in _errors()]
-
-    assert all(answer.retry_after for answer in answers if answer.status == 503)
-    assert any(answer.status == 503 for answer in answers)
-
-
 def test_a_refusal_that_no_token_can_end_says_so() -> None:
     """The admin plane on another host than loopback, and no token configured."""
     refused = errors.AdminTokenUnset(AccessRefusal.CREDENTIAL_UNKNOWN)

@@ -65,15 +65,6 @@ def test_age_is_never_negative() -> None:
     assert answer.age == 0.0
 
 
-def test_an_answer_that_came_now_has_no_ttl() -> None:
-    """It was stored just now: its lifetime is in Cache-Control."""
-    fetched = Handling(None, Forward.URI_MISS, 200, stored=True)
-
-    (said,) = fields(rendered(fetched).headers, b"cache-status")
-
-    assert said == b"gateway; fwd=uri-miss; fwd-status=200; stored"
-
-
 @pytest.mark.parametrize("conditions", [NO_CONDITION, CONDITION])
 @pytest.mark.parametrize("forward", [None, Forward.STALE])
 def test_an_answer_that_was_ruled_out_is_stale_in_every_field(

@@ -178,29 +178,6 @@ async def test_what_nobody_expected_is_a_problem(caplog: pytest.LogCaptureFixtur
     assert "secret detail" in caplog.text
 
 
-async def test_a_rebound_name_is_a_bad_request() -> None:
-    """Nothing of the status is told to another site's page; a scraper is not asked."""
-    admin = Admin()
-    evil = {"host": "evil.test"}
-
-    assert problem_word(await admin.ask("/status", headers=evil)) == "bad-request"
-    assert (await admin.ask("/metrics", headers=evil)).status_code == 200
-
-
-@pytest.mark.parametrize(("host", "token"), [("0.0.0.0", None), ("127.0.0.1", "t")])
-async def test_without_the_token_only_the_shell_is_shown(host: str, token: str | None) -> None:
-    """401 with a challenge for all else, also for what does not exist."""
-    admin = Admin(host, token)
-
-    shown = [path for path in PATHS if (await admin.ask(path)).status_code == 200]
-    refused = [await admin.ask(path) for path in ("/status", "/explain/a", "/nothing")]
-
-    assert shown == ["/", "/page.css", "/page.js", "/metrics", "/livez", "/readyz"]
-    assert {problem_word(each) for each in refused} == {"credential-missing"}
-    assert {each.status_code for each in refused} == {401}
-    assert {each.headers["www-authenticate"] for each in refused} == {"Bearer"}
-
-
 async def test_the_token_opens_and_another_does_not() -> None:
     """A wrong one is credential-unknown, and is not repeated."""
     admin = Admin("0.0.0.0", "right")

@@ -155,11 +155,6 @@ def test_a_page_of_another_site_changes_nothing(site: bytes, may: bool) -> None:
     assert refusal(LOCAL, visit("/", HERE, fetched)) is None  # a link may lead here
 
 
-def test_changes_need_a_good_host_as_well() -> None:
-    """JSON from a page whose name was rebound is still another site's."""
-    assert isinstance(refusal(LOCAL, visit("/purge", EVIL, JSON, method="POST")), BadRequest)
-
-
 @pytest.mark.parametrize("guard", [EXPOSED, *GUARDED])
 def test_the_shell_is_open_where_the_rest_is_not(guard: Guard) -> None:
     """The page without its figures, to be read and not to be changed."""
@@ -177,16 +172,6 @@ def test_another_host_without_a_token_shows_nothing(path: str) -> None:
     assert reason(EXPOSED, visit(path, HERE, anything)) is AccessRefusal.CREDENTIAL_UNKNOWN
     assert isinstance(refusal(EXPOSED, visit(path, HERE)), AdminTokenUnset)
     assert isinstance(refusal(EXPOSED, visit(path, HERE, anything)), AdminTokenUnset)
-
-
-@pytest.mark.parametrize("guard", GUARDED)
-def test_a_token_that_is_configured_is_not_called_unset(guard: Guard) -> None:
-    """Whatever the request lacks."""
-    for fields in ([], [(b"authorization", b"Bearer wrong")]):
-        refused = refusal(guard, visit("/status", HERE, *fields))
-
-        assert isinstance(refused, AccessRefused)
-        assert not isinstance(refused, AdminTokenUnset)
 
 
 @pytest.mark.parametrize("guard", GUARDED)
@@ -277,8 +262,8 @@ def test_a_file_of_tokens_closes_loopback_too(host: str) -> None:
     assert not isinstance(refused, AdminTokenUnset)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "X"])
-@pytest.mark.parametrize("path", ["/later", "/status", "/metrics", "/invalidate/"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/later", "/status", "/invalidate/"])
 def test_a_change_that_is_no_order_needs_everything(method: str, path: str) -> None:
     """A route that is added later is closed to tokens that may a part."""
     asked = visit(path, T0KEN, method=method)
@@ -286,17 +271,5 @@ def test_a_change_that_is_no_order_needs_everything(method: str, path: str) -> N
     refused = refusal(listed(Right.READ, Right.INVALIDATE, Right.PURGE), asked)
 
     assert isinstance(refused, NotPermitted)
-    assert refused.needed is None
+    assert (refused.operator, refused.needed) == ("pipeline", None)
     assert refusal(listed(*Right), asked) is None
-
-
-def test_a_token_that_may_not_is_told_from_one_that_is_unknown() -> None:
-    """By reason; and what it may says who it is."""
-    refused = refusal(listed(Right.INVALIDATE), visit("/status", T0KEN))
-
-    assert isinstance(refused, NotPermitted)
-    assert refused.reason is AccessRefusal.NOT_PERMITTED
-    assert (refused.operator, refused.needed) == ("pipeline", Right.READ)
-    assert reason(listed(*Right), visit("/", T0KEN, method="POST")) is None
-    unknown = visit("/status", (b"authorization", b"Bearer t0ken2"))
-    assert reason(listed(*Right), unknown) is AccessRefusal.CREDENTIAL_UNKNOWN

@@ -40,16 +40,6 @@ async def test_a_head_waits_for_nothing() -> None:
     assert admin.operations.watched.lines == 3
 
 
-async def test_the_data_are_behind_the_token() -> None:
-    """The shell is not."""
-    admin = Admin(token="s3cret")
-
-    assert (await admin.ask("/live")).status_code == 401
-    told = await admin.ask("/live", headers={"authorization": "Bearer s3cret"})
-    assert told.status_code == 200
-    assert (await admin.ask("/plots.js")).status_code == 200
-
-
 class Endless:
     """There is always more to see."""
 

@@ -115,6 +115,7 @@ async def test_another_path_is_not_there(path: str) -> None:
     for method in ("GET", "POST"):
         response = await data.ask(path, method)
         assert (response.status_code, problem_word(response)) == (404, "no-such-route")
+        assert data.access_log.lines[-1].outcome is Outcome.REJECTED
 
 
 @pytest.mark.parametrize(

@@ -136,19 +136,6 @@ async def test_a_field_that_is_also_in_the_settings_is_handed_on_once() -> None:
     assert handed_on.fields == ((b"idempotency-key", b"k-1"),)
 
 
-async def test_who_reads_after_a_write_reads_what_was_written() -> None:
-    """The answer that was stored is gone before the write is answered."""
-    data = Data(
-        training_reply("a"), Reply(200, (), b"{}"), training_reply("a", words="new"), writes=True
-    )
-    await data.ask("/training/a")
-
-    await data.ask("/training/a", "PUT", content=b"{}")
-    response = await data.ask("/training/a")
-
-    assert response.headers["cache-status"] == "gateway; fwd=uri-miss; fwd-status=200; stored"
-
-
 @pytest.mark.parametrize("method", ["DELETE", "PATCH", "POST", "PUT"])
 async def test_a_write_below_a_training_passes_once_and_outdates_that_training(method: str) -> None:
     """And no other: what is stored of its neighbour stays."""

@@ -11,7 +11,6 @@ import inspect
 import socket
 import weakref
 from collections.abc import Callable
-from typing import cast
 
 import pytest
 import uvicorn
@@ -238,16 +237,6 @@ async def test_a_request_that_is_being_answered_may_take_its_time(door: Door) ->
     assert not door.line.is_closing()
 
 
-async def test_a_refused_connection_is_deaf(door: Door) -> None:
-    """What comes behind what was malformed is neither parsed nor kept."""
-    door.wire.data_received(b"GET / HTTP/1.1\r\n\r\n")
-    door.wire.data_received(GOOD)
-
-    assert door.line.written.count(b"HTTP/1.1 ") == 1
-    assert cast(object, door.wire.cycle) is None
-    assert door.refused == [AccessRefusal.MALFORMED]
-
-
 @pytest.mark.parametrize("is_chunked", [True, False])
 async def test_a_body_hides_no_head_that_is_too_large(is_chunked: bool) -> None:
     """Also if the body ends with an empty line, as each chunked body does."""
@@ -386,23 +375,6 @@ async def test_a_plane_that_ends_waits_for_heads_that_have_begun(door: Door, beg
     await quiet()
 
     assert door.line.end() == ("" if begun else "closed")
-
-
-async def test_a_request_that_is_cut_short_is_refused(door: Door) -> None:
-    """Within its head; a connection on which nothing was asked is closed without a word."""
-    door.wire.data_received(GOOD[:9])
-
-    assert not door.wire.eof_received()
-
-    assert door.line.written.startswith(b"HTTP/1.1 400 ")
-    assert door.refused == [AccessRefusal.MALFORMED]
-
-
-async def test_a_caller_that_asks_nothing_more_is_not_refused(door: Door) -> None:
-    """Nothing is due to it, so that its connection is closed."""
-    assert not door.wire.eof_received()
-
-    assert (door.line.written, door.refused) == (b"", [])
 
 
 async def test_a_caller_that_asked_is_waited_for(

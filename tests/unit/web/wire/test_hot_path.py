@@ -8,14 +8,12 @@ import pytest
 
 from gateway.core.access.caller import Passthrough
 from gateway.core.cache.entry import Key
-from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome
 from gateway.web.wire.head_cache import Form
 from gateway.web.wire.hot_path import HotPath
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
 from tests.unit.web.wires import Door, get, holding, quiet, statuses
 
-TAG = b'"tag"'
 PARTITION = PASSTHROUGH.admit((b"Bearer t-1",)).partition
 
 
@@ -66,19 +64,6 @@ async def test_a_compressed_hit_is_no_request_either() -> None:
     body = coded.partition(b"\r\n\r\n")[2]
     assert gzip.decompress(body) == plain.partition(b"\r\n\r\n")[2]
     assert not door.state.tasks
-
-
-async def test_what_is_missing_is_never_not_modified() -> None:
-    """Though the caller has the tag that the refusal came with."""
-    fields = ((b"content-type", b"application/json"), (b"etag", TAG))
-    body = b'{"statusCode":404,"message":"no"}'
-    door = Door(Data(Reply(404, fields, body)))
-    head = get("a", b"If-None-Match: " + TAG)
-
-    said = [await door.ask(head) for _ in range(4)]
-
-    assert [statuses(each) for each in said] == [[b"404"]] * 4
-    assert outcomes(door)[1:] == [Outcome.NEGATIVE] * 3
 
 
 def once(number: int) -> tuple[bytes, ...]:

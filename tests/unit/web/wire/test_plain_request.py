@@ -7,7 +7,6 @@ import pytest
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
 from gateway.web.wire.hot_path import Asked, plain
-from gateway.web.wire.request_head import extra_of, request_id_of
 
 HOST = (b"host", b"a")
 TRACE = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
@@ -42,18 +41,6 @@ def test_a_head_says_all_that_an_answer_depends_on() -> None:
     assert ask.key == Key("p1", "trn_1")
     assert ask.only_if_cached
     assert ask.extra == ((b"traceparent", TRACE), (b"x-extra", b"1"))
-
-
-def test_a_head_may_say_next_to_nothing() -> None:
-    """A host will do."""
-    question = asked(method=b"HEAD")
-
-    assert question is not None
-    assert question.is_head
-    said = question.said
-    assert (said.sent, said.tag, said.since) == (b"", None, None)
-    assert (said.request_id, said.trace_id) == (None, None)
-    assert said.ask(CALLER, "trn_1").extra == ()
 
 
 def test_what_is_new_with_each_request_can_be_left_out() -> None:
@@ -118,18 +105,3 @@ def test_a_request_with_directives_is_not_plain(directive: bytes) -> None:
     assert asked(control) is None
     assert asked((b"cache-control", b"private")) is not None
     assert plain(b"GET", b"/training/a", [HOST, control], frozenset(), heeds_directives=False)
-
-
-def test_ids_of_callers_have_to_be_harmless() -> None:
-    """Else we make one."""
-    assert request_id_of(b"a" * 128) == b"a" * 128
-    assert request_id_of(b"a" * 129) is None
-    assert request_id_of(b"a b") is None
-    assert request_id_of(None) is None
-
-
-def test_only_what_can_be_sent_is_sent_on() -> None:
-    """A broken trace, and a field that no server would take, stay here."""
-    fields = [(b"traceparent", b"nonsense"), (b"x-extra", b"a\x00"), (b"x-other", b"1")]
-
-    assert extra_of(fields, frozenset((b"x-extra",))) == ()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from gateway.web.wire.hits import LARGEST_PIECE
 from tests.unit.web.planes import Data, training_reply
-from tests.unit.web.wires import Door, Line, get, holding, quiet, statuses
+from tests.unit.web.wires import Door, Line, get, quiet, statuses
 
 BODY = training_reply("a", words="x" * 300_000).body
 # uvicorn pauses an application whose connection has more than this to write.
@@ -64,12 +64,3 @@ async def test_a_caller_that_does_not_read_holds_two_pieces() -> None:
             await quiet()
         assert statuses(line.written) == [b"200"] * 6
         assert line.written.count(BODY) == 6
-
-
-async def test_a_small_training_is_written_at_once() -> None:
-    """One write, head and body together."""
-    door = await holding()
-    door.feed(get("a"))
-    await quiet()
-
-    assert len(door.line.writes) == 1

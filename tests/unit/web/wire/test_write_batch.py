@@ -107,26 +107,6 @@ async def test_one_that_cannot_be_written_to_is_no_fault_of_others(
     assert "could not be written" in caplog.text
 
 
-async def test_a_turn_is_ended_once() -> None:
-    """Whoever flushes in between does not have it asked for again."""
-
-    class Counted(Outbox):
-        ended = 0
-
-        def _end_turn(self) -> None:
-            self.ended += 1
-            super()._end_turn()
-
-    outbox, line = Counted(), Line()
-    for number in range(5):
-        outbox.put(line, b"%d" % number)
-        outbox.flush()
-    await quiet()
-
-    assert outbox.ended == 1
-    assert len(line.writes) == 5
-
-
 async def test_what_comes_behind_a_hit_is_answered_behind_it(door: Door) -> None:
     """In the same turn: nonsense, which is answered at once; a request; another hit."""
     door.wire.data_received(get("a"))
@@ -153,18 +133,6 @@ async def test_who_hangs_up_behind_a_hit_has_it(door: Door) -> None:
     assert statuses(door) == [b"200"] * 2
     await quiet()
     assert door.line.end() == "closed"
-
-
-async def test_who_does_not_read_is_sent_no_more_hits(door: Door) -> None:
-    """Not even one that is like the one before."""
-    door.wire.pause_writing()
-    door.wire.data_received(get("a"))
-    door.end_turn()
-    assert door.line.writes == []
-
-    door.wire.resume_writing()
-    await quiet()
-    assert b'"id":"a"' in door.line.written
 
 
 async def test_who_turns_out_not_to_read_is_sent_no_more(
