@@ -15,7 +15,6 @@ from tests.house.sources import sources
 _LISTS = (
     *("tests.house", "tests.delivery", "tests.bench"),
     "tests.unit.adapters.telemetry.test_families",
-    "tests.unit.adapters.telemetry.test_gauges",
 )
 _EXPLAIN = ("gateway.flow.operations.explain", "gateway.core.sweep.staleness_bound")
 

@@ -21,11 +21,6 @@ def ledger(max_floors: int = 100) -> Ledger:
     return Ledger(FakeClock(), lambda: f"{next(counter):016x}", max_floors)
 
 
-async def test_it_holds_no_bodies() -> None:
-    """They live in L1; the ledger says so."""
-    assert ledger().holds_bodies is False
-
-
 async def test_the_least_recently_used_floor_is_forgotten() -> None:
     """It is unknown again, the others are not."""
     floors = ledger(max_floors=2)
@@ -103,8 +98,3 @@ async def test_bounds_of_events_are_bounded_too() -> None:
         verdicts.append((await floors.store(key, entry, 60.0)).verdict)
 
     assert verdicts == [StoreVerdict.FIRST, StoreVerdict.OLDER]
-
-
-async def test_tickets_start_by_the_clock() -> None:
-    """The shared clock of a process alone is its own."""
-    assert (await ledger().begin(KEYS[0])).started == FakeClock().now()

@@ -17,39 +17,16 @@ from gateway.adapters.redis.lease import (
     is_ended,
 )
 from gateway.adapters.redis.messages import NoticeRefused
-from gateway.core.cache.lease_result import Ending, ErrorKind
-from gateway.core.vocabulary import EndingKind, FailureReason, InvalidReason
+from gateway.core.cache.lease_result import Ending
+from gateway.core.vocabulary import EndingKind
 
 TOKEN = "0123456789abcdef"
 DONE = Ending(EndingKind.DONE)
-
-endings = st.builds(
-    Ending,
-    st.sampled_from(EndingKind),
-    st.none() | st.sampled_from(ErrorKind),
-    st.text(max_size=200),
-    st.sampled_from(FailureReason),
-    st.sampled_from(InvalidReason),
-    st.none() | st.integers(100, 599),
-    st.none() | st.floats(0.0, 1e6),
-    st.booleans(),
-    st.none() | st.just("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-)
 
 
 def ended(ending: bytes, token: str = TOKEN) -> bytes:
     """The message that Redis makes of an ending."""
     return b"ended %s %s" % (token.encode(), ending)
-
-
-@given(ending=endings)
-def test_an_ending_comes_back_as_it_was(ending: Ending) -> None:
-    """From where it stands, and from the channel."""
-    written = encode_ending(ending)
-
-    assert decode_ending(written) == ending
-    assert is_ended(ended(written))
-    assert decode_ended(ended(written)) == (TOKEN, ending)
 
 
 @given(data=st.binary(max_size=200))

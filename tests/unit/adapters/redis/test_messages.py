@@ -171,17 +171,6 @@ def test_a_forged_field_is_refused_or_harmless(name: str, value: object) -> None
     encode_notice(told.notice, told.sender, told.request)
 
 
-@given(value=values)
-def test_any_json_is_refused(value: object) -> None:
-    """Under a number or without one."""
-    text = json.dumps(value).encode()
-    for data in (text, b"1 " + text):
-        with pytest.raises(NoticeRefused):
-            decode_notice(data)
-    with pytest.raises(NoticeRefused):
-        decode_acknowledgement(text)
-
-
 @pytest.mark.parametrize(
     "fields",
     [

@@ -111,20 +111,6 @@ def test_the_version_is_told(telemetry: Telemetry) -> None:
     assert samples(telemetry)['gateway_build_info{version="1.2.3"}'] == 1
 
 
-def test_the_process_is_told_beside(telemetry: Telemetry) -> None:
-    """The interpreter's own figures are in the same scrape."""
-    assert any(name.startswith("python_gc_") for name in samples(telemetry))
-
-
-def test_plain_text_is_the_answer_to_no_wish(telemetry: Telemetry) -> None:
-    """Who does not ask for OpenMetrics gets Prometheus' text."""
-    pieces, content_type = telemetry.scrape("")
-    body = b"".join(pieces)
-
-    assert content_type.startswith("text/plain")
-    assert b"# TYPE gateway_requests_total counter" in body
-
-
 @pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
 def test_a_version_that_is_none_gets_text(telemetry: Telemetry, kind: str) -> None:
     """`Accept` comes from any program, and the library fails at such a version."""
@@ -158,14 +144,3 @@ def test_a_scrape_comes_in_pieces_of_one_family(telemetry: Telemetry) -> None:
     assert len(pieces) > 20
     assert all(piece.count(b"# TYPE") == 1 for piece in pieces[:-1])
     assert [piece.endswith(b"# EOF\n") for piece in pieces] == [False] * (len(pieces) - 1) + [True]
-
-
-def test_two_of_them_live_side_by_side(telemetry: Telemetry) -> None:
-    """Each has its registry, so that a process may hold several in its tests."""
-    other = Telemetry("1", ManualClock(), None, ListLog())
-
-    other.requested(Outcome.FRESH, Tier.L1, 200, 0.001, None)
-
-    name = 'gateway_requests_total{outcome="fresh",status="2xx",tier="l1"}'
-    assert samples(other)[name] == 1
-    assert samples(telemetry)[name] == 0

@@ -8,6 +8,7 @@ from gateway.adapters.telemetry import counters as module
 from gateway.adapters.telemetry.counters import (
     POSSIBLE,
     STALE,
+    STATUS_CLASSES,
     Counters,
     Histogram,
     status_class,
@@ -47,8 +48,28 @@ def test_a_status_has_a_class(status: int | None, word: str) -> None:
 
 
 def test_requests_start_with_what_can_occur_and_nothing_else() -> None:
-    """The series of requests are there before the first one, all at 0."""
+    """Each outcome has series before the first request, all at 0. A hit is not from upstream, a
+    rescue is no error, and a failure is no success."""
     assert dict(Counters().requests) == dict.fromkeys(POSSIBLE, 0)
+    assert len(set(POSSIBLE)) == len(POSSIBLE)
+    assert {outcome for outcome, _, _ in POSSIBLE} == set(Outcome)
+    assert {status for _, _, status in POSSIBLE} == set(STATUS_CLASSES)
+    assert {
+        (Outcome.FRESH, Tier.L1, "2xx"),
+        (Outcome.FRESH, Tier.L2, "3xx"),
+        (Outcome.NEGATIVE, Tier.L1, "4xx"),
+        (Outcome.FILLED, Tier.UPSTREAM, "2xx"),
+        (Outcome.COLLAPSED, Tier.L2, "4xx"),
+        (Outcome.FAILED, Tier.NONE, "5xx"),
+    } <= set(POSSIBLE)
+    assert not set(POSSIBLE) & {
+        (Outcome.FRESH, Tier.UPSTREAM, "2xx"),
+        (Outcome.STALE_ERROR, Tier.L1, "5xx"),
+        (Outcome.NEGATIVE, Tier.L1, "2xx"),
+        (Outcome.FILLED, Tier.L1, "2xx"),
+        (Outcome.COLLAPSED, Tier.L1, "2xx"),
+        (Outcome.FAILED, Tier.NONE, "2xx"),
+    }
 
 
 def test_a_request_counts_by_outcome_tier_and_class() -> None:

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
-from io import FileIO
 
 import pytest
 import structlog
@@ -33,27 +31,6 @@ def _configured(level: str = "info", form: str = "json") -> ListSink:
     sink = ListSink()
     configure(form, level, now=lambda: 0.0, sink=sink)
     return sink
-
-
-def test_an_event_becomes_one_json_object_a_line() -> None:
-    """Time, level and event first, then the fields."""
-    sink = _configured()
-
-    logger.warning("redis.away", operation="lookup")
-
-    assert sink.text == (
-        '{"time":"1970-01-01T00:00:00.000Z","level":"warning","event":"redis.away",'
-        '"operation":"lookup"}\n'
-    )
-
-
-def test_an_event_reads_well_on_a_console() -> None:
-    """The same as words."""
-    sink = _configured(form="console")
-
-    logger.info("redis.back", after=1.5)
-
-    assert sink.text == "00:00:00.000Z info    redis.back after=1.5\n"
 
 
 def test_events_below_the_level_are_not_written() -> None:
@@ -122,17 +99,6 @@ def test_the_servers_own_access_log_is_silent() -> None:
     logging.getLogger("uvicorn.access").error('"GET / HTTP/1.1" 200')
 
     assert sink.text == ""
-
-
-def test_a_pipe_that_nobody_reads_raises_nothing() -> None:
-    """Events and libraries go on when the reader of the log has gone."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    with FileIO(writing, "wb") as pipe:
-        configure("json", "info", now=lambda: 0.0, sink=pipe)
-
-        logger.warning("redis.away")
-        logging.getLogger("anything").warning("said")
 
 
 def test_lines_go_to_standard_output(capfd: pytest.CaptureFixture[str]) -> None:

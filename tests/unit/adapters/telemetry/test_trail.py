@@ -50,17 +50,6 @@ def test_each_verb_is_remembered(
     assert (noted.event, noted.partition, noted.fields) == (event, "p", fields)
 
 
-def test_a_sweep_pushes_nobody_out() -> None:
-    """What came past and was never asked for is not worth another one's history."""
-    trail = Trail(ManualClock())
-    trail.journal._most_ids = 1
-    trail.fetched(KEY, Purpose.MISS, 200, StoreVerdict.FIRST)
-
-    trail.swept(Key("p", "b"), "unchanged")
-
-    assert [noted.event for noted in trail.journal.of("a")] == ["entry.fetched"]
-
-
 def test_a_fault_is_not_the_callers() -> None:
     """Nothing is raised where nothing can be remembered."""
     trail = Trail(ManualClock())
