@@ -1,149 +1,183 @@
-"""SharedStore: 404s, and events that make a training invalid in every partition."""
+"""SharedStore: 404s, and orders that rule out versions of a training, softly or for good."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from gateway.core.cache.entry import Key
+from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import SharedStore
-from tests.contract.test_shared_store import KEY, fetch, floor_of
+from tests.contract.test_shared_store import KEEP, KEY, fetch, floor_of
 from tests.doubles.stored import entry_of, version
 
 ELSEWHERE = Key("p2", "trn_1")
 
+# What happens to one training in a partition:
+#
+# 5 CHANGED        a fetch begins and brings version 5 (or a 404), to which the store says this
+# begin            a fetch begins
+# late 5 OLDER     what the fetch brings that began so
+# order, order 10  rules the training out in all partitions, or its versions below this one
+# soft, soft 10    likewise, and leaves what it rules out for rescue
+# key, key 10      likewise for this partition alone, and leaves nothing
+# purge, softpurge
+#
+# And what is known then:
+#
+# below, fresh     whether what was stored last is below the floor
+# left 5           what a look-up finds, where bodies are held: this version, a 404, or `none`
+# floor 10         the version that is known
+HISTORIES = {
+    "a fetch in flight": "begin | order | late 5 INVALIDATED | 5 CHANGED",
+    "what was stored between two orders": "order | 5 FIRST | order | below",
+    "the version is not forgotten": "5 FIRST | order | 4 OLDER | 5 UNCHANGED",
+    # A bound spares the version that it names, and later ones.
+    "what is older": "9 FIRST | order 10 | below",
+    "what is as old": "10 FIRST | order 10 | fresh",
+    "what is later": "11 FIRST | order 10 | fresh",
+    "an older one in flight": "1 FIRST | begin | order 10 | late 9 OLDER",
+    "one in flight as old": "1 FIRST | begin | order 10 | late 10 CHANGED",
+    "a later one in flight": "1 FIRST | begin | order 10 | late 11 CHANGED",
+    "what was never seen": "order 10 | 9 OLDER | 10 CHANGED",
+    "an earlier bound lowers nothing": "order 10 | order 5 | 9 OLDER",
+    "a purge forgets a bound": "10 FIRST | order 10 | purge | 9 FIRST | order 10 | floor 10",
+    "no order brings it back": "5 FIRST | order 10 | purge | order | 9 FIRST",
+    "nor a soft purge the body": "4 FIRST | order 5 | softpurge | left none | 4 FIRST",
+    # Of one partition.
+    "one partition": "5 FIRST | begin | key | late 6 INVALIDATED | 5 OLDER | 6 CHANGED",
+    "one partition, an older version": "5 FIRST | begin | key | late 6 INVALIDATED | 4 OLDER",
+    "one partition, a bound": "9 FIRST | key 10 | 9 OLDER | 10 CHANGED",
+    "one partition that was never seen": "key 10 | 9 OLDER | 10 CHANGED",
+    "one partition, a 404": "404 FIRST | key | 5 CHANGED | 404 CHANGED | key 5 | below",
+    # A 404 keeps the version; what was seen before or after it is told by when the fetch began.
+    "a 404 replaces": "5 FIRST | 404 CHANGED | floor 5 | left 404",
+    "a repeated 404": "404 FIRST | 404 UNCHANGED",
+    "a 404 from before": "begin | 5 FIRST | late 404 OLDER",
+    "made again": "5 FIRST | 404 CHANGED | 5 CHANGED",
+    "made again, older": "5 FIRST | 404 CHANGED | 4 OLDER",
+    "seen before the 404": "5 FIRST | begin | 404 CHANGED | late 6 OLDER",
+    "a bound ends a 404": "404 FIRST | order 10 | left none | below",
+    "a bound, and a 404 in flight": "begin | order 10 | late 404 OLDER | 404 CHANGED",
+    **{
+        f"{order}, {name}": f"5 FIRST | 404 CHANGED | {steps.format(order)}"
+        for order in ("order", "soft")
+        for name, steps in {
+            "a 404 of a later version": "{} 4 | fresh | left 404 | begin | fresh | left 404",
+            "a 404 of this version": "{} 5 | below | left none | begin | below | left none",
+            "a 404 of an earlier version": "{} 6 | below | left none | begin | below | left none",
+            "a 404 in flight": "begin | {} 5 | late 404 OLDER | 404 CHANGED",
+        }.items()
+    },
+    # Soft orders leave for rescue what they rule out.
+    "soft, renewed": "5 FIRST | soft | below | left 5 | 4 OLDER | 5 UNCHANGED | fresh",
+    "soft, in flight": "5 FIRST | begin | soft | late 6 INVALIDATED | 5 OLDER",
+    "soft, often": "5 FIRST | soft | begin | soft | begin | soft | begin | below | left 5",
+    "soft, then for good": "5 FIRST | soft | order | left none",
+    "for good, then soft": "5 FIRST | order | soft | left none",
+    "soft, begun, then for good": "5 FIRST | soft | begin | order | begin | left none",
+    "for good, begun, then soft": "5 FIRST | order | begin | soft | begin | left none",
+    "what was stored between them": "5 FIRST | order | 6 CHANGED | soft | below | left 6",
+    "soft, what is older": "9 FIRST | soft 10 | below | left 9",
+    "soft, what is as old": "10 FIRST | soft 10 | fresh | left 10",
+    "soft, what is later": "11 FIRST | soft 10 | fresh | left 11",
+    "soft, older in flight": "1 FIRST | begin | soft 10 | late 9 OLDER | 9 OLDER | below | left 1",
+    "soft, in flight as old": "1 FIRST | begin | soft 10 | late 10 CHANGED",
+    "soft, later in flight": "1 FIRST | begin | soft 10 | late 11 CHANGED",
+    "soft, an earlier bound for good": "5 FIRST | soft 10 | order 9 | left none | floor 10",
+    "soft, that bound for good": "5 FIRST | soft 10 | order 10 | left none | floor 10",
+    "soft, a later bound for good": "5 FIRST | soft 10 | order 11 | left none | floor 11",
+    "a soft bound after another": "5 FIRST | order 9 | soft 10 | begin | soft | left none",
+    "a soft bound after itself": "5 FIRST | order 10 | soft 10 | begin | soft | left none",
+    "soft purge, then for good": "5 FIRST | softpurge | order | left none",
+    "soft purge, an earlier bound": "5 FIRST | softpurge | order 4 | below | left 5",
+    "soft purge, that bound": "5 FIRST | softpurge | order 5 | below | left 5",
+    "soft purge, a later bound": "5 FIRST | softpurge | order 6 | left none",
+}
 
-async def test_an_event_covers_every_partition(shared_store: SharedStore) -> None:
+
+class Told:
+    """A history as it is told to a store."""
+
+    def __init__(self, store: SharedStore) -> None:
+        self._store = store
+        self._late: Ticket | None = None
+        self._stored: Entry | None = None
+        self._words = itertools.count()  # each 404 has others
+
+    async def step(self, step: str) -> None:
+        """Do it, or see that it is so."""
+        match step.split():
+            case ["begin"]:
+                self._late = await self._store.begin(KEY)
+            case ["order" | "soft" as order, *bound]:
+                updated_at = version(int(bound[0])) if bound else None
+                await self._store.invalidate(KEY.training_id, updated_at, soft=order == "soft")
+            case ["key", *bound]:
+                updated_at = version(int(bound[0])) if bound else None
+                await self._store.invalidate_key(KEY, updated_at)
+            case ["purge" | "softpurge" as order]:
+                await self._store.purge(None, soft=order == "softpurge")
+            case ["below" | "fresh" as state]:
+                assert self._stored is not None
+                assert self._stored.is_below(await floor_of(self._store)) is (state == "below")
+            case ["left", what]:
+                await self._finds(what)
+            case ["floor", number]:
+                assert (await floor_of(self._store)).updated_at == version(int(number))
+            case ["late", brought, verdict]:
+                assert self._late is not None
+                await self._brings(self._late, brought, verdict)
+            case [brought, verdict]:
+                await self._brings(await self._store.begin(KEY), brought, verdict)
+            case _:
+                raise ValueError(step)
+
+    async def _brings(self, ticket: Ticket, brought: str, verdict: str) -> None:
+        if brought == "404":
+            entry = entry_of(ticket, None, b"%d" % next(self._words))
+        else:
+            entry = entry_of(ticket, version(int(brought)))
+        said = (await self._store.store(KEY, entry, KEEP)).verdict
+        assert said is StoreVerdict[verdict]
+        if not said.is_refusal:
+            self._stored = entry
+
+    async def _finds(self, what: str) -> None:
+        entry = (await self._store.lookup(KEY)).entry
+        if what == "none" or not self._store.holds_bodies:
+            assert entry is None
+            return
+        assert entry is not None
+        assert entry.updated_at == (None if what == "404" else version(int(what)))
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES.keys())
+async def test_the_next_fetches_are_judged_by_what_was_ordered(
+    shared_store: SharedStore, history: str
+) -> None:
+    """And by what was stored; what an order leaves, rescues."""
+    told = Told(shared_store)
+    for step in history.split(" | "):
+        await told.step(step)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+async def test_an_order_covers_every_partition(shared_store: SharedStore, soft: bool) -> None:
     """Held entries are below the floor wherever they are; other trainings are spared."""
     other = Key("p1", "trn_2")
     tickets = {key: await shared_store.begin(key) for key in (KEY, ELSEWHERE, other)}
     for key, ticket in tickets.items():
         await fetch(shared_store, key=key, ticket=ticket)
 
-    await shared_store.invalidate("trn_1", None)
+    await shared_store.invalidate("trn_1", None, soft=soft)
 
     for key in (KEY, ELSEWHERE):
         assert entry_of(tickets[key]).is_below(await floor_of(shared_store, key))
+        is_left = (await shared_store.lookup(key)).entry is not None
+        assert is_left is (soft and shared_store.holds_bodies)
     assert not entry_of(tickets[other]).is_below(await floor_of(shared_store, other))
-
-
-async def test_an_event_covers_the_fetch_in_flight(shared_store: SharedStore) -> None:
-    """What began before it is refused, what begins after it is stored."""
-    ticket = await shared_store.begin(KEY)
-
-    await shared_store.invalidate("trn_1", None)
-
-    assert (await fetch(shared_store, ticket=ticket)).verdict is StoreVerdict.INVALIDATED
-    assert (await fetch(shared_store)).verdict is StoreVerdict.CHANGED
-
-
-async def test_each_of_two_events_counts(shared_store: SharedStore) -> None:
-    """What was stored between them is ruled out by the second."""
-    await shared_store.invalidate("trn_1", None)
-    ticket = await shared_store.begin(KEY)
-    await fetch(shared_store, ticket=ticket)
-
-    await shared_store.invalidate("trn_1", None)
-
-    assert entry_of(ticket).is_below(await floor_of(shared_store))
-
-
-async def test_an_event_does_not_forget_the_version(shared_store: SharedStore) -> None:
-    """A replica of the upstream that lags behind is still refused."""
-    await fetch(shared_store, version(5))
-
-    await shared_store.invalidate("trn_1", None)
-
-    assert (await fetch(shared_store, version(4))).verdict is StoreVerdict.OLDER
-    assert (await fetch(shared_store, version(5))).verdict is StoreVerdict.UNCHANGED
-
-
-@pytest.mark.parametrize(("held", "is_below"), [(9, True), (10, False), (11, False)])
-async def test_a_bound_spares_what_is_no_older(
-    shared_store: SharedStore, held: int, is_below: bool
-) -> None:
-    """An entry of that version or a later one stays usable."""
-    ticket = await shared_store.begin(KEY)
-    await fetch(shared_store, version(held), ticket=ticket)
-
-    await shared_store.invalidate("trn_1", version(10))
-
-    entry = entry_of(ticket, version(held))
-    assert entry.is_below(await floor_of(shared_store)) is is_below
-
-
-@pytest.mark.parametrize(
-    ("brought", "verdict"),
-    [(9, StoreVerdict.OLDER), (10, StoreVerdict.CHANGED), (11, StoreVerdict.CHANGED)],
-)
-async def test_a_bound_judges_the_fetch_in_flight(
-    shared_store: SharedStore, brought: int, verdict: StoreVerdict
-) -> None:
-    """It is stored if it brings a version that is no older."""
-    await fetch(shared_store, version(1))
-    ticket = await shared_store.begin(KEY)
-
-    await shared_store.invalidate("trn_1", version(10))
-
-    assert (await fetch(shared_store, version(brought), ticket=ticket)).verdict is verdict
-
-
-async def test_a_bound_holds_for_a_partition_never_seen(shared_store: SharedStore) -> None:
-    """What it fetches later must be no older, either."""
-    await shared_store.invalidate("trn_1", version(10))
-
-    assert (await fetch(shared_store, version(9), key=ELSEWHERE)).verdict is StoreVerdict.OLDER
-    assert (await fetch(shared_store, version(10), key=ELSEWHERE)).verdict is StoreVerdict.CHANGED
-
-
-@pytest.mark.parametrize("soft", [False, True])
-@pytest.mark.parametrize(("bound", "is_below"), [(4, False), (5, True), (6, True)])
-async def test_a_bound_ends_a_404_unless_a_later_version_is_known(
-    shared_store: SharedStore, bound: int, is_below: bool, soft: bool
-) -> None:
-    """The order tells that this version exists: before and after the next fetch has begun."""
-    await fetch(shared_store, version(5))
-    ticket = await shared_store.begin(KEY)
-    await fetch(shared_store, None, ticket=ticket)
-
-    await shared_store.invalidate("trn_1", version(bound), soft=soft)
-
-    for _ in range(2):
-        found = await shared_store.lookup(KEY)
-        assert found.floor is not None
-        assert entry_of(ticket, None).is_below(found.floor) is is_below
-        assert (found.entry is not None) is (shared_store.holds_bodies and not is_below)
-        await shared_store.begin(KEY)
-
-
-@pytest.mark.parametrize("soft", [False, True])
-async def test_a_404_counts_after_a_bound_only_if_its_fetch_began_then(
-    shared_store: SharedStore, soft: bool
-) -> None:
-    """Also if the order named the version that was known before the 404."""
-    await fetch(shared_store, version(5))
-    await fetch(shared_store, None)
-    ticket = await shared_store.begin(KEY)
-
-    await shared_store.invalidate("trn_1", version(5), soft=soft)
-
-    assert (await fetch(shared_store, None, ticket=ticket)).verdict is StoreVerdict.OLDER
-    assert (await fetch(shared_store, None)).verdict is StoreVerdict.CHANGED
-
-
-async def test_an_order_for_one_key_leaves_no_404_of_a_known_version(
-    shared_store: SharedStore,
-) -> None:
-    """Nor the knowledge that there was a 404, if the order has no bound."""
-    await fetch(shared_store, None)
-    await shared_store.invalidate_key(KEY, None)
-    assert (await fetch(shared_store, version(5))).verdict is StoreVerdict.CHANGED
-    ticket = await shared_store.begin(KEY)
-    await fetch(shared_store, None, ticket=ticket)
-
-    await shared_store.invalidate_key(KEY, version(5))
-
-    assert entry_of(ticket, None).is_below(await floor_of(shared_store))
 
 
 async def test_an_order_for_one_key_spares_the_other_partitions(shared_store: SharedStore) -> None:
@@ -159,150 +193,3 @@ async def test_an_order_for_one_key_spares_the_other_partitions(shared_store: Sh
     spared = entry_of(tickets[ELSEWHERE], version(5))
     assert not spared.is_below(await floor_of(shared_store, ELSEWHERE))
     assert (await fetch(shared_store, version(6), key=ELSEWHERE)).verdict is StoreVerdict.CHANGED
-
-
-@pytest.mark.parametrize("is_seen", [True, False])
-async def test_a_bound_of_one_key_holds(shared_store: SharedStore, is_seen: bool) -> None:
-    """Also if nothing was known of the key."""
-    if is_seen:
-        await fetch(shared_store, version(9))
-
-    await shared_store.invalidate_key(KEY, version(10))
-
-    assert (await fetch(shared_store, version(9))).verdict is StoreVerdict.OLDER
-    assert (await fetch(shared_store, version(10))).verdict is StoreVerdict.CHANGED
-
-
-@pytest.mark.parametrize("brought", [4, 5])
-async def test_an_order_for_one_key_covers_its_fetch_in_flight(
-    shared_store: SharedStore, brought: int
-) -> None:
-    """Without a bound the known version stays."""
-    await fetch(shared_store, version(5))
-    ticket = await shared_store.begin(KEY)
-
-    await shared_store.invalidate_key(KEY, None)
-
-    late = await fetch(shared_store, version(6), ticket=ticket)
-    assert late.verdict is StoreVerdict.INVALIDATED
-    assert (await fetch(shared_store, version(brought))).verdict is StoreVerdict.OLDER
-    assert (await fetch(shared_store, version(6))).verdict is StoreVerdict.CHANGED
-
-
-async def test_an_earlier_bound_does_not_lower_a_later_one(shared_store: SharedStore) -> None:
-    """Events come in any order."""
-    await shared_store.invalidate("trn_1", version(10))
-    await shared_store.invalidate("trn_1", version(5))
-
-    assert (await fetch(shared_store, version(9))).verdict is StoreVerdict.OLDER
-
-
-async def test_a_repeated_bound_counts_after_a_purge(shared_store: SharedStore) -> None:
-    """A purge forgets the version; the next event with that bound asks for it again."""
-    await fetch(shared_store, version(10))
-    await shared_store.invalidate("trn_1", version(10))
-    await shared_store.purge(None, soft=False)
-    assert (await fetch(shared_store, version(9))).verdict is StoreVerdict.FIRST
-
-    await shared_store.invalidate("trn_1", version(10))
-
-    assert (await floor_of(shared_store)).updated_at == version(10)
-
-
-async def test_a_purged_bound_does_not_come_back(shared_store: SharedStore) -> None:
-    """An event without a bound brings none back that an earlier one asked for."""
-    await fetch(shared_store, version(5))
-    await shared_store.invalidate("trn_1", version(10))
-    await shared_store.purge(None, soft=False)
-
-    await shared_store.invalidate("trn_1", None)
-
-    assert (await fetch(shared_store, version(9))).verdict is StoreVerdict.FIRST
-
-
-async def test_a_soft_purge_brings_back_nothing_that_a_bound_ruled_out(
-    shared_store: SharedStore,
-) -> None:
-    """The purge forgets the bound, and leaves nothing below it for rescue."""
-    await fetch(shared_store, version(4))
-    await shared_store.invalidate("trn_1", version(5))
-
-    await shared_store.purge(None, soft=True)
-
-    assert (await shared_store.lookup(KEY)).entry is None
-    assert (await fetch(shared_store, version(4))).verdict is StoreVerdict.FIRST
-
-
-async def test_a_404_replaces_and_keeps_the_version(shared_store: SharedStore) -> None:
-    """The training is gone now; what its last version was stays known."""
-    await fetch(shared_store, version(5))
-
-    stored = await fetch(shared_store, None)
-
-    found = await shared_store.lookup(KEY)
-    assert stored.verdict is StoreVerdict.CHANGED
-    assert found.floor is not None
-    assert found.floor.updated_at == version(5)
-    assert found.entry is None or found.entry.is_negative
-
-
-async def test_a_first_404_and_a_repeated_one(shared_store: SharedStore) -> None:
-    """The first is the first that is known, the next confirms it, whatever its words."""
-    assert (await fetch(shared_store, None, body=b"a")).verdict is StoreVerdict.FIRST
-    assert (await fetch(shared_store, None, body=b"b")).verdict is StoreVerdict.UNCHANGED
-
-
-async def test_a_404_of_an_earlier_fetch_is_refused(shared_store: SharedStore) -> None:
-    """The training was there later than that."""
-    slow = await shared_store.begin(KEY)
-    await fetch(shared_store)
-
-    assert (await fetch(shared_store, None, ticket=slow)).verdict is StoreVerdict.OLDER
-
-
-async def test_a_training_made_again_is_stored(shared_store: SharedStore) -> None:
-    """With a later version or the same one, as long as the fetch began after the 404's."""
-    await fetch(shared_store, version(5))
-    await fetch(shared_store, None)
-
-    assert (await fetch(shared_store, version(5))).verdict is StoreVerdict.CHANGED
-
-
-async def test_a_training_seen_before_the_404_is_refused(shared_store: SharedStore) -> None:
-    """Even with a later version: it is gone since."""
-    await fetch(shared_store, version(5))
-    slow = await shared_store.begin(KEY)
-    await fetch(shared_store, None)
-
-    assert (await fetch(shared_store, version(6), ticket=slow)).verdict is StoreVerdict.OLDER
-
-
-async def test_a_training_made_again_may_not_be_older(shared_store: SharedStore) -> None:
-    """A version below the last known one comes from an upstream that lags."""
-    await fetch(shared_store, version(5))
-    await fetch(shared_store, None)
-
-    assert (await fetch(shared_store, version(4))).verdict is StoreVerdict.OLDER
-
-
-async def test_a_bound_rules_out_a_404_that_was_held(shared_store: SharedStore) -> None:
-    """Somebody wrote the training since: the floor says later, and no body is handed out."""
-    ticket = await shared_store.begin(KEY)
-    await fetch(shared_store, None, ticket=ticket)
-
-    await shared_store.invalidate("trn_1", version(10))
-
-    found = await shared_store.lookup(KEY)
-    assert found.entry is None
-    assert found.floor is not None
-    assert found.floor.started > ticket.started
-
-
-async def test_a_bound_rules_out_a_404_in_flight(shared_store: SharedStore) -> None:
-    """The call was made before the training was written."""
-    ticket = await shared_store.begin(KEY)
-
-    await shared_store.invalidate("trn_1", version(10))
-
-    assert (await fetch(shared_store, None, ticket=ticket)).verdict is StoreVerdict.OLDER
-    assert (await fetch(shared_store, None)).verdict is StoreVerdict.CHANGED
