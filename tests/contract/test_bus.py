@@ -73,13 +73,6 @@ async def test_a_replica_without_others_confirms_for_itself(bus: Bus) -> None:
     assert await bus.confirm(PURGE, 3600.0) == Confirmations(known=1, confirmed=1)
 
 
-async def test_what_is_announced_to_nobody_does_no_harm(bus: Bus) -> None:
-    """The bus stays connected."""
-    await bus.announce(change(1))
-
-    assert bus.is_connected
-
-
 @pytest.mark.parametrize("notice", NOTICES, ids=lambda notice: str(notice.kind))
 async def test_a_notice_reaches_the_others_as_it_was(any_redis_url: str, notice: Notice) -> None:
     """Each of them once, and not the one that told."""
@@ -212,26 +205,6 @@ async def test_a_loss_makes_nobody_forgotten(redis_server: RedisServer, lost: li
             await beat()
             await until(lambda: client.zscore(MEMBERS, "silent") is not None)
             assert _count(await b.bus.confirm(PURGE, PATIENCE)) == (3, 2)
-
-
-async def test_the_longest_memory_of_a_lost_member_counts(redis_server: RedisServer) -> None:
-    """Whichever replica is back first: one that was cut off remembers an earlier time."""
-    redis_server.flush()
-    async with hearers(redis_server.url, "a", "b") as (a, b):
-        with redis_server.client() as client:
-            seconds, _ = client.time()
-            client.zadd(MEMBERS, {"silent": (seconds + 20) * 1e6})
-            await b.bus._membership.beat()
-            client.zadd(MEMBERS, {"silent": (seconds + 50) * 1e6})
-            await a.bus._membership.beat()
-            client.delete(MEMBERS)
-
-            await b.bus._membership.beat()
-            assert client.zscore(MEMBERS, "silent") == pytest.approx((seconds + 20) * 1e6, abs=2e6)
-            await a.bus._membership.beat()
-            assert client.zscore(MEMBERS, "silent") == pytest.approx((seconds + 50) * 1e6, abs=2e6)
-            await b.bus._membership.beat()
-            assert client.zscore(MEMBERS, "silent") == pytest.approx((seconds + 50) * 1e6, abs=2e6)
 
 
 async def test_an_order_waits_until_it_is_known_who_there_is(redis_server: RedisServer) -> None:

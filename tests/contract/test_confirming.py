@@ -66,18 +66,6 @@ async def test_what_is_unknown_is_none(shared_store: SharedStore) -> None:
     assert told[KEY] is not None
 
 
-async def test_nothing_asked_is_nothing_told(shared_store: SharedStore) -> None:
-    """Without a question."""
-    assert await shared_store.confirm([]) == {}
-
-
-async def test_a_key_may_be_named_twice(shared_store: SharedStore) -> None:
-    """It has one answer."""
-    await fetch(shared_store)
-
-    assert (await shared_store.confirm([KEY, KEY])).keys() == {KEY}
-
-
 @pytest.mark.parametrize("updated_at", [VERSION, None])
 async def test_what_was_stored_is_confirmed(
     shared_store: SharedStore, updated_at: Instant | None

@@ -68,29 +68,74 @@ async def test_the_third_answer_over_a_minute_is_believed(
     assert found.entry is None or found.entry.updated_at == brought
 
 
-@pytest.mark.parametrize("brought", [version(1), FAR])
-async def test_a_believed_version_is_renewed_like_any(asked: Asked, brought: Instant) -> None:
-    """It is what is known now."""
+UNCHANGED, CHANGED = StoreVerdict.UNCHANGED, StoreVerdict.CHANGED
+# What fetches bring that begin so many seconds after the fifth version was stored: its version,
+# what is said to it, and its body if that matters.
+Brought = tuple[float, Instant | None, StoreVerdict, bytes | None]
+ONE, TWICE = version(1), [(1.0, version(1), OLDER, None), (31.0, version(1), OLDER, None)]
+
+
+def brought(
+    *answers: tuple[float, Instant | None, StoreVerdict], body: bytes | None = None
+) -> list[Brought]:
+    """Answers with the usual body, or with this one."""
+    return [(*each, body) for each in answers]
+
+
+HISTORIES: dict[str, list[Brought]] = {
+    "two answers are not enough": brought((1, ONE, OLDER), (10_000, ONE, OLDER)),
+    "many within a minute are not enough": brought(*((at, ONE, OLDER) for at in range(1, 60))),
+    "an edit of what went back agrees": brought(
+        (1, ONE, OLDER), (31, version(2), OLDER), (62, version(3), BELIEVED)
+    ),
+    "ever later dates ahead agree": brought(
+        (1, FAR, AHEAD), (31, Instant(FAR + 1), AHEAD), (62, Instant(FAR + 2), BELIEVED)
+    ),
+    "what is believed is renewed like any": [
+        *TWICE,
+        *brought((62, ONE, BELIEVED), (63, ONE, UNCHANGED)),
+        *brought((64, ONE, CHANGED), body=b"{}"),
+        *brought((65, version(2), CHANGED)),
+    ],
+    "a date that was wrong is left again": brought(
+        *((1, FAR, AHEAD), (31, FAR, AHEAD), (62, FAR, BELIEVED)),
+        *((63, version(5), OLDER), (90, version(5), OLDER), (130, version(5), BELIEVED)),
+    ),
+    "an earlier version begins anew": [
+        *TWICE,
+        *brought((62, version(0), OLDER), (63, ONE, OLDER), (93, ONE, OLDER), (123, ONE, BELIEVED)),
+    ],
+    "other bytes begin anew": [
+        *TWICE,
+        *brought((62, ONE, OLDER), (92, ONE, OLDER), (123, ONE, BELIEVED), body=b"{}"),
+    ],
+    "the other side of what is known begins anew": [
+        *TWICE,
+        *brought((62, FAR, AHEAD), (63, ONE, OLDER), (93, ONE, OLDER), (124, ONE, BELIEVED)),
+    ],
+    "the known version ends the doubt": [
+        *TWICE,
+        *brought((32, version(5), UNCHANGED), (62, ONE, OLDER), (92, ONE, OLDER)),
+    ],
+    "a later version ends the doubt": [
+        *TWICE,
+        *brought((32, version(6), CHANGED), (62, ONE, OLDER), (92, ONE, OLDER)),
+    ],
+    "a 404 ends the doubt": [
+        *TWICE,
+        *brought((32, None, CHANGED), (62, ONE, OLDER), (92, ONE, OLDER)),
+    ],
+}
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES.keys())
+async def test_answers_agree_or_not(asked: Asked, history: list[Brought]) -> None:
+    """Three over a minute in which nothing else came: each is judged as the table says."""
     await asked.store(0, version(5))
-    for at in (1, 31, 62):
-        await asked.store(at, brought)
 
-    assert await asked.store(63, brought) is StoreVerdict.UNCHANGED
-    assert await asked.store(64, brought, b"{}") is StoreVerdict.CHANGED
+    said = [await asked.store(at, updated_at, body) for at, updated_at, _, body in history]
 
-
-async def test_two_answers_are_not_enough(asked: Asked) -> None:
-    """However far apart."""
-    await asked.store(0, version(5))
-
-    assert [await asked.store(at, version(1)) for at in (1, 10_000)] == [OLDER, OLDER]
-
-
-async def test_many_answers_in_less_than_a_minute_are_not_enough(asked: Asked) -> None:
-    """A replica of the upstream may lag so long."""
-    await asked.store(0, version(5))
-
-    assert {await asked.store(at, version(1)) for at in range(1, 60)} == {OLDER}
+    assert said == [verdict for _, _, verdict, _ in history]
 
 
 async def test_a_fetch_that_began_before_the_last_one_does_not_count(asked: Asked) -> None:
@@ -112,44 +157,6 @@ async def test_a_fetch_overtaken_by_what_is_known_does_not_count(asked: Asked) -
 
     assert [(await asked.offer(each, version(1))).verdict for each in late] == [OLDER] * 3
     assert [await asked.store(at, version(1)) for at in (71, 91)] == [OLDER, OLDER]
-
-
-async def test_an_edit_of_what_went_back_agrees(asked: Asked) -> None:
-    """The upstream was restored, and worked with since."""
-    await asked.store(0, version(5))
-
-    said = [await asked.store(at, version(later)) for at, later in ((1, 1), (31, 2), (62, 3))]
-
-    assert said == [OLDER, OLDER, BELIEVED]
-
-
-@pytest.mark.parametrize(
-    ("updated_at", "body"), [(version(0), None), (version(1), b"{}"), (FAR, None)]
-)
-async def test_another_answer_begins_anew(
-    asked: Asked, updated_at: Instant, body: bytes | None
-) -> None:
-    """An earlier version, other bytes, the other side of what is known: no agreement."""
-    await asked.store(0, version(5))
-    for at in (1, 31):
-        await asked.store(at, version(1))
-
-    assert (await asked.store(62, updated_at, body)) in (OLDER, AHEAD)
-    assert await asked.store(63, version(1), b"[]") is OLDER
-    assert await asked.store(100, version(1), b"[]") is OLDER
-    assert await asked.store(130, version(1), b"[]") is BELIEVED
-
-
-@pytest.mark.parametrize("taken", [version(5), version(6), None])
-async def test_an_answer_that_is_taken_ends_the_doubt(asked: Asked, taken: Instant | None) -> None:
-    """What is known was right, or is not any more; a 404 counts as well."""
-    await asked.store(0, version(5))
-    for at in (1, 31):
-        await asked.store(at, version(1))
-
-    await asked.store(32, taken)
-
-    assert [await asked.store(at, version(1)) for at in (62, 92)] == [OLDER, OLDER]
 
 
 async def test_an_answer_from_before_the_doubt_does_not_end_it(asked: Asked) -> None:
@@ -202,24 +209,6 @@ async def test_a_date_far_ahead_replaces_nothing(asked: Asked, shared_store: Sha
     assert await asked.store(1, FAR) is AHEAD
 
     assert await shared_store.lookup(KEY) == before
-
-
-async def test_ever_later_dates_ahead_agree(asked: Asked) -> None:
-    """Upstream's clock is wrong, and it is being worked with."""
-    await asked.store(0, version(5))
-
-    said = [await asked.store(at, Instant(FAR + at)) for at in (1, 31, 62)]
-
-    assert said == [AHEAD, AHEAD, BELIEVED]
-
-
-async def test_a_date_that_was_wrong_is_left_again(asked: Asked) -> None:
-    """The clock was mended: the true version is far behind what was believed."""
-    await asked.store(0, FAR)
-    for at in (1, 62):
-        await asked.store(at, FAR)
-
-    assert [await asked.store(at, version(5)) for at in (63, 90, 130)] == [OLDER, OLDER, BELIEVED]
 
 
 @pytest.mark.parametrize("soft", [True, False])

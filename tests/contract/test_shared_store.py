@@ -179,17 +179,6 @@ async def test_dropping_refuses_the_fetch_in_flight(shared_store: SharedStore) -
     assert (await fetch(shared_store)).verdict is StoreVerdict.FIRST
 
 
-async def test_dropping_rules_out_what_is_held(shared_store: SharedStore) -> None:
-    """An entry that some replica still holds is below the floor, and the body is gone."""
-    ticket = await shared_store.begin(KEY)
-    await fetch(shared_store, ticket=ticket)
-
-    await shared_store.drop(KEY)
-
-    assert entry_of(ticket).is_below(await floor_of(shared_store))
-    assert (await shared_store.lookup(KEY)).entry is None
-
-
 async def test_dropping_forgets_the_version(shared_store: SharedStore) -> None:
     """It is the exit for an upstream that went back in time."""
     await fetch(shared_store, version(5))
