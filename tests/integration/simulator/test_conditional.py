@@ -43,26 +43,3 @@ async def test_an_edit_changes_the_tag(api: httpx.AsyncClient, control: Simulato
 
     assert answer.status_code == 200
     assert answer.headers["etag"] != tag
-
-
-async def test_last_modified_answers_304(api: httpx.AsyncClient, control: SimulatorClient) -> None:
-    """Not modified since its own date, modified since a year before; nonsense is ignored."""
-    await control.answers(last_modified=True)
-    date = (await api.get(PATH)).headers["last-modified"]
-    asked = (date, "Sat, 01 Jan 2022 00:00:00 GMT", "lately")
-
-    statuses = [
-        (await api.get(PATH, headers={"If-Modified-Since": since})).status_code for since in asked
-    ]
-
-    assert statuses == [304, 200, 200]
-
-
-async def test_a_tag_hides_the_date(api: httpx.AsyncClient, control: SimulatorClient) -> None:
-    """With `If-None-Match` there, `If-Modified-Since` says nothing."""
-    await control.answers(etag="strong", last_modified=True)
-    date = (await api.get(PATH)).headers["last-modified"]
-
-    answer = await api.get(PATH, headers={"If-None-Match": '"x"', "If-Modified-Since": date})
-
-    assert answer.status_code == 200

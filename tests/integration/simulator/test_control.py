@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import httpx
 import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.integration.simulator.waiting import eventually
 
 PATH = "/training/trn_000001"
 
@@ -29,25 +27,6 @@ async def test_stats_count_by_everything(api: httpx.AsyncClient, control: Simula
     assert stats.by_id == {"trn_000001": 2, "trn_999999": 1}
     assert stats.by_key == {"demo-token": 3, "stranger": 1}
     assert stats.fullest_window == {"demo-token": 3, "stranger": 1}
-
-
-async def test_stats_know_what_is_in_flight(
-    api: httpx.AsyncClient, control: SimulatorClient
-) -> None:
-    """Five calls held at once are five in flight, and afterwards the most there were."""
-    await control.fault("held")
-    calls = [asyncio.create_task(api.get(PATH)) for _ in range(5)]
-
-    async def all_are_in_flight() -> bool:
-        return (await control.stats()).in_flight == 5
-
-    await eventually(all_are_in_flight)
-    await control.clear_faults()
-    await asyncio.gather(*calls)
-
-    stats = await control.stats()
-
-    assert (stats.in_flight, stats.in_flight_max) == (0, 5)
 
 
 async def test_stats_can_start_anew(api: httpx.AsyncClient, control: SimulatorClient) -> None:
@@ -74,16 +53,6 @@ async def test_requests_are_kept_as_they_came(
     assert ("x-thing", "One") in first.headers
     assert (second.method, second.path) == ("DELETE", "/training/trn_000002")
     assert first.at < second.at <= time.monotonic()
-
-
-async def test_latency_delays_answers(api: httpx.AsyncClient, control: SimulatorClient) -> None:
-    """Each answer takes at least the latency."""
-    await control.latency(0.1, jitter=0.01)
-
-    start = time.monotonic()
-    await api.get(PATH)
-
-    assert time.monotonic() - start >= 0.1
 
 
 @pytest.mark.parametrize(

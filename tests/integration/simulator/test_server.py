@@ -12,7 +12,7 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from gateway.simulator import SimulatorClient, SimulatorConfig, build, running
+from gateway.simulator import SimulatorClient, SimulatorConfig, running
 from tests.integration.simulator.waiting import eventually
 
 SCRIPT = """
@@ -89,23 +89,3 @@ async def test_leaving_drops_what_comes_meanwhile(turns: int) -> None:
 
     with suppress(ConnectionError):
         assert await client == b""
-
-
-async def test_a_taken_port_is_an_error() -> None:
-    """Two cannot serve one address; the second says so to its caller."""
-    async with running(SimulatorConfig(trainings=1)) as simulator:
-        port = int(simulator.base_url.rpartition(":")[2])
-        with pytest.raises(OSError, match="in use"):
-            async with running(SimulatorConfig(port=port)):
-                pass
-
-
-async def test_the_application_serves_without_a_socket() -> None:
-    """As bare ASGI all but the connection's faults works."""
-    transport = httpx.ASGITransport(build(SimulatorConfig(trainings=1)))
-    async with httpx.AsyncClient(transport=transport, base_url="http://simulator") as client:
-        answer = await client.get(
-            "/training/trn_000001", headers={"Authorization": "Bearer demo-token"}
-        )
-
-    assert answer.json()["id"] == "trn_000001"
