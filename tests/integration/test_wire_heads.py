@@ -132,15 +132,15 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("name", BODIES)
-async def test_a_broken_body_is_no_order(planes: Planes, name: str) -> None:
+async def test_a_broken_body_is_no_order(planes: Planes) -> None:
     """Whatever was complete before it broke: nothing is purged by half a message."""
-    whole = b"2\r\n{}\r\n"
-    head = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+    head = POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+    told: dict[str, list[tuple[int, str]]] = {}
+    for name, broken in BODIES.items():
+        answers = await asked(str(planes.admin.base_url), head + broken + GOOD)
+        told[name] = [(answer.status, answer.word) for answer in answers]
 
-    answers = await asked(str(planes.admin.base_url), head + whole + BODIES[name] + GOOD)
-
-    assert [(answer.status, answer.word) for answer in answers] == [(400, "bad-request")]
+    assert told == {name: [(400, "bad-request")] for name in BODIES}
     assert await planes.metric("gateway_invalidations_total") == 0
 
 
