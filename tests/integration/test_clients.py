@@ -122,34 +122,6 @@ async def readers(reads: Callable[[], list[tuple[Planes, str]]]) -> AsyncIterato
             done.set()
 
 
-async def test_tenants_never_see_each_others_trainings(
-    upstream: RunningSimulator, redis_url: str, file: ClientsFile
-) -> None:
-    """The same ids, two replicas, one Redis: everybody gets their own, from every tier."""
-    async with (
-        gateway(upstream.base_url, redis_url, **file.settings) as one,
-        gateway(upstream.base_url, redis_url, **file.settings) as other,
-    ):
-        told: list[tuple[str, httpx.Response]] = []
-        for replicas in ((one,), (one, other), (other, one, one)):
-            asked = [
-                (name, training_id, planes)
-                for name in ("acme", "globex")
-                for training_id in IDS
-                for planes in replicas
-            ]
-            answers = await asyncio.gather(
-                *(read(planes, f"gw_{name}", training_id) for name, training_id, planes in asked)
-            )
-            told += zip([name for name, *_ in asked], answers, strict=True)
-
-    for name, answer in told:
-        training = answer.json()
-        assert f"{name}/{training['id']} v" in training["content"]
-    details = " ".join(answer.headers["cache-status"] for _, answer in told)
-    assert all(word in details for word in ("stored", "detail=l1", "detail=l2"))
-
-
 async def test_keys_and_tokens_rotate_under_readers(
     upstream: RunningSimulator, control: SimulatorClient, file: ClientsFile, shared: str | None
 ) -> None:
@@ -257,59 +229,9 @@ async def test_the_file_is_replaced_under_load(
     upstream: RunningSimulator, file: ClientsFile
 ) -> None:
     """No request of a valid key fails, whatever is in the file; a fault is reported."""
-    statuses = await replace_under_load(upstream, file, 20)
+    statuses = await replace_under_load(upstream, file, 8)
 
     assert set(statuses) == {200}
-
-
-async def test_a_file_that_takes_minutes_to_parse_is_given_up(
-    upstream: RunningSimulator, file: ClientsFile
-) -> None:
-    """It is refused and told, callers are answered meanwhile, and the next version is taken."""
-    slow = "\n".join(f"a{line}{'.a' * 8_000} = 1" for line in range(60))
-    async with (
-        gateway(upstream.base_url, **file.settings) as planes,
-        readers(lambda: [(planes, "gw_acme")]) as statuses,
-    ):
-        file.path.write_text(slow)
-        await until(lambda: _tells(planes, 0.0))
-        answered = len(statuses)
-        assert await lets_in(planes, "gw_acme")
-
-        file.keys["acme-web"] = ("acme", ["gw_acme", "gw_next"])
-        file.write()
-        await until(partial(lets_in, planes, "gw_next"))
-        await until(lambda: _tells(planes, 1.0))
-
-    assert answered > 0
-    assert set(statuses) == {200}
-
-
-async def test_a_callers_rate_is_counted_exactly(
-    upstream: RunningSimulator, file: ClientsFile
-) -> None:
-    """All at once from many connections: the burst and not one more, told in every answer."""
-    file.rates["acme-web"] = "24/day"  # 24 at once, then one an hour
-    file.write()
-    async with gateway(upstream.base_url, **file.settings) as planes:
-        answers = await asyncio.gather(*(read(planes, "gw_acme") for _ in range(60)))
-        others = await asyncio.gather(*(read(planes, "gw_globex") for _ in range(60)))
-        counted = {
-            result: await planes.metric(
-                f'gateway_client_requests_total{{client="acme-web",result="{result}"}}'
-            )
-            for result in ("served", "limited", "refused")
-        }
-
-    assert sorted(answer.status_code for answer in answers) == [200] * 24 + [429] * 36
-    assert {answer.status_code for answer in others} == {200}
-    assert counted == {"served": 24, "limited": 36, "refused": 0}
-    limited = next(answer for answer in answers if answer.status_code == 429)
-    assert limited.json()["type"] == "urn:gateway:problem:client-rate-limited"
-    assert 3590 <= int(limited.headers["retry-after"]) <= 3600
-    assert limited.headers["ratelimit"].startswith('"client";r=0;t=')
-    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"client";q=24;w=86400'}
-    assert "ratelimit" not in others[0].headers
 
 
 async def test_each_tenant_has_its_budget(

@@ -16,7 +16,7 @@ async def test_orders_hold_where_clocks_are_minutes_apart(
     upstream: RunningSimulator, control: SimulatorClient, redis_url: str
 ) -> None:
     """The very next answer of every replica is the new version."""
-    await edit_and_invalidate(upstream, control, redis_url, count=3, rounds=10, skews=APART)
+    await edit_and_invalidate(upstream, control, redis_url, count=3, rounds=20, skews=APART)
 
 
 async def test_what_one_fetched_is_as_old_for_the_others(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simulator import RunningSimulator, SimulatorClient
+from gateway.simulator import RunningSimulator
 from gateway.web.admin.app import MOST_WATCHERS
 from tests.integration.gateways import gateway, until
 from tests.support.raw_http import calling
@@ -110,19 +110,3 @@ async def test_pages_that_ask_again_and_go_are_no_watchers(upstream: RunningSimu
             async with calling(str(planes.admin.base_url)) as page:
                 assert (await (await page.send(pipelined)).told()).status == 200
         await until(has_room, patience=20.0)
-
-
-async def test_an_outage_is_the_upstreams(
-    upstream: RunningSimulator, control: SimulatorClient
-) -> None:
-    """Who is to blame, by what failed."""
-    async with gateway(upstream.base_url) as planes:
-        await control.fault("html-403")
-        await planes.get(A)
-
-        async with planes.admin.stream("GET", "/live") as answer:
-            words = await anew(answer.aiter_lines())
-
-    finding = words["now"]["findings"][0]
-    assert (finding["level"], finding["whose"]) == ("bad", "upstream")
-    assert "CDN" in finding["do"]

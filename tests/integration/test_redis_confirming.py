@@ -7,15 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Confirmation, Key
-from gateway.core.errors import RedisUnavailable
-from tests.doubles.clocks import RealClock
-from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
 from tests.integration.test_redis_store import FLOOR, KEY, client, fill, observer, store
-from tests.support.servers import RedisServer
 
 __all__ = ["client", "observer", "store"]  # the fixtures
 
@@ -45,20 +40,6 @@ async def test_a_thousand_keys_are_two_questions(store: RedisStore, client: Any)
 
     assert len(standings) == 1_000
     assert client.info("commandstats")["cmdstat_mget"]["calls"] == 2
-
-
-async def test_a_redis_that_is_away_confirms_nothing(own_redis: RedisServer) -> None:
-    """It fails at once, as everything does."""
-    observer = RecordingObserver()
-    connection = Connection(own_redis.url, RealClock(), observer, timeout=2.0)
-    away = RedisStore(
-        connection, "gateway", observer, longest_keep=1.0, longest_fetch=1.0, entropy=lambda: ""
-    )
-
-    with pytest.raises(RedisUnavailable, match="it is away"):
-        await away.confirm([KEY])
-
-    await connection.close()
 
 
 @pytest.mark.parametrize("tail", [b"", b"\x01", b"\x02 of \x00 another", b"\x00" * 100])

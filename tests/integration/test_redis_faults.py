@@ -14,10 +14,9 @@ import pytest
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Key
-from gateway.core.errors import GateClosed, RedisUnavailable
-from gateway.core.vocabulary import Purpose, StoreVerdict
-from gateway.ports import Charge, Found
-from tests.doubles.budgets import replica_budget_on
+from gateway.core.errors import RedisUnavailable
+from gateway.core.vocabulary import StoreVerdict
+from gateway.ports import Found
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
@@ -45,7 +44,6 @@ class Replica:
             longest_fetch=20.0,
             entropy=partial(next, epochs),
         )
-        self.budget = replica_budget_on(self.connection, clock, 20, 600.0)
 
     async def fill(self, key: Key = KEY) -> StoreVerdict:
         """Store a training."""
@@ -135,19 +133,6 @@ async def test_a_hung_redis_costs_one_timeout_in_all(own_redis: RedisServer) -> 
         assert sum(later) < 10 * SHORT
 
 
-async def test_a_hung_redis_that_resumes_is_used_again(own_redis: RedisServer) -> None:
-    """What it holds is still there."""
-    async with replica(own_redis, SHORT) as one, replica(own_redis) as patient:
-        await patient.fill()
-        own_redis.pause()
-        await one.wait_for(up=False)
-
-        own_redis.resume()
-        await one.wait_for(up=True)
-
-        assert (await one.find()).entry is not None
-
-
 async def test_late_replies_are_given_to_nobody(own_redis: RedisServer) -> None:
     """Calls that timed out while it hung leave nothing behind on their connections."""
     keys = [Key("p1", f"trn_{number}") for number in range(30)]
@@ -214,47 +199,3 @@ async def test_a_fetch_that_outlives_its_redis_is_refused(own_redis: RedisServer
         stored = await one.store.store(KEY, entry_of(ticket), 60.0)
 
         assert stored.verdict is StoreVerdict.INVALIDATED
-
-
-async def test_a_flush_under_way_is_a_miss(own_redis: RedisServer) -> None:
-    """Not an outage."""
-    async with replica(own_redis) as one:
-        await one.fill()
-
-        own_redis.flush()
-
-        assert await one.store.lookup(KEY) == Found(None, None)
-        assert await one.fill() is StoreVerdict.FIRST
-        assert one.observer.of("redis_moved") == []
-
-
-async def test_a_flushed_budget_starts_paced(own_redis: RedisServer) -> None:
-    """What was sent before is unknown: a tenth at once, no full burst."""
-    async with replica(own_redis) as one:
-        own_redis.flush()
-        await one.budget.look()
-        await asyncio.sleep(1.1)  # nothing is granted in the first second of a life
-
-        granted = 0
-        with suppress(Exception):
-            for _ in range(20):
-                await one.budget.take("default", Purpose.MISS)
-                granted += 1
-
-        assert granted == 2
-
-
-async def test_two_replicas_share_one_budget(own_redis: RedisServer) -> None:
-    """And one gate, with one probe for both."""
-    async with replica(own_redis) as one, replica(own_redis) as other:
-        await one.budget.look()
-        await asyncio.sleep(1.1)  # nothing is granted in the first second of a life
-        takes = [each.budget.take("default", Purpose.MISS) for each in (one, other) * 10]
-        results = await asyncio.gather(*takes, return_exceptions=True)
-        assert sum(isinstance(result, Charge) for result in results) == 2, results
-
-        await one.budget.close("default", 30.0)
-        assert other.budget.view("default").gate_closed_for == 0.0
-        with pytest.raises(GateClosed):
-            await other.budget.take("default", Purpose.MISS)
-        assert other.budget.view("default").gate_closed_for > 20.0

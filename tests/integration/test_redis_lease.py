@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ import pytest
 import redis
 
 from gateway.adapters.redis.keys import ear
-from gateway.adapters.redis.lease import RedisLease
 from gateway.core.cache.entry import Key
 from gateway.core.cache.lease_result import Ending
 from gateway.core.vocabulary import EndingKind, RedisOperation
@@ -76,29 +74,6 @@ async def test_renewing_sets_the_whole_lifetime_again(
         assert await a.lease.renew(KEY, token)
 
         assert client.pttl(LEASE) > 2_000
-
-
-async def test_a_dead_holder_is_gone_after_the_lifetime(pair: tuple[Hearer, Hearer]) -> None:
-    """Redis itself lets it lapse."""
-    a, b = pair
-    short = RedisLease(
-        a.connection,
-        PREFIX,
-        a.endings,
-        replica="a",
-        longest_fetch=20.0,
-        entropy=lambda: "00000000000000aa",
-        lifetime=0.2,
-    )
-    token = (await short.take(KEY)).token
-    await b.lease.take(KEY)
-
-    async with asyncio.timeout(10.0):
-        while await b.lease.watch(KEY, token, 0.05) is None:
-            pass
-
-    assert await b.lease.watch(KEY, token, 0.01) == GONE
-    assert (await b.lease.take(KEY)).leads
 
 
 async def test_where_nobody_follows_nothing_is_said_and_nothing_stays(

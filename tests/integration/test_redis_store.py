@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.records import encode
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
@@ -127,54 +126,6 @@ async def test_lookups_of_one_turn_are_one_round_trip(store: RedisStore, client:
     assert "cmdstat_get" not in client.info("commandstats")
 
 
-async def test_a_missing_body_leaves_the_floor(store: RedisStore, client: Any) -> None:
-    """It was evicted: the version stays known."""
-    await fill(store)
-    client.delete(BODY)
-
-    found = await store.lookup(KEY)
-
-    assert found.entry is None
-    assert found.floor is not None
-    assert found.floor.updated_at == version()
-
-
-async def test_a_body_without_its_floor_is_none(store: RedisStore, client: Any) -> None:
-    """It cannot be told from one that was invalidated."""
-    await fill(store)
-    client.delete(FLOOR)
-
-    found = await store.lookup(KEY)
-
-    assert found.entry is None
-    assert found.floor is None
-
-
-async def test_a_flushed_floor_makes_no_old_ticket_valid(store: RedisStore, client: Any) -> None:
-    """The new floor has another epoch, also where the generation is the same."""
-    ticket = await store.begin(KEY)
-    client.flushall()
-    await store.begin(KEY)
-
-    stored = await store.store(KEY, entry_of(ticket), 60.0)
-
-    assert stored.verdict is StoreVerdict.INVALIDATED
-
-
-async def test_a_body_that_outlived_its_floor_stays_ruled_out(
-    store: RedisStore, client: Any
-) -> None:
-    """The next fetch makes a floor of another epoch."""
-    await fill(store)
-    client.delete(FLOOR)
-    await store.begin(KEY)
-
-    found = await store.lookup(KEY)
-
-    assert found.floor is not None
-    assert found.entry is None
-
-
 @pytest.mark.parametrize("garbage", [b"", b"\x01", b"\x03whatever", b"{}" * 100])
 async def test_foreign_bytes_are_a_miss_and_counted(
     store: RedisStore, client: Any, observer: RecordingObserver, garbage: bytes
@@ -186,42 +137,6 @@ async def test_foreign_bytes_are_a_miss_and_counted(
     assert (await store.lookup(KEY)).entry is None
     assert len(observer.of("envelope_refused")) == 1
     assert client.get(BODY) == garbage
-
-    await fill(store)
-    assert (await store.lookup(KEY)).entry is not None
-
-
-async def test_an_entry_of_another_key_is_a_miss(store: RedisStore, client: Any) -> None:
-    """A body that somebody copied does not reach another caller."""
-    await fill(store)
-    other = Key("p2", "trn_1")
-    await store.begin(other)
-    client.copy(BODY, "gateway:{trn_1}:b3:p2")
-
-    assert (await store.lookup(other)).entry is None
-
-
-async def test_bodies_of_another_schema_stand_beside(store: RedisStore, client: Any) -> None:
-    """During a rollout no release writes over, or reads, the other's."""
-    client.set("gateway:{trn_1}:b4:p1", b"newer")
-
-    await fill(store)
-    await store.lookup(KEY)
-
-    assert client.get("gateway:{trn_1}:b4:p1") == b"newer"
-    assert client.exists(BODY)
-
-
-@pytest.mark.parametrize("garbage", [b"", b"x" * 128, b"-" * 72])
-async def test_a_foreign_floor_is_unknown(store: RedisStore, client: Any, garbage: bytes) -> None:
-    """A ticket taken before is worth nothing, the next fetch makes a floor again."""
-    ticket = await store.begin(KEY)
-    client.set(FLOOR, garbage)
-    client.set(EVENT, garbage)
-
-    refused = await store.store(KEY, entry_of(ticket), 60.0)
-    assert refused.verdict is StoreVerdict.INVALIDATED
-    assert (await store.lookup(KEY)).floor is None
 
     await fill(store)
     assert (await store.lookup(KEY)).entry is not None
@@ -320,17 +235,6 @@ async def test_a_purge_covers_thousands(store: RedisStore, client: Any) -> None:
     assert await store.purge("p1", soft=False) == 500
     assert await store.purge(None, soft=False) == 1_500
     assert client.get("other:{trn_1}:f:p1") == b"x"
-
-
-async def test_no_bytes_of_a_body_are_lost(store: RedisStore, client: Any) -> None:
-    """Binary, large or empty."""
-    for number, body in enumerate((b"", b"\x00\r\n\xff" * 1000, b"x" * 2**20)):
-        ticket = await store.begin(KEY)
-        entry = entry_of(ticket, version(number), body)
-        await store.store(KEY, entry, 60.0)
-
-        assert (await store.lookup(KEY)).entry == entry
-        assert client.get(BODY) == encode(KEY, entry)
 
 
 async def test_a_strike_looks_for_nothing(store: RedisStore, client: Any) -> None:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
-from gateway.adapters.redis.bus import RedisBus
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.integration.gateways import TOKEN, Planes, gateway, until
+from tests.integration.gateways import TOKEN, gateway
 from tests.support.redis_cluster import client_of
 
 ONE = "trn_000001"
 STALE = {"freshness__lifetime": "200ms", "freshness__stale_while_revalidate": "0"}
-
-
-async def heard(planes: Planes) -> bool:
-    """Whether the replica hears the others."""
-    return await planes.metric("gateway_bus_connected") == 1.0
 
 
 async def test_a_revoked_credential_is_answered_by_no_replica(
@@ -37,64 +29,6 @@ async def test_a_revoked_credential_is_answered_by_no_replica(
         await control.fault("status-500")
         answers = [await other.get(ONE) for _ in range(5)]
         assert {answer.status_code for answer in answers} <= {401, 502, 503}
-
-
-async def test_an_invalidation_holds_in_every_replica(
-    upstream: RunningSimulator,
-    control: SimulatorClient,
-    redis_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An edit and one order: the very next answer of each confirmed replica is the new one."""
-    monkeypatch.setattr("gateway.flow.operations.invalidation._PATIENCE", 30.0)
-    async with (
-        gateway(upstream.base_url, redis_url) as one,
-        gateway(upstream.base_url, redis_url) as other,
-    ):
-        await until(lambda: heard(one))
-        await until(lambda: heard(other))
-        for round_ in range(20):
-            await one.get(ONE)
-            await other.get(ONE)
-            edited = await control.edit(ONE, f"version {round_}")
-            order = {"ids": [ONE], "updated_at": edited["updated_at"]}
-            answer = await one.admin.post("/invalidate", json=order)
-
-            assert answer.json() == {"replicas": {"known": 2, "confirmed": 2}}
-            assert answer.status_code == 200
-            for planes in (one, other):
-                assert (await planes.get(ONE)).json()["content"] == f"version {round_}"
-
-
-async def test_an_order_waits_for_who_does_not_hear_yet(
-    upstream: RunningSimulator, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A replica is on the roll before anybody can ask it, however long it takes to listen."""
-    enter, order = RedisBus.enter, []
-
-    async def slowly(bus: RedisBus) -> None:
-        await asyncio.sleep(0.3)
-        await enter(bus)
-        order.append("entered")
-
-    async def never(*_: object) -> None:
-        await asyncio.Event().wait()
-
-    async def at_once(_: Planes) -> bool:
-        order.append("answers")
-        return True
-
-    async with gateway(upstream.base_url, redis_url) as one:
-        monkeypatch.setattr(RedisBus, "enter", slowly)
-        monkeypatch.setattr(RedisBus, "listen", never)
-        monkeypatch.setattr(Planes, "hears_others", at_once)
-        async with gateway(upstream.base_url, redis_url) as late:
-            assert order == ["entered", "answers"]
-            assert (await late.get(ONE)).status_code == 200
-
-            answer = await one.admin.post("/invalidate", json={"ids": [ONE]})
-
-            assert answer.json()["replicas"] == {"known": 2, "confirmed": 1}
 
 
 async def test_an_invalidated_body_rescues_nobody(

@@ -13,7 +13,7 @@ from tests.integration.replicas import replicas
 
 IDS = [f"trn_{number:06d}" for number in range(1, 6)]
 ONE = IDS[0]
-OUTAGES = ["status-500", "status-503", "html-503", "reset", "rate-limited", "unauthorized"]
+OUTAGES = ["status-500", "rate-limited", "unauthorized"]
 
 
 async def order(planes: Planes, *, soft: bool, updated_at: str | None = None) -> httpx.Response:
@@ -58,22 +58,6 @@ async def is_fresh(planes: Planes, training_id: str) -> bool:
     return answer.status_code == 200 and not is_stale(answer)
 
 
-async def test_the_next_reader_gets_what_the_api_has_now(
-    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
-) -> None:
-    """Nothing stale is given while the API answers, not even once."""
-    async with gateway(upstream.base_url, shared) as planes:
-        await planes.get(ONE)
-        await control.edit(ONE, "new words")
-        await order(planes, soft=True)
-
-        answer = await planes.get(ONE)
-
-        assert answer.json()["content"] == "new words"
-        assert "; fwd=" in answer.headers["cache-status"]
-        assert "; hit" in (await planes.get(ONE)).headers["cache-status"]
-
-
 async def test_a_hard_order_leaves_nothing(
     upstream: RunningSimulator, control: SimulatorClient, shared: str | None
 ) -> None:
@@ -108,19 +92,18 @@ async def test_a_version_that_is_not_there_yet_is_waited_for_stale(
         assert (await planes.get(ONE)).json()["content"] == "new words"
 
 
-@pytest.mark.parametrize("count", [2, 3])
 async def test_all_replicas_obey(
-    upstream: RunningSimulator, control: SimulatorClient, redis_url: str, count: int
+    upstream: RunningSimulator, control: SimulatorClient, redis_url: str
 ) -> None:
     """Each asks at its next read, and each answers stale while that fails, one that was not there
     at the order too."""
-    async with replicas(upstream.base_url, [redis_url] * count) as every:
+    async with replicas(upstream.base_url, [redis_url] * 2) as every:
         for planes in every:
             for each in IDS:
                 await planes.get(each)
         await control.fault("status-500")
         done = await order(every[0], soft=True)
-        assert done.json()["replicas"] == {"known": count, "confirmed": count}
+        assert done.json()["replicas"] == {"known": 2, "confirmed": 2}
         calls = len(await control.requests())
 
         async with gateway(upstream.base_url, redis_url) as late:

@@ -244,27 +244,3 @@ async def test_a_certificate_that_cannot_be_read_is_named_with_the_way_round_it(
     assert "name the authority with --ca, perhaps with a URL in --admin" in alone[1]
     assert with_ca[0] == 0
     assert "mode normal\n" in with_ca[1]
-
-
-@pytest.mark.parametrize("command", ["serve", "check"])
-def test_files_that_cannot_be_used_end_the_start(tmp_path: Path, command: str) -> None:
-    """Exit code 2, one line a file, and all named together."""
-    data, admin = certified(tmp_path, "server"), certified(tmp_path, "admin")
-    Path(data["server__tls_cert"]).write_text("no certificate")
-    settings = {
-        "GATEWAY_SERVER__TLS_CERT": data["server__tls_cert"],
-        "GATEWAY_SERVER__TLS_KEY": data["server__tls_key"],
-        "GATEWAY_ADMIN__TLS_CERT": admin["admin__tls_cert"],
-        "GATEWAY_ADMIN__TLS_KEY": data["server__tls_key"],
-        "GATEWAY_UPSTREAM__CA_CERTS": data["server__tls_cert"],
-    }
-
-    exit_code, output = run(command, folder=tmp_path, **settings)
-
-    assert exit_code == 2
-    assert [line.partition(" (wanted")[0].partition(": ")[0] for line in output.splitlines()] == [
-        "server.tls_key",
-        "admin.tls_key",
-        "upstream.ca_certs",
-    ]
-    assert "admin.tls_key: is not the key of the certificate" in output

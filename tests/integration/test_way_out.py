@@ -13,7 +13,7 @@ from gateway.app.compose import windows_of
 from gateway.settings import load
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, gateway, until
-from tests.integration.test_replicas import heard
+from tests.integration.replicas import hears
 
 ONE = "trn_000001"
 TRUE, OTHER = "the true one", "restored"
@@ -54,8 +54,8 @@ async def test_it_is_believed_after_three_answers(
             planes = await stack.enter_async_context(gateway(upstream.base_url, shared, **settings))
             replicas.append(planes)
         if shared is not None:
-            await until(lambda: heard(replicas[0]))
-            await until(lambda: heard(replicas[-1]))
+            await until(lambda: hears(replicas[0]))
+            await until(lambda: hears(replicas[-1]))
         await control.edit(ONE, TRUE)
         assert {content(await planes.get(ONE)) for planes in replicas} == {TRUE}
         await moved(control, MOVES[move])
