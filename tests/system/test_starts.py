@@ -34,7 +34,7 @@ async def main(environment):
     known = set(sys.modules)
     for path in ("/readyz", "/training/trn_000001", "/training/trn_000001"):
         await get(where.data, path)
-    for path in ("/metrics", "/status", "/explain/trn_000001", "/openapi.json"):
+    for path in ("/metrics", "/status", "/explain/trn_000001", "/openapi.json", "/"):
         await get(where.admin, path)
     print("imported", sorted(set(sys.modules) - known))
     stop.set()

@@ -12,9 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
-from tests.support.bad_day import Stops, bad_day, busy_cores, stops
+from tests.support.bad_day import Stops, bad_day, stops
 from tests.support.servers import Process, wait_until
 
 # A handler may be entered again before it has returned, in which `print` would raise.
@@ -31,27 +29,6 @@ from tests.support.bad_day import busy_cores
 with busy_cores(2) as pids:
     print(*pids, flush=True)
     time.sleep(60)
-"""
-
-
-_TESTS = """
-import os
-from pathlib import Path
-from tests.system.test_stress import target
-from tests.support.servers import wait_until
-
-def test_a_gateway_is_stopped(tmp_path):
-    with target(tmp_path, is_gateway=True) as gateway:
-        wait_until(lambda: gateway.output.count("went on") > 1, 60, "two stops")
-
-def test_cores_are_busy_once():
-    # Under xdist each process that runs tests is a child of the one that owns the burners.
-    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    children = Path(f"/proc/{owner}/task/{owner}/children").read_text().split()
-    commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in children]
-    assert sum("while os.getppid() == parent" in each for each in commands) == len(
-        os.sched_getaffinity(0)
-    )
 """
 
 
@@ -87,22 +64,6 @@ def test_a_process_is_stopped_as_often_as_told(tmp_path: Path) -> None:
         assert 3 <= standing.output.count("went on") <= 5
 
 
-def test_what_is_dropped_goes_on_and_is_left_alone(tmp_path: Path) -> None:
-    """So that a test may stop it by itself."""
-    with target(tmp_path) as standing:
-        stopping = Stops(0.02, (0.01, 0.02))
-        stopping.add(standing.pid)
-        wait_until(lambda: "went on" in standing.output, 30, "a stop")
-        stopping.drop(standing.pid)
-        standing.pause()
-        wait_until(lambda: _state(standing.pid) == "T", 30, "our stop")
-        time.sleep(0.3)
-
-        assert _state(standing.pid) == "T"
-        stopping.close()
-        assert _state(standing.pid) == "T"
-
-
 def test_this_process_stands_still_too() -> None:
     """By sleeping, so that no shell takes it for one in the background."""
     stopping = Stops(0.1, (0.2, 0.2), count=2)
@@ -121,18 +82,6 @@ def test_this_process_stands_still_too() -> None:
     assert sum(gap > 0.09 for gap in gaps) >= 1
 
 
-def test_a_process_that_ended_is_forgotten(tmp_path: Path) -> None:
-    """The others are stopped on."""
-    with target(tmp_path) as standing:
-        with subprocess.Popen(["sleep", "60"]) as other:
-            stopping = Stops(0.02, (0.01, 0.02))
-            stopping.add(other.pid)
-            other.kill()
-        stopping.add(standing.pid)
-        wait_until(lambda: standing.output.count("went on") > 1, 30, "two stops")
-        stopping.close()
-
-
 def test_burners_end_with_who_started_them(tmp_path: Path) -> None:
     """However it ends."""
     command = [sys.executable, "-c", _STARTS_BURNERS, str(Path(__file__).parents[2])]
@@ -143,15 +92,6 @@ def test_burners_end_with_who_started_them(tmp_path: Path) -> None:
         owner.kill()
 
     wait_until(lambda: not any(map(_runs, burners)), 30, "no burner")
-
-
-def test_burners_end_with_their_block() -> None:
-    """As many as told."""
-    with busy_cores(3) as burners:
-        assert len(set(burners)) == 3
-        assert all(map(_runs, burners))
-
-    assert not any(map(_runs, burners))
 
 
 def test_on_a_bad_day_gateways_are_stopped_and_their_tests_stop_them_alone(tmp_path: Path) -> None:
@@ -189,21 +129,3 @@ def test_gateways_that_start_together_are_all_stopped() -> None:
 def _tell_often(stopping: Stops, sleeper: subprocess.Popen[bytes]) -> None:
     for _ in range(200):
         stopping.add(sleeper.pid)
-
-
-@pytest.mark.timeout(300)
-def test_the_switch_of_a_run(tmp_path: Path) -> None:
-    """Whose tests run in another process than the one that counts them."""
-    (tmp_path / "test_bad_day.py").write_text(_TESTS)
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
-
-    done = subprocess.run(
-        [*command, "--bad-day", "--numprocesses", "1", str(tmp_path)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=250,
-    )
-
-    assert "2 passed" in done.stdout, done.stdout
