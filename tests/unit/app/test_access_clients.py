@@ -77,13 +77,6 @@ def house(tmp_path: Path) -> House:
     return House(tmp_path / "clients.toml")
 
 
-def test_the_file_as_it_was_at_the_start_is_no_news(house: House) -> None:
-    """Nothing is replaced, and what is known of callers stays."""
-    assert house.lets_in("one")
-    assert house.log.events == []
-    assert house.admission.reloaded is True
-
-
 def test_a_change_holds_once_it_has_stood(house: House) -> None:
     """Seen once, it may be half written."""
     house.look(text("one", "two"))
@@ -95,15 +88,6 @@ def test_a_change_holds_once_it_has_stood(house: House) -> None:
     assert house.lets_in("two")
     assert house.log.events == ["clients.reloaded"]
     assert house.telemetry.counters.clients["two-client", "limited"] == 0
-
-
-def test_what_is_gone_from_the_file_is_let_in_no_more(house: House) -> None:
-    """Although it was known from before."""
-    assert house.lets_in("one")
-
-    house.look(text("two"), times=2)
-
-    assert not house.lets_in("one")
 
 
 def test_a_faulty_version_changes_nothing_but_says_so(house: House) -> None:

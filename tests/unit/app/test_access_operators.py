@@ -9,7 +9,7 @@ import pytest
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.access import operator_access_of, tokens_watch
 from gateway.core.access.caller import digest_of
-from gateway.settings import Settings, SettingsFault, load
+from gateway.settings import Settings, load
 from tests.doubles.clock import FakeClock
 from tests.unit.adapters.telemetry.stand_ins import ListLog, samples
 
@@ -76,19 +76,6 @@ def test_a_right_taken_away_is_a_change(house: House) -> None:
     assert set(operator.may) == {"read"}
 
 
-def test_a_faulty_version_changes_nothing_but_says_so(house: House) -> None:
-    """Once, with all faults; the version before mends it."""
-    house.look(text("two") + "x = 1\ny = 2\n", times=5)
-
-    assert (house.lets_in("one"), house.lets_in("two")) == (True, False)
-    assert house.access.reloaded is False
-    ((_, event, fields),) = house.log.lines
-    assert (event, fields["count"]) == ("tokens.refused", 2)
-
-    house.look(text("one"), times=2)
-    assert house.access.reloaded is True
-
-
 def test_without_a_file_there_is_nothing_to_watch() -> None:
     """`admin.token` alone, or nothing: the series are there under the name of each."""
     for given, name in (({}, "loopback"), ({"GATEWAY_ADMIN__TOKEN": "t"}, "admin.token")):
@@ -100,11 +87,3 @@ def test_without_a_file_there_is_nothing_to_watch() -> None:
         assert access.reloaded is None
         found = samples(telemetry)
         assert found[f'gateway_orders_total{{operator="{name}",order="mode"}}'] == 0
-
-
-def test_a_file_that_went_bad_since_is_a_settings_fault(house: House) -> None:
-    """Between the judgement of the settings and the start."""
-    house.path.write_text("")
-
-    with pytest.raises(SettingsFault):
-        operator_access_of(house.settings)

@@ -244,39 +244,6 @@ def test_a_file_that_did_not_change_is_not_parsed_again(
     assert isinstance(file.look(), SettingsFault)
 
 
-def test_a_file_that_is_no_toml_is_not_parsed_for_a_token(
-    file: RereadFile[ClientsGiven], kept: Path
-) -> None:
-    """A token file that it named before and that changed since is no reason either."""
-    kept.write_text("[[tenants")
-    (kept.parent / "token").write_text("T-two\n")
-
-    assert file.look() is file.look()
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("what = 1", "what: is not known here"),
-        ("[[tenants", "is not TOML"),
-        ("a = 1\nb c", "is not TOML (at line 2, column 3)"),
-        ("a = " + "[" * 4000, "is nested too deeply"),
-        (".".join("a" * 10_000) + " = 1", "has a line of more than 4,096 characters"),
-        ("# 256 KiB at most\n" * 20_000, "is too large"),
-    ],
-    ids=["setting", "syntax", "place", "depth", "line", "size"],
-)
-def test_a_fault_of_the_file_is_not_parsed_again(
-    file: RereadFile[ClientsGiven], kept: Path, text: str, why: str
-) -> None:
-    """The same text has the same fault, at however many looks."""
-    kept.write_text(text)
-    found = file.look()
-
-    assert why in str(found)
-    assert all(file.look() is found for _ in range(50))
-
-
 def test_a_look_opens_nothing_that_did_not_change(
     file: RereadFile[ClientsGiven], monkeypatch: pytest.MonkeyPatch
 ) -> None:

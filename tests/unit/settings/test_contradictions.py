@@ -19,32 +19,73 @@ def file(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_a_token_without_a_mode_asks_for_a_choice() -> None:
-    """Whether callers are checked is not for the gateway to guess."""
-    (told,) = complaints(upstream__token="hunter2")
-
-    assert told.startswith("access.mode: is unset, and upstream.token is set")
-    assert all(word in told for word in ('"clients"', '"open"', '"passthrough"'))
-    assert "hunter2" not in told
+FILE = "(a file that is there)"
 
 
-def test_without_mode_and_token_callers_bring_their_own() -> None:
-    """The default is passthrough."""
-    assert from_variables().access.mode is AccessMode.PASSTHROUGH
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        # Whether callers are checked is not for the gateway to guess.
+        ({"upstream__token": "t"}, "access.mode: is unset, and upstream.token is set"),
+        # In `passthrough` and `clients` callers and tenants have tokens of their own.
+        (
+            {"access__mode": "passthrough", "upstream__token": "t"},
+            "upstream.token: would never be used",
+        ),
+        (
+            {"access__mode": "clients", "access__clients_file": FILE, "upstream__token": "t"},
+            "upstream.token: would never be used",
+        ),
+        ({"access__mode": "open"}, 'upstream.token: is unset, and access.mode is "open"'),
+        ({"access__mode": "clients"}, "access.clients_file: is unset"),
+        # Else callers would be let in whom the operator believes to be checked.
+        ({"access__clients_file": FILE}, "access.clients_file: would never be used"),
+        (
+            {"access__mode": "open", "upstream__token": "t", "access__clients_file": FILE},
+            "access.clients_file: would never be used",
+        ),
+        # An operator that names them believes that the calls are encrypted.
+        (
+            {"upstream__base_url": "http://api.internal", "upstream__ca_certs": FILE},
+            "upstream.ca_certs: would never be used, since upstream.base_url begins with http:// "
+            "(wanted: no file, or an upstream.base_url with https://)",
+        ),
+        ({"server__tls_cert": FILE}, "server.tls_key: is unset"),
+        ({"server__tls_key": FILE}, "server.tls_cert: is unset"),
+        ({"admin__tls_cert": FILE}, "admin.tls_key: is unset"),
+        ({"admin__tls_key": FILE}, "admin.tls_cert: is unset"),
+        # The shorter deadline decides.
+        (
+            {"upstream__connect_timeout": "20s", "upstream__timeout": "10s"},
+            "upstream.connect_timeout: is above upstream.timeout",
+        ),
+    ],
+)
+def test_what_makes_no_sense_together_is_told(given: dict[str, str], told: str, file: str) -> None:
+    """At the start, under the setting that has to change."""
+    lines = complaints(**{name: value.replace(FILE, file) for name, value in given.items()})
+
+    assert [line for line in lines if line.startswith(told)]
 
 
-def test_passthrough_would_never_use_a_token() -> None:
-    """Whoever gave one expects something else."""
-    (told,) = complaints(access__mode="passthrough", upstream__token="t")
+@pytest.mark.parametrize(
+    ("given", "mode"),
+    [
+        ({}, AccessMode.PASSTHROUGH),
+        ({"access__mode": "open", "upstream__token": "t"}, AccessMode.OPEN),
+        ({"upstream__timeout": "1s"}, AccessMode.PASSTHROUGH),  # below the default for connecting
+    ],
+)
+def test_what_makes_sense_is_taken(given: dict[str, str], mode: AccessMode) -> None:
+    """Without a mode and a token callers bring their own."""
+    assert from_variables(**given).access.mode is mode
 
-    assert told.startswith("upstream.token: would never be used")
 
+def test_clients_need_no_token_beside_their_file(file: str) -> None:
+    """It holds the tokens."""
+    told = complaints(access__mode="clients", access__clients_file=file)
 
-def test_clients_would_never_use_a_token(file: str) -> None:
-    """Each tenant has its own, in the file."""
-    told = complaints(access__mode="clients", access__clients_file=file, upstream__token="t")
-
-    assert [line for line in told if line.startswith("upstream.token: would never be used")]
+    assert not [line for line in told if "is unset" in line or "names no" in line]
 
 
 def test_a_pipe_is_no_file_to_read_again(tmp_path: Path) -> None:
@@ -54,50 +95,6 @@ def test_a_pipe_is_no_file_to_read_again(tmp_path: Path) -> None:
     told = complaints(access__mode="clients", access__clients_file=str(tmp_path / "pipe"))
 
     assert any(line.startswith("access.clients_file: names no readable file") for line in told)
-
-
-def test_open_needs_the_token() -> None:
-    """There is no other to ask with."""
-    (told,) = complaints(access__mode="open")
-
-    assert told.startswith('upstream.token: is unset, and access.mode is "open"')
-    assert from_variables(access__mode="open", upstream__token="t").access.mode is AccessMode.OPEN
-
-
-def test_clients_need_their_file(file: str) -> None:
-    """It holds the tokens, so none is needed beside it."""
-    assert complaints(access__mode="clients")[-1].startswith("access.clients_file: is unset")
-    told = complaints(access__mode="clients", access__clients_file=file)
-    assert not [line for line in told if "is unset" in line or "names no" in line]
-
-
-def test_a_clients_file_outside_its_mode_would_never_be_used(file: str) -> None:
-    """Else callers would be let in whom the operator believes to be checked."""
-    idle = "access.clients_file: would never be used"
-
-    assert complaints(access__clients_file=file)[0].startswith(idle)
-    assert complaints(access__mode="open", upstream__token="t", access__clients_file=file)[
-        0
-    ].startswith(idle)
-
-
-def test_certificate_authorities_without_tls_would_never_be_used(file: str) -> None:
-    """An operator that names them believes that the calls are encrypted."""
-    told = complaints(upstream__base_url="http://api.internal", upstream__ca_certs=file)
-
-    assert told[0] == (
-        "upstream.ca_certs: would never be used, since upstream.base_url begins with http:// "
-        "(wanted: no file, or an upstream.base_url with https://)"
-    )
-
-
-@pytest.mark.parametrize("plane", ["server", "admin"])
-def test_certificate_and_key_come_together(file: str, plane: str) -> None:
-    """Either alone serves nobody."""
-    cert, key = f"{plane}.tls_cert", f"{plane}.tls_key"
-
-    assert complaints(**{f"{plane}__tls_cert": file})[0].startswith(f"{key}: is unset")
-    assert complaints(**{f"{plane}__tls_key": file})[0].startswith(f"{cert}: is unset")
 
 
 @pytest.mark.parametrize("plane", ["server", "admin"])
@@ -197,12 +194,3 @@ def test_files_in_the_address_of_redis_have_to_be_there(name: str, tmp_path: Pat
 
     assert told == f"redis.url: {name} names no readable file (wanted: the path of a PEM file)"
     assert from_variables(redis__url=f"rediss://cache?{name}={there}").redis.url is not None
-
-
-def test_connecting_takes_no_longer_than_the_call() -> None:
-    """The shorter deadline decides; the default of the longer one is no fault."""
-    (told,) = complaints(upstream__connect_timeout="20s", upstream__timeout="10s")
-
-    assert told.startswith("upstream.connect_timeout: is above upstream.timeout")
-    for given in ({}, {"upstream__connect_timeout": "1s"}):
-        assert from_variables(upstream__timeout="1s", **given).upstream.timeout == 1.0

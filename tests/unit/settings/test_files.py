@@ -20,9 +20,9 @@ from gateway.settings.files import Unreadable, read_secret, unusable
 def test_a_line_break_at_its_end_is_no_part_of_it(tmp_path: Path, ending: str) -> None:
     """As editors and `echo` leave it."""
     path = tmp_path / "secret"
-    path.write_bytes(f"a b{ending}".encode())
+    path.write_bytes(f"a b {ending}".encode())
 
-    assert read_secret(str(path)) == "a b"
+    assert read_secret(str(path)) == "a b "
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from tests.unit.settings.asking import (
     complaints,
     complaints_about,
     from_toml,
-    from_variables,
     variables,
 )
 
@@ -47,32 +46,6 @@ def test_all_faults_are_told_together_in_the_order_of_the_schema(tmp_path: Path)
         "cache",
         "GATEWAY_REDIS__ULR",
     ]
-
-
-def test_ten_faulty_settings_are_ten_lines(tmp_path: Path) -> None:
-    """Whatever each of them is: one line names it, and none is printed as two."""
-    lines = complaints_about(
-        tmp_path,
-        '[server]\nport = "http"\ntls_cert = "a\\nb"\ntls_key = "c"\n[upstream]\ntimeout = "0s"\n'
-        '[redis]\nprefix = "{a}"\n[log]\nlevle = "info"\n"a\\nb" = 1\n',
-        access__mode="opne",
-        access__secret_file="/none/such",
-        sweep__share="\ufdd0\n",
-    )
-
-    assert [line.partition(":")[0] for line in lines] == [
-        "server.port",
-        "server.tls_cert",
-        "server.tls_key",
-        "upstream.timeout",
-        "access.mode",
-        "access.secret_file",
-        "redis.prefix",
-        "sweep.share",
-        "log.levle",
-        "log.a\\nb",
-    ]
-    assert len("\n".join(lines).splitlines()) == 10
 
 
 @pytest.mark.parametrize(
@@ -231,17 +204,6 @@ def test_an_unreadable_file_leaves_nothing_to_be_called_missing(tmp_path: Path) 
     ]
 
 
-@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
-def test_a_secret_may_come_from_a_file(tmp_path: Path, ending: str) -> None:
-    """Without the newline that editors put at the end."""
-    path = tmp_path / "secret"
-    path.write_bytes(f"hunter2 {ending}".encode())
-
-    settings = from_variables(access__secret_file=str(path))
-
-    assert settings.access.secret == SecretStr("hunter2 ")
-
-
 def test_each_secret_has_its_file(tmp_path: Path) -> None:
     """All four, from the TOML file."""
     path, url = tmp_path / "secret", tmp_path / "url"
@@ -268,22 +230,6 @@ def test_the_content_of_a_secret_file_is_judged_as_the_secret(tmp_path: Path) ->
 
     assert told.startswith("admin.token: has a character that is a space")
     assert "hunter2" not in told
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [(b"", "names an empty file"), (b"\n", "names an empty file"), (b"\xff", "is not UTF-8"),
-     (b"x" * 65537, "too large")],
-)  # fmt: skip
-def test_a_file_without_a_secret_is_a_fault(tmp_path: Path, content: bytes, problem: str) -> None:
-    """Nothing is taken for a secret that cannot be one."""
-    path = tmp_path / "secret"
-    path.write_bytes(content)
-
-    (told,) = complaints(admin__token_file=str(path))
-
-    assert told.startswith("admin.token_file: ")
-    assert problem in told
 
 
 @pytest.mark.parametrize("path", ["hunter2", "hunter\0", "", "/"])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import pytest
 from pydantic import SecretStr
 
-from gateway.settings import types
 from gateway.settings.types import show_plain
 from tests.unit.settings.asking import complaints
 
@@ -148,24 +145,3 @@ def test_plain_values_are_shown_as_the_file_writes_them() -> None:
         None, True, 1, 0.5, ["a"],
     ]  # fmt: skip
     assert show_plain(SecretStr("hunter2")) == "***"
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (types.WritesMode, "deny forward"),
-        (types.RateScope, "shared credential"),
-        (types.ColdStart, "paced full"),
-        (types.AccessMode, "passthrough clients open"),
-        (types.FreshnessSource, "policy origin"),
-        (types.NoStore, "respect ignore"),
-        (types.ClientDirectives, "limited ignore"),
-        (types.SweepEnabled, "true false auto"),
-        (types.SweepWarm, "before-ready background off"),
-        (types.LogFormat, "json console"),
-        (types.LogLevel, "debug info warning error"),
-    ],
-)
-def test_the_words_are_those_of_the_contract(words: type[StrEnum], expected: str) -> None:
-    """Operators' files hold them, so they do not change."""
-    assert " ".join(words) == expected

@@ -53,10 +53,3 @@ def test_no_withdrawn_setting_is_a_setting() -> None:
     names = [name for name in withdrawn_names.WITHDRAWN if " " not in name]
 
     assert [name for name in names if name in KINDS] == []
-
-
-def test_the_directives_that_were_honoured_are_told_as_withdrawn() -> None:
-    """An operator that upgrades reads what to use instead."""
-    (told,) = complaints(freshness__client_directives="honour")
-
-    assert '"honour" went in 0.2: use "limited"' in told
