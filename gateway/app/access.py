@@ -17,7 +17,7 @@ from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.access.caller import Clients, Open, Passthrough
 from gateway.core.access.operators import Operators
 from gateway.core.access.registry import Access, Callers
-from gateway.core.budget.window_log import OwnRates
+from gateway.core.budget.window_log import Rates
 from gateway.ports import Clock
 from gateway.settings import (
     AccessMode,
@@ -43,7 +43,7 @@ class Admission:
     """
 
     callers: Callers
-    rates: OwnRates
+    rates: Rates
     at_start: ClientsGiven | None = None
     reloaded: bool | None = None
 
@@ -56,12 +56,12 @@ class Admission:
 
 def admission_of(settings: Settings) -> Admission:
     """The admission at the start. Raises SettingsFault if the clients file has a fault."""
-    path = _clients_file(settings)
+    path, usual = _clients_file(settings), settings.upstream.rate_limit
     if path is None:
-        return Admission(Callers(_access_of(settings)), OwnRates())
-    given = read_clients(path, settings.upstream.rate_limit)
+        return Admission(Callers(_access_of(settings)), Rates(usual))
+    given = read_clients(path, usual)
     clients = _clients_of(settings, given)
-    return Admission(Callers(clients), OwnRates(clients.rates()), given, reloaded=True)
+    return Admission(Callers(clients), Rates(usual, clients.rates()), given, reloaded=True)
 
 
 def _access_of(settings: Settings) -> Access:

@@ -267,9 +267,9 @@ class Operations:
         return {each: self._house.budget.view(each) for each in self._house.admission.tenants}
 
     def _limits(self) -> dict[str, int]:
-        """The configured limits, by tenant."""
-        admission, usual = self._house.admission, self._settings.upstream.rate_limit
-        rates = {tenant: admission.rates.of(tenant, usual) for tenant in admission.tenants}
+        """The limits without a 429, by tenant."""
+        admission = self._house.admission
+        rates = {tenant: admission.rates.counted(tenant) for tenant in admission.tenants}
         return {tenant: rate.limit for tenant, rate in rates.items() if rate is not None}
 
 

@@ -15,6 +15,7 @@ from socket import socket
 from types import FrameType
 
 import gateway
+from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.telemetry.access_log import AccessLog
 from gateway.adapters.telemetry.log_lines import Sink, configure, configure_standard_output, logger
@@ -26,7 +27,6 @@ from gateway.app.listen import Addresses, Server, StartFault, files_for, listen,
 from gateway.app.operations import Life, Operations
 from gateway.core.errors import RedisUnavailable, UpstreamFailure
 from gateway.core.vocabulary import RedisOperation
-from gateway.flow.budget.replica_budget import ReplicaBudget
 from gateway.settings import (
     AccessMode,
     AdminSettings,
@@ -256,7 +256,7 @@ async def _running(
         tasks.append(group.create_task(house.modes.run()))
         if house.writing is not None:
             tasks.append(group.create_task(house.writing.run()))
-        if isinstance(house.budget, ReplicaBudget):
+        if isinstance(house.budget, RedisBudget):
             tasks.append(group.create_task(house.budget.run()))
         tasks.append(group.create_task(house.confirming.run(house.telemetry)))
         tasks.append(group.create_task(house.confirming.run_catching_up(house.telemetry)))

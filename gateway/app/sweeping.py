@@ -194,7 +194,7 @@ def _own_callers(admission: Admission) -> Mapping[str, Caller]:
 
 
 def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
-    sweep, usual = settings.sweep, settings.upstream.rate_limit
+    sweep = settings.sweep
     interval = None if sweep.interval == "auto" else sweep.interval
     l1_lifetime = 0.0 if settings.redis.url is None else settings.l1.lifetime
 
@@ -203,7 +203,7 @@ def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
     share = sweep.share / max(1, sweep.partitions) if is_passthrough else sweep.share
 
     def pace(tenant: str) -> Pace:
-        rate: Rate | None = admission.rates.of(tenant, usual)
+        rate: Rate | None = admission.rates.of(tenant)
         if rate is not None and settings.redis.url is not None:
             rate = Rate(shared_part(rate.limit, settings.redis.replicas), rate.window)
         return Pace(rate, share, interval, settings.freshness.lifetime, l1_lifetime)

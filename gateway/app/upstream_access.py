@@ -5,22 +5,19 @@ from __future__ import annotations
 import secrets
 import ssl
 from dataclasses import dataclass
-from functools import partial
-from logging import WARNING
 from pathlib import Path
 
 import gateway
 from gateway.adapters.ledger import LocalBudget
-from gateway.adapters.redis.budget import BudgetRules, RedisBudget
+from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.access import Admission
 from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
-from gateway.core.budget.window_log import OwnRates
+from gateway.core.budget.window_log import BudgetRules, Rates
 from gateway.flow.budget.credentials import Credentials
-from gateway.flow.budget.replica_budget import ReplicaBudget
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
@@ -60,18 +57,16 @@ def outward(
     modes: Modes,
 ) -> Outward:
     """Put the parts of `Outward` together. Raises StartFault."""
-    rates = admission.rates
-    budget: Budget = _local_budget(settings, clock, rates, replicas=None)
+    rules = _budget_rules(settings, admission.rates)
+    budget: Budget = LocalBudget(clock, rules, is_reserve=redis is not None)
     if redis is not None:
-        name = secrets.token_hex(8)
-        budget = ReplicaBudget(
-            _redis_budget(settings, clock, redis, rates, name=name),
-            _local_budget(settings, clock, rates, replicas=settings.redis.replicas),
+        budget = RedisBudget(
+            redis,
+            settings.redis.prefix,
             clock,
-            partial(telemetry.events.emit, WARNING),
-            name=name,
-            replicas=lambda: bus.replicas,
-            most=settings.redis.replicas,
+            rules,
+            budget,
+            name=secrets.token_hex(8),
             scopes=lambda: admission.tenants,
         )
     upstream = _upstream(settings, clock, telemetry)
@@ -80,7 +75,6 @@ def outward(
         budget,
         clock,
         telemetry,
-        timeout=settings.upstream.timeout,
         modes=modes,
         bus=bus,
     )
@@ -88,9 +82,7 @@ def outward(
     return Outward(upstream, budget, outbound, credentials)
 
 
-def call_share_of(
-    settings: Settings, clock: SystemClock, *, rates: OwnRates, bus: Bus
-) -> CallShare:
+def call_share_of(settings: Settings, clock: SystemClock, *, rates: Rates, bus: Bus) -> CallShare:
     """The share of each budget for calls that are made only because a caller wants a newer
     response."""
     mode, scope = settings.access.mode, settings.upstream.rate_scope
@@ -99,8 +91,7 @@ def call_share_of(
     has_one_caller = mode is AccessMode.OPEN or (
         mode is not AccessMode.CLIENTS and scope is RateScope.CREDENTIAL
     )
-    usual = settings.upstream.rate_limit
-    return CallShare(clock, usual, rates, lambda: bus.replicas, is_divided=not has_one_caller)
+    return CallShare(clock, rates, lambda: bus.replicas, is_divided=not has_one_caller)
 
 
 def directive_handler_of(
@@ -130,48 +121,15 @@ def writing_of(
     )
 
 
-def _local_budget(
-    settings: Settings, clock: SystemClock, rates: OwnRates, *, replicas: int | None
-) -> LocalBudget:
-    limit, window = _rate(settings)
-    return LocalBudget(
-        clock,
-        limit,
-        window,
-        start_paced=_is_paced(settings),
-        probe_patience=_probe_patience(settings),
-        rates=rates,
-        sweep_share=settings.sweep.share,
-        replicas=replicas,
-    )
-
-
-def _redis_budget(
-    settings: Settings, clock: SystemClock, redis: Connection, rates: OwnRates, *, name: str
-) -> RedisBudget:
-    rules = BudgetRules(
-        settings.upstream.rate_limit,
+def _budget_rules(settings: Settings, rates: Rates) -> BudgetRules:
+    return BudgetRules(
+        rates,
         replicas=settings.redis.replicas,
-        start_paced=_is_paced(settings),
-        probe_patience=_probe_patience(settings),
+        start_paced=settings.upstream.cold_start is ColdStart.PACED,
+        # This is longer than any call takes, so two probes are never under way at once.
+        probe_patience=settings.upstream.timeout * 2.0,
         sweep_share=settings.sweep.share,
     )
-    return RedisBudget(redis, settings.redis.prefix, clock, rules, name=name, rates=rates)
-
-
-def _is_paced(settings: Settings) -> bool:
-    return settings.upstream.cold_start is ColdStart.PACED
-
-
-def _rate(settings: Settings) -> tuple[int | None, float]:
-    rate = settings.upstream.rate_limit
-    return (None, 60.0) if rate is None else (rate.limit, rate.window)
-
-
-def _probe_patience(settings: Settings) -> float:
-    """How many seconds a probe without an answer keeps other calls away. This is longer than any
-    call takes, so two probes are never under way at once."""
-    return settings.upstream.timeout * 2.0
 
 
 def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> HttpxUpstream:

@@ -8,13 +8,9 @@ budgets.
 
 from gateway.ports.budget import (
     Budget,
-    BudgetQuestion,
-    BudgetReply,
     BudgetView,
-    BudgetWord,
     Charge,
     Closed,
-    SharedBudget,
 )
 from gateway.ports.clock import Clock
 from gateway.ports.deadline import Deadline
@@ -62,10 +58,7 @@ __all__ = [
     "AloneMode",
     "Attributes",
     "Budget",
-    "BudgetQuestion",
-    "BudgetReply",
     "BudgetView",
-    "BudgetWord",
     "Bus",
     "Call",
     "Charge",
@@ -87,7 +80,6 @@ __all__ = [
     "Observer",
     "RefusedRequest",
     "Served",
-    "SharedBudget",
     "SharedMode",
     "SharedStore",
     "Span",

@@ -1,17 +1,14 @@
-"""The ports of the budget and of its gate.
+"""The port of the budget and of its gate.
 
-Redis hands out most of the limit by one script (`SharedBudget`). Each replica has a reserve for
-times when Redis gives no answer. A process without Redis has the whole limit.
+Redis hands out most of the limit by one script. Each replica has a reserve for times when Redis
+gives no answer. A process without Redis has the whole limit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.budget.priority import Rank
 from gateway.core.budget.window_log import LATEST_SEND
 from gateway.core.vocabulary import Purpose
 
@@ -87,86 +84,4 @@ class Budget(Protocol):
 
     def view(self, scope: str) -> BudgetView:
         """The state as this replica knows it, without asking Redis."""
-        ...
-
-
-class BudgetWord(StrEnum):
-    """The answer to a question. LATE: it was long on its way, or Redis' clock was changed. REST:
-    calls before a loss of Redis' data may still count."""
-
-    OK = "OK"
-    LATE = "LATE"
-    GATE = "GATE"
-    REST = "REST"
-    NO = "NO"
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetQuestion:
-    """A question to the shared budget.
-
-    call     the name of the call
-    rank     None: no call is wanted, the replica only looks
-    life     the life of the shared budget that the replica knows ("": none). A life ends when Redis
-             loses its data, is failed over or restarted, or when its clock is changed
-    mine     by rank: the last call that was granted to this replica in this life and scope, and its
-             time on Redis' clock
-    expect   the time that Redis' clock should show now (None: not known)
-    stepped  whether Redis' clock was changed
-    back     calls whose grant was never answered
-    """
-
-    scope: str
-    call: str
-    rank: Rank | None
-    life: str
-    mine: Mapping[Rank, tuple[str, float]] = field(default_factory=dict)
-    expect: float | None = None
-    stepped: bool = False
-    back: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetReply:
-    """The answer to a question. `wait`: the seconds until another question makes sense. `now`: the
-    time on Redis' clock. `is_probed`: a probe of the closed gate is under way."""
-
-    word: BudgetWord
-    wait: float
-    life: str
-    now: float
-    is_probed: bool = False
-
-
-class SharedBudget(Protocol):
-    """The part of the limit that Redis hands out to all replicas. Each method except `view`
-    raises RedisUnavailable."""
-
-    @property
-    def is_up(self) -> bool:
-        """Whether Redis can be asked now."""
-        ...
-
-    async def ask(self, question: BudgetQuestion) -> BudgetReply:
-        """Ask for a call."""
-        ...
-
-    async def look(self, questions: Sequence[BudgetQuestion]) -> list[BudgetReply]:
-        """Ask for no call, in as few round trips as possible."""
-        ...
-
-    async def give_back(self, scope: str, call: str) -> None:
-        """As Budget.give_back."""
-        ...
-
-    async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """As Budget.close."""
-        ...
-
-    async def reopen(self, scope: str) -> bool:
-        """As Budget.reopen."""
-        ...
-
-    def view(self, scope: str) -> BudgetView:
-        """As Budget.view."""
         ...

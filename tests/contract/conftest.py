@@ -13,7 +13,7 @@ from gateway.adapters.memory import MemoryStore
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.ports import LocalStore, SharedStore
-from tests.contract.worlds import LocalWorld, RedisWorld, World
+from tests.contract.worlds import DoubleWorld, LocalWorld, RedisWorld, World
 from tests.doubles.clocks import RealClock, TickingClock
 from tests.doubles.observer import RecordingObserver
 
@@ -63,11 +63,11 @@ async def shared_store(
         yield store
 
 
-@pytest.fixture(params=["local", "redis"])
+@pytest.fixture(params=["local", "redis", "double"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Each Budget's makers, with a time that can be moved."""
-    if request.param == "local":
-        yield LocalWorld()
+    if request.param != "redis":
+        yield LocalWorld() if request.param == "local" else DoubleWorld()
     else:
         made = RedisWorld(request.getfixturevalue("redis_url"))
         yield made

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.core.budget.window_log import OwnRates, Rate
+from gateway.core.budget.window_log import BudgetRules, Rate, Rates
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget
 from tests.contract.worlds import World, count_granted, granted
+from tests.contract.worlds import budget as budget_of
+from tests.doubles.budgets import NO_RESERVES
 
 # A little more than a call counts beyond the window, less what the jitter of a gate adds.
 SLACK = 0.01
@@ -39,7 +41,7 @@ async def closed_for(budget: Budget) -> float:
 
 async def test_the_limit_is_granted_and_no_more(world: World) -> None:
     """The call beyond the limit is told when to come back."""
-    async with world.budget(5, 60.0) as budget:
+    async with budget_of(world, 5, 60.0) as budget:
         assert await count_granted(budget) == 5
 
         wait = await take_or_wait(budget)
@@ -50,22 +52,22 @@ async def test_the_limit_is_granted_and_no_more(world: World) -> None:
 
 async def test_a_call_counts_until_the_window_has_passed(world: World) -> None:
     """Coming back when told is enough, just before it is not."""
-    async with world.budget(2, 600.0) as budget:
+    async with budget_of(world, 2, 600.0) as budget:
         await budget.take("default", Purpose.MISS)
-        world.advance(300.0)
+        world.clock.advance(300.0)
         await budget.take("default", Purpose.MISS)
 
         wait = await take_or_wait(budget)
-        world.advance(wait - SLACK)
+        world.clock.advance(wait - SLACK)
         assert await granted(budget) is False
-        world.advance(SLACK + 0.001)
+        world.clock.advance(SLACK + 0.001)
 
         assert await count_granted(budget) == 1
 
 
 async def test_scopes_have_their_own_budgets(world: World) -> None:
     """One that is spent takes nothing from the other, whatever their names."""
-    async with world.budget(1, 60.0) as budget:
+    async with budget_of(world, 1, 60.0) as budget:
         assert [await granted(budget, scope) for scope in ("a", "a", "b", "}:{*")] == [
             *(True, False),
             *(True, True),
@@ -74,7 +76,7 @@ async def test_scopes_have_their_own_budgets(world: World) -> None:
 
 async def test_what_never_left_is_given_back(world: World) -> None:
     """The call may be made after all."""
-    async with world.budget(2, 60.0) as budget:
+    async with budget_of(world, 2, 60.0) as budget:
         stamp = await budget.take("default", Purpose.MISS)
         await count_granted(budget)
 
@@ -85,10 +87,10 @@ async def test_what_never_left_is_given_back(world: World) -> None:
 
 async def test_a_probe_that_never_left_is_given_back(world: World) -> None:
     """The next caller may probe at once, one alone, even where there is no limit."""
-    async with world.budget(None, 60.0) as budget:
+    async with budget_of(world, None, 60.0) as budget:
         earlier = await budget.take("default", Purpose.MISS)
         await budget.close("default", 20.0)
-        world.advance(25.0)
+        world.clock.advance(25.0)
         probe = await budget.take("default", Purpose.MISS)
         await budget.give_back("default", earlier)
         assert await closed_for(budget) > 0.0
@@ -101,7 +103,7 @@ async def test_a_probe_that_never_left_is_given_back(world: World) -> None:
 
 async def test_without_a_limit_everything_goes(world: World) -> None:
     """The view says unlimited, and giving back is nothing."""
-    async with world.budget(None, 60.0) as budget:
+    async with budget_of(world, None, 60.0) as budget:
         assert await count_granted(budget, most=50) == 50
         await budget.give_back("default", await budget.take("default", Purpose.MISS))
 
@@ -111,44 +113,55 @@ async def test_without_a_limit_everything_goes(world: World) -> None:
 
 async def test_an_unknown_past_starts_paced(world: World) -> None:
     """A tenth at once, the next after its share of the window."""
-    async with world.budget(50, 600.0, start_paced=True) as budget:
+    async with budget_of(world, 50, 600.0, start_paced=True) as budget:
         assert await count_granted(budget) == 5
 
         wait = await take_or_wait(budget)
         assert 0.0 < wait <= 600.6 / 45
-        world.advance(wait + 0.001)
+        world.clock.advance(wait + 0.001)
 
         assert await count_granted(budget) == 1
 
 
 async def test_an_even_past_and_a_paced_start_exceed_by_a_tenth_at_most(world: World) -> None:
     """However long it waits first: within the first window no more than the mean rate adds up."""
-    async with world.budget(20, 600.0, start_paced=True) as budget:
+    async with budget_of(world, 20, 600.0, start_paced=True) as budget:
         total = await count_granted(budget)
         for quarter in range(1, 4):
-            world.advance(150.0)
+            world.clock.advance(150.0)
             total += await count_granted(budget)
             assert total <= 2 + 18 * quarter / 4
 
 
+async def test_callers_keep_a_fifth_of_a_paced_start(world: World) -> None:
+    """Of what is free at once, and of what becomes free."""
+    async with budget_of(world, 50, 600.0, start_paced=True) as budget:
+        granted_at_once = await count_granted(budget, purpose=Purpose.REFRESH)
+        world.clock.advance(300.0)
+
+        assert granted_at_once == 4
+        assert await count_granted(budget, purpose=Purpose.REFRESH) in (17, 18, 19)
+        assert await count_granted(budget) in (4, 5, 6)
+
+
 async def test_a_small_limit_starts_with_one(world: World) -> None:
     """The first caller is served at once."""
-    async with world.budget(3, 600.0, start_paced=True) as budget:
+    async with budget_of(world, 3, 600.0, start_paced=True) as budget:
         assert await count_granted(budget) == 1
 
 
 async def test_a_past_that_is_known_to_be_idle_is_no_unknown_one(world: World) -> None:
     """After a window without a call the whole limit may go at once."""
-    async with world.budget(20, 60.0, start_paced=True) as budget:
+    async with budget_of(world, 20, 60.0, start_paced=True) as budget:
         await budget.take("default", Purpose.MISS)
-        world.advance(70.0)
+        world.clock.advance(70.0)
 
         assert await count_granted(budget) == 20
 
 
 async def test_a_429_closes_the_gate(world: World) -> None:
     """Nothing is granted until the time that upstream named, and the view says so."""
-    async with world.budget(None, 60.0) as budget:
+    async with budget_of(world, None, 60.0) as budget:
         seconds = (await budget.close("default", 30.0)).seconds
 
         assert 30.0 <= seconds <= 33.0
@@ -158,9 +171,9 @@ async def test_a_429_closes_the_gate(world: World) -> None:
 
 async def test_a_429_without_a_time_closes_it_for_half_a_minute(world: World) -> None:
     """And a refused probe for twice as long."""
-    async with world.budget(None, 60.0) as budget:
+    async with budget_of(world, None, 60.0) as budget:
         assert (await budget.close("default", None)).seconds == pytest.approx(30.0)
-        world.advance(35.0)
+        world.clock.advance(35.0)
         assert await closed_for(budget) == 0.0
 
         assert (await budget.close("default", None)).seconds == pytest.approx(60.0)
@@ -168,7 +181,7 @@ async def test_a_429_without_a_time_closes_it_for_half_a_minute(world: World) ->
 
 async def test_stragglers_only_put_the_time_off(world: World) -> None:
     """429s of calls that were in flight do not shorten it, nor count as refused probes."""
-    async with world.budget(None, 60.0) as budget:
+    async with budget_of(world, None, 60.0) as budget:
         await budget.close("default", None)
 
         assert (await budget.close("default", 1.0)).seconds > 30.0 - SLACK
@@ -178,22 +191,21 @@ async def test_stragglers_only_put_the_time_off(world: World) -> None:
 
 async def test_one_probe_goes_when_the_time_has_come(world: World) -> None:
     """All others wait until its answer, or until its patience has run out."""
-    async with world.budget(10, 60.0) as budget:
+    async with budget_of(world, 10, 60.0) as budget:
         await budget.close("default", 20.0)
-        world.advance(25.0)
+        world.clock.advance(25.0)
 
         assert [await closed_for(budget) > 0.0 for _ in range(3)] == [False, True, True]
-        world.advance(20.0)
+        world.clock.advance(20.0)
         assert [await closed_for(budget) > 0.0 for _ in range(2)] == [False, True]
 
 
 async def test_the_answer_to_the_probe_opens_the_gate(world: World) -> None:
     """Then everybody may go."""
-    async with world.budget(10, 60.0) as budget:
+    async with budget_of(world, 10, 60.0) as budget:
         await budget.close("default", 20.0)
-        world.advance(25.0)
+        world.clock.advance(25.0)
         await budget.take("default", Purpose.PROBE)
-        assert budget.view("default").gate_closed_for > 0.0
 
         assert await budget.reopen("default") is True
 
@@ -204,9 +216,9 @@ async def test_the_answer_to_the_probe_opens_the_gate(world: World) -> None:
 async def test_a_429_says_whether_the_pause_grew(world: World) -> None:
     """The first and that of a probe always; that of a call that was under way where it asks for
     more."""
-    async with world.budget(10, 60.0) as budget:
+    async with budget_of(world, 10, 60.0) as budget:
         grew = [(await budget.close("default", each)).is_longer for each in (20.0, 10.0, 30.0)]
-        world.advance(40.0)
+        world.clock.advance(40.0)
         await budget.take("default", Purpose.MISS)
         grew.append((await budget.close("default", 1.0)).is_longer)
 
@@ -215,20 +227,20 @@ async def test_a_429_says_whether_the_pause_grew(world: World) -> None:
 
 async def test_429s_of_calls_that_were_sent_together_are_one(world: World) -> None:
     """Each comes a moment after the one before, and names the same pause."""
-    async with world.budget(10, 60.0) as budget:
+    async with budget_of(world, 10, 60.0) as budget:
         grew = []
         for _ in range(3):
             grew.append((await budget.close("default", 20.0)).is_longer)
-            world.advance(0.2)
+            world.clock.advance(0.2)
 
         assert grew == [True, False, False]
 
 
 async def test_an_answer_opens_a_gate_that_is_due(world: World) -> None:
     """It does not linger until somebody probes; and it is opened once."""
-    async with world.budget(10, 60.0) as budget:
+    async with budget_of(world, 10, 60.0) as budget:
         await budget.close("default", 20.0)
-        world.advance(25.0)
+        world.clock.advance(25.0)
 
         assert [await budget.reopen("default") for _ in range(2)] == [True, False]
 
@@ -237,7 +249,7 @@ async def test_an_answer_opens_a_gate_that_is_due(world: World) -> None:
 
 async def test_an_answer_sent_before_the_429_opens_nothing(world: World) -> None:
     """Only a probe knows."""
-    async with world.budget(10, 60.0) as budget:
+    async with budget_of(world, 10, 60.0) as budget:
         await budget.close("default", 20.0)
 
         assert await budget.reopen("default") is False
@@ -248,23 +260,23 @@ async def test_an_answer_sent_before_the_429_opens_nothing(world: World) -> None
 
 async def test_a_spent_budget_does_not_use_up_the_probe(world: World) -> None:
     """Who is refused for want of budget leaves the probe to the next."""
-    async with world.budget(1, 600.0) as budget:
+    async with budget_of(world, 1, 600.0) as budget:
         await budget.take("default", Purpose.MISS)
         await budget.close("default", 1.0)
-        world.advance(10.0)
+        world.clock.advance(10.0)
         assert await take_or_wait(budget) > 0.0
 
-        world.advance(600.0)
+        world.clock.advance(600.0)
 
         assert [await closed_for(budget) > 0.0 for _ in range(2)] == [False, True]
 
 
 async def test_a_closed_gate_charges_nothing(world: World) -> None:
     """Being turned away costs no call."""
-    async with world.budget(10, 600.0) as budget:
+    async with budget_of(world, 10, 600.0) as budget:
         await budget.close("default", 1.0)
         await closed_for(budget)
-        world.advance(2.0)
+        world.clock.advance(2.0)
         await budget.take("default", Purpose.PROBE)
         await budget.reopen("default")
 
@@ -303,9 +315,11 @@ def test_no_window_holds_more_than_the_limit(world: World, rhythm: Rhythm, numbe
 async def spend(world: World, scope: str, rhythm: Rhythm) -> list[float]:
     """When calls were granted."""
     sent = []
-    async with world.budget(rhythm.limit, rhythm.window, start_paced=rhythm.start_paced) as budget:
+    async with budget_of(
+        world, rhythm.limit, rhythm.window, start_paced=rhythm.start_paced
+    ) as budget:
         for pause in rhythm.pauses:
-            world.advance(pause * rhythm.window)
+            world.clock.advance(pause * rhythm.window)
             while await granted(budget, scope):
                 sent.append(world.clock.monotonic())
     return sent
@@ -313,8 +327,8 @@ async def spend(world: World, scope: str, rhythm: Rhythm) -> list[float]:
 
 async def test_a_scope_may_have_a_rate_of_its_own(world: World) -> None:
     """Each tenant its own, and those without one the usual one."""
-    rates = OwnRates({"small": Rate(2, 60.0), "free": None})
-    async with world.budget(5, 60.0, rates=rates) as budget:
+    tenants = {"small": Rate(2, 60.0), "free": None}
+    async with budget_of(world, 5, 60.0, tenants=tenants) as budget:
         assert [await granted(budget, "small") for _ in range(3)] == [True, True, False]
         assert [await granted(budget, "free") for _ in range(9)] == [True] * 9
         assert sum([await granted(budget, "usual") for _ in range(9)]) == 5
@@ -326,8 +340,8 @@ async def test_a_scope_may_have_a_rate_of_its_own(world: World) -> None:
 
 async def test_another_rate_counts_what_was_sent_before(world: World) -> None:
     """A reload is no second helping, and no loss."""
-    rates = OwnRates({"acme": Rate(4, 60.0)})
-    async with world.budget(50, 60.0, rates=rates) as budget:
+    rates = Rates(Rate(50, 60.0), {"acme": Rate(4, 60.0)})
+    async with world.made(BudgetRules(rates, NO_RESERVES, start_paced=False)) as budget:
         assert sum([await granted(budget, "acme") for _ in range(9)]) == 4
         rates.replace({"acme": Rate(6, 60.0)})
         assert sum([await granted(budget, "acme") for _ in range(9)]) == 2
@@ -338,18 +352,18 @@ async def test_another_rate_counts_what_was_sent_before(world: World) -> None:
 
 async def test_a_429_lowers_the_limit_to_four_fifths(world: World) -> None:
     """A window without one raises it by a twentieth, up to the configured limit."""
-    async with world.budget(40, 60.0) as budget:
+    async with budget_of(world, 40, 60.0) as budget:
         await granted(budget)
         limits = [(await budget.close("default", 1.0)).limit]
         await budget.close("default", 1.0)  # it was sent before the gate closed
-        world.advance(2.0)
+        world.clock.advance(2.0)
         await granted(budget)
         limits.append((await budget.close("default", 1.0)).limit)
-        world.advance(70.0)
+        world.clock.advance(70.0)
         await granted(budget)
         await budget.reopen("default")
         limits.append(budget.view("default").limit)
-        world.advance(600.0)
+        world.clock.advance(600.0)
         await granted(budget)
         limits.append(budget.view("default").limit)
 
@@ -358,9 +372,9 @@ async def test_a_429_lowers_the_limit_to_four_fifths(world: World) -> None:
 
 async def test_a_lowered_limit_is_kept(world: World) -> None:
     """It is the number of calls that are granted."""
-    async with world.budget(40, 60.0) as budget:
+    async with budget_of(world, 40, 60.0) as budget:
         await budget.close("default", 1.0)
-        world.advance(5.0)
+        world.clock.advance(5.0)
         await budget.take("default", Purpose.MISS)
         await budget.reopen("default")
 
@@ -369,7 +383,7 @@ async def test_a_lowered_limit_is_kept(world: World) -> None:
 
 async def test_refreshes_and_the_sweep_leave_a_fifth_to_callers(world: World) -> None:
     """Together they have four fifths."""
-    async with world.budget(50, 600.0) as budget:
+    async with budget_of(world, 50, 600.0) as budget:
         assert await count_granted(budget, purpose=Purpose.REFRESH) == 40
         assert await count_granted(budget, purpose=Purpose.SWEEP) == 0
         assert await count_granted(budget) == 10
@@ -377,7 +391,7 @@ async def test_refreshes_and_the_sweep_leave_a_fifth_to_callers(world: World) ->
 
 async def test_the_sweep_has_its_share_and_no_more(world: World) -> None:
     """Its pages and its looks together. The first sweep of an empty cache may spend more."""
-    async with world.budget(50, 600.0, sweep_share=0.2) as budget:
+    async with budget_of(world, 50, 600.0, sweep_share=0.2) as budget:
         assert await count_granted(budget, purpose=Purpose.SWEEP) == 10
         assert not await granted(budget, purpose=Purpose.VERIFY)
         assert await granted(budget, purpose=Purpose.WARM)
@@ -386,15 +400,15 @@ async def test_the_sweep_has_its_share_and_no_more(world: World) -> None:
 @pytest.mark.parametrize("purpose", [Purpose.REFRESH, Purpose.SWEEP])
 async def test_a_tenth_is_kept_for_who_was_refused(world: World, purpose: Purpose) -> None:
     """Callers that ask all the time leave it; a window after the refusal it is theirs again."""
-    async with world.budget(50, 600.0) as budget:
+    async with budget_of(world, 50, 600.0) as budget:
         await count_granted(budget)
         assert not await granted(budget, purpose=purpose)
-        world.advance(601.0)
+        world.clock.advance(601.0)
         # The refusal is more than a window ago.
         assert await count_granted(budget) == 50
-        world.advance(300.0)
+        world.clock.advance(300.0)
         assert not await granted(budget, purpose=purpose)
-        world.advance(301.0)
+        world.clock.advance(301.0)
 
         assert await count_granted(budget) == 45
         assert await count_granted(budget, purpose=purpose) == 5
@@ -402,7 +416,7 @@ async def test_a_tenth_is_kept_for_who_was_refused(world: World, purpose: Purpos
 
 async def test_the_wait_of_a_rank_is_until_it_may_call(world: World) -> None:
     """Not until another rank may."""
-    async with world.budget(50, 600.0, sweep_share=0.2) as budget:
+    async with budget_of(world, 50, 600.0, sweep_share=0.2) as budget:
         await count_granted(budget, purpose=Purpose.SWEEP)
 
         with pytest.raises(BudgetExhausted) as exhausted:
@@ -413,17 +427,17 @@ async def test_the_wait_of_a_rank_is_until_it_may_call(world: World) -> None:
 
 async def test_a_high_limit_is_counted_in_parts_of_the_window(world: World) -> None:
     """Above 2,000 calls a window: a sixth of the calls in a sixth of the time."""
-    async with world.budget(12_000, 60.0) as budget:
+    async with budget_of(world, 12_000, 60.0) as budget:
         assert await count_granted(budget, most=3_000) == 2_000
-        assert budget.view("default").limit == 12_000
-        world.advance(10.6)
+        assert budget.view("default").limit == 2_000
+        world.clock.advance(10.6)
 
         assert await granted(budget)
 
 
 async def test_a_rank_with_all_its_calls_is_not_told_to_ask_at_once(world: World) -> None:
     """While a start is paced, the sweep has its share, and calls are free for others."""
-    async with world.budget(100, 60.0, start_paced=True, sweep_share=0.2) as budget:
+    async with budget_of(world, 100, 60.0, start_paced=True, sweep_share=0.2) as budget:
         await count_granted(budget, purpose=Purpose.SWEEP)
 
         with pytest.raises(BudgetExhausted) as exhausted:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.core.budget.window_log import OwnRates
+from gateway.core.budget.window_log import BudgetRules
 from gateway.core.errors import CallWithheld
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget
-from tests.doubles.budgets import replica_budget_on
+from tests.doubles.budgets import NO_RESERVES, redis_budget_on, rules_of
 from tests.doubles.clock import FakeClock
+from tests.doubles.redis_away import CommonBudget, Switch, SwitchedBudget
 from tests.doubles.timed_redis import TimedConnection, TimedRedis
 
 
@@ -24,20 +25,8 @@ class World(Protocol):
         """The time that callers of the budget see."""
         ...
 
-    def budget(
-        self,
-        limit: int | None,
-        window: float,
-        *,
-        start_paced: bool = False,
-        rates: OwnRates | None = None,
-        sweep_share: float = 1.0,
-    ) -> AbstractAsyncContextManager[Budget]:
+    def made(self, rules: BudgetRules) -> AbstractAsyncContextManager[Budget]:
         """A budget; on Redis all that are open at once share what replicas would share."""
-        ...
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
         ...
 
 
@@ -48,24 +37,8 @@ class LocalWorld:
         self.clock = FakeClock()
 
     @asynccontextmanager
-    async def budget(
-        self,
-        limit: int | None,
-        window: float,
-        *,
-        start_paced: bool = False,
-        rates: OwnRates | None = None,
-        sweep_share: float = 1.0,
-    ) -> AsyncIterator[Budget]:
-        yield LocalBudget(
-            *(self.clock, limit, window),
-            start_paced=start_paced,
-            rates=rates,
-            sweep_share=sweep_share,
-        )
-
-    def advance(self, seconds: float) -> None:
-        self.clock.advance(seconds)
+    async def made(self, rules: BudgetRules) -> AsyncIterator[Budget]:
+        yield LocalBudget(self.clock, rules)
 
 
 class RedisWorld:
@@ -76,27 +49,33 @@ class RedisWorld:
         self.server = TimedRedis(url, self.clock.now)
 
     @asynccontextmanager
-    async def budget(
-        self,
-        limit: int | None,
-        window: float,
-        *,
-        start_paced: bool = False,
-        rates: OwnRates | None = None,
-        sweep_share: float = 1.0,
-    ) -> AsyncIterator[Budget]:
-        budget = replica_budget_on(
-            *(TimedConnection(self.server), self.clock, limit, window),
-            start_paced=start_paced,
-            rates=rates,
-            sweep_share=sweep_share,
-        )
+    async def made(self, rules: BudgetRules) -> AsyncIterator[Budget]:
+        budget = redis_budget_on(TimedConnection(self.server), self.clock, rules)
         await budget.look()
-        self.advance(1.0)  # nothing is granted in the first second of a life
+        self.clock.advance(1.0)  # nothing is granted in the first second of a life
         yield budget
 
-    def advance(self, seconds: float) -> None:
-        self.clock.advance(seconds)
+
+class DoubleWorld:
+    """The double that tests of `flow` use in place of Redis."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self._common = CommonBudget(self.clock)
+
+    @asynccontextmanager
+    async def made(self, rules: BudgetRules) -> AsyncIterator[Budget]:
+        self._common.lose(LocalBudget(self.clock, rules))
+        reserve = LocalBudget(self.clock, rules, is_reserve=True)
+        yield SwitchedBudget(self._common, Switch(), reserve)
+
+
+def budget(
+    world: World, limit: int | None, window: float, **others: Any
+) -> AbstractAsyncContextManager[Budget]:
+    """A budget of this world, with these rules and no reserves. Its start is not paced."""
+    others = {"start_paced": False, "replicas": NO_RESERVES} | others
+    return world.made(rules_of(limit, window, **others))
 
 
 async def granted(budget: Budget, scope: str = "default", purpose: Purpose = Purpose.MISS) -> bool:

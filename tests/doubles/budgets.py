@@ -1,4 +1,4 @@
-"""The budget of one of several replicas, on a real Redis."""
+"""Budgets for tests: their rules in short, and a replica's budget on a real Redis."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import itertools
 from typing import Any
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.adapters.redis.budget import BudgetRules, RedisBudget
-from gateway.core.budget.window_log import OwnRates, Rate
-from gateway.flow.budget.replica_budget import ReplicaBudget, Warn
+from gateway.adapters.redis.budget import RedisBudget
+from gateway.core.budget.window_log import BudgetRules, Rate, Rates
 from gateway.ports import Clock
 
 _numbers = itertools.count(1)
@@ -16,36 +15,23 @@ _numbers = itertools.count(1)
 NO_RESERVES = 1_000_000
 
 
-def no_warning(_event: str, /, **_fields: object) -> None:
-    """Nobody is told."""
-
-
-def replica_budget_on(
-    connection: Any,
-    clock: Clock,
+def rules_of(
     limit: int | None,
-    window: float,
+    window: float = 60.0,
     *,
-    start_paced: bool = True,
-    rates: OwnRates | None = None,
-    sweep_share: float = 1.0,
-    replicas: int = NO_RESERVES,
-    warn: Warn = no_warning,
-    new_for: float = 0.0,
-) -> ReplicaBudget:
+    tenants: dict[str, Rate | None] | None = None,
+    **others: Any,
+) -> BudgetRules:
+    """Rules with this limit; `others` are further fields of BudgetRules."""
+    usual = None if limit is None else Rate(limit, window)
+    return BudgetRules(Rates(usual, tenants), **others)
+
+
+def redis_budget_on(connection: Any, clock: Clock, rules: BudgetRules) -> RedisBudget:
     """Of a replica that nobody knows yet."""
-    usual, name = None if limit is None else Rate(limit, window), f"n{next(_numbers)}"
-    rules = BudgetRules(
-        usual, window, replicas=replicas, start_paced=start_paced, sweep_share=sweep_share
-    )
-    return ReplicaBudget(
-        RedisBudget(connection, "gateway", clock, rules, name=name, rates=rates),
-        LocalBudget(clock, limit, window, rates=rates, replicas=replicas),
-        clock,
-        warn,
-        name=name,
-        replicas=lambda: 1,
-        most=replicas,
+    reserve = LocalBudget(clock, rules, is_reserve=True)
+    return RedisBudget(
+        *(connection, "gateway", clock, rules, reserve),
+        name=f"n{next(_numbers)}",
         scopes=lambda: ("default",),
-        new_for=new_for,
     )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.core.budget.priority import Rank
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.vocabulary import Purpose
 from gateway.ports import (
-    BudgetQuestion,
-    BudgetReply,
     BudgetView,
-    BudgetWord,
     Charge,
     Clock,
     Closed,
@@ -24,6 +21,7 @@ from gateway.ports import (
     Standing,
     Stored,
 )
+from tests.doubles.budgets import rules_of
 
 
 class Switch:
@@ -119,71 +117,80 @@ class SwitchedStore:
         return await self._store.purge(partition, soft=soft)
 
 
-_PURPOSES = {Rank.CALLER: Purpose.MISS, Rank.REFRESH: Purpose.REFRESH, Rank.SWEEP: Purpose.SWEEP}
+class CommonBudget:
+    """What Redis hands out to all replicas: one log and one gate in memory."""
+
+    def __init__(self, clock: Clock, limit: int | None = None) -> None:
+        self._clock = clock
+        self.budget = LocalBudget(clock, rules_of(limit, start_paced=False))
+
+    def lose(self, fresh: LocalBudget | None = None) -> None:
+        """Redis comes back empty."""
+        self.budget = fresh or LocalBudget(self._clock, rules_of(None))
+
+    async def take(self, scope: str, purpose: Purpose) -> Charge:
+        return await self.budget.take(scope, purpose)
+
+    def view(self, scope: str) -> BudgetView:
+        return self.budget.view(scope)
 
 
 class SwitchedBudget:
-    """What Redis hands out to all replicas, behind the switch: one log and one gate in memory."""
+    """The budget of one replica: as RedisBudget, but without its rules for a Redis that lost its
+    data or whose clock was changed."""
 
-    def __init__(self, budget: LocalBudget, switch: Switch, clock: Clock) -> None:
-        self._budget = budget
+    def __init__(self, common: CommonBudget, switch: Switch, reserve: LocalBudget) -> None:
+        self._common = common
         self._switch = switch
-        self._clock = clock
-        self._life = 1
-        self._charges: dict[str, Charge] = {}
+        self._reserve = reserve
 
-    @property
-    def is_up(self) -> bool:
-        return self._switch.is_up
-
-    def lose(self, fresh: LocalBudget) -> None:
-        """Redis comes back empty."""
-        self._budget = fresh
-        self._life += 1
-
-    def spend(self, scope: str, calls: int) -> None:
-        """Others make so many calls now."""
-        log = self._budget._account(scope).log
-        assert log is not None, "an unlimited budget is not spent"
-        for number in range(calls):
-            log.take(f"other-{number}", Rank.CALLER, self._clock.monotonic())
-
-    async def ask(self, question: BudgetQuestion) -> BudgetReply:
-        self._switch.pass_on("budget")
-        assert question.rank is not None
+    async def take(self, scope: str, purpose: Purpose) -> Charge:
+        wait = self._reserve.view(scope).gate_closed_for
+        if wait > 0.0:
+            raise GateClosed("the API asked the gateway to wait", retry_after=wait)
         try:
-            charge = await self._budget.take(question.scope, _PURPOSES[question.rank])
-        except BudgetExhausted as exhausted:
-            return self._reply(BudgetWord.NO, exhausted.retry_after)
+            self._switch.pass_on("budget")
+            return await self._common.take(scope, purpose)
+        except RedisUnavailable:
+            return await self._from_reserve(scope, purpose)
         except GateClosed as closed:
-            return self._reply(BudgetWord.GATE, closed.retry_after, is_probed=closed.is_probed)
-        self._charges[question.call] = charge
-        return self._reply(BudgetWord.OK, 0.0)
+            if not closed.is_probed:
+                self._reserve.hold(scope, closed.retry_after)
+            raise
 
-    async def look(self, questions: Sequence[BudgetQuestion]) -> list[BudgetReply]:
-        self._switch.pass_on("budget")
-        return [self._reply(BudgetWord.OK, 0.0) for _ in questions]
+    async def _from_reserve(self, scope: str, purpose: Purpose) -> Charge:
+        try:
+            return await self._reserve.take(scope, purpose)
+        except BudgetExhausted as exhausted:
+            exhausted.is_passing = True
+            raise
 
-    def _reply(self, word: BudgetWord, wait: float, *, is_probed: bool = False) -> BudgetReply:
-        now = self._clock.monotonic()
-        return BudgetReply(word, wait, f"life-{self._life}", now, is_probed)
-
-    async def give_back(self, scope: str, call: str) -> None:
-        self._switch.pass_on("budget")
-        charge = self._charges.pop(call, None)
-        if charge is not None:
-            await self._budget.give_back(scope, charge)
+    async def give_back(self, scope: str, charge: Charge) -> None:
+        budget = self._reserve if charge.is_reserve else self._common.budget
+        if charge.is_reserve or self._switch.is_up:
+            await budget.give_back(scope, charge)
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        self._switch.pass_on("budget")
-        return await self._budget.close(scope, retry_after)
+        own = await self._reserve.close(scope, retry_after)
+        if not self._switch.is_up:
+            return replace(own, limit=None)
+        closed = await self._common.budget.close(scope, own.seconds)
+        self._reserve.hold(scope, closed.seconds)
+        return closed
+
+    def hold(self, scope: str, seconds: float) -> None:
+        self._reserve.hold(scope, seconds)
 
     async def reopen(self, scope: str) -> bool:
-        self._switch.pass_on("budget")
-        return await self._budget.reopen(scope)
+        opened = await self._reserve.reopen(scope)
+        if not self._switch.is_up:
+            return opened
+        return await self._common.budget.reopen(scope) or opened
 
     def view(self, scope: str) -> BudgetView:
-        return self._budget.view(scope)
+        own, common = self._reserve.view(scope), self._common.budget.view(scope)
+        available = common.available if self._switch.is_up else own.available
+        return replace(common, available=available, gate_closed_for=own.gate_closed_for)
 
 
 class SwitchedMode:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import redis
 
 from gateway.adapters.redis.connect.script import Script
+from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 
 # The last two arguments of a script are Redis' time (microseconds) and the identity of the server.
@@ -57,7 +58,7 @@ class TimedRedis:
 
 
 class TimedConnection:
-    """In the place of `Connection`: Redis is always there, and answers at once."""
+    """In the place of `Connection`: Redis answers at once."""
 
     def __init__(self, server: TimedRedis) -> None:
         self.server = server
@@ -74,7 +75,7 @@ class TimedConnection:
         arguments: Sequence[Any],
         read: Callable[[list[Any]], Any],
     ) -> Any:
-        return read(self.server.run(script, keys, arguments))
+        return self._run(script, keys, arguments, read)
 
     async def run_many(
         self,
@@ -83,4 +84,15 @@ class TimedConnection:
         calls: Sequence[tuple[Sequence[str], Sequence[Any]]],
         read: Callable[[list[Any]], Any],
     ) -> list[Any]:
-        return [read(self.server.run(script, *each)) for each in calls]
+        return [self._run(script, *each, read) for each in calls]
+
+    def _run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Any],
+        read: Callable[[list[Any]], Any],
+    ) -> Any:
+        if not self.is_up:
+            raise RedisUnavailable(RedisOperation.BUDGET, "it is away")
+        return read(self.server.run(script, keys, arguments))

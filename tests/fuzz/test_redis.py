@@ -19,7 +19,7 @@ from gateway.core.budget.breaker import LONGEST_HOLD
 from gateway.core.vocabulary import StoreVerdict
 from gateway.simulator import RunningSimulator, SimulatorConfig, running
 from tests.contract.worlds import count_granted
-from tests.doubles.budgets import replica_budget_on
+from tests.doubles.budgets import NO_RESERVES, redis_budget_on, rules_of
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
@@ -165,7 +165,7 @@ async def test_a_budget_comes_back_from_any_garbage(
     life: Garbage | None,
 ) -> None:
     """No step fails on it, none grants more than the limit, and no gate is closed for ever."""
-    budget = replica_budget_on(connection, RealClock(), 5, 600.0)
+    budget = redis_budget_on(connection, RealClock(), rules_of(5, 600.0, replicas=NO_RESERVES))
     names = AccountNames("gateway").all("default")
     places = {names[0]: life, names[1]: state, names[2]: log}
     client.delete(*names)

@@ -1,6 +1,6 @@
 """Replicas, their Redis and the API in virtual time: how many calls the API sees in a window.
 
-The code of the budget is the real one: `ReplicaBudget`, `RedisBudget`, `LocalBudget`, and the
+The code of the budget is the real one: `RedisBudget`, `LocalBudget`, and the
 scripts in a real Redis. What is simulated is time, the ways between the parts, and what happens to
 each of them. A rule can be switched off (`without`).
 """
@@ -17,13 +17,11 @@ from enum import StrEnum
 from typing import Any, Final
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.adapters.redis.budget import BudgetRules, RedisBudget
+from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connect.script import Script
-from gateway.core.budget.window_log import Rate
+from gateway.core.budget.window_log import BudgetRules, Rate, Rates
 from gateway.core.errors import CallWithheld, RedisUnavailable
 from gateway.core.vocabulary import Purpose, RedisOperation
-from gateway.flow.budget.replica_budget import ReplicaBudget
-from tests.doubles.budgets import no_warning
 from tests.doubles.timed_redis import TimedRedis
 
 _TIMEOUT: Final = 0.05
@@ -172,6 +170,8 @@ class Way:
         return [read(each) for each in await self._within_time(script, calls)]
 
     async def _within_time(self, script: Script, calls: Sequence[Any]) -> list[list[Any]]:
+        if not self.is_up:
+            raise RedisUnavailable(RedisOperation.BUDGET, "it is away")
         if self.is_refused or not self._server.is_up:
             raise self._failed()
         # A question that was sent arrives, even if nobody waits for the answer any more.
@@ -215,7 +215,7 @@ class Figures:
 class Replica:
     """One replica, and what it is doing."""
 
-    budget: ReplicaBudget
+    budget: RedisBudget
     way: Way
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     stopped_until: float = 0.0
@@ -247,18 +247,14 @@ class Run:
     def start(self) -> Replica:
         """Start another replica."""
         self._names += 1
-        rules = BudgetRules(self.rate, replicas=self.most, start_paced=self.chance.random() < 0.7)
+        is_paced = self.chance.random() < 0.7
+        rules = BudgetRules(Rates(self.rate), replicas=self.most, start_paced=is_paced)
         way: Any = Way(self.redis, random.Random(self.chance.random()))
         clock = VirtualClock(random.Random(self.chance.random()))
         name = f"r{self._names}"
-        shared = RedisBudget(way, _PREFIX, clock, rules, name=name)
-        own = LocalBudget(clock, self.rate.limit, self.rate.window, replicas=self.most)
-        budget = ReplicaBudget(
-            *(shared, own, clock, no_warning),
-            name=name,
-            replicas=lambda: 1,
-            most=self.most,
-            scopes=lambda: self.tenants,
+        own = LocalBudget(clock, rules, is_reserve=True)
+        budget = RedisBudget(
+            *(way, _PREFIX, clock, rules, own), name=name, scopes=lambda: self.tenants
         )
         replica = Replica(budget, way)
         works = [budget.run(), *(self._call(replica, each) for each in self.tenants * 3)]
@@ -416,17 +412,18 @@ def simulate(
 # By name: a part of a script, and what takes its place if the rule is switched off.
 RULES: Final = {
     "margin": ("local MARGIN = 500000", "local MARGIN = 0"),
-    "late": ("if expect > 0 and now", "if false and now"),
-    "rest": ("known ~= '' and 'rest' or (paced and 'paced' or 'full')", "'full'"),
+    "late": ("if ask.expect > 0 and now", "if false and now"),
+    "rest": ("ask.known ~= '' and 'rest' or (ask.paced and 'paced' or 'full')", "'full'"),
     "server": ("life.server ~= server or", ""),
-    "stepped": ("(stepped and known == life.id)", "false"),
+    "stepped": ("(ask.stepped and ask.known == life.id)", "false"),
     "first-start": ("life.kind = 'rest' -- this", "life.kind = life.kind -- this"),
-    "mine": ("not redis.call('ZSCORE', log, call) then", "false then"),
-    "reserves": ("math.min(most, math.max(1, present(state, limit, window) - reserves))", "limit"),
+    "mine": ("not redis.call('ZSCORE', logs[log], call) then", "false then"),
+    "reserves": ("present(state, limit, window) - ask.reserves", "limit"),
 }
 
 
 def without(rule: str) -> Callable[[str], str]:
     """Switches a rule of the script off."""
     found, instead = RULES[rule]
+    assert found in Script.load("budget", "ask").text
     return lambda text: text.replace(found, instead)

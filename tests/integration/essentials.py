@@ -14,7 +14,7 @@ from gateway.core.errors import BudgetExhausted
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.simulator import SimulatorClient
 from gateway.simulator.faults import FaultMode
-from tests.doubles.budgets import replica_budget_on
+from tests.doubles.budgets import NO_RESERVES, redis_budget_on, rules_of
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.integration.gateways import Planes, until
@@ -123,7 +123,9 @@ async def spent(url: str) -> None:
     clock = RealClock()
     connection = Connection(url, clock, RecordingObserver(), timeout=30.0)
     assert await connection.check()
-    budget = replica_budget_on(connection, clock, 1, 60.0, start_paced=False)
+    budget = redis_budget_on(
+        connection, clock, rules_of(1, start_paced=False, replicas=NO_RESERVES)
+    )
     with pytest.raises(BudgetExhausted):
         await budget.take("spent", Purpose.MISS)
     await asyncio.sleep(1.1)  # nothing is granted in the first second of a life

@@ -1,65 +1,145 @@
-"""The budget on Redis: one window of calls and one gate for all replicas, on Redis' clock.
+"""The budget of one replica among several: asks Redis for each call, and has a reserve for times
+when Redis gives no answer.
 
-The scripts in lua/budget.lua have the rules.
+The rules of docs/budget.md that a replica keeps are here. lua/budget.lua has those of Redis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import count
+from math import inf
+from typing import Any, Final, TypeVar
 
-from cachetools import LRUCache
+import msgspec
+from cachetools import FIFOCache
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.keys import AccountNames
-from gateway.core.budget.breaker import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
-from gateway.core.budget.priority import Rank
-from gateway.core.budget.window_log import Counted, OwnRates, Rate, reserve_of, shared_part
-from gateway.core.vocabulary import RedisOperation
-from gateway.ports import BudgetQuestion, BudgetReply, BudgetView, BudgetWord, Clock, Closed
+from gateway.core.budget.breaker import SHORTEST_HOLD
+from gateway.core.budget.priority import Rank, rank_of
+from gateway.core.budget.window_log import (
+    LATEST_SEND,
+    BudgetRules,
+    Rate,
+    counts_for,
+    reserve_of,
+    shared_part,
+)
+from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
+from gateway.core.vocabulary import Purpose, RedisOperation
+from gateway.ports import Budget, BudgetView, Charge, Clock, Closed
 
-_SCOPES_SEEN = 10_000
+# Seconds between two looks at Redis.
+LOOK: Final = 0.5
+# After the first reply of Redis, a replica asks for no call for so many seconds. In this time the
+# other replicas look, and find out whether Redis lost its data or its clock was changed.
+_NEW_FOR: Final = 1.0
+# If a reply took at most so many seconds, it says what time it is on Redis' clock.
+_QUICK: Final = 0.1
+# So many granted calls of each rank are remembered. If the last are given back, others are left.
+_MINE: Final = 8
+_MOST_SCOPES: Final = 10_000
 # The most questions in one round trip, so that Redis answers in time.
 _AT_ONCE: Final = 50
+# The rank of a question that wants no call. The other ranks are numbered from 1.
+_LOOK_ONLY: Final = 0
 _RANKS: Final = tuple(Rank)
+_SCRIPTS: Final = ("ask", "give_back", "close", "open")
+
+_T = TypeVar("_T")
+
+
+class _Word(StrEnum):
+    """The answer to a question. LATE: it was long on its way, or Redis' clock was changed. REST:
+    calls before a loss of Redis' data may still count."""
+
+    OK = "OK"
+    LATE = "LATE"
+    GATE = "GATE"
+    REST = "REST"
+    NO = "NO"
+
+
+class _Question(msgspec.Struct, frozen=True):
+    """The argument of the script `ask`, which says what the fields mean."""
+
+    id: str
+    known: str
+    mine: list[tuple[int, str, int]]
+    expect: int
+    stepped: bool
+    back: list[str]
+    rank: int
+    limit: int
+    window: int
+    reserves: int
+    share: float
+    patience: int
+    paced: bool
+    rate: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """The state of a scope in the last reply. The gate is closed until `closed_until`
-    (monotonic)."""
+class _Reply:
+    """The reply of the script `ask`. `wait`: seconds until another question makes sense. `now`: the
+    time on Redis' clock."""
 
-    available: int
-    limit: int
-    closed_until: float
+    word: _Word
+    wait: float
+    life: str = ""
+    now: float = 0.0
+    available: int = 0
+    limit: int = 0
+    is_probed: bool = False
     other_rate: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetRules:
-    """What all scopes have in common.
+@dataclass(slots=True)
+class _Scope:
+    """What the replica knows of one scope.
 
-    usual           the rate of scopes without a rate of their own (None: no limit)
-    window          the window that is shown for a scope without a limit
-    replicas        the largest number of replicas
-    start_paced     whether a first start is paced
-    probe_patience  seconds for which a probe without an answer stops other calls
-    sweep_share     the largest part of a limit that the sweep can use, in (0, 1]
+    mine          by the number of the rank: the last calls that Redis granted in this life, with
+                  the times of Redis' clock
+    back          calls whose question was not answered: perhaps Redis granted them
+    counts_until  until when the last granted call counts (monotonic)
+    is_probing    whether a call of this replica is the probe of the gate
     """
 
-    usual: Rate | None
-    window: float = 60.0
-    replicas: int = 4
-    start_paced: bool = True
-    probe_patience: float = 15.0
-    sweep_share: float = 1.0
+    mine: dict[int, dict[str, float]] = field(default_factory=dict)
+    back: deque[str] = field(default_factory=lambda: deque(maxlen=50))
+    counts_until: float = -inf
+    is_probing: bool = False
+    available: int | None = None
+    limit: int | None = None
+    other_rate: str | None = None
+
+    def note(self, rank: int, call: str, at: float) -> None:
+        """Remember a granted call."""
+        calls = self.mine.setdefault(rank, {})
+        calls[call] = at
+        if len(calls) > _MINE:
+            del calls[next(iter(calls))]
+
+    def forget(self, call: str) -> None:
+        """Forget a call that is given back."""
+        for calls in self.mine.values():
+            calls.pop(call, None)
 
 
 class RedisBudget:
-    """The SharedBudget. `name` is the name of this replica in Redis. No other replica has the same
-    name."""
+    """The Budget of one replica.
+
+    reserve  the calls of this replica alone, and its gate, which also holds without Redis
+    name     the name of this replica in Redis. No other replica has the same
+    scopes   returns the scopes at which this replica looks even if it makes no calls
+    """
 
     def __init__(
         self,
@@ -67,154 +147,264 @@ class RedisBudget:
         prefix: str,
         clock: Clock,
         rules: BudgetRules,
+        reserve: Budget,
         *,
         name: str,
-        rates: OwnRates | None = None,
+        scopes: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._connection = connection
         self._names = AccountNames(prefix)
         self._clock = clock
         self._rules = rules
+        self._reserve = reserve
         self._name = name
-        self._rates = rates or OwnRates()
-        self._seen: LRUCache[str, _Seen] = LRUCache(_SCOPES_SEEN)
-        self._ask = Script.load("budget", "ask")
-        self._give_back = Script.load("budget", "give_back")
-        self._close = Script.load("budget", "close")
-        self._open = Script.load("budget", "open")
+        self._list_scopes = scopes
+        self._calls, self._looks = count(1), count()
+        self._scopes: FIFOCache[str, _Scope] = FIFOCache(_MOST_SCOPES)
+        self._life = ""
+        self._offset: float | None = None  # Redis' time less the monotonic time
+        self._first: float | None = None  # when Redis answered for the first time (monotonic)
+        self._is_stepped = False
+        self._scripts = {each: Script.load("budget", each) for each in _SCRIPTS}
 
-    @property
-    def is_up(self) -> bool:
-        """As SharedBudget.is_up."""
-        return self._connection.is_up
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            with suppress(RedisUnavailable):
+                await self.look()
+            await self._clock.sleep(LOOK)
 
-    async def ask(self, question: BudgetQuestion) -> BudgetReply:
-        """As SharedBudget.ask."""
-        raw = await self._connection.run_script(
-            RedisOperation.BUDGET,
-            self._ask,
-            self._names.all(question.scope),
-            self._arguments(question),
-            list,
+    async def look(self) -> None:
+        """Find out whether Redis lost its data, or whether its clock was changed: at each scope
+        with calls that count, and at one of the others in turn."""
+        now, listed = self._clock.monotonic(), self._list_scopes()
+        scopes = [each for each, known in self._scopes.items() if now < known.counts_until]
+        scopes += [listed[next(self._looks) % len(listed)]] if listed else []
+        await self._look_at(list(dict.fromkeys(scopes)))
+
+    async def take(self, scope: str, purpose: Purpose) -> Charge:
+        """As Budget.take."""
+        self._refuse_by_gate(scope)
+        charge = Charge(self._next_call(), self._clock.monotonic())
+        try:
+            reply = await self._ask(scope, rank_of(purpose), charge)
+        except RedisUnavailable:
+            reply = _Reply(_Word.LATE, inf)
+        match reply.word:
+            case _Word.OK:
+                return await self._granted(scope, charge)
+            case _Word.NO:
+                view = self.view(scope)
+                raise BudgetExhausted.of(view.limit, view.window, retry_after=reply.wait)
+            case _Word.GATE:
+                what = "the API asked the gateway to wait"
+                raise GateClosed(what, retry_after=reply.wait, is_probed=reply.is_probed)
+            case _Word.LATE | _Word.REST:
+                return await self._from_reserve(scope, purpose, reply)
+
+    async def _ask(self, scope: str, rank: Rank, charge: Charge) -> _Reply:
+        if self._first is None:
+            await self._look_at([scope])
+        new_for = (self._first or charge.asked) + _NEW_FOR - charge.asked
+        if new_for > 0.0 and self._rules.rates.of(scope) is not None:
+            return _Reply(_Word.REST, new_for)
+        known = self._known(scope)
+        question = self._question(scope, _RANKS.index(rank) + 1, charge.call, charge.asked)
+        try:
+            reply = await self._run(
+                "ask", self._names.all(scope), [msgspec.json.encode(question)], _read
+            )
+        except BaseException:
+            known.back.append(charge.call)
+            raise
+        self._hear(scope, question, reply, charge.asked)
+        if reply.word is _Word.OK and charge.is_late(self._clock.monotonic()):
+            known.forget(charge.call)
+            known.back.append(charge.call)
+            return _Reply(_Word.LATE, LATEST_SEND)
+        return reply
+
+    async def _look_at(self, scopes: Sequence[str]) -> None:
+        asked = self._clock.monotonic()
+        for first in range(0, len(scopes), _AT_ONCE):
+            some = scopes[first : first + _AT_ONCE]
+            questions = [
+                self._question(each, _LOOK_ONLY, self._next_call(), asked) for each in some
+            ]
+            calls = [
+                (self._names.all(scope), [msgspec.json.encode(question)])
+                for scope, question in zip(some, questions, strict=True)
+            ]
+            run_many = self._connection.run_many
+            replies = await run_many(RedisOperation.BUDGET, self._scripts["ask"], calls, _read)
+            for scope, question, reply in zip(some, questions, replies, strict=True):
+                self._hear(scope, question, reply, asked)
+
+    def _question(self, scope: str, rank: int, call: str, now: float) -> _Question:
+        known, rules = self._known(scope), self._rules
+        rate, counted = rules.rates.of(scope), rules.rates.counted(scope) or Rate(0, 60.0)
+        last = [(of, *list(calls.items())[-1]) for of, calls in known.mine.items() if calls]
+        return _Question(
+            id=call,
+            known=self._life,
+            mine=[(of, call, _micros(at)) for of, call, at in last],
+            expect=0 if self._offset is None else _micros(self._offset + now),
+            stepped=self._is_stepped,
+            back=list(known.back),
+            rank=rank,
+            limit=counted.limit,
+            window=_micros(counted.window),
+            reserves=rules.replicas * reserve_of(counted.limit, rules.replicas),
+            share=rules.sweep_share,
+            patience=_micros(rules.probe_patience),
+            paced=rules.start_paced,
+            rate="unlimited" if rate is None else f"{rate.limit}/{rate.window:g}s",
+            name=self._name,
         )
-        return self._read(question.scope, raw)
 
-    async def look(self, questions: Sequence[BudgetQuestion]) -> list[BudgetReply]:
-        """As SharedBudget.look."""
-        replies: list[BudgetReply] = []
-        for first in range(0, len(questions), _AT_ONCE):
-            some = questions[first : first + _AT_ONCE]
-            calls = [(self._names.all(each.scope), self._arguments(each)) for each in some]
-            raws = await self._connection.run_many(RedisOperation.BUDGET, self._ask, calls, list)
-            replies += [self._read(each.scope, raw) for each, raw in zip(some, raws, strict=True)]
-        return replies
+    def _hear(self, scope: str, question: _Question, reply: _Reply, asked: float) -> None:
+        now, known = self._clock.monotonic(), self._known(scope)
+        is_quick = now - asked <= _QUICK
+        if reply.word is _Word.LATE:
+            # If the question was not long on its way, Redis' clock was changed.
+            self._is_stepped |= is_quick
+            return
+        self._first = now if self._first is None else self._first
+        if reply.life != self._life:
+            self._life, self._is_stepped, self._offset = reply.life, False, None
+            for other in self._scopes.values():
+                other.mine.clear()
+        if self._offset is None or is_quick:
+            self._offset = reply.now - asked
+        known.available, known.limit = reply.available, reply.limit
+        known.other_rate = reply.other_rate
+        for each in question.back:
+            with suppress(ValueError):
+                known.back.remove(each)
+        if reply.word is _Word.GATE and not reply.is_probed and reply.wait >= SHORTEST_HOLD:
+            self._reserve.hold(scope, reply.wait)
+        if reply.word is _Word.OK and question.rank != _LOOK_ONLY:
+            known.note(question.rank, question.id, reply.now)
+            known.counts_until = now + counts_for(question.window / 1_000_000)
+            known.is_probing |= reply.is_probed
 
-    async def give_back(self, scope: str, call: str) -> None:
+    async def _granted(self, scope: str, charge: Charge) -> Charge:
+        """If a 429 came while Redis was asked, undo the charge and raise GateClosed."""
+        try:
+            self._refuse_by_gate(scope)
+        except GateClosed:
+            await self.give_back(scope, charge)
+            raise
+        return charge
+
+    async def _from_reserve(self, scope: str, purpose: Purpose, reply: _Reply) -> Charge:
+        try:
+            return await self._reserve.take(scope, purpose)
+        except BudgetExhausted as spent:
+            view, wait = self.view(scope), min(reply.wait, spent.retry_after)
+            error = BudgetExhausted.of(view.limit, view.window, retry_after=wait)
+            error.is_passing = reply.word is _Word.LATE
+            raise error from None
+
+    async def give_back(self, scope: str, charge: Charge) -> None:
         """As Budget.give_back."""
-        closed_for = await self._connection.run_script(
-            RedisOperation.BUDGET,
-            self._give_back,
-            self._names.all(scope)[1:],
-            (call,),
-            lambda raw: seconds(raw[0]),
-        )
-        self._note(scope, closed_for)
+        if charge.is_reserve:
+            await self._reserve.give_back(scope, charge)
+            return
+        known = self._known(scope)
+        known.forget(charge.call)
+        try:
+            await self._run("give_back", self._names.all(scope)[1:], [charge.call], len)
+        except RedisUnavailable:
+            known.back.append(charge.call)
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """As Budget.close. If the gate is closed and no probe is under way, the 429 does not lower
-        the limit, because the refused call was sent before the gate closed."""
-        rate = self._rates.of(scope, self._rules.usual)
-        counted = None if rate is None else Counted.of(rate).rate
-        closed_for, is_longer, limit = await self._connection.run_script(
-            RedisOperation.BUDGET,
-            self._close,
-            (self._names.state(scope),),
-            (
-                "" if retry_after is None else f"{retry_after:.6f}",
-                f"{self._clock.jitter():.6f}",
-                *map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)),
-                0 if counted is None else counted.limit,
-                micros(60.0 if counted is None else counted.window),
-            ),
-            lambda raw: (seconds(raw[0]), int(raw[1]) == 1, int(raw[2])),
-        )
-        self._note(scope, closed_for, limit)
-        return Closed(closed_for, is_longer, self.view(scope).limit)
+        """As Budget.close."""
+        own = await self._reserve.close(scope, retry_after)
+        rate = self._rules.rates.counted(scope) or Rate(0, 60.0)
+        arguments = _micros(own.seconds), rate.limit, _micros(rate.window)
+        try:
+            closed = await self._run("close", [self._names.state(scope)], arguments, _read_closed)
+        except RedisUnavailable:
+            return replace(own, limit=None)
+        self._reserve.hold(scope, closed.seconds)
+        self._known(scope).limit = closed.limit
+        return closed
+
+    def hold(self, scope: str, seconds: float) -> None:
+        """As Budget.hold."""
+        self._reserve.hold(scope, seconds)
 
     async def reopen(self, scope: str) -> bool:
-        """As Budget.reopen."""
-        closed_for, opened = await self._connection.run_script(
-            RedisOperation.BUDGET,
-            self._open,
-            (self._names.state(scope),),
-            (),
-            lambda raw: (seconds(raw[0]), int(raw[1]) == 1),
-        )
-        self._note(scope, closed_for)
+        """As Budget.reopen. If Redis does not answer, the next answer of the API opens its gate."""
+        opened, known = await self._reserve.reopen(scope), self._known(scope)
+        known.is_probing |= opened
+        if not known.is_probing:
+            return False
+        with suppress(RedisUnavailable):
+            opened |= await self._run("open", [self._names.state(scope)], [], _read_opened)
+            known.is_probing = False
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """As Budget.view. Before the first reply, all calls that Redis hands out count as free."""
-        seen, rate = self._seen.get(scope), self._rates.of(scope, self._rules.usual)
-        closed_for = 0.0 if seen is None else seen.closed_until - self._clock.monotonic()
-        closed_for, other = max(0.0, closed_for), None if seen is None else seen.other_rate
+        """As Budget.view. While Redis is away, `available` is what is left of the reserve. Before
+        the first reply, all calls that Redis hands out count as free."""
+        own, known = self._reserve.view(scope), self._known(scope)
+        rate = self._rules.rates.counted(scope)
         if rate is None:
-            return BudgetView(None, self._rules.window, None, closed_for, other)
-        counted = Counted.of(rate)
-        limit = counted.rate.limit if seen is None else min(seen.limit, counted.rate.limit)
-        free = shared_part(limit, self._rules.replicas) if seen is None else seen.available
-        whole = counted.whole(limit, rate), counted.whole(min(limit, free), rate)
-        return BudgetView(whole[0], rate.window, whole[1], closed_for, other)
+            return replace(own, other_rate=known.other_rate)
+        limit, available = min(known.limit or rate.limit, rate.limit), own.available
+        if self._connection.is_up:
+            shared = shared_part(limit, self._rules.replicas)
+            available = shared if known.available is None else min(limit, known.available)
+        return BudgetView(limit, rate.window, available, own.gate_closed_for, known.other_rate)
 
-    def _arguments(self, question: BudgetQuestion) -> tuple[str | int, ...]:
-        rules, rate = self._rules, self._rates.of(question.scope, self._rules.usual)
-        counted = Rate(0, rules.window) if rate is None else Counted.of(rate).rate
-        reserves = rules.replicas * reserve_of(counted.limit, rules.replicas)
-        wants = question.rank is not None
-        mine = [question.mine.get(rank, ("", 0.0)) for rank in _RANKS]
-        return (
-            *(question.call, question.life),
-            *(part for call, at in mine for part in (call, micros(at))),
-            0 if question.expect is None else micros(question.expect),
-            int(question.stepped),
-            " ".join(question.back),
-            int(wants),
-            1 if question.rank is None else _RANKS.index(question.rank) + 1,
-            *(counted.limit - reserves, counted.limit, micros(counted.window), reserves),
-            f"{rules.sweep_share:.6f}",
-            micros(rules.probe_patience),
-            int(rules.start_paced),
-            "unlimited" if rate is None else f"{rate.limit}/{rate.window:g}s",
-            self._name,
-        )
+    def _refuse_by_gate(self, scope: str) -> None:
+        wait = self._reserve.view(scope).gate_closed_for
+        if wait > 0.0:
+            raise GateClosed("the API asked the gateway to wait", retry_after=wait)
 
-    def _read(self, scope: str, raw: Sequence[Any]) -> BudgetReply:
-        word, wait, life, now, available, limit, closed_for, is_probed, other = raw
-        told = BudgetReply(
-            *(BudgetWord(word.decode()), seconds(wait), life.decode(), seconds(now)),
-            is_probed=int(is_probed) == 1,
-        )
-        if told.word is not BudgetWord.LATE:
-            until = self._clock.monotonic() + seconds(closed_for)
-            seen = _Seen(int(available), int(limit), until, other.decode() or None)
-            self._seen[scope] = seen
-        return told
+    def _known(self, scope: str) -> _Scope:
+        known = self._scopes.get(scope)
+        if known is None:
+            known = self._scopes[scope] = _Scope()
+        return known
 
-    def _note(self, scope: str, closed_for: float, limit: int | None = None) -> None:
-        """Note how long the gate is closed, and the present limit (None: as before)."""
-        view, until = self._seen.get(scope), self._clock.monotonic() + closed_for
-        if view is None and limit is None:
-            return
-        available, before = (0, limit or 0) if view is None else (view.available, view.limit)
-        other = None if view is None else view.other_rate
-        self._seen[scope] = _Seen(available, before if limit is None else limit, until, other)
+    def _next_call(self) -> str:
+        return f"{self._name}-{next(self._calls)}"
+
+    async def _run(
+        self,
+        script: str,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes | int],
+        read: Callable[[list[Any]], _T],
+    ) -> _T:
+        text, run = self._scripts[script], self._connection.run_script
+        return await run(RedisOperation.BUDGET, text, keys, arguments, read)
 
 
-def micros(seconds: float) -> int:
+def _read(raw: list[Any]) -> _Reply:
+    word, wait, life, now, available, limit, is_probed, other = raw
+    return _Reply(
+        *(_Word(word.decode()), _seconds(wait), life.decode(), _seconds(now)),
+        *(int(available), int(limit), int(is_probed) == 1, other.decode() or None),
+    )
+
+
+def _read_closed(raw: list[Any]) -> Closed:
+    return Closed(_seconds(raw[0]), int(raw[1]) == 1, int(raw[2]) or None)
+
+
+def _read_opened(raw: list[Any]) -> bool:
+    return int(raw[0]) == 1
+
+
+def _micros(seconds: float) -> int:
     """Whole microseconds."""
     return round(seconds * 1_000_000)
 
 
-def seconds(micros: bytes) -> float:
+def _seconds(micros: bytes) -> float:
     """Seconds, from the microseconds in a reply."""
     return int(micros) / 1_000_000

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -22,11 +22,9 @@ LAST_HOLD: Final = 300.0
 
 _MOST_DOUBLINGS: Final = 60
 
-# The breaker opens after so many failures in a row. Those of one training count _MOST_OF_ONE times
-# at most, so a bad training does not open it. It is open for _SHORTEST_PAUSE to _LONGEST_PAUSE
-# seconds.
-_FAILURES: Final = 10
-_MOST_OF_ONE: Final = 4
+# The breaker opens when calls for so many trainings failed without a success between.
+_FAILURES: Final = 5
+# Its pauses in seconds, the first and the longest.
 _SHORTEST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 _IDLE: Final = 60.0
@@ -47,76 +45,62 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 
 class Breaker:
-    """Leaves the upstream alone after _FAILURES failed calls in a row, of three trainings or more.
+    """Leaves the upstream alone after calls for _FAILURES different trainings failed, and none
+    succeeded between. A call that was not sent says nothing about its training, so it counts as
+    one of a training of its own.
 
-    It is open for a second, then for twice as long each time. Then one call is allowed, the probe,
-    which shows whether the upstream answers again. If a probe has no result after `patience`
-    seconds (longer than any call takes), the next call becomes the probe.
-
-    Results of calls that were sent before it opened change nothing while it is open. While it is
-    half open, any result counts as the result of the probe.
+    While the breaker is open, one call (the probe) is allowed after each pause. The first pause
+    is a second, and each probe doubles it. Any success closes the breaker. A training that has
+    failed waits for two pauses: otherwise a bad training that is asked for most often would make
+    each probe.
     """
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._close()
-
-    def _close(self) -> None:
-        self._failures: Counter[Training] = Counter()
-        self._unsent = 0
-        self._trips = 0
-        self._pause = 0.0
-        self._open_until: float | None = None
-        self._probe: Training | None = None
-        # A training whose probe failed comes after all others the next time. Otherwise a bad
-        # training that is asked for most often would make each probe.
-        self._failed_probes: set[Training] = set()
-
-    def circuit(self, now: float) -> Circuit:
-        """The name of the state. A breaker that no call has needed for a minute counts as closed,
-        because nobody misses a call. Its next call is a probe all the same."""
-        if self._open_until is None or now - self._open_until > _IDLE:
-            return Circuit.CLOSED
-        return Circuit.OPEN if self._probe is None else Circuit.HALF_OPEN
-
-    def enter(self, training: Training, now: float) -> None:
-        """Ask whether a call may be made, perhaps as the probe. Raises CircuitOpen."""
-        if self._open_until is None:
-            return
-        is_last = self._probe is None and training in self._failed_probes
-        wait = self._open_until + (self._pause if is_last else 0.0) - now
-        if wait > 0.0:
-            what = "the upstream failed repeatedly and is left alone for a while"
-            raise CircuitOpen(what, retry_after=wait)
-        self._open_until, self._probe = now + self._patience, training
-
-    def leave(self, training: Training, now: float) -> None:
-        """A call that was allowed said nothing about the upstream. If it was the probe, the next
-        call can be the probe."""
-        if training == self._probe:
-            self._open_until, self._probe = now, None
+    def __init__(self, jitter: Callable[[], float]) -> None:
+        """`jitter` returns numbers in [0, 1)."""
+        self._jitter = jitter
+        self.succeeded()
 
     def succeeded(self) -> None:
         """The upstream answered a call."""
-        if self._open_until is None or self._probe is not None:
-            self._close()
+        self._failed: set[object] = set()
+        self._pauses = 0
+        self._pause = 0.0
+        self._next_probe: float | None = None
 
-    def failed(self, training: Training, now: float, jitter: float, *, sent: bool) -> None:
-        """A call failed. A call that was not sent says nothing about its training, so it counts as
-        one of a training of its own. `jitter` is in [0, 1)."""
-        if self._probe is not None:
-            self._failed_probes.add(self._probe)
-        elif self._open_until is not None:
-            return
-        elif sent:
-            self._failures[training] += 1
-        else:
-            self._unsent += 1
-        counted = sum(min(each, _MOST_OF_ONE) for each in self._failures.values())
-        if counted + self._unsent >= _FAILURES:
-            self._trips += 1
-            self._pause = backoff(self._trips, _SHORTEST_PAUSE, _LONGEST_PAUSE, jitter)
-            self._open_until, self._probe = now + self._pause, None
+    def circuit(self, now: float) -> Circuit:
+        """The name of the state. Half open: the next call is a probe. A breaker that no call has
+        needed for a minute counts as closed, because nobody misses a call."""
+        if self._next_probe is None or now - self._next_probe > _IDLE:
+            return Circuit.CLOSED
+        return Circuit.OPEN if now < self._next_probe else Circuit.HALF_OPEN
+
+    def enter(self, training: Training, now: float) -> float | None:
+        """Ask whether a call may be made. Raises CircuitOpen. Returns a number for `leave`."""
+        if self._next_probe is None:
+            return None
+        wait = self._next_probe + (self._pause if training in self._failed else 0.0) - now
+        if wait > 0.0:
+            what = "the upstream failed repeatedly and is left alone for a while"
+            raise CircuitOpen(what, retry_after=wait)
+        self._begin_pause(now)
+        return self._next_probe
+
+    def leave(self, entered: float | None, now: float) -> None:
+        """A call that was allowed said nothing about the upstream. If it was the last probe, the
+        next call can be a probe."""
+        if entered is not None and entered == self._next_probe:
+            self._next_probe = now
+
+    def failed(self, training: Training, now: float, *, sent: bool) -> None:
+        """A call failed."""
+        self._failed.add(training if sent else object())
+        if self._next_probe is None and len(self._failed) >= _FAILURES:
+            self._begin_pause(now)
+
+    def _begin_pause(self, now: float) -> None:
+        self._pauses += 1
+        self._pause = backoff(self._pauses, _SHORTEST_PAUSE, _LONGEST_PAUSE, self._jitter())
+        self._next_probe = now + self._pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +123,21 @@ class Gate:
         """Seconds until a call, or at least a probe, may be made; 0.0: now."""
         return 0.0 if self.closed_until is None else max(0.0, self.closed_until - now)
 
+    def is_holding(self, now: float) -> bool:
+        """Whether the gate is closed, and no probe is under way or due. A call that is answered now
+        was sent before the gate closed."""
+        return self.probe is None and self.wait(now) > 0.0
+
     def close(self, now: float, retry_after: float | None, jitter: float) -> Gate:
         """The gate after a 429. `retry_after` is in seconds, None if the upstream stated no time.
 
-        If the gate is closed and no probe is under way, the 429 answers a call that was sent before
-        the gate closed. Such a 429 is not counted, and can only make `closed_until` later.
+        A 429 to a call that was sent before the gate closed is not counted, and can only make
+        `closed_until` later.
         """
-        straggler = not self.is_open and self.probe is None
-        refusals = self.refusals if straggler else self.refusals + 1
+        is_late = self.is_holding(now)
+        refusals = self.refusals if is_late else self.refusals + 1
         until = now + _hold(retry_after, refusals, jitter)
-        if straggler and self.closed_until is not None:
+        if is_late and self.closed_until is not None:
             until = max(until, self.closed_until)
         return Gate(until, refusals=refusals)
 
@@ -171,12 +160,8 @@ class Gate:
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:
-        """The gate after a response other than 429.
-
-        If the gate is closed, and no probe is under way or due, the response answers a call that
-        was sent before the gate closed. Such a response changes nothing.
-        """
-        return self if self.probe is None and self.wait(now) > 0.0 else Gate()
+        """The gate after a response other than 429."""
+        return self if self.is_holding(now) else Gate()
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:

@@ -1,14 +1,13 @@
 """The calls of one window: what a rate is, how large the reserve of a replica is, and when the next
-call may be made. lua/budget.lua has the same rules for the limit that all replicas share.
+call may be made. lua/budget.lua has the same rules for the part that all replicas share.
 
 A scope is the name of a budget.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from math import inf
 from typing import Final
 
@@ -19,7 +18,7 @@ from gateway.core.budget.priority import Rank
 MARGIN: Final = 0.5
 # A call is not sent if it was asked for longer ago than these seconds.
 LATEST_SEND: Final = 0.2
-# A log has at most this many calls, if the window can be divided into parts of a second or more.
+# A log has at most this many calls, unless its window is shorter than two seconds.
 _MOST_KEPT: Final = 2_000
 # A 429 lowers the limit to this fraction, but not below a tenth (`1 / _LEAST`) of the configured
 # limit. In each window without a 429 it rises by a twentieth (`1 / _STEPS`) of that.
@@ -28,6 +27,7 @@ _LEAST: Final = 10
 _STEPS: Final = 20
 # The largest fraction of the calls for refreshes and the sweep together.
 _NOT_CALLERS: Final = 0.8
+_BACKGROUND: Final = (Rank.REFRESH, Rank.SWEEP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +37,52 @@ class Rate:
     limit: int
     window: float
 
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """The rate that is counted: `rate` is one of `parts` equal parts of the configured window. A
-    rate of more than 2,000 calls has several parts, of a second at least."""
-
-    rate: Rate
-    parts: int
-
-    @classmethod
-    def of(cls, rate: Rate) -> Counted:
-        """The parts of this rate."""
-        parts = max(1, min(-(-rate.limit // _MOST_KEPT), int(rate.window)))
-        return cls(Rate(rate.limit // parts, rate.window / parts), parts)
-
-    def whole(self, calls: int, rate: Rate) -> int:
-        """How many calls of the configured `rate` are `calls` in a part."""
-        return rate.limit if calls == self.rate.limit else calls * self.parts
+    def counted(self) -> Rate:
+        """The rate that a budget counts. A rate of more than 2,000 calls is divided into equal
+        parts of a second or more."""
+        parts = max(1, min(-(-self.limit // _MOST_KEPT), int(self.window)))
+        return Rate(self.limit // parts, self.window / parts)
 
 
-class OwnRates:
-    """The rate of each scope. A tenant can have a rate of its own."""
+class Rates:
+    """The rate of each scope. `usual` (None: no limit) is that of scopes without one of their own;
+    a tenant can have its own."""
 
-    def __init__(self, tenants: Mapping[str, Rate | None] | None = None) -> None:
+    def __init__(
+        self, usual: Rate | None, tenants: Mapping[str, Rate | None] | None = None
+    ) -> None:
+        self._usual = usual
         self._tenants = dict(tenants or {})
 
     def replace(self, tenants: Mapping[str, Rate | None]) -> None:
         """Replace the rates of all tenants. None: the tenant has no limit."""
         self._tenants = dict(tenants)
 
-    def of(self, scope: str, usual: Rate | None) -> Rate | None:
-        """The rate of the scope (None: no limit). `usual` is the rate of all scopes that have no
-        rate of their own."""
-        return self._tenants.get(scope, usual)
+    def of(self, scope: str) -> Rate | None:
+        """The configured rate of the scope (None: no limit)."""
+        return self._tenants.get(scope, self._usual)
+
+    def counted(self, scope: str) -> Rate | None:
+        """The rate that the scope's budget counts (None: no limit)."""
+        rate = self.of(scope)
+        return None if rate is None else rate.counted()
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRules:
+    """What all budgets of a replica have in common.
+
+    replicas        the largest number of replicas
+    start_paced     whether nine tenths of a limit count as spent at a first start
+    probe_patience  seconds for which a probe without an answer stops other calls
+    sweep_share     the largest part of a limit that the sweep can use, in (0, 1]
+    """
+
+    rates: Rates
+    replicas: int = 4
+    start_paced: bool = True
+    probe_patience: float = 15.0
+    sweep_share: float = 1.0
 
 
 def counts_for(window: float) -> float:
@@ -89,39 +101,37 @@ def shared_part(limit: int, replicas: int) -> int:
     return limit - replicas * reserve_of(limit, replicas)
 
 
+def paced_start(rate: Rate, now: float) -> list[float]:
+    """The times of the calls that are assumed at a first start: nine tenths of the limit, at even
+    intervals in the last window."""
+    calls, span = rate.limit - max(1, rate.limit // 10), counts_for(rate.window)
+    return [now - span * number / calls for number in reversed(range(calls))]
+
+
 class WindowLog:
     """The calls of the last window. Allows at most `limit` calls in any `window` seconds and the
-    margin.
+    margin. The sweep has at most `sweep_share` of them. `assumed`: the times of calls that an
+    earlier process perhaps made.
 
     A token bucket is not used, because it would allow a burst in addition to the full limit.
-
-    sweep_share  the largest fraction of the limit for the sweep
-    spent_until  before this time no call is free
-    paced_from   from this time on a tenth of the calls is free, and the others become free at even
-                 intervals until a window has passed
     """
 
-    __slots__ = (
-        *("_calls", "_full", "_low", "_paced_from", "_refused", "_since", "_span"),
-        *("_spent_until", "_sweep_share"),
-    )
+    __slots__ = ("_calls", "_full", "_low", "_refused", "_since", "_span", "_sweep_share")
 
     def __init__(
-        self,
-        rate: Rate,
-        sweep_share: float = 1.0,
-        *,
-        spent_until: float = -inf,
-        paced_from: float = -inf,
+        self, rate: Rate, sweep_share: float = 1.0, *, assumed: Iterable[float] = ()
     ) -> None:
         self._full = rate.limit
         self._span = counts_for(rate.window)
         self._sweep_share = sweep_share
-        self._spent_until = spent_until
-        self._paced_from = paced_from
         self._low, self._since = rate.limit, -inf
         # By rank: when each call was made, the oldest first, and when a call was last refused.
         self._calls: dict[Rank, dict[str, float]] = {rank: {} for rank in Rank}
+        # A fifth of the assumed calls count as callers' calls. So the ceiling of the other ranks
+        # holds for what becomes free at a start.
+        for number, at in enumerate(assumed):
+            rank = Rank.REFRESH if number % 5 else Rank.CALLER
+            self._calls[rank][f"assumed-{number}"] = at
         self._refused: dict[Rank, float] = dict.fromkeys(Rank, -inf)
 
     def take(self, call: str, rank: Rank, now: float) -> float:
@@ -154,71 +164,44 @@ class WindowLog:
     def available(self, now: float) -> int:
         """How many calls are free."""
         self._forget(now)
-        return max(0, self._most(now) - sum(map(len, self._calls.values())))
+        return max(0, self.limit(now) - sum(map(len, self._calls.values())))
 
     def follow(self, other: WindowLog) -> None:
         """Take over the calls of `other`, the log that this log replaces."""
         self._calls = other._calls
-        self._spent_until, self._paced_from = other._spent_until, other._paced_from
-
-    def _most(self, now: float) -> int:
-        """How many calls may be in the log now."""
-        limit, since = self.limit(now), now - self._paced_from
-        if now < self._spent_until:
-            return 0
-        if since < self._span:
-            return min(limit, max(1, limit // 10) + int(max(0.0, since) / self._every(limit)))
-        return limit
-
-    def _every(self, limit: int) -> float:
-        """While the log is paced: the seconds until one more call is free."""
-        return self._span / (0.9 * limit)
 
     def _turn(self, rank: Rank, now: float) -> float:
         """When a call of the rank may be made."""
         self._forget(now)
-        if now < self._spent_until:
-            return self._spent_until
-        most, at = self._most(now), now
-        counts = {each: len(calls) for each, calls in self._calls.items()}
-        needed = sum(counts.values()) + self._kept(rank, counts, most, now) + 1
-        beyond = needed - most
-        at = max(at, self._leaves(beyond, Rank, now))
+        most = self.limit(now)
+        at = self._below(most - self._kept(rank, most, now), tuple(Rank), now)
         if rank is not Rank.CALLER:
-            others = (Rank.REFRESH, Rank.SWEEP)
-            beyond = sum(counts[each] for each in others) + 1 - max(1, int(_NOT_CALLERS * most))
-            at = max(at, self._leaves(beyond, others, now))
+            at = max(at, self._below(max(1, int(_NOT_CALLERS * most)), _BACKGROUND, now))
         if rank is Rank.SWEEP:
-            beyond = counts[rank] + 1 - max(1, int(self._sweep_share * most))
-            at = max(at, self._leaves(beyond, (rank,), now))
-        if at > now and now - self._paced_from < self._span:
-            limit = self.limit(now)
-            every = self._every(limit)
-            paced = self._paced_from + (needed - max(1, limit // 10)) * every + 0.000_001
-            return paced if paced > now else now + every
+            at = max(at, self._below(max(1, int(self._sweep_share * most)), (rank,), now))
         return at
 
-    def _kept(self, rank: Rank, counts: Mapping[Rank, int], most: int, now: float) -> int:
+    def _kept(self, rank: Rank, most: int, now: float) -> int:
         """How many calls the rank leaves for others: a tenth is kept for refreshes and for the
         sweep, if they were refused within a window."""
-        tenth = most // 10
+        tenth, counts = most // 10, {each: len(calls) for each, calls in self._calls.items()}
         if rank is not Rank.CALLER and counts[rank] < tenth:
             return 0
-        wanted = [
-            each
-            for each in (Rank.REFRESH, Rank.SWEEP)
+        kept = sum(
+            max(0, tenth - counts[each])
+            for each in _BACKGROUND
             if each is not rank and self._refused[each] > now - self._span
-        ]
+        )
         others = counts[Rank.REFRESH] + counts[Rank.SWEEP]
-        kept = sum(max(0, tenth - counts[each]) for each in wanted)
         return min(kept, max(0, int(_NOT_CALLERS * most) - others))
 
-    def _leaves(self, number: int, ranks: Iterable[Rank], now: float) -> float:
-        """When so many calls of these ranks have left the window. `number` below 1: now."""
-        if number < 1:
+    def _below(self, most: int, ranks: Collection[Rank], now: float) -> float:
+        """When the window has fewer than `most` calls of these ranks."""
+        beyond = sum(len(self._calls[each]) for each in ranks) - most
+        if beyond < 0:
             return now
-        times = sorted(at for each in ranks for at in islice(self._calls[each].values(), number))
-        return (times[: number or 1] or [now])[-1] + self._span
+        times = sorted(at for each in ranks for at in self._calls[each].values())
+        return (times[beyond] if beyond < len(times) else now) + self._span
 
     def _forget(self, now: float) -> None:
         before = now - self._span

@@ -9,8 +9,7 @@ sent. Other modules judge the reply, and report their verdict here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from gateway.core.access.caller import Caller
@@ -50,7 +49,6 @@ class Outbound:
         clock: Clock,
         observer: Observer,
         *,
-        timeout: float,
         modes: Modes,
         bus: Bus,
     ) -> None:
@@ -61,7 +59,8 @@ class Outbound:
         self._bus = bus
         self._paying = Paying(budget, clock, observer, lambda: bus.replicas)
         self._modes = modes
-        self._breaker = Breaker(patience=timeout * 2 + _RETRY_PAUSE)
+        self._breaker = Breaker(clock.jitter)
+        self._circuit = Circuit.CLOSED  # the state that the observer was told
 
     @property
     def circuit(self) -> Circuit:
@@ -79,14 +78,12 @@ class Outbound:
 
     async def _ask(self, caller: Caller, call: Call) -> Reply:
         training = caller.partition, call.training_id
-        with self._watched():
-            self._breaker.enter(training, self._clock.monotonic())
+        entered = self._breaker.enter(training, self._clock.monotonic())
         try:
             return await self._ask_with_retry(caller.scope, call)
         except GatewayError as error:
             if _says_nothing(error):
-                with self._watched():
-                    self._breaker.leave(training, self._clock.monotonic())
+                self._breaker.leave(entered, self._clock.monotonic())
             raise
 
     async def _ask_with_retry(self, scope: str, call: Call) -> Reply:
@@ -157,7 +154,8 @@ class Outbound:
             case UpstreamRefused() | InvalidPayload():
                 await self.answered(caller)  # an unusable answer, but no failure for the breaker
             case UpstreamError():
-                self._failed(caller, training_id, sent=True)
+                if not _is_about_the_request(failure):
+                    self._failed(caller, training_id, sent=True)
                 await self._open_gate(scope)  # because an answer came that is no 429
             case UpstreamUnreachable() | UpstreamTimeout() if not _says_nothing(failure):
                 self._failed(caller, training_id, sent=failure.sent)
@@ -168,26 +166,24 @@ class Outbound:
         await self._open_gate(caller.scope)
 
     def _succeeded(self) -> None:
-        with self._watched():
-            self._breaker.succeeded()
+        self._breaker.succeeded()
+        self._tell_circuit()
 
     def _failed(self, caller: Caller, training_id: str, *, sent: bool) -> None:
-        now, jitter = self._clock.monotonic(), self._clock.jitter()
-        with self._watched():
-            self._breaker.failed((caller.partition, training_id), now, jitter, sent=sent)
+        training = caller.partition, training_id
+        self._breaker.failed(training, self._clock.monotonic(), sent=sent)
+        self._tell_circuit()
 
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Tell the observer if the state of the breaker changes."""
-        before = self.circuit
-        yield
-        if self.circuit is not before:
-            self._observer.circuit_moved(self.circuit)
+    def _tell_circuit(self) -> None:
+        """Tell the observer that the breaker has opened or closed."""
+        circuit = Circuit.CLOSED if self.circuit is Circuit.CLOSED else Circuit.OPEN
+        if circuit is not self._circuit:
+            self._circuit = circuit
+            self._observer.circuit_moved(circuit)
 
     async def _close_gate(self, scope: str, retry_after: float | None) -> float:
         closed = await self._budget.close(scope, retry_after)
         self._observer.gate_closed(scope, closed.seconds, closed.limit)
-        self._paying.gate_closed(scope)
         if closed.is_longer:
             await self._tell(scope, closed.seconds)
         return closed.seconds
@@ -206,7 +202,6 @@ class Outbound:
             return
         self._budget.hold(scope, seconds)
         self._observer.gate_closed(scope, seconds)
-        self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
         """Open the gate after an answer, if the gate is due to reopen, or if a probe is under way.
@@ -219,6 +214,13 @@ class Outbound:
 def _was_kept(failure: UpstreamFailure) -> bool:
     """Whether the upstream closed an idle connection, so that the call perhaps never arrived."""
     return isinstance(failure, UpstreamUnreachable) and failure.was_kept
+
+
+def _is_about_the_request(failure: UpstreamFailure) -> bool:
+    """Whether a proxy refused the request with a 4xx, for example because of its token. Many such
+    requests are no outage. (An HTML page of a CDN refuses all requests.)"""
+    is_page = failure.reason is FailureReason.CHALLENGE
+    return not is_page and failure.status is not None and 400 <= failure.status < 500
 
 
 def _says_nothing(error: GatewayError) -> bool:

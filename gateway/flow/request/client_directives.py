@@ -15,7 +15,7 @@ from typing import Final
 from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
-from gateway.core.budget.window_log import OwnRates, Rate
+from gateway.core.budget.window_log import Rates
 from gateway.core.cache.entry import Key
 from gateway.core.errors import OnlyIfCached
 from gateway.core.http.cache_control import RequestDirectives
@@ -139,20 +139,17 @@ class CallShare:
     half (rounded up).
 
     is_divided  False if all callers of a budget count as one caller, which may have the whole part
-    usual       the limit of budgets that are not in `rates` (None: no limit)
     """
 
     def __init__(
         self,
         clock: Clock,
-        usual: Rate | None,
-        rates: OwnRates,
+        rates: Rates,
         replicas: Callable[[], int],
         *,
         is_divided: bool,
     ) -> None:
         self._clock = clock
-        self._usual = usual
         self._rates = rates
         self._replicas = replicas
         self._is_divided = is_divided
@@ -160,7 +157,7 @@ class CallShare:
 
     def take(self, caller: Caller) -> ChargedCall | None:
         """Charge one call. None: this caller cannot have one now."""
-        now, rate = self._clock.monotonic(), self._rates.of(caller.scope, self._usual)
+        now, rate = self._clock.monotonic(), self._rates.of(caller.scope)
         call = ChargedCall(caller.scope, (caller.client, caller.partition), now)
         if rate is None:
             return call
@@ -182,7 +179,7 @@ class CallShare:
 
     def wait(self, scope: str) -> float:
         """Seconds until the oldest charged call leaves the window, at least 1."""
-        rate, charged = self._rates.of(scope, self._usual), self._charged.get(scope)
+        rate, charged = self._rates.of(scope), self._charged.get(scope)
         if rate is None or charged is None or not charged.calls:
             return 1.0
         return max(1.0, charged.calls[0].at + rate.window - self._clock.monotonic())

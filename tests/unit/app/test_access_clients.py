@@ -146,7 +146,7 @@ def test_budget_and_token_change_too(house: House) -> None:
 
     after = house.admission.callers.admit([b"Bearer one"]).caller
     assert (after.token, after.partition) == ("T-NEW", before.partition)
-    assert house.admission.rates.of("acme", USUAL) == Rate(9, 1.0)
+    assert house.admission.rates.of("acme") == Rate(9, 1.0)
     assert house.admission.tenants == ("acme",)
 
 

@@ -12,14 +12,13 @@ from functools import partial
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
 from gateway.core.access.caller import Caller
-from gateway.core.budget.window_log import OwnRates, Rate
+from gateway.core.budget.window_log import Rate, Rates
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.budget.credentials import Credentials
-from gateway.flow.budget.replica_budget import ReplicaBudget
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
@@ -44,11 +43,12 @@ from gateway.ports import (
     Notice,
     SharedStore,
 )
-from tests.doubles.budgets import no_warning
+from tests.doubles.budgets import rules_of
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.redis_away import (
+    CommonBudget,
     Switch,
     SwitchedBudget,
     SwitchedMode,
@@ -117,7 +117,7 @@ def page(status: int) -> Reply:
 
 def share_of(clock: FakeClock, rate: Rate | None, *, is_divided: bool = False) -> CallShare:
     """A tenth of that, in a process alone."""
-    return CallShare(clock, rate, OwnRates(), lambda: 1, is_divided=is_divided)
+    return CallShare(clock, Rates(rate), lambda: 1, is_divided=is_divided)
 
 
 def directive_handler_of(replica: Replica) -> DirectiveHandler:
@@ -134,16 +134,7 @@ class Redis:
         self.memory = InMemoryShared(clock, epochs())
         self.store = SwitchedStore(self.memory, self.switch)
         self.mode = SwitchedMode(self.switch)
-        own = LocalBudget(clock, limit, 60.0, start_paced=False)
-        self.budget = SwitchedBudget(own, self.switch, clock)
-
-
-def local_budget_of(
-    clock: FakeClock, limit: int | None, *, sweep_share: float, replicas: int | None
-) -> LocalBudget:
-    """The budget of a process alone, or the reserve of one of several replicas."""
-    terms = (clock, limit, 60.0)
-    return LocalBudget(*terms, start_paced=False, sweep_share=sweep_share, replicas=replicas)
+        self.budget = CommonBudget(clock, limit)
 
 
 class Replica:
@@ -168,15 +159,17 @@ class Replica:
         self.caller = caller
         self.upstream, self.observer = ScriptedUpstream(), RecordingObserver()
         self.local = MemoryStore(1_000_000, lambda: None)
-        most = None if redis is None else 4
-        self.local_budget = local_budget_of(clock, limit, sweep_share=sweep_share, replicas=most)
+        budget_rules = rules_of(limit, start_paced=False, sweep_share=sweep_share)
+        self.local_budget = LocalBudget(clock, budget_rules, is_reserve=redis is not None)
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store
         self.bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
         self.tiers = Tiers(self.local, self.shared, self.bus, clock, rules, l1_lifetime=5.0)
         self.modes = Modes(AloneMode() if redis is None else redis.mode, clock, self.observer)
         bus = self.bus
-        self.budget: Budget = self.local_budget if redis is None else self._replica_budget(redis)
+        self.budget: Budget = self.local_budget
+        if redis is not None:
+            self.budget = SwitchedBudget(redis.budget, redis.switch, self.local_budget)
         self.outbound = self._outbound(self.budget)
         self.credentials = Credentials(clock, self.observer)
         self.tokens: dict[str, str] = {}  # by tenant, those that were rotated
@@ -213,22 +206,12 @@ class Replica:
     def _current(self, caller: Caller) -> Caller:
         return replace(caller, token=self.tokens.get(caller.tenant, caller.token))
 
-    def _replica_budget(self, redis: Redis) -> ReplicaBudget:
-        return ReplicaBudget(
-            *(redis.budget, self.local_budget, self.clock, no_warning),
-            name=f"{id(self)}",
-            replicas=lambda: self.bus.replicas,
-            most=4,
-            new_for=0.0,
-        )
-
     def _outbound(self, budget: Budget) -> Outbound:
         return Outbound(
             self.upstream,
             budget,
             self.clock,
             self.observer,
-            timeout=10.0,
             modes=self.modes,
             bus=self.bus,
         )

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.adapters.ledger import LocalBudget
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.cache.lease_result import Ending
@@ -19,11 +18,10 @@ from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
-from gateway.core.vocabulary import FailureReason
+from gateway.core.vocabulary import FailureReason, Purpose
 from gateway.ports import (
-    BudgetQuestion,
-    BudgetReply,
     Call,
+    Charge,
     Confirmations,
     Found,
     Lease,
@@ -36,7 +34,7 @@ from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.doubles.clocks import TickingClock
 from tests.doubles.lease import Board, BoardLease
-from tests.doubles.redis_away import Switch, SwitchedBudget, SwitchedStore
+from tests.doubles.redis_away import CommonBudget, Switch, SwitchedStore
 from tests.doubles.shared import InMemoryShared
 from tests.unit.flow.house import Redis, Replica, epochs, training
 
@@ -183,16 +181,16 @@ class HeldStore(SwitchedStore):
         return await super().store(key, entry, keep)
 
 
-class HeldBudget(SwitchedBudget):
+class HeldBudget(CommonBudget):
     """A turn comes when it is let go."""
 
-    def __init__(self, budget: LocalBudget, way: Way, clock: FakeClock) -> None:
-        super().__init__(budget, way, clock)
+    def __init__(self, clock: FakeClock, way: Way) -> None:
+        super().__init__(clock)
         self._way = way
 
-    async def ask(self, question: BudgetQuestion) -> BudgetReply:
+    async def take(self, scope: str, purpose: Purpose) -> Charge:
         await self._way.pause("budget")
-        return await super().ask(question)
+        return await super().take(scope, purpose)
 
 
 class OwnLease(BoardLease):
@@ -227,8 +225,7 @@ class OwnRedis(Redis):
         self.switch = way
         self.memory = memory
         self.store = HeldStore(memory, way)
-        budget = LocalBudget(clock, None, 60.0, start_paced=False)
-        self.budget = HeldBudget(budget, way, clock)
+        self.budget = HeldBudget(clock, way)
 
 
 @dataclass(eq=False)

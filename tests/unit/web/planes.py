@@ -15,7 +15,7 @@ from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
 from gateway.core.access.caller import Passthrough
 from gateway.core.access.registry import Access, Callers
-from gateway.core.budget.window_log import OwnRates
+from gateway.core.budget.window_log import Rates
 from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome
@@ -45,6 +45,7 @@ from gateway.ports import (
     Tracer,
 )
 from gateway.web.data.app import DataPlane
+from tests.doubles.budgets import rules_of
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.upstream import Answer, ScriptedUpstream
@@ -109,7 +110,7 @@ class Data:
         self.local = MemoryStore(1_000_000, lambda: None)
         self.callers = Callers(access)
         self.serving = self._serving(limit)
-        share = CallShare(self.clock, None, OwnRates(), lambda: 1, is_divided=True)
+        share = CallShare(self.clock, Rates(None), lambda: 1, is_divided=True)
         grants = Grants(self.clock, share)
         directive_handler = DirectiveHandler(self.serving, self.clock, grants)
         self.plane = DataPlane(
@@ -147,14 +148,13 @@ class Data:
         tiers = self.tiers = Tiers(
             self.local, self.shared, AloneBus(), clock, rules, l1_lifetime=5.0
         )
-        budget = LocalBudget(clock, limit, 60.0, start_paced=False)
+        budget = LocalBudget(clock, rules_of(limit, start_paced=False))
         modes = self.modes = Modes(AloneMode(), clock, observer)
         outbound = Outbound(
             self.upstream,
             budget,
             clock,
             observer,
-            timeout=10.0,
             modes=modes,
             bus=AloneBus(),
         )

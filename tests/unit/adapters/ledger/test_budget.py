@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.core.budget.window_log import OwnRates, Rate
-from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed
+from gateway.core.budget.window_log import BudgetRules, Rate, Rates
+from gateway.core.errors import BudgetExhausted, CallWithheld
 from gateway.core.vocabulary import Purpose
 from gateway.ports import BudgetView
 from tests.contract.worlds import count_granted
+from tests.doubles.budgets import rules_of
 from tests.doubles.clock import FakeClock
 
 
@@ -17,14 +18,14 @@ async def test_a_scope_never_seen_is_whole() -> None:
     """Its view says how many calls are free at once."""
     clock = FakeClock()
 
-    assert LocalBudget(clock, 100, 60.0).view("a") == BudgetView(100, 60.0, 10, 0.0)
-    whole = LocalBudget(clock, 100, 60.0, start_paced=False)
+    assert LocalBudget(clock, rules_of(100)).view("a") == BudgetView(100, 60.0, 10, 0.0)
+    whole = LocalBudget(clock, rules_of(100, start_paced=False))
     assert whole.view("a") == BudgetView(100, 60.0, 100, 0.0)
 
 
 async def test_the_least_recently_used_scope_is_forgotten() -> None:
     """It starts anew, and paced; the others keep what they spent."""
-    budget = LocalBudget(FakeClock(), 10, 60.0, max_scopes=2)
+    budget = LocalBudget(FakeClock(), rules_of(10), max_scopes=2)
     for scope in ("a", "b", "c"):
         await budget.take(scope, Purpose.MISS)
 
@@ -39,27 +40,10 @@ async def test_the_least_recently_used_scope_is_forgotten() -> None:
     assert granted == ["a"]
 
 
-async def test_a_gate_stays_closed_although_its_scope_is_forgotten() -> None:
-    """It opens as any gate does: after the time that the upstream gave, a probe is due."""
-    clock = FakeClock()
-    budget = LocalBudget(clock, 10, 60.0, max_scopes=2)
-    await budget.take("a", Purpose.MISS)
-    await budget.close("a", 20.0)
-    for scope in ("b", "c"):
-        await budget.take(scope, Purpose.MISS)
-
-    with pytest.raises(GateClosed):
-        await budget.take("a", Purpose.MISS)
-
-    clock.advance(30.0)
-    await budget.take("a", Purpose.MISS)
-    assert await budget.reopen("a")
-
-
 async def test_a_reserve_is_spent_at_the_start() -> None:
     """An earlier process has perhaps spent it. A window and its margin later it is free."""
     clock = FakeClock()
-    reserve = LocalBudget(clock, 100, 60.0, replicas=4)
+    reserve = LocalBudget(clock, rules_of(100), is_reserve=True)
     with pytest.raises(BudgetExhausted) as exhausted:
         await reserve.take("a", Purpose.MISS)
     assert exhausted.value.retry_after == pytest.approx(60.5)
@@ -73,7 +57,7 @@ async def test_a_reserve_is_spent_at_the_start() -> None:
 async def test_a_forgotten_reserve_is_spent_again() -> None:
     """Otherwise a replica with many scopes would spend it twice in a window."""
     clock = FakeClock()
-    reserve = LocalBudget(clock, 100, 60.0, replicas=4, max_scopes=1)
+    reserve = LocalBudget(clock, rules_of(100), is_reserve=True, max_scopes=1)
     reserve.view("a")
     clock.advance(60.5)
     assert await count_granted(reserve, scope="a") == 2
@@ -85,7 +69,7 @@ async def test_a_forgotten_reserve_is_spent_again() -> None:
 async def test_a_429_does_not_lower_a_reserve() -> None:
     """Its size is a constant: the part that Redis hands out is lowered instead."""
     clock = FakeClock()
-    reserve = LocalBudget(clock, 100, 60.0, replicas=4)
+    reserve = LocalBudget(clock, rules_of(100), is_reserve=True)
     reserve.view("a")
     clock.advance(60.5)
     await reserve.close("a", 1.0)
@@ -98,7 +82,7 @@ async def test_a_429_does_not_lower_a_reserve() -> None:
 async def test_a_limit_below_the_replicas_has_no_reserve() -> None:
     """One call for each of five replicas would be the whole limit of five."""
     clock = FakeClock()
-    reserve = LocalBudget(clock, 5, 60.0, replicas=5)
+    reserve = LocalBudget(clock, rules_of(5, replicas=5), is_reserve=True)
     clock.advance(1_000.0)
 
     with pytest.raises(BudgetExhausted) as exhausted:
@@ -109,8 +93,8 @@ async def test_a_limit_below_the_replicas_has_no_reserve() -> None:
 
 async def test_another_rate_keeps_the_calls_of_a_reserve() -> None:
     """A reload of the clients file is no second helping."""
-    clock, rates = FakeClock(), OwnRates({"a": Rate(100, 60.0)})
-    reserve = LocalBudget(clock, 100, 60.0, rates=rates, replicas=4)
+    clock, rates = FakeClock(), Rates(None, {"a": Rate(100, 60.0)})
+    reserve = LocalBudget(clock, BudgetRules(rates), is_reserve=True)
     reserve.view("a")
     clock.advance(60.5)
     assert await count_granted(reserve, scope="a") == 2
@@ -123,7 +107,7 @@ async def test_it_holds_as_long_as_the_shared_gate() -> None:
     """Without a jitter of its own."""
     clock = FakeClock()
     clock.script([0.5])
-    budget = LocalBudget(clock, None, 60.0)
+    budget = LocalBudget(clock, rules_of(None))
 
     budget.hold("a", 20.0)
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from gateway.core.budget.priority import Rank
 from gateway.core.budget.window_log import (
-    Counted,
     Rate,
+    Rates,
     WindowLog,
     counts_for,
+    paced_start,
     reserve_of,
     shared_part,
 )
@@ -49,14 +50,22 @@ def test_the_size_of_a_reserve(limit: int, replicas: int, reserve: int) -> None:
 @given(st.integers(1, 1_000_000), st.sampled_from([1.0, 2.5, 60.0, 3600.0]))
 def test_the_parts_of_a_window_allow_no_more_than_the_limit(limit: int, window: float) -> None:
     """A part is a second at least, and has at most 2,000 calls unless it is that short."""
-    rate = Rate(limit, window)
-    counted = Counted.of(rate)
+    counted = Rate(limit, window).counted()
+    parts = round(window / counted.window)
 
-    assert counted.rate.limit * counted.parts <= limit
-    assert counted.rate.window * counted.parts == pytest.approx(window)
-    assert counted.parts == 1 or counted.rate.window >= 1.0
-    assert counted.rate.limit <= 2_000 or counted.rate.window < 2.0
-    assert counted.whole(counted.rate.limit, rate) == limit
+    assert counted.limit * parts <= limit
+    assert counted.window * parts == pytest.approx(window)
+    assert parts == 1 or counted.window >= 1.0
+    assert counted.limit <= 2_000 or counted.window < 2.0
+
+
+def test_a_scope_has_the_usual_rate_unless_it_has_its_own() -> None:
+    """A tenant's own may be higher, lower or none at all."""
+    usual, own = Rate(100, 60.0), Rate(12_000, 60.0)
+    rates = Rates(usual, {"acme": own, "free": None})
+
+    assert [rates.of(each) for each in ("default", "acme", "free")] == [usual, own, None]
+    assert [rates.counted(each) for each in ("acme", "free")] == [Rate(2_000, 10.0), None]
 
 
 @given(
@@ -69,7 +78,8 @@ def test_no_window_has_more_calls_than_the_limit(
 ) -> None:
     """Whatever the ranks and the pauses are."""
     now, made = 1_000.0, []
-    log = WindowLog(Rate(limit, 10.0), 0.5, paced_from=now if is_paced else -1e9)
+    rate = Rate(limit, 10.0)
+    log = WindowLog(rate, 0.5, assumed=paced_start(rate, now) if is_paced else ())
     for number, (pause, rank) in enumerate(asked):
         now += pause
         if log.take(f"{number}", rank, now) == 0.0:
@@ -89,7 +99,8 @@ def test_a_call_is_free_when_it_was_said(
 ) -> None:
     """If nobody else calls meanwhile. Calls that are kept for another rank may delay it once."""
     now = 1_000.0
-    log = WindowLog(Rate(30, 10.0), 0.5, paced_from=now if is_paced else -1e9)
+    rate = Rate(30, 10.0)
+    log = WindowLog(rate, 0.5, assumed=paced_start(rate, now) if is_paced else ())
     for number, (pause, each) in enumerate(asked):
         now += pause
         log.take(f"{number}", each, now)
@@ -119,7 +130,7 @@ def test_a_limit_that_was_lowered_rises_again() -> None:
 
 def test_a_reserve_that_counts_as_spent_is_free_later() -> None:
     """Not before the time at which the calls of an earlier process have left the window."""
-    log = WindowLog(Rate(3, 60.0), spent_until=60.5)
+    log = WindowLog(Rate(3, 60.0), assumed=[0.0] * 3)
 
     assert log.take("a", Rank.CALLER, 1.0) == pytest.approx(59.5)
     assert (log.available(60.4), log.available(60.5)) == (0, 3)

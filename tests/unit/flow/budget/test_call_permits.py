@@ -183,7 +183,7 @@ async def test_a_429_ends_the_wait_of_all(replica: Replica, clock: FakeClock) ->
     await settle()
 
     replica.outbound.gate_closed_elsewhere(SCOPE, clock.now() + 40.0)
-    await settle()
+    await pass_time(clock, 0.3)
 
     errors = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(error) for error in errors] == [GateClosed] * 3

@@ -11,7 +11,7 @@ from gateway.core.vocabulary import EndingKind, Mode, Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fill.fetch import Want
 from gateway.flow.singleflight import Course
-from gateway.ports import Budget, BudgetQuestion, BudgetReply
+from gateway.ports import Budget, Charge
 from tests.unit.flow.house import KEY, OURS, minute_of, ok, serve_stale, settle
 from tests.unit.flow.leases import Town
 
@@ -35,13 +35,13 @@ async def test_a_miss_that_joined_a_denied_refresh_is_no_refresh(
     await serve_stale(replica)
     await spend_refreshes(replica.budget)
     replica.upstream.then(ok(2))
-    answered, take = asyncio.Event(), town.redis.budget.ask
+    answered, take = asyncio.Event(), town.redis.budget.take
 
-    async def take_slowly(question: BudgetQuestion) -> BudgetReply:
+    async def take_slowly(scope: str, purpose: Purpose) -> Charge:
         await answered.wait()
-        return await take(question)
+        return await take(scope, purpose)
 
-    monkeypatch.setattr(town.redis.budget, "ask", take_slowly)
+    monkeypatch.setattr(town.redis.budget, "take", take_slowly)
     await replica.get()  # begins a refresh, which will be denied
     await settle()
     replica.local.drop(KEY)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.budget.window_log import OwnRates, Rate
+from gateway.core.budget.window_log import Rate, Rates
 from gateway.flow.request import client_directives
 from gateway.flow.request.client_directives import CallShare
 from tests.doubles.clock import FakeClock
@@ -68,8 +68,8 @@ def test_what_was_given_back_is_free_again(clock: FakeClock) -> None:
 
 def test_each_scope_has_a_share_of_its_own_rate(clock: FakeClock) -> None:
     """A tenant's rate may be another than most have, or none."""
-    rates = OwnRates({"small": Rate(10, 60.0), "free": None})
-    share = CallShare(clock, HUNDRED, rates, lambda: 1, is_divided=False)
+    rates = Rates(HUNDRED, {"small": Rate(10, 60.0), "free": None})
+    share = CallShare(clock, rates, lambda: 1, is_divided=False)
 
     found = []
     for scope in ("default", "small", "free"):
@@ -82,7 +82,7 @@ def test_each_scope_has_a_share_of_its_own_rate(clock: FakeClock) -> None:
 @pytest.mark.parametrize(("replicas", "calls"), [(1, 10), (3, 3), (50, 1)])
 def test_replicas_divide_it(clock: FakeClock, replicas: int, calls: int) -> None:
     """Each has one call at least."""
-    share = CallShare(clock, HUNDRED, OwnRates(), lambda: replicas, is_divided=False)
+    share = CallShare(clock, Rates(HUNDRED), lambda: replicas, is_divided=False)
 
     assert taken(share, "a") == calls
 

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
+from gateway.adapters.redis.budget import RedisBudget
+from gateway.adapters.redis.connect.script import Script
 from gateway.core.budget.window_log import LATEST_SEND
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
-from gateway.core.vocabulary import Purpose
-from gateway.flow.budget.replica_budget import ReplicaBudget
-from gateway.ports import BudgetQuestion, BudgetReply
+from gateway.core.vocabulary import Purpose, RedisOperation
 from tests.contract.worlds import count_granted
-from tests.doubles.budgets import replica_budget_on
+from tests.doubles.budgets import redis_budget_on, rules_of
 from tests.doubles.clock import FakeClock
 from tests.doubles.timed_redis import TimedConnection, TimedRedis
 
 SCOPE, WINDOW = "default", 60.0
+
+
+class SlowConnection(TimedConnection):
+    """The answer comes after so many seconds, or not at all."""
+
+    def __init__(self, server: TimedRedis, clock: FakeClock) -> None:
+        super().__init__(server)
+        self._clock = clock
+        self.before = self.after = 0.0
+        self.is_mute = False
+
+    async def run_script(
+        self,
+        operation: RedisOperation,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Any],
+        read: Callable[[list[Any]], Any],
+    ) -> Any:
+        self._clock.advance(self.before)
+        reply = await super().run_script(operation, script, keys, arguments, read)
+        self._clock.advance(self.after)
+        if self.is_mute:
+            raise RedisUnavailable("budget", "no answer in time")
+        return reply
 
 
 class Site:
@@ -27,22 +52,14 @@ class Site:
         self.clock, self.limit = FakeClock(), limit
         self.ahead = 0.0  # of Redis' clock
         self.server = TimedRedis(url, lambda: self.clock.now() + self.ahead)
-        self.warnings: list[tuple[str, dict[str, object]]] = []
+        self.connection = SlowConnection(self.server, self.clock)
 
-    def replica(self, *, limit: int | None = 0, new_for: float = 0.0) -> ReplicaBudget:
+    def replica(self, *, limit: int | None = 0) -> RedisBudget:
         """Another replica of four."""
-        return replica_budget_on(
-            *(TimedConnection(self.server), self.clock, limit or self.limit, WINDOW),
-            start_paced=False,
-            replicas=4,
-            warn=self._warn,
-            new_for=new_for,
-        )
+        rules = rules_of(self.limit if limit == 0 else limit, WINDOW, start_paced=False)
+        return redis_budget_on(self.connection, self.clock, rules)
 
-    def _warn(self, event: str, /, **fields: object) -> None:
-        self.warnings.append((event, fields))
-
-    async def known(self) -> ReplicaBudget:
+    async def known(self) -> RedisBudget:
         """A replica that has been there for a while: its reserve is free."""
         replica = self.replica()
         replica.view(SCOPE)
@@ -57,7 +74,7 @@ def site(redis_url: str) -> Site:
     return Site(redis_url)
 
 
-async def waits(replica: ReplicaBudget) -> float:
+async def waits(replica: RedisBudget) -> float:
     """The seconds that a call that is refused has to wait."""
     with pytest.raises(BudgetExhausted) as exhausted:
         await replica.take(SCOPE, Purpose.MISS)
@@ -93,7 +110,7 @@ async def test_a_reserve_pays_while_redis_is_away(
 async def test_a_new_replica_asks_for_no_call_for_a_second(site: Site) -> None:
     """In this second the others find out whether Redis' clock was changed."""
     await site.known()
-    late = site.replica(new_for=1.0)
+    late = site.replica()
 
     assert await waits(late) == pytest.approx(1.0)
     site.clock.advance(1.0)
@@ -130,7 +147,7 @@ async def test_a_new_replica_does_not_take_a_loss_for_a_first_start(site: Site) 
     one = await site.known()
     await count_granted(one)
     site.server.lose("*")
-    late = site.replica(new_for=1.0)
+    late = site.replica()
     await waits(late)
     site.clock.advance(0.5)
     await one.look()
@@ -151,88 +168,42 @@ async def test_a_lost_log_rests_for_a_window(site: Site) -> None:
     assert await count_granted(one, 3, scope="other") == 3
 
 
-async def test_a_call_without_an_answer_is_given_back(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fault", "value"), [("is_mute", True), ("before", 0.15), ("after", LATEST_SEND + 0.01)]
+)
+async def test_a_call_whose_answer_is_lost_or_late_is_given_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch, fault: str, value: float
 ) -> None:
-    """Redis granted it, and the answer was lost. The next question says so."""
+    """The reserve pays, and the next question says so. A slow answer does not count as a changed
+    clock."""
     one = await site.known()
-    ask = one._shared.ask
-
-    async def mute(question: BudgetQuestion) -> BudgetReply:
-        await ask(question)
-        raise RedisUnavailable("budget", "no answer in time")
-
-    monkeypatch.setattr(one._shared, "ask", mute)
-    assert (await one.take(SCOPE, Purpose.MISS)).is_reserve
-    monkeypatch.setattr(one._shared, "ask", ask)
+    with monkeypatch.context() as slow:
+        slow.setattr(site.connection, fault, value)
+        assert (await one.take(SCOPE, Purpose.MISS)).is_reserve
 
     assert await count_granted(one) == 92
 
 
-async def test_a_question_that_arrives_late_is_not_granted(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limits", [(20, 5), (20, None), (None, 20)])
+async def test_replicas_that_disagree_about_the_limit_know_it(
+    site: Site, limits: tuple[int | None, int | None]
 ) -> None:
-    """Nobody waits for its answer any more. A slow answer does not count as a changed clock."""
-    one = await site.known()
-    ask = one._shared.ask
+    """Each names the rate of the other. One may be unlimited."""
+    replicas = [site.replica(limit=limit) for limit in limits]
+    for each in replicas * 2:
+        await each.look()
 
-    async def slowly(question: BudgetQuestion) -> BudgetReply:
-        site.clock.advance(0.15)
-        return await ask(question)
-
-    monkeypatch.setattr(one._shared, "ask", slowly)
-    assert (await one.take(SCOPE, Purpose.MISS)).is_reserve
-    monkeypatch.setattr(one._shared, "ask", ask)
-
-    assert await count_granted(one) == 92
+    names = ["unlimited" if limit is None else f"{limit}/60s" for limit in limits]
+    assert [each.view(SCOPE).other_rate for each in replicas] == names[::-1]
 
 
-async def test_a_grant_that_comes_late_is_not_used(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Redis would stop counting the call too early. It is given back with the next question."""
-    one = await site.known()
-    ask = one._shared.ask
+async def test_replicas_that_agree_have_no_other_rate(site: Site) -> None:
+    """Nor does one that has changed its own rate."""
+    replicas = site.replica(), site.replica()
+    for each in replicas * 2:
+        await each.look()
 
-    async def slowly(question: BudgetQuestion) -> BudgetReply:
-        reply = await ask(question)
-        site.clock.advance(LATEST_SEND + 0.01)
-        return reply
-
-    monkeypatch.setattr(one._shared, "ask", slowly)
-    assert (await one.take(SCOPE, Purpose.MISS)).is_reserve
-    monkeypatch.setattr(one._shared, "ask", ask)
-
-    assert await count_granted(one) == 92
-
-
-@pytest.mark.parametrize("others", [(20, 20), (20, None), (None, 20)])
-async def test_replicas_that_disagree_about_the_limit_warn(
-    site: Site, others: tuple[int | None, int | None]
-) -> None:
-    """Both values are told, once, and again only if they change. One may be unlimited."""
-    own, other = others
-    site.limit = None
-    one = site.replica(limit=own)
-    two = site.replica(limit=5 if own == other else other)
-    for each in (one, two) * 3:
-        await each.look(everywhere=True)
-        site.clock.advance(0.5)
-
-    names = {limit: "unlimited" if limit is None else f"{limit}/60s" for limit in (own, other, 5)}
-    theirs = names[5 if own == other else other]
-    warned = [(fields["rate"], fields["other_rate"]) for _, fields in site.warnings]
-    assert {event for event, _ in site.warnings} == {"budget.rates-differ"}
-    assert sorted(warned, key=str) == sorted([(names[own], theirs), (theirs, names[own])], key=str)
-    assert one.view(SCOPE).other_rate == theirs
-
-
-async def test_replicas_that_agree_do_not_warn(site: Site) -> None:
-    """Nor one that has changed its own rate."""
-    for each in (site.replica(), site.replica()) * 3:
-        await each.look(everywhere=True)
-
-    assert site.warnings == []
+    assert [each.view(SCOPE).other_rate for each in replicas] == [None, None]
 
 
 async def test_a_replica_that_missed_the_notice_finds_the_gate_closed(site: Site) -> None:
@@ -246,21 +217,38 @@ async def test_a_replica_that_missed_the_notice_finds_the_gate_closed(site: Site
         await deaf.take(SCOPE, Purpose.MISS)
 
 
-@pytest.fixture
-async def running(site: Site) -> AsyncIterator[ReplicaBudget]:
-    """A replica whose task looks, while five are alive."""
-    replica = site.replica()
-    replica._replicas = lambda: 5
-    task = asyncio.create_task(replica.run())
-    for _ in range(20):
-        await asyncio.sleep(0)
-    yield replica
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_more_replicas_than_expected_are_told_once(
-    site: Site, running: ReplicaBudget
+async def test_a_429_without_redis_holds_when_it_is_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of them adds a reserve."""
-    assert site.warnings == [("budget.too-many-replicas", {"alive": 5, "expected": 4})]
+    """Redis knows nothing of it, as after a loss of its data."""
+    one = await site.known()
+    with monkeypatch.context() as away:
+        away.setattr(site.connection, "is_mute", True)
+        await one.close(SCOPE, 30.0)
+    site.server.lose("*:state:*")
+
+    with pytest.raises(GateClosed):
+        await one.take(SCOPE, Purpose.MISS)
+    site.clock.advance(33.0)
+    await one.take(SCOPE, Purpose.MISS)
+    assert await one.reopen(SCOPE)
+    await one.take(SCOPE, Purpose.MISS)
+
+
+async def test_a_gate_that_redis_cannot_open_is_opened_by_the_next_answer(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis went away before the probe's answer came. Other replicas wait for the next answer."""
+    one, other = await site.known(), await site.known()
+    await other.close(SCOPE, 30.0)
+    site.clock.advance(33.0)
+    await one.take(SCOPE, Purpose.MISS)
+    with monkeypatch.context() as away:
+        away.setattr(TimedConnection, "is_up", False)
+        await one.reopen(SCOPE)
+    with pytest.raises(GateClosed):
+        await other.take(SCOPE, Purpose.MISS)
+
+    assert await one.reopen(SCOPE)
+
+    await other.take(SCOPE, Purpose.MISS)
