@@ -361,7 +361,7 @@ class Run:
         window = self.rate.window
         for _ in range(max(1, self.most - 1)):
             self.start()
-        saving = asyncio.ensure_future(self._save())
+        saving = asyncio.ensure_future(self._save(Fault.FAILED_OVER in faults))
         await asyncio.sleep(self.chance.uniform(1.2, 2.5) * (window + 0.5) + 1.0)
         for fault in faults:
             await self.meet(fault)
@@ -376,8 +376,8 @@ class Run:
         )
         return self.figures
 
-    async def _save(self) -> None:
-        while True:
+    async def _save(self, is_needed: bool) -> None:
+        while is_needed:
             self.redis.save()
             await asyncio.sleep(0.1)
 
