@@ -26,13 +26,11 @@ class Spent:
 
     span     the span of the request, or of the request that began the flight (None: not traced)
     seconds  the seconds of each part that has ended
-    leader   the `traceparent` of another replica's fetch for which this flight waited
     """
 
     clock: Clock
     span: Span | None = None
     seconds: dict[Part, float] = field(default_factory=dict)
-    leader: bytes | None = None
 
     def add(self, part: Part, seconds: float) -> None:
         """Note a wait for this part that has ended."""
@@ -95,36 +93,14 @@ def spent_of_flight(clock: Clock) -> Spent:
     return Spent(clock, None if mine is None else mine.span)
 
 
-def leading_span() -> str | None:
-    """The `traceparent` of the current flight, for followers in other replicas. None: not
-    traced."""
-    spent = _watched.get()
-    return None if spent is None or spent.span is None else spent.span.traceparent.decode("ascii")
-
-
-def followed(traceparent: str | None, span: Span | None) -> None:
-    """Note that the current flight waited (in `span`) for another replica's fetch, whose span has
-    this `traceparent`."""
-    spent = _watched.get()
-    if traceparent is None or spent is None:
-        return
-    spent.leader = traceparent.encode("ascii")
-    if span is not None:
-        span.link(spent.leader)
-
-
 @contextmanager
 def _following(mine: Span, shared: Spent) -> Iterator[None]:
     """Make a span for the wait of a request that joined the flight. Link it to the span of the
-    request that began the flight. If the flight waited for another replica's fetch, link it to the
-    span of that fetch instead."""
+    request that began the flight."""
     span = mine.part(_FOLLOW)
     try:
         yield
     finally:
-        leader = shared.leader
-        if leader is None and shared.span is not None:
-            leader = shared.span.traceparent
-        if leader is not None:
-            span.link(leader)
+        if shared.span is not None:
+            span.link(shared.span.traceparent)
         span.end()

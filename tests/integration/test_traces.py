@@ -54,10 +54,10 @@ async def spans(kept: Collector, number: int) -> list[Arrived]:
     return kept.spans
 
 
-async def test_a_miss_that_two_replicas_collapse_is_one_tree_with_a_link(
+async def test_a_miss_that_two_replicas_collapse_is_one_tree(
     collected: Collector, upstream: RunningSimulator, control: SimulatorClient, redis_url: str
 ) -> None:
-    """The follower's wait is linked to the leader's request, and the API is told of its call."""
+    """The follower's wait is its span `lease`, and the API is told of the leader's call."""
     traced = SLOW | {"tracing__endpoint": collected.url}
     async with replicas(upstream.base_url, [redis_url] * 2, **traced) as (one, other):
         await control.latency(0.5)
@@ -84,9 +84,7 @@ async def test_a_miss_that_two_replicas_collapse_is_one_tree_with_a_link(
     assert sorted(each.name for each in inner if each.parent == leader.span) == [
         *("budget", "lease", "lookup", "store", "upstream")
     ]
-    (linked,) = [each for each in arrived if each.links]
-    assert (linked.name, linked.parent) == ("lease", follower.span)
-    assert linked.links == ((TRACE, leader.span),)
+    assert "lease" in [each.name for each in inner if each.parent == follower.span]
     (call,) = collected.named("upstream")
     assert dict(asked.headers)["traceparent"] == f"00-{TRACE}-{call.span}-01"
     assert by_id[call.parent] is leader

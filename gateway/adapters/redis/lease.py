@@ -25,7 +25,6 @@ from gateway.adapters.redis.records import of_share, read_floor
 from gateway.core.cache.entry import Key, Ticket
 from gateway.core.cache.lease_result import Ending
 from gateway.core.errors import RedisUnavailable
-from gateway.core.http.traceparent import TRACEPARENT
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
 
@@ -83,12 +82,9 @@ def decode_ended(data: bytes) -> tuple[str, Ending]:
 
 
 def _makes_sense(ending: Ending) -> bool:
-    wait, status, trace = ending.retry_after, ending.status, ending.trace
-    return (
-        (wait is None or (math.isfinite(wait) and wait >= 0.0))
-        and (status is None or 100 <= status <= 599)
-        and (trace is None or TRACEPARENT.fullmatch(trace.encode()) is not None)
-    )
+    wait, status = ending.retry_after, ending.status
+    is_wait = wait is None or (math.isfinite(wait) and wait >= 0.0)
+    return is_wait and (status is None or 100 <= status <= 599)
 
 
 class Endings:

@@ -56,7 +56,6 @@ class Ending:
     what         the text of the error
     retry_after  in seconds from the end of the fetch
     sent         UNREACHABLE and TIMEOUT only. False: the request was certainly not sent
-    trace        the leader's span as a `traceparent` (None: no trace)
     """
 
     kind: EndingKind
@@ -67,7 +66,6 @@ class Ending:
     status: int | None = None
     retry_after: float | None = None
     sent: bool = True
-    trace: str | None = None
 
     def error(self) -> Failed | None:
         """The error for the follower to raise, if there is one."""

@@ -22,7 +22,7 @@ from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want, fruitless
 from gateway.flow.singleflight import Course
-from gateway.flow.timings import followed, leading_span, on
+from gateway.flow.timings import on
 from gateway.ports import Clock, Lease, Taken
 
 # A follower waits for a message that the leader's fetch has ended. If no message comes, the
@@ -93,9 +93,8 @@ class Collapsing:
                 return await self._ask_alone(want, flight, deadline)
             if taken.leads:
                 return await self._lead(want, taken, flight, deadline)
-            with on(Part.LEASE) as span:
+            with on(Part.LEASE):
                 ending = await self._follow(want, taken.token, deadline)
-                followed(ending.trace, span)
             seen = await self._stored_elsewhere(ending, want, flight)
             if seen is not None:
                 return Elsewhere(seen, awaited=True)
@@ -130,7 +129,6 @@ class Collapsing:
             ending = _ending_of_failure(error, want)
             raise
         finally:
-            ending = replace(ending, trace=leading_span())
             with suppress(RedisUnavailable):  # the lease ends later by itself
                 await self._lease.release(want.key, taken.token, ending)
 

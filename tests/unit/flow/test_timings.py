@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.vocabulary import Part
 from gateway.flow.singleflight import Flights
-from gateway.flow.timings import Spent, followed, on, watched
+from gateway.flow.timings import Spent, on, watched
 from gateway.ports import Attributes, Served
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, settle
@@ -151,20 +151,3 @@ async def test_who_begins_a_fetch_has_its_parts_and_who_joins_a_link(clock: Fake
 
     assert leader.ended == [("upstream", None, ())]
     assert follower.ended == [("follow", None, (b"00-leader",))]
-
-
-async def test_followers_are_linked_to_who_leads_in_another_replica(clock: FakeClock) -> None:
-    """Also where the trace of who began the fetch here is not kept."""
-    follower = ListedSpan("follower")
-    flights: Flights[str, None] = Flights(clock)
-
-    async def fetch(_: object) -> None:
-        with on(Part.LEASE) as span:
-            await settle()
-            followed("00-elsewhere", span)
-
-    flight = flights.start("a", fetch)
-    with watched(Spent(clock, follower)):
-        await flight.join()
-
-    assert follower.ended == [("follow", None, (b"00-elsewhere",))]

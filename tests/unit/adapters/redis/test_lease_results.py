@@ -112,15 +112,8 @@ async def test_what_nobody_awaits_is_forgotten_in_the_end() -> None:
 def test_releases_beside_each_other_read_their_endings() -> None:
     """Without the fields that are new, and with such as are not known yet."""
     (schema, told) = json.loads(encode_ending(DONE))
-    assert told.pop("trace") is None
+    assert told.pop("retry_after") is None
 
     before, later = (json.dumps([schema, each]).encode() for each in (told, told | {"new": 1}))
 
     assert decode_ending(before) == decode_ending(later) == DONE
-
-
-@pytest.mark.parametrize("trace", ["", "nonsense", "00-" + "0" * 32 + "-b7ad6b7169203331-01"])
-def test_what_is_no_trace_is_refused(trace: str) -> None:
-    """It would be a link to nothing."""
-    with pytest.raises(NoticeRefused):
-        decode_ending(encode_ending(Ending(EndingKind.DONE, trace=trace)))
