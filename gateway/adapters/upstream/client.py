@@ -34,7 +34,6 @@ from gateway.adapters.upstream.message import (
     decoded,
     end_to_end,
     is_decodable,
-    is_one_message,
     request_fields,
     with_lower_names,
 )
@@ -186,14 +185,10 @@ class HttpxUpstream:
         except BaseException:
             connection.stream.abort()
             raise
-        received = connection.stream.take_received()
-        # The next request on this connection would get any other bytes as its response. The body of
-        # a write is perhaps not sent yet, if the response came early.
-        is_whole = is_one_message(received, response.status, response.headers)
-        if is_whole and not exchange.is_new:
-            self._keep(connection)
-        else:
+        if exchange.is_new or not connection.is_at_rest(response.status):
             connection.stream.abort()
+        else:
+            self._keep(connection)
         coding = coding_of(response.headers)
         fields = end_to_end(response.headers)
         if self._passes_codings and not is_decodable(coding):
@@ -303,6 +298,14 @@ class _Connection:
 
     stream: Stream
     http1: httpcore.AsyncHTTP11Connection
+
+    def is_at_rest(self, status: int) -> bool:
+        """Whether nothing followed the response with this status. The next request on this
+        connection would get any other bytes as its response. A 204 is perhaps followed by a body
+        that it must not have, which comes later."""
+        # httpcore does not tell what it has read beyond the response, so its parser is asked.
+        unread, _ = self.http1._h11_state.trailing_data
+        return not unread and status != 204
 
 
 async def _body(response: httpcore.Response, exchange: Exchange) -> bytes:

@@ -1,7 +1,6 @@
 """Connections to the upstream: the name, TCP, TLS, and the bytes of both sides.
 
-A connect timeout counts only the time in which this process could look at its sockets. All bytes
-that came are known, so that none can be taken for the response to the next request.
+A connect timeout counts only the time in which this process could look at its sockets.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from gateway.ports import Deadline
 
 # Reading pauses while so many bytes wait.
 _MOST_UNREAD: Final = 256 * 1024
-# A longer response is not kept for `take_received`.
-_MOST_RECEIVED: Final = 1024 * 1024
 
 
 class Connector:
@@ -102,7 +99,6 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def __init__(self, streams: set[Stream]) -> None:
         self._streams = streams
         self._unread = bytearray()
-        self._received: bytearray | None = bytearray()
         self._is_paused = False
         self._has_ended = False  # the peer sends nothing more
         self._is_lost = False
@@ -125,16 +121,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if self._is_paused and not self._transport.is_closing():
             self._is_paused = False
             self._transport.resume_reading()
-        if self._received is not None:
-            self._received += data
-            if len(self._received) > _MOST_RECEIVED:
-                self._received = None
         return data
-
-    def take_received(self) -> bytes | None:
-        """All bytes that were read since the last call. None: too many of them to be kept."""
-        received, self._received = self._received, bytearray()
-        return None if received is None else bytes(received)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send the bytes. Raises httpcore.WriteError if the connection broke."""

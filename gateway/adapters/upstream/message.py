@@ -1,20 +1,17 @@
-"""What of a message is passed on, how a body is decoded, and where a response ends."""
+"""What of a message is passed on, and how a body is decoded."""
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterable
 from typing import Final
 
 from gateway.core.errors import InvalidPayload
-from gateway.core.http.fields import HOP_BY_HOP, Headers, first, without_hops
+from gateway.core.http.fields import HOP_BY_HOP, Headers, without_hops
 from gateway.core.vocabulary import InvalidReason
 from gateway.ports import Call
 
 WITHOUT_BODY: Final = (204, 304)
-# The line of a chunked body that states its end.
-_LAST_CHUNK: Final = re.compile(rb"(?:^|\n)0[^\n]*\n")
 
 # These response fields are not passed on. The gateway decodes the body, so the stated length and
 # coding are wrong. A cookie for one caller must not reach others.
@@ -94,23 +91,6 @@ def check_size(size: int, most: int) -> None:
     """Raise InvalidPayload if a body of `size` bytes is larger than `most`."""
     if size > most:
         raise InvalidPayload(InvalidReason.TOO_LARGE, f"a body of more than {most} bytes")
-
-
-def is_one_message(received: bytes | None, status: int, raw: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether these bytes are certainly one response with this status and these fields, and
-    nothing more. httpcore does not tell this. None: too many bytes to be sure."""
-    if received is None:
-        return False
-    _, _, body = received.partition(b"\r\n\r\n")
-    fields = with_lower_names(raw)
-    length = first(fields, b"content-length")
-    if first(fields, b"transfer-encoding") is not None:
-        last = _LAST_CHUNK.search(body)
-        return last is not None and body[last.end() :] == b"\r\n"
-    if status in WITHOUT_BODY:
-        # A 204 that states a length is perhaps followed by a body (RFC 9110, 15.3.5).
-        return not body and (status == 304 or length in (None, b"0"))
-    return length is not None and len(body) == int(length)
 
 
 def with_lower_names(raw: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -46,6 +46,22 @@ async def test_what_comes_between_two_calls_answers_none(is_read: bool) -> None:
     assert (reply.body, peer.connections) == (b"{}", 2)
 
 
+CHUNKED = answer(b"Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "first", [answer(b"Content-Length: 2", body=b"{}"), CHUNKED], ids=["length", "chunked"]
+)
+async def test_what_comes_with_a_response_answers_no_later_call(first: bytes) -> None:
+    """It was read in one piece with the response."""
+    peer = Peer(first + OTHERS)
+    async with peer.listening() as url, upstream(url) as adapter:
+        replies = [await adapter.call(request()) for _ in range(2)]
+
+    assert [reply.body for reply in replies] == [b"{}", b"{}"]
+    assert peer.connections == 2
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -65,17 +81,15 @@ async def test_framing_in_doubt_is_refused(fields: tuple[bytes, ...]) -> None:
     assert (caught.value.reason, caught.value.sent) == (FailureReason.PROTOCOL, True)
 
 
-@pytest.mark.parametrize(("length", "connections"), [(0, 1), (6, 2)])
-async def test_a_204_that_announces_a_body_ends_its_connection(
-    length: int, connections: int
-) -> None:
-    """The body must not be there, and may come when another call has been sent."""
+@pytest.mark.parametrize("length", [0, 6])
+async def test_a_204_ends_its_connection(length: int) -> None:
+    """A body must not be there, and may come when another call has been sent."""
     peer = Peer(answer(b"Content-Length: %d" % length, status=b"204 No Content"))
     async with peer.listening() as url, upstream(url) as adapter:
         for _ in range(2):
             await adapter.call(request())
 
-    assert peer.connections == connections
+    assert peer.connections == 2
 
 
 @pytest.mark.parametrize("status", [b"000 None", b"099 Below"])
