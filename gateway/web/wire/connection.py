@@ -97,7 +97,6 @@ class Wire(HttpToolsProtocol):
         self._outlet = LingeringClose(transport)
         self._is_draining = self.terms.draining.is_set()
         self._started: RequestResponseCycle | None = None  # the last request that was started
-        self._is_kept = False  # the newest request's `keep_alive`, before draining changed it
         super().connection_made(transport)
         room = self.terms.limits.max_connections
         over = len(self.connections) - room
@@ -189,7 +188,7 @@ class Wire(HttpToolsProtocol):
 
     def drain(self) -> None:
         """Let the response to the newest request be the last one. It announces the close in its
-        head.
+        head. The caller has to send later requests again (RFC 9112, 9.6).
 
         If that response has begun, or none is awaited, the response to the next request is the last
         one.
@@ -286,10 +285,10 @@ class Wire(HttpToolsProtocol):
             raise _Refused
         if self.parser.should_upgrade():
             self._owed_body = int(first(self.headers, b"content-length") or b"0")
-        previous = self.cycle
         super().on_headers_complete()
         self.cycle.transport = self._outlet
-        self._set_keep_alive(previous)
+        if self._is_draining:
+            self.cycle.keep_alive = False
         self._stage = Stage.BODY
         self._body = self._body_here = 0
         # Without this, trailers (fields after the body) would be added to the checked fields.
@@ -326,18 +325,6 @@ class Wire(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._started = cycle
         super()._start_asgi_task(cycle, app)
-
-    def _set_keep_alive(self, previous: RequestResponseCycle | None) -> None:
-        """While draining, let the response to the newest request be the last one.
-
-        If the response to the `previous` request has not begun, it is no longer the last one,
-        unless the caller asked for a close after it.
-        """
-        was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
-        if self._is_draining:
-            self.cycle.keep_alive = False
-            if previous is not None and not previous.response_started:
-                previous.keep_alive = was_kept
 
     def _judge(self) -> Refusal | None:
         limits = self.terms.limits
