@@ -240,8 +240,7 @@ class SharedStore(Protocol):
         ...
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The state of each key (None: nothing is known), without keys whose node cannot be asked.
-        Raises if no node can be asked."""
+        """The state of each key (None: nothing is known)."""
         ...
 
     async def begin(self, key: Key) -> Ticket:

@@ -112,7 +112,8 @@ class RedisStore:
         """As `SharedStore.confirm`."""
         if keys and not self.is_up:
             raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
-        return await self._confirms.ask_all(keys)
+        standings = await asyncio.gather(*map(self._confirms.ask, keys))
+        return dict(zip(keys, standings, strict=True))
 
     async def begin(self, key: Key) -> Ticket:
         """As `SharedStore.begin`."""

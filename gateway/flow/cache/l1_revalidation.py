@@ -229,9 +229,7 @@ class Confirming:
         return {
             key
             for key, held in asked.items()
-            if key in standings
-            and self._still_holds(key, held)
-            and self._settle(key, held, standings[key], asked_at)
+            if self._still_holds(key, held) and self._settle(key, held, standings[key], asked_at)
         }
 
     def _still_holds(self, key: Key, held: Held) -> bool:

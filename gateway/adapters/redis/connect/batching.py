@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
 from gateway.core.errors import RedisUnavailable
@@ -41,19 +41,6 @@ class Gathering(Generic[Asked, Found]):
         answer: asyncio.Future[Found] = loop.create_future()
         self._waiting.setdefault(asked, []).append(answer)
         return answer
-
-    async def ask_all(self, asked: Sequence[Asked]) -> dict[Asked, Found]:
-        """The answers to the questions that did not fail. Raises RedisUnavailable if all failed."""
-        answers = await asyncio.gather(*map(self.ask, asked), return_exceptions=True)
-        found: dict[Asked, Found] = {}
-        for each, answer in zip(asked, answers, strict=True):
-            if not isinstance(answer, BaseException):
-                found[each] = answer
-            elif not isinstance(answer, RedisUnavailable):
-                raise answer
-        if asked and not found:
-            raise RedisUnavailable(self._operation(asked[0]), "all questions failed")
-        return found
 
     async def close(self) -> None:
         """Cancel all questions, waiting or under way."""

@@ -197,26 +197,3 @@ async def test_closing_ends_what_is_under_way_and_what_waits() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     assert reader.questions == [KEYS[:1]]
-
-
-async def test_many_keys_of_one_caller_are_asked_with_those_of_others() -> None:
-    """Each is answered under its key, and those who ask singly share the question."""
-    reader = Reader()
-    reader.may_answer.set()
-    gathering = gathering_of(reader)
-
-    (single,) = await ask_all(gathering, KEYS[:1])
-    answers = await gathering.ask_all(KEYS[1:300])
-
-    assert answers == {key: found_of(key) for key in KEYS[1:300]}
-    assert await single == found_of(KEYS[0])
-
-
-async def test_one_caller_of_many_keys_is_told_of_a_failure_once() -> None:
-    """Although several questions failed."""
-    reader = Reader()
-    reader.fault = RedisUnavailable("confirm", "TimeoutError")
-    reader.may_answer.set()
-
-    with pytest.raises(RedisUnavailable):
-        await gathering_of(reader).ask_all(KEYS)
