@@ -33,7 +33,7 @@ async def ask(replica: Replica, caller: Caller, training_id: str = "trn_1") -> A
 
 @pytest.fixture(params=["alone", "redis"])
 def replica(request: pytest.FixtureRequest, clock: FakeClock) -> Replica:
-    """With a budget of 50 calls a minute, of which newcomers have five."""
+    """With a budget of 50 calls a minute."""
     redis = None if request.param == "alone" else Redis(clock, limit=50)
     return Replica(clock, redis, limit=50)
 
@@ -93,7 +93,7 @@ async def test_the_memory_is_bounded(clock: FakeClock, monkeypatch: pytest.Monke
 
 
 async def test_the_gateways_own_token_is_no_credential_of_a_caller(replica: Replica) -> None:
-    """Its calls are no newcomers', and its 401 is told and not remembered."""
+    """Its 401 is told and not remembered."""
     replica.upstream.always = says(401)
     for number in range(10):
         with pytest.raises(UpstreamRefused):
