@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from redis.exceptions import RedisError
 
-from gateway.adapters.redis.connect.transport import NONSENSE, why
-from gateway.core.redis_url import Place
+from gateway.adapters.redis.connect.transport import NONSENSE, Servers, why
 from gateway.ports import Deadline
 
 
@@ -24,33 +23,19 @@ class SubscriptionLost(Exception):
         self.why = why
 
 
-class Way(Protocol):
-    """Names the current master, and makes connections to it."""
-
-    @property
-    def master(self) -> Place | None:
-        """The address of the master, which can change. None: not known, or there is
-        only one server."""
-        ...
-
-    def connection(self) -> Any:
-        """A new connection, on which the caller has to call `connect`."""
-        ...
-
-
 class Subscription:
     """A subscription, which lasts as long as its `async with`.
 
     Connecting and subscribing take at most `patience` seconds together. After a silence of
     `patience` seconds a PING is sent, which must be answered within the same time. The connection
-    also counts as lost if `route` names another master, even if the former one still answers.
+    also counts as lost if `servers` names another master, even if the former one still answers.
     """
 
-    def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
-        self._route = route
-        self._master = route.master
+    def __init__(self, servers: Servers, channels: Sequence[str], patience: float) -> None:
+        self._servers = servers
+        self._master = servers.master
         # The driver's PubSub would reconnect without telling the caller.
-        self._connection = route.connection()
+        self._connection = servers.connection()
         self._channels = channels
         self._patience = patience
 
@@ -87,7 +72,7 @@ class Subscription:
     async def _read(self) -> Any:
         with _as_subscription_lost():
             reply: Any = await self._connection.read_response(timeout=self._patience)
-            if self._route.master != self._master:
+            if self._servers.master != self._master:
                 raise SubscriptionLost("the master has changed")
             if reply is not None:
                 return reply
