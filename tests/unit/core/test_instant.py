@@ -228,12 +228,6 @@ def test_garbage_is_no_http_date(text: str) -> None:
     assert parse_http_date(text) is None
 
 
-@given(st.text())
-def test_any_text_is_an_http_date_or_none(text: str) -> None:
-    """Reading an HTTP-date never raises."""
-    assert isinstance(parse_http_date(text), float | None)
-
-
 @pytest.mark.parametrize("value", [-1e-9, 1e10, float("nan"), float("inf"), -float("inf")])
 def test_some_numbers_are_no_seconds(value: float) -> None:
     """One among others spoils them all."""

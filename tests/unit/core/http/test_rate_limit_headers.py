@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gateway.core.http.rate_limit_headers import parse_retry_after, retry_hint
 
@@ -85,22 +83,6 @@ def test_dates_are_read_against_upstreams_own_clock() -> None:
     date = "Sun, 15 Jun 2025 15:06:40 GMT"
     headers = {"date": date, "retry-after": "Sun, 15 Jun 2025 15:07:10 GMT"}
     assert retry_hint(headers, EPOCH_NOW + 3600) == 30.0
-
-
-header_names = st.sampled_from(
-    (
-        *("date", "retry-after", "ratelimit"),
-        *("ratelimit-remaining", "ratelimit-reset"),
-        *("x-ratelimit-remaining", "x-ratelimit-reset"),
-    )
-)
-
-
-@given(st.dictionaries(header_names, st.text() | st.integers().map(str)))
-def test_any_headers_give_a_sane_hint(headers: dict[str, str]) -> None:
-    """Whatever the headers say, the hint is a finite time that is not past, or nothing."""
-    hint = retry_hint(headers, EPOCH_NOW)
-    assert hint is None or 0.0 <= hint < float("inf")
 
 
 @pytest.mark.parametrize("piece", ["a", "a ", "a=", "a =", "r=0", " ", '"', '"a', "1", "r=0;t=1,"])

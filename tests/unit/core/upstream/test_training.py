@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Mapping
-from contextlib import suppress
 
 import pytest
 from hypothesis import example, given
@@ -300,32 +299,6 @@ def test_saying_the_same_twice_is_accepted() -> None:
     """A repetition that no reader can see does no harm."""
     body = with_members(f'"id":"{ID}","x":1,"x":2')
     assert drift_of(body, DriftKind.UNKNOWN_FIELD) == ["x"]
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_a_training_or_invalid(body: bytes) -> None:
-    """Nothing but InvalidPayload comes out of bytes that are no training."""
-    with pytest.raises(InvalidPayload):
-        parse(body, ID)
-
-
-@given(st.dictionaries(st.sampled_from(sorted(CURRENT)) | st.text(), json_values, max_size=6))
-def test_any_member_is_accepted_or_invalid(change: Document) -> None:
-    """A good body with any members changed is kept verbatim or refused as InvalidPayload."""
-    body = body_of(change)
-    with suppress(InvalidPayload):
-        assert parse(body, ID).body == body
-
-
-@given(st.data())
-def test_a_mutated_body_is_accepted_or_invalid(data: st.DataObject) -> None:
-    """A good body with some bytes cut out or replaced never raises anything else."""
-    body = body_of()
-    at = data.draw(st.integers(0, len(body)))
-    cut = data.draw(st.integers(0, 4))
-    mutated = body[:at] + data.draw(st.binary(max_size=3)) + body[at + cut :]
-    with suppress(InvalidPayload):
-        assert parse(mutated, ID).body == mutated
 
 
 @given(st.integers(0, len(body_of()) - 1))
