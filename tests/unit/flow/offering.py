@@ -44,3 +44,9 @@ def in_l1(replica: Replica, key: Key = KEY) -> Entry | None:
     """What L1 holds."""
     held = replica.local.peek(key)
     return None if held is None else held.entry
+
+
+def version_in_l1(replica: Replica, key: Key = KEY) -> Instant | None:
+    """The version that L1 holds."""
+    entry = in_l1(replica, key)
+    return None if entry is None else entry.updated_at

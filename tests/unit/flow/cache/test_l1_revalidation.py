@@ -1,21 +1,23 @@
+"""How Redis confirms what L1 holds, and what happens meanwhile."""
+
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from gateway.core.cache.entry import Key
-from gateway.core.errors import RedisUnavailable
-from gateway.core.vocabulary import RedisOperation, Tier
+from gateway.core.vocabulary import NoticeKind, RedisOperation, Tier
+from gateway.flow.cache.l1_revalidation import MissedOrders
 from gateway.flow.singleflight import Course
-from gateway.ports import AloneBus, Standing
+from gateway.ports import AloneBus, Notice, Standing
 from tests.doubles.clock import FakeClock
-from tests.doubles.stored import entry_of, version
+from tests.doubles.stored import entry_of, held_of, version
 from tests.unit.flow.house import KEY, Redis, Replica, settle
-from tests.unit.flow.offering import find, in_l1, put
+from tests.unit.flow.offering import find, in_l1, put, version_in_l1
 
 KEYS = [Key("p1", f"trn_{number}") for number in range(150)]
 
@@ -187,22 +189,6 @@ async def test_a_batch_that_fails_is_told_and_the_next_one_comes(
     await pass_time(replica, 20.0)
 
 
-async def test_what_is_due_when_the_task_ends_is_left(replica: Replica) -> None:
-    """Cancelling it leaves nothing running."""
-    await put(replica)
-    before = asyncio.all_tasks()
-    task = asyncio.create_task(replica.tiers.confirming.run(replica.observer))
-    replica.clock.advance(3.0)
-    assert replica.tiers.peek(KEY) is not None
-    await settle()
-
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-    assert task.cancelled()
-    assert asyncio.all_tasks() == before
-
-
 async def test_the_wall_clock_moves_no_confirmation(replica: Replica, redis: Redis) -> None:
     """Only the time of this process counts."""
     await put(replica)
@@ -211,31 +197,6 @@ async def test_the_wall_clock_moves_no_confirmation(replica: Replica, redis: Red
         assert replica.tiers.peek(KEY) is not None
 
     assert await replica.tiers.confirming.confirm([KEY]) == {KEY}
-
-
-async def test_what_redis_has_lost_is_not_confirmed(replica: Replica, redis: Redis) -> None:
-    """An order may have been lost with it; what is held may rescue."""
-    await put(replica)
-    redis.memory.flush()
-    replica.clock.advance(5.0)
-
-    seen = await find(replica)
-
-    assert seen.held.entry == in_l1(replica)
-    assert seen.below_floor
-    assert replica.tiers.peek(KEY) is None
-
-
-async def test_a_failure_is_passed_on_and_changes_nothing(replica: Replica, redis: Redis) -> None:
-    """Who asks decides what it means."""
-    await put(replica)
-    redis.switch.is_up = False
-
-    with pytest.raises(RedisUnavailable):
-        await replica.tiers.confirming.confirm([KEY])
-
-    redis.switch.is_up = True
-    assert replica.tiers.peek(KEY) is not None
 
 
 async def be_away(replica: Replica, redis: Redis, seconds: float) -> None:
@@ -278,23 +239,6 @@ async def test_when_redis_is_back_all_is_confirmed_at_once(replica: Replica, red
     replica.clock.advance(4.0)
     assert all(map(replica.tiers.peek, KEYS))
     assert redis.store.lookups == 0
-
-
-@pytest.mark.usefixtures("catching_up")
-async def test_after_a_gap_that_follows_an_absence_l1_answers_on(
-    replica: Replica, redis: Redis
-) -> None:
-    """The bus comes back after Redis itself."""
-    await hold_all(replica)
-    await be_away(replica, redis, 20.0)
-    replica.tiers.peek(KEYS[0])
-    await settle()
-    replica.clock.advance(1.0)
-    replica.tiers.confirming.suspect()
-
-    assert all(map(replica.tiers.peek, KEYS))
-    await settle()
-    assert redis.store.confirmed == [100, 50] * 2
 
 
 async def test_what_nobody_confirms_is_answered_for_two_seconds(
@@ -380,3 +324,205 @@ async def test_readers_ask_by_themselves_where_the_question_about_all_fails(
 
     assert seen is not None
     assert seen.tier is Tier.L1
+
+
+Meanwhile = Callable[[Replica], Awaitable[None]]
+
+
+async def ask_and(replica: Replica, redis: Redis, meanwhile: Meanwhile) -> None:
+    """Ask Redis about the key, which answers, and let something happen before that arrives."""
+    redis.switch.hold()
+    asking = asyncio.create_task(replica.tiers.confirming.confirm([KEY]))
+    await settle()
+    replica.clock.advance(0.01)
+    await meanwhile(replica)
+    redis.switch.release()
+    await asking
+
+
+async def invalidated(replica: Replica) -> None:
+    """An order that this replica obeys."""
+    await replica.shared.invalidate(KEY.training_id, None)
+    replica.apply(Notice(NoticeKind.INVALIDATED, (KEY.training_id,)))
+
+
+async def purged(replica: Replica) -> None:
+    """All is gone."""
+    replica.apply(Notice(NoticeKind.PURGED))
+
+
+async def purged_softly(replica: Replica) -> None:
+    """What is left may rescue."""
+    replica.apply(Notice(NoticeKind.PURGED, soft=True))
+
+
+async def changed_elsewhere(replica: Replica) -> None:
+    """Another replica told of a later version."""
+    replica.apply(Notice(NoticeKind.CHANGED, (KEY.training_id,), KEY.partition, version(9)))
+
+
+async def gap(replica: Replica) -> None:
+    """The bus may have missed something."""
+    replica.invalidation.gap()
+
+
+async def evicted(replica: Replica) -> None:
+    """L1 had no room for it."""
+    replica.local.drop(KEY)
+
+
+@pytest.mark.parametrize(
+    "meanwhile", [invalidated, purged, purged_softly, changed_elsewhere, gap, evicted]
+)
+@pytest.mark.parametrize("renewed", [False, True])
+async def test_what_was_ruled_out_meanwhile_is_not_confirmed(
+    replica: Replica, other: Replica, redis: Redis, meanwhile: Meanwhile, *, renewed: bool
+) -> None:
+    """Redis agreed, and another replica even had it renewed, before that happened."""
+    await put(replica)
+    replica.clock.advance(1.0)
+    if renewed:
+        await put(other)
+
+    await ask_and(replica, redis, meanwhile)
+
+    assert replica.tiers.peek(KEY) is None
+
+
+async def test_what_was_stored_meanwhile_stays(replica: Replica, redis: Redis) -> None:
+    """Redis told of what was there before."""
+    await put(replica, version(1))
+
+    async def store(replica: Replica) -> None:
+        await put(replica, version(2))
+
+    await ask_and(replica, redis, store)
+
+    assert replica.tiers.peek(KEY) is not None
+    assert version_in_l1(replica) == version(2)
+
+
+async def test_a_doubt_from_before_what_was_stored_meanwhile_does_not_reach_it(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """Redis disagreed with the entry that is gone."""
+    await put(replica, version(1))
+    await put(other, version(2))
+
+    async def store(replica: Replica) -> None:
+        await put(replica, version(3))
+
+    await ask_and(replica, redis, store)
+
+    assert replica.tiers.peek(KEY) is not None
+    assert version_in_l1(replica) == version(3)
+
+
+async def test_an_answer_counts_from_when_it_was_asked_for(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """A slow one does not make an entry confirmed for longer."""
+    await put(replica)
+    clock.advance(1.0)
+
+    async def take_long(replica: Replica) -> None:
+        replica.clock.advance(3.0)
+
+    await ask_and(replica, redis, take_long)
+    clock.advance(1.9)
+    assert replica.tiers.peek(KEY) is not None
+    clock.advance(0.2)
+
+    assert replica.tiers.peek(KEY) is None
+
+
+async def test_a_doubted_entry_is_not_asked_about(replica: Replica, redis: Redis) -> None:
+    """That it is outdated is known: the body is read at once."""
+    await put(replica)
+    replica.tiers.doubt(KEY)
+
+    await find(replica)
+
+    assert (redis.store.confirmed, redis.store.lookups) == ([], 1)
+
+
+async def test_a_suspect_entry_costs_no_body(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """A gap on the bus is mended by a question, and the answer is L1's."""
+    await put(replica)
+    clock.advance(0.1)
+    replica.invalidation.gap()
+    clock.advance(0.1)
+    assert replica.tiers.peek(KEY) is None
+
+    seen = await find(replica)
+
+    assert seen.tier is Tier.L1
+    assert replica.tiers.peek(KEY) is seen.held
+    assert (redis.store.confirmed, redis.store.lookups) == ([1], 0)
+
+
+async def test_a_renewed_entry_that_is_too_large_by_then_is_read_again(
+    replica: Replica, other: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where L1 has no room for what the confirming answer brought, the body serves."""
+    await put(replica)
+    replica.clock.advance(5.0)
+    await put(other)
+    monkeypatch.setattr(replica.local, "replace", lambda key, _: replica.local.drop(key))
+
+    assert (await find(replica)).tier is Tier.L2
+
+
+async def test_a_process_alone_asks_nothing(alone: Replica) -> None:
+    """Its ledger has no body that L1 could have missed."""
+    entry = entry_of(await alone.tiers.begin(KEY))
+    alone.local.put(KEY, held_of(entry, alone.clock.monotonic()))
+    await alone.shared.store(KEY, entry, 60.0)
+    alone.clock.advance(3600.0)
+
+    assert alone.tiers.peek(KEY) is not None
+    assert (await find(alone)).held.entry is entry
+    assert in_l1(alone) is entry
+
+
+def test_what_was_confirmed_before_the_end_of_a_gap_has_its_time() -> None:
+    """What came later has none."""
+    clock = FakeClock()
+    missed = MissedOrders(clock)
+    before, over = clock.now() - 1.0, clock.now()
+
+    missed.note(clock.monotonic() + 10.0)
+
+    assert missed.until(before) == missed.until(over) == clock.monotonic() + 10.0
+    assert missed.until(over + 1e-6) == math.inf
+
+
+def test_the_first_of_two_gaps_counts() -> None:
+    """For what was held in both."""
+    clock = FakeClock()
+    missed = MissedOrders(clock)
+    first = clock.now()
+    missed.note(clock.monotonic() + 10.0)
+    clock.advance(5.0)
+
+    missed.note(clock.monotonic() + 10.0)
+
+    assert missed.until(first) == clock.monotonic() + 5.0
+    assert missed.until(first + 1.0) == clock.monotonic() + 10.0
+
+
+def test_gaps_whose_time_has_come_are_one() -> None:
+    """However many there were, nothing held in them comes back."""
+    clock = FakeClock()
+    missed = MissedOrders(clock)
+    for _ in range(1_000):
+        missed.note(clock.monotonic() + 1.0)
+        clock.advance(2.0)
+    last = clock.now()
+    missed.note(clock.monotonic() + 1.0)
+
+    assert missed.until(last - 2.0) <= clock.monotonic()
+    assert missed.until(last) == clock.monotonic() + 1.0
+    assert len(missed._gaps) == 2

@@ -1,3 +1,5 @@
+"""The versions that a replica knows by itself: while Redis is away, and of keys that L1 lost."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -8,7 +10,8 @@ from gateway.adapters.memory import MemoryStore
 from gateway.core.cache.entry import ERA, Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import StoreVerdict
-from gateway.flow.cache.local_versions import Alone, is_passed, overrules
+from gateway.flow.cache import local_versions
+from gateway.flow.cache.local_versions import Alone, Latest, is_passed, overrules
 from tests.doubles.stored import TICKET, entry_of, held_of, version
 
 KEY = Key("p1", "trn_1")
@@ -109,11 +112,12 @@ def test_what_redis_knows_of_is_for_redis_to_judge() -> None:
     assert house.refused(at(1, version(1), "e")) == [False]
 
 
-def test_doubts_are_bounded() -> None:
+def test_doubts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest is forgotten, and its training believed later."""
+    monkeypatch.setattr(local_versions, "_MOST_DOUBTS", 100)
     house = House(None)
     house.said(at(0, FAR), at(30, FAR))
-    for number in range(10_000):
+    for number in range(100):
         house.alone.judge(Key("p1", f"other_{number}"), at(0, FAR))
 
     assert house.said(at(60, FAR)) == [AHEAD]
@@ -147,3 +151,47 @@ def test_what_an_order_ruled_out_still_proves_its_version(
     other, local = (at(s, v, "e").but(generation=each) for s, v, each in (theirs, ours))
 
     assert is_passed(other, local) is passed
+
+
+KEY, OTHER = Key("p1", "trn_1"), Key("p2", "trn_1")
+
+
+def test_the_later_one_is_remembered_without_its_body() -> None:
+    """Whichever was noted last."""
+    latest = Latest()
+    for entry in (at(1, version(5)), at(2, version(4))):
+        latest.note(KEY, entry)
+
+    known = latest.of(KEY)
+
+    assert known is not None
+    assert known.updated_at == version(5)
+    assert (known.body, known.headers) == (b"", ())
+    latest.note(KEY, at(3, version(6)))
+    assert latest.of(KEY) == at(3, version(6)).but(body=b"", headers=())
+
+
+@pytest.mark.parametrize(
+    ("partition", "left"), [("p2", {KEY}), (None, set()), ("p3", {KEY, OTHER})]
+)
+def test_what_is_forgotten_is_not_known(partition: str | None, left: set[Key]) -> None:
+    """That of a partition, or all."""
+    latest = Latest()
+    for key in (KEY, OTHER):
+        latest.note(key, at(1, version(1)))
+
+    latest.forget_all(partition)
+
+    assert {key for key in (KEY, OTHER) if latest.of(key)} == left
+    latest.forget(KEY)
+    assert latest.of(KEY) is None
+
+
+def test_few_are_remembered() -> None:
+    """The one noted longest ago goes."""
+    latest = Latest(most=2)
+    for name in ("a", "b", "a", "c"):
+        latest.note(Key("p", name), at(1, version(1)))
+
+    assert latest.of(Key("p", "b")) is None
+    assert latest.of(Key("p", "a")) is not None

@@ -1,18 +1,18 @@
-from __future__ import annotations
+"""Both tiers: what they find, store, promote and refuse."""
 
-import asyncio
+from __future__ import annotations
 
 import pytest
 
-from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.instant import Instant
 from gateway.core.vocabulary import NoticeKind, StoreVerdict, Tier
 from gateway.flow.singleflight import Course
-from gateway.ports import Notice
+from gateway.ports import Notice, Stored
 from tests.doubles.clock import FakeClock
-from tests.doubles.shared import InMemoryLists
 from tests.doubles.stored import entry_of, version
 from tests.unit.flow.house import KEY, Redis, Replica
-from tests.unit.flow.offering import FIRST, find, in_l1, outdated, put
+from tests.unit.flow.offering import find, in_l1, outdated, put, version_in_l1
 
 
 async def test_what_was_stored_is_in_both_tiers(replica: Replica, redis: Redis) -> None:
@@ -39,59 +39,6 @@ async def test_l1_asks_redis_again_after_its_lifetime(replica: Replica, clock: F
     assert replica.tiers.peek(KEY) is seen.held
 
 
-async def test_l1_alone_needs_no_confirmation(alone: Replica, clock: FakeClock) -> None:
-    """Without Redis the entry's own freshness decides."""
-    await put(alone)
-    clock.advance(3600.0)
-
-    assert alone.tiers.peek(KEY) is not None
-
-
-async def test_what_redis_holds_is_promoted(replica: Replica, other: Replica) -> None:
-    """With its head rendered; from then on L1 has it."""
-    await put(other)
-
-    seen = await find(replica)
-
-    assert (seen.tier, seen.below_floor) == (Tier.L2, False)
-    assert replica.tiers.peek(KEY) is seen.held
-    assert b"vary: Authorization\r\n" in seen.held.head
-
-
-async def test_the_later_of_both_tiers_wins(
-    replica: Replica, other: Replica, clock: FakeClock
-) -> None:
-    """A version that another replica stored replaces what L1 holds."""
-    await put(replica, version(1))
-    await put(other, version(2))
-    clock.advance(5.0)
-
-    seen = await find(replica)
-
-    assert (seen.tier, seen.held.entry.updated_at) == (Tier.L2, version(2))
-    assert in_l1(replica) is seen.held.entry
-
-
-async def test_nothing_is_found_where_nothing_is(replica: Replica) -> None:
-    """Neither tier has it."""
-    assert await replica.tiers.lookup(KEY, Course()) is None
-
-
-async def test_what_is_below_the_floor_is_found_for_rescue(
-    replica: Replica, other: Replica, redis: Redis
-) -> None:
-    """Also where Redis is away later; that is all."""
-    await put(other)
-    await redis.store.purge(None, soft=True)
-
-    seen = await find(replica)
-    redis.switch.is_up = False
-
-    assert seen.below_floor
-    assert in_l1(replica) is seen.held.entry
-    assert replica.tiers.peek(KEY) is None
-
-
 @pytest.mark.parametrize("order", ["no order", "a soft order"])
 @pytest.mark.parametrize("successor", ["a 404", "another body"])
 async def test_what_was_replaced_without_a_new_version_does_not_return(
@@ -109,44 +56,6 @@ async def test_what_was_replaced_without_a_new_version_does_not_return(
 
     assert await replica.tiers.lookup(KEY, Course()) is None
     assert in_l1(replica) is None
-
-
-async def test_what_was_deleted_does_not_return_because_the_list_has_it(
-    replica: Replica, other: Replica, redis: Redis, clock: FakeClock
-) -> None:
-    """A page with the version of before the 404 leaves the question to a single call."""
-    await put(replica)
-    clock.advance(1.0)
-    await put(other, None)
-    clock.advance(1.0)
-    item = Listed(KEY.training_id, FIRST, "0" * 32, "", clock.now(), 30.0)
-    page = await redis.memory.begin(KEY._replace(training_id="(the list)"))
-
-    (compared,) = await InMemoryLists(redis.memory).compare(
-        KEY.partition, [item], page, 60.0, stores=True
-    )
-    clock.advance(5.0)
-
-    seen = await replica.tiers.lookup(KEY, Course())
-    assert compared.verdict is ListVerdict.DOUBTFUL
-    assert seen is not None
-    assert seen.held.entry.is_negative
-
-
-@pytest.mark.parametrize("soft", [False, True])
-async def test_what_was_deleted_does_not_return_because_an_order_names_it(
-    replica: Replica, other: Replica, redis: Redis, clock: FakeClock, soft: bool
-) -> None:
-    """The 404 is no answer any more, and neither is what it replaced: upstream has to be asked."""
-    await put(replica)
-    clock.advance(1.0)
-    await put(other, None)
-    clock.advance(1.0)
-
-    await redis.store.invalidate(KEY.training_id, FIRST, soft=soft)
-    clock.advance(5.0)
-
-    assert await replica.tiers.lookup(KEY, Course()) is None
 
 
 async def test_a_renewed_body_does_not_end_what_l1_has(
@@ -172,24 +81,6 @@ async def test_an_outdated_look_up_does_not_promote(replica: Replica, other: Rep
     assert in_l1(replica) is None
 
 
-async def test_a_look_up_does_not_undo_a_fetch_that_landed_meanwhile(
-    replica: Replica, other: Replica, redis: Redis
-) -> None:
-    """It compares with what L1 holds when Redis answers, not when it was asked."""
-    await put(other, version(1))
-    redis.switch.hold()
-    look_up = asyncio.create_task(replica.tiers.lookup(KEY, Course()))
-    await asyncio.sleep(0)
-    await put(replica, version(2))
-
-    redis.switch.release()
-    seen = await look_up
-
-    assert seen is not None
-    assert seen.held.entry.updated_at == version(2)
-    assert in_l1(replica) is seen.held.entry
-
-
 @pytest.mark.parametrize("is_ordered", [True, False], ids=["by an order", "given, not kept"])
 async def test_a_redis_that_forgot_brings_nothing_older(
     replica: Replica, other: Replica, redis: Redis, clock: FakeClock, is_ordered: bool
@@ -211,29 +102,6 @@ async def test_a_redis_that_forgot_brings_nothing_older(
 
     replica.tiers.purge_local(None, soft=False)
     assert (await find(replica)).held.entry.updated_at == version(1)
-
-
-@pytest.mark.parametrize("ends", ["by an order", "given, not kept"])
-async def test_a_copy_of_redis_that_lacks_the_last_version_brings_nothing_older(
-    replica: Replica, other: Replica, redis: Redis, clock: FakeClock, ends: str
-) -> None:
-    """Than what this replica answered, though it holds that no more; both are of one generation."""
-    await put(other, version(1))
-    take_over = redis.memory.copied()
-    clock.advance(1.0)
-    await put(other, version(2))
-    if ends == "by an order":
-        await find(replica)
-        notice = Notice(NoticeKind.INVALIDATED, (KEY.training_id,), updated_at=version(3))
-        replica.apply(notice)
-    else:
-        assert await replica.tiers.lookup(KEY, outdated()) is not None
-    assert in_l1(replica) is None
-
-    take_over()
-
-    assert await replica.tiers.lookup(KEY, Course()) is None
-    assert (await find(other)).held.entry.updated_at == version(2)
 
 
 def test_the_compressed_form_is_made_once_and_counted(alone: Replica) -> None:
@@ -258,3 +126,110 @@ def test_what_gains_nothing_is_left_as_it_is(alone: Replica) -> None:
     assert alone.tiers.coded(KEY, held) in (held, held.coded)
     assert held.checked_at == 1.0
     assert b"vary: Authorization\r\n" in held.head
+
+
+@pytest.mark.parametrize("before", [None, version(1)])
+async def test_a_flight_outdated_while_it_stores_is_not_held(
+    alone: Replica, monkeypatch: pytest.MonkeyPatch, before: Instant | None
+) -> None:
+    """Nor is what L1 had, which is older than what was given."""
+    if before is not None:
+        await put(alone, before)
+    course, taken = Course(), alone.shared.store
+
+    async def store(key: Key, entry: Entry, keep: float) -> Stored:
+        course.outdate(known=True)
+        return await taken(key, entry, keep)
+
+    monkeypatch.setattr(alone.shared, "store", store)
+    stored = await put(alone, version(2), flight=course)
+
+    assert not stored.verdict.is_refusal
+    assert in_l1(alone) is None
+
+
+async def test_what_a_look_up_promoted_meanwhile_is_not_overwritten(
+    replica: Replica, other: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another replica's later version came into L1 while this one was on its way to Redis."""
+    taken = replica.shared.store
+
+    async def store(key: Key, entry: Entry, keep: float) -> Stored:
+        stored = await taken(key, entry, keep)
+        monkeypatch.undo()
+        await put(other, version(3))
+        await find(replica)
+        return stored
+
+    monkeypatch.setattr(replica.shared, "store", store)
+    await put(replica, version(2))
+
+    assert version_in_l1(replica) == version(3)
+
+
+async def test_what_is_promoted_while_it_is_dropped_is_dropped(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look-up read it before Redis forgot it, one key or a partition."""
+    await put(replica)
+    held = replica.local.peek(KEY)
+    assert held is not None
+
+    async def promote(*_: object, **__: object) -> None:
+        replica.local.put(KEY, held)
+
+    monkeypatch.setattr(replica.shared, "drop", promote)
+    monkeypatch.setattr(replica.shared, "invalidate_partition", promote)
+
+    await replica.tiers.drop(KEY)
+    assert in_l1(replica) is None
+    await replica.invalidation.refused("p1")
+    assert in_l1(replica) is None
+
+
+async def test_a_key_is_dropped_in_both_tiers(replica: Replica, redis: Redis) -> None:
+    """And a fetch in flight is ruled out."""
+    await put(replica)
+
+    await replica.tiers.drop(KEY)
+
+    assert in_l1(replica) is None
+    found = await redis.store.lookup(KEY)
+    assert found.entry is None
+    assert found.floor is not None
+    assert found.floor.generation > 0
+
+
+async def test_an_entry_from_before_the_clock_was_set_back_is_replaced(
+    replica: Replica, clock: FakeClock
+) -> None:
+    """Its age is not known, so it answers no request."""
+    await put(replica)
+    clock.step(-3_600.0)
+
+    await put(replica)
+
+    entry = in_l1(replica)
+    assert entry is not None
+    assert entry.confirmed_at == clock.now()
+
+
+async def test_a_later_version_from_before_the_clock_was_set_back_stays(
+    replica: Replica, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis accepted the older version first, but this replica hears of it last."""
+    older, taken = entry_of(await replica.tiers.begin(KEY), version(1)), replica.shared.store
+
+    async def store(key: Key, entry: Entry, keep: float) -> Stored:
+        stored = await taken(key, entry, keep)
+        monkeypatch.setattr(replica.shared, "store", taken)
+        clock.advance(1.0)
+        await put(replica, version(2))
+        clock.step(-100.0)
+        return stored
+
+    monkeypatch.setattr(replica.shared, "store", store)
+    older = older.but(confirmed_at=older.confirmed_at - 100.0)
+    await replica.tiers.store(KEY, replica.tiers.render(older, 1000.0), Course())
+
+    assert version_in_l1(replica) == version(2)
