@@ -1,39 +1,56 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from gateway.core.cache.entry import Key
-from gateway.core.cache.lease_result import Ending, ErrorKind
+from gateway.core.cache.lease_result import Ending, ErrorKind, Failed, ending_of
 from gateway.core.errors import (
     AccessRefused,
+    BudgetExhausted,
+    CircuitOpen,
+    Frozen,
+    GateClosed,
+    InvalidPayload,
+    RedisUnavailable,
     ShuttingDown,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnreachable,
     VersionDoubted,
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
+from gateway.core.instant import Instant
 from gateway.core.vocabulary import (
+    AccessRefusal,
     Detail,
     EndingKind,
     FailureReason,
     Forward,
+    InvalidReason,
+    Mode,
     Outcome,
     Purpose,
     Tier,
 )
+from gateway.flow.answer import Ask
 from gateway.flow.fill.fetch import Want
 from gateway.flow.request.response_selection import Answer
-from gateway.ports import Call, Held
+from gateway.flow.singleflight import Course
+from gateway.ports import Budget, Charge, Held
+from tests.doubles.stored import version
 from tests.doubles.upstream import Answer as Script
 from tests.unit.flow.house import (
     CALLER,
     KEY,
+    OURS,
     SOFT,
-    STALE,
     Replica,
+    minute_of,
     ok,
     page,
     says,
@@ -41,7 +58,16 @@ from tests.unit.flow.house import (
     settle,
     training,
 )
-from tests.unit.flow.leases import DONE, Town, asking, calls, leader_of
+from tests.unit.flow.leases import (
+    ALONE,
+    DONE,
+    TOO_OLD,
+    TRANSIENT,
+    Town,
+    asking,
+    calls,
+    leader_of,
+)
 
 NO_STORE = (b"cache-control", b"no-store")
 
@@ -134,22 +160,20 @@ async def late(town: Town, landed: Reply) -> tuple[Replica, Answer]:
     return replica, await waiter
 
 
-async def test_what_landed_before_the_lease_is_not_fetched_again(town: Town) -> None:
+@pytest.mark.parametrize(
+    ("landed", "outcome", "detail"),
+    [(ok(1), Outcome.FRESH, Detail.L2), (says(404), Outcome.NEGATIVE, Detail.NEGATIVE)],
+)
+async def test_what_landed_before_the_lease_is_not_fetched_again(
+    town: Town, landed: Reply, outcome: Outcome, detail: Detail
+) -> None:
     """It is a hit in Redis; who followed meanwhile is told that it is there."""
-    replica, answer = await late(town, ok(1))
+    replica, answer = await late(town, landed)
 
     assert replica.upstream.count == 0
-    assert (answer.outcome, answer.tier) == (Outcome.FRESH, Tier.L2)
-    assert answer.handling == Handling(Detail.L2)
+    assert (answer.outcome, answer.tier) == (outcome, Tier.L2)
+    assert answer.handling == Handling(detail)
     assert town.ending() is EndingKind.DONE
-
-
-async def test_a_404_that_landed_before_the_lease_is_told(town: Town) -> None:
-    """It is remembered as such."""
-    replica, answer = await late(town, says(404))
-
-    assert replica.upstream.count == 0
-    assert (answer.outcome, answer.tier) == (Outcome.NEGATIVE, Tier.L2)
 
 
 @pytest.mark.parametrize("age", [None, SOFT])
@@ -164,22 +188,6 @@ async def test_without_news_nothing_is_looked_up_again(town: Town, age: float | 
     await replica.fill(2)
 
     assert store.lookups + len(store.confirmed) == before + 1
-
-
-async def test_what_landed_and_is_stale_by_now_is_fetched(town: Town) -> None:
-    """News are looked at, and do not do."""
-    replica, other = town.replica(), town.replica()
-    await serve_stale(replica, SOFT)
-    replica.upstream.then(ok(3))
-    town.redis.switch.hold()
-    waiter = (await asking(replica))[0]
-    other.upstream.then(ok(2))
-    await other.fetch(Want(KEY, CALLER, Purpose.SWEEP))
-    town.clock.advance(STALE)
-    town.redis.switch.release()
-
-    assert (await waiter).outcome is Outcome.FILLED
-    assert replica.upstream.count == 2
 
 
 async def test_a_leader_renews_as_long_as_it_works(town: Town) -> None:
@@ -200,39 +208,6 @@ async def test_a_leader_renews_as_long_as_it_works(town: Town) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_lease_that_is_lost_changes_nothing(town: Town) -> None:
-    """The fetch ends as it would have, is stored, and takes nothing from the successor."""
-    one = town.replica()
-    one.upstream.then(ok(1))
-    one.upstream.hold()
-    waiter = (await asking(one))[0]
-    town.board.records.clear()
-    successor = await leader_of(town)
-    await town.pass_time(2.0)
-
-    one.upstream.release()
-
-    assert (await waiter).outcome is Outcome.FILLED
-    assert await successor.renew()
-    assert (await town.redis.memory.lookup(KEY)).entry is not None
-
-
-async def test_renewing_survives_an_absent_redis(town: Town) -> None:
-    """A leader that could not renew once holds the lease with the next try."""
-    one = town.replica()
-    one.upstream.then(ok(1))
-    one.upstream.hold()
-    waiter = (await asking(one))[0]
-    town.redis.switch.is_up = False
-    await town.pass_time(1.0)
-    town.redis.switch.is_up = True
-    await town.pass_time(1.0)
-    assert town.board.renewals == 1
-
-    one.upstream.release()
-    await waiter
-
-
 async def test_a_cancelled_leader_lets_go(town: Town) -> None:
     """At the end of its process: another may lead at once."""
     one, other = town.replica(), town.replica()
@@ -248,22 +223,6 @@ async def test_a_cancelled_leader_lets_go(town: Town) -> None:
         await first
     assert (await second).outcome is Outcome.FILLED
     assert other.upstream.count == 1
-
-
-async def test_after_a_gap_a_replica_follows_itself(town: Town) -> None:
-    """What is under way is not joined any more, and its lease is still the one to follow."""
-    replica = town.replica()
-    replica.upstream.then(ok(1))
-    replica.upstream.hold()
-    before = (await asking(replica))[0]
-    replica.serving.retire()
-    after = (await asking(replica))[0]
-
-    replica.upstream.release()
-    answers = [await before, await after]
-
-    assert [answer.outcome for answer in answers] == [Outcome.FILLED, Outcome.COLLAPSED]
-    assert replica.upstream.count == 1
 
 
 def unreachable(sent: bool = True) -> UpstreamUnreachable:
@@ -323,20 +282,6 @@ async def test_a_remembered_401_is_the_same_for_all_who_follow(town: Town) -> No
     assert replica.upstream.count == 1
 
 
-async def test_a_fetch_that_was_overtaken_is_too_old(town: Town) -> None:
-    """What followed it must not take what is stored for its result."""
-    replica = town.replica()
-
-    async def invalidated(call: Call) -> Reply:
-        await town.redis.memory.invalidate("trn_1", None)
-        return ok(1)
-
-    replica.upstream.then(invalidated)
-    await replica.get()
-
-    assert town.ending() is EndingKind.TOO_OLD
-
-
 async def test_an_older_version_is_for_each_to_judge(town: Town) -> None:
     """Others hold the later one and need not ask, or hold nothing and must."""
     replica = town.replica()
@@ -353,34 +298,6 @@ async def test_an_older_version_is_for_each_to_judge(town: Town) -> None:
     assert isinstance(error, VersionDoubted)
 
 
-async def test_a_version_that_is_believed_in_the_end_is_not_there_yet(town: Town) -> None:
-    """It is known under a generation that no body in Redis has: another one is to fetch it."""
-    replica = town.replica()
-    await replica.fill(2)
-    for _ in range(2):
-        town.clock.advance(SOFT)
-        replica.upstream.then(ok(1))
-        await replica.fetch(Want(KEY, CALLER, Purpose.SWEEP))
-    town.clock.advance(SOFT)
-
-    await replica.fill(1)
-
-    assert replica.observer.of("invalidated")
-    assert town.ending() is EndingKind.TOO_OLD
-
-
-async def test_keys_do_not_wait_for_each_other(town: Town) -> None:
-    """A lease is for one key."""
-    one, other = town.replica(), town.replica()
-    one.upstream.then(ok(1))
-    one.upstream.hold()
-    first = await asking(one)
-
-    assert (await other.fill(1, Key("p1", "trn_2"))).outcome is Outcome.FILLED
-    one.upstream.release()
-    await asyncio.gather(*first)
-
-
 async def test_alone_no_lease_is_taken(alone: Replica) -> None:
     """The flight is the lease: two flights of a forgotten key both call."""
     alone.upstream.then(ok(1), ok(1))
@@ -394,3 +311,393 @@ async def test_alone_no_lease_is_taken(alone: Replica) -> None:
 
     assert alone.upstream.count == 2
     assert DONE.error() is None
+
+
+BROKEN = UpstreamUnreachable("reset", FailureReason.PROTOCOL, sent=True)
+FOR_ALL: list[Failed] = [
+    UpstreamTimeout("late", FailureReason.READ_TIMEOUT, sent=True),
+    UpstreamError("503", FailureReason.STATUS_5XX, status=503, retry_after=7.0),
+    UpstreamRateLimited("429", retry_after=30.0),
+    UpstreamRefused("401", status=401),
+    InvalidPayload(InvalidReason.WRONG_ID, "wrong-id"),
+    BudgetExhausted("spent", retry_after=4.0),
+    CircuitOpen("open", retry_after=4.0),
+    GateClosed("closed", retry_after=4.0),
+    AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED),
+]
+
+
+@pytest.fixture
+def replica(town: Town) -> Replica:
+    """The one that follows."""
+    return town.replica()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_what_is_stored_is_answered(town: Town, replica: Replica, gone: bool) -> None:
+    """By one look-up, and kept. A 404 as the negative entry that it is."""
+    leader = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    lookups = town.redis.store.lookups
+    await leader.store(b'{"a": 1}', gone=gone)
+
+    await leader.end(DONE)
+    answer = await waiter
+
+    assert isinstance(answer.content, Held)
+    assert (answer.content.entry.body, answer.content.entry.is_negative) == (
+        (b"{}", True) if gone else (b'{"a": 1}', False)
+    )
+    assert (answer.outcome, answer.tier) == (Outcome.COLLAPSED, Tier.L2)
+    assert town.redis.store.lookups == lookups + 1
+    assert replica.peek() is not None
+    assert replica.upstream.count == 0
+
+
+@pytest.mark.parametrize("ending", [DONE, TRANSIENT, TOO_OLD], ids=lambda each: str(each.kind))
+async def test_without_a_result_another_leads(town: Town, replica: Replica, ending: Ending) -> None:
+    """One of those who followed, once; also where nothing stands that was said to be stored."""
+    other = town.replica()
+    replica.upstream.always = other.upstream.always = ok(1)
+    leader = await leader_of(town)
+    waiting = [*await asking(replica), *await asking(other)]
+
+    await leader.end(ending)
+    answers = await asyncio.gather(*waiting)
+
+    assert calls([replica, other]) == 1
+    assert {minute_of(answer) for answer in answers} == {1}
+    assert sorted(answer.outcome for answer in answers) == [Outcome.COLLAPSED, Outcome.FILLED]
+
+
+async def test_what_was_known_before_is_no_result(town: Town, replica: Replica) -> None:
+    """A look-up that brings what was stale already is as good as none."""
+    await serve_stale(replica, SOFT)
+    leader = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    replica.upstream.then(ok(2))
+
+    await leader.end(DONE)
+
+    assert minute_of(await waiter) == 2
+
+
+async def test_twice_without_a_result_is_the_end(town: Town, replica: Replica) -> None:
+    """The second failure is raised, no third leader is elected."""
+    first = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    await first.end(ending_of(BROKEN))
+    second = await leader_of(town)
+    await settle()
+    await second.end(ending_of(BROKEN))
+
+    with pytest.raises(UpstreamUnreachable) as caught:
+        await waiter
+
+    assert (caught.value.reason, caught.value.sent) == (BROKEN.reason, True)
+    assert replica.upstream.count == 0
+
+
+async def test_twice_without_a_word_each_asks_alone(town: Town, replica: Replica) -> None:
+    """Two leaders vanished: nobody waits for a third."""
+    first = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    await first.end(TRANSIENT)
+    second = await leader_of(town)
+    await settle()
+    await second.end(TRANSIENT)
+    third = await leader_of(town)
+    replica.upstream.then(ok(1))
+
+    assert minute_of(await waiter) == 1
+    assert await third.renew()
+
+
+@pytest.mark.parametrize("error", FOR_ALL, ids=lambda error: type(error).__name__)
+async def test_what_fails_for_all_is_not_tried_again(
+    town: Town, replica: Replica, error: Failed
+) -> None:
+    """The same error, with all that it said."""
+    leader = await leader_of(town)
+    waiting = await asking(replica, 3)
+
+    await leader.end(ending_of(error))
+    raised = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert {type(each) for each in raised} == {type(error)}
+    assert _said(raised[0]) == _said(error)
+    assert replica.upstream.count == 0
+
+
+def _said(error: object) -> dict[str, object]:
+    names = ("what", "reason", "status", "retry_after", "sent", "invalid")
+    return {name: getattr(error, name, None) for name in names}
+
+
+async def test_a_failure_elsewhere_is_rescued_here(town: Town, replica: Replica) -> None:
+    """And the key is left alone for a while, as after a failure of our own."""
+    await serve_stale(replica, SOFT)
+    leader = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    await leader.end(ending_of(FOR_ALL[1]))
+
+    assert (await waiter).outcome is Outcome.STALE_ERROR
+    assert (await replica.get()).outcome is Outcome.STALE_ERROR
+    assert replica.upstream.count == 1
+
+
+async def test_what_is_for_one_caller_is_asked_by_each(town: Town, replica: Replica) -> None:
+    """Without a lease: nobody waits for the other."""
+    leader = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    replica.upstream.then(ok(1))
+
+    await leader.end(ALONE)
+    second = await leader_of(town)
+
+    assert (await waiter).outcome is Outcome.FILLED
+    assert await second.renew()
+
+
+@pytest.mark.parametrize("holds", [True, False])
+async def test_an_older_version_elsewhere(town: Town, replica: Replica, holds: bool) -> None:
+    """A follower that holds a later one is content with it; one that holds nothing asks."""
+    if holds:
+        await serve_stale(replica, SOFT)
+    leader = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    replica.upstream.then(ok(2))
+    older = VersionDoubted("older", FailureReason.PROTOCOL, status=200)
+
+    await leader.end(replace(ending_of(older), kind=EndingKind.ALONE))
+
+    expected = (1, Outcome.STALE_ERROR) if holds else (2, Outcome.FILLED)
+    answer = await waiter
+    assert (minute_of(answer), answer.outcome) == expected
+
+
+async def test_a_lost_message_costs_a_look(town: Town, replica: Replica) -> None:
+    """A quarter of a second later the ending is found."""
+    town.board.muted = True
+    leader = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    await leader.store()
+    await leader.end(DONE)
+    await settle()
+    assert not waiter.done()
+
+    await town.pass_time(0.25)
+
+    assert (await waiter).outcome is Outcome.COLLAPSED
+
+
+async def test_looks_become_rarer(town: Town, replica: Replica) -> None:
+    """Up to one a second, as long as the lease is renewed."""
+    leader = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    for _ in range(8):
+        await town.pass_time(1.0)
+        assert await leader.renew()
+
+    assert 8 <= town.board.looks <= 12
+    waiter.cancel()
+    await leader.end(DONE)
+    await replica.land()
+
+
+async def test_a_dead_leader_is_followed_by_another(town: Town, replica: Replica) -> None:
+    """When its lease lapsed, one of the followers calls, with what is left of its time."""
+    other = town.replica()
+    replica.upstream.always = other.upstream.always = ok(1)
+    began = town.clock.monotonic()
+    await leader_of(town)
+    waiting = [*await asking(replica), *await asking(other)]
+
+    await town.pass_time(5.0)
+    answers = await asyncio.gather(*waiting)
+
+    assert calls([replica, other]) == 1
+    assert {minute_of(answer) for answer in answers} == {1}
+    (call,) = replica.upstream.calls + other.upstream.calls
+    assert call.deadline == began + 10.0
+
+
+@pytest.mark.parametrize("holds", [True, False])
+async def test_nobody_waits_for_ever(town: Town, replica: Replica, holds: bool) -> None:
+    """A leader that goes on longer than a call may take is a timeout, which may be rescued."""
+    if holds:
+        await serve_stale(replica, SOFT)
+    before = replica.upstream.count
+    leader = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    for _ in range(10):
+        assert not waiter.done()
+        await town.pass_time(1.0)
+        assert await leader.renew()
+    await town.pass_time(0.25)
+
+    if holds:
+        assert (await waiter).outcome is Outcome.STALE_ERROR
+    else:
+        with pytest.raises(UpstreamTimeout) as caught:
+            await waiter
+        assert caught.value.reason is FailureReason.READ_TIMEOUT
+    assert replica.upstream.count == before
+    assert replica.collapsing.waiters == 0
+
+
+async def test_without_redis_there_is_no_lease(town: Town) -> None:
+    """Each replica asks, as its own share of the budget allows."""
+    replicas = [town.replica(), town.replica()]
+    town.redis.switch.is_up = False
+    for each in replicas:
+        each.upstream.then(ok(1))
+        each.upstream.hold()
+    waiting = [(await asking(each))[0] for each in replicas]
+    for each in replicas:
+        each.upstream.release()
+
+    answers = await asyncio.gather(*waiting)
+
+    assert {answer.outcome for answer in answers} == {Outcome.FILLED}
+    assert calls(replicas) == 2
+
+
+async def test_a_redis_that_hangs_takes_no_time_from_the_call(
+    town: Town, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it took to learn that there is no lease."""
+
+    def hang(operation: str) -> None:
+        town.clock.advance(4.0)
+        town.redis.switch.is_up = False
+        raise RedisUnavailable(operation, "it hangs")
+
+    monkeypatch.setattr(town.redis.switch, "pass_on", hang)
+    monkeypatch.setattr(town.redis.store, "lookup", town.redis.memory.lookup)
+    replica.upstream.then(ok(1))
+    began = town.clock.monotonic()
+
+    await replica.get()
+
+    # The lease and the ticket: 4 seconds each.
+    assert replica.upstream.calls[0].deadline >= began + 14.0
+
+
+async def test_who_loses_redis_while_following_asks_alone(town: Town, replica: Replica) -> None:
+    """At the next look."""
+    await leader_of(town)
+    waiter = (await asking(replica))[0]
+    replica.upstream.then(ok(1))
+    town.redis.switch.is_up = False
+
+    await town.pass_time(0.25)
+
+    assert (await waiter).outcome is Outcome.FILLED
+
+
+async def test_what_comes_after_an_invalidation_is_not_kept(town: Town, replica: Replica) -> None:
+    """Who asked before may have it; this replica was told that it is outdated."""
+    leader = await leader_of(town)
+    waiter = (await asking(replica))[0]
+    await leader.store()
+    replica.serving.forget(lambda key: True)
+
+    await leader.end(DONE)
+
+    assert (await waiter).outcome is Outcome.COLLAPSED
+    assert replica.local.peek(KEY) is None
+
+
+@pytest.mark.parametrize("bound", [None, version(5)], ids=["all", "below a version"])
+async def test_a_leader_that_became_too_old_is_left(
+    town: Town, replica: Replica, bound: Instant | None
+) -> None:
+    """Who asks after the invalidation leads; who followed the old one follows the new one."""
+    other = town.replica()
+    old = await leader_of(town)
+    early = (await asking(replica))[0]
+    town.clock.advance(0.01)
+    await town.redis.memory.invalidate("trn_1", bound)
+    other.upstream.then(ok(14))
+    other.upstream.hold()
+    late = (await asking(other))[0]
+    await town.pass_time(0.5)
+    other.upstream.release()
+
+    answers = [await early, await late]
+
+    assert {minute_of(answer) for answer in answers} == {14}
+    assert calls([replica, other]) == 1
+    assert not await old.renew()
+
+
+async def spend_refreshes(budget: Budget) -> None:
+    """Spend all that those may have whom nobody waits for."""
+    while True:
+        try:
+            await budget.take("default", Purpose.REFRESH)
+        except BudgetExhausted:
+            return
+
+
+async def test_a_miss_that_joined_a_denied_refresh_is_no_refresh(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is kept for callers is there for it, though the flight it joined may not have it."""
+    town = Town(limit=10)
+    replica = town.replica()
+    replica.caller = OURS
+    await serve_stale(replica)
+    await spend_refreshes(replica.budget)
+    replica.upstream.then(ok(2))
+    answered, take = asyncio.Event(), town.redis.budget.take
+
+    async def take_slowly(scope: str, purpose: Purpose) -> Charge:
+        await answered.wait()
+        return await take(scope, purpose)
+
+    monkeypatch.setattr(town.redis.budget, "take", take_slowly)
+    await replica.get()  # begins a refresh, which will be denied
+    await settle()
+    replica.local.drop(KEY)
+    await town.redis.memory.drop(KEY)
+
+    asked = asyncio.create_task(replica.serving.from_upstream(Ask(KEY, OURS), None))
+    await settle()
+    assert replica.serving.fills.waiters == 1
+    answered.set()
+
+    assert minute_of(await asked) == 2
+
+
+async def test_a_denied_refresh_elsewhere_is_no_end() -> None:
+    """The leader had no caller: a caller that waits here may have a call all the same."""
+    town = Town(limit=10)
+    leading, replica = town.replica(), town.replica()
+    leading.caller = replica.caller = OURS
+    await serve_stale(leading)
+    await spend_refreshes(leading.budget)
+    await town.redis.memory.drop(KEY)
+    replica.upstream.then(ok(2))
+    leading.peek()
+    await settle()
+    asked = asyncio.create_task(replica.get())
+    await town.pass_time(1.0)
+
+    assert minute_of(await asked) == 2
+    assert leading.upstream.count == 1
+
+
+async def test_a_frozen_leader_is_no_end() -> None:
+    """Each replica hears of the mode by itself."""
+    town = Town()
+    leading, replica = town.replica(), town.replica()
+    await leading.modes.order(Mode.FROZEN)
+    replica.upstream.then(ok(2))
+    want = Want(KEY, leading.caller, Purpose.MISS)
+    with pytest.raises(Frozen):
+        await leading.collapsing.fill(want, Course())
+
+    assert town.ending() is EndingKind.TRANSIENT
+    assert minute_of(await replica.get()) == 2

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -10,7 +10,6 @@ from gateway.core.errors import (
     Frozen,
     GateClosed,
     UpstreamError,
-    UpstreamFailure,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
@@ -44,11 +43,11 @@ def timeout(*, sent: bool = False) -> UpstreamTimeout:
     return UpstreamTimeout("no time", FailureReason.CONNECT_TIMEOUT, sent=sent)
 
 
-def spent(replica: Replica) -> int:
+def spent(replica: Replica, limit: int = 10) -> int:
     """How many calls were charged to this replica."""
     available = replica.local_budget.view(SCOPE).available
     assert available is not None
-    return 10 - available
+    return limit - available
 
 
 @pytest.fixture
@@ -57,14 +56,64 @@ def alone(clock: FakeClock) -> Replica:
     return Replica(clock, limit=10)
 
 
-async def test_a_call_is_charged_and_answered(alone: Replica, clock: FakeClock) -> None:
-    """Once, whatever the answer says."""
-    alone.upstream.then(ok(1))
+MISS, RETRY = Purpose.MISS, Purpose.RETRY
+TWICE = (MISS, RETRY)
+PAUSE = (0.05,)
+BROKEN = UpstreamError("500", FailureReason.STATUS_5XX, status=500)
 
-    reply = await alone.outbound.ask(OURS, call_at(clock))
 
-    assert reply == ok(1)
-    assert spent(alone) == 1
+@dataclass(frozen=True)
+class Row:
+    """What becomes of the calls for one request: which are made, after which pauses, and how many
+    stay charged. If the script ends with an error, the request fails with it."""
+
+    script: tuple[Reply | Exception, ...]
+    calls: tuple[Purpose, ...]
+    spent: int
+    slept: tuple[float, ...] = ()
+    limit: int = 10
+    seconds: float = 10.0
+    write: Write | None = None
+
+
+ROWS = {
+    "an answer": Row((ok(1),), (MISS,), 1),
+    # What was surely not sent costs nothing, and is tried once more.
+    "no connection, then an answer": Row((unreachable(), ok(1)), TWICE, 1, PAUSE),
+    "no connection in time, then an answer": Row((timeout(), ok(1)), TWICE, 1, PAUSE),
+    "no connection twice": Row((unreachable(), unreachable()), TWICE, 0, PAUSE),
+    "no connection, and no time for a pause": Row((unreachable(),), (MISS,), 0, seconds=0.05),
+    # What was perhaps sent may have cost the upstream a call.
+    "a broken connection": Row((unreachable(sent=True),), (MISS,), 1),
+    "no answer in time": Row((timeout(sent=True),), (MISS,), 1),
+    "a 500": Row((BROKEN,), (MISS,), 1),
+    # A read on a kept connection that was closed is sent once more, at once.
+    "a closed connection, then an answer": Row((closed(), ok(1)), TWICE, 2),
+    "a closed connection twice": Row((closed(), closed()), TWICE, 2),
+    "a closed connection, and no other call is free": Row((closed(),), (MISS,), 1, limit=1),
+    "a closed connection under a write": Row(
+        (closed(),), (MISS,), 1, write=Write("PUT", "/training/trn_1", b"{}")
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+async def test_which_calls_are_made_and_what_they_cost(clock: FakeClock, row: Row) -> None:
+    """A retry is a call of its own, and the limit holds for it too."""
+    replica = Replica(clock, limit=row.limit)
+    replica.upstream.then(*row.script)
+    call, last = replace(call_at(clock, row.seconds), write=row.write), row.script[-1]
+
+    if isinstance(last, Exception):
+        with pytest.raises(type(last)):
+            await replica.outbound.ask(OURS, call)
+    else:
+        assert await replica.outbound.ask(OURS, call) == last
+
+    assert tuple(call.purpose for call in replica.upstream.calls) == row.calls
+    assert tuple(clock.slept) == row.slept
+    assert spent(replica, row.limit) == row.spent
+    assert replica.observer.of("upstream_failed") == []
 
 
 async def test_no_call_goes_without_budget(alone: Replica, clock: FakeClock) -> None:
@@ -81,20 +130,6 @@ async def test_no_call_goes_without_budget(alone: Replica, clock: FakeClock) -> 
     assert alone.observer.of("budget_denied") == [(Purpose.MISS, 60.5)]
 
 
-@pytest.mark.parametrize("failure", [unreachable(), timeout()])
-async def test_what_was_not_sent_is_tried_once_more(
-    alone: Replica, clock: FakeClock, failure: UpstreamFailure
-) -> None:
-    """After a short pause, as a retry; the first is given back."""
-    alone.upstream.then(failure, ok(1))
-
-    assert await alone.outbound.ask(OURS, call_at(clock)) == ok(1)
-
-    assert [call.purpose for call in alone.upstream.calls] == [Purpose.MISS, Purpose.RETRY]
-    assert clock.slept == [0.05]
-    assert spent(alone) == 1
-
-
 async def test_the_pause_is_jittered(alone: Replica, clock: FakeClock) -> None:
     """Upwards, by the whole pause at most."""
     clock.script([0.5])
@@ -103,97 +138,6 @@ async def test_the_pause_is_jittered(alone: Replica, clock: FakeClock) -> None:
     await alone.outbound.ask(OURS, call_at(clock))
 
     assert clock.slept == [pytest.approx(0.075)]
-
-
-async def test_what_is_not_sent_twice_costs_nothing(alone: Replica, clock: FakeClock) -> None:
-    """There is one retry, and both are given back."""
-    alone.upstream.then(unreachable(), unreachable())
-
-    with pytest.raises(UpstreamUnreachable):
-        await alone.outbound.ask(OURS, call_at(clock))
-
-    assert alone.upstream.count == 2
-    assert spent(alone) == 0
-
-
-@pytest.mark.parametrize("failure", [unreachable(sent=True), timeout(sent=True)])
-async def test_what_may_have_been_sent_is_neither_repeated_nor_given_back(
-    alone: Replica, clock: FakeClock, failure: UpstreamFailure
-) -> None:
-    """It may have cost upstream a call."""
-    alone.upstream.then(failure)
-
-    with pytest.raises(type(failure)):
-        await alone.outbound.ask(OURS, call_at(clock))
-
-    assert alone.upstream.count == 1
-    assert spent(alone) == 1
-
-
-async def test_a_read_on_a_connection_that_was_closed_is_sent_once_more(
-    alone: Replica, clock: FakeClock
-) -> None:
-    """At once, as a retry; both may have cost upstream a call, and neither was a failure."""
-    alone.upstream.then(closed(), ok(1))
-
-    assert await alone.outbound.ask(OURS, call_at(clock)) == ok(1)
-
-    assert [call.purpose for call in alone.upstream.calls] == [Purpose.MISS, Purpose.RETRY]
-    assert clock.slept == []
-    assert spent(alone) == 2
-    assert alone.observer.of("upstream_failed") == []
-
-
-async def test_it_is_sent_once_more_and_not_again(alone: Replica, clock: FakeClock) -> None:
-    """Whatever becomes of that."""
-    alone.upstream.then(closed(), closed())
-
-    with pytest.raises(UpstreamUnreachable):
-        await alone.outbound.ask(OURS, call_at(clock))
-
-    assert (alone.upstream.count, spent(alone)) == (2, 2)
-
-
-async def test_it_is_not_sent_once_more_without_budget(clock: FakeClock) -> None:
-    """The limit holds for retries, too: the failure stands."""
-    replica = Replica(clock, limit=1)
-    replica.upstream.then(closed())
-
-    with pytest.raises(UpstreamUnreachable):
-        await replica.outbound.ask(OURS, call_at(clock))
-
-    assert replica.upstream.count == 1
-
-
-async def test_a_write_is_sent_once(alone: Replica, clock: FakeClock) -> None:
-    """It may have been done, though nothing came back."""
-    write = Write("PUT", "/training/trn_1", b"{}")
-    alone.upstream.then(closed())
-
-    with pytest.raises(UpstreamUnreachable):
-        await alone.outbound.ask(OURS, replace(call_at(clock), write=write))
-
-    assert alone.upstream.count == 1
-
-
-async def test_another_failure_is_not_repeated(alone: Replica, clock: FakeClock) -> None:
-    """Something came back, so something was sent."""
-    alone.upstream.then(UpstreamError("500", FailureReason.STATUS_5XX, status=500))
-
-    with pytest.raises(UpstreamError):
-        await alone.outbound.ask(OURS, call_at(clock))
-
-    assert alone.upstream.count == 1
-
-
-async def test_there_is_no_retry_beyond_the_deadline(alone: Replica, clock: FakeClock) -> None:
-    """The pause alone would take longer."""
-    alone.upstream.then(unreachable())
-
-    with pytest.raises(UpstreamUnreachable):
-        await alone.outbound.ask(OURS, call_at(clock, timeout=0.05))
-
-    assert alone.upstream.count == 1
 
 
 async def test_a_retry_that_cannot_be_paid_leaves_the_failure_standing(clock: FakeClock) -> None:
@@ -218,45 +162,6 @@ async def with_a_reserve(clock: FakeClock, redis: Redis, limit: int) -> Replica:
     replica.budget.view(SCOPE)
     clock.advance(61.0)
     return replica
-
-
-async def test_redis_pays_while_it_is_there(clock: FakeClock) -> None:
-    """The local one is not touched."""
-    redis = Redis(clock, limit=40)
-    replica = await with_a_reserve(clock, redis, limit=40)
-    replica.upstream.then(ok(1))
-
-    await replica.outbound.ask(OURS, call_at(clock))
-
-    assert redis.budget.view(SCOPE).available == 39
-    assert replica.local_budget.view(SCOPE).available == 1
-
-
-async def test_losing_redis_brings_no_second_budget(clock: FakeClock) -> None:
-    """What Redis granted in this window counts."""
-    redis = Redis(clock, limit=10)
-    replica = Replica(clock, redis, limit=10)
-    replica.upstream.always = ok(1)
-    for _ in range(10):
-        await replica.outbound.ask(OURS, call_at(clock))
-    redis.switch.is_up = False
-
-    with pytest.raises(BudgetExhausted):
-        await replica.outbound.ask(OURS, call_at(clock))
-
-
-async def test_the_reserve_pays_while_redis_is_away(clock: FakeClock) -> None:
-    """There is always a limit."""
-    redis = Redis(clock, limit=40)
-    replica = await with_a_reserve(clock, redis, limit=40)
-    replica.upstream.always = ok(1)
-    redis.switch.is_up = False
-
-    await replica.outbound.ask(OURS, call_at(clock))
-    with pytest.raises(BudgetExhausted):
-        await replica.outbound.ask(OURS, call_at(clock))
-
-    assert redis.budget.view(SCOPE).available == 40
 
 
 async def test_who_paid_gets_it_back(clock: FakeClock) -> None:
