@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 
 import pytest
 
-from gateway.core.budget.window_log import Rate
+from gateway.core.budget.window_log import Rate, Rates
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import OnlyIfCached
@@ -16,10 +17,10 @@ from gateway.core.vocabulary import Detail, Forward, Outcome
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.request import client_directives
 from gateway.flow.request.client_directives import (
+    CallShare,
     DirectiveHandler,
     Grants,
     refuses,
-    takes_stale,
 )
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
@@ -64,13 +65,6 @@ def test_an_entry_is_refused_that_is_not_as_wished(
 ) -> None:
     """Of thirty seconds' freshness."""
     assert refuses(directives, age, LIFETIME) is refused
-
-
-def test_stale_ones_are_taken_by_who_says_so() -> None:
-    """As stale as it may be, and no more."""
-    assert takes_stale(RequestDirectives(max_stale=5.0), 35.0, LIFETIME)
-    assert not takes_stale(RequestDirectives(max_stale=5.0), 36.0, LIFETIME)
-    assert not takes_stale(RequestDirectives(no_cache=True), 31.0, LIFETIME)
 
 
 @pytest.fixture
@@ -149,17 +143,6 @@ async def test_max_stale_is_answered_at_once(alone: Replica, handler: DirectiveH
     assert minute_of(await get(handler, RequestDirectives(max_stale=math.inf))) == 3
 
 
-async def test_max_age_is_not_met_by_what_is_stale(
-    alone: Replica, handler: DirectiveHandler
-) -> None:
-    """However large it is (RFC 9111, 5.2.1.1): stale-while-revalidate is for who does not mind."""
-    await alone.fill(1)
-    alone.clock.advance(STALE)
-    alone.upstream.then(ok(2))
-
-    assert minute_of(await get(handler, RequestDirectives(max_age=1_000.0))) == 2
-
-
 async def test_what_is_not_to_be_stored_is_not(alone: Replica, handler: DirectiveHandler) -> None:
     """`no-store` on a miss; what is stored already may be given."""
     alone.upstream.then(ok(1))
@@ -234,16 +217,6 @@ async def test_no_store_waits_for_no_call_if_a_stale_response_is_at_hand(
     assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_REFRESHING)
 
 
-async def test_nothing_is_fetched_for_who_wants_what_is_stored(
-    alone: Replica, handler: DirectiveHandler
-) -> None:
-    """`only-if-cached` with a directive that is not met: nothing usable is stored."""
-    await alone.fill(1)
-
-    with pytest.raises(OnlyIfCached):
-        await get(handler, NO_CACHE, only_if_cached=True)
-
-
 async def test_who_wants_what_is_stored_pays_for_no_call(
     alone: Replica, limited: DirectiveHandler
 ) -> None:
@@ -298,14 +271,6 @@ async def test_keys_that_come_and_go_are_forgotten(
     assert len(grants._last) == 10
 
 
-async def test_without_a_limit_there_is_no_tenth_of_it(clock: FakeClock) -> None:
-    """Ten seconds an entry hold all the same."""
-    grants = Grants(clock, share_of(clock, None))
-
-    assert all(grants.take(Key("p1", str(i)), CALLER) for i in range(100))
-    assert not grants.take(Key("p1", "5"), CALLER)
-
-
 async def test_a_stale_answer_that_may_not_be_given_is_not(
     alone: Replica, clock: FakeClock
 ) -> None:
@@ -317,3 +282,101 @@ async def test_a_stale_answer_that_may_not_be_given_is_not(
     replica.upstream.then(ok(2))
 
     assert minute_of(await get(handler, RequestDirectives(max_stale=math.inf))) == 2
+
+
+HUNDRED = Rate(100, 60.0)
+
+
+def taken(share: CallShare, client: str, attempts: int = 20) -> int:
+    """How many calls that client has of so many it wants."""
+    caller = replace(CALLER, client=client)
+    return sum(share.take(caller) is not None for _ in range(attempts))
+
+
+def test_one_caller_has_half_of_what_is_left(clock: FakeClock) -> None:
+    """So there is a part for whoever comes next; together they have no more than a tenth."""
+    share = share_of(clock, HUNDRED, is_divided=True)
+
+    assert [taken(share, client) for client in "abcdef"] == [5, 3, 1, 1, 0, 0]
+
+
+def test_callers_of_several_partitions_are_several(clock: FakeClock) -> None:
+    """In `passthrough` all have one name, and each token a partition."""
+    share = share_of(clock, HUNDRED, is_divided=True)
+    taken(share, "a")
+
+    assert share.take(replace(CALLER, client="a", partition="p2")) is not None
+
+
+def test_a_caller_alone_in_its_scope_has_all(clock: FakeClock) -> None:
+    """Where there is nobody to leave a part to."""
+    assert taken(share_of(clock, HUNDRED), "a") == 10
+
+
+def test_what_leaves_the_window_is_free_again(clock: FakeClock) -> None:
+    """And that is what a caller without a call is told to wait for."""
+    share = share_of(clock, HUNDRED)
+    taken(share, "a", 4)
+    clock.advance(20.0)
+    taken(share, "a", 10)
+
+    assert share.wait(CALLER.scope) == 40.0
+    clock.advance(share.wait(CALLER.scope))
+    assert taken(share, "a") == 4
+
+
+def test_what_was_given_back_is_free_again(clock: FakeClock) -> None:
+    """Once, however often it is given back."""
+    share = share_of(clock, HUNDRED, is_divided=True)
+    call = share.take(CALLER)
+    assert call is not None
+    taken(share, CALLER.client)
+
+    share.give_back(call)
+    share.give_back(call)
+
+    assert taken(share, CALLER.client) == 1
+
+
+def test_each_scope_has_a_share_of_its_own_rate(clock: FakeClock) -> None:
+    """A tenant's rate may be another than most have, or none."""
+    rates = Rates(HUNDRED, {"small": Rate(10, 60.0), "free": None})
+    share = CallShare(clock, rates, lambda: 1, is_divided=False)
+
+    found = []
+    for scope in ("default", "small", "free"):
+        caller = replace(CALLER, scope=scope)
+        found.append(sum(share.take(caller) is not None for _ in range(20)))
+
+    assert found == [10, 1, 20]
+
+
+@pytest.mark.parametrize(("replicas", "calls"), [(1, 10), (3, 3), (50, 1)])
+def test_replicas_divide_it(clock: FakeClock, replicas: int, calls: int) -> None:
+    """Each has one call at least."""
+    share = CallShare(clock, Rates(HUNDRED), lambda: replicas, is_divided=False)
+
+    assert taken(share, "a") == calls
+
+
+def test_scopes_that_come_and_go_are_forgotten(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a budget for each credential there are as many as tokens; the latest are known."""
+    monkeypatch.setattr(client_directives, "_MOST_SCOPES", 10)
+    share = share_of(clock, HUNDRED)
+
+    for number in range(100):
+        share.take(replace(CALLER, scope=f"scope {number}"))
+
+    assert list(share._charged) == [f"scope {number}" for number in range(90, 100)]
+
+
+def test_callers_that_come_and_go_are_forgotten(clock: FakeClock) -> None:
+    """None is remembered that has no call in the window."""
+    share = share_of(clock, Rate(100_000, 60.0), is_divided=True)
+    for number in range(1_000):
+        clock.advance(1.0)
+        taken(share, f"client {number}", 1)
+
+    assert len(share._charged[CALLER.scope].by_caller) == 60

@@ -4,18 +4,17 @@ import asyncio
 
 import pytest
 
-from gateway.core.cache.entry import Key
+from gateway.core.errors import BudgetExhausted
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.fields import Reply
-from gateway.core.vocabulary import Detail, Mode, NotStoredReason, Outcome, Purpose, Tier
+from gateway.core.vocabulary import Detail, Outcome, Purpose, Tier
 from gateway.flow.fill.fetch import Want
-from gateway.flow.request.response_selection import Answer, Ask
-from gateway.flow.singleflight import Course
+from gateway.flow.request.response_selection import Answer
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
     KEY,
+    SOFT,
     STALE,
     Redis,
     Replica,
@@ -118,118 +117,6 @@ async def test_what_landed_while_redis_was_asked_is_taken(replica: Replica, redi
     assert replica.upstream.count == 1
 
 
-async def test_a_look_up_under_way_does_not_bring_back_what_a_403_dropped(
-    replica: Replica, redis: Redis, clock: FakeClock
-) -> None:
-    """It read the entry before; who asked then gets it, and L1 does not."""
-    await replica.fill(1)
-    clock.advance(STALE - 2.0)
-    await replica.get()  # confirmed by Redis, so that L1 answers when it is stale
-    clock.advance(2.0)
-    replica.upstream.always = says(403)
-    replica.upstream.hold()
-    await replica.get()
-    assert replica.serving.fills.under_way(KEY) is not None
-    replica.tiers.doubt(KEY)  # so that the body is read
-    redis.switch.hold()
-    early = asyncio.create_task(replica.get())
-    await settle()
-
-    replica.upstream.release()
-    await settle()
-    assert replica.serving.fills.under_way(KEY) is None
-    replica.upstream.hold()
-    redis.switch.release()
-
-    assert minute_of(await early) == 1
-    assert replica.local.peek(KEY) is None
-    replica.upstream.release()
-    await replica.land()
-
-
-async def test_what_landed_just_after_redis_answered_is_taken(
-    replica: Replica, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between a look-up's end and the moment when who waits for it goes on."""
-
-    async def find_nothing(key: Key, flight: Course) -> None:
-        await fetch(replica, 1)
-
-    monkeypatch.setattr(replica.tiers, "lookup", find_nothing)
-
-    assert (await replica.get()).outcome is Outcome.FRESH
-    assert replica.upstream.count == 1
-
-
-async def test_an_invalidated_entry_is_asked_for_again(replica: Replica, redis: Redis) -> None:
-    """Fresh or not, once this replica hears of it."""
-    await replica.fill(1)
-    await redis.store.invalidate("trn_1", None)
-    replica.clock.advance(5.0)
-
-    answer = await replica.fill(2)
-
-    assert (minute_of(answer), answer.outcome) == (2, Outcome.FILLED)
-
-
-async def test_a_softly_purged_entry_rescues(replica: Replica, redis: Redis) -> None:
-    """It is better than an error, and marked."""
-    await replica.fill(1)
-    await redis.store.purge(None, soft=True)
-    replica.clock.advance(5.0)
-    replica.upstream.then(says(500))
-
-    assert marks(await replica.get())[:2] == (1, Outcome.STALE_ERROR)
-
-
-@pytest.mark.parametrize("mode", [Mode.NORMAL, Mode.FROZEN])
-@pytest.mark.parametrize("held_here", [True, False])
-async def test_what_was_purged_softly_never_passes_for_fresh(
-    replica: Replica, other: Replica, redis: Redis, mode: Mode, held_here: bool
-) -> None:
-    """It is within its lifetime, and ruled out: whichever tier it rescues from, that is told."""
-    await replica.fill(1)
-    await redis.store.purge(None, soft=True)
-    replica.clock.advance(5.0)
-    asked = replica if held_here else other
-    asked.upstream.then(says(500))
-    await asked.modes.order(mode)
-
-    way = asked.unusual if mode is Mode.FROZEN else asked.serving
-    answer = await way.get(Ask(KEY, CALLER))
-
-    assert minute_of(answer) == 1
-    assert answer.handling.outdated
-
-
-async def test_who_asks_after_an_invalidation_does_not_join_what_began_before(
-    replica: Replica, redis: Redis
-) -> None:
-    """The earlier caller gets his answer, the later one another; only that is kept."""
-    release = asyncio.Event()
-
-    async def slowly(call: object) -> Reply:
-        await release.wait()
-        return ok(1)
-
-    replica.upstream.then(slowly, ok(2))
-    before = asyncio.create_task(replica.get())
-    await settle()
-    await redis.store.invalidate("trn_1", None)
-    replica.serving.fills.forget(KEY)
-
-    after = await replica.get()
-    release.set()
-    early = await before
-
-    assert (minute_of(early), minute_of(after)) == (1, 2)
-    assert early.handling.not_stored is NotStoredReason.INVALIDATED
-    assert minute_of(await replica.get()) == 2
-    found = await redis.store.lookup(KEY)
-    assert found.entry is not None
-    assert found.entry.updated_at_text == "2023-11-14T22:02:00Z"
-
-
 async def test_a_read_that_asked_redis_counts(replica: Replica, clock: FakeClock) -> None:
     """Or what is read every few seconds would seem never to be read."""
     await replica.fill(1)
@@ -241,3 +128,103 @@ async def test_a_read_that_asked_redis_counts(replica: Replica, clock: FakeClock
     held = replica.local.peek(KEY)
     assert held is not None
     assert held.reads_since == 3
+
+
+async def test_redis_away_changes_nothing_for_what_l1_holds(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """It is fresh as long as it says itself, then stale and refreshed."""
+    await replica.fill(1)
+    redis.switch.is_up = False
+    clock.advance(29.0)
+    assert marks(await replica.get())[:2] == (1, Outcome.FRESH)
+
+    clock.advance(2.0)
+    replica.upstream.then(ok(2))
+    assert marks(await replica.get())[:2] == (1, Outcome.STALE_REFRESHING)
+    await replica.land()
+
+    assert marks(await replica.get())[:2] == (2, Outcome.FRESH)
+
+
+async def test_redis_away_lets_a_miss_be_filled(clock: FakeClock) -> None:
+    """Paid from the reserve, and held in L1."""
+    redis = Redis(clock, limit=40)
+    replica = Replica(clock, redis, limit=40)
+    replica.budget.view("default")
+    clock.advance(61.0)
+    redis.switch.is_up = False
+
+    answer = await replica.fill(1)
+
+    assert (minute_of(answer), answer.outcome) == (1, Outcome.FILLED)
+    assert marks(await replica.get())[:2] == (1, Outcome.FRESH)
+    assert redis.budget.view("default").available == 40
+    clock.advance(SOFT)
+    await replica.fill(2)
+    with pytest.raises(BudgetExhausted):
+        await replica.get(KEY._replace(training_id="trn_2"))
+
+
+async def test_redis_back_shows_what_others_stored_meanwhile(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """An entry that was fetched without it hides nothing, fresh as it may be."""
+    redis.switch.is_up = False
+    await replica.fill(1)
+    redis.switch.is_up = True
+    await other.fill(2)
+
+    answer = await replica.get()
+
+    assert (minute_of(answer), answer.outcome, answer.tier) == (2, Outcome.FRESH, Tier.L2)
+
+
+async def test_redis_back_does_not_bring_an_older_version_back(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """The later one is asked for again; it rescues where upstream fails or lags."""
+    await other.fill(1)
+    redis.switch.is_up = False
+    await replica.fill(2)
+    redis.switch.is_up = True
+
+    replica.upstream.then(ok(1))
+    lagging = await replica.get()
+    replica.upstream.then(says(500))
+    failing = await replica.get()
+    replica.clock.advance(1.0)
+    healed = await replica.fill(2)
+
+    assert [minute_of(answer) for answer in (lagging, failing, healed)] == [2, 2, 2]
+    assert healed.outcome is Outcome.FILLED
+    assert marks(await replica.get())[:2] == (2, Outcome.FRESH)
+    other.clock.advance(5.0)
+    assert minute_of(await other.get()) == 2
+
+
+async def test_a_flushed_redis_is_filled_again(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """What L1 holds is asked about, since an order may be lost: that makes floor and body anew."""
+    await replica.fill(1)
+    redis.memory.flush()
+    clock.advance(6.0)
+    replica.upstream.then(ok(1))
+
+    assert marks(await replica.get())[:2] == (1, Outcome.FILLED)
+
+    assert (await redis.store.lookup(KEY)).entry is not None
+    assert marks(await replica.get())[:2] == (1, Outcome.FRESH)
+
+
+async def test_what_a_flushed_redis_cannot_confirm_rescues(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """While the upstream fails."""
+    await replica.fill(1)
+    redis.memory.flush()
+    clock.advance(6.0)
+    replica.upstream.always = says(500)
+
+    assert marks(await replica.get())[:2] == (1, Outcome.STALE_ERROR)

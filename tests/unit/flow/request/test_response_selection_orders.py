@@ -1,0 +1,363 @@
+"""Orders to invalidate: nobody gets what they ruled out, or something older than before."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.write_invalidation import Written
+from gateway.core.errors import UpstreamError
+from gateway.core.http.cache_control import request_directives_of
+from gateway.core.instant import Instant, parse_instant
+from gateway.core.vocabulary import NotStoredReason, Outcome, Purpose, StoreVerdict
+from gateway.flow.answer import Ask
+from gateway.flow.fill.fetch import Want
+from gateway.flow.request.response_selection import Answer
+from gateway.flow.singleflight import Course
+from gateway.ports import Stored
+from tests.doubles.bus import Hub
+from tests.doubles.clock import FakeClock
+from tests.doubles.stored import entry_of, version
+from tests.unit.flow.house import (
+    CALLER,
+    KEY,
+    SOFT,
+    Redis,
+    Replica,
+    directive_handler_of,
+    minute_of,
+    ok,
+    says,
+    serve_stale,
+    settle,
+)
+from tests.unit.flow.offering import in_l1, put, version_in_l1
+
+
+async def asking(replica: Replica, minute: int) -> asyncio.Task[Answer]:
+    """Somebody asks, and the call that will bring that version is under way."""
+    replica.upstream.then(ok(minute))
+    replica.upstream.hold()
+    task = asyncio.create_task(replica.get())
+    await settle()
+    return task
+
+
+async def answered(replica: Replica, task: asyncio.Task[Answer]) -> Answer:
+    """What it got in the end."""
+    replica.upstream.release()
+    return await task
+
+
+@pytest.fixture
+def other(clock: FakeClock, redis: Redis, hub: Hub) -> Replica:
+    """Another replica, on the same bus."""
+    return Replica(clock, redis, hub=hub)
+
+
+@pytest.fixture
+def replica(clock: FakeClock, redis: Redis, hub: Hub) -> Replica:
+    """One with Redis."""
+    return Replica(clock, redis, hub=hub)
+
+
+@pytest.fixture
+def hub() -> Hub:
+    """Their bus."""
+    return Hub()
+
+
+async def test_what_an_order_overtook_is_not_followed_by_an_older_one(
+    replica: Replica, other: Replica
+) -> None:
+    """Another replica asked after the order, and was answered sooner with less."""
+    task = await asking(replica, 8)
+    await replica.invalidation.invalidate((KEY.training_id,), None)
+    await other.fill(7)
+
+    first = await answered(replica, task)
+    replica.upstream.then(ok(8))
+    other.upstream.then(ok(8))
+    answers = [await replica.get(), await other.get()]
+
+    assert first.handling.not_stored is NotStoredReason.INVALIDATED
+    assert [minute_of(each) for each in (first, *answers)] == [8, 8, 8]
+
+
+async def test_what_redis_does_not_know_it_is_not_offered(replica: Replica, redis: Redis) -> None:
+    """A write was done while Redis was away: what was asked before it is kept nowhere."""
+    task = await asking(replica, 8)
+    replica.invalidation.written_here(Written((KEY.training_id,)), KEY.partition)
+
+    first = await answered(replica, task)
+
+    assert minute_of(first) == 8
+    assert in_l1(replica) is None
+    assert (await redis.store.lookup(KEY)).entry is None
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_an_order_for_another_training_hides_no_failure(
+    replica: Replica, other: Replica, gone: bool
+) -> None:
+    """What the request refused is a rescue, marked so; a 404 is none."""
+    replica.upstream.then(says(404) if gone else ok(1))
+    await replica.get()
+    replica.clock.advance(1.0)
+    handler = directive_handler_of(replica)
+    replica.upstream.then(says(503))
+    replica.upstream.hold()
+    ask = Ask(KEY, CALLER, directives=request_directives_of(b"no-cache"))
+    task = asyncio.create_task(handler.get(ask))
+    await settle()
+    await other.invalidation.invalidate(("trn_9",), None)
+
+    if gone:
+        with pytest.raises(UpstreamError):
+            await answered(replica, task)
+    else:
+        assert (await answered(replica, task)).outcome is Outcome.STALE_ERROR
+
+
+async def test_an_order_concerns_requests_that_begin_after_it(replica: Replica) -> None:
+    """A request that waits for the API meanwhile may be answered with what the order ruled out. A
+    request that begins after the order joins no fetch from before it, and gets nothing older."""
+    await replica.fill(1)
+    replica.clock.advance(SOFT)
+    replica.upstream.then(says(503), says(503))
+    replica.upstream.hold()
+    before = asyncio.create_task(replica.get())
+    await settle()
+    await replica.invalidation.invalidate((KEY.training_id,), None)
+    after = asyncio.create_task(replica.get())
+    await settle()
+
+    answer = await answered(replica, before)
+
+    assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_ERROR)
+    with pytest.raises(UpstreamError):
+        await after
+    assert replica.upstream.count == 3
+
+
+async def hears_of_newer(redis: Redis) -> None:
+    """A soft order names a version after the one that is known."""
+    floor = (await redis.memory.lookup(KEY)).floor
+    assert floor is not None
+    assert floor.updated_at is not None
+    newer = Instant(floor.updated_at + 1)
+    await redis.memory.invalidate(KEY.training_id, newer, soft=True)
+
+
+def lose_all(replica: Replica, redis: Redis) -> None:
+    """Redis is gone, and its memory; the API fails."""
+    redis.memory.flush()
+    redis.switch.is_up = False
+    replica.upstream.always = says(500)
+
+
+@pytest.fixture
+async def outdated(replica: Replica, other: Replica, redis: Redis, clock: FakeClock) -> None:
+    """L1 holds the first version, Redis a later one, and that is outdated too."""
+    await serve_stale(replica)
+    other.upstream.then(ok(8))
+    await other.fetch(Want(KEY, CALLER, Purpose.SWEEP))
+    clock.advance(1.0)
+    await hears_of_newer(redis)
+    replica.upstream.always = says(500)
+
+
+@pytest.mark.usefixtures("outdated")
+async def test_what_redis_gave_to_rescue_outlives_it(replica: Replica, redis: Redis) -> None:
+    """The older body is none to go back to."""
+    replica.clock.advance(6.0)
+    first = await replica.get()
+    lose_all(replica, redis)
+
+    second = await replica.get()
+
+    for answer in (first, second):
+        assert (minute_of(answer), answer.outcome) == (8, Outcome.STALE_ERROR)
+
+
+async def test_what_was_fetched_after_the_order_stays(replica: Replica, redis: Redis) -> None:
+    """Whatever its version: the upstream may have gone back, and been believed."""
+    early = entry_of(await replica.tiers.begin(KEY), version(5))
+    await redis.memory.drop(KEY)
+    await put(replica, version(1))
+
+    stored = await replica.tiers.store(KEY, replica.tiers.render(early, 1000.0), Course())
+
+    assert stored.verdict is StoreVerdict.INVALIDATED
+    assert version_in_l1(replica) == version(1)
+
+
+DATE = b"Tue, 14 Nov 2023 22:01:00 GMT"
+
+
+def minute(number: int) -> Instant:
+    """The version of that minute."""
+    return parse_instant(f"2023-11-14T22:{number:02d}:00Z")
+
+
+async def order(replica: Replica, number: int = 3) -> None:
+    """An operator tells of the version of that minute."""
+    await replica.invalidation.invalidate((KEY.training_id,), minute(number))
+
+
+@pytest.fixture(params=["alone", "redis"])
+async def behind(request: pytest.FixtureRequest) -> Replica:
+    """An order told of the third version, the upstream has the first; with Redis and without."""
+    name = "alone" if request.param == "alone" else "replica"
+    made = request.getfixturevalue(name)
+    assert isinstance(made, Replica)
+    await made.fill(1)
+    made.upstream.always = ok(1)
+    made.clock.advance(1.0)
+    await order(made)
+    return made
+
+
+async def test_a_refused_version_is_for_its_request_alone(behind: Replica) -> None:
+    """Each request costs a call, and gets what the upstream says. Nothing is stored until the
+    upstream has the version."""
+    answers = [await behind.get() for _ in range(3)]
+
+    assert behind.upstream.count == 4
+    for each in answers:
+        assert (minute_of(each), each.outcome) == (1, Outcome.FILLED)
+        assert each.handling.not_stored is NotStoredReason.OLDER_VERSION
+    behind.upstream.always = ok(3)
+    assert minute_of(await behind.get()) == 3
+    assert behind.peek() is not None
+
+
+@pytest.mark.parametrize("told_by", ["a soft order", "a soft bound", "the list"])
+async def test_what_is_below_the_floor_is_asked_for_without_validators(
+    replica: Replica, redis: Redis, clock: FakeClock, told_by: str
+) -> None:
+    """A 304 would renew it: a date counts whole seconds, and a tag may stay the same."""
+    await replica.fill(1, KEY, (b"etag", b'W/"1"'), (b"last-modified", DATE))
+    clock.advance(6.0)
+    if told_by == "the list":
+        await hears_of_newer(redis)
+    else:
+        bound = minute(3) if told_by == "a soft bound" else None
+        await replica.invalidation.invalidate((KEY.training_id,), bound, soft=True)
+
+    await replica.fill(3)
+
+    call = replica.upstream.calls[-1]
+    assert (replica.upstream.count, call.etag, call.last_modified) == (2, None, None)
+
+
+async def test_it_is_no_rescue(behind: Replica) -> None:
+    """An order leaves nothing to answer with once the upstream fails."""
+    await behind.get()
+    behind.upstream.always = says(500)
+    behind.clock.advance(10.0)
+
+    for _ in range(2):
+        with pytest.raises(UpstreamError):
+            await behind.get()
+
+
+async def fetch(replica: Replica, minute: int) -> None:
+    """Let a replica fetch that version, whatever is stored."""
+    replica.upstream.then(ok(minute))
+    await replica.fetch(Want(KEY, CALLER, Purpose.SWEEP))
+
+
+async def ask(replica: Replica) -> asyncio.Task[Answer]:
+    """Somebody asks, and waits."""
+    task = asyncio.create_task(replica.get())
+    await settle()
+    return task
+
+
+async def offer_late(replica: Replica, redis: Redis, later: int, flight: Course) -> None:
+    """Redis loses all it knew while a fetch of that version is on its way."""
+    ticket = await replica.tiers.begin(KEY)
+    redis.memory.flush()
+    held = replica.tiers.render(entry_of(ticket, version(later)), replica.clock.monotonic())
+    stored = await replica.tiers.store(KEY, held, flight)
+    assert stored.verdict is StoreVerdict.INVALIDATED
+
+
+async def test_l1_remembers_what_redis_refused_for_its_loss(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """The answer was given, so the older body that Redis has by then is none to go on with."""
+    replica.upstream.then(ok(3))
+    replica.upstream.hold()
+    waiter = await ask(replica)
+    redis.memory.flush()
+    await fetch(other, 2)
+    replica.upstream.release()
+    first = await waiter
+    replica.upstream.then(ok(3))
+
+    second = await replica.get()
+
+    assert first.handling.not_stored is NotStoredReason.INVALIDATED
+    assert (minute_of(first), minute_of(second)) == (3, 3)
+    assert second.handling.not_stored is None
+
+
+async def test_it_is_doubted(replica: Replica, redis: Redis) -> None:
+    """Redis may know better by now."""
+    await offer_late(replica, redis, 2, Course())
+
+    assert in_l1(replica) is not None
+    assert replica.tiers.peek(KEY) is None
+
+
+async def test_an_older_one_replaces_nothing(replica: Replica, redis: Redis) -> None:
+    """L1 holds the later version already."""
+    await put(replica, version(2))
+
+    await offer_late(replica, redis, 1, Course())
+
+    assert version_in_l1(replica) == version(2)
+
+
+async def test_what_was_given_while_an_older_one_is_stored_stays(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch from before the loss lands while one from after it is on its way to Redis, which
+    takes that as the first; L1 goes on with what was answered."""
+    early = entry_of(await replica.tiers.begin(KEY), version(8))
+    redis.memory.flush()
+    store = redis.memory.store
+
+    async def slow(key: Key, entry: Entry, keep: float) -> Stored:
+        monkeypatch.undo()
+        held = replica.tiers.render(early, replica.clock.monotonic())
+        late = await replica.tiers.store(KEY, held, Course())
+        assert late.verdict is StoreVerdict.INVALIDATED
+        return await store(key, entry, keep)
+
+    monkeypatch.setattr(redis.memory, "store", slow)
+    stored = await put(replica, version(3))
+
+    assert stored.verdict is StoreVerdict.FIRST
+    assert version_in_l1(replica) == version(8)
+
+
+@pytest.mark.parametrize("bound", [None, version(10**15)])
+async def test_an_order_not_heard_outlives_the_floor(
+    replica: Replica, redis: Redis, bound: Instant | None
+) -> None:
+    """Redis lost the floor and nothing else: what the order ruled out may not even rescue."""
+    await replica.fill(1)
+    await redis.memory.invalidate("trn_1", bound)
+    redis.memory.lose_floor(KEY)
+    replica.clock.advance(5.0)
+    replica.upstream.always = says(500)
+
+    with pytest.raises(UpstreamError):
+        await replica.get()
+
+    assert in_l1(replica) is None
