@@ -61,33 +61,6 @@ async def test_a_flight_is_under_way_until_it_has_landed(
     assert flights.under_way("a") is None
 
 
-async def test_who_leaves_takes_nobody_along(flights: Flights[str, str], work: Work) -> None:
-    """Not even the one for whom it started."""
-    flight = flights.start("a", work)
-    first, second = (asyncio.create_task(flight.join()) for _ in range(2))
-    await settle()
-
-    first.cancel()
-    await settle()
-    work.end.set_result("done")
-
-    assert await second == "done"
-    assert first.cancelled()
-
-
-async def test_a_failure_reaches_all_who_wait(flights: Flights[str, str], work: Work) -> None:
-    """Each once."""
-    flight = flights.start("a", work)
-    waiting = [asyncio.create_task(flight.join()) for _ in range(3)]
-    await settle()
-
-    work.end.set_exception(ValueError("no"))
-
-    ends = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [str(end) for end in ends] == ["no"] * 3
-    assert flights.under_way("a") is None
-
-
 @pytest.mark.parametrize("waiters", [0, 2])
 async def test_a_failure_that_nobody_waits_for_is_no_complaint(
     flights: Flights[str, str], waiters: int
@@ -157,13 +130,6 @@ async def test_a_forgotten_flight_does_not_end_its_successor(
     assert await new.join() == "new"
 
 
-async def test_forgetting_what_does_not_fly_is_nothing(flights: Flights[str, str]) -> None:
-    """There need not be a flight."""
-    flights.forget("a")
-
-    assert flights.under_way("a") is None
-
-
 async def test_flights_are_forgotten_by_name(flights: Flights[str, str], work: Work) -> None:
     """Those whose name matches, and no other."""
     one, two = flights.start("p1.a", work), flights.start("p2.a", work)
@@ -230,8 +196,3 @@ async def test_landing_cancels_who_is_late(flights: Flights[str, str], work: Wor
 
     assert work.end.cancelled()
     assert flights.under_way("a") is None
-
-
-async def test_landing_nothing_takes_no_time(flights: Flights[str, str]) -> None:
-    """There need not be a flight."""
-    await flights.land(60.0)

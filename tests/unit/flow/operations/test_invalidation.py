@@ -16,10 +16,10 @@ from gateway.core.vocabulary import Cause, NoticeKind, Outcome, Tier
 from gateway.flow.answer import Ask
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.response_selection import Answer
-from gateway.ports import Confirmations, Notice
+from gateway.ports import Confirmations
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, share_of
+from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, settle, share_of
 
 SECOND = Key(KEY.partition, "trn_2")
 ELSEWHERE = Key("f" * 32, KEY.training_id)
@@ -118,13 +118,15 @@ async def test_a_write_that_not_all_confirmed_is_told(pair: Pair) -> None:
     assert minute_of(await reaching.get(Ask(KEY, CALLER, at_least=version), other.serving)) == 2
 
 
-async def test_versions_from_the_bound_on_stay(pair: Pair) -> None:
-    """What is as late as the event says is not fetched again."""
+@pytest.mark.parametrize("soft", [False, True])
+async def test_versions_from_the_bound_on_stay(pair: Pair, soft: bool) -> None:
+    """What is as late as the order says is not fetched again."""
     await pair.warm(5)
     held = pair.one.local.peek(KEY)
     assert held is not None
 
-    await pair.one.invalidation.invalidate((KEY.training_id,), held.entry.updated_at)
+    updated_at = held.entry.updated_at
+    await pair.one.invalidation.invalidate((KEY.training_id,), updated_at, soft=soft)
 
     for replica in (pair.one, pair.other):
         assert (await replica.get()).outcome is Outcome.FRESH
@@ -167,8 +169,7 @@ async def test_a_fetch_under_way_brings_nothing_back(pair: Pair) -> None:
     pair.one.upstream.hold()
     pair.one.upstream.then(ok(1))
     waiting = asyncio.create_task(pair.one.get())
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await settle()
     assert pair.one.upstream.inflight == 1
 
     await pair.other.invalidation.invalidate((KEY.training_id,), None)
@@ -245,8 +246,7 @@ async def test_what_a_soft_order_overtook_rescues_too(with_redis: bool, fetched:
     replica.upstream.hold()
     replica.upstream.then(ok(fetched))
     waiting = asyncio.create_task(replica.get())
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await settle()
 
     await replica.invalidation.invalidate((KEY.training_id,), None, soft=True)
     replica.upstream.release()
@@ -290,29 +290,6 @@ async def test_a_hard_invalidation_ends_what_a_soft_one_left(pair: Pair) -> None
             await replica.get()
 
 
-async def test_a_soft_bound_spares_later_versions(pair: Pair) -> None:
-    """What is as late as the order says stays fresh."""
-    await pair.warm(5)
-    held = pair.one.local.peek(KEY)
-    assert held is not None
-
-    await pair.one.invalidation.invalidate((KEY.training_id,), held.entry.updated_at, soft=True)
-
-    for replica in (pair.one, pair.other):
-        assert (await replica.get()).outcome is Outcome.FRESH
-    assert len(pair.one.upstream.calls) == 1
-
-
-async def test_a_softly_invalidated_404_is_asked_about(alone: Replica) -> None:
-    """That there is nothing rescues nobody."""
-    alone.upstream.then(says(404))
-    await alone.get()
-
-    await alone.invalidation.invalidate((KEY.training_id,), None, soft=True)
-
-    assert minute_of(await asks_upstream(alone, 2)) == 2
-
-
 @pytest.mark.parametrize("trouble", ["flushed", "away"])
 async def test_what_was_purged_softly_is_not_fresh_again(pair: Pair, trouble: str) -> None:
     """Not where Redis forgets the purge, nor where it cannot be asked."""
@@ -340,51 +317,6 @@ async def test_a_change_is_told_and_nothing_else(pair: Pair) -> None:
     await pair.one.land()
 
     assert [notice.kind for notice in pair.hub.told] == [NoticeKind.CHANGED]
-    assert minute_of(await pair.other.get()) == 2
-
-
-async def test_old_news_does_no_harm(pair: Pair) -> None:
-    """A notice that comes late, twice or out of order makes nobody ask again."""
-    await pair.warm(5)
-    stale = Notice(NoticeKind.CHANGED, (KEY.training_id,), KEY.partition, None)
-    held = pair.other.local.peek(KEY)
-    assert held is not None
-
-    for _ in range(2):
-        pair.other.apply(
-            Notice(stale.kind, stale.training_ids, stale.partition, held.entry.updated_at)
-        )
-
-    assert (await pair.other.get()).tier is Tier.L1
-
-
-async def test_a_gap_makes_l1_suspect(pair: Pair) -> None:
-    """After lost notices Redis is asked once, and then L1 answers again."""
-    await pair.warm(1)
-    pair.clock.advance(1.0)
-
-    pair.other.invalidation.gap()
-    pair.clock.advance(1.0)
-
-    assert pair.other.peek() is None
-    assert (await pair.other.get()).outcome is Outcome.FRESH
-    assert pair.other.peek() is not None
-
-
-async def test_a_gap_ends_no_fetch(pair: Pair) -> None:
-    """What was under way is kept, since Redis vouches for it; a later request does not join it."""
-    pair.one.upstream.hold()
-    pair.one.upstream.then(ok(1), ok(2))
-    first = asyncio.create_task(pair.one.get())
-    for _ in range(10):
-        await asyncio.sleep(0)
-    pair.one.invalidation.gap()
-    second = asyncio.create_task(pair.one.get())
-    for _ in range(10):
-        await asyncio.sleep(0)
-    pair.one.upstream.release()
-
-    assert {minute_of(await first), minute_of(await second)} == {1, 2}
     assert minute_of(await pair.other.get()) == 2
 
 

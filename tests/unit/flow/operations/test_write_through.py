@@ -33,13 +33,12 @@ from gateway.core.vocabulary import (
 )
 from gateway.flow.answer import Answer
 from gateway.flow.operations.write_through import Order, Writing
-from gateway.ports import Call, Confirmations, Notice, Write
+from gateway.ports import Confirmations, Notice, Write
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
     KEY,
     OURS,
-    STALE,
     Redis,
     Replica,
     minute_of,
@@ -143,27 +142,6 @@ async def test_its_version_is_the_least_that_is_taken_from_then_on(alone: Replic
     answer = await alone.get()
 
     assert answer.handling.not_stored is NotStoredReason.OLDER_VERSION
-
-
-async def test_a_fetch_under_way_does_not_bring_back_what_was(alone: Replica) -> None:
-    """Its answer came from before the write."""
-    late = asyncio.Event()
-
-    async def former(call: Call) -> Reply:
-        await late.wait()
-        return ok(1)
-
-    await alone.fill(1)
-    alone.clock.advance(STALE)
-    alone.upstream.then(former)
-    await alone.get()  # the stale one; its refresh is under way
-    await settle()
-
-    await write(alone, Reply(204, (), b""))
-    late.set()
-    await alone.land()
-
-    assert alone.local.entries == 0
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 412, 500, 503])
