@@ -185,11 +185,7 @@ class RedisBudget:
     async def take(self, scope: str, purpose: Purpose) -> Charge:
         """As Budget.take."""
         self._refuse_by_gate(scope)
-        charge = Charge(self._next_call(), self._clock.monotonic())
-        try:
-            reply = await self._ask(scope, rank_of(purpose), charge)
-        except RedisUnavailable:
-            reply = _Reply(_Word.LATE, inf)
+        charge, reply = await self._ask_in_time(scope, rank_of(purpose))
         match reply.word:
             case _Word.OK:
                 return await self._granted(scope, charge)
@@ -201,6 +197,25 @@ class RedisBudget:
                 raise GateClosed(what, retry_after=reply.wait, is_probed=reply.is_probed)
             case _Word.LATE | _Word.REST:
                 return await self._from_reserve(scope, purpose, reply)
+
+    async def _ask_in_time(self, scope: str, rank: Rank) -> tuple[Charge, _Reply]:
+        """Ask for a call. If the answer comes so late that the call may not be sent, ask once more:
+        perhaps this process stood still."""
+        for _ in range(2):
+            charge = Charge(self._next_call(), self._clock.monotonic())
+            try:
+                reply = await self._ask(scope, rank, charge)
+            except RedisUnavailable:
+                return charge, _Reply(_Word.LATE, inf)
+            if reply.word is _Word.OK and charge.is_late(self._clock.monotonic()):
+                known = self._known(scope)
+                known.forget(charge.call)
+                known.back.append(charge.call)
+            elif reply.word is not _Word.LATE:
+                break
+        else:
+            reply = _Reply(_Word.LATE, LATEST_SEND)
+        return charge, reply
 
     async def _ask(self, scope: str, rank: Rank, charge: Charge) -> _Reply:
         if self._first is None:
@@ -218,10 +233,6 @@ class RedisBudget:
             known.back.append(charge.call)
             raise
         self._hear(scope, question, reply, charge.asked)
-        if reply.word is _Word.OK and charge.is_late(self._clock.monotonic()):
-            known.forget(charge.call)
-            known.back.append(charge.call)
-            return _Reply(_Word.LATE, LATEST_SEND)
         return reply
 
     async def _look_at(self, scopes: Sequence[str]) -> None:
