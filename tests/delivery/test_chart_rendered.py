@@ -36,11 +36,6 @@ BY_HAND = {
 matrix = pytest.mark.parametrize("path", MATRIX, ids=lambda path: path.stem)
 
 
-def test_the_matrix_is_wide() -> None:
-    """Common set-ups have a file each."""
-    assert len(MATRIX) >= 8
-
-
 @matrix
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_helm_has_no_complaint(path: Path, version: str) -> None:

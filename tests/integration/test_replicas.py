@@ -31,18 +31,6 @@ async def test_a_revoked_credential_is_answered_by_no_replica(
         assert {answer.status_code for answer in answers} <= {401, 502, 503}
 
 
-async def test_an_invalidated_body_rescues_nobody(
-    upstream: RunningSimulator, control: SimulatorClient, redis_url: str
-) -> None:
-    """After the order an upstream that fails is an error, not a way back to the old version."""
-    async with gateway(upstream.base_url, redis_url) as planes:
-        await planes.get(ONE)
-        await control.fault("status-500")
-        await planes.admin.post("/invalidate", json={"ids": [ONE]})
-
-        assert (await planes.get(ONE)).status_code == 502
-
-
 async def test_a_soft_purge_rescues(
     upstream: RunningSimulator, control: SimulatorClient, redis_url: str
 ) -> None:

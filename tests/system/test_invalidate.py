@@ -66,35 +66,6 @@ def test_after_invalidate_the_next_answer_is_fetched(
     assert calls(upstream) == asked + 1
 
 
-def test_another_training_and_an_older_bound_leave_it(
-    tmp_path: Path, upstream: str, house: Gateway
-) -> None:
-    """Neither touches what is stored of this version."""
-    version = training(house).headers["training-updated-at"]
-
-    run("invalidate", "trn_000002", "--admin", house.admin, folder=tmp_path)
-    run("invalidate", ID, "--updated-at", version, "--admin", house.admin, folder=tmp_path)
-
-    assert training(house).headers["cache-status"].startswith("gateway; hit")
-
-
-@pytest.mark.parametrize(
-    ("options", "status"), [(["--soft"], 200), ([], 502)], ids=["soft", "hard"]
-)
-def test_a_soft_purge_keeps_the_rescue(
-    tmp_path: Path, upstream: str, house: Gateway, options: list[str], status: int
-) -> None:
-    """Upstream is asked anew; while it fails, what was purged softly still answers, as stale."""
-    tell(upstream, "fault", mode="status-500")
-
-    told = run("purge", *options, "--admin", house.admin, folder=tmp_path)
-    answer = training(house)
-
-    assert told == (0, CONFIRMED)
-    assert answer.status_code == status
-    assert ("detail=stale-error" in answer.headers.get("cache-status", "")) is (status == 200)
-
-
 @pytest.mark.parametrize("mode", ["normal", "frozen"])
 def test_what_was_purged_softly_calls_itself_stale(
     upstream: str, house: Gateway, tmp_path: Path, mode: str
@@ -113,16 +84,6 @@ def test_what_was_purged_softly_calls_itself_stale(
     assert [answer.status_code for answer in answers] == [200, 200, 200, 304]
     assert {answer.headers["cache-control"] for answer in answers} == {"private, max-age=0"}
     assert not any("ttl=" in answer.headers["cache-status"] for answer in answers)
-
-
-def test_after_a_purge_everything_is_fetched(tmp_path: Path, upstream: str, house: Gateway) -> None:
-    """Softly purged too: an answer before the next call would be what was purged."""
-    tell(upstream, "edit", id=ID, content="edited")
-
-    told = run("purge", "--soft", "--admin", house.admin, folder=tmp_path)
-
-    assert told == (0, CONFIRMED)
-    assert training(house).json()["content"] == "edited"
 
 
 def test_a_purge_of_a_partition_that_is_not_there_says_so(tmp_path: Path, house: Gateway) -> None:
