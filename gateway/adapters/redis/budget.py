@@ -218,6 +218,8 @@ class RedisBudget:
         return charge, reply
 
     async def _ask(self, scope: str, rank: Rank, charge: Charge) -> _Reply:
+        if not self._connection.is_up:
+            raise RedisUnavailable(RedisOperation.BUDGET, "Redis is away")
         if self._first is None:
             await self._look_at([scope])
         new_for = (self._first or charge.asked) + _NEW_FOR - charge.asked
@@ -236,19 +238,16 @@ class RedisBudget:
         return reply
 
     async def _look_at(self, scopes: Sequence[str]) -> None:
-        asked = self._clock.monotonic()
         for first in range(0, len(scopes), _AT_ONCE):
-            some = scopes[first : first + _AT_ONCE]
-            questions = [
-                self._question(each, _LOOK_ONLY, self._next_call(), asked) for each in some
+            asked = self._clock.monotonic()
+            asking = [
+                (each, self._question(each, _LOOK_ONLY, self._next_call(), asked))
+                for each in scopes[first : first + _AT_ONCE]
             ]
-            calls = [
-                (self._names.all(scope), [msgspec.json.encode(question)])
-                for scope, question in zip(some, questions, strict=True)
-            ]
+            calls = [(self._names.all(each), [msgspec.json.encode(what)]) for each, what in asking]
             run_many = self._connection.run_many
             replies = await run_many(RedisOperation.BUDGET, self._scripts["ask"], calls, _read)
-            for scope, question, reply in zip(some, questions, replies, strict=True):
+            for (scope, question), reply in zip(asking, replies, strict=True):
                 self._hear(scope, question, reply, asked)
 
     def _question(self, scope: str, rank: int, call: str, now: float) -> _Question:

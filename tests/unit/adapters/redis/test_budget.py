@@ -186,6 +186,21 @@ async def test_a_call_whose_answer_is_lost_or_late_is_given_back(
     assert await count_granted(one) == 92
 
 
+async def test_a_long_absence_of_redis_does_not_displace_lost_calls(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls for which Redis was never asked are not given back."""
+    one = await site.known()
+    with monkeypatch.context() as fault:
+        fault.setattr(site.connection, "is_mute", True)
+        await one.take(SCOPE, Purpose.MISS)
+        fault.setattr(TimedConnection, "is_up", False)
+        for _ in range(60):
+            await count_granted(one)
+
+    assert await count_granted(one) == 92
+
+
 async def test_a_grant_that_comes_late_is_asked_for_again(site: Site) -> None:
     """Once: this process stood still. The limit has the call once."""
     one = await site.known()
