@@ -30,7 +30,7 @@ from gateway.app.access import (
 )
 from gateway.app.clock import LoopLag, SystemClock
 from gateway.app.listen import StartFault
-from gateway.app.sweeping import Ground, Sweeping, cold_start_of, sweeping_of
+from gateway.app.sweeping import Ground, cold_start_of, sweeps_of
 from gateway.app.upstream_access import (
     call_share_of,
     directive_handler_of,
@@ -41,12 +41,11 @@ from gateway.core.access.caller import Open
 from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.vocabulary import Tier
-from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.fill.background_limit import REST, Background
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
+from gateway.flow.fill.refresher import REST, Refresher
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.explain import Explainer
@@ -56,6 +55,7 @@ from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Serving
+from gateway.flow.sweep.scheduler import Sweeps
 from gateway.ports import (
     AloneBus,
     AloneLease,
@@ -107,7 +107,6 @@ class House:
     reaching: Reaching
     unusual: Unusual
     modes: Modes
-    confirming: Confirming
     bus: Bus
     invalidation: Invalidation
     writing: Writing | None
@@ -115,7 +114,7 @@ class House:
     admission: Admission
     operator_access: OperatorAccess
     watches: tuple[FileWatch[ClientsGiven] | FileWatch[TokensGiven], ...]
-    sweeping: Sweeping
+    sweeps: Sweeps
     tracer: Tracer
 
 
@@ -135,9 +134,10 @@ def compose(settings: Settings) -> House:
     timeout, backoffs = settings.upstream.timeout, Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
     serve = partial(Serving, cold_start=cold_start_of(settings, way.credentials))
-    serving = serve(tiers, collapsing, clock, telemetry, rules, background=_background(settings))
+    refresher = Refresher(settings.upstream.max_background, local, clock, REST)
+    serving = serve(tiers, collapsing, clock, telemetry, rules, refresher=refresher)
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, fetcher)
-    sweeping = sweeping_of(settings, rules, admission, ground)
+    sweeps = sweeps_of(settings, rules, admission, ground)
     invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)
     invalidation = invalidate(tiers, shared, bus, telemetry, fetcher=fetcher, serving=serving)
     share = partial(call_share_of, settings, clock, rates=admission.rates, bus=bus)
@@ -158,15 +158,14 @@ def compose(settings: Settings) -> House:
         reaching=Reaching(serving, clock, share()),
         unusual=Unusual(serving, clock, rules, modes),
         modes=modes,
-        confirming=tiers.confirming,
         bus=bus,
         invalidation=invalidation,
         writing=writing_of(settings, way, invalidation, clock),
-        explainer=_explainer(ground, rules, sweeping),
+        explainer=_explainer(ground, rules, sweeps),
         admission=admission,
         operator_access=operators,
         watches=_watches(settings, clock, telemetry, admission, operators),
-        sweeping=sweeping,
+        sweeps=sweeps,
         tracer=tracer_of(settings, clock, telemetry),
     )
 
@@ -183,17 +182,9 @@ def _watches(
     return tuple(watch for watch in (clients, tokens) if watch is not None)
 
 
-def _background(settings: Settings) -> Background:
-    return Background(settings.upstream.max_background, REST)
-
-
-def _explainer(ground: Ground, rules: Rules, sweeping: Sweeping) -> Explainer:
+def _explainer(ground: Ground, rules: Rules, sweeps: Sweeps) -> Explainer:
     looks_into = (ground.local, ground.shared, ground.clock, rules, ground.serving)
-    return Explainer(
-        *looks_into,
-        following=sweeping.following,
-        list_state=sweeping.sweeps.list_state,
-    )
+    return Explainer(*looks_into, list_state=sweeps.list_state)
 
 
 def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> History:

@@ -78,7 +78,7 @@ class Operations:
         house = self._house
         is_early = house.clock.monotonic() - self._life.started < _WARMING
         may_fill = house.modes.current is Mode.NORMAL
-        is_warming = is_early and may_fill and house.sweeping.sweeps.are_warming()
+        is_warming = is_early and may_fill and house.sweeps.are_warming()
         self._life.is_warm = not is_warming
         return is_warming
 
@@ -105,8 +105,8 @@ class Operations:
             loop_lag=house.lag.worst,
             mode=house.modes.current,
             is_warming=self._warming.is_on(redis_up=redis_up),
-            sweep_confirmed=house.sweeping.sweeps.confirmed_age(),
-            sweep_states=house.sweeping.sweeps.states(),
+            sweep_confirmed=house.sweeps.confirmed_age(),
+            sweep_states=house.sweeps.states(),
             clients_reloaded=house.admission.reloaded,
             tokens_reloaded=house.operator_access.reloaded,
             missing=house.telemetry.counters.missing_in_a_row,
@@ -114,7 +114,7 @@ class Operations:
 
     def _is_filling(self) -> bool | None:
         """For `Warming`: whether the first sweep of an empty cache has not ended."""
-        sweeps = self._house.sweeping.sweeps
+        sweeps = self._house.sweeps
         is_filling = sweeps.are_warming()
         is_swept = self._settings.sweep.warm is not SweepWarm.OFF and (is_filling or sweeps.words())
         return is_filling if is_swept else None
@@ -195,7 +195,7 @@ class Operations:
             for tenant, view in self._budgets().items()
             if whose.get("tenant", tenant) == tenant
         }
-        freshness = self._house.sweeping.sweeps.words().get(str(whose.get("tenant")))
+        freshness = self._house.sweeps.words().get(str(whose.get("tenant")))
         swept: Words = {} if freshness is None else {"freshness": freshness}
         return {"budgets": budgets, **swept, "events": [_told(each) for each in noted]}
 
@@ -236,7 +236,7 @@ class Operations:
         telemetry.ordered(order, by, **fields)
 
     def _freshness(self) -> Words:
-        sweeps, oldest = self._house.sweeping.sweeps, self._house.history.oldest_stale()
+        sweeps, oldest = self._house.sweeps, self._house.history.oldest_stale()
         return {
             "without_sweep_seconds": sweeps.bound_without(),
             "oldest_stale_seconds": None if oldest is None else round(oldest, 3),

@@ -258,9 +258,10 @@ async def _running(
             tasks.append(group.create_task(house.writing.run()))
         if isinstance(house.budget, RedisBudget):
             tasks.append(group.create_task(house.budget.run()))
-        tasks.append(group.create_task(house.confirming.run(house.telemetry)))
-        tasks.append(group.create_task(house.confirming.run_catching_up(house.telemetry)))
-        tasks += [group.create_task(each) for each in house.sweeping.works()]
+        tasks.append(group.create_task(house.serving.confirming.run(house.telemetry)))
+        tasks.append(group.create_task(house.serving.confirming.run_catching_up(house.telemetry)))
+        unasked = (house.sweeps.run(), house.serving.refresher.run())
+        tasks += [group.create_task(each) for each in unasked]
         try:
             yield
         finally:

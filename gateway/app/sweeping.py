@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
 from gateway.adapters.redis.connect.connection import Connection
@@ -27,7 +27,6 @@ from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.readers import Readers
 from gateway.flow.sweep.reconciliation import Reconciliation
-from gateway.flow.sweep.refresh_queue import Following
 from gateway.flow.sweep.scheduler import Sweeps
 from gateway.flow.sweep.sweep import Listing, Parts
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
@@ -56,18 +55,6 @@ class Ground:
     fetcher: Fetcher
 
 
-@dataclass(frozen=True, slots=True)
-class Sweeping:
-    """The sweeps, and the queue of calls for single trainings. No caller waits for these calls."""
-
-    sweeps: Sweeps
-    following: Following
-
-    def works(self) -> list[Coroutine[Any, Any, None]]:
-        """The coroutines of the sweeps and the queue. They run until cancelled."""
-        return [self.sweeps.run(), self.following.run()]
-
-
 def cold_start_of(settings: Settings, credentials: Credentials) -> ColdStart:
     """Which misses wait for the first sweep. None do if no sweep fills an empty cache."""
     sweep = settings.sweep
@@ -76,13 +63,9 @@ def cold_start_of(settings: Settings, credentials: Credentials) -> ColdStart:
     return ColdStart(settings.upstream.timeout, credentials.has_accepted if fills else None)
 
 
-def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:
+def sweeps_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeps:
     """Put the sweeps together."""
-    serving, tiers = ground.serving, ground.tiers
-    following = Following(serving, ground.local, ground.clock, rules, serving.background)
-    serving.waits, serving.put_off = following.waits, following.put_off
-    serving.is_short = following.is_short
-    parts = _parts(settings, rules, ground, following)
+    parts = _parts(settings, rules, ground)
     readers = Readers(
         admission.callers.admitted,
         ground.way.credentials,
@@ -91,7 +74,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
         pause_after=PAUSE_AFTER,
     )
     is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
-    sweeps = Sweeps(
+    return Sweeps(
         parts,
         readers.chosen if is_passthrough else lambda: _own_callers(admission),
         _pace_of(settings, admission),
@@ -99,15 +82,14 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
         if is_passthrough
         else lambda tenant: _reads(ground.telemetry.counters, admission, tenant),
         rules.windows,
-        purges=tiers.purges,
+        purges=ground.tiers.purges,
         store=settings.sweep.store,
         warms=settings.sweep.warm is not SweepWarm.OFF,
         why_none=_why_none(settings),
     )
-    return Sweeping(sweeps, following)
 
 
-def _parts(settings: Settings, rules: Rules, ground: Ground, following: Following) -> Parts:
+def _parts(settings: Settings, rules: Rules, ground: Ground) -> Parts:
     return Parts(
         lease=_lease(settings, ground),
         listing=Listing(
@@ -128,7 +110,6 @@ def _parts(settings: Settings, rules: Rules, ground: Ground, following: Followin
             serving=ground.serving,
             rules=rules,
         ),
-        following=following,
         serving=ground.serving,
         local=ground.local,
         cold_start=ground.serving.cold_start,

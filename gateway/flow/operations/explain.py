@@ -14,7 +14,6 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
 from gateway.flow.fill.backoff import Failure
 from gateway.flow.request.response_selection import Serving
-from gateway.flow.sweep.refresh_queue import Following
 from gateway.ports import Clock, LocalStore, SharedStore
 
 Words = dict[str, object]
@@ -38,10 +37,8 @@ class Explainer:
         rules: Rules,
         serving: Serving,
         *,
-        following: Following,
         list_state: Callable[[str], str | None],
     ) -> None:
-        self._following = following
         self._list_state = list_state
         self._serving = serving
         self._local = local
@@ -111,7 +108,7 @@ class Explainer:
     def _next_refresh(self, key: Key, candidate: Candidate | None) -> str:
         if self._serving.fills.under_way(key) is not None:
             return "now: a fetch is under way"
-        place = self._following.place(key)
+        place = self._serving.refresher.place(key)
         if place is not None:
             return "as soon as a call is free: place {} of {} in the queue".format(*place)
         failure = self._serving.standing(key)

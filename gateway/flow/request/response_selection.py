@@ -7,7 +7,7 @@ a fetch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -39,11 +39,11 @@ from gateway.core.vocabulary import (
 )
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.cache.tiers import Seen, Tiers
-from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Failure, is_news, stale_word
 from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
 from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, failing, fruitless
+from gateway.flow.fill.refresher import Errand, Refresher
 from gateway.flow.singleflight import Flight, Flights
 from gateway.ports import NEVER, Clock, Held, Observer
 
@@ -74,7 +74,7 @@ class Serving:
         observer: Observer,
         rules: Rules,
         *,
-        background: Background,
+        refresher: Refresher,
         cold_start: ColdStart,
     ) -> None:
         self._tiers = tiers
@@ -82,19 +82,12 @@ class Serving:
         self._clock = clock
         self._observer = observer
         self._rules = rules
-        self.background = background
+        self.refresher = refresher
         self.cold_start = cold_start
         self.held, self.confirming = tiers.held, tiers.confirming
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        # Methods of `Following` (sweep/refresh_queue) replace these three functions:
-        # waits     whether a refresh has to wait. If so, and if there is room, it is queued
-        # put_off   adds a refresh whose call was not made, and returns whether it is in the queue
-        # is_short  whether the queued refreshes wait because no call was free
-        self.waits: Callable[[Ask], bool] = lambda _: False
-        self.put_off: Callable[[Ask], bool] = lambda _: False
-        self.is_short: Callable[[Ask], bool] = lambda _: True
 
     def peek(self, ask: Ask) -> Answer | None:
         """The answer that L1 may give without asking Redis, or None. A stale answer can start or
@@ -177,19 +170,38 @@ class Serving:
         if failure is not None:
             return from_store(seen, failure.outcome, failure.detail)
         is_due = not ask.only_if_cached and self.fills.under_way(ask.key) is None
-        if is_due and self.refresh(ask, seen) is None and self.is_short(ask):
-            return from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
+        if is_due:
+            self._refresh(ask, seen)
+            if self.refresher.is_short(ask):
+                return from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
         return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
-    def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
-        """Start a refresh. Returns None if the refresh has to wait (see `waits`). The key must have
-        no fetch that requests can join."""
-        if self.waits(ask):
+    def _refresh(self, ask: Ask, seen: Seen) -> None:
+        """Refresh the response `seen`, now or later."""
+
+        def start() -> Awaitable[Landed]:
+            return self.start(ask, seen, Purpose.REFRESH).join()
+
+        fetch = partial(self._fetch_unasked, ask, Purpose.REFRESH)
+        self.refresher.want(Errand(ask, Purpose.REFRESH, fetch), start)
+
+    def send(self, ask: Ask, purpose: Purpose, then: Callable[[Landed | None], None]) -> None:
+        """Make a call for which no caller waits, now or later, and give its result to `then`: None
+        if there is none."""
+        fetch = partial(self._fetch_unasked, ask, purpose)
+        self.refresher.want(Errand(ask, purpose, fetch, [then]))
+
+    async def _fetch_unasked(self, ask: Ask, purpose: Purpose) -> Landed | None:
+        """The result of a fetch that no caller waits for. None if the key is left alone, or if a
+        refresh is not needed any more."""
+        if self.has_failed(ask.key):
             return None
-        self.background.begin(ask.key.partition)
-        flight = self.start(ask, seen, Purpose.REFRESH)
-        flight.when_ended(partial(self.background.end, ask.key.partition))
-        return flight
+        found = await self.look_up(ask.key)
+        is_fresh = found is not None and self._plan(found) is Plan.SERVE
+        if is_fresh and purpose is Purpose.REFRESH:
+            return None
+        flight = self.fills.under_way(ask.key)
+        return await (flight or self.start(ask, chosen(self._rules, ask, found), purpose)).join()
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
         """The answer of upstream, from the fetch under way or a new one. If `stand_in` has an
@@ -326,17 +338,11 @@ class Serving:
             return  # the credential was refused, which says nothing about the key
         why = str(error) or repr(error)
         self._observer.fetch_failed(want.key, want.purpose, why)
-        if self._queue_refresh(want, error) or _says_nothing(want, error):
+        if _says_nothing(want, error):
             return
         again_in = self._backoffs.failed(want.key, error)
         if want.purpose is Purpose.REFRESH and is_news(error):
             self._observer.refresh_failed(want.key, why, again_in)
-
-    def _queue_refresh(self, want: Want, error: Exception) -> bool:
-        """If the fetch was a refresh whose call was not made, add the refresh to the queue. Returns
-        whether it is in the queue."""
-        is_denied = want.purpose is Purpose.REFRESH and isinstance(error, CallWithheld)
-        return is_denied and self.put_off(Ask(want.key, want.caller, extra=want.extra))
 
     async def _follow(
         self, flight: Flight[Landed], seen: Seen | None, *, collapsed: bool
@@ -541,6 +547,7 @@ def passed(reply: Reply, handling: Handling) -> Answer:
 
 def _says_nothing(want: Want, error: Exception) -> bool:
     """Whether the error says nothing about later fetches of the key: the mode forbids the call, or
-    no call was free for the sweep. One is perhaps free for a caller, who has a higher priority."""
+    no call was free for a fetch that no caller waits for. One is perhaps free for a caller, who has
+    a higher priority."""
     is_denied = isinstance(error, CallWithheld) and not has_a_caller(want.purpose)
-    return isinstance(error, Frozen) or (is_denied and want.purpose is not Purpose.REFRESH)
+    return isinstance(error, Frozen) or is_denied

@@ -16,7 +16,7 @@ from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fill.collapse import Landed
 from gateway.flow.fill.fetch import Filled
-from gateway.flow.sweep.refresh_queue import Errand, Following
+from gateway.flow.request.response_selection import Serving
 
 # If single answers have one of these fields, items are not stored: a page cannot have the field for
 # each item.
@@ -29,9 +29,9 @@ ANY: Final = Instant(2**96)
 class Looks:
     """Makes the looks of one sweep, and keeps their results until `forget`."""
 
-    def __init__(self, caller: Caller, following: Following) -> None:
+    def __init__(self, caller: Caller, serving: Serving) -> None:
         self._caller = caller
-        self._following = following
+        self._serving = serving
         self._results: list[Looked] = []
         # For trainings whose item had a later version than a later single answer: this version.
         self._refuted: FIFOCache[str, Instant] = FIFOCache(_MOST_REFUTED)
@@ -47,8 +47,7 @@ class Looks:
         earlier page should have had the version. If the look finds it, the list is behind."""
         self.under_way += 1
         ask = Ask(Key(self._caller.partition, item.training_id), self._caller)
-        then = partial(self._note, item, due, is_late)
-        self._following.send(Errand(ask, purpose, then))
+        self._serving.send(ask, purpose, partial(self._note, item, due, is_late))
 
     def results(self) -> list[Looked]:
         """The results of the looks that have ended."""

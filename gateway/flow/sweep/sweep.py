@@ -39,7 +39,6 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.looks import ANY, Looks
 from gateway.flow.sweep.reconciliation import THE_LIST, Applied, Brought, Reconciliation, give_way
-from gateway.flow.sweep.refresh_queue import Following
 from gateway.ports import Call, Clock, LocalStore, Observer, SweepLease, Turn
 
 # Seconds between two calls of `SweepLease.take`, which takes or renews the lease, and returns how
@@ -65,7 +64,6 @@ class Parts:
     lease: SweepLease
     listing: Listing
     reconciliation: Reconciliation
-    following: Following
     serving: Serving
     local: LocalStore
     cold_start: ColdStart
@@ -96,7 +94,7 @@ class Sweep:
         self._parts = parts
         self._lease, self._clock = parts.lease, parts.clock
         self._observer, self._page_of = parts.observer, parts.reconciliation
-        self._looks = Looks(caller, parts.following)
+        self._looks = Looks(caller, parts.serving)
         self._caller = caller
         self._pace = pace
         self._reads = reads

@@ -20,11 +20,11 @@ from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want
+from gateway.flow.fill.refresher import Refresher
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
@@ -179,8 +179,8 @@ class Replica:
         self.collapsing = Collapsing(
             self.tiers, self.fetcher, lease, clock, timeout=10.0, backoffs=backoffs
         )
-        self.background = Background(2 * room)
-        serving = partial(Serving, background=self.background, cold_start=ColdStart(10.0))
+        self.refresher = Refresher(2 * room, self.local, clock)
+        serving = partial(Serving, refresher=self.refresher, cold_start=ColdStart(10.0))
         self.serving = serving(self.tiers, self.collapsing, clock, self.observer, rules)
         self.unusual = Unusual(self.serving, clock, rules, self.modes)
         self.invalidation = Invalidation(
@@ -241,14 +241,6 @@ class Replica:
     async def land(self) -> None:
         """Let background work end."""
         await self.serving.land(5.0)
-
-
-class PuttingOff(list[Ask]):
-    """Lets each refresh wait for which there was no call, and notes it."""
-
-    def __call__(self, ask: Ask) -> bool:
-        self.append(ask)
-        return True
 
 
 def minute_of(answer: Answer) -> int:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import pytest
 
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
-from gateway.core.errors import CallWithheld, RedisUnavailable
+from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.sweep.belief import Belief, SweepStore
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.sweep.reconciliation import Reconciliation
-from gateway.flow.sweep.refresh_queue import Following
 from gateway.flow.sweep.sweep import Listing, Parts, Sweep
 from gateway.ports import AloneBus, Bus, Call, ListStore, SweepLease
 from tests.doubles.clock import FakeClock
@@ -88,14 +86,13 @@ class Swept:
         warms: bool = True,
         pace: Pace = PACE,
         store: SweepStore = SweepStore.AUTO,
-        room: int = 4,
+        room: int = 50,
     ) -> None:
         self.clock = clock
         self.catalogue = catalogue
         self.replica = Replica(clock, redis, caller=OURS, limit=limit, room=room)
         self.replica.upstream.always = catalogue.answer
         self.lease = lease or LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
-        self.following = following_of(self.replica)
         self.parts = self._parts(redis, bus or AloneBus())
         self.reads = 0
         self.sweep = Sweep(
@@ -120,7 +117,6 @@ class Swept:
                 serving=replica.serving,
                 rules=replica.serving._rules,
             ),
-            following=self.following,
             serving=replica.serving,
             local=replica.local,
             cold_start=replica.serving.cold_start,
@@ -141,10 +137,10 @@ class Swept:
         return self.sweep.progress.belief
 
     async def step(self) -> float:
-        """One step of the sweep, and the single calls that wait; somebody read meanwhile."""
+        """One step of the sweep, and its single calls; somebody read meanwhile."""
         self.reads += 1
         pause = await self.sweep._step()
-        await self.errands()
+        await settle()
         return pause
 
     async def run(self, seconds: float) -> None:
@@ -162,34 +158,10 @@ class Swept:
     def _ended(self) -> int:
         return 0 if self.sweep.progress is None else self.sweep.progress.sweeps
 
-    async def errands(self) -> None:
-        """Run all single calls that wait, in their order; those without a free call wait on."""
-        for _ in range(len(self.following._errands)):
-            errand = self.following._next()
-            if errand is not None:
-                with suppress(CallWithheld):
-                    await self.following._run(errand)
-        await settle()
-
-    async def errand(self) -> None:
-        """Run the most wanted of the single calls that wait."""
-        errand = self.following._next()
-        assert errand is not None
-        await self.following._run(errand)
-
     async def read(self, training_id: str) -> str:
         """What a caller gets: version and detail."""
         answer = await self.replica.get(Key("p1", training_id))
         return f"{minute_of(answer)} {answer.handling.detail}"
-
-
-def following_of(replica: Replica) -> Following:
-    """What runs its single calls, and lets its refreshes wait."""
-    serving = replica.serving
-    following = Following(serving, replica.local, replica.clock, serving._rules, replica.background)
-    serving.waits, serving.put_off = following.waits, following.put_off
-    serving.is_short = following.is_short
-    return following
 
 
 def of_list(call: Call) -> bool:

@@ -21,11 +21,11 @@ from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
+from gateway.flow.fill.refresher import Refresher
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
@@ -172,7 +172,8 @@ class Data:
         backoffs = Backoffs(clock, rules.windows.believe_after)
         lease = AloneLease(self.shared)
         collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=10.0, backoffs=backoffs)
-        served = partial(Serving, background=Background(8), cold_start=ColdStart(10.0))
+        refresher = Refresher(8, self.local, clock)
+        served = partial(Serving, refresher=refresher, cold_start=ColdStart(10.0))
         serving = served(tiers, collapsing, clock, observer, rules)
         self.unusual = Unusual(serving, clock, rules, modes)
         invalidation = Invalidation(

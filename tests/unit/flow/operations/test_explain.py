@@ -8,7 +8,6 @@ from gateway.core.cache.entry import Key
 from gateway.flow.operations.explain import Explainer, Words
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, says, settle, training
-from tests.unit.flow.sweeping import following_of
 
 OTHER = Key("p2", "trn_1")
 
@@ -23,7 +22,6 @@ def explainer(replica: Replica) -> Explainer:
         clock,
         rules,
         serving,
-        following=following_of(replica),
         list_state=lambda partition: "behind" if partition == OTHER.partition else None,
     )
 

@@ -14,7 +14,6 @@ from tests.unit.flow.house import (
     CALLER,
     KEY,
     SOFT,
-    PuttingOff,
     Replica,
     marks,
     ok,
@@ -54,22 +53,18 @@ async def test_its_failure_stands_for_a_while(alone: Replica) -> None:
     assert alone.serving.standing(KEY) is None
 
 
-@pytest.mark.parametrize(
-    ("purpose", "put_off"), [(Purpose.REFRESH, [ASK]), (Purpose.REVALIDATION, [])]
-)
-async def test_a_refresh_without_a_call_is_put_off(
-    clock: FakeClock, purpose: Purpose, put_off: list[Ask]
+@pytest.mark.parametrize("purpose", [Purpose.REFRESH, Purpose.VERIFY, Purpose.REVALIDATION])
+async def test_only_a_caller_that_got_no_call_leaves_a_failure(
+    clock: FakeClock, purpose: Purpose
 ) -> None:
-    """Whoever lets refreshes wait is told; a caller's fetch is the caller's to ask for again."""
-    alone, told = Replica(clock, limit=1), PuttingOff()
-    alone.serving.put_off = told
+    """The refresher tries again what no caller waits for."""
+    alone = Replica(clock, limit=1)
     await alone.fill(1, OTHER)
 
     with pytest.raises(BudgetExhausted):
         await alone.serving.start(ASK, None, purpose).join()
 
-    assert told == put_off
-    assert (alone.serving.standing(KEY) is None) == bool(put_off)
+    assert (alone.serving.standing(KEY) is None) == (purpose is not Purpose.REVALIDATION)
     assert not alone.serving.has_failed(KEY)
 
 
@@ -108,33 +103,6 @@ async def test_a_call_for_the_sweep_that_is_denied_leaves_the_key_to_callers(
 
     assert marks(answer)[:2] == (2, Outcome.FILLED)
     assert alone.upstream.calls[-1].purpose is Purpose.REVALIDATION
-
-
-async def test_what_the_upstream_failed_for_is_not_put_off(alone: Replica) -> None:
-    """It is left alone for a while, and then its next reader's."""
-    told = PuttingOff()
-    alone.serving.put_off = told
-    alone.upstream.then(page(503))
-    with pytest.raises(UpstreamError):
-        await alone.serving.start(ASK, None, Purpose.REFRESH).join()
-
-    assert told == []
-    assert alone.serving.has_failed(KEY)
-
-
-async def test_a_refresh_waits_where_others_do(alone: Replica) -> None:
-    """Nothing is started for it; else it is what its reader starts."""
-    await serve_stale(alone)
-    seen = await alone.serving.seen(ASK)
-    assert seen is not None
-    alone.serving.waits = lambda ask: ask == ASK
-
-    assert alone.serving.refresh(ASK, seen) is None
-    assert alone.serving.fills.under_way(KEY) is None
-    assert marks(await alone.get())[1] is Outcome.STALE_SHIELDED
-    alone.serving.waits = lambda _: False
-    assert alone.serving.refresh(ASK, seen) is alone.serving.fills.under_way(KEY)
-    await alone.land()
 
 
 async def test_one_look_up_serves_all_of_the_moment(alone: Replica) -> None:

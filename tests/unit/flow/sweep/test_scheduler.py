@@ -62,7 +62,7 @@ async def running(stage: Stage) -> AsyncIterator[Stage]:
     """The sweeps run inside."""
     tasks = [
         asyncio.create_task(stage.sweeps.run()),
-        asyncio.create_task(stage.swept.following.run()),
+        asyncio.create_task(stage.swept.replica.refresher.run()),
     ]
     try:
         yield stage
