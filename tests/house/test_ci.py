@@ -109,27 +109,24 @@ def test_a_run_without_failures_is_the_only_one(tmp_path: Path) -> None:
 
 
 def _second_run(folder: Path) -> subprocess.CompletedProcess[str]:
+    return _run(folder, "-m", "tests.second_run", "--verbosity", "0")
+
+
+def _pytest(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    options = ("-p", "tests.conftest", "--continue-on-collection-errors")
+    return _run(folder, "-m", "pytest", *options, **environment)
+
+
+def _run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """In a folder of its own, without what other plugins take to load."""
     (folder / "pytest.ini").write_text("[pytest]\ntestpaths = .\n")
+    alone = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "tests.second_run", "--verbosity", "0"],
+        [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={**os.environ, **alone, **environment},
         capture_output=True,
         text=True,
         check=False,
         timeout=100,
-    )
-
-
-def _pytest(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
-    return subprocess.run(
-        [*command, "--continue-on-collection-errors", str(folder)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
     )
