@@ -5,26 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from gateway.core.errors import RedisUnavailable
-from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Confirmations, Notice
 
 Apply = Callable[[Notice], None]
 
 
 class Hub:
-    """Where the buses meet. `deaf` names those whom nothing reaches, `away` silences all."""
+    """Where the buses meet. `deaf` names those whom nothing reaches."""
 
     def __init__(self) -> None:
         self.hearers: dict[HubBus, Apply] = {}
         self.deaf: set[HubBus] = set()
-        self.away = False
         self.told: list[Notice] = []
 
     def tell(self, teller: HubBus, notice: Notice) -> int:
         """Let the others hear it; how many did."""
-        if self.away:
-            raise RedisUnavailable(RedisOperation.BUS, "it is away")
         self.told.append(notice)
         others = [bus for bus in self.hearers if bus is not teller and bus.is_connected]
         for bus in others:
@@ -41,7 +36,7 @@ class HubBus:
 
     def __init__(self, hub: Hub, apply: Apply) -> None:
         self._hub = hub
-        self.on_roll_until = self.alone_until = math.inf
+        self.counted_until = self.vouched_until = math.inf
         hub.hearers[self] = apply
 
     @property
@@ -52,17 +47,7 @@ class HubBus:
     @property
     def is_connected(self) -> bool:
         """Whether notices of others arrive."""
-        return not self._hub.away and self not in self._hub.deaf
-
-    @property
-    def counted_until(self) -> float:
-        """Always, unless a test says otherwise."""
-        return self.on_roll_until
-
-    @property
-    def vouched_until(self) -> float:
-        """The same."""
-        return self.alone_until
+        return self not in self._hub.deaf
 
     async def announce(self, notice: Notice) -> None:
         """Tell the others."""

@@ -42,20 +42,6 @@ class InMemoryShared:
         self._before.clear()
         self._lost.clear()
 
-    def copied(self) -> Callable[[], None]:
-        """What a copy of it has been told by now; called, that copy takes over."""
-        floors = {key: replace(record) for key, record in self._floors._floors.items()}
-        orders = {key: replace(known) for key, known in self._floors._orders.items()}
-        bodies, before, lost = dict(self._bodies), dict(self._before), set(self._lost)
-
-        def take_over() -> None:
-            self.flush()
-            self._floors._floors.update(floors)
-            self._floors._orders.update(orders)
-            self._bodies, self._before, self._lost = bodies, before, lost
-
-        return take_over
-
     def lose_floor(self, key: Key) -> None:
         """Forget the floor alone, as a Redis without room may."""
         self._floors._floors.pop(key, None)
