@@ -463,18 +463,6 @@ async def test_a_suspect_entry_costs_no_body(
     assert (redis.store.confirmed, redis.store.lookups) == ([1], 0)
 
 
-async def test_a_renewed_entry_that_is_too_large_by_then_is_read_again(
-    replica: Replica, other: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where L1 has no room for what the confirming answer brought, the body serves."""
-    await put(replica)
-    replica.clock.advance(5.0)
-    await put(other)
-    monkeypatch.setattr(replica.local, "replace", lambda key, _: replica.local.drop(key))
-
-    assert (await find(replica)).tier is Tier.L2
-
-
 async def test_a_process_alone_asks_nothing(alone: Replica) -> None:
     """Its ledger has no body that L1 could have missed."""
     entry = entry_of(await alone.tiers.begin(KEY))

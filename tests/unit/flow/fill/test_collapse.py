@@ -398,21 +398,6 @@ async def test_twice_without_a_result_is_the_end(town: Town, replica: Replica) -
     assert replica.upstream.count == 0
 
 
-async def test_twice_without_a_word_each_asks_alone(town: Town, replica: Replica) -> None:
-    """Two leaders vanished: nobody waits for a third."""
-    first = await leader_of(town)
-    waiter = (await asking(replica))[0]
-    await first.end(TRANSIENT)
-    second = await leader_of(town)
-    await settle()
-    await second.end(TRANSIENT)
-    third = await leader_of(town)
-    replica.upstream.then(ok(1))
-
-    assert minute_of(await waiter) == 1
-    assert await third.renew()
-
-
 @pytest.mark.parametrize("error", FOR_ALL, ids=lambda error: type(error).__name__)
 async def test_what_fails_for_all_is_not_tried_again(
     town: Town, replica: Replica, error: Failed

@@ -281,18 +281,6 @@ async def test_an_older_version_with_no_store_ends_nothing(alone: Replica) -> No
     assert alone.local.entries == 1
 
 
-async def test_an_older_version_is_counted_without_redis_as_well(
-    replica: Replica, redis: Redis
-) -> None:
-    """L1 tells."""
-    redis.switch.is_up = False
-    await refetch(replica, ok(2))
-
-    await refetch(replica, ok(1))
-
-    assert replica.observer.of("regressed") == [("trn_1",)]
-
-
 async def test_an_earlier_fetch_of_the_same_version_is_no_regression(
     replica: Replica, other: Replica, clock: FakeClock
 ) -> None:
@@ -302,24 +290,6 @@ async def test_an_earlier_fetch_of_the_same_version_is_no_regression(
         clock.advance(0.1)
         await refetch(other, Reply(200, (), training(1, title="Second")))
         return ok(1)
-
-    replica.upstream.then(be_late)
-    filled = await replica.fetch(Want(KEY, CALLER, Purpose.MISS))
-
-    assert isinstance(filled, Filled)
-    assert filled.verdict is Verdict.OLDER
-    assert replica.observer.of("regressed") == []
-
-
-async def test_a_404_of_an_earlier_fetch_is_no_regression(
-    replica: Replica, other: Replica, clock: FakeClock
-) -> None:
-    """It has no version that could have gone back."""
-
-    async def be_late(call: Call) -> Reply:
-        clock.advance(0.1)
-        await refetch(other, ok(1))
-        return says(404)
 
     replica.upstream.then(be_late)
     filled = await replica.fetch(Want(KEY, CALLER, Purpose.MISS))

@@ -290,20 +290,6 @@ async def test_a_hard_invalidation_ends_what_a_soft_one_left(pair: Pair) -> None
             await replica.get()
 
 
-@pytest.mark.parametrize("trouble", ["flushed", "away"])
-async def test_what_was_purged_softly_is_not_fresh_again(pair: Pair, trouble: str) -> None:
-    """Not where Redis forgets the purge, nor where it cannot be asked."""
-    await pair.warm(1)
-    await pair.one.invalidation.purge(None, soft=True)
-
-    if trouble == "flushed":
-        pair.redis.memory.flush()
-    else:
-        pair.redis.switch.is_up = False
-
-    assert minute_of(await asks_upstream(pair.other, 2)) == 2
-
-
 async def test_a_change_is_told_and_nothing_else(pair: Pair) -> None:
     """First fetches and unchanged ones are silent; a later version doubts what others hold."""
     await pair.warm(1)
@@ -352,3 +338,17 @@ async def test_what_a_401_dropped_rescues_nobody_who_did_not_hear(pair: Pair) ->
     with pytest.raises(UpstreamError):
         await pair.other.get()
     assert pair.other.local.peek(KEY) is None
+
+
+@pytest.mark.parametrize("trouble", ["flushed", "away"])
+async def test_what_was_purged_softly_is_not_fresh_again(pair: Pair, trouble: str) -> None:
+    """Not where Redis forgets the purge, nor where it cannot be asked."""
+    await pair.warm(1)
+    await pair.one.invalidation.purge(None, soft=True)
+
+    if trouble == "flushed":
+        pair.redis.memory.flush()
+    else:
+        pair.redis.switch.is_up = False
+
+    assert minute_of(await asks_upstream(pair.other, 2)) == 2

@@ -227,29 +227,6 @@ async def test_a_request_in_the_pause_looks_up_once(clock: FakeClock, redis: Red
     assert looks(redis) == before + 1
 
 
-async def test_a_request_beyond_the_share_looks_up_once(clock: FakeClock, redis: Redis) -> None:
-    """It made no fetch either. The share is spent on another training."""
-    reader = Reader(Replica(clock, redis), TWENTY)
-    for key in KEYS[:2]:
-        await reader.replica.fill(2, key)
-    reader.replica.upstream.always = version(2)
-    await reader.waits(3, KEYS[0])
-    spent_before, before = spent(reader), looks(redis)
-
-    await reader.waits(3, KEYS[1])
-
-    assert (spent(reader), looks(redis)) == (spent_before, before + 1)
-
-
-async def test_a_reached_version_ends_the_waiting(reader: Reader, clock: FakeClock) -> None:
-    """Who writes twice reads twice."""
-    await reader.replica.fill(2)
-    for number in (3, 4, 5):
-        clock.advance(0.1)
-        reader.replica.upstream.then(ok(number))
-        assert minute_of(await reader.get(number)) == number
-
-
 async def test_the_wish_raises_no_floor(clock: FakeClock, redis: Redis) -> None:
     """A version from a caller's mouth rules out nothing for the others."""
     replica = Replica(clock, redis)

@@ -86,6 +86,17 @@ async def test_what_an_order_overtook_is_not_followed_by_an_older_one(
     assert [minute_of(each) for each in (first, *answers)] == [8, 8, 8]
 
 
+async def test_the_others_hear_of_what_it_proved(replica: Replica, other: Replica) -> None:
+    """What L1 holds elsewhere was good till then."""
+    task = await asking(replica, 8)
+    await replica.invalidation.invalidate((KEY.training_id,), None)
+    await other.fill(7)
+
+    await answered(replica, task)
+
+    assert other.peek() is None
+
+
 async def test_what_redis_does_not_know_it_is_not_offered(replica: Replica, redis: Redis) -> None:
     """A write was done while Redis was away: what was asked before it is kept nowhere."""
     task = await asking(replica, 8)
@@ -361,3 +372,25 @@ async def test_an_order_not_heard_outlives_the_floor(
         await replica.get()
 
     assert in_l1(replica) is None
+
+
+async def test_a_look_up_that_a_fetch_overtook_is_kept(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """What it brought was answered with, and Redis may lose it."""
+    await serve_stale(replica)
+    replica.upstream.then(ok(1))
+    replica.upstream.hold()
+    await replica.get()  # and a refresh is under way
+    await fetch(other, 3)
+    replica.tiers.doubt(KEY)
+    redis.switch.hold()
+    early = await ask(replica)
+    replica.upstream.release()
+    await settle()
+    assert replica.serving.fills.under_way(KEY) is None
+    redis.switch.release()
+    assert minute_of(await early) == 3
+    redis.memory.flush()
+
+    assert minute_of(await replica.get()) == 3

@@ -174,17 +174,6 @@ async def test_a_503_is_rescued_unless_that_is_forbidden(
     assert passed.content.status == 503
 
 
-async def test_what_forbids_to_be_stored_is_given_and_not_kept(replica: Replica) -> None:
-    """`no-store`, each time anew."""
-    replica.upstream.then(*[ok(1, (b"cache-control", b"no-store"))] * 2)
-
-    await get(replica)
-    again = await get(replica)
-
-    assert again.outcome is Outcome.FILLED
-    assert replica.local.entries == 0
-
-
 async def test_replicas_agree_on_what_was_chosen(clock: FakeClock) -> None:
     """What one stored, another gives to those alone that would choose it."""
     redis = Redis(clock)
@@ -197,15 +186,6 @@ async def test_replicas_agree_on_what_was_chosen(clock: FakeClock) -> None:
     same, another = await get(other, *sent), await get(other, (b"foo", b"2"))
 
     assert (same.tier, another.tier) == (Tier.L2, Tier.UPSTREAM)
-
-
-async def test_by_policy_an_error_is_a_problem_of_ours(clock: FakeClock) -> None:
-    """The upstream's own words do not pass."""
-    replica = Replica(clock)
-    replica.upstream.then(says(503))
-
-    with pytest.raises(UpstreamError):
-        await get(replica)
 
 
 @pytest.mark.parametrize("status", [401, 403])

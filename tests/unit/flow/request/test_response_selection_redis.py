@@ -15,7 +15,6 @@ from tests.unit.flow.house import (
     CALLER,
     KEY,
     SOFT,
-    STALE,
     Redis,
     Replica,
     marks,
@@ -62,20 +61,6 @@ async def test_redis_is_asked_once_for_all(replica: Replica, other: Replica, red
 
     assert {answer.tier for answer in answers} == {Tier.L2}
     assert redis.store.lookups == before + 1
-
-
-async def test_a_stale_hit_in_redis_is_refreshed(replica: Replica, other: Replica) -> None:
-    """By whoever sees it."""
-    await other.fill(1)
-    replica.clock.advance(STALE)
-    replica.upstream.then(ok(2))
-
-    answer = await replica.get()
-    await replica.land()
-
-    assert (marks(answer)[:2], answer.tier) == ((1, Outcome.STALE_REFRESHING), Tier.L2)
-    assert replica.upstream.calls[0].purpose is Purpose.REFRESH
-    assert minute_of(await replica.get()) == 2
 
 
 async def test_a_404_in_redis_is_told(replica: Replica, other: Replica) -> None:
