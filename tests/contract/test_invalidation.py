@@ -90,6 +90,7 @@ HISTORIES = {
     "soft, a later bound for good": "5 FIRST | soft 10 | order 11 | left none | floor 11",
     "a soft bound after another": "5 FIRST | order 9 | soft 10 | begin | soft | left none",
     "a soft bound after itself": "5 FIRST | order 10 | soft 10 | begin | soft | left none",
+    "below two soft bounds": "5 FIRST | soft 10 | begin | soft 12 | begin | order 7 | left none",
     "soft purge, then for good": "5 FIRST | softpurge | order | left none",
     "soft purge, an earlier bound": "5 FIRST | softpurge | order 4 | below | left 5",
     "soft purge, that bound": "5 FIRST | softpurge | order 5 | below | left 5",
