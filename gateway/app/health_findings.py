@@ -426,7 +426,7 @@ _Topic = tuple[str, str | None]
 
 class Findings:
     """Judges the figures. `docs_url` is the address of the documents (None: the gateway serves
-    them).
+    them). `warn` logs what a finding says, and what to do, if replicas are set up differently.
 
     Findings with the same section of the runbook and the same `whose` are the same finding. So
     `since` stays when only the sentence changes.
@@ -438,11 +438,15 @@ class Findings:
         readings: Callable[[], GaugeReadings],
         clock: Clock,
         docs_url: str | None = None,
+        *,
+        warn: Callable[[str, str], None],
     ) -> None:
         self._history = history
         self._readings = readings
         self._clock = clock
         self._runbook = _RUNBOOK if docs_url is None else f"{docs_url}/{_RUNBOOK}"
+        self._warn = warn
+        self._warned: set[str] = set()  # what the findings say that were logged and still hold
         # When each finding was seen first (Unix time) and last (monotonic).
         self._seen: dict[_Topic, tuple[float, float]] = {}
 
@@ -451,7 +455,14 @@ class Findings:
         findings."""
         while True:
             self.now()
+            self._warn_of(list(_of_replicas(self._readings())))
             await self._clock.sleep(EVERY)
+
+    def _warn_of(self, findings: list[Finding]) -> None:
+        for each in findings:
+            if each.says not in self._warned:
+                self._warn(each.says, each.do)
+        self._warned = {each.says for each in findings}
 
     def now(self) -> list[Finding]:
         """The findings in the order of `judge`, with `since` and `runbook_url`."""

@@ -63,7 +63,8 @@ class Operations:
         house.telemetry.gauges = self.readings
         self._warming = Warming(house.clock.monotonic, self._is_filling)
         docs_url = settings.admin.docs_url
-        self.findings = Findings(house.history, self.readings, house.clock, docs_url)
+        warn = house.telemetry.replicas_differ
+        self.findings = Findings(house.history, self.readings, house.clock, docs_url, warn=warn)
         live = partial(Live, house, settings, self.readings, self.findings)
         self.watched = live(started=life.started, ended=life.ended)
 

@@ -165,6 +165,10 @@ class Telemetry(Trail):
             known["path"] = "(unknown)"
         self.events.emit(INFO, "access.refused", reason=reason, **known)
 
+    def replicas_differ(self, says: str, do: str) -> None:
+        """Replicas are set up differently, or are more than `redis.replicas`."""
+        self.events.tell_state(WARNING, "replicas.differ", says=says, do=do)
+
     def clients_known(self, names: Iterable[str]) -> None:
         """Create the metrics of these clients, with the value 0."""
         for name in names:

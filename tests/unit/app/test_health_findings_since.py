@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,14 @@ class Stand:
         self.now = self.well
         counters = Counters()
         history = History(counters, self.clock, lambda: self.now, 30.0)
-        self.findings = Findings(history, lambda: self.now, self.clock, docs_url)
+        self.warned: list[str] = []
+        self.findings = Findings(
+            history,
+            lambda: self.now,
+            self.clock,
+            docs_url,
+            warn=lambda says, _: self.warned.append(says),
+        )
 
     def since(self, whose: str = "upstream") -> float | None:
         """Since when that one's first finding is so."""
@@ -95,3 +103,14 @@ def test_a_finding_says_where_there_is_more_of_it(docs_url: str | None, address:
     stand.now = replace(stand.well, circuit=Circuit.OPEN)
 
     assert stand.findings.now()[0].runbook_url == address
+
+
+async def test_too_many_replicas_are_logged_once(stand: Stand) -> None:
+    """Again if they come back."""
+    watch = asyncio.create_task(stand.findings.watch())
+    for alive in (5, 5, 4, 5):
+        stand.now = replace(stand.well, replicas=alive, expected_replicas=4)
+        await asyncio.sleep(0.01)
+
+    assert stand.warned == ["5 replicas are alive, and `redis.replicas` is 4"] * 2
+    watch.cancel()
