@@ -18,10 +18,11 @@ import requests
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import (
+    Link,
     NonRecordingSpan,
     SpanContext,
     SpanKind,
@@ -97,8 +98,6 @@ class OtlpTracer:
     variables    the environment variables of OpenTelemetry
     """
 
-    is_on = True
-
     def __init__(
         self,
         endpoint: str,
@@ -129,14 +128,13 @@ class OtlpTracer:
         self._provider.add_span_processor(self._waiting)
         self.start = self._provider.get_tracer("gateway", version).start_span
 
-    def begin(self, traceparent: bytes | None) -> OtlpSpan:
+    def begin(self, traceparent: bytes | None, seconds: float = 0.0) -> OtlpSpan:
         """As Tracer.begin. The caller's span is the parent, if there is one."""
-        return OtlpSpan(self, "HTTP", SpanKind.SERVER, _parent(traceparent))
-
-    def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """As Tracer.hit."""
-        span = OtlpSpan(self, "HTTP", SpanKind.SERVER, _parent(traceparent), seconds)
-        span.serve(served)
+        around = Context()
+        if traceparent is not None:
+            parent = NonRecordingSpan(_span_context(traceparent))
+            around = set_span_in_context(parent, around)
+        return OtlpSpan(self, "HTTP", around, SpanKind.SERVER, seconds=seconds)
 
     async def close(self, patience: float) -> None:
         """As Tracer.close. Spans that still wait after `patience` seconds count as dropped."""
@@ -164,26 +162,27 @@ class OtlpSpan:
         self,
         tracer: OtlpTracer,
         name: str,
-        kind: SpanKind,
         parent: Context,
+        kind: SpanKind,
+        *,
+        link: bytes | None = None,
         seconds: float = 0.0,
     ) -> None:
         self._tracer = tracer
         self._began = tracer.clock.monotonic() - seconds
         self._started = tracer.clock.now() - seconds
-        self._span = tracer.start(name, parent, kind, start_time=_nanoseconds(self._started))
+        links = () if link is None else (Link(_span_context(link)),)
+        begun = _nanoseconds(self._started)
+        self._span = tracer.start(name, parent, kind, links=links, start_time=begun)
         context = self._span.get_span_context()
         ids = (context.trace_id, context.span_id, context.trace_flags)
         self.traceparent = b"00-%032x-%016x-%02x" % ids
 
-    def part(self, name: str) -> OtlpSpan:
+    def part(self, name: str, link: bytes | None = None) -> OtlpSpan:
         """As Span.part."""
         kind = SpanKind.CLIENT if name == Part.UPSTREAM else SpanKind.INTERNAL
-        return OtlpSpan(self._tracer, name, kind, set_span_in_context(self._span, Context()))
-
-    def link(self, traceparent: bytes) -> None:
-        """As Span.link."""
-        self._span.add_link(_span_context(traceparent))
+        around = set_span_in_context(self._span, Context())
+        return OtlpSpan(self._tracer, name, around, kind, link=link)
 
     def note(self, attributes: Attributes) -> None:
         """As Span.note."""
@@ -217,12 +216,12 @@ class OtlpSpan:
         self._span.end(_nanoseconds(self._started + took))
 
 
-class _Waiting(SpanProcessor):
+class _Waiting(BatchSpanProcessor):
     """The spans that wait to be sent, at most `most`. Further spans are dropped. One request sends
     at most `at_once` spans."""
 
     def __init__(self, sending: _Sending, most: int, at_once: int, spans_ended: SpansEnded) -> None:
-        self._inner = BatchSpanProcessor(sending, most, max_export_batch_size=at_once)
+        super().__init__(sending, most, max_export_batch_size=at_once)
         self._sending, self._most, self._spans_ended = sending, most, spans_ended
         self._taken = 0
 
@@ -231,44 +230,36 @@ class _Waiting(SpanProcessor):
             self._spans_ended(SpanFate.DROPPED, 1, "too many spans wait")
             return
         self._taken += 1
-        self._inner.on_end(span)
-
-    def shutdown(self) -> None:
-        """Send the waiting spans. This can block for half a minute."""
-        self._inner.shutdown()
+        super().on_end(span)
 
     def give_up(self) -> None:
         lost = self._taken - self._sending.done
         self._spans_ended(SpanFate.DROPPED, lost, "the gateway ends")
 
 
-class _Sending(SpanExporter):
+class _Sending(OTLPSpanExporter):
     """Sends spans in a thread of the SDK, and reports how each batch ended. `done` counts the spans
     that were sent or lost."""
 
     def __init__(self, url: str, spans_ended: SpansEnded) -> None:
-        self._session = _Session()
-        self._inner = OTLPSpanExporter(endpoint=url, session=self._session)
+        self._last = _Session()
+        super().__init__(endpoint=url, session=self._last)
         self._spans_ended, self._loop = spans_ended, asyncio.get_running_loop()
         self.done = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send the spans. The SDK's exporter makes the retries."""
+        """Send the spans. The SDK makes the retries."""
         result = SpanExportResult.FAILURE
-        self._session.ended = _UNSENT
+        self._last.ended = _UNSENT
         try:
-            result = self._inner.export(spans)
+            result = super().export(spans)
         finally:
             self.done += len(spans)
             sent = result is SpanExportResult.SUCCESS
-            fate, why = (SpanFate.SENT, "") if sent else (SpanFate.FAILED, self._session.ended)
+            fate, why = (SpanFate.SENT, "") if sent else (SpanFate.FAILED, self._last.ended)
             with suppress(RuntimeError):  # the loop has perhaps ended already
                 self._loop.call_soon_threadsafe(self._spans_ended, fate, len(spans), why)
         return result
-
-    def shutdown(self) -> None:
-        """End the retries."""
-        self._inner.shutdown()
 
 
 class _Session(requests.Session):
@@ -285,12 +276,6 @@ class _Session(requests.Session):
             raise
         self.ended = f"status {response.status_code}"
         return response
-
-
-def _parent(traceparent: bytes | None) -> Context:
-    if traceparent is None:
-        return Context()
-    return set_span_in_context(NonRecordingSpan(_span_context(traceparent)), Context())
 
 
 def _span_context(traceparent: bytes) -> SpanContext:

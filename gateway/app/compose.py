@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -65,7 +64,6 @@ from gateway.ports import (
     Clock,
     Lease,
     LocalStore,
-    NoTracer,
     SharedMode,
     SharedStore,
     Tracer,
@@ -115,7 +113,7 @@ class House:
     operator_access: OperatorAccess
     watches: tuple[FileWatch[ClientsGiven] | FileWatch[TokensGiven], ...]
     sweeps: Sweeps
-    tracer: Tracer
+    tracer: Tracer | None
 
 
 def compose(settings: Settings) -> House:
@@ -333,23 +331,11 @@ def windows_of(settings: Settings) -> Windows:
     )
 
 
-def tracer_of(settings: Settings, clock: Clock, telemetry: Telemetry) -> Tracer:
+def tracer_of(settings: Settings, clock: Clock, telemetry: Telemetry) -> Tracer | None:
     """The tracer that `tracing.endpoint` and the OTEL_ variables ask for. Raises StartFault."""
     endpoint, variables = settings.tracing.endpoint, opentelemetry()
     if endpoint is None or variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return NoTracer()
-    scheme = "http" if settings.server.tls_cert is None else "https"
-    return _loaded(endpoint, variables, clock, telemetry, scheme=scheme)
-
-
-def _loaded(
-    endpoint: str,
-    variables: Mapping[str, str],
-    clock: Clock,
-    telemetry: Telemetry,
-    *,
-    scheme: str,
-) -> Tracer:
+        return None
     try:
         from gateway.adapters.otlp import OtlpTracer  # noqa: PLC0415 -- not always installed
     except ImportError as missing:
@@ -358,6 +344,7 @@ def _loaded(
             f"({missing}): pip install 'training-gateway[otlp]', or unset tracing.endpoint"
         ) from missing
     telemetry.spans_known()
+    scheme = "http" if settings.server.tls_cert is None else "https"
     told, version = telemetry.spans_ended, gateway.__version__
     try:
         return OtlpTracer(endpoint, clock, told, variables, version=version, scheme=scheme)

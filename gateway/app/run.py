@@ -273,7 +273,8 @@ async def _running(
             await house.upstream.close()
             if house.redis is not None:
                 await house.redis.close()
-            await house.tracer.close(_LAST_SPANS)
+            if house.tracer is not None:
+                await house.tracer.close(_LAST_SPANS)
 
 
 @contextlib.asynccontextmanager
@@ -380,7 +381,8 @@ async def check(settings: Settings) -> tuple[str, ...]:
         faults.append(f"upstream.base_url: {failure.what}. {REMEDIES[failure.reason]}")
     finally:
         await house.upstream.close()
-        await house.tracer.close(0.0)
+        if house.tracer is not None:
+            await house.tracer.close(0.0)
     if house.redis is not None:
         try:
             await house.redis.reach()

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.core.errors import ShuttingDown
-from gateway.flow.timings import Spent, sharing, spent_of_flight, watched
+from gateway.flow.timings import Spent, sharing, spent_of_flight, watch
 from gateway.ports import Clock
 
 Name = TypeVar("Name", bound=Hashable)
@@ -54,7 +54,7 @@ class Flight(Course, Generic[Result]):
                   sweep made necessary
     """
 
-    spent: Spent | None = field(default=None, init=False)
+    spent: Spent
     is_unhurried: bool = field(default=False, init=False)
 
     _task: asyncio.Future[Result] = field(init=False)
@@ -110,10 +110,9 @@ class Flight(Course, Generic[Result]):
 
 
 class Flights(Generic[Name, Result]):
-    """The flights under way. For each name, requests can join at most one. If there is a `clock`,
-    the flights note how long they wait."""
+    """The flights under way. For each name, requests can join at most one."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._current: dict[Name, Flight[Result]] = {}
         self._flying: dict[Name, list[Flight[Result]]] = {}  # also flights that cannot be joined
@@ -143,8 +142,7 @@ class Flights(Generic[Name, Result]):
         return flight
 
     def _new(self, name: Name) -> Flight[Result]:
-        flight: Flight[Result] = Flight()
-        flight.spent = None if self._clock is None else spent_of_flight(self._clock)
+        flight: Flight[Result] = Flight(spent_of_flight(self._clock))
         self._flying.setdefault(name, []).append(flight)
         return flight
 
@@ -193,8 +191,8 @@ class Flights(Generic[Name, Result]):
     ) -> Result:
         try:
             # The waits are noted for the flight, because the request that began it can leave.
-            with watched(flight.spent):
-                return await make(flight)
+            watch(flight.spent)
+            return await make(flight)
         finally:
             self._leave(name, flight)
 

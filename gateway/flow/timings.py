@@ -9,7 +9,7 @@ the flight has one span for its whole wait.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
@@ -37,39 +37,36 @@ class Spent:
         self.seconds[part] = self.seconds.get(part, 0.0) + seconds
 
 
-_watched: ContextVar[Spent | None] = ContextVar("spent", default=None)
+_current: ContextVar[Spent | None] = ContextVar("spent", default=None)
+
+
+def watch(spent: Spent) -> None:
+    """Note the waits of the current task in `spent` from now on."""
+    _current.set(spent)
 
 
 @contextmanager
-def watched(spent: Spent | None) -> Iterator[None]:
-    """While the block runs, note its waits in `spent` (None: nowhere)."""
-    before = _watched.set(spent)
+def sharing(shared: Spent) -> Iterator[None]:
+    """The block is the wait of the current request for a shared flight. The span of the wait is
+    linked to the span of the request that began the flight."""
+    mine, span = _current.get(), None
+    if mine is not None and mine.span is not None and mine.span is not shared.span:
+        link = None if shared.span is None else shared.span.traceparent
+        span = mine.span.part(_FOLLOW, link)
     try:
         yield
     finally:
-        _watched.reset(before)
-
-
-@contextmanager
-def sharing(shared: Spent | None) -> Iterator[None]:
-    """The block is the wait of the current request for a shared flight."""
-    mine = _watched.get()
-    if mine is None or shared is None:
-        yield
-        return
-    span = None if mine.span is shared.span else mine.span
-    try:
-        with nullcontext() if span is None else _following(span, shared):
-            yield
-    finally:
-        for part, seconds in shared.seconds.items():
-            mine.add(part, seconds)
+        if mine is not None:
+            for part, seconds in shared.seconds.items():
+                mine.add(part, seconds)
+        if span is not None:
+            span.end()
 
 
 @contextmanager
 def on(part: Part) -> Iterator[Span | None]:
     """The block is a wait for this part. Yields the span of the wait (None: not traced)."""
-    spent, fault = _watched.get(), None
+    spent, fault = _current.get(), None
     if spent is None:
         yield None
         return
@@ -89,18 +86,5 @@ def on(part: Part) -> Iterator[Span | None]:
 def spent_of_flight(clock: Clock) -> Spent:
     """An empty `Spent` for a flight that the current request begins. It has the request's span, but
     is a new object, because the flight can last longer than the request."""
-    mine = _watched.get()
+    mine = _current.get()
     return Spent(clock, None if mine is None else mine.span)
-
-
-@contextmanager
-def _following(mine: Span, shared: Spent) -> Iterator[None]:
-    """Make a span for the wait of a request that joined the flight. Link it to the span of the
-    request that began the flight."""
-    span = mine.part(_FOLLOW)
-    try:
-        yield
-    finally:
-        if shared.span is not None:
-            span.link(shared.span.traceparent)
-        span.end()

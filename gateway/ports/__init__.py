@@ -1,9 +1,8 @@
 """The Protocols through which `flow` uses stores, Redis, the upstream and the clock.
 
 The package also has values that the Protocols use, and implementations for a gateway without other
-replicas (for example `AloneBus`) or without traces (`NoTracer`). It does no I/O. The contract
-suites in tests/contract test each implementation of the stores, the bus, the leases and the
-budgets.
+replicas (for example `AloneBus`). It does no I/O. The contract suites in tests/contract test each
+implementation of the stores, the bus, the leases and the budgets.
 """
 
 from gateway.ports.budget import (
@@ -30,7 +29,6 @@ from gateway.ports.sweep import Compared, ListStore, SweepLease, Turn
 from gateway.ports.telemetry import (
     AccessLine,
     Attributes,
-    NoTracer,
     Observer,
     RefusedRequest,
     Served,
@@ -75,7 +73,6 @@ __all__ = [
     "ListStore",
     "LocalStore",
     "ModeOrder",
-    "NoTracer",
     "Notice",
     "Observer",
     "RefusedRequest",

@@ -289,13 +289,9 @@ class Span(Protocol):
         (W3C Trace Context, 3.2)."""
         ...
 
-    def part(self, name: str) -> Span:
-        """Begin a span within this one."""
-        ...
-
-    def link(self, traceparent: bytes) -> None:
-        """Link this span to the span that `traceparent` names, because this span waits for work
-        that began within the other span."""
+    def part(self, name: str, link: bytes | None = None) -> Span:
+        """Begin a span within this one. `link` is the `traceparent` of another span, in which the
+        work began that the new span waits for."""
         ...
 
     def note(self, attributes: Attributes) -> None:
@@ -315,42 +311,15 @@ class Span(Protocol):
 class Tracer(Protocol):
     """Begins and sends the spans of requests. No request waits or fails because of tracing."""
 
-    @property
-    def is_on(self) -> bool:
-        """Whether any trace is kept."""
-        ...
-
     def keeps(self, traceparent: bytes | None) -> bool:
         """Whether a request's trace is kept. Without a valid `traceparent` (None), the result is
         perhaps random, so call this only once for each request."""
         ...
 
-    def begin(self, traceparent: bytes | None) -> Span:
-        """Begin the span of a request whose trace is kept."""
-        ...
-
-    def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """Make the span of a hit whose trace is kept. The hit took `seconds`."""
+    def begin(self, traceparent: bytes | None, seconds: float = 0.0) -> Span:
+        """Begin the span of a request whose trace is kept. The request began `seconds` ago."""
         ...
 
     async def close(self, patience: float) -> None:
         """Send the spans that still wait, for `patience` seconds at most."""
         ...
-
-
-class NoTracer:
-    """Keeps no trace."""
-
-    is_on = False
-
-    def keeps(self, traceparent: bytes | None) -> bool:
-        return False
-
-    def begin(self, traceparent: bytes | None) -> Span:
-        raise NotImplementedError
-
-    def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """Never called."""
-
-    async def close(self, patience: float) -> None:
-        """Do nothing: there are no spans."""

@@ -129,9 +129,7 @@ class Outbound:
 
         try:
             with on(Part.UPSTREAM) as span:
-                return await self._upstream.call(
-                    replace(call, span=span or call.span, before_send=before_send)
-                )
+                return await self._upstream.call(replace(call, span=span, before_send=before_send))
         except (UpstreamUnreachable, UpstreamTimeout, Frozen) as failure:
             if isinstance(failure, Frozen) or not failure.sent:
                 await self._budget.give_back(scope, paid)

@@ -28,7 +28,7 @@ from gateway.core.http.fields import first
 from gateway.core.http.traceparent import sound_of
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal, Outcome, Tier
-from gateway.flow.timings import Spent, watched
+from gateway.flow.timings import Spent, watch
 from gateway.ports import AccessLine, Clock, Observer, Served, Tracer
 from gateway.web.problems import ProblemAnswer, problem_of
 from gateway.web.render import Rendered
@@ -66,7 +66,7 @@ class Desk:
         access_log: AccessLog,
         new_id: Callable[[], bytes],
         *,
-        tracer: Tracer,
+        tracer: Tracer | None,
     ) -> None:
         self._callers = callers
         self._clock = clock
@@ -81,8 +81,8 @@ class Desk:
         """The endpoint's response, or a problem response if the endpoint raised an exception."""
         exchange = self.begin(request)
         try:
-            with watched(exchange.spent):
-                return await answer(exchange)
+            watch(exchange.spent)
+            return await answer(exchange)
         except AccessRefused as refused:
             self._observer.access_refused(refused.reason, exchange.as_refused())
             return self.problem(exchange, problem_of(refused), Outcome.REJECTED)
@@ -97,7 +97,7 @@ class Desk:
         given = request_id_of(first(request.scope["headers"], b"x-request-id"))
         request_id = (given or self._new_id()).decode("ascii")
         trace, span = sound_of(first(request.scope["headers"], b"traceparent")), None
-        if self._tracer.keeps(trace):
+        if self._tracer is not None and self._tracer.keeps(trace):
             span = self._tracer.begin(trace)
             trace = span.traceparent
         spent = Spent(self._clock, span)

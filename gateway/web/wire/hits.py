@@ -229,7 +229,8 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
             if keeps(traceparent):
                 method, path = "HEAD" if is_head else "GET", f"/training/{training_id}"
                 how = (status, outcome, tier, None, client)
-                tracer.hit(traceparent, Served(method, TRAINING_ROUTE, path, *how), seconds)
+                span = tracer.begin(traceparent, seconds)
+                span.serve(Served(method, TRAINING_ROUTE, path, *how))
 
         return count
 

@@ -6,6 +6,7 @@ import gc
 import pytest
 
 from gateway.flow.singleflight import Flight, Flights
+from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import settle
 
 Complaint = dict[str, object]
@@ -26,7 +27,7 @@ class Work:
 @pytest.fixture
 def flights() -> Flights[str, str]:
     """None under way."""
-    return Flights()
+    return Flights(FakeClock())
 
 
 @pytest.fixture

@@ -6,33 +6,30 @@ import pytest
 
 from gateway.core.vocabulary import Part
 from gateway.flow.singleflight import Flights
-from gateway.flow.timings import Spent, on, watched
+from gateway.flow.timings import Spent, on, watch
 from gateway.ports import Attributes, Served
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, settle
 
 
-def test_parts_are_summed(clock: FakeClock) -> None:
+async def test_parts_are_summed(clock: FakeClock) -> None:
     """What passes between them counts for none."""
     spent = Spent(clock)
-    with watched(spent):
-        for part, seconds in ((Part.LOOKUP, 0.5), (Part.UPSTREAM, 2.0), (Part.LOOKUP, 0.25)):
-            with on(part):
-                clock.advance(seconds)
-            clock.advance(10.0)
+    watch(spent)
+    for part, seconds in ((Part.LOOKUP, 0.5), (Part.UPSTREAM, 2.0), (Part.LOOKUP, 0.25)):
+        with on(part):
+            clock.advance(seconds)
+        clock.advance(10.0)
 
     assert spent.seconds == {Part.LOOKUP: 0.75, Part.UPSTREAM: 2.0}
 
 
-def test_nobody_is_told_who_does_not_ask(clock: FakeClock) -> None:
-    """Outside of `watched`, and after it."""
-    spent = Spent(clock)
-    with watched(spent):
-        pass
-    with on(Part.STORE):
+async def test_nobody_is_told_who_does_not_ask(clock: FakeClock) -> None:
+    """As the sweep does."""
+    with on(Part.STORE) as span:
         clock.advance(1.0)
 
-    assert spent.seconds == {}
+    assert span is None
 
 
 async def test_what_a_flight_waits_for_is_its_own(clock: FakeClock) -> None:
@@ -49,8 +46,8 @@ async def test_what_a_flight_waits_for_is_its_own(clock: FakeClock) -> None:
     first, second = Spent(clock), Spent(clock)
 
     async def join(spent: Spent) -> None:
-        with watched(spent):
-            await (flights.under_way("a") or flights.start("a", work)).join()
+        watch(spent)
+        await (flights.under_way("a") or flights.start("a", work)).join()
 
     one = asyncio.create_task(join(first))
     await settle()
@@ -82,8 +79,8 @@ async def test_a_miss_says_what_it_waited_for(clock: FakeClock) -> None:
     replica.upstream.call = slow  # type: ignore[assignment, method-assign]
 
     async def ask() -> None:
-        with watched(spent):
-            await replica.get(KEY)
+        watch(spent)
+        await replica.get(KEY)
 
     asking = asyncio.create_task(ask())
     await settle()
@@ -104,13 +101,10 @@ class ListedSpan:
         self.links: tuple[bytes, ...] = ()
         self.around: ListedSpan | None = None
 
-    def part(self, name: str) -> ListedSpan:
+    def part(self, name: str, link: bytes | None = None) -> ListedSpan:
         part = ListedSpan(name)
-        part.around = self
+        part.around, part.links = self, () if link is None else (link,)
         return part
-
-    def link(self, traceparent: bytes) -> None:
-        self.links += (traceparent,)
 
     def note(self, attributes: Attributes) -> None:
         """Nothing is told here."""
@@ -123,14 +117,14 @@ class ListedSpan:
         self.around.ended.append((self.name, fault, self.links))
 
 
-def test_a_part_of_a_kept_trace_is_a_span(clock: FakeClock) -> None:
+async def test_a_part_of_a_kept_trace_is_a_span(clock: FakeClock) -> None:
     """One that fails says by what."""
     span = ListedSpan("request")
-    with watched(Spent(clock, span)):
-        with on(Part.LOOKUP) as part:
-            assert part is not None
-        with pytest.raises(KeyError), on(Part.STORE):
-            raise KeyError
+    watch(Spent(clock, span))
+    with on(Part.LOOKUP) as part:
+        assert part is not None
+    with pytest.raises(KeyError), on(Part.STORE):
+        raise KeyError
 
     assert span.ended == [("lookup", None, ()), ("store", "KeyError", ())]
 
@@ -144,10 +138,10 @@ async def test_who_begins_a_fetch_has_its_parts_and_who_joins_a_link(clock: Fake
         with on(Part.UPSTREAM):
             await settle()
 
-    with watched(Spent(clock, leader)):
-        flight = flights.start("a", fetch)
-    with watched(Spent(clock, follower)):
-        await flight.join()
+    watch(Spent(clock, leader))
+    flight = flights.start("a", fetch)
+    watch(Spent(clock, follower))
+    await flight.join()
 
     assert leader.ended == [("upstream", None, ())]
     assert follower.ended == [("follow", None, (b"00-leader",))]

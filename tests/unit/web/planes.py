@@ -40,7 +40,6 @@ from gateway.ports import (
     AloneLease,
     AloneMode,
     Clock,
-    NoTracer,
     SharedStore,
     Tracer,
 )
@@ -119,7 +118,7 @@ class Data:
             self.clock,
             self.observer,
             self.access_log,
-            tracer=tracer or NoTracer(),
+            tracer=tracer,
             directive_handler=directive_handler if heeds_directives else None,
             reaching=Reaching(self.serving, self.clock, share),
             unusual=self.unusual,
