@@ -10,7 +10,6 @@ from typing import Protocol
 from gateway.core.cache.entry import Floor, Ticket
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.sweep.progress import Progress
-from gateway.core.upstream.list_page import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class SweepLease(Protocol):
     """One sweep of a partition for all replicas.
 
     Every call raises RedisUnavailable if it gets no answer within the timeout. Without the lead,
-    `meet` and `note` write nothing, and return None or False.
+    `note` writes nothing, and returns False.
     """
 
     @property
@@ -74,11 +73,6 @@ class SweepLease(Protocol):
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         """Become or stay the leader, or see how far another one has come. `was_read`: callers of
         this replica have read from the partition since the last call."""
-        ...
-
-    async def meet(self, partition: str, page: Page, offset: int) -> int | None:
-        """Note that the sweep has met the trainings of the page, which begins at row `offset`.
-        Returns how many different trainings the sweep has met. A page can be noted again."""
         ...
 
     async def note(self, partition: str, progress: Progress) -> bool:

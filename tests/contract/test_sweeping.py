@@ -105,17 +105,6 @@ async def test_progress_is_kept(lease: SweepLease) -> None:
     assert (await lease.take(P, was_read=False)).progress == progress
 
 
-async def test_a_sweep_counts_each_training_once(lease: SweepLease) -> None:
-    """A row that shifted comes on two pages. A page that is noted again counts once, and the first
-    page begins anew."""
-    await lease.take(P, was_read=True)
-
-    pages = [(page("a", "b"), 0), (page("b", "c"), 2), (page("c", "d"), 2), (page("e"), 0)]
-    counts = [await lease.meet(P, each, offset) for each, offset in pages]
-
-    assert counts == [2, 3, 4, 1]
-
-
 async def test_one_leads_and_the_others_look_on(
     replica: Callable[..., RedisSweepLease],
 ) -> None:
@@ -128,7 +117,6 @@ async def test_one_leads_and_the_others_look_on(
     turn = await other.take(P, was_read=False)
 
     assert (turn.leads, turn.progress, turn.is_read) == (False, after, True)
-    assert await other.meet(P, page("z"), 0) is None
     assert not await other.note(P, Progress())
     assert (await leader.take(P, was_read=False)).progress == after
 
@@ -136,19 +124,16 @@ async def test_one_leads_and_the_others_look_on(
 async def test_another_goes_on_where_the_leader_died(
     replica: Callable[..., RedisSweepLease],
 ) -> None:
-    """Once its lead has lapsed; those met so far count."""
+    """Once its lead has lapsed."""
     leader, other = replica(lifetime=0.05), replica()
     progress = (await leader.take(P, was_read=True)).progress
-    first = page("a", "b")
-    after = progress.after(first, 5.0, 2)
-    assert await leader.meet(P, first, 0) == 2
+    after = progress.after(page("a", "b"), 5.0, 2)
     await leader.note(P, after)
     await asyncio.sleep(0.06)
 
     turn = await other.take(P, was_read=False)
 
     assert (turn.leads, turn.progress) == (True, after)
-    assert await other.meet(P, page("c", "d", more=False), 2) == 4
     assert not await leader.note(P, Progress())
 
 
@@ -193,7 +178,7 @@ async def test_what_is_foreign_there_is_written_over(
 ) -> None:
     """Another type, or words that are none: a sweep that begins."""
     with client_of(redis_url) as client:
-        for tail in ("sl", "sp", "sm"):
+        for tail in ("sl", "sp"):
             client.hset(f"gateway:{{{P}}}:{tail}", "a", "b")
     connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
     assert await connection.check()
@@ -201,7 +186,6 @@ async def test_what_is_foreign_there_is_written_over(
 
     turn = await lease.take(P, was_read=True)
     assert (turn.leads, turn.progress) == (True, Progress())
-    assert await lease.meet(P, page("a", "b"), 2) == 2
     assert await lease.note(P, turn.progress)
     await connection.close()
 

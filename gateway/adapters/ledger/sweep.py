@@ -11,7 +11,6 @@ from gateway.core.cache.entry import Key, Ticket
 from gateway.core.cache.version_verdict import Last
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.sweep.progress import Progress
-from gateway.core.upstream.list_page import Page
 from gateway.ports import Clock, Compared, Turn
 
 
@@ -62,14 +61,10 @@ def _judge(record: Record, item: Listed) -> ListVerdict:
 
 @dataclass(slots=True)
 class _SweepState:
-    """The state of the sweep of one partition.
-
-    met      for each training that the present sweep has met: the first row of its page
-    read_at  the time of the last `take` with `was_read`
-    """
+    """The state of the sweep of one partition. `read_at`: the time of the last `take` with
+    `was_read`."""
 
     progress: Progress = field(default_factory=Progress)
-    met: dict[str, int] = field(default_factory=dict)
     read_at: float = -math.inf
 
 
@@ -90,13 +85,6 @@ class LedgerSweepLease:
         if was_read:
             state.read_at = now
         return Turn(True, state.progress, now - state.read_at < self._pause_after, now)
-
-    async def meet(self, partition: str, page: Page, offset: int) -> int | None:
-        """As SweepLease.meet."""
-        state = self._state(partition)
-        earlier = {each: row for each, row in state.met.items() if row < offset}
-        state.met = dict.fromkeys((item.id for item in page.items), offset) | earlier
-        return len(state.met)
 
     async def note(self, partition: str, progress: Progress) -> bool:
         """As SweepLease.note."""

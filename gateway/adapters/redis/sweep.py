@@ -20,7 +20,6 @@ from gateway.adapters.redis.records import EPOCH_LENGTH, micros, of_share, read_
 from gateway.core.cache.entry import Key, Ticket
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.sweep.progress import Progress
-from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Compared, Turn
 
@@ -57,7 +56,6 @@ class RedisSweepLease:
         self._pause_after = max(1, round(pause_after * 1000))
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
-        self._meet = Script.load("sweep", "meet")
         self._note = Script.load("sweep", "note")
         self._release = Script.load("sweep", "release")
 
@@ -70,16 +68,6 @@ class RedisSweepLease:
             (lead, self._name(partition, "p"), self._name(partition, "r")),
             (self._token, round(self.lifetime * 1000), int(was_read), self._pause_after),
             _read_turn,
-        )
-
-    async def meet(self, partition: str, page: Page, offset: int) -> int | None:
-        """As `SweepLease.meet`."""
-        return await self._connection.run_script(
-            RedisOperation.SWEEP,
-            self._meet,
-            (self._name(partition, "l"), self._name(partition, "m")),
-            (self._token, _KEEP, offset, *(training.id for training in page.items)),
-            lambda reply: int(reply[1]) if int(reply[0]) == 1 else None,
         )
 
     async def note(self, partition: str, progress: Progress) -> bool:
@@ -100,8 +88,8 @@ class RedisSweepLease:
         )
 
     def _name(self, partition: str, what: str) -> str:
-        """The name of a record of this partition: `l` the lead, `p` the progress, `m` the ids that
-        the sweep has met, `r` exists if callers have read lately. All are in one slot."""
+        """The name of a record of this partition: `l` the lead, `p` the progress, `r`
+        exists if callers have read lately. All are in one slot."""
         return f"{self._prefix}:{{{partition}}}:s{what}"
 
 

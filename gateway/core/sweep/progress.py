@@ -49,7 +49,7 @@ class Progress:
     sweeps      how many sweeps have ended
     offset      the first row of the next page, which is asked for at `next_at` or later
     total       how many trainings there are, by the last page (None: no page was read yet)
-    met         how many different trainings this sweep has met
+    met         how many different trainings this sweep has met, as far as its leaders knew
     spoilt      why this sweep cannot be complete (None: it can)
     pages       when each page of this sweep was asked for, minus its `Age`
     before      the `pages` of the previous sweep
@@ -86,15 +86,15 @@ class Progress:
         """Whether no sweep has ended yet."""
         return self.sweeps == 0
 
-    def after(self, page: Page, as_of: float, met: int) -> Progress:
-        """The progress after another page, which speaks for the moment `as_of`. `met`: how many
-        different trainings the sweep has met now."""
+    def after(self, page: Page, as_of: float, new: int) -> Progress:
+        """The progress after another page, which speaks for the moment `as_of`. `new`: how many
+        trainings of the page were on no earlier page."""
         return replace(
             self,
             offset=self.offset + page.rows,
             total=page.total,
-            met=met,
-            spoilt=self.spoilt or self._spoilt_by(page, met),
+            met=self.met + new,
+            spoilt=self.spoilt or self._spoilt_by(page, new),
             pages=(*self.pages, as_of),
             failures=0,
             refusals=0,
@@ -102,17 +102,17 @@ class Progress:
             off_why="",
         )
 
-    def _spoilt_by(self, page: Page, met: int) -> SweepEnd | None:
+    def _spoilt_by(self, page: Page, new: int) -> SweepEnd | None:
         if page.rejected:
             return SweepEnd.INVALID
         if self.offset and page.total != self.total:
             return SweepEnd.CHANGED
-        return SweepEnd.REPEATED if met < self.met + len(page.items) else None
+        return SweepEnd.REPEATED if new < len(page.items) else None
 
-    def is_endless(self, page: Page, met: int) -> bool:
+    def is_endless(self, page: Page, new: int) -> bool:
         """Whether the list goes on after `page` without an end."""
         rows = self.offset + page.rows
-        brings_nothing = page.rows > 0 and met == self.met and not page.rejected
+        brings_nothing = page.rows > 0 and new == 0 and not page.rejected
         return brings_nothing or rows > _MOST_ROWS * page.total + _FEW_ROWS
 
     def end(self) -> SweepEnd:

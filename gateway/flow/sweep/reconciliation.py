@@ -52,13 +52,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A page of the list, and the ticket that was taken before it was requested (see
-    `Reconciliation.ticket`). `asked_here` is monotonic, `received_at` on the clock of the
-    replicas."""
+    """A page of the list that begins at row `offset`, and the ticket that was taken before it was
+    requested (see `Reconciliation.ticket`). `asked_here` is monotonic, `received_at` on the clock
+    of the replicas."""
 
     caller: Caller
     reply: Reply
     page: Page
+    offset: int
     ticket: Ticket
     asked_here: float
     received_at: float

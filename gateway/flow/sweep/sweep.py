@@ -246,7 +246,7 @@ class Sweep:
 
     async def _page(self, turn: Turn) -> float:
         """Read a page, let looks judge it if they have to, and apply it."""
-        if self._pending is None:
+        if self._pending is None or self._pending.offset != turn.progress.offset:
             try:
                 self._pending = await self._read(turn.progress)
             except ListRefused as refused:
@@ -271,7 +271,7 @@ class Sweep:
         ticket, here = await self._page_of.ticket(self._caller.partition), self._clock.monotonic()
         purpose = Purpose.WARM if progress.is_first else Purpose.SWEEP
         reply, page = await self._parts.listing.page(self._caller, progress.offset, purpose)
-        return Brought(self._caller, reply, page, ticket, here, self._clock.now())
+        return Brought(self._caller, reply, page, progress.offset, ticket, here, self._clock.now())
 
     async def _folded(self, progress: Progress) -> Progress:
         """The progress after the looks that have ended."""
@@ -316,22 +316,25 @@ class Sweep:
 
     async def _apply(self, brought: Brought, progress: Progress, now: float) -> float:
         partition, belief, page = self._caller.partition, progress.belief, brought.page
-        met = await self._lease.meet(partition, page, progress.offset)
-        if met is None:
-            return _TAKE_EVERY
+        new = self._targets.meet(page, progress)
         if not belief.is_behind:
             stores = belief.may_store(self._store)
             applied = await self._page_of.apply(brought, belief, stores=stores)
             self._follow_up(brought, applied, progress)
             belief = replace(belief, stored=belief.stored or applied.stored > 0)
         self._look_at_target(brought, progress)
-        is_endless = progress.is_endless(page, met)
-        after = replace(progress.after(page, brought.as_of, met), belief=belief)
+        is_endless = progress.is_endless(page, new)
+        after = replace(progress.after(page, brought.as_of, new), belief=belief)
         after = self._paced(after, now)
-        if is_last(page) or is_endless:
-            after = self._ended(after, SweepEnd.ENDLESS if is_endless else after.end())
+        end = SweepEnd.ENDLESS if is_endless else after.end()
+        is_over, met = is_endless or is_last(page), after.met
+        if is_over:
+            after = self._ended(after, end)
         if not await self._lease.note(partition, after):
             return _TAKE_EVERY
+        if is_over:
+            self._observer.sweep_ended(self._caller.tenant, end, met)
+            self._targets.choose()
         self._set_progress(after)
         return 0.0
 
@@ -355,14 +358,11 @@ class Sweep:
             item = self._page_of.listed(brought, items[wanted])
             is_behind = progress.belief.is_behind
             self._looks.send(item, Purpose.VERIFY, ANY if is_behind else brought.due)
-        self._targets.meet(brought.page)
 
     def _ended(self, progress: Progress, end: SweepEnd) -> Progress:
-        self._observer.sweep_ended(self._caller.tenant, end, progress.met)
         about = progress.belief.about
         if about and not self._targets.has_met(about):  # the list has lost it, so it is not behind
             progress = replace(progress, belief=replace(progress.belief, about=""))
-        self._targets.choose()
         return progress.ended(end)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
@@ -402,7 +402,8 @@ class _Targets:
     def __init__(self, local: LocalStore, partition: str) -> None:
         self._local = local
         self._partition = partition
-        self._met: set[str] = set()
+        self._sweep = 0
+        self._met: dict[str, int] = {}  # for each training of this sweep: the first row of its page
         self._latest: tuple[Instant, str] | None = None
         self._looked_at: Instant | None = None  # the version of the last look
         self._most_read = (-1, "")
@@ -412,15 +413,25 @@ class _Targets:
         """Whether this sweep has met the training."""
         return training_id in self._met
 
-    def meet(self, page: Page) -> None:
-        """Note the trainings of a page."""
+    def meet(self, page: Page, progress: Progress) -> int:
+        """Note the trainings of the page at `progress.offset`. Returns how many of them this
+        replica has seen on no earlier page of this sweep. A page can be noted again."""
+        first = progress.offset
+        if first == 0 or progress.sweeps != self._sweep:
+            self._sweep, self._met, self._latest, self._most_read = (
+                progress.sweeps,
+                {},
+                None,
+                (-1, ""),
+            )
         for each in page.items:
-            self._met.add(each.id)
+            self._met.setdefault(each.id, first)
             version = each.updated_at, each.id
             self._latest = version if self._latest is None else max(self._latest, version)
             held = self._local.peek(Key(self._partition, each.id))
             reads = 0 if held is None else held.reads
             self._most_read = max(self._most_read, (reads, each.id))
+        return len({each.id for each in page.items if self._met[each.id] == first})
 
     def choose(self) -> None:
         """Choose, at the end of a sweep."""
@@ -429,7 +440,6 @@ class _Targets:
             self._looked_at, self.chosen = latest
         else:
             self.chosen = most_read
-        self._met, self._latest, self._most_read = set(), None, (-1, "")
 
 
 class Listing:

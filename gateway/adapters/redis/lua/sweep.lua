@@ -14,21 +14,6 @@ local progress = redis.pcall('GET', KEYS[2])
 if type(progress) ~= 'string' then progress = '' end
 return { time[1], time[2], leads and 1 or 0, progress, redis.call('EXISTS', KEYS[3]), stamp }
 
--- script: meet
--- Promise: only the leader notes which trainings the sweep has met. Returns how many different ones. A page can be noted again: the trainings that it alone has brought are then counted anew.
--- KEYS lead, met; ARGV token, keep (ms), row of the first item, the items.
-
-local token, keep, first = unpack(ARGV, 1, 3)
-local FIRST_ITEM = 4
-local time = redis.call('TIME')
-if redis.pcall('GET', KEYS[1]) ~= token then return { time[1], time[2], 0, 0 } end
--- A value of another type is deleted. Otherwise each call would fail as long as the value exists.
-if redis.call('TYPE', KEYS[2]).ok ~= 'zset' or first == '0' then redis.call('DEL', KEYS[2]) end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], first, '+inf')
-for at = FIRST_ITEM, #ARGV do redis.call('ZADD', KEYS[2], 'NX', first, ARGV[at]) end
-redis.call('PEXPIRE', KEYS[2], keep)
-return { time[1], time[2], 1, redis.call('ZCARD', KEYS[2]) }
-
 -- script: note
 -- Promise: only the leader notes the progress.
 -- KEYS lead, progress; ARGV token, progress, keep (ms).

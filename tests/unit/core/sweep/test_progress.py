@@ -22,21 +22,21 @@ def page(*ids: str, total: int = 4, more: bool = True, bad: int = 0) -> Page:
 
 
 def swept(*pages: tuple[Page, int], start: Progress | None = None) -> Progress:
-    """The progress after these pages; beside each, how many trainings were met then."""
+    """The progress after these pages; beside each, how many trainings are new."""
     progress = start or Progress()
-    for number, (each, met) in enumerate(pages):
-        progress = progress.after(each, 100.0 + number, met)
+    for number, (each, new) in enumerate(pages):
+        progress = progress.after(each, 100.0 + number, new)
     return progress
 
 
 @pytest.mark.parametrize(
     ("pages", "end"),
     [
-        ([(page("a", "b"), 2), (page("c", "d"), 4)], SweepEnd.COMPLETE),
-        ([(page("a", "b"), 2), (page("c", "d", total=5), 4)], SweepEnd.CHANGED),
-        ([(page("a", "b"), 2), (page("c"), 3)], SweepEnd.CHANGED),
-        ([(page("a", "b"), 2), (page("b", "c"), 3)], SweepEnd.REPEATED),
-        ([(page("a", "b", bad=1), 2), (page("c"), 3)], SweepEnd.INVALID),
+        ([(page("a", "b"), 2), (page("c", "d"), 2)], SweepEnd.COMPLETE),
+        ([(page("a", "b"), 2), (page("c", "d", total=5), 2)], SweepEnd.CHANGED),
+        ([(page("a", "b"), 2), (page("c"), 1)], SweepEnd.CHANGED),
+        ([(page("a", "b"), 2), (page("b", "c"), 1)], SweepEnd.REPEATED),
+        ([(page("a", "b", bad=1), 2), (page("c"), 1)], SweepEnd.INVALID),
     ],
 )
 def test_a_sweep_is_complete_if_it_met_each_training_once(
@@ -51,22 +51,22 @@ def test_a_sweep_is_complete_if_it_met_each_training_once(
 
 def test_the_next_sweep_begins_with_the_first_row() -> None:
     """What spoilt the last one is forgotten; its pages count where there are none yet."""
-    ended = swept((page("a", "b", bad=1), 2), (page("c"), 3)).ended(SweepEnd.INVALID)
+    ended = swept((page("a", "b", bad=1), 2), (page("c"), 1)).ended(SweepEnd.INVALID)
 
     assert (ended.sweeps, ended.offset, ended.spoilt, ended.is_first) == (1, 0, None, False)
     assert ended.oldest == 100.0
     assert swept((page("a", "b"), 2), start=ended).oldest == 100.0
-    assert swept((page("a"), 1), (page("b"), 2), (page("c"), 3)).oldest == 100.0
+    assert swept((page("a"), 1), (page("b"), 1), (page("c"), 1)).oldest == 100.0
     assert Progress().oldest is None
 
 
 @pytest.mark.parametrize(
-    ("offset", "more", "met", "is_endless"),
-    [(100, page("a"), 1, True), (100, page("a"), 2, False), (10_000, page("b"), 2, True)],
+    ("offset", "more", "new", "is_endless"),
+    [(100, page("a"), 0, True), (100, page("a"), 1, False), (10_000, page("b"), 1, True)],
 )
-def test_a_list_without_an_end_is_left(offset: int, more: Page, met: int, is_endless: bool) -> None:
+def test_a_list_without_an_end_is_left(offset: int, more: Page, new: int, is_endless: bool) -> None:
     """If a page brings nothing new, or if there are far more rows than the list states."""
-    assert Progress(offset=offset, met=1).is_endless(more, met) is is_endless
+    assert Progress(offset=offset, met=1).is_endless(more, new) is is_endless
 
 
 def test_a_refused_list_is_asked_for_again_after_a_minute_and_then_ever_later() -> None:

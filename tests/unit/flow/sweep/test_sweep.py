@@ -11,11 +11,11 @@ import pytest
 
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Entry, Key
-from gateway.core.errors import CallWithheld
+from gateway.core.errors import CallWithheld, RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.instant import from_seconds, parse_instant, to_http_date
 from gateway.core.sweep.belief import LOOKS, ListState, SweepStore
-from gateway.core.sweep.progress import SweepEnd
+from gateway.core.sweep.progress import Progress, SweepEnd
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
@@ -295,6 +295,10 @@ async def test_a_deleted_training_becomes_stale_and_its_reader_learns_the_404(
     [
         (lambda rows: {**rows, "total": 999}, SweepEnd.CHANGED),
         (lambda rows: {**rows, "items": [*rows["items"], rows["items"][0]]}, SweepEnd.REPEATED),
+        (
+            lambda rows: {**rows, "items": [*rows["items"][1:], on_first_page(rows)]},
+            SweepEnd.REPEATED,
+        ),
         (lambda rows: {**rows, "has_more": True}, SweepEnd.ENDLESS),
     ],
 )
@@ -319,6 +323,11 @@ async def test_a_list_that_misbehaves_spoils_its_sweep_alone(
     assert ends[-1] is end
     assert swept.sweep.bound is None
     assert (await swept.read(LATER)).split()[1] in ("l1", "l2")
+
+
+def on_first_page(rows: dict[str, list[dict[str, object]]]) -> dict[str, object]:
+    """A row that stands on the first page too."""
+    return {**rows["items"][0], "id": FIRST}
 
 
 async def test_a_refused_list_is_asked_for_again_after_a_minute(swept: Swept) -> None:
@@ -354,7 +363,7 @@ async def test_callers_wait_for_the_first_sweep(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(("missed", "goes_on"), [(4, True), (5, False)])
-@pytest.mark.parametrize("name", ["take", "meet", "note"])
+@pytest.mark.parametrize("name", ["take", "note"])
 async def test_a_short_absence_of_redis_ends_no_cold_start(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, name: str, *, missed: int, goes_on: bool
 ) -> None:
@@ -373,6 +382,28 @@ async def test_a_short_absence_of_redis_ends_no_cold_start(
     assert await waiting == ("1 l1" if goes_on else "1 None")
     assert swept.catalogue.pages_asked[:3] == ([0, 20, 40] if goes_on else [0, 0, 20])
     assert len(singles(swept)) == LOOKS + (0 if goes_on else 1)
+
+
+async def test_a_lost_reply_of_redis_leaves_no_page_out(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis has stored the progress, but its reply came too late."""
+    swept = Swept(clock, catalogue(), pace=QUICK)
+    note, lost = swept.lease.note, [40]
+
+    async def late(partition: str, progress: Progress) -> bool:
+        was_noted = await note(partition, progress)
+        if progress.offset in lost:
+            lost.remove(progress.offset)
+            raise RedisUnavailable("note", "no answer in time")
+        return was_noted
+
+    monkeypatch.setattr(swept.lease, "note", late)
+
+    await swept.sweeps()
+
+    assert swept.catalogue.pages_asked == [0, 20, 40]
+    assert swept.replica.observer.of("sweep_ended")[0][1] is SweepEnd.COMPLETE
 
 
 async def test_a_list_that_fails_holds_nobody(clock: FakeClock) -> None:
