@@ -26,16 +26,13 @@ from tests.torture.target import FOLDER, targets
 COUNTING = ("tenants: stored", "purge: refresh", "stampede: cold", "versions: older", "304")
 
 
-async def test_this_gateway_passes() -> None:
+@pytest.mark.parametrize("name", COUNTING)
+async def test_this_gateway_passes(name: str) -> None:
     """The checks that count."""
-    checks = [check for check in CHECKS if check.name in COUNTING]
+    (verdict,) = await run([each for each in CHECKS if each.name == name], targets()["gateway"])
 
-    verdicts = await run(checks, targets()["gateway"])
-
-    assert len(verdicts) == len(COUNTING)
-
-    assert all(verdict.findings for verdict in verdicts)
-    assert failures(verdicts) == ""
+    assert verdict.findings
+    assert failures([verdict]) == ""
 
 
 def test_a_failure_tells_why_and_how_to_see_it() -> None:
@@ -76,7 +73,10 @@ async def test_a_failure_can_be_seen_by_hand() -> None:
         'fault malformed-json \'"ids": ["trn_000002"]\'; body trn_000002; asked',
         "stated || echo 'not in force'",
     )
-    async with stand(targets()["gateway"], Setting()) as ours:
+    gateway = targets()["gateway"]
+    # A sweep would store what the fault is about, sooner or later.
+    without = {**gateway.environment, "GATEWAY_SWEEP__ENABLED": "false"}
+    async with stand(msgspec.structs.replace(gateway, environment=without), Setting()) as ours:
         text = "\n".join([prelude(ours), *commands])
 
         said = await asyncio.to_thread(_bash, text)
