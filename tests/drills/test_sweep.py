@@ -103,13 +103,12 @@ async def test_no_answer_is_older_than_stated(redis_url: str) -> None:
 
     _log.warning(
         "edit to every replica: worst %.1f s, median %.1f s; misses: worst %.2f s, median %.2f s; "
-        "stated %s s; worst confirmation %s s; calls %s; fullest window %s; 429s %s",
+        "stated %s s; calls %s; fullest window %s; 429s %s",
         max(lags),
         statistics.median(lags),
         max(misses),
         statistics.median(misses),
         words["bound_seconds"],
-        words["worst_of_last_hour_seconds"],
         stats.by_endpoint,
         stats.fullest_window,
         stats.rate_limited,

@@ -88,28 +88,6 @@ class Bound:
         return max(self.interval + self.gap + self.call + self.notice, self.deletion)
 
 
-class Worst:
-    """The largest value that was noted in the last 60 minutes."""
-
-    __slots__ = ("_minutes",)
-
-    def __init__(self) -> None:
-        self._minutes: dict[int, float] = {}
-
-    def note(self, now: float, value: float | None) -> None:
-        """Note the value at `now` (monotonic). None: not known."""
-        minute = int(now // 60)
-        if value is not None:
-            self._minutes[minute] = max(value, self._minutes.get(minute, value))
-        for each in [each for each in self._minutes if each <= minute - 60]:
-            del self._minutes[each]
-
-    def of(self, now: float) -> float | None:
-        """The largest value. None: no value was noted."""
-        since = int(now // 60) - 60
-        return max((v for each, v in self._minutes.items() if each > since), default=None)
-
-
 def pages(total: int | None) -> int:
     """The number of pages for `total` trainings, at least one."""
     return max(1, math.ceil((total or 0) / PAGE_SIZE))

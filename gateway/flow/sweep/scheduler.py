@@ -15,7 +15,7 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.policy import Windows
 from gateway.core.sweep.belief import SweepStore
 from gateway.core.sweep.progress import SweepState
-from gateway.core.sweep.staleness_bound import Pace, Worst, without_sweep
+from gateway.core.sweep.staleness_bound import Pace, without_sweep
 from gateway.flow.sweep.sweep import Parts, Sweep
 
 # Fields of an answer of the admin plane, for example of `/status`.
@@ -30,7 +30,6 @@ class _Running:
     caller: Caller
     sweep: Sweep
     task: asyncio.Task[None]
-    worst: Worst
     is_slowness_told: bool = False
     is_bound_told: bool = False
 
@@ -78,7 +77,6 @@ class Sweeps:
             while True:
                 self._keep_up(group)
                 for each in self._running.values():
-                    each.worst.note(self._parts.clock.monotonic(), each.sweep.age)
                     self._tell_bound(each)
                 await self._parts.clock.sleep(_CHECK_EVERY)
 
@@ -163,11 +161,11 @@ class Sweeps:
                 )
                 self._by_partition[caller.partition] = sweep
                 task = group.create_task(sweep.run())
-                self._running[tenant] = _Running(caller, sweep, task, Worst())
+                self._running[tenant] = _Running(caller, sweep, task)
         self._parts.cold_start.release_others(self._by_partition)
 
     def _words(self, each: _Running) -> Words:
-        sweep, now = each.sweep, self._parts.clock.monotonic()
+        sweep = each.sweep
         bound, progress, age = sweep.bound, sweep.progress, sweep.age
         seconds = self.bound_without() if bound is None else bound.seconds
         words: Words = {
@@ -175,7 +173,6 @@ class Sweeps:
             "bound_seconds": round(seconds, 3),
             "parts": None if bound is None else asdict(bound),
             "confirmed_seconds": None if age is None else round(age, 3),
-            "worst_of_last_hour_seconds": each.worst.of(now),
         }
         if progress is not None:
             words |= {
