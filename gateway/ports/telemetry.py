@@ -172,13 +172,6 @@ class Observer(Protocol):
         bound). The sweep keeps this bound for `trainings` trainings (None: there is no sweep)."""
         ...
 
-    def sweep_too_slow(
-        self, tenant: str, seconds: float, *, trainings: int, lifetime: float
-    ) -> None:
-        """The sweep is too slow: trainings become stale (after `lifetime`) before it has confirmed
-        them. `seconds`: the staleness bound."""
-        ...
-
     def lagged(self, seconds: float) -> None:
         """A new version was noticed `seconds` after its `updated_at`."""
         ...

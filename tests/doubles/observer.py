@@ -153,12 +153,6 @@ class RecordingObserver:
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
         self._note("bound_stated", tenant, seconds, trainings)
 
-    def sweep_too_slow(
-        self, tenant: str, seconds: float, *, trainings: int, lifetime: float
-    ) -> None:
-        """The bound is beyond the lifetime."""
-        self._note("sweep_too_slow", tenant, seconds, trainings, lifetime)
-
     def lagged(self, seconds: float) -> None:
         self._note("lagged", seconds)
 

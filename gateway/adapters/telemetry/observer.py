@@ -68,10 +68,6 @@ _MOST_DRIFTS = 100
 _MISSING = (404, 410)
 _BOUND = "the longest time for which an older version is still served after an edit"
 _WINDOWS = "freshness.lifetime and freshness.stale_while_revalidate"
-_TOO_SLOW = (
-    "with the present rate limit, sweep.share and sweep.interval, a sweep of so many trainings"
-    " takes longer than they stay fresh"
-)
 _ALL = "*"
 _NOT_TOLD = "Redis did not accept the invalidation, which is repeated"
 
@@ -375,20 +371,6 @@ class Telemetry(Trail):
             bound_seconds=seconds,
             bound_is=_BOUND,
             kept_by=by,
-        )
-
-    def sweep_too_slow(
-        self, tenant: str, seconds: float, *, trainings: int, lifetime: float
-    ) -> None:
-        self.events.tell_state(
-            WARNING,
-            "sweep.too-slow",
-            key=tenant,
-            tenant=tenant,
-            bound_seconds=seconds,
-            freshness_lifetime=lifetime,
-            trainings=trainings,
-            why=_TOO_SLOW,
         )
 
     # ---- traces

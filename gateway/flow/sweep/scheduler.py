@@ -30,7 +30,6 @@ class _Running:
     caller: Caller
     sweep: Sweep
     task: asyncio.Task[None]
-    is_slowness_told: bool = False
     is_bound_told: bool = False
 
 
@@ -123,21 +122,13 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the staleness bound once, as soon as it is proven and the sweep keeps it. If
-        trainings become stale before the sweep, with these settings, has confirmed them, log this
-        as a warning once, also before the proof."""
-        allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
-        progress = each.sweep.progress
-        if each.is_bound_told or allowed is None or progress is None or progress.total is None:
+        """Log the staleness bound once, as soon as the sweep keeps it."""
+        bound, progress = each.sweep.bound, each.sweep.progress
+        if each.is_bound_told or bound is None or progress is None:
             return
-        tenant, seconds, total = each.caller.tenant, allowed.seconds, progress.total
-        is_slow = allowed.interval + allowed.call > lifetime
-        if is_slow and not each.is_slowness_told:
-            each.is_slowness_told = True
-            told.sweep_too_slow(tenant, seconds, trainings=total, lifetime=lifetime)
-        if each.sweep.bound is not None:
-            each.is_bound_told = True
-            told.bound_stated(tenant, seconds, trainings=total)
+        each.is_bound_told = True
+        tenant, trainings = each.caller.tenant, progress.total
+        self._parts.observer.bound_stated(tenant, bound.seconds, trainings=trainings)
 
     def _keep_up(self, group: asyncio.TaskGroup) -> None:
         """Start a sweep for each new tenant or token. End each sweep whose tenant or token is not

@@ -46,16 +46,6 @@ def test_a_bound_says_who_keeps_it(telemetry: Telemetry, log: ListLog) -> None:
     }
 
 
-def test_a_bound_beyond_the_lifetime_is_a_warning(telemetry: Telemetry, log: ListLog) -> None:
-    """With both, and why."""
-    telemetry.sweep_too_slow("acme", 20.1, trainings=1_600, lifetime=20.0)
-
-    ((level, event, fields),) = log.lines
-    assert (level, event) == (WARNING, "sweep.too-slow")
-    assert (fields["bound_seconds"], fields["freshness_lifetime"]) == (20.1, 20.0)
-    assert fields["why"]
-
-
 def test_a_list_that_refuses_is_a_warning_and_settings_are_none(
     telemetry: Telemetry, log: ListLog
 ) -> None:

@@ -110,31 +110,6 @@ async def test_the_bound_is_stated_once_it_is_kept() -> None:
         await stage.pass_time(10)
 
     assert stage.observer.of("bound_stated") == [("default", PACE.bound(2).seconds, 2)]
-    assert stage.observer.of("sweep_too_slow") == []
-
-
-async def test_a_sweep_that_takes_longer_than_the_lifetime_is_told_at_once() -> None:
-    """As soon as the number of trainings is known, once: the settings are to blame."""
-    async with running(Stage(windows=replace(WINDOWS, lifetime=15.5))) as stage:
-        await stage.pass_time(4)
-        told = stage.observer.of("sweep_too_slow")
-        await stage.pass_time(60)
-
-    assert told == [("default", PACE.bound(2).seconds, 2, 15.5)]
-    assert stage.observer.of("sweep_too_slow") == told
-    assert len(stage.observer.of("bound_stated")) == 1
-
-
-async def test_a_small_catalogue_is_swept_in_time() -> None:
-    """The bound for a single page is longer than the lifetime, because callers may delay the page
-    by a whole interval. With the default settings that is no reason for a warning."""
-    async with running(Stage(windows=replace(WINDOWS, lifetime=PACE.lifetime))) as stage:
-        await stage.pass_time(60)
-
-    seconds = PACE.bound(2).seconds
-    assert seconds > PACE.lifetime
-    assert stage.observer.of("bound_stated") == [("default", seconds, 2)]
-    assert stage.observer.of("sweep_too_slow") == []
 
 
 async def test_tenants_come_and_go() -> None:
