@@ -34,7 +34,7 @@ from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled
 
 # A tenant's sweep pauses if the tenant's clients sent no request for this many seconds.
 PAUSE_AFTER: Final = 300.0
-# Lifetime (seconds) of the lease of a tenant's sweep. If the leader of the sweep is killed, another
+# Lifetime (seconds) of the lease of a tenant's sweep. If the leader of the sweep ends, another
 # replica leads within this time plus two seconds.
 _LEAD: Final = 5.0
 

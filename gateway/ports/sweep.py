@@ -78,7 +78,3 @@ class SweepLease(Protocol):
     async def note(self, partition: str, progress: Progress) -> bool:
         """Store the progress."""
         ...
-
-    async def release(self, partition: str) -> None:
-        """End the lead of this replica at once."""
-        ...

@@ -137,42 +137,6 @@ async def test_another_goes_on_where_the_leader_died(
     assert not await leader.note(P, Progress())
 
 
-async def test_who_leaves_lets_another_lead_at_once(
-    replica: Callable[..., RedisSweepLease],
-) -> None:
-    """And takes nobody else's lead."""
-    leader, other = replica(), replica()
-    await leader.take(P, was_read=True)
-    await other.release(P)
-    assert not (await other.take(P, was_read=True)).leads
-
-    await leader.release(P)
-
-    assert (await other.take(P, was_read=True)).leads
-
-
-async def test_nobody_comes_between_the_look_at_a_lead_and_its_end(redis_url: str) -> None:
-    """A lead that lapses in between would be taken, and then lost by who took it."""
-    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
-    assert await connection.check()
-    lease = lease_on(connection)
-    await lease.take(P, was_read=True)
-
-    with client_of(redis_url) as client, client.monitor() as monitor:
-        await lease.release(P)
-        client.exists("the end")
-        seen = list(
-            itertools.takewhile(lambda each: "the end" not in each["command"], monitor.listen())
-        )
-
-    steps = [each["command"].split()[0] for each in seen if "}:sl" in each["command"]]
-    alone = [each for each in seen if "}:sl" in each["command"] and each["client_type"] != "lua"]
-    assert steps[-2:] == ["GET", "DEL"]
-    assert len({each["command"] for each in alone}) == len(alone) <= 2  # by digest, and as a whole
-    assert all(each["command"].startswith("EVAL") for each in alone)
-    await connection.close()
-
-
 async def test_what_is_foreign_there_is_written_over(
     redis_url: str,
 ) -> None:

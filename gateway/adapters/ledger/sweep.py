@@ -91,8 +91,5 @@ class LedgerSweepLease:
         self._state(partition).progress = progress
         return True
 
-    async def release(self, partition: str) -> None:
-        """Do nothing."""
-
     def _state(self, partition: str) -> _SweepState:
         return self._states.setdefault(partition, _SweepState())

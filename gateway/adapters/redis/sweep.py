@@ -57,7 +57,6 @@ class RedisSweepLease:
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
         self._note = Script.load("sweep", "note")
-        self._release = Script.load("sweep", "release")
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         """As `SweepLease.take`."""
@@ -78,13 +77,6 @@ class RedisSweepLease:
             (self._name(partition, "l"), self._name(partition, "p")),
             (self._token, encode_progress(progress), _KEEP),
             lambda reply: int(reply[0]) == 1,
-        )
-
-    async def release(self, partition: str) -> None:
-        """As `SweepLease.release`."""
-        lead = self._name(partition, "l")
-        await self._connection.run_script(
-            RedisOperation.SWEEP, self._release, (lead,), (self._token,), lambda _: None
         )
 
     def _name(self, partition: str, what: str) -> str:

@@ -188,8 +188,6 @@ class Sweep:
                 await self._clock.sleep(pause)
         finally:
             self._parts.cold_start.note(self._caller.partition, is_filling=False)
-            with suppress(RedisUnavailable):
-                await self._lease.release(self._caller.partition)
 
     async def _step(self) -> float:
         """Read a page if one is due. Returns the seconds until the next step. If Redis gives no

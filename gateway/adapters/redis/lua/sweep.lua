@@ -23,14 +23,6 @@ if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return { time[1], time[2], 0 } en
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return { time[1], time[2], 1 }
 
--- script: release
--- Promise: ends the lead of this replica, and never the lead of another replica.
--- KEYS lead; ARGV token.
-
-local time = redis.call('TIME')
-if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return { time[1], time[2], 0 } end
-return { time[1], time[2], redis.call('DEL', KEYS[1]) }
-
 -- script: compare
 -- Promise: what the list says about a training counts only if nothing was learnt or ordered about that training since the moment for which the page speaks. If the list has the known version, this version is confirmed as of that moment, and its body stays. An order without a version is ended by a single answer, never by a page. No floor is raised.
 -- KEYS of each training: floor, event, body; ARGV keep of the body (ms), keep of the floor (ms), keep of a floor without a stored body (ms), 1 if items can be stored, epoch of new floors, and of each training: version, moment of the page, 1 if the version is far ahead, what is renewed (key_state.py). Returns of each training the verdict, the record of the floor, and 1 if it has a body.
