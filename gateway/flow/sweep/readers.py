@@ -43,7 +43,7 @@ class Readers:
         self._most = most
         self._pause_after = pause_after
         self._reads: dict[str, _Reads] = {}
-        self._chosen: list[str] = []
+        self._chosen: dict[str, str] = {}  # partitions by the names of their sweeps
 
     def chosen(self) -> dict[str, Caller]:
         """The callers, by the names of their sweeps. A partition is replaced if another one is read
@@ -55,23 +55,19 @@ class Readers:
             for each in callers
             if self._credentials.has_accepted(each) and now - reads[each].at < self._pause_after
         ]
-        kept = [each for each in self._chosen if each in fit]
-        rivals = sorted(
-            (each for each in fit if each not in kept), key=lambda each: -reads[each].lately
-        )
-        for rival in rivals:
-            kept.sort(key=lambda each: -reads[each].lately)
-            if len(kept) < self._most:
-                kept.append(rival)
-            elif kept and reads[rival].lately > 2.0 * reads[kept[-1]].lately + 1.0:
-                kept[-1] = rival
-        self._chosen = kept[: self._most]
-        return {self._name(at): callers[each] for at, each in enumerate(sorted(self._chosen))}
+        chosen = set(self._chosen.values())
+
+        def weight(partition: str) -> float:
+            lately = reads[partition].lately
+            return 2.0 * lately + 1.0 if partition in chosen else lately
+
+        most = sorted(fit, key=weight, reverse=True)[: self._most]
+        self._chosen = {self._name(at): each for at, each in enumerate(sorted(most))}
+        return {name: callers[each] for name, each in self._chosen.items()}
 
     def reads(self, name: str) -> int:
         """How many requests the partition of this sweep has had."""
-        places = {self._name(at): each for at, each in enumerate(sorted(self._chosen))}
-        counted = self._reads.get(places.get(name, ""))
+        counted = self._reads.get(self._chosen.get(name, ""))
         return 0 if counted is None else counted.total
 
     def _name(self, place: int) -> str:
