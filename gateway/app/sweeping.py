@@ -28,7 +28,7 @@ from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.readers import Readers
 from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.scheduler import Sweeps
-from gateway.flow.sweep.sweep import Listing, Parts
+from gateway.flow.sweep.sweep import Listing, Parts, Sweep
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 
@@ -73,20 +73,25 @@ def sweeps_of(settings: Settings, rules: Rules, admission: Admission, ground: Gr
         most=settings.sweep.partitions,
         pause_after=PAUSE_AFTER,
     )
-    is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
-    return Sweeps(
-        parts,
-        readers.chosen if is_passthrough else lambda: _own_callers(admission),
-        _pace_of(settings, admission),
-        readers.reads
-        if is_passthrough
-        else lambda tenant: _reads(ground.telemetry.counters, admission, tenant),
-        rules.windows,
-        purges=ground.tiers.purges,
-        store=settings.sweep.store,
-        warms=settings.sweep.warm is not SweepWarm.OFF,
-        why_none=_why_none(settings),
-    )
+    pace_of = _pace_of(settings, admission)
+    chosen: Callable[[], Mapping[str, Caller]] = readers.chosen
+    reads: Callable[[str], int] = readers.reads
+    if settings.access.mode is not AccessMode.PASSTHROUGH:
+        chosen = partial(_own_callers, admission)
+        reads = partial(_reads, ground.telemetry.counters, admission)
+
+    def sweep_of(tenant: str, caller: Caller) -> Sweep:
+        return Sweep(
+            parts,
+            caller,
+            partial(pace_of, tenant),
+            partial(reads, tenant),
+            partial(ground.tiers.purges, caller.partition),
+            store=settings.sweep.store,
+            warms=settings.sweep.warm is not SweepWarm.OFF,
+        )
+
+    return Sweeps(parts, chosen, sweep_of, rules.windows, why_none=_why_none(settings))
 
 
 def _parts(settings: Settings, rules: Rules, ground: Ground) -> Parts:

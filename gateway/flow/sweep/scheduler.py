@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Final
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.policy import Windows
-from gateway.core.sweep.belief import SweepStore
 from gateway.core.sweep.progress import SweepState
-from gateway.core.sweep.staleness_bound import Pace, without_sweep
+from gateway.core.sweep.staleness_bound import without_sweep
 from gateway.flow.sweep.sweep import Parts, Sweep
 
 # Fields of an answer of the admin plane, for example of `/status`.
@@ -37,7 +35,7 @@ class Sweeps:
     """The sweeps of this replica, one for each tenant.
 
     own_callers  returns the tenants whose token the gateway has
-    reads        returns how many requests of a tenant this replica has had
+    sweep_of     makes the sweep of a tenant
     why_none     the reason why there are no sweeps; None: there are sweeps
     """
 
@@ -45,26 +43,17 @@ class Sweeps:
         self,
         parts: Parts,
         own_callers: Callable[[], Mapping[str, Caller]],
-        pace_of: Callable[[str], Pace],
-        reads: Callable[[str], int],
+        sweep_of: Callable[[str, Caller], Sweep],
         windows: Windows,
         *,
-        purges: Callable[[str], int],
-        store: SweepStore,
-        warms: bool,
         why_none: str | None = None,
     ) -> None:
         self._parts = parts
         self._own_callers = own_callers
-        self._pace_of = pace_of
-        self._reads = reads
+        self._sweep_of = sweep_of
         self._windows = windows
-        self._purges = purges
-        self._store = store
-        self._warms = warms
         self._why_none = why_none
         self._running: dict[str, _Running] = {}
-        self._by_partition: dict[str, Sweep] = {}
 
     async def run(self) -> None:
         """Run a sweep for each tenant until cancelled."""
@@ -95,8 +84,10 @@ class Sweeps:
 
     def list_state(self, partition: str) -> str | None:
         """How far the list of the partition is believed (see `ListState`). None: not known."""
-        sweep = self._by_partition.get(partition)
-        return None if sweep is None else sweep.list_state
+        for each in self._running.values():
+            if each.caller.partition == partition:
+                return each.sweep.list_state
+        return None
 
     def states(self) -> list[SweepState]:
         """The states of all sweeps."""
@@ -138,22 +129,12 @@ class Sweeps:
             if callers.get(tenant) != each.caller:
                 each.task.cancel()
                 del self._running[tenant]
-                self._by_partition.pop(each.caller.partition, None)
         for tenant, caller in callers.items():
             if tenant not in self._running:
-                sweep = Sweep(
-                    self._parts,
-                    caller,
-                    partial(self._pace_of, tenant),
-                    partial(self._reads, tenant),
-                    partial(self._purges, caller.partition),
-                    store=self._store,
-                    warms=self._warms,
-                )
-                self._by_partition[caller.partition] = sweep
+                sweep = self._sweep_of(tenant, caller)
                 task = group.create_task(sweep.run())
                 self._running[tenant] = _Running(caller, sweep, task)
-        self._parts.cold_start.release_others(self._by_partition)
+        self._parts.cold_start.release_others({each.partition for each in callers.values()})
 
     def _words(self, each: _Running) -> Words:
         sweep = each.sweep

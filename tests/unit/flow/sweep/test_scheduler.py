@@ -14,6 +14,7 @@ from gateway.core.budget.window_log import Rate
 from gateway.core.cache.policy import Windows
 from gateway.core.sweep.belief import SweepStore
 from gateway.flow.sweep.scheduler import Sweeps
+from gateway.flow.sweep.sweep import Sweep
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.unit.flow.house import OURS, WINDOWS, says, settle
@@ -34,13 +35,20 @@ class Stage:
         self.sweeps = Sweeps(
             self.swept.parts,
             lambda: self.callers,
-            lambda _: self.pace,
-            lambda _: self.reads,
+            self._sweep_of,
             windows,
-            purges=self.swept.replica.tiers.purges,
+            why_none=why_none,
+        )
+
+    def _sweep_of(self, _: str, caller: Caller) -> Sweep:
+        return Sweep(
+            self.swept.parts,
+            caller,
+            lambda: self.pace,
+            lambda: self.reads,
+            lambda: self.swept.replica.tiers.purges(caller.partition),
             store=SweepStore.AUTO,
             warms=True,
-            why_none=why_none,
         )
 
     @property
