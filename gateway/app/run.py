@@ -254,8 +254,6 @@ async def _running(
         news = house.invalidation
         tasks.append(group.create_task(house.bus.listen(news.apply, news.gap)))
         tasks.append(group.create_task(house.modes.run()))
-        if house.writing is not None:
-            tasks.append(group.create_task(house.writing.run()))
         if isinstance(house.budget, RedisBudget):
             tasks.append(group.create_task(house.budget.run()))
         tasks.append(group.create_task(house.serving.confirming.run(house.telemetry)))

@@ -3,8 +3,8 @@
 Before the caller gets the answer, the responses that the write made outdated are invalidated, and
 all replicas are told. The answer waits for their confirmations for a short time, and is the
 upstream's in any case. If one is missing, operators are told (`Observer.write_unconfirmed`).
-If Redis is away, the other replicas are told when Redis is back. If this process ends before that,
-they are not told.
+If Redis does not accept the invalidation, only this replica invalidates. What Redis and the other
+replicas hold is then bounded by its own freshness, as after an edit that did not pass through here.
 
 A write without an answer has perhaps been done, so its training is invalidated too. This includes a
 write that is under way when this process ends.
@@ -12,6 +12,7 @@ write that is under way when this process ends.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,17 +43,9 @@ from gateway.ports import Call, Clock, Write
 # A write that creates a training has no id. Its call and the log have this text in place of an id.
 _COLLECTION = "-"
 
-# Seconds between the attempts to invalidate. With these pauses an attempt usually succeeds if Redis
+# Seconds before each attempt to invalidate. With these pauses an attempt usually succeeds if Redis
 # was only slow for a moment.
-_PAUSES: Final = (0.05, 0.1, 0.1)
-# Seconds between two attempts while Redis is away.
-_AGAIN: Final = 1.0
-# The invalidations of at most this many writes wait for Redis. If there are more, the oldest are
-# forgotten.
-_MOST_OWED: Final = 10_000
-
-# What a write changed, and the writer's partition.
-_Owed = tuple[Written, str]
+_PAUSES: Final = (0.0, 0.05, 0.1, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +56,11 @@ class Order:
     caller: Caller
     training_id: str | None
     write: Write
+
+    @property
+    def name(self) -> str:
+        """What the call and the log have as the id."""
+        return self.training_id or _COLLECTION
 
 
 class Writing:
@@ -87,40 +85,45 @@ class Writing:
         # Each call is a flight, so that `land` can end it. No other write joins this flight.
         self._calls: Flights[object, Reply] = Flights(clock)
         self._is_ending = False  # True after `land`: no call is started any more
-        # Writes whose invalidation Redis has not accepted.
-        self._owed: dict[_Owed, None] = {}
 
     async def hand_on(self, order: Order) -> Answer:
         """Pass the write on, and return the upstream's answer. Raises UpstreamFailure (also for a
         429, for a 401 to the gateway's own token, and as a timeout for a call that `land` ended
         after it was perhaps sent), CallWithheld, AccessRefused, and ShuttingDown (after `land`, for
         a write that was not sent)."""
-        caller = order.caller
+        if self._is_ending:
+            raise ShuttingDown
+        caller, began = order.caller, self._clock.monotonic()
         self._credentials.turn_away(caller.partition)
-        deadline = self._clock.monotonic() + self._timeout
-        reply = await self._sent(order, deadline)
-        if reply.status == 401 and is_refusal(reply):
-            await self._invalidation.refused(caller.partition)
-        elif is_success(reply):
-            now = self._clock.now()
-            changed = written(order.training_id, reply, self._base_url, now)
-            await self._outdate(changed, caller.partition)
+        try:
+            reply = await self._sent(order, began + self._timeout)
+            self._judge(reply, caller)
+        except UpstreamFailure as failure:
+            failure.conceal(caller.token)
+            await self._outbound.failed(caller, order.name, failure)
+            if _may_have_happened(failure):
+                ids = () if order.training_id is None else (order.training_id,)
+                await self._outdate(Written(ids), caller.partition)
+            raise
+        if is_from_api(reply):
+            self._credentials.judged(caller, reply.status, began)
+        if reply.status >= 500:
+            await self._outbound.failed(caller, order.name, _failed(reply))
+        else:
+            await self._outbound.answered(caller)
+        await self._apply(order, reply)
         handling = Handling(forward=Forward.METHOD, forward_status=reply.status)
         return Answer(verbatim(reply), Outcome.BYPASSED, Tier.UPSTREAM, handling)
 
     async def _sent(self, order: Order, deadline: float) -> Reply:
-        if self._is_ending:
-            raise ShuttingDown
-        caller, sent_at = order.caller, self._clock.monotonic()
-        is_sent = False
+        caller, is_sent = order.caller, False
 
         async def note_sent() -> None:
             nonlocal is_sent
             is_sent = True
 
-        name = order.training_id or _COLLECTION
         call = Call(
-            training_id=name,
+            training_id=order.name,
             token=caller.token,
             purpose=Purpose.WRITE,
             deadline=deadline,
@@ -130,31 +133,22 @@ class Writing:
         )
         try:
             flight = self._calls.start(object(), lambda _: self._outbound.ask(caller, call))
-            reply = await flight.join()
-            self._judge(reply, caller)
+            return await flight.join()
         except ShuttingDown:
             if not is_sent:
                 raise
-            await self._outdate_one(order)
-            # `outbound` is not told: the API had time left.
             what = "this process ended before the upstream answered a write"
             raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True) from None
-        except UpstreamFailure as failure:
-            failure.conceal(caller.token)
-            await self._outbound.failed(caller, name, failure)
-            if _may_have_happened(failure):
-                await self._outdate_one(order)
-            raise
-        if is_from_api(reply):
-            self._credentials.judged(caller, reply.status, sent_at)
-        await self._settled(caller, name, reply)
-        return reply
 
-    async def _settled(self, caller: Caller, name: str, reply: Reply) -> None:
-        if reply.status < 500:
-            await self._outbound.answered(caller)
-            return
-        await self._outbound.failed(caller, name, _failed(reply))
+    async def _apply(self, order: Order, reply: Reply) -> None:
+        """Do what the upstream's answer means for stored responses."""
+        partition = order.caller.partition
+        if reply.status == 401 and is_refusal(reply):
+            await self._invalidation.refused(partition)
+        elif is_success(reply):
+            now = self._clock.now()
+            changed = written(order.training_id, reply, self._base_url, now)
+            await self._outdate(changed, partition)
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
         """Raise an error if the answer concerns the gateway instead of the caller, or if the
@@ -166,49 +160,23 @@ class Writing:
         if reply.status > LAST_STATUS:
             raise _failed(reply)
 
-    async def _outdate_one(self, order: Order) -> None:
-        ids = () if order.training_id is None else (order.training_id,)
-        await self._outdate(Written(ids), order.caller.partition)
-
     async def _outdate(self, changed: Written, partition: str) -> None:
-        """Invalidate what the write changed. If Redis does not answer, only this replica
-        invalidates, and `run` tries again later."""
+        """Invalidate what the write changed, in this replica alone if Redis does not answer."""
         if not changed.training_ids:
             return
         for pause in _PAUSES:
-            if await self._try_to_invalidate(changed, partition):
+            if pause:
+                await self._clock.sleep(pause)
+            with suppress(RedisUnavailable):
+                await self._invalidation.written(changed, partition)
                 return
-            await self._clock.sleep(pause)
-        if await self._try_to_invalidate(changed, partition):
-            return
         self._invalidation.written_here(changed, partition)
-        self._owed[changed, partition] = None
-        if len(self._owed) > _MOST_OWED:
-            del self._owed[next(iter(self._owed))]
 
     async def land(self, patience: float) -> None:
         """As Flights.land, for the calls of writes. No call is started from now on. After a call
         has ended, `hand_on` invalidates the trainings that the write has perhaps changed."""
         self._is_ending = True
         await self._calls.land(patience)
-
-    async def run(self) -> None:
-        """Repeat the invalidations that Redis did not accept, until cancelled."""
-        while True:
-            await self._clock.sleep(_AGAIN)
-            for owed in list(self._owed):
-                # `owed` is removed before the attempt. Another write may add an equal value
-                # during the attempt, and that value has to stay.
-                self._owed.pop(owed, None)
-                if not await self._try_to_invalidate(*owed):
-                    self._owed[owed] = None
-
-    async def _try_to_invalidate(self, changed: Written, partition: str) -> bool:
-        try:
-            await self._invalidation.written(changed, partition)
-        except RedisUnavailable:
-            return False
-        return True
 
 
 def _failed(reply: Reply) -> UpstreamError:

@@ -27,6 +27,10 @@ from gateway.web.wire.request_head import extra_of
 
 METHODS: Final = ("DELETE", "PATCH", "POST", "PUT")
 _COLLECTION: Final = b"/training"
+_ROUTE: Final = (
+    "a training is at /training/{id}, without a slash at the end; the list is not served; only "
+    "writes may have a path below a training"
+)
 _QUERY: Final = re.compile(rb"[!-~]*")
 _TRAINING_METHODS: Final = frozenset({"DELETE", "PUT"})
 # The values of `Sec-Fetch-Site` with which a request may write: a page of this origin sent the
@@ -134,51 +138,28 @@ def target_of(method: str, path: bytes) -> Target | None:
     """The target of a write, None if there is no such route. `path` is undecoded. Raises BadId."""
     if path == _COLLECTION:
         return Target(None, path) if method == "POST" else None
-    named = training_id(path)
-    if named is not None:
-        return Target(named, _joined(named)) if method in _TRAINING_METHODS else None
-    return _below(path)
-
-
-def _below(path: bytes) -> Target | None:
-    """The target below the path of a training, for example `/training/{id}/draft`.
-
-    The API decides which of these paths exist. Each segment of the path needs the form of an id,
-    so that no path leads to another part of the API.
-    """
-    first, _, rest = path.removeprefix(TRAININGS).partition(b"/")
-    if not rest or not path.startswith(TRAININGS):
+    if not path.startswith(TRAININGS):
         return None
+    # The API decides which paths below a training exist, for example `/training/{id}/draft`. Each
+    # segment of the path needs the form of an id, so that no path leads to another part of the API.
+    first, *rest = path.removeprefix(TRAININGS).split(b"/")
     named = training_id(TRAININGS + first)
-    segments = [unquote_to_bytes(each).decode("latin-1") for each in rest.split(b"/")]
-    if named is None or not all(map(is_training_id, segments)):
+    below = [unquote_to_bytes(each).decode("latin-1") for each in rest]
+    if named is None or not all(map(is_training_id, below)):
         return None
-    return Target(named, _joined(named, *segments))
-
-
-def _joined(*segments: str) -> bytes:
-    return TRAININGS + "/".join(segments).encode("ascii")
+    if not below and method not in _TRAINING_METHODS:
+        return None
+    return Target(named, TRAININGS + "/".join((named, *below)).encode("ascii"))
 
 
 def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
     """The problem response to a path or method without a route. Raises BadId."""
     allowed = _allowed(path, writes=writes)
     if allowed is None:
-        return ProblemAnswer(Problem.NO_SUCH_ROUTE, _fault_of(path))
+        return ProblemAnswer(Problem.NO_SUCH_ROUTE, _ROUTE)
     field = (b"allow", allowed.encode("ascii"))
     detail = f"this path allows {allowed}"
     return ProblemAnswer(Problem.METHOD_NOT_ALLOWED, detail, extra=(field,))
-
-
-def _fault_of(path: bytes) -> str:
-    """What is wrong with a path that has no route, for a problem response."""
-    if path in (_COLLECTION, TRAININGS):
-        return "the id is missing: one training is at /training/{id}; the list is not served"
-    if path.startswith(TRAININGS) and path.endswith(b"/"):
-        return "the path ends with a slash: a training is at /training/{id}, without a slash"
-    if path.startswith(TRAININGS):
-        return "only writes may have a path below /training/{id}; a training is at /training/{id}"
-    return "trainings are at /training/{id}"
 
 
 def _allowed(path: bytes, *, writes: bool) -> str | None:
@@ -188,4 +169,4 @@ def _allowed(path: bytes, *, writes: bool) -> str | None:
         return "POST"
     if training_id(path) is not None:
         return "GET, HEAD, PUT, DELETE" if writes else "GET, HEAD"
-    return ", ".join(METHODS) if writes and _below(path) is not None else None
+    return ", ".join(METHODS) if writes and target_of("PUT", path) is not None else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,7 +32,7 @@ from gateway.core.vocabulary import (
 )
 from gateway.flow.answer import Answer
 from gateway.flow.operations.write_through import Order, Writing
-from gateway.ports import Confirmations, Notice, Write
+from gateway.ports import Write
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
@@ -321,96 +320,3 @@ async def test_one_late_answer_of_redis_does_not_prevent_it(
     assert redis.switch.refused == 1
     await replica.fill(2)
     assert replica.upstream.count == 3
-
-
-async def test_a_redis_that_was_away_is_told_when_it_is_back(
-    replica: Replica, redis: Redis
-) -> None:
-    """Until then it has the version before."""
-    await replica.fill(1)
-    writing = writing_of(replica)
-    redis.switch.is_up = False
-    await hand_on(writing, replica, Reply(204, (), b""))
-    repeating = asyncio.create_task(writing.run())
-    await settle()
-    redis.switch.is_up = True
-
-    await settle()
-    repeating.cancel()
-
-    await replica.fill(2)
-    assert replica.upstream.count == 3
-
-
-async def test_it_is_done_here_once_while_redis_is_away(replica: Replica, redis: Redis) -> None:
-    """What is fetched meanwhile is no older than the write, and stays. It is told once, too."""
-    await replica.fill(1)
-    writing = writing_of(replica)
-    redis.switch.is_up = False
-    await hand_on(writing, replica, Reply(204, (), b""))
-    await replica.fill(2)
-    repeating = asyncio.create_task(writing.run())
-
-    await settle()
-    repeating.cancel()
-
-    await replica.get()
-    assert replica.upstream.count == 3
-    assert replica.observer.of("write_unconfirmed") == [(KEY, None)]
-
-
-async def test_a_write_is_told_though_another_is_not(
-    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In a cluster one node may be away for long."""
-    await replica.fill(1)
-    writing = writing_of(replica)
-    redis.switch.is_up = False
-    for name in ("trn_9", "trn_1"):
-        replica.upstream.then(Reply(204, (), b""))
-        await writing.hand_on(Order(CALLER, name, replace(WRITE, path=f"/training/{name}")))
-    redis.switch.is_up = True
-    invalidate = redis.store.invalidate
-
-    async def one_away(name: str, version: int | None, *, soft: bool = False) -> None:
-        redis.switch.is_up = name != "trn_9"
-        try:
-            await invalidate(name, version, soft=soft)
-        finally:
-            redis.switch.is_up = True
-
-    monkeypatch.setattr(redis.store, "invalidate", one_away)
-    repeating = asyncio.create_task(writing.run())
-
-    await settle()
-    repeating.cancel()
-
-    await replica.fill(2)
-    assert replica.upstream.count == 4
-
-
-async def test_a_second_write_is_told_though_the_first_just_was(
-    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Redis was told of the first one and then went away, before the replicas had confirmed it."""
-    writing = writing_of(replica)
-    redis.switch.is_up = False
-    await hand_on(writing, replica, Reply(204, (), b""))
-    redis.switch.is_up = True
-    told: list[None] = []
-    confirm = replica.bus.confirm
-
-    async def slowly(notice: Notice, patience: float) -> Confirmations:
-        told.append(None)
-        if len(told) == 1:
-            redis.switch.is_up = False
-            await hand_on(writing, replica, Reply(204, (), b""))
-            redis.switch.is_up = True
-        return await confirm(notice, patience)
-
-    monkeypatch.setattr(replica.invalidation, "_bus", SimpleNamespace(confirm=slowly))
-    repeating = asyncio.create_task(writing.run())
-    await settle()
-    repeating.cancel()
-
-    assert len(told) == 2

@@ -118,21 +118,12 @@ async def test_another_path_is_not_there(path: str) -> None:
         assert data.access_log.lines[-1].outcome is Outcome.REJECTED
 
 
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("/training", "the id is missing"),
-        ("/training/", "the id is missing"),
-        ("/training/a/", "the path ends with a slash"),
-        ("/training/a/b", "only writes may have a path below"),
-        ("/trainings/a", "trainings are at /training/{id}"),
-    ],
-)
-async def test_a_404_says_what_is_wrong_with_the_path(path: str, said: str) -> None:
+@pytest.mark.parametrize("path", ["/training", "/training/a/", "/training/a/b", "/trainings/a"])
+async def test_a_404_says_which_paths_there_are(path: str) -> None:
     """A caller sees its slip without reading the documents."""
     response = await Data().ask(path)
 
-    assert response.json()["detail"].startswith(said)
+    assert response.json()["detail"].startswith("a training is at /training/{id}, without a slash")
 
 
 @pytest.mark.parametrize("path", ["/training/a", "/livez", "/readyz"])
