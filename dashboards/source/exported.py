@@ -69,7 +69,7 @@ def _scrape() -> Iterator[Sample]:
     telemetry = Telemetry("", SystemClock(), _all_unknown)
     telemetry.clients_known([""])
     telemetry.operators_known([""])
-    telemetry.spans_known()
+    telemetry.counters.know_spans()
     for family in text_string_to_metric_families(b"".join(telemetry.scrape()[0]).decode()):
         yield from family.samples
 

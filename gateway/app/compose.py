@@ -343,7 +343,7 @@ def tracer_of(settings: Settings, clock: Clock, telemetry: Telemetry) -> Tracer 
             "tracing.endpoint is set, but the package that sends traces is not installed "
             f"({missing}): pip install 'training-gateway[otlp]', or unset tracing.endpoint"
         ) from missing
-    telemetry.spans_known()
+    telemetry.counters.know_spans()
     scheme = "http" if settings.server.tls_cert is None else "https"
     told, version = telemetry.spans_ended, gateway.__version__
     try:

@@ -375,10 +375,6 @@ class Telemetry(Trail):
 
     # ---- traces
 
-    def spans_known(self) -> None:
-        """Create the metrics of spans, with the value 0."""
-        self.counters.know_spans()
-
     def spans_ended(self, result: SpanFate, count: int, why: str) -> None:
         self.counters.spans[result] += count
         if result is not SpanFate.SENT:
