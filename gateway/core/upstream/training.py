@@ -27,7 +27,7 @@ from hashlib import blake2b
 from typing import Final
 
 from msgspec import DecodeError, Raw, ValidationError
-from msgspec.json import Decoder, encode
+from msgspec.json import Decoder
 
 from gateway.core.errors import InvalidPayload
 from gateway.core.instant import Instant, parse_instant
@@ -147,11 +147,6 @@ def without_surrogates(body: bytes) -> bytes:
 def digest(body: bytes) -> str:
     """32 hex digits that identify a body (BLAKE2b, 16 bytes), as in the gateway's ETag."""
     return blake2b(body, digest_size=16).hexdigest()
-
-
-def names_digest(body: bytes) -> str:
-    """The digest of the names of a training's members, in their order."""
-    return digest(encode([name for name, _ in _read_object(body)]))
 
 
 def _read_object(body: bytes) -> _Members:
