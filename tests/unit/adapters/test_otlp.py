@@ -74,3 +74,23 @@ async def test_a_batch_for_which_no_request_was_made_is_not_told_by_the_one_befo
 
     assert first == (SpanFate.SENT, 1, "")
     assert second == (SpanFate.FAILED, 1, "nothing was sent")
+
+
+async def test_a_span_lasts_from_when_its_request_began() -> None:
+    """A hit is told after it was answered."""
+    told: asyncio.Queue[tuple[SpanFate, int, str]] = asyncio.Queue()
+    with collector() as kept:
+        tracer = OtlpTracer(
+            kept.url,
+            RealClock(),
+            lambda *fate: told.put_nowait(fate),
+            {},
+            version="1",
+            scheme="http",
+        )
+        tracer.begin(None, 50.0).end()
+        await tracer.close(10.0)
+        await told.get()
+        (span,) = kept.spans
+
+    assert 50.0 <= span.seconds < 100.0

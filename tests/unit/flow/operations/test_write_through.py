@@ -318,5 +318,6 @@ async def test_one_late_answer_of_redis_does_not_prevent_it(
     await write(replica, Reply(204, (), b""))
 
     assert redis.switch.refused == 1
+    assert replica.observer.of("write_unconfirmed") == []
     await replica.fill(2)
     assert replica.upstream.count == 3
