@@ -161,24 +161,17 @@ class Sweep:
         return turn.progress.is_first and not is_failing and not self._is_off(turn)
 
     @property
-    def allowed(self) -> Bound | None:
-        """The staleness bound that the settings allow. None while the number of trainings is
-        unknown."""
-        total = None if self.progress is None else self.progress.total
-        return None if total is None else self._pace().bound(total)
-
-    @property
     def bound(self) -> Bound | None:
         """The staleness bound that operators see. None until a whole sweep has ended, while the
         sweep pauses, while the list is behind, and while the oldest confirmation is older than the
         bound."""
-        turn, age, allowed = self.turn, self.age, self.allowed
-        if turn is None or age is None or allowed is None:
+        turn, age = self.turn, self.age
+        if turn is None or age is None:
             return None
-        progress = turn.progress
+        progress, bound = turn.progress, self._pace().bound(turn.progress.total)
         is_sound = progress.is_complete and not progress.belief.is_behind
-        is_kept = is_sound and self._may_go(turn) and age <= allowed.seconds
-        return allowed if is_kept else None
+        is_kept = is_sound and self._may_go(turn) and age <= bound.seconds
+        return bound if is_kept else None
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -284,8 +277,7 @@ class Sweep:
             self._purges_seen, belief = self._purges(), replace(belief, stored=False)
         folded = replace(progress, belief=belief)
         if belief != before:
-            await self._lease.note(self._caller.partition, folded)
-            self._set_progress(folded)
+            await self._save(folded)
         self._looks.forget(len(results))
         state = belief.state(self._store)
         if state is not before.state(self._store):
@@ -313,7 +305,7 @@ class Sweep:
         return [self._page_of.listed(brought, each) for each in rows[:count]]
 
     async def _apply(self, brought: Brought, progress: Progress, now: float) -> float:
-        partition, belief, page = self._caller.partition, progress.belief, brought.page
+        belief, page = progress.belief, brought.page
         new = self._targets.meet(page, progress)
         if not belief.is_behind:
             stores = belief.may_store(self._store)
@@ -328,12 +320,11 @@ class Sweep:
         is_over, met = is_endless or is_last(page), after.met
         if is_over:
             after = self._ended(after, end)
-        if not await self._lease.note(partition, after):
+        if not await self._save(after):
             return _TAKE_EVERY
         if is_over:
             self._observer.sweep_ended(self._caller.tenant, end, met)
             self._targets.choose()
-        self._set_progress(after)
         return 0.0
 
     def _follow_up(self, brought: Brought, applied: Applied, progress: Progress) -> None:
@@ -374,23 +365,23 @@ class Sweep:
 
     async def _failed(self, progress: Progress) -> float:
         failures = progress.failures + 1
-        failed = replace(progress, failures=failures)
-        await self._lease.note(self._caller.partition, failed)
-        self._set_progress(failed)
+        await self._save(replace(progress, failures=failures))
         return backoff(failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
 
     async def _turn_off(self, turn: Turn, why: str) -> float:
         self._was_refused = True
         off = turn.progress.off(why, turn.now)
-        await self._lease.note(self._caller.partition, off)
+        await self._save(off)
         self._observer.sweep_ended(self._caller.tenant, SweepEnd.REFUSED, turn.progress.met)
         self._observer.sweep_off(self._caller.tenant, why, off.off_until - turn.now)
-        self._set_progress(off)
         return _TAKE_EVERY
 
-    def _set_progress(self, progress: Progress) -> None:
-        if self.turn is not None:
+    async def _save(self, progress: Progress) -> bool:
+        """Store the progress, if this replica still leads."""
+        is_stored = await self._lease.note(self._caller.partition, progress)
+        if is_stored and self.turn is not None:
             self.turn = replace(self.turn, progress=progress)
+        return is_stored
 
 
 class _Targets:
