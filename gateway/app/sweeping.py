@@ -117,7 +117,6 @@ def _parts(settings: Settings, rules: Rules, ground: Ground) -> Parts:
         ),
         serving=ground.serving,
         local=ground.local,
-        cold_start=ground.serving.cold_start,
         clock=ground.clock,
         observer=ground.telemetry,
     )

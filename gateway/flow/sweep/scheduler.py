@@ -70,7 +70,7 @@ class Sweeps:
 
     async def _begin_at_once(self, group: asyncio.TaskGroup) -> None:
         """Begin a sweep as soon as the API has accepted its token: misses wait for it."""
-        accepted = self._parts.cold_start.accepted
+        accepted = self._parts.serving.cold_start.accepted
         while True:
             await accepted.wait()
             accepted.clear()
@@ -134,7 +134,7 @@ class Sweeps:
                 sweep = self._sweep_of(tenant, caller)
                 task = group.create_task(sweep.run())
                 self._running[tenant] = _Running(caller, sweep, task)
-        self._parts.cold_start.release_others({each.partition for each in callers.values()})
+        self._parts.serving.cold_start.release_others({each.partition for each in callers.values()})
 
     def _words(self, each: _Running) -> Words:
         sweep = each.sweep

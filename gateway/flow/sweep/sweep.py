@@ -33,7 +33,6 @@ from gateway.core.sweep.staleness_bound import Bound, Pace
 from gateway.core.upstream.classification import judge_page
 from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import Purpose
-from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import renewing
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving
@@ -66,7 +65,6 @@ class Parts:
     reconciliation: Reconciliation
     serving: Serving
     local: LocalStore
-    cold_start: ColdStart
     clock: Clock
     observer: Observer
 
@@ -180,7 +178,7 @@ class Sweep:
                 pause = await self._step()
                 await self._clock.sleep(pause)
         finally:
-            self._parts.cold_start.note(self._caller.partition, is_filling=False)
+            self._parts.serving.cold_start.note(self._caller.partition, is_filling=False)
 
     async def _step(self) -> float:
         """Read a page if one is due. Returns the seconds until the next step. If Redis gives no
@@ -197,7 +195,7 @@ class Sweep:
             if self._missed < _MISSED:
                 return _ASK_AGAIN
             self.turn, self._pending, pause = None, None, _TAKE_EVERY
-        self._parts.cold_start.note(self._caller.partition, is_filling=self.is_filling)
+        self._parts.serving.cold_start.note(self._caller.partition, is_filling=self.is_filling)
         return pause
 
     async def _lead(self, turn: Turn) -> float:
@@ -205,7 +203,7 @@ class Sweep:
         if not turn.leads or not self._may_go(turn):
             self._pending = None
             return _TAKE_EVERY
-        self._parts.cold_start.note(self._caller.partition, is_filling=self.is_filling)
+        self._parts.serving.cold_start.note(self._caller.partition, is_filling=self.is_filling)
         wait = self._wait(turn)
         if wait > 0.0 and self._pending is None:
             return min(wait, _TAKE_EVERY)

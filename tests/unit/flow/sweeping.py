@@ -119,7 +119,6 @@ class Swept:
             ),
             serving=replica.serving,
             local=replica.local,
-            cold_start=replica.serving.cold_start,
             clock=clock,
             observer=observer,
         )
