@@ -42,11 +42,12 @@ async def test_without_budget_there_is_no_page(clock: FakeClock) -> None:
         await listing(replica).page(OURS, 0, Purpose.SWEEP)
 
 
-async def test_a_refusal_is_an_answer(alone: Replica) -> None:
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+async def test_a_refusal_is_an_answer(alone: Replica, status: int) -> None:
     """The breaker has no part in it."""
     for _ in range(20):
-        alone.upstream.then(says(403))
-        with pytest.raises(ListRefused, match="403"):
+        alone.upstream.then(says(status))
+        with pytest.raises(ListRefused, match=str(status)):
             await listing(alone).page(OURS, 0, Purpose.SWEEP)
 
     assert alone.outbound.circuit is Circuit.CLOSED
