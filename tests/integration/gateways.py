@@ -83,6 +83,15 @@ async def apart(planes: Planes) -> AsyncIterator[Planes]:
         yield replace(planes, data=own)
 
 
+def soon_stale(lifetime: str) -> dict[str, str]:
+    """Settings with which a response is stale after `lifetime`, and the next request fetches it."""
+    return {
+        "freshness__lifetime": lifetime,
+        "freshness__stale_while_revalidate": "0",
+        "freshness__soft_wait": "60s",
+    }
+
+
 @asynccontextmanager
 async def gateway(
     upstream: str, redis: str | None = None, skew: float | None = None, /, **settings: str

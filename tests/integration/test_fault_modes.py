@@ -10,7 +10,7 @@ import pytest
 from gateway.simulator import RunningSimulator, SimulatorClient
 from gateway.simulator.faults import FaultMode
 from tests.doubles.loop_time import pass_time
-from tests.integration.gateways import TOKEN, Planes, gateway, has_in_flight, until
+from tests.integration.gateways import TOKEN, Planes, gateway, has_in_flight, soon_stale, until
 
 ONE, OTHER = "trn_000001", "trn_000002"
 # How long the upstream may take where it answers nothing.
@@ -168,9 +168,7 @@ async def test_not_found_replaces_what_was_stored(
     async with gateway(
         upstream.base_url,
         shared,
-        freshness__lifetime="100ms",
-        freshness__stale_while_revalidate="0",
-        freshness__soft_wait="60s",
+        **soon_stale("100ms"),
         freshness__negative_lifetime="500ms",
     ) as planes:
         await planes.get(ONE)
@@ -220,13 +218,7 @@ async def test_a_401_drops_all_that_the_credential_stored(
     upstream: RunningSimulator, control: SimulatorClient, shared: str | None
 ) -> None:
     """In passthrough the API's 401 is passed on, and nothing of that credential is left."""
-    async with gateway(
-        upstream.base_url,
-        shared,
-        freshness__lifetime="100ms",
-        freshness__stale_while_revalidate="0",
-        freshness__soft_wait="60s",
-    ) as planes:
+    async with gateway(upstream.base_url, shared, **soon_stale("100ms")) as planes:
         await planes.get(ONE)
         await planes.get("trn_000002")
         await control.revoke_key(TOKEN)
@@ -241,13 +233,7 @@ async def test_a_403_drops_that_training_alone(
     upstream: RunningSimulator, control: SimulatorClient, shared: str | None
 ) -> None:
     """The API's 403 is passed on and ends what was stored of that id, of no other."""
-    async with gateway(
-        upstream.base_url,
-        shared,
-        freshness__lifetime="100ms",
-        freshness__stale_while_revalidate="0",
-        freshness__soft_wait="60s",
-    ) as planes:
+    async with gateway(upstream.base_url, shared, **soon_stale("100ms")) as planes:
         await planes.get(ONE)
         await planes.get("trn_000002")
         await control.fault("forbidden", ids=[ONE])
@@ -268,9 +254,7 @@ async def test_our_own_refused_token_is_rescued(
         shared,
         access__mode="open",
         upstream__token=TOKEN,
-        freshness__lifetime="100ms",
-        freshness__stale_while_revalidate="0",
-        freshness__soft_wait="60s",
+        **soon_stale("100ms"),
     ) as planes:
         good = await planes.get(ONE)
         await control.revoke_key(TOKEN)
@@ -288,13 +272,7 @@ async def test_an_older_version_never_overwrites(
     upstream: RunningSimulator, control: SimulatorClient, shared: str | None
 ) -> None:
     """An upstream that goes back behind a version is counted, and the later one is served."""
-    async with gateway(
-        upstream.base_url,
-        shared,
-        freshness__lifetime="100ms",
-        freshness__stale_while_revalidate="0",
-        freshness__soft_wait="60s",
-    ) as planes:
+    async with gateway(upstream.base_url, shared, **soon_stale("100ms")) as planes:
         good = await planes.get(ONE)
         await control.fault("regress")
         await asyncio.sleep(0.15)

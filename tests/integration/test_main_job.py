@@ -7,7 +7,7 @@ import asyncio
 import httpx
 
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.integration.gateways import TOKEN, Planes, gateway, has_in_flight, until
+from tests.integration.gateways import TOKEN, Planes, gateway, has_in_flight, soon_stale, until
 
 ONE = "trn_000001"
 
@@ -31,13 +31,7 @@ async def test_an_edit_shows_after_the_lifetime(
     upstream: RunningSimulator, control: SimulatorClient, shared: str | None
 ) -> None:
     """After edit and lifetime the new version is served, counted as an invalidation."""
-    async with gateway(
-        upstream.base_url,
-        shared,
-        freshness__lifetime="200ms",
-        freshness__stale_while_revalidate="0",
-        freshness__soft_wait="60s",
-    ) as planes:
+    async with gateway(upstream.base_url, shared, **soon_stale("200ms")) as planes:
         old = await planes.get(ONE)
         await control.edit(ONE, "a new instruction")
         await asyncio.sleep(0.25)
@@ -56,13 +50,7 @@ async def test_an_unchanged_training_is_renewed(
     upstream: RunningSimulator, shared: str | None
 ) -> None:
     """A revalidation that finds nothing new renews the entry and counts no invalidation."""
-    async with gateway(
-        upstream.base_url,
-        shared,
-        freshness__lifetime="1s",
-        freshness__stale_while_revalidate="0",
-        freshness__soft_wait="60s",
-    ) as planes:
+    async with gateway(upstream.base_url, shared, **soon_stale("1s")) as planes:
         await planes.get(ONE)
         await asyncio.sleep(1.05)
         renewed = await planes.get(ONE)
@@ -165,13 +153,7 @@ async def test_the_upstream_validators_are_used(
 ) -> None:
     """Where the upstream gives an ETag, a 304 renews what is stored."""
     await control.answers(etag="strong")
-    async with gateway(
-        upstream.base_url,
-        shared,
-        freshness__lifetime="200ms",
-        freshness__stale_while_revalidate="0",
-        freshness__soft_wait="60s",
-    ) as planes:
+    async with gateway(upstream.base_url, shared, **soon_stale("200ms")) as planes:
         first = await planes.get(ONE)
         await asyncio.sleep(0.25)
         renewed = await planes.get(ONE)

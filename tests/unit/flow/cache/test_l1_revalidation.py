@@ -389,25 +389,14 @@ async def test_what_was_ruled_out_meanwhile_is_not_confirmed(
     assert replica.tiers.peek(KEY) is None
 
 
-async def test_what_was_stored_meanwhile_stays(replica: Replica, redis: Redis) -> None:
-    """Redis told of what was there before."""
-    await put(replica, version(1))
-
-    async def store(replica: Replica) -> None:
-        await put(replica, version(2))
-
-    await ask_and(replica, redis, store)
-
-    assert replica.tiers.peek(KEY) is not None
-    assert version_in_l1(replica) == version(2)
-
-
-async def test_a_doubt_from_before_what_was_stored_meanwhile_does_not_reach_it(
-    replica: Replica, other: Replica, redis: Redis
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_what_was_stored_meanwhile_stays(
+    replica: Replica, other: Replica, redis: Redis, is_replaced: bool
 ) -> None:
-    """Redis disagreed with the entry that is gone."""
+    """Redis told of what was there before, or disagreed with the entry that is gone."""
     await put(replica, version(1))
-    await put(other, version(2))
+    if is_replaced:
+        await put(other, version(2))
 
     async def store(replica: Replica) -> None:
         await put(replica, version(3))
