@@ -132,6 +132,10 @@ class Refresher:
             if errand.since is not None and now - errand.since > _LONGEST:
                 del self._waiting[errand.ask.key]
                 errand.end(None)
+        lanes = {each.lane for each in self._waiting.values()}
+        for lane in [each for each, until in self._short.items() if until <= now]:
+            if lane not in lanes:
+                del self._short[lane]
         while some := [each for each in self._waiting.values() if self._may_begin(each)]:
             errand = max(some, key=self._reads)
             del self._waiting[errand.ask.key]
@@ -196,4 +200,6 @@ class Refresher:
 
     def _free(self, partition: str) -> None:
         self._taken[partition] -= 1
+        if not self._taken[partition]:
+            del self._taken[partition]
         self._stirred.set()

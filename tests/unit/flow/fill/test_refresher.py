@@ -215,6 +215,7 @@ async def test_an_errand_is_forgotten_after_five_minutes() -> None:
 
         assert places(swept, "t1", "t2") == [None, None]
         assert (swept.catalogue.asked, landed) == ([], [None])
+        assert not swept.replica.refresher.is_short(Ask(key("t1"), OURS))
 
 
 async def test_so_many_wait_and_no_more() -> None:
