@@ -258,8 +258,8 @@ async def _running(
             tasks.append(group.create_task(house.budget.run()))
         tasks.append(group.create_task(house.serving.confirming.run(house.telemetry)))
         tasks.append(group.create_task(house.serving.confirming.run_catching_up(house.telemetry)))
-        unasked = (house.sweeps.run(), house.serving.refresher.run())
-        tasks += [group.create_task(each) for each in unasked]
+        background = (house.sweeps.run(), house.serving.refresher.run())
+        tasks += [group.create_task(each) for each in background]
         try:
             yield
         finally:

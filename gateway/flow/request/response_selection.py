@@ -182,16 +182,16 @@ class Serving:
         def start() -> Awaitable[Landed]:
             return self.start(ask, seen, Purpose.REFRESH).join()
 
-        fetch = partial(self._fetch_unasked, ask, Purpose.REFRESH)
+        fetch = partial(self._fetch_in_background, ask, Purpose.REFRESH)
         self.refresher.want(Errand(ask, Purpose.REFRESH, fetch), start)
 
     def send(self, ask: Ask, purpose: Purpose, then: Callable[[Landed | None], None]) -> None:
         """Make a call for which no caller waits, now or later, and give its result to `then`: None
         if there is none."""
-        fetch = partial(self._fetch_unasked, ask, purpose)
+        fetch = partial(self._fetch_in_background, ask, purpose)
         self.refresher.want(Errand(ask, purpose, fetch, [then]))
 
-    async def _fetch_unasked(self, ask: Ask, purpose: Purpose) -> Landed | None:
+    async def _fetch_in_background(self, ask: Ask, purpose: Purpose) -> Landed | None:
         """The result of a fetch that no caller waits for. None if the key is left alone, or if a
         refresh is not needed any more."""
         if self.has_failed(ask.key):

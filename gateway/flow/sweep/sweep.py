@@ -405,12 +405,8 @@ class _Targets:
         replica has seen on no earlier page of this sweep. A page can be noted again."""
         first = progress.offset
         if first == 0 or progress.sweeps != self._sweep:
-            self._sweep, self._met, self._latest, self._most_read = (
-                progress.sweeps,
-                {},
-                None,
-                (-1, ""),
-            )
+            self._sweep, self._met = progress.sweeps, {}
+            self._latest, self._most_read = None, (-1, "")
         for each in page.items:
             self._met.setdefault(each.id, first)
             version = each.updated_at, each.id

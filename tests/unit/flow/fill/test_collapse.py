@@ -598,7 +598,7 @@ async def test_what_comes_after_an_invalidation_is_not_kept(town: Town, replica:
 async def test_a_leader_that_became_too_old_is_left(
     town: Town, replica: Replica, bound: Instant | None
 ) -> None:
-    """Who asks after the invalidation leads; who followed the old one follows the new one."""
+    """A request after the invalidation leads a new flight. Followers of the old flight join it."""
     other = town.replica()
     old = await leader_of(town)
     early = (await asking(replica))[0]
