@@ -86,6 +86,8 @@ class Fault(StrEnum):
     FAILED_OVER = "failed-over"  # without the writes of the last second
     EVICTED_LOG = "evicted-log"
     EVICTED_STATE = "evicted-state"
+    EVICTED_SOME = "evicted-some"  # the state, and logs but not all
+    EVICTED_ALL = "evicted-all"  # the state and all logs: nobody is left who knew
     EVICTED_LIFE = "evicted-life"
     AHEAD_1 = "+1"  # the clock of Redis is set
     AHEAD_3 = "+3"
@@ -106,6 +108,8 @@ _LOSES: Final = {
     Fault.FLUSHED: ("*",),
     Fault.EVICTED_LOG: tuple(f"*{{budget}}:{each}:*" for each in ("caller", "refresh", "sweep")),
     Fault.EVICTED_STATE: ("*:state:*",),
+    Fault.EVICTED_SOME: tuple(f"*{{budget}}:[^l{left}]*" for left in "cr"),
+    Fault.EVICTED_ALL: ("*{budget}:[^l]*",),
     Fault.EVICTED_LIFE: ("*:life",),
 }
 
@@ -419,7 +423,7 @@ RULES: Final = {
     "server": ("life.server ~= server or", ""),
     "stepped": ("(ask.stepped and ask.known == life.id)", "false"),
     "first-start": ("elseif ask.known ~= '' and", "elseif false and"),
-    "mine": ("not redis.call('ZSCORE', logs[log], call) then", "false then"),
+    "lost-log": ("~= (counts[n] > 0)", "and false"),
     "reserves": ("present(state, limit, window) - ask.reserves", "limit"),
 }
 

@@ -22,7 +22,7 @@ FAULTS = {
     "server": Fault.FAILED_OVER,
     "stepped": Fault.AHEAD_10,
     "first-start": Fault.NEW_AND_EMPTY,
-    "mine": Fault.EVICTED_LOG,
+    "lost-log": Fault.EVICTED_LOG,
     "reserves": Fault.KILLED,
 }
 
@@ -30,10 +30,11 @@ FAULTS = {
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("fault", Fault)
 def test_no_window_has_more_calls_than_the_limit(redis_url: str, fault: Fault, seed: int) -> None:
-    """Two to four replicas, one or two tenants."""
+    """Two to four replicas, one or two tenants. If Redis evicts all that it knows of the calls, the
+    limit holds twice at most."""
     figures, limit = simulate(redis_url, seed, [fault], rate=SHORT if SEEDS == 1 else None)
 
-    assert figures.fullest <= limit
+    assert figures.fullest <= limit * (2 if fault is Fault.EVICTED_ALL else 1)
     assert figures.calls >= limit
 
 

@@ -27,7 +27,6 @@ from gateway.core.budget.window_log import (
     LATEST_SEND,
     BudgetRules,
     Rate,
-    counts_for,
     reserve_of,
     shared_part,
 )
@@ -42,11 +41,9 @@ LOOK: Final = 0.5
 _NEW_FOR: Final = 1.0
 # If a reply took at most so many seconds, it says what time it is on Redis' clock.
 _QUICK: Final = 0.1
-# So many granted calls of each rank are remembered. If the last are given back, others are left.
-_MINE: Final = 8
 _MOST_SCOPES: Final = 10_000
-# The most questions in one round trip, so that Redis answers in time.
-_AT_ONCE: Final = 50
+# So many scopes at each look.
+_AT_ONCE: Final = 10
 # The rank of a question that wants no call. The other ranks are numbered from 1.
 _LOOK_ONLY: Final = 0
 _RANKS: Final = tuple(Rank)
@@ -71,7 +68,6 @@ class _Question(msgspec.Struct, frozen=True):
 
     id: str
     known: str
-    mine: list[tuple[int, str, int]]
     expect: int
     stepped: bool
     back: list[str]
@@ -105,32 +101,15 @@ class _Reply:
 class _Scope:
     """What the replica knows of one scope.
 
-    mine          by the number of the rank: the last calls that Redis granted in this life, with
-                  the times of Redis' clock
-    back          calls whose question was not answered: perhaps Redis granted them
-    counts_until  until when the last granted call counts (monotonic)
-    is_probing    whether a call of this replica is the probe of the gate
+    back        calls whose question was not answered: perhaps Redis granted them
+    is_probing  whether a call of this replica is the probe of the gate
     """
 
-    mine: dict[int, dict[str, float]] = field(default_factory=dict)
     back: deque[str] = field(default_factory=lambda: deque(maxlen=50))
-    counts_until: float = -inf
     is_probing: bool = False
     available: int | None = None
     limit: int | None = None
     other_rate: str | None = None
-
-    def note(self, rank: int, call: str, at: float) -> None:
-        """Remember a granted call."""
-        calls = self.mine.setdefault(rank, {})
-        calls[call] = at
-        if len(calls) > _MINE:
-            del calls[next(iter(calls))]
-
-    def forget(self, call: str) -> None:
-        """Forget a call that is given back."""
-        for calls in self.mine.values():
-            calls.pop(call, None)
 
 
 class RedisBudget:
@@ -159,7 +138,7 @@ class RedisBudget:
         self._reserve = reserve
         self._name = name
         self._list_scopes = scopes
-        self._calls, self._looks = count(1), count()
+        self._calls, self._looked_at = count(1), 0
         self._scopes: FIFOCache[str, _Scope] = FIFOCache(_MOST_SCOPES)
         self._life = ""
         self._offset: float | None = None  # Redis' time less the monotonic time
@@ -175,12 +154,12 @@ class RedisBudget:
             await self._clock.sleep(LOOK)
 
     async def look(self) -> None:
-        """Find out whether Redis lost its data, or whether its clock was changed: at each scope
-        with calls that count, and at one of the others in turn."""
-        now, listed = self._clock.monotonic(), self._list_scopes()
-        scopes = [each for each, known in self._scopes.items() if now < known.counts_until]
-        scopes += [listed[next(self._looks) % len(listed)]] if listed else []
-        await self._look_at(list(dict.fromkeys(scopes)))
+        """Find out whether Redis lost its data, or whether its clock was changed. All scopes have
+        one life, so some of them are enough: the listed ones in turn, or else the newest ones."""
+        listed = self._list_scopes()
+        first = self._looked_at % max(1, len(listed))
+        self._looked_at = first + _AT_ONCE
+        await self._look_at(listed[first : first + _AT_ONCE] or [*self._scopes][-_AT_ONCE:])
 
     async def take(self, scope: str, purpose: Purpose) -> Charge:
         """As Budget.take."""
@@ -208,9 +187,7 @@ class RedisBudget:
             except RedisUnavailable:
                 return charge, _Reply(_Word.LATE, inf)
             if reply.word is _Word.OK and charge.is_late(self._clock.monotonic()):
-                known = self._known(scope)
-                known.forget(charge.call)
-                known.back.append(charge.call)
+                self._known(scope).back.append(charge.call)
             elif reply.word is not _Word.LATE:
                 break
         else:
@@ -238,26 +215,23 @@ class RedisBudget:
         return reply
 
     async def _look_at(self, scopes: Sequence[str]) -> None:
-        for first in range(0, len(scopes), _AT_ONCE):
-            asked = self._clock.monotonic()
-            asking = [
-                (each, self._question(each, _LOOK_ONLY, self._next_call(), asked))
-                for each in scopes[first : first + _AT_ONCE]
-            ]
-            calls = [(self._names.all(each), [msgspec.json.encode(what)]) for each, what in asking]
-            run_many = self._connection.run_many
-            replies = await run_many(RedisOperation.BUDGET, self._scripts["ask"], calls, _read)
-            for (scope, question), reply in zip(asking, replies, strict=True):
-                self._hear(scope, question, reply, asked)
+        asked = self._clock.monotonic()
+        questions = [self._question(each, _LOOK_ONLY, self._next_call(), asked) for each in scopes]
+        calls = [
+            (self._names.all(scope), [msgspec.json.encode(question)])
+            for scope, question in zip(scopes, questions, strict=True)
+        ]
+        run_many = self._connection.run_many
+        replies = await run_many(RedisOperation.BUDGET, self._scripts["ask"], calls, _read)
+        for scope, question, reply in zip(scopes, questions, replies, strict=True):
+            self._hear(scope, question, reply, asked)
 
     def _question(self, scope: str, rank: int, call: str, now: float) -> _Question:
         known, rules = self._known(scope), self._rules
         rate, counted = rules.rates.of(scope), rules.rates.counted(scope) or Rate(0, 60.0)
-        last = [(of, *list(calls.items())[-1]) for of, calls in known.mine.items() if calls]
         return _Question(
             id=call,
             known=self._life,
-            mine=[(of, call, _micros(at)) for of, call, at in last],
             expect=0 if self._offset is None else _micros(self._offset + now),
             stepped=self._is_stepped,
             back=list(known.back),
@@ -282,8 +256,6 @@ class RedisBudget:
         self._first = now if self._first is None else self._first
         if reply.life != self._life:
             self._life, self._is_stepped, self._offset = reply.life, False, None
-            for other in self._scopes.values():
-                other.mine.clear()
         if self._offset is None or is_quick:
             self._offset = reply.now - asked
         known.available, known.limit = reply.available, reply.limit
@@ -294,8 +266,6 @@ class RedisBudget:
         if reply.word is _Word.GATE and not reply.is_probed and reply.wait >= SHORTEST_HOLD:
             self._reserve.hold(scope, reply.wait)
         if reply.word is _Word.OK and question.rank != _LOOK_ONLY:
-            known.note(question.rank, question.id, reply.now)
-            known.counts_until = now + counts_for(question.window / 1_000_000)
             known.is_probing |= reply.is_probed
 
     async def _granted(self, scope: str, charge: Charge) -> Charge:
@@ -321,12 +291,10 @@ class RedisBudget:
         if charge.is_reserve:
             await self._reserve.give_back(scope, charge)
             return
-        known = self._known(scope)
-        known.forget(charge.call)
         try:
             await self._run("give_back", self._names.all(scope)[1:], [charge.call], len)
         except RedisUnavailable:
-            known.back.append(charge.call)
+            self._known(scope).back.append(charge.call)
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         """As Budget.close."""

@@ -30,7 +30,7 @@ end
 
 local function read_state(key)
   make_room(key, 'hash')
-  local names, state = { 'probe', 'assumed', 'rate', 'by', 'until', 'low', 'since', 'rest', '2', '3', 'named' }, {}
+  local names, state = { 'probe', 'assumed', 'rate', 'by', 'until', 'low', 'since', 'rest', '2', '3', 'named', 'last1', 'last2', 'last3' }, {}
   for n, each in ipairs(redis.call('HMGET', key, unpack(names))) do
     state[names[n]] = n <= 4 and (each or '') or tonumber(each)
   end
@@ -43,6 +43,21 @@ local function write(key, ...)
   redis.call('PEXPIRE', key, STATE_KEPT)
 end
 
+-- The state knows the time of the last call in each log (`last1` to `last3`).
+local function note_last(key, state, n, log)
+  local last = redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2] or 0
+  state['last' .. n] = tonumber(last)
+  write(key, 'last' .. n, last)
+end
+
+-- Calls that were not sent do not count.
+local function give_back(key, state, logs, calls)
+  for n, log in ipairs(logs) do
+    make_room(log, 'zset')
+    if #calls > 0 and redis.call('ZREM', log, unpack(calls)) > 0 then note_last(key, state, n, log) end
+  end
+end
+
 -- The limit at this time: a 429 lowers it, and it rises by a step in each window without one.
 local function present(state, limit, window)
   if not state.low or not state.since then return limit end
@@ -52,7 +67,7 @@ end
 
 -- script: ask
 -- Promise: all replicas together are granted at most the limit without the reserves in any window and its margin, and none while the gate is closed. After another life (Redis lost its data, was failed over or restarted, or its clock was changed) none is granted for a window. At a first start nine tenths count as spent.
--- KEYS life, state, log of callers, of refreshes, of the sweep; ARGV a question in JSON: the `id` of the call, the life that the replica has `known` (empty: none), `mine` (the last calls of the replica in this life: log, id, time), the time that it `expect`s now (0: not known), whether the clock was `stepped`, the ids that it gives `back`, the `rank` (0: it looks, and wants no call), `limit` (0: none), `window`, the `reserves` of all replicas together, the `share` of the sweep, the `patience` for a probe, whether a first start is `paced`, the `rate` as text, the `name` of the replica.
+-- KEYS life, state, log of callers, of refreshes, of the sweep; ARGV a question in JSON: the `id` of the call, the life that the replica has `known` (empty: none), the time that it `expect`s now (0: not known), whether the clock was `stepped`, the ids that it gives `back`, the `rank` (0: it looks, and wants no call), `limit` (0: none), `window`, the `reserves` of all replicas together, the `share` of the sweep, the `patience` for a probe, whether a first start is `paced`, the `rate` as text, the `name` of the replica.
 -- The reply: word, wait, life, time, available, limit, 1 if a probe is under way, the rate of another replica if it differs.
 
 local ask = cjson.decode(ARGV[1])
@@ -97,21 +112,21 @@ write(KEYS[2], 'rate', ask.rate, 'by', ask.name, 'named', text(now))
 -- 5. Calls that do not count.
 local function forget()
   for n, log in ipairs(logs) do
-    make_room(log, 'zset')
-    for _, each in ipairs(ask.back) do redis.call('ZREM', log, each) end
     redis.call('ZREMRANGEBYSCORE', log, '-inf', text(now - span))
     redis.call('ZREMRANGEBYSCORE', log, '(' .. text(now), '+inf')
     counts[n] = redis.call('ZCARD', log)
   end
 end
 
--- 6. Redis has lost a call of a log, and perhaps others.
+-- 6. Redis has lost a log if the state knows a call that counts, and the log has none. It has lost the state if a log has
+-- calls, and the state knows none.
 local function find_lost()
-  for _, each in ipairs(ask.mine) do
-    local log, call, at = unpack(each)
-    if at > now - span and now >= (state.rest or 0) and not redis.call('ZSCORE', logs[log], call) then
+  for n, log in ipairs(logs) do
+    local last = state['last' .. n] or 0
+    if (last > now - span) ~= (counts[n] > 0) then
       state.rest = now + span
       write(KEYS[2], 'rest', text(state.rest))
+      note_last(KEYS[2], state, n, log)
     end
   end
 end
@@ -123,12 +138,14 @@ local function assume()
     redis.call('ZADD', logs[n % 5 == 0 and 1 or 2], text(first - span * n / assumed), 'assumed-' .. n)
   end
   write(KEYS[2], 'assumed', life.id)
+  for n = 1, 2 do note_last(KEYS[2], state, n, logs[n]) end
   forget()
 end
 
 if limit > 0 then
+  give_back(KEYS[2], state, logs, ask.back)
   forget()
-  if ask.known == life.id then find_lost() end
+  find_lost()
   first = math.max(first, state.rest or 0)
   if now >= first then most = math.max(1, present(state, limit, window) - ask.reserves) end
   if most > 0 and life.kind == 'paced' and now < life.born + FIRST + span and state.assumed ~= life.id then assume() end
@@ -175,6 +192,7 @@ if limit > 0 then
     return reply('NO', at - now)
   end
   redis.call('ZADD', logs[ask.rank], text(now), ask.id)
+  write(KEYS[2], 'last' .. ask.rank, text(now))
   for _, log in ipairs(logs) do redis.call('PEXPIRE', log, math.ceil(3 * span / 1000)) end
   counts[ask.rank] = counts[ask.rank] + 1
 end
@@ -188,8 +206,8 @@ return reply('OK', 0)
 -- Promise: a call that was certainly not sent does not count any more. If it was the probe, the next call becomes the probe.
 -- KEYS state, the three logs; ARGV id of the call.
 
-for n = 2, #KEYS do redis.pcall('ZREM', KEYS[n], ARGV[1]) end
 local state = read_state(KEYS[1])
+give_back(KEYS[1], state, { KEYS[2], KEYS[3], KEYS[4] }, { ARGV[1] })
 if state['until'] and state.probe == ARGV[1] then write(KEYS[1], 'until', text(now), 'probe', '') end
 return { time[1], time[2] }
 

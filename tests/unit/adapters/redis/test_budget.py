@@ -158,16 +158,34 @@ async def test_a_new_replica_does_not_take_a_loss_for_a_first_start(site: Site) 
     assert await waits(late) > WINDOW - 2.0
 
 
-async def test_a_lost_log_rests_for_a_window(site: Site) -> None:
-    """Whichever rank it belongs to; other scopes go on."""
-    one = await site.known()
-    await count_granted(one, 5)
-    await one.take(SCOPE, Purpose.REFRESH)
-    site.server.lose("*caller*")
-    await one.look()
+@pytest.mark.parametrize("lost", ["*caller:*", "*refresh:*", "*{budget}:[sr]*"])
+async def test_a_lost_log_rests_for_a_window(site: Site, lost: str) -> None:
+    """A log of any rank, or the state with it. The replica that finds it made no call itself. Other
+    scopes go on."""
+    one, other = await site.known(), await site.known()
+    for purpose in (Purpose.MISS, Purpose.REFRESH, Purpose.MISS):
+        charge = await one.take(SCOPE, purpose)
+    await one.give_back(SCOPE, charge)
+    site.server.lose(lost)
 
-    assert await count_granted(one) == 2
-    assert await count_granted(one, 3, scope="other") == 3
+    assert await count_granted(other) == 2
+    assert await count_granted(other, 3, scope="other") == 3
+    site.clock.advance(WINDOW + 0.6)
+    assert await count_granted(other) == 92
+
+
+async def test_a_log_whose_calls_were_given_back_is_not_lost(site: Site) -> None:
+    """Whether a replica says so at once or with its next question."""
+    one = await site.known()
+    await one.give_back(SCOPE, await one.take(SCOPE, Purpose.MISS))
+    assert await count_granted(one, 50) == 50
+    site.clock.advance(WINDOW / 2)
+    site.connection.after, site.connection.slow = LATEST_SEND + 0.01, 1
+    charge = await one.take(SCOPE, Purpose.MISS)
+    await one.give_back(SCOPE, charge)
+    site.clock.advance(WINDOW / 2 + 0.6)
+
+    assert await count_granted(one) == 92
 
 
 @pytest.mark.parametrize(
@@ -293,6 +311,17 @@ async def test_nobody_is_left_who_knew_the_calls(site: Site) -> None:
     site.clock.advance(1.0)
 
     made += await count_granted(late)
+
+    assert 100 < made <= 200
+
+
+async def test_redis_evicts_all_that_it_knows_of_the_calls(site: Site) -> None:
+    """The state, and each log."""
+    one = await site.known()
+    made = await count_granted(one)
+    site.server.lose("*{budget}:[^l]*")
+
+    made += await count_granted(one)
 
     assert 100 < made <= 200
 
