@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
 
-# The fetch that tests a token holds the other misses of its partition for this part of the patience
-# at most.
-_TEST: Final = 0.2
 _MOST: Final = 10_000
 
 
@@ -34,7 +31,7 @@ class ColdStart:
         self._patience = patience
         self._has_accepted = has_accepted
         self._waiting: dict[str, asyncio.Event] = {}  # by partition
-        self._tested: dict[str, asyncio.Event] = {}  # partitions whose token is being tested
+        self._tested: set[str] = set()  # partitions whose token is being tested
         self._decided: FIFOCache[str, None] = FIFOCache(_MOST)
         self.accepted = asyncio.Event()
 
@@ -48,7 +45,7 @@ class ColdStart:
 
     def release_others(self, swept: Collection[str]) -> None:
         """Note that only these partitions have a sweep."""
-        for each in self._waiting.keys() - self._tested.keys() - set(swept):
+        for each in self._waiting.keys() - self._tested - set(swept):
             self.note(each, is_filling=False)
 
     @asynccontextmanager
@@ -62,37 +59,24 @@ class ColdStart:
                 async with self._test(partition):
                     yield
                 return
-        await self._wait(partition)
+        filling = self._waiting.get(partition)
+        if filling is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(filling.wait(), self._patience)
         yield
 
     @asynccontextmanager
     async def _test(self, partition: str) -> AsyncIterator[None]:
-        ended = self._tested[partition] = asyncio.Event()
+        self._tested.add(partition)
         try:
             yield
         finally:
-            del self._tested[partition]
-            ended.set()
+            self._tested.discard(partition)
             if self._has_accepted is not None and self._has_accepted(partition):
                 self.accepted.set()
             else:
                 self._release(partition)
 
-    async def _wait(self, partition: str) -> None:
-        test = self._tested.get(partition)
-        if test is None or await _is_set_within(test, self._patience * _TEST):
-            filling = self._waiting.get(partition)
-            if filling is not None:
-                await _is_set_within(filling, self._patience)
-
     def _release(self, partition: str) -> None:
         if partition in self._waiting:
             self._waiting.pop(partition).set()
-
-
-async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
