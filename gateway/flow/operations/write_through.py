@@ -100,7 +100,8 @@ class Writing:
             self._judge(reply, caller)
         except UpstreamFailure as failure:
             failure.conceal(caller.token)
-            await self._outbound.failed(caller, order.name, failure)
+            if not self._is_ending:  # `land` ended the call: this says nothing about the upstream
+                await self._outbound.failed(caller, order.name, failure)
             if _may_have_happened(failure):
                 ids = () if order.training_id is None else (order.training_id,)
                 await self._outdate(Written(ids), caller.partition)

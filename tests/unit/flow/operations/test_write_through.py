@@ -196,7 +196,7 @@ async def test_what_may_have_been_done_outdates(
 
 async def test_what_the_end_of_the_process_cuts_off_may_have_been_done(alone: Replica) -> None:
     """Its caller is told that no answer came in time, as after any other call without an answer.
-    The training is outdated."""
+    The training is outdated. It is no failure of the API."""
     await alone.fill(1)
     writing = writing_of(alone)
     alone.upstream.hold()
@@ -210,6 +210,7 @@ async def test_what_the_end_of_the_process_cuts_off_may_have_been_done(alone: Re
     assert (ended.value.sent, ended.value.retry_after) == (True, None)
     assert (alone.upstream.count, alone.upstream.inflight) == (2, 0)
     assert alone.local.entries == 0
+    assert alone.observer.of("upstream_failed") == []
 
 
 async def test_a_write_without_a_connection_at_the_end_was_not_done(alone: Replica) -> None:
