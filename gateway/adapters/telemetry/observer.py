@@ -69,7 +69,7 @@ _MISSING = (404, 410)
 _BOUND = "the longest time for which an older version is still served after an edit"
 _WINDOWS = "freshness.lifetime and freshness.stale_while_revalidate"
 _ALL = "*"
-_NOT_TOLD = "Redis did not accept the invalidation, which is repeated"
+_NOT_TOLD = "Redis did not accept the invalidation"
 
 
 class Telemetry(Trail):

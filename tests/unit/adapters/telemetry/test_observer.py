@@ -288,7 +288,7 @@ def test_an_hour_without_redis_is_a_line_a_minute() -> None:
             Confirmations(3, 2, until=1_700_000_000.25),
             {"replicas": 3, "confirmed": 2, "until": "2023-11-14T22:13:21Z"},
         ),
-        (None, {"why": "Redis did not accept the invalidation, which is repeated"}),
+        (None, {"why": "Redis did not accept the invalidation"}),
     ],
 )
 def test_a_write_that_not_all_confirmed_is_told_with_the_reason(
