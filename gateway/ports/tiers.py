@@ -265,9 +265,8 @@ class SharedStore(Protocol):
         for rescue."""
         ...
 
-    async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
-        """Invalidate all versions of one key, also those that fetches in flight will bring. Later
-        answers with a version older than `updated_at` (None: there is no bound) are refused."""
+    async def invalidate_key(self, key: Key) -> None:
+        """Invalidate all versions of one key, also those that fetches in flight will bring."""
         ...
 
     async def invalidate_partition(self, partition: str) -> None:

@@ -21,7 +21,7 @@ ELSEWHERE = Key("p2", "trn_1")
 # late 5 OLDER     what the fetch brings that began so
 # order, order 10  rules the training out in all partitions, or its versions below this one
 # soft, soft 10    likewise, and leaves what it rules out for rescue
-# key, key 10      likewise for this partition alone, and leaves nothing
+# key              likewise for this partition alone, and leaves nothing
 # purge, softpurge
 #
 # And what is known then:
@@ -48,9 +48,7 @@ HISTORIES = {
     # Of one partition.
     "one partition": "5 FIRST | begin | key | late 6 INVALIDATED | 5 OLDER | 6 CHANGED",
     "one partition, an older version": "5 FIRST | begin | key | late 6 INVALIDATED | 4 OLDER",
-    "one partition, a bound": "9 FIRST | key 10 | 9 OLDER | 10 CHANGED",
-    "one partition that was never seen": "key 10 | 9 OLDER | 10 CHANGED",
-    "one partition, a 404": "404 FIRST | key | 5 CHANGED | 404 CHANGED | key 5 | below",
+    "one partition, a 404": "404 FIRST | key | below | 5 CHANGED | 404 CHANGED",
     # A 404 keeps the version; what was seen before or after it is told by when the fetch began.
     "a 404 replaces": "5 FIRST | 404 CHANGED | floor 5 | left 404",
     "a repeated 404": "404 FIRST | 404 UNCHANGED",
@@ -115,9 +113,8 @@ class Told:
             case ["order" | "soft" as order, *bound]:
                 updated_at = version(int(bound[0])) if bound else None
                 await self._store.invalidate(KEY.training_id, updated_at, soft=order == "soft")
-            case ["key", *bound]:
-                updated_at = version(int(bound[0])) if bound else None
-                await self._store.invalidate_key(KEY, updated_at)
+            case ["key"]:
+                await self._store.invalidate_key(KEY)
             case ["purge" | "softpurge" as order]:
                 await self._store.purge(None, soft=order == "softpurge")
             case ["below" | "fresh" as state]:
@@ -182,12 +179,12 @@ async def test_an_order_covers_every_partition(shared_store: SharedStore, soft: 
 
 
 async def test_an_order_for_one_key_spares_the_other_partitions(shared_store: SharedStore) -> None:
-    """There the bound rules out no answer, either."""
+    """What is stored there stays as it is."""
     tickets = {key: await shared_store.begin(key) for key in (KEY, ELSEWHERE)}
     for key, ticket in tickets.items():
         await fetch(shared_store, version(5), key=key, ticket=ticket)
 
-    await shared_store.invalidate_key(KEY, version(10))
+    await shared_store.invalidate_key(KEY)
 
     assert entry_of(tickets[KEY], version(5)).is_below(await floor_of(shared_store))
     assert (await shared_store.lookup(KEY)).entry is None

@@ -104,9 +104,9 @@ class SwitchedStore:
         self._switch.pass_on("invalidate")
         await self._store.invalidate(training_id, updated_at, soft=soft)
 
-    async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
+    async def invalidate_key(self, key: Key) -> None:
         self._switch.pass_on("invalidate_key")
-        await self._store.invalidate_key(key, updated_at)
+        await self._store.invalidate_key(key)
 
     async def invalidate_partition(self, partition: str) -> None:
         self._switch.pass_on("invalidate_partition")

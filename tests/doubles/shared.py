@@ -143,9 +143,9 @@ class InMemoryShared:
             for key in [key for key in self._bodies if key.training_id == training_id]:
                 del self._bodies[key]
 
-    async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
+    async def invalidate_key(self, key: Key) -> None:
         self._step(key)
-        await self._floors.invalidate_key(key, updated_at)
+        await self._floors.invalidate_key(key)
         self._bodies.pop(key, None)
         self._stepped(key)
 

@@ -166,12 +166,9 @@ class Ledger:
         for record in records:
             record.invalidate(None if updated_at is None else bound, now, soft=soft)
 
-    async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
+    async def invalidate_key(self, key: Key) -> None:
         """As SharedStore.invalidate_key."""
-        record, now = self.known_or_new(key), self._clock.now()
-        record.invalidate(None, now, soft=False)
-        if updated_at is not None:
-            record.invalidate(Instant(updated_at), now, soft=False)
+        self.known_or_new(key).invalidate(None, self._clock.now(), soft=False)
 
     async def invalidate_partition(self, partition: str) -> None:
         """As SharedStore.invalidate_partition."""

@@ -204,13 +204,13 @@ class RedisStore:
             lambda _: None,
         )
 
-    async def invalidate_key(self, key: Key, updated_at: int | None) -> None:
+    async def invalidate_key(self, key: Key) -> None:
         """As `SharedStore.invalidate_key`."""
         await self._connection.run_script(
             RedisOperation.INVALIDATE,
             self._invalidate_key,
             self._names.touched(key),
-            (self._entropy(), _bound(updated_at), self._floor_keep),
+            (self._entropy(), self._floor_keep),
             lambda _: None,
         )
 

@@ -1,33 +1,15 @@
-"""Reads the upstream's answer to a write: which trainings changed, and their new versions.
-
-The rules are in RFC 9111, 4.4.
-"""
+"""Reads in the upstream's answer to a write which trainings the write changed (RFC 9111, 4.4)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
-from gateway.core.cache.entry import VERSION_TOLERANCE
 from gateway.core.errors import InvalidPayload
 from gateway.core.http.fields import Headers, Reply
-from gateway.core.instant import Instant, from_seconds
 from gateway.core.upstream.training import is_training_id, parse
 
 _LOCATION_FIELDS: Final = (b"location", b"content-location")
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The ids of the trainings whose stored responses are outdated after a write.
-
-    `versions`: the id and the new version of the training in the answer's body. Empty if the body
-    has no training, or if the version is far in the future.
-    """
-
-    training_ids: tuple[str, ...]
-    versions: tuple[tuple[str, Instant], ...] = ()
 
 
 def is_success(reply: Reply) -> bool:
@@ -35,19 +17,13 @@ def is_success(reply: Reply) -> bool:
     return 200 <= reply.status < 400
 
 
-def written(target: str | None, reply: Reply, base_url: str, now: float) -> Written:
-    """The trainings whose stored responses are outdated after a successful write.
+def changed_trainings(target: str | None, reply: Reply, base_url: str) -> tuple[str, ...]:
+    """The ids of the trainings whose stored responses are outdated after a successful write.
 
-    `target`: the id of the training that was written to (None: the collection). A version more than
-    VERSION_TOLERANCE seconds after `now` is ignored.
+    `target`: the id of the training that was written to (None: the collection).
     """
-    named = [each for each in (target, *_located(reply.headers, base_url)) if each]
-    told = _told(reply)
-    if told is not None:
-        named.append(told[0])
-    latest = from_seconds(now + VERSION_TOLERANCE)
-    versions = () if told is None or told[1] > latest else (told,)
-    return Written(tuple(dict.fromkeys(named)), versions)
+    named = (target, *_located(reply.headers, base_url), _id_in(reply.body))
+    return tuple(dict.fromkeys(each for each in named if each))
 
 
 def _located(headers: Headers, base_url: str) -> list[str]:
@@ -73,10 +49,10 @@ def _resolved(base: str, value: bytes) -> str:
         return ""
 
 
-def _told(reply: Reply) -> tuple[str, Instant] | None:
-    """The id and the version of the training in the body. None if the body is no training."""
+def _id_in(body: bytes) -> str | None:
+    """The id of the training in the body. None if the body is no training."""
     try:
-        training = parse(reply.body, None)
+        training_id = parse(body, None).id
     except InvalidPayload:
         return None
-    return (training.id, training.updated_at) if is_training_id(training.id) else None
+    return training_id if is_training_id(training_id) else None

@@ -15,7 +15,6 @@ from typing import Final, assert_never
 
 from gateway.core.access.operators import LOOPBACK
 from gateway.core.cache.entry import Key
-from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Cause, NoticeKind, Origin
@@ -75,32 +74,27 @@ class Invalidation:
         about = Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at, soft=soft)
         return await self._everywhere(replace(about, operator=by))
 
-    async def written(self, changed: Written, partition: str) -> None:
-        """Invalidate all stored versions of the trainings that a write in `partition` changed. If
-        the answer to the write named a new version, later answers with an older version are ruled
-        out too.
+    async def written(self, training_ids: tuple[str, ...], partition: str) -> None:
+        """Invalidate all stored versions of the trainings that a write in `partition` changed.
 
-        In other partitions this is a soft order without a version. The upstream perhaps has another
-        training there with the same id. The writer gets the upstream's answer in any case, so the
-        observer is told if not all replicas confirm. Raises RedisUnavailable.
+        In other partitions this is a soft order. The upstream perhaps has another training there
+        with the same id. The writer gets the upstream's answer in any case, so the observer is told
+        if not all replicas confirm. Raises RedisUnavailable.
         """
-        ids, versions = changed.training_ids, dict(changed.versions)
-        keys = [Key(partition, each) for each in ids]
         await asyncio.gather(
-            *(self._shared.invalidate(each, None, soft=True) for each in ids),
-            *(self._shared.invalidate_key(key, versions.get(key.training_id)) for key in keys),
+            *(self._shared.invalidate(each, None, soft=True) for each in training_ids),
+            *(self._shared.invalidate_key(Key(partition, each)) for each in training_ids),
         )
-        notice = Notice(NoticeKind.INVALIDATED, ids)
+        notice = Notice(NoticeKind.INVALIDATED, training_ids)
         confirmations = await self._everywhere(notice, Cause.WRITE, partition)
         if not confirmations.is_complete:
-            self._observe_unconfirmed(changed, partition, confirmations)
+            self._observe_unconfirmed(training_ids, partition, confirmations)
 
-    def written_here(self, changed: Written, partition: str) -> None:
-        """Do the same as `written` in this replica alone, because Redis does not answer.
-        `changed.versions` is not used."""
-        notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
+    def written_here(self, training_ids: tuple[str, ...], partition: str) -> None:
+        """Do the same as `written` in this replica alone, because Redis does not answer."""
+        notice = Notice(NoticeKind.INVALIDATED, training_ids)
         self.apply(notice, Origin.ORDER, Cause.WRITE, writer=partition, known=False)
-        self._observe_unconfirmed(changed, partition, None)
+        self._observe_unconfirmed(training_ids, partition, None)
 
     async def refused(self, partition: str) -> None:
         """Drop all that is stored for a credential, because the upstream answered 401 to it."""
@@ -187,9 +181,9 @@ class Invalidation:
             self._observer.invalidated(cause, training_id, by=by, operator=notice.operator)
 
     def _observe_unconfirmed(
-        self, changed: Written, partition: str, confirmations: Confirmations | None
+        self, training_ids: tuple[str, ...], partition: str, confirmations: Confirmations | None
     ) -> None:
-        for training_id in changed.training_ids:
+        for training_id in training_ids:
             self._observer.write_unconfirmed(Key(partition, training_id), confirmations)
 
     def _purged(self, notice: Notice, by: Origin) -> None:

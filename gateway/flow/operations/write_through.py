@@ -18,7 +18,7 @@ from typing import Final
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.rfc9111 import verbatim
-from gateway.core.cache.write_invalidation import Written, is_success, written
+from gateway.core.cache.write_invalidation import changed_trainings, is_success
 from gateway.core.errors import (
     RedisUnavailable,
     ShuttingDown,
@@ -104,7 +104,7 @@ class Writing:
                 await self._outbound.failed(caller, order.name, failure)
             if _may_have_happened(failure):
                 ids = () if order.training_id is None else (order.training_id,)
-                await self._outdate(Written(ids), caller.partition)
+                await self._outdate(ids, caller.partition)
             raise
         if is_from_api(reply):
             self._credentials.judged(caller, reply.status, began)
@@ -147,9 +147,8 @@ class Writing:
         if reply.status == 401 and is_refusal(reply):
             await self._invalidation.refused(partition)
         elif is_success(reply):
-            now = self._clock.now()
-            changed = written(order.training_id, reply, self._base_url, now)
-            await self._outdate(changed, partition)
+            ids = changed_trainings(order.training_id, reply, self._base_url)
+            await self._outdate(ids, partition)
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
         """Raise an error if the answer concerns the gateway instead of the caller, or if the
@@ -161,17 +160,17 @@ class Writing:
         if reply.status > LAST_STATUS:
             raise _failed(reply)
 
-    async def _outdate(self, changed: Written, partition: str) -> None:
-        """Invalidate what the write changed, in this replica alone if Redis does not answer."""
-        if not changed.training_ids:
+    async def _outdate(self, training_ids: tuple[str, ...], partition: str) -> None:
+        """Invalidate these trainings, in this replica alone if Redis does not answer."""
+        if not training_ids:
             return
         for pause in _PAUSES:
             if pause:
                 await self._clock.sleep(pause)
             with suppress(RedisUnavailable):
-                await self._invalidation.written(changed, partition)
+                await self._invalidation.written(training_ids, partition)
                 return
-        self._invalidation.written_here(changed, partition)
+        self._invalidation.written_here(training_ids, partition)
 
     async def land(self, patience: float) -> None:
         """As Flights.land, for the calls of writes. No call is started from now on. After a call

@@ -113,15 +113,14 @@ if ARGV[2] ~= '1' then redis.call('DEL', KEYS[3]) end
 return { time[1], time[2], floor and 1 or 0 }
 
 -- script: invalidate_key
--- Promise: all that is stored under this key, and what its fetches in flight will bring, is invalid. Versions older than the bound are not accepted from now on. If there is no floor, one is made, so that the bound holds.
--- KEYS floor, event, body; ARGV epoch of a new floor, version of the bound (zeros: none), keep of the floor (ms).
+-- Promise: all that is stored under this key, and what its fetches in flight will bring, is invalid. If there is no floor, one is made.
+-- KEYS floor, event, body; ARGV epoch of a new floor, keep of the floor (ms).
 
-local time, stamp = now()
-local floor = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[3])
+local time = now()
+local floor = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
 floor.generation = floor.generation + 1
-absorb_bound(floor, { bound = ARGV[2], at = stamp })
 redis.call('DEL', KEYS[3])
-write_floor(KEYS[1], floor, ARGV[3])
+write_floor(KEYS[1], floor, ARGV[2])
 return { time[1], time[2] }
 
 -- script: invalidate

@@ -9,7 +9,6 @@ import pytest
 
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import ByPolicy, Windows
-from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable, UpstreamError
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import Cause, NoticeKind, Outcome, Tier
@@ -91,7 +90,7 @@ async def test_a_write_leaves_nothing_to_rescue_in_its_own_partition(pair: Pair)
     await pair.warm()
     await pair.warm(key=ELSEWHERE)
 
-    await pair.one.invalidation.written(Written((KEY.training_id,)), KEY.partition)
+    await pair.one.invalidation.written((KEY.training_id,), KEY.partition)
 
     for replica in (pair.one, pair.other):
         replica.upstream.then(says(500), says(500))
@@ -106,9 +105,8 @@ async def test_a_write_that_not_all_confirmed_is_told(pair: Pair) -> None:
     await pair.warm(1)
     pair.hub.deaf.update(list(pair.hub.hearers)[1:])
     version = parse_instant("2023-11-14T22:02:00Z")
-    changed = Written((KEY.training_id,), ((KEY.training_id, version),))
 
-    await pair.one.invalidation.written(changed, KEY.partition)
+    await pair.one.invalidation.written((KEY.training_id,), KEY.partition)
 
     assert pair.one.observer.of("write_unconfirmed") == [(KEY, Confirmations(2, 1))]
     other, clock = pair.other, pair.clock

@@ -26,7 +26,6 @@ from gateway.core.vocabulary import (
     Cause,
     FailureReason,
     Forward,
-    NotStoredReason,
     Origin,
     Outcome,
 )
@@ -117,7 +116,7 @@ async def test_a_success_outdates_what_is_stored(replica: Replica, redis: Redis)
 @pytest.mark.parametrize("with_redis", [True, False])
 @pytest.mark.parametrize("is_away", [True, False])
 async def test_other_partitions_keep_theirs_for_rescue(with_redis: bool, is_away: bool) -> None:
-    """There the training is fetched again, and the version of the write is no bound."""
+    """There the training is fetched again."""
     clock = FakeClock()
     redis = Redis(clock) if with_redis else None
     replica = Replica(clock, redis, windows=Windows())
@@ -131,16 +130,6 @@ async def test_other_partitions_keep_theirs_for_rescue(with_redis: bool, is_away
     assert (await replica.get(THEIRS)).outcome is Outcome.STALE_ERROR
     assert minute_of(await replica.fill(1, THEIRS)) == 1
     assert (await replica.get(THEIRS)).outcome is Outcome.FRESH
-
-
-async def test_its_version_is_the_least_that_is_taken_from_then_on(alone: Replica) -> None:
-    """A replica of the upstream that lags behind does not bring the former one back."""
-    await write(alone, Reply(200, (), training(5)))
-
-    alone.upstream.then(ok(4))
-    answer = await alone.get()
-
-    assert answer.handling.not_stored is NotStoredReason.OLDER_VERSION
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 412, 500, 503])

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from gateway.core.cache.entry import Entry, Key
-from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import UpstreamError
 from gateway.core.http.cache_control import request_directives_of
 from gateway.core.instant import Instant, parse_instant
@@ -100,7 +99,7 @@ async def test_the_others_hear_of_what_it_proved(replica: Replica, other: Replic
 async def test_what_redis_does_not_know_it_is_not_offered(replica: Replica, redis: Redis) -> None:
     """A write was done while Redis was away: what was asked before it is kept nowhere."""
     task = await asking(replica, 8)
-    replica.invalidation.written_here(Written((KEY.training_id,)), KEY.partition)
+    replica.invalidation.written_here((KEY.training_id,), KEY.partition)
 
     first = await answered(replica, task)
 
