@@ -14,6 +14,7 @@ from gateway.adapters.redis.sweep import RedisLists
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import Compared, ListStore, SharedStore
 from tests.contract.conftest import URLS, epochs
@@ -27,6 +28,11 @@ KEEP = 600.0
 DATE = "Wed, 15 Nov 2023 08:00:00 GMT"
 CONFIRMED, NEWER, DOUBTFUL = ListVerdict.CONFIRMED, ListVerdict.NEWER, ListVerdict.DOUBTFUL
 PASSED, UNKNOWN = ListVerdict.PASSED, ListVerdict.UNKNOWN
+
+
+def item(updated_at: Instant, as_of: float, training_id: str = "trn_1") -> Listed:
+    """An item of a page that speaks for that moment."""
+    return Listed(Training(training_id, updated_at, "", b""), DATE, as_of, 25.0)
 
 
 @dataclass
@@ -49,7 +55,7 @@ class Both:
     async def page(self, updated_at: Instant = VERSION, asked_at: float | None = None) -> Compared:
         """What a page says that was asked for now."""
         at = await self.now() if asked_at is None else asked_at
-        (compared,) = await self.compare([Listed("trn_1", updated_at, "0" * 32, DATE, at, 25.0)])
+        (compared,) = await self.compare([item(updated_at, at)])
         return compared
 
     async def compare(self, items: list[Listed], *, stores: bool = True) -> list[Compared]:
@@ -99,8 +105,8 @@ async def both(request: pytest.FixtureRequest) -> AsyncIterator[Both]:
 
 async def test_an_unknown_training_gets_a_floor_only_to_be_stored(both: Both) -> None:
     """Then the item is stored like a single answer."""
-    item = Listed("trn_1", VERSION, "0" * 32, DATE, await both.now(), 25.0)
-    assert await both.compare([item], stores=False) == [Compared(UNKNOWN, None, is_held=False)]
+    unknown = item(VERSION, await both.now())
+    assert await both.compare([unknown], stores=False) == [Compared(UNKNOWN, None, is_held=False)]
     assert (await both.store.lookup(KEY)).floor is None
 
     assert await both.fill() is StoreVerdict.FIRST
@@ -117,7 +123,7 @@ async def test_each_training_of_a_page_has_its_own_verdict(both: Both) -> None:
             entry = entry_of(ticket, version(number % 3))
             await both.store.store(Key("p1", training_id), entry, KEEP)
     at = await both.now()
-    items = [Listed(each, version(2), "0" * 32, DATE, at, 25.0) for each in ids]
+    items = [item(version(2), at, each) for each in ids]
 
     compared = await both.compare(items)
 
@@ -270,7 +276,7 @@ async def test_each_of_a_page_is_judged_by_itself(both: Both) -> None:
     """In the order of the page."""
     await both.fetch()
     at = await both.now()
-    items = [Listed(f"trn_{n}", VERSION, "0" * 32, DATE, at, 25.0) for n in (0, 1, 2)]
+    items = [item(VERSION, at, f"trn_{n}") for n in (0, 1, 2)]
 
     compared = await both.compare(items)
 

@@ -10,7 +10,7 @@ from gateway.core.cache.entry import VERSION_TOLERANCE, Confirmation
 from gateway.core.cache.policy import JITTER, Windows, date_of
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, from_seconds
-from gateway.core.upstream.training import Training, digest
+from gateway.core.upstream.training import Training
 
 _FOUND: Final = 200
 
@@ -34,17 +34,25 @@ class ListVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The version that one item of the list states, with fields as in `Entry`.
+    """What one item of the list states of its training, with fields as in `Entry`.
 
     `confirmed_at`: the moment for which the page speaks (when it was asked for, minus its `Age`).
     """
 
-    training_id: str
-    updated_at: Instant
-    digest: str
+    training: Training
     date: str
     confirmed_at: float
     freshness_lifetime: float
+
+    @property
+    def training_id(self) -> str:
+        """The id of the training."""
+        return self.training.id
+
+    @property
+    def updated_at(self) -> Instant:
+        """The stated version."""
+        return self.training.updated_at
 
     @property
     def is_ahead(self) -> bool:
@@ -69,9 +77,7 @@ def listed(
 ) -> Listed:
     """The item of a page that speaks for the moment `as_of`, on the clock that replicas share."""
     return Listed(
-        training_id=training.id,
-        updated_at=training.updated_at,
-        digest=digest(training.body),
+        training=training,
         date=date_of(reply, as_of),
         confirmed_at=as_of,
         freshness_lifetime=windows.lifetime * (1.0 - JITTER * jitter),

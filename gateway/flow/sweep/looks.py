@@ -12,6 +12,7 @@ from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.sweep.belief import Look, Looked
 from gateway.core.sweep.list_item import Listed
+from gateway.core.upstream.training import digest
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fill.collapse import Landed
@@ -84,7 +85,7 @@ def compared(item: Listed, entry: Entry, due: Instant) -> Look | None:
     was perhaps edited or deleted after the page was asked for."""
     if entry.updated_at == item.updated_at:
         names = {name for name, _ in entry.headers}
-        is_same = entry.digest == item.digest and names.isdisjoint(_VALIDATORS)
+        is_same = entry.digest == digest(item.training.body) and names.isdisjoint(_VALIDATORS)
         return Look.SAME if is_same else Look.OTHER
     if entry.updated_at is None:
         return Look.BEHIND if due == ANY else None

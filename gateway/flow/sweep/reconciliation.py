@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from gateway.core.access.caller import Caller
@@ -87,29 +88,14 @@ class Brought:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One item of a page, and what is known of its training."""
-
-    key: Key
-    training: Training
-    listed: Listed
-    compared: Compared
-
-
-@dataclass(frozen=True, slots=True)
 class Applied:
-    """What a page led to.
+    """What an item of a page led to. `is_late`: an earlier answer or page should have had its
+    version."""
 
-    wanted    items with a later version that were not stored
-    doubtful  items that a single call decides
-    late      items with a later version that an earlier page should have had
-    stored    how many items were stored
-    """
-
-    wanted: tuple[Listed, ...]
-    doubtful: tuple[Listed, ...]
-    late: tuple[Listed, ...]
-    stored: int
+    listed: Listed
+    verdict: ListVerdict
+    is_stored: bool
+    is_late: bool
 
 
 class Reconciliation:
@@ -153,33 +139,19 @@ class Reconciliation:
         jitter = self._clock.jitter()
         return listed(training, brought.reply, brought.as_of, self._rules.windows, jitter)
 
-    async def apply(self, brought: Brought, belief: Belief, *, stores: bool) -> Applied:
+    async def apply(self, brought: Brought, belief: Belief, *, stores: bool) -> list[Applied]:
         """Apply a page. `stores`: items may be stored. Raises RedisUnavailable. A page that was
         applied in part can be applied again without harm."""
-        seen: list[Item] = []
-        stored: list[str] = []
+        partition, keep = brought.caller.partition, self._rules.windows.keep
+        applied: list[Applied] = []
         for trainings in batches(_without_repeated(brought.page.items), _ITEMS_AT_ONCE):
             await give_way()
-            items = await self._compare(brought, trainings, stores=stores)
-            for item in items:
-                self._act_on(brought, item)
-            missing = [each for each in items if stores and self._is_missing(each)]
-            took = await asyncio.gather(*(self._store(brought, each, belief) for each in missing))
-            ids = [each.key.training_id for each, was in zip(missing, took, strict=True) if was]
-            stored += ids
-            seen += items
-        await self._tell(brought.caller.partition, stored)
-        return self._applied(brought, seen, frozenset(stored))
-
-    def _applied(self, brought: Brought, seen: list[Item], stored: frozenset[str]) -> Applied:
-        newer = [each for each in seen if each.compared.verdict is ListVerdict.NEWER]
-        doubtful = [each for each in seen if each.compared.verdict is ListVerdict.DOUBTFUL]
-        return Applied(
-            wanted=tuple(each.listed for each in newer if each.key.training_id not in stored),
-            doubtful=tuple(each.listed for each in doubtful),
-            late=tuple(each.listed for each in newer if self._is_late(brought, each)),
-            stored=len(stored),
-        )
+            items = [self.listed(brought, each) for each in trainings]
+            known = await self._lists.compare(partition, items, brought.ticket, keep, stores=stores)
+            taken = partial(self._take, brought, belief, stores=stores)
+            applied += await asyncio.gather(*map(taken, items, known))
+        await self._tell(partition, [each.listed.training_id for each in applied if each.is_stored])
+        return applied
 
     async def drop_stored(self, partition: str) -> None:
         """Drop all that is stored in the partition, because items of the list had other bytes than
@@ -190,70 +162,55 @@ class Reconciliation:
         with suppress(RedisUnavailable):
             await self._bus.announce(Notice(NoticeKind.PURGED, partition=partition))
 
-    async def _compare(
-        self, brought: Brought, trainings: list[Training], *, stores: bool
-    ) -> list[Item]:
-        partition, keep = brought.caller.partition, self._rules.windows.keep
-        items = [self.listed(brought, each) for each in trainings]
-        compared = await self._lists.compare(partition, items, brought.ticket, keep, stores=stores)
-        return [
-            Item(Key(partition, training.id), training, item, each)
-            for training, item, each in zip(trainings, items, compared, strict=True)
-        ]
+    async def _take(
+        self, brought: Brought, belief: Belief, item: Listed, compared: Compared, *, stores: bool
+    ) -> Applied:
+        key, verdict = Key(brought.caller.partition, item.training_id), compared.verdict
+        floor = compared.floor
+        if floor is not None and verdict is ListVerdict.CONFIRMED:
+            last = item.confirmation(floor.generation)
+            self._tiers.confirming.renew(key, floor, last, brought.asked_here)
+        self._observer.swept(key, verdict)
+        is_stored = False
+        if stores and floor is not None and self._is_missing(key, compared):
+            entry = self._entry(brought, item, floor, belief)
+            is_stored = await self._store(brought, key, entry, verdict)
+        is_late = verdict is ListVerdict.NEWER and _is_late(brought, item, floor)
+        return Applied(item, verdict, is_stored, is_late)
 
-    def _act_on(self, brought: Brought, item: Item) -> None:
-        verdict, floor = item.compared.verdict, item.compared.floor
-        if verdict is ListVerdict.CONFIRMED and floor is not None:
-            last = item.listed.confirmation(floor.generation)
-            self._tiers.confirming.renew(item.key, floor, last, brought.asked_here)
-        self._observer.swept(item.key, verdict)
-
-    def _is_late(self, brought: Brought, item: Item) -> bool:
-        """Whether an earlier answer or page should have had the version of this item."""
-        floor = item.compared.floor
-        if floor is None or not floor.started or not floor.digest:
-            return False
-        edited_at = to_seconds(item.listed.updated_at) - brought.ahead
-        return edited_at + _TOLERANCE < floor.started
-
-    def _is_missing(self, item: Item) -> bool:
-        """Whether the item's body is missing in the store."""
-        verdict = item.compared.verdict
-        if verdict is ListVerdict.CONFIRMED:
+    def _is_missing(self, key: Key, compared: Compared) -> bool:
+        """Whether the body of the training is missing in the store."""
+        if compared.verdict is ListVerdict.CONFIRMED:
             holds_bodies = self._shared.holds_bodies
-            return not (item.compared.is_held if holds_bodies else self._local.peek(item.key))
-        return verdict in (ListVerdict.NEWER, ListVerdict.UNKNOWN)
+            return not (compared.is_held if holds_bodies else self._local.peek(key))
+        return compared.verdict in (ListVerdict.NEWER, ListVerdict.UNKNOWN)
 
-    async def _store(self, brought: Brought, item: Item, belief: Belief) -> bool:
-        floor = item.compared.floor
-        if floor is None:
-            return False
-        entry = self._entry(brought, item, floor, belief)
+    async def _store(self, brought: Brought, key: Key, entry: Entry, verdict: ListVerdict) -> bool:
         if self._rules.why_not_stored(entry, brought.reply) is not None:
             return False
         held, heard = self._tiers.render(entry, brought.asked_here), self._tiers.orders
-        stored = await self._tiers.offer(item.key, held)
+        stored = await self._tiers.offer(key, held)
         if stored.verdict.is_refusal:
             return False
-        if item.compared.verdict is ListVerdict.NEWER:
-            self._observer.invalidated(Cause.UPDATED_AT, item.key.training_id)
-            lag = self._clock.now() - to_seconds(item.listed.updated_at)
+        if verdict is ListVerdict.NEWER and entry.updated_at is not None:
+            self._observer.invalidated(Cause.UPDATED_AT, key.training_id)
+            lag = self._clock.now() - to_seconds(entry.updated_at)
             self._observer.lagged(max(0.0, lag))
-        self._observer.stored(item.key, stored.verdict)
+        self._observer.stored(key, stored.verdict)
         if self._tiers.orders > heard:
             # An order came during the offer. Redis perhaps judged the entry before the order. So
             # the next look-up asks Redis again.
-            self._tiers.doubt(item.key)
+            self._tiers.doubt(key)
             return True
-        if self._local.peek(item.key) is None:
+        if self._local.peek(key) is None:
             if not self._shared.holds_bodies:
-                self._local.offer(item.key, held)
-        elif not self._tiers.holds_later(item.key, entry):
-            self._local.replace(item.key, held)
-        self._serving.bring(item.key, held)
+                self._local.offer(key, held)
+        elif not self._tiers.holds_later(key, entry):
+            self._local.replace(key, held)
+        self._serving.bring(key, held)
         return True
 
-    def _entry(self, brought: Brought, item: Item, floor: Floor, belief: Belief) -> Entry:
+    def _entry(self, brought: Brought, item: Listed, floor: Floor, belief: Belief) -> Entry:
         """The entry that is made from the item, as if the item were a single answer. The entry has
         those header fields of the page that single answers have too."""
         names = {name.encode("latin-1") for name in belief.fields}
@@ -262,10 +219,10 @@ class Reconciliation:
             for field in brought.reply.headers
             if field[0] not in _OF_THE_PAGE and (not names or field[0] in names)
         )
-        ticket = Ticket(floor.epoch, floor.generation, item.listed.confirmed_at)
+        ticket = Ticket(floor.epoch, floor.generation, item.confirmed_at)
         single = Reply(200, fields, item.training.body)
         entry = self._rules.admit(single, item.training, ticket, (), self._clock.jitter())
-        return entry.but(date=item.listed.date)
+        return entry.but(date=item.date)
 
     async def _tell(self, partition: str, stored: list[str]) -> None:
         """Tell the other replicas which trainings were stored."""
@@ -273,6 +230,14 @@ class Reconciliation:
             notice = Notice(NoticeKind.CHANGED, tuple(stored), partition)
             with suppress(RedisUnavailable):
                 await self._bus.announce(notice)
+
+
+def _is_late(brought: Brought, item: Listed, floor: Floor | None) -> bool:
+    """Whether an earlier answer or page should have had the version of this item."""
+    if floor is None or not floor.started or not floor.digest:
+        return False
+    edited_at = to_seconds(item.updated_at) - brought.ahead
+    return edited_at + _TOLERANCE < floor.started
 
 
 def _without_repeated(items: Iterable[Training]) -> list[Training]:

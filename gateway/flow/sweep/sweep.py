@@ -21,7 +21,7 @@ from gateway.core.errors import (
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant
 from gateway.core.sweep.belief import LOOKS, ListState, SweepStore
-from gateway.core.sweep.list_item import Listed
+from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.sweep.progress import (
     LONGEST_PAUSE,
     Progress,
@@ -309,7 +309,8 @@ class Sweep:
             stores = belief.may_store(self._store)
             applied = await self._page_of.apply(brought, belief, stores=stores)
             self._follow_up(brought, applied, progress)
-            belief = replace(belief, stored=belief.stored or applied.stored > 0)
+            is_stored = any(each.is_stored for each in applied)
+            belief = replace(belief, stored=belief.stored or is_stored)
         self._look_at_target(brought, progress)
         is_endless = progress.is_endless(page, new)
         after = replace(progress.after(page, brought.as_of, new), belief=belief)
@@ -325,17 +326,20 @@ class Sweep:
             self._targets.choose()
         return 0.0
 
-    def _follow_up(self, brought: Brought, applied: Applied, progress: Progress) -> None:
+    def _follow_up(self, brought: Brought, applied: list[Applied], progress: Progress) -> None:
         """Make the single calls that a page led to."""
-        spare = self._pace().spare(progress.total)
-        late = [each for each in applied.late if not self._looks.is_refuted(each)][:1]
-        for item in late:
-            self._looks.send(item, Purpose.VERIFY, brought.due, is_late=True)
-        for item in applied.doubtful[:spare]:
-            self._looks.send(item, Purpose.VERIFY, ANY)
-        for item in applied.wanted:
-            if item not in late and not self._looks.is_refuted(item):
-                self._looks.send(item, Purpose.VERIFY, brought.due)
+        is_late, spare = False, self._pace().spare(progress.total)
+        for each in applied:
+            if each.verdict is ListVerdict.DOUBTFUL and spare > 0:
+                spare -= 1
+                self._looks.send(each.listed, Purpose.VERIFY, ANY)
+            if each.verdict is not ListVerdict.NEWER or self._looks.is_refuted(each.listed):
+                continue
+            if each.is_late and not is_late:
+                is_late = True
+                self._looks.send(each.listed, Purpose.VERIFY, brought.due, is_late=True)
+            elif not each.is_stored:
+                self._looks.send(each.listed, Purpose.VERIFY, brought.due)
 
     def _look_at_target(self, brought: Brought, progress: Progress) -> None:
         """Make the one look of this sweep, if its training is on the page."""

@@ -20,6 +20,7 @@ from gateway.adapters.redis.key_state import (
 from gateway.adapters.redis.records import floor_after, read_floor
 from gateway.core.cache.entry import Confirmation, Entry
 from gateway.core.sweep.list_item import Listed
+from gateway.core.upstream.training import Training
 from tests.doubles.stored import VERSION, entry_of
 from tests.unit.adapters.redis.test_records import entries, event, record
 
@@ -146,7 +147,7 @@ def test_impossible_values_know_nothing(change: tuple[int, object]) -> None:
 
 
 LATER = entry_of().confirmed_at + 12.5
-ITEM = Listed("trn_1", VERSION, "0" * 32, "Tue, 14 Nov 2023 22:13:33 GMT", LATER, 28.25)
+ITEM = Listed(Training("trn_1", VERSION, "", b""), "Tue, 14 Nov 2023 22:13:33 GMT", LATER, 28.25)
 
 
 def renewed(generation: int = 0, item: Listed = ITEM) -> bytes:
