@@ -95,7 +95,7 @@ async def test_a_read_counts_for_a_while(lease: SweepLease) -> None:
 
 async def test_progress_is_kept(lease: SweepLease) -> None:
     """Every field of it."""
-    belief = Belief(4, 1, 2, "t", ("content-type",), stored=True)
+    belief = Belief(4, 1, 2, "t", stored=True)
     times = (1.5, 2.5), (0.5,), 7.5
     progress = Progress(3, 200, 250, 199, SweepEnd.CHANGED, *times, 1, 2, 9.5, "403", True, belief)
     await lease.take(P, was_read=False)

@@ -33,12 +33,10 @@ class Look(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The result of a look at one training. `fields`: the names of the single answer's header
-    fields."""
+    """The result of a look at one training."""
 
     look: Look
     training_id: str
-    fields: tuple[str, ...] = ()
 
 
 class ListState(StrEnum):
@@ -58,7 +56,6 @@ class Belief:
     differed how many looks in a row had other bytes
     behind   how many looks must still agree before pages count again (0: they count)
     about    the training that showed that the list is behind ("": none)
-    fields   the names of the header fields of single answers
     stored   whether items were stored
     """
 
@@ -66,7 +63,6 @@ class Belief:
     differed: int = 0
     behind: int = 0
     about: str = ""
-    fields: tuple[str, ...] = ()
     stored: bool = False
 
     @property
@@ -107,7 +103,6 @@ class Belief:
             self,
             behind=max(0, self.behind - 1),
             about="" if looked.training_id == self.about else self.about,
-            fields=looked.fields or self.fields,
         )
         if looked.look is Look.SAME:
             return replace(known, agreed=min(self.agreed + 1, LOOKS), differed=0)

@@ -69,9 +69,7 @@ class Looks:
         if is_late and entry.updated_at == item.updated_at:
             look = Look.BEHIND
         if look is not None:
-            names = tuple(name.decode("latin-1") for name, _ in entry.headers)
-            fields = () if entry.is_negative else tuple(sorted(set(names)))
-            self._results.append(Looked(look, item.training_id, fields))
+            self._results.append(Looked(look, item.training_id))
 
 
 def is_later(landed: Landed | None, as_of: float) -> TypeGuard[Filled]:

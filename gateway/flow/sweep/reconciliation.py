@@ -16,9 +16,8 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket
 from gateway.core.cache.policy import Rules
 from gateway.core.errors import RedisUnavailable
-from gateway.core.http.fields import Headers, Reply, delta_seconds
+from gateway.core.http.fields import Reply, delta_seconds
 from gateway.core.instant import Instant, from_seconds, parse_http_date, to_seconds
-from gateway.core.sweep.belief import Belief
 from gateway.core.sweep.list_item import Listed, ListVerdict, listed
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
@@ -139,7 +138,7 @@ class Reconciliation:
         jitter = self._clock.jitter()
         return listed(training, brought.reply, brought.as_of, self._rules.windows, jitter)
 
-    async def apply(self, brought: Brought, belief: Belief, *, stores: bool) -> list[Applied]:
+    async def apply(self, brought: Brought, *, stores: bool) -> list[Applied]:
         """Apply a page. `stores`: items may be stored. Raises RedisUnavailable. A page that was
         applied in part can be applied again without harm."""
         partition, keep = brought.caller.partition, self._rules.windows.keep
@@ -148,7 +147,7 @@ class Reconciliation:
             await give_way()
             items = [self.listed(brought, each) for each in trainings]
             known = await self._lists.compare(partition, items, brought.ticket, keep, stores=stores)
-            taken = partial(self._take, brought, belief, stores=stores)
+            taken = partial(self._take, brought, stores=stores)
             applied += await asyncio.gather(*map(taken, items, known))
         await self._tell(partition, [each.listed.training_id for each in applied if each.is_stored])
         return applied
@@ -163,7 +162,7 @@ class Reconciliation:
             await self._bus.announce(Notice(NoticeKind.PURGED, partition=partition))
 
     async def _take(
-        self, brought: Brought, belief: Belief, item: Listed, compared: Compared, *, stores: bool
+        self, brought: Brought, item: Listed, compared: Compared, *, stores: bool
     ) -> Applied:
         key, verdict = Key(brought.caller.partition, item.training_id), compared.verdict
         floor = compared.floor
@@ -173,7 +172,7 @@ class Reconciliation:
         self._observer.swept(key, verdict)
         is_stored = False
         if stores and floor is not None and self._is_missing(key, compared):
-            entry = self._entry(brought, item, floor, belief)
+            entry = self._entry(brought, item, floor)
             is_stored = await self._store(brought, key, entry, verdict)
         is_late = verdict is ListVerdict.NEWER and _is_late(brought, item, floor)
         return Applied(item, verdict, is_stored, is_late)
@@ -210,15 +209,10 @@ class Reconciliation:
         self._serving.bring(key, held)
         return True
 
-    def _entry(self, brought: Brought, item: Listed, floor: Floor, belief: Belief) -> Entry:
+    def _entry(self, brought: Brought, item: Listed, floor: Floor) -> Entry:
         """The entry that is made from the item, as if the item were a single answer. The entry has
-        those header fields of the page that single answers have too."""
-        names = {name.encode("latin-1") for name in belief.fields}
-        fields: Headers = tuple(
-            field
-            for field in brought.reply.headers
-            if field[0] not in _OF_THE_PAGE and (not names or field[0] in names)
-        )
+        the header fields of the page."""
+        fields = tuple(each for each in brought.reply.headers if each[0] not in _OF_THE_PAGE)
         ticket = Ticket(floor.epoch, floor.generation, item.confirmed_at)
         single = Reply(200, fields, item.training.body)
         entry = self._rules.admit(single, item.training, ticket, (), self._clock.jitter())

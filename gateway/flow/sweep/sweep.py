@@ -307,7 +307,7 @@ class Sweep:
         new = self._targets.meet(page, progress)
         if not belief.is_behind:
             stores = belief.may_store(self._store)
-            applied = await self._page_of.apply(brought, belief, stores=stores)
+            applied = await self._page_of.apply(brought, stores=stores)
             self._follow_up(brought, applied, progress)
             is_stored = any(each.is_stored for each in applied)
             belief = replace(belief, stored=belief.stored or is_stored)

@@ -63,7 +63,8 @@ class Catalogue:
         body = b'{"items":[' + items + b"]," + told[1:].encode()
         # The API's clock stands at the hour, before all versions: none of them was missed.
         date = b"Tue, 14 Nov 2023 22:00:00 GMT" if self.date is None else self.date
-        return Reply(200, ((b"content-type", b"application/json"), (b"date", date)), body)
+        fields = (b"content-type", b"application/json"), (b"link", b"</2>; rel=next")
+        return Reply(200, (*fields, (b"date", date)), body)
 
     @property
     def pages_asked(self) -> list[int]:

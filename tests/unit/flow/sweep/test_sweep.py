@@ -48,7 +48,8 @@ def singles(swept: Swept) -> list[str]:
 
 
 async def test_a_cold_start_stores_all_after_five_looks(swept: Swept) -> None:
-    """Three pages and five single calls, and every training is a hit with the API's bytes."""
+    """Three pages and five single calls, and every training is a hit with the API's bytes and the
+    page's header fields, but those about the page."""
     await swept.sweeps()
     asked = list(swept.catalogue.asked)
 
@@ -58,6 +59,7 @@ async def test_a_cold_start_stores_all_after_five_looks(swept: Swept) -> None:
     assert {answer.split()[0] for answer in answers.values()} == {"1"}
     assert {answer.split()[1] for answer in answers.values()} <= {"l1", "l2"}
     assert swept.catalogue.asked == asked
+    assert held(swept, LATER).headers == ((b"content-type", b"application/json"),)
     assert swept.replica.observer.of("list_moved") == [("default", ListState.EQUAL, "")]
 
 
