@@ -249,11 +249,15 @@ async def test_an_order_without_a_version_is_ended_by_a_single_answer(
     assert (await both.page()).verdict is CONFIRMED
 
 
-async def test_a_page_asked_for_before_a_purge_says_nothing(both: Both) -> None:
-    """One that was asked for after it is stored."""
+@pytest.mark.parametrize("soft", [True, False])
+@pytest.mark.parametrize("partition", [None, KEY.partition])
+async def test_a_page_asked_for_before_a_purge_says_nothing(
+    both: Both, partition: str | None, soft: bool
+) -> None:
+    """Of what it purged. A page that was asked for after it is stored."""
     await both.fetch()
     before = await both.now()
-    await both.store.purge(None, soft=False)
+    await both.store.purge(partition, soft=soft)
 
     assert (await both.page(asked_at=before)).verdict is PASSED
     assert await both.fill() is StoreVerdict.FIRST
