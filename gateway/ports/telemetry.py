@@ -155,7 +155,7 @@ class Observer(Protocol):
         ...
 
     def sweep_ended(self, tenant: str, end: SweepEnd, trainings: int) -> None:
-        """A sweep that met so many different trainings ended."""
+        """A sweep that read so many trainings ended."""
         ...
 
     def list_moved(self, tenant: str, state: ListState, about: str) -> None:

@@ -97,7 +97,7 @@ async def test_progress_is_kept(lease: SweepLease) -> None:
     """Every field of it."""
     belief = Belief(4, 1, 2, "t", stored=True)
     times = (1.5, 2.5), (0.5,), 7.5
-    progress = Progress(3, 200, 250, 199, SweepEnd.CHANGED, *times, 1, 2, 9.5, "403", True, belief)
+    progress = Progress(3, 200, 250, SweepEnd.CHANGED, *times, 1, "403", True, belief)
     await lease.take(P, was_read=False)
 
     assert await lease.note(P, progress)
@@ -111,7 +111,7 @@ async def test_one_leads_and_the_others_look_on(
     """They see how far it is; a replica that does not lead moves nothing."""
     leader, other = replica(), replica()
     progress = (await leader.take(P, was_read=True)).progress
-    after = progress.after(page("a"), 5.0, 1)
+    after = progress.after(page("a"), 5.0, repeats=False)
     await leader.note(P, after)
 
     turn = await other.take(P, was_read=False)
@@ -127,7 +127,7 @@ async def test_another_goes_on_where_the_leader_died(
     """Once its lead has lapsed."""
     leader, other = replica(lifetime=0.05), replica()
     progress = (await leader.take(P, was_read=True)).progress
-    after = progress.after(page("a", "b"), 5.0, 2)
+    after = progress.after(page("a", "b"), 5.0, repeats=False)
     await leader.note(P, after)
     await asyncio.sleep(0.06)
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from gateway.core.budget.breaker import backoff
 from gateway.core.sweep.belief import NO_LOOKS, Belief
 from gateway.core.upstream.list_page import Page
 
-# A sweep ends if it has read this many times as many rows as the list states.
-_MOST_ROWS: Final = 2
-_FEW_ROWS: Final = 1_000
 # The pause (seconds) after the API refused the list: the first one, and the longest.
 _FIRST_PAUSE: Final = 60.0
 LONGEST_PAUSE: Final = 3600.0
@@ -27,7 +25,7 @@ class SweepEnd(StrEnum):
     CHANGED = "changed"  # the total changed, or rows moved from page to page
     REPEATED = "repeated"  # a training stood on the list twice
     INVALID = "invalid"  # some rows are no trainings
-    ENDLESS = "endless"  # pages went on without new trainings
+    ENDLESS = "endless"  # pages went on after as many rows as the list states
     REFUSED = "refused"  # the API refused the list, or answered something else
 
 
@@ -47,15 +45,14 @@ class Progress:
     """How far a sweep has come.
 
     sweeps      how many sweeps have ended
-    offset      the first row of the next page, which is asked for at `next_at` or later
+    offset      the first row of the next page
+    next_at     the next page is asked for at this time or later
     total       how many trainings there are, by the last page (None: no page was read yet)
-    met         how many different trainings this sweep has met, as far as its leaders knew
     spoilt      why this sweep cannot be complete (None: it can)
     pages       when each page of this sweep was asked for, minus its `Age`
     before      the `pages` of the previous sweep
-    failures    how many calls for a page failed in a row
-    refusals    how often the API refused the list in a row
-    off_until   until this time no page is asked for, because of `off_why`
+    failures    how many calls for a page failed or were refused in a row
+    off_why     why the API refused the list ("": it did not)
     is_complete whether the last sweep saw all trainings
     belief      how far the list is believed
     """
@@ -63,14 +60,11 @@ class Progress:
     sweeps: int = 0
     offset: int = 0
     total: int | None = None
-    met: int = 0
     spoilt: SweepEnd | None = None
     pages: tuple[float, ...] = ()
     before: tuple[float, ...] = ()
     next_at: float = 0.0
     failures: int = 0
-    refusals: int = 0
-    off_until: float = 0.0
     off_why: str = ""
     is_complete: bool = False
     belief: Belief = NO_LOOKS
@@ -86,40 +80,34 @@ class Progress:
         """Whether no sweep has ended yet."""
         return self.sweeps == 0
 
-    def after(self, page: Page, as_of: float, new: int) -> Progress:
-        """The progress after another page, which speaks for the moment `as_of`. `new`: how many
-        trainings of the page were on no earlier page."""
+    def after(self, page: Page, as_of: float, *, repeats: bool) -> Progress:
+        """The progress after another page, which speaks for the moment `as_of`. `repeats`: this
+        sweep has met a training of the page twice."""
         return replace(
             self,
             offset=self.offset + page.rows,
             total=page.total,
-            met=self.met + new,
-            spoilt=self.spoilt or self._spoilt_by(page, new),
+            spoilt=self.spoilt or self._spoilt_by(page, repeats=repeats),
             pages=(*self.pages, as_of),
             failures=0,
-            refusals=0,
-            off_until=0.0,
             off_why="",
         )
 
-    def _spoilt_by(self, page: Page, new: int) -> SweepEnd | None:
+    def _spoilt_by(self, page: Page, *, repeats: bool) -> SweepEnd | None:
         if page.rejected:
             return SweepEnd.INVALID
         if self.offset and page.total != self.total:
             return SweepEnd.CHANGED
-        return SweepEnd.REPEATED if new < len(page.items) else None
+        return SweepEnd.REPEATED if repeats else None
 
-    def is_endless(self, page: Page, new: int) -> bool:
-        """Whether the list goes on after `page` without an end."""
-        rows = self.offset + page.rows
-        brings_nothing = page.rows > 0 and new == 0 and not page.rejected
-        return brings_nothing or rows > _MOST_ROWS * page.total + _FEW_ROWS
-
-    def end(self) -> SweepEnd:
-        """How this sweep, which has read its last page, ended."""
+    def end(self, last: Page) -> SweepEnd | None:
+        """How this sweep ended. None if it goes on after the page `last`. After a page without rows
+        the offset would not change any more."""
+        if last.rows > 0 and last.has_more:
+            return SweepEnd.ENDLESS if self.offset > last.total else None
         if self.spoilt is not None:
             return self.spoilt
-        return SweepEnd.COMPLETE if self.met == self.total else SweepEnd.CHANGED
+        return SweepEnd.COMPLETE if self.offset == self.total else SweepEnd.CHANGED
 
     def ended(self, end: SweepEnd) -> Progress:
         """The progress with which the next sweep begins."""
@@ -128,7 +116,6 @@ class Progress:
             sweeps=self.sweeps + 1,
             is_complete=end is SweepEnd.COMPLETE,
             offset=0,
-            met=0,
             spoilt=None,
             pages=(),
             before=self.pages,
@@ -137,17 +124,11 @@ class Progress:
     def off(self, why: str, now: float) -> Progress:
         """The progress of a sweep whose list was refused. It asks again after a minute, and each
         time after twice as long, up to an hour."""
-        pause = min(_FIRST_PAUSE * 2**self.refusals, LONGEST_PAUSE)
+        refusals = self.failures + 1 if self.off_why else 1
         return Progress(
             sweeps=self.sweeps,
-            off_until=now + pause,
+            next_at=now + backoff(refusals, _FIRST_PAUSE, LONGEST_PAUSE, jitter=0.0),
+            failures=refusals,
             off_why=why,
-            refusals=min(self.refusals + 1, 10),
             belief=self.belief,
         )
-
-
-def is_last(page: Page) -> bool:
-    """Whether a sweep ends with this page. After a page without rows the offset would not change
-    any more."""
-    return page.rows == 0 or not page.has_more

@@ -27,7 +27,6 @@ from gateway.core.sweep.progress import (
     Progress,
     SweepEnd,
     SweepState,
-    is_last,
 )
 from gateway.core.sweep.staleness_bound import Bound, Pace
 from gateway.core.upstream.classification import judge_page
@@ -102,8 +101,6 @@ class Sweep:
         self._reads_told = reads()  # what `reads` returned before the last `take`
         self._was_refused = False  # whether the API refused the list to this `Sweep`
         self._missed = 0  # how many steps in a row got no answer of Redis
-        self._is_blocked = False  # whether the mode, the gate or a breaker forbade the last call
-        self._pending: Brought | None = None  # a page that waits for looks
         self._targets = _Targets(parts.local, caller.partition)
         self.turn: Turn | None = None
 
@@ -145,8 +142,7 @@ class Sweep:
             return False
         belief = turn.progress.belief
         is_storing = self._store is not SweepStore.NEVER and not belief.is_different
-        is_stopped = self._is_blocked or turn.progress.failures > 0
-        return is_storing and not is_stopped and self._may_go(turn)
+        return is_storing and turn.progress.failures == 0 and self._may_go(turn)
 
     @property
     def is_warming(self) -> bool:
@@ -155,8 +151,7 @@ class Sweep:
         turn = self.turn
         if turn is None or not self._warms:
             return self._warms
-        is_failing = turn.progress.failures > 1 or self._is_blocked
-        return turn.progress.is_first and not is_failing and not self._is_off(turn)
+        return turn.progress.is_first and turn.progress.failures <= 1 and not self._is_off(turn)
 
     @property
     def bound(self) -> Bound | None:
@@ -182,7 +177,7 @@ class Sweep:
 
     async def _step(self) -> float:
         """Read a page if one is due. Returns the seconds until the next step. If Redis gives no
-        answer, the page and the state are kept, for the first steps."""
+        answer, the state is kept for the first steps."""
         reads, told = self._reads(), self._reads_told
         try:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
@@ -194,18 +189,17 @@ class Sweep:
             self._missed += 1
             if self._missed < _MISSED:
                 return _ASK_AGAIN
-            self.turn, self._pending, pause = None, None, _TAKE_EVERY
+            self.turn, pause = None, _TAKE_EVERY
         self._parts.serving.cold_start.note(self._caller.partition, is_filling=self.is_filling)
         return pause
 
     async def _lead(self, turn: Turn) -> float:
         """Read a page if one is due, and if this replica leads."""
         if not turn.leads or not self._may_go(turn):
-            self._pending = None
             return _TAKE_EVERY
         self._parts.serving.cold_start.note(self._caller.partition, is_filling=self.is_filling)
         wait = self._wait(turn)
-        if wait > 0.0 and self._pending is None:
+        if wait > 0.0:
             return min(wait, _TAKE_EVERY)
         async with renewing(self._lease.lifetime, self._renew):
             return await self._page(turn)
@@ -217,15 +211,17 @@ class Sweep:
 
     def _is_off(self, turn: Turn) -> bool:
         """Whether the sweep is switched off. A leader that the API has not refused asks at once: it
-        perhaps has another token. An `off_until` too far ahead is ignored: a clock was set back."""
-        is_off = 0.0 < turn.progress.off_until - turn.now <= LONGEST_PAUSE
-        return is_off and (self._was_refused or not turn.leads)
+        perhaps has another token. A `next_at` too far ahead is ignored: a clock was set back."""
+        progress = turn.progress
+        is_early = 0.0 < progress.next_at - turn.now <= LONGEST_PAUSE
+        return progress.off_why != "" and is_early and (self._was_refused or not turn.leads)
 
     def _wait(self, turn: Turn) -> float:
         """Seconds until the next page. A wait that is longer than a whole sweep takes counts as 0,
         because the clock or the pace has changed."""
-        wait = turn.progress.next_at - turn.now
-        return wait if wait <= self._pace().interval_of(turn.progress.total) else 0.0
+        wait, progress = turn.progress.next_at - turn.now, turn.progress
+        is_due = progress.off_why != "" or wait > self._pace().interval_of(progress.total)
+        return 0.0 if is_due else wait
 
     async def _renew(self) -> None:
         while True:
@@ -235,32 +231,43 @@ class Sweep:
 
     async def _page(self, turn: Turn) -> float:
         """Read a page, let looks judge it if they have to, and apply it."""
-        if self._pending is None or self._pending.offset != turn.progress.offset:
-            try:
-                self._pending = await self._read(turn.progress)
-            except ListRefused as refused:
-                return await self._turn_off(turn, str(refused))
-            except CallWithheld as withheld:
-                self._is_blocked = not isinstance(withheld, BudgetExhausted)
-                return min(withheld.retry_after, _TAKE_EVERY)
-            except (UpstreamFailure, ShuttingDown):
-                return await self._failed(turn.progress)
-        brought, progress = self._pending, await self._folded(turn.progress)
-        self._was_refused = self._is_blocked = False
-        if self._is_waiting_for_looks(brought, progress):
-            return _HURRY
+        try:
+            brought = await self._read(turn.progress)
+        except ListRefused as refused:
+            return await self._turn_off(turn, str(refused))
+        except CallWithheld as withheld:
+            if not isinstance(withheld, BudgetExhausted):
+                await self._failed(turn.progress)
+            return min(withheld.retry_after, _TAKE_EVERY)
+        except (UpstreamFailure, ShuttingDown):
+            return await self._failed(turn.progress)
+        self._was_refused = False
+        progress = await self._judged(brought, turn.progress)
         if not await self._page_of.is_current(brought):
-            self._pending = None
             return _HURRY
-        pause = await self._apply(brought, progress, turn.now)
-        self._pending = None
-        return pause
+        return await self._apply(brought, progress, turn.now)
 
     async def _read(self, progress: Progress) -> Brought:
         ticket, here = await self._page_of.ticket(self._caller.partition), self._clock.monotonic()
         purpose = Purpose.WARM if progress.is_first else Purpose.SWEEP
         reply, page = await self._parts.listing.page(self._caller, progress.offset, purpose)
         return Brought(self._caller, reply, page, progress.offset, ticket, here, self._clock.now())
+
+    async def _judged(self, brought: Brought, progress: Progress) -> Progress:
+        """The progress after the looks that have ended. If looks are missing, they are made at this
+        page, which waits for them."""
+        until = self._clock.monotonic() + _PENDING
+        while True:
+            progress = await self._folded(progress)
+            missing = progress.belief.missing(self._store)
+            if missing == 0 or self._clock.monotonic() > until:
+                return progress
+            if self._looks.under_way == 0:
+                for item in self._to_look_at(brought, missing):
+                    self._looks.send(item, Purpose.WARM, brought.due)
+            if self._looks.under_way == 0:
+                return progress
+            await self._clock.sleep(_HURRY)
 
     async def _folded(self, progress: Progress) -> Progress:
         """The progress after the looks that have ended."""
@@ -282,16 +289,6 @@ class Sweep:
             self._observer.list_moved(self._caller.tenant, state, belief.about)
         return folded
 
-    def _is_waiting_for_looks(self, brought: Brought, progress: Progress) -> bool:
-        """Whether the page has to wait for looks. Makes the looks that are missing."""
-        missing = progress.belief.missing(self._store)
-        if missing == 0 or self._clock.monotonic() - brought.asked_here > _PENDING:
-            return False
-        if self._looks.under_way == 0:
-            for item in self._to_look_at(brought, missing):
-                self._looks.send(item, Purpose.WARM, brought.due)
-        return self._looks.under_way > 0
-
     def _to_look_at(self, brought: Brought, count: int) -> list[Listed]:
         """Some trainings of the page, those first that no request waits for: the page answers these
         requests soon."""
@@ -304,7 +301,7 @@ class Sweep:
 
     async def _apply(self, brought: Brought, progress: Progress, now: float) -> float:
         belief, page = progress.belief, brought.page
-        new = self._targets.meet(page, progress)
+        repeats = self._targets.meet(page, progress)
         if not belief.is_behind:
             stores = belief.may_store(self._store)
             applied = await self._page_of.apply(brought, stores=stores)
@@ -312,17 +309,15 @@ class Sweep:
             is_stored = any(each.is_stored for each in applied)
             belief = replace(belief, stored=belief.stored or is_stored)
         self._look_at_target(brought, progress)
-        is_endless = progress.is_endless(page, new)
-        after = replace(progress.after(page, brought.as_of, new), belief=belief)
+        after = replace(progress.after(page, brought.as_of, repeats=repeats), belief=belief)
         after = self._paced(after, now)
-        end = SweepEnd.ENDLESS if is_endless else after.end()
-        is_over, met = is_endless or is_last(page), after.met
-        if is_over:
+        end, rows = after.end(page), after.offset
+        if end is not None:
             after = self._ended(after, end)
         if not await self._save(after):
             return _TAKE_EVERY
-        if is_over:
-            self._observer.sweep_ended(self._caller.tenant, end, met)
+        if end is not None:
+            self._observer.sweep_ended(self._caller.tenant, end, rows)
             self._targets.choose()
         return 0.0
 
@@ -374,8 +369,8 @@ class Sweep:
         self._was_refused = True
         off = turn.progress.off(why, turn.now)
         await self._save(off)
-        self._observer.sweep_ended(self._caller.tenant, SweepEnd.REFUSED, turn.progress.met)
-        self._observer.sweep_off(self._caller.tenant, why, off.off_until - turn.now)
+        self._observer.sweep_ended(self._caller.tenant, SweepEnd.REFUSED, turn.progress.offset)
+        self._observer.sweep_off(self._caller.tenant, why, off.next_at - turn.now)
         return _TAKE_EVERY
 
     async def _save(self, progress: Progress) -> bool:
@@ -404,9 +399,9 @@ class _Targets:
         """Whether this sweep has met the training."""
         return training_id in self._met
 
-    def meet(self, page: Page, progress: Progress) -> int:
-        """Note the trainings of the page at `progress.offset`. Returns how many of them this
-        replica has seen on no earlier page of this sweep. A page can be noted again."""
+    def meet(self, page: Page, progress: Progress) -> bool:
+        """Note the trainings of the page at `progress.offset`. Returns whether this replica has met
+        one of them twice in this sweep. A page can be noted again."""
         first = progress.offset
         if first == 0 or progress.sweeps != self._sweep:
             self._sweep, self._met = progress.sweeps, {}
@@ -418,7 +413,9 @@ class _Targets:
             held = self._local.peek(Key(self._partition, each.id))
             reads = 0 if held is None else held.reads
             self._most_read = max(self._most_read, (reads, each.id))
-        return len({each.id for each in page.items if self._met[each.id] == first})
+        return len({each.id for each in page.items if self._met[each.id] == first}) < len(
+            page.items
+        )
 
     def choose(self) -> None:
         """Choose, at the end of a sweep."""

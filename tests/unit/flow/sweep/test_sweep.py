@@ -365,16 +365,15 @@ async def test_callers_wait_for_the_first_sweep(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(("missed", "goes_on"), [(4, True), (5, False)])
-@pytest.mark.parametrize("name", ["take", "note"])
 async def test_a_short_absence_of_redis_ends_no_cold_start(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, name: str, *, missed: int, goes_on: bool
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, missed: int, goes_on: bool
 ) -> None:
-    """The page is applied later, and no look is made again. Else the misses go on by themselves."""
+    """A page answers the misses later. Else they go on by themselves."""
     swept = Swept(clock, catalogue(), pace=QUICK)
     await swept.step()
     waiting = asyncio.create_task(swept.read(LATER))
     await settle()
-    fails(monkeypatch, swept.lease, name, missed)
+    fails(monkeypatch, swept.lease, "take", missed)
     for _ in range(missed):
         await swept.step()
     assert (swept.sweep.is_filling, swept.sweep.state == "unknown") == (goes_on, not goes_on)
@@ -382,8 +381,21 @@ async def test_a_short_absence_of_redis_ends_no_cold_start(
     await swept.sweeps()
 
     assert await waiting == ("1 l1" if goes_on else "1 None")
-    assert swept.catalogue.pages_asked[:3] == ([0, 20, 40] if goes_on else [0, 0, 20])
+    assert swept.catalogue.pages_asked == [0, 20, 40]
     assert len(singles(swept)) == LOOKS + (0 if goes_on else 1)
+
+
+async def test_looks_whose_result_redis_did_not_note_are_not_made_again(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their page is read again."""
+    swept = Swept(clock, catalogue(), pace=QUICK)
+    fails(monkeypatch, swept.lease, "note", 1)
+
+    await swept.sweeps()
+
+    assert swept.catalogue.pages_asked == [0, 0, 20, 40]
+    assert len(singles(swept)) == LOOKS
 
 
 async def test_a_lost_reply_of_redis_leaves_no_page_out(
