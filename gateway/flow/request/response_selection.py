@@ -201,7 +201,22 @@ class Serving:
         if is_fresh and purpose is Purpose.REFRESH:
             return None
         flight = self.fills.under_way(ask.key)
-        return await (flight or self.start(ask, chosen(self._rules, ask, found), purpose)).join()
+        if flight is None:
+            return await self.start(ask, chosen(self._rules, ask, found), purpose).join()
+        if flight.is_paid or purpose is Purpose.REFRESH:
+            return await flight.join()
+        return await self._fetch_beside(ask, purpose)
+
+    async def _fetch_beside(self, ask: Ask, purpose: Purpose) -> Landed:
+        """Make a call of the sweep although a request waits for a fetch of the key: perhaps the
+        request waits for the sweep. Its answer is then this one."""
+        want = Want(ask.key, ask.caller, purpose, alone=True)
+        flight = self.fills.start_apart(ask.key, lambda flight: self._fill(want, flight))
+        flight.is_unhurried = True
+        landed = await flight.join()
+        if isinstance(landed, Filled) and landed.not_stored is None:
+            self.bring(ask.key, landed.held)
+        return landed
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
         """The answer of upstream, from the fetch under way or a new one. If `stand_in` has an
