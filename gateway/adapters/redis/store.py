@@ -222,14 +222,14 @@ class RedisStore:
         """As `SharedStore.purge`."""
         return await self._purging.purge(partition, soft=soft)
 
-    async def _read_floors(self, keys: list[Key]) -> dict[Key, Standing | None]:
+    async def _read_floors(self, keys: list[Key]) -> list[Standing | None]:
         names = [name for key in keys for name in self._names.touched(key)[:2]]
         reply, beside = await self.partition_invalidations.read(RedisOperation.CONFIRM, names, keys)
         told = map(standing_after, reply[::2], reply[1::2], (each.share for each in beside))
         struck = (each.struck_at for each in beside)
-        return dict(zip(keys, map(standing_invalidated, told, struck), strict=True))
+        return list(map(standing_invalidated, told, struck))
 
-    async def _read(self, keys: list[Key]) -> dict[Key, Found]:
+    async def _read(self, keys: list[Key]) -> list[Found]:
         names = [name for key in keys for name in self._names.touched(key)]
         reply, beside = await self.partition_invalidations.read(RedisOperation.LOOKUP, names, keys)
         records = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
@@ -239,7 +239,7 @@ class RedisStore:
             for key, each, by in zip(keys, records, beside, strict=True)
         )
         struck = (each.struck_at for each in beside)
-        return dict(zip(keys, map(without_invalidated, told, struck), strict=True))
+        return list(map(without_invalidated, told, struck))
 
 
 def _bound(updated_at: int | None) -> str:

@@ -206,7 +206,7 @@ class Connection:
         self._refuse_while_away(operation)
         run = ScriptRun(operation, script, keys, arguments)
         if run.is_large:
-            reply = (await self._run_together([run]))[run]
+            (reply,) = await self._run_together([run])
         else:
             reply = await self._scripts.ask(run)
         try:
@@ -229,14 +229,10 @@ class Connection:
         runs = (self.run_script(operation, script, *call, read) for call in calls)
         return list(await asyncio.gather(*runs))
 
-    async def _run_together(self, runs: list[ScriptRun]) -> dict[ScriptRun, Any]:
+    async def _run_together(self, runs: list[ScriptRun]) -> list[Any]:
         """The reply to each script, or its error."""
-
-        async def command(client: Any) -> list[Any]:
-            return await run_together(client, runs)
-
         first, *others = [run.operation for run in runs]
-        return dict(zip(runs, await self.execute(first, command, others), strict=True))
+        return await self.execute(first, lambda client: run_together(client, runs), others)
 
     async def read(self, operation: RedisOperation, names: Sequence[str]) -> list[bytes | None]:
         """The values of these keys, in one round trip (in a cluster: one for each node)."""

@@ -39,13 +39,9 @@ class Script:
         return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class ScriptRun:
-    """One run of a script.
-
-    Gathering (batching.py) sends equal questions only once, but each run has to be sent. So two
-    runs are never equal (`eq=False`).
-    """
+    """One run of a script."""
 
     operation: RedisOperation
     script: Script

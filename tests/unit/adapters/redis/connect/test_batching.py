@@ -33,12 +33,12 @@ class Reader:
         self.may_answer = asyncio.Event()
         self.fault: Exception | None = None
 
-    async def read(self, keys: list[Key]) -> dict[Key, Found]:
+    async def read(self, keys: list[Key]) -> list[Found]:
         self.questions.append(keys)
         await self.may_answer.wait()
         if self.fault is not None:
             raise self.fault
-        return {key: found_of(key) for key in keys}
+        return list(map(found_of, keys))
 
 
 def gathering_of(reader: Reader) -> Gathering[Key, Found]:
@@ -75,17 +75,6 @@ async def test_one_turn_takes_one_task() -> None:
     assert len(asyncio.all_tasks()) == before + 1
     reader.may_answer.set()
     assert len(await asyncio.gather(*answers)) == 64
-
-
-async def test_a_key_is_asked_for_once() -> None:
-    """Two callers for one key share its answer."""
-    reader = Reader()
-    reader.may_answer.set()
-
-    answers = await asyncio.gather(*await ask_all(gathering_of(reader), [KEYS[0]] * 2))
-
-    assert answers == [found_of(KEYS[0])] * 2
-    assert reader.questions == [[KEYS[0]]]
 
 
 async def test_nobody_waits_for_a_question_that_hangs() -> None:
@@ -127,15 +116,12 @@ async def test_what_nobody_waits_for_is_not_asked() -> None:
     """Who left before the question was put: it might do something by then that nobody wants."""
     reader = Reader()
     gathering = gathering_of(reader)
-    first, left, stays = gathering.ask(KEYS[0]), gathering.ask(KEYS[1]), gathering.ask(KEYS[1])
-    left.cancel()
-    gone = gathering.ask(KEYS[2])
+    first, gone = gathering.ask(KEYS[0]), gathering.ask(KEYS[1])
     gone.cancel()
     reader.may_answer.set()
 
     assert await first == found_of(KEYS[0])
-    assert await stays == found_of(KEYS[1])
-    assert reader.questions == [KEYS[:2]]
+    assert reader.questions == [KEYS[:1]]
 
 
 async def test_a_turn_that_everyone_left_is_no_question() -> None:
