@@ -30,8 +30,8 @@ _PATIENCE = 10.0
 _PATIENCE_WITH_ORDERS = 60.0
 # The end of the message if an order got no response.
 _DOUBT = "; perhaps the order was carried out; it is safe to repeat it"
-# The title in the OpenAPI description of the data plane.
-_TITLE_FOR_CALLERS = "Training Gateway"
+# Only the data plane names this route, in its problem response to a path without a route.
+_ROUTE_FOR_CALLERS = "/training/{id}"
 # Members of /status that version 0.1.0 does not send.
 _STATUS = {"time", "findings", "mode_order"}
 
@@ -235,30 +235,6 @@ class Admin:
             complain([f"{address}: no answer: {why}{doubt}"], FAILED)
         return self._judged(answer)
 
-    def _is_for_callers(self) -> bool:
-        import httpx
-
-        try:
-            described = httpx.get(
-                f"{self.address}/openapi.json",
-                timeout=_PATIENCE,
-                trust_env=False,
-                verify=self.tls or True,
-            )
-            title = described.json()["info"]["title"]
-        except (httpx.HTTPError, ValueError, LookupError, TypeError):
-            return False
-        return bool(title == _TITLE_FOR_CALLERS)
-
-    def _exit_as_callers_port(self) -> NoReturn:
-        complain(
-            [
-                f"{self.address}: is the port for callers; operators have another port "
-                "(admin.port, 8081 unless set): name it with --admin"
-            ],
-            FAILED,
-        )
-
     def _judged(self, answer: httpx.Response) -> httpx.Response:
         kind = answer.headers.get("content-type", "")
         problem = _members(answer) if kind.startswith("application/problem+json") else {}
@@ -268,8 +244,11 @@ class Admin:
             said = f"needs the admin token: {sources}"
             if self.token is not None:
                 said = f"does not accept the admin token that was sent; name another: {sources}"
-        if answer.status_code in (401, 404, 405) and self._is_for_callers():
-            self._exit_as_callers_port()
+        if _ROUTE_FOR_CALLERS in str(said):
+            said = (
+                "is the port for callers; operators have another port "
+                "(admin.port, 8081 unless set): name it with --admin"
+            )
         if said:
             complain([f"{self.address}: {said}"], FAILED)
         if not answer.is_success or not kind.startswith("application/json"):

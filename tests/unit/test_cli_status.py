@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
+from gateway.web.data.writes import misplaced
 
 TIME = "2026-01-01T10:04:07Z"
 STATUS: dict[str, Any] = {
@@ -57,19 +58,17 @@ class Plane:
     def __init__(self) -> None:
         self.status = deepcopy(STATUS)
         self.asked: list[tuple[str, str, bytes]] = []
-        self.title = "Training Gateway, for operators"
+        self.is_for_callers = False
         self.body: bytes | None = None
         self.code, self.json_type = 200, "application/json"
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """A gateway's own words, or those of its callers' port."""
         self.asked.append((request.method, request.url.path, request.content))
-        if request.url.path == "/openapi.json":
-            return httpx.Response(200, json={"info": {"title": self.title}})
-        if self.title == "Training Gateway":
-            problem = {"title": "There is nothing at this path", "detail": "here is /training/{id}"}
+        if self.is_for_callers:
+            problem = misplaced(request.url.raw_path, writes=True)
             kind = {"content-type": "application/problem+json"}
-            return httpx.Response(404, content=json.dumps(problem), headers=kind)
+            return httpx.Response(problem.status, content=problem.body("1"), headers=kind)
         if self.body is not None:
             return httpx.Response(
                 self.code, content=self.body, headers={"content-type": self.json_type}
@@ -92,7 +91,6 @@ def plane(monkeypatch: pytest.MonkeyPatch) -> Plane:
             return client.request(method, url, **told)
 
     monkeypatch.setattr(httpx, "request", request)
-    monkeypatch.setattr(httpx, "get", lambda url, **told: request("GET", url, **told))
     return plane
 
 
@@ -294,7 +292,7 @@ def test_the_json_of_another_server_is_no_traceback(
 )
 def test_the_callers_port_is_named_as_such(plane: Plane, arguments: tuple[str, ...]) -> None:
     """Not as an address where nothing is, or with the words that callers are told."""
-    plane.title = "Training Gateway"
+    plane.is_for_callers = True
 
     result = run(*arguments)
 
