@@ -147,7 +147,7 @@ async def test_a_check_names_the_node(
     (fault,) = await check(settings)
 
     assert fault.startswith("redis.url: ")
-    assert f"ConnectionError: {gone.place}: Connection refused" in fault
+    assert f"ConnectionError: Error 111 connecting to {gone.place}. Connect" in fault
     assert own_cluster.masters[0].place not in fault
     gone.start()
     wait_until(own_cluster.is_settled, 30, "the cluster whole again")

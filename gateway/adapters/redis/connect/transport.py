@@ -6,7 +6,6 @@ Also sets up TLS. `connection` decides when Redis counts as away.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -245,16 +244,13 @@ def _sentinels(address: Address, options: dict[str, Any], timeout: float) -> Any
 
 
 # The driver's text about sentinels shows the client of each, with all its options.
-_CLIENT = re.compile(r"<.*?host=([^,]+),port=(\d+).*?>\)>\)>\)> - ")
-# Texts of the driver, for example:
-# "Error 111 connecting to 127.0.0.1:6379. Connect call failed ('127.0.0.1', 6379)."
-# "Error Multiple exceptions: [Errno 111] … connecting to localhost:6379."
-_CONNECTING = re.compile(r"(?:Error |\[Errno )(\d+)\b.*? ?connecting to (\S+?)\.?(?:\s|$)", re.S)
+_CLIENT = re.compile(r"<redis.*?\bhost=([^,]+),port=(\d+).*?\)>\)>\)> - ")
+_PLACE = r"\1:\2 "
 
 
 def why(fault: Exception) -> str:
-    """The reason as text for an operator. After a failed connection it has the address and the
-    message of the operating system.
+    """The reason as text for an operator, for example `ConnectionError: Error 111 connecting to
+    127.0.0.1:6379. Connection refused.`
 
     Only the texts of an OSError and of the driver's ConnectionError are used. (The driver's error
     for refused credentials is a ConnectionError, so its text is used too.) The texts of other
@@ -262,8 +258,4 @@ def why(fault: Exception) -> str:
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
-    told = _CLIENT.sub(r"\1:\2 ", told)
-    # Errors of OpenSSL have numbers that `os.strerror` does not know.
-    if "[SSL" not in told and (match := _CONNECTING.search(told)):
-        told = f"{match[2]}: {os.strerror(int(match[1]))}"
-    return f"{name}: {told}" if told else name
+    return f"{name}: {_CLIENT.sub(_PLACE, told)}" if told else name

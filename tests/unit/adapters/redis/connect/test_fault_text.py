@@ -1,50 +1,34 @@
+"""The reason of a failure of Redis, as text for operators."""
+
 from __future__ import annotations
 
 import pytest
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.exceptions import ConnectionError as ConnectionFault
 from redis.exceptions import ResponseError
 
 from gateway.adapters.redis.connect.transport import why
+from tests.support.servers import HOST, free_port
 
 
-@pytest.mark.parametrize(
-    "told",
-    [
-        "Error 111 connecting to 127.0.0.1:6379. Connect call failed ('127.0.0.1', 6379).",
-        "Error 111 connecting to 127.0.0.1:6379. Connection refused.",
-        "Error Multiple exceptions: [Errno 111] Connect call failed ('::1', 6379, 0, 0), "
-        "[Errno 111] Connect call failed ('127.0.0.1', 6379) connecting to 127.0.0.1:6379.",
-    ],
-)
-def test_a_refused_connection_is_said_with_its_address(told: str) -> None:
-    """Whichever of its forms the driver takes."""
-    assert why(ConnectionFault(told)) == "ConnectionError: 127.0.0.1:6379: Connection refused"
-
-
-def test_a_socket_that_is_not_there_is_said_with_its_path() -> None:
-    """The same for unix://."""
-    told = "Error 2 connecting to /run/redis.sock. No such file or directory."
-
-    assert why(ConnectionFault(told)) == (
-        "ConnectionError: /run/redis.sock: No such file or directory"
-    )
-
-
-def test_other_words_about_a_connection_are_passed_on() -> None:
-    """A name that is not known has no number of the system's."""
-    told = "Error -2 connecting to nowhere:6379. Name or service not known."
+def test_a_refused_connection_is_said_in_the_words_of_the_driver() -> None:
+    """They have the address, and the message of the operating system."""
+    told = "Error 111 connecting to 127.0.0.1:6379. Connection refused."
 
     assert why(ConnectionFault(told)) == f"ConnectionError: {told}"
-    assert why(ConnectionFault("Connection closed by server.")) == (
-        "ConnectionError: Connection closed by server."
+
+
+async def test_a_sentinel_is_named_without_its_options() -> None:
+    """The driver's text shows all of them."""
+    port = free_port()
+    sentinels = Sentinel([(HOST, port)], password="hunter2")  # type: ignore[no-untyped-call]
+
+    with pytest.raises(MasterNotFoundError) as fault:
+        await sentinels.discover_master("main")
+
+    assert why(fault.value) == (
+        f"MasterNotFoundError: No master found for 'main' : {HOST}:{port} network:ConnectionError"
     )
-
-
-def test_openssl_has_its_own_words() -> None:
-    """Its numbers are none of the system's."""
-    told = "Error 1 connecting to redis:6379. [SSL: CERTIFICATE_VERIFY_FAILED] verify failed."
-
-    assert why(ConnectionFault(told)) == f"ConnectionError: {told}"
 
 
 @pytest.mark.parametrize("fault", [ResponseError("unknown command 'secret'"), TimeoutError()])
