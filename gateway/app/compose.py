@@ -9,7 +9,6 @@ from functools import partial
 
 import gateway
 from gateway.adapters.ledger import Ledger
-from gateway.adapters.memory import MemoryStore
 from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.lease import Endings, RedisLease
@@ -40,6 +39,7 @@ from gateway.core.access.caller import Open
 from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.vocabulary import Tier
+from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.collapse import Collapsing
@@ -63,7 +63,6 @@ from gateway.ports import (
     Bus,
     Clock,
     Lease,
-    LocalStore,
     SharedMode,
     SharedStore,
     Tracer,
@@ -121,7 +120,7 @@ def compose(settings: Settings) -> House:
     admission, operators = admission_of(settings), operator_access_of(settings)
     telemetry = Telemetry(gateway.__version__, clock := SystemClock())
     rules = rules_of(settings, admission)
-    local = MemoryStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
+    local = LocalStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
     shared = _shared(settings, clock, telemetry, redis := _redis(settings, clock, telemetry))
     lease, bus = _lease_and_bus(settings, clock, telemetry, redis, shared)
     tiers = Tiers(local, shared, bus, clock, rules, l1_lifetime=settings.l1.lifetime)

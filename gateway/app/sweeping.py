@@ -21,6 +21,7 @@ from gateway.core.cache.policy import Rules, Windows
 from gateway.core.sweep.belief import SweepStore
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.budget.credentials import Credentials
+from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.fetch import Fetcher
@@ -29,7 +30,7 @@ from gateway.flow.sweep.readers import Readers
 from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.scheduler import Sweeps
 from gateway.flow.sweep.sweep import Listing, Parts, Sweep
-from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
+from gateway.ports import Bus, Clock, ListStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 
 # A tenant's sweep pauses if the tenant's clients sent no request for this many seconds.

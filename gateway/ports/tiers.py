@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -131,54 +131,6 @@ class Held(msgspec.Struct, gc=False):
         """From now on, use the entry only for rescue."""
         self.is_purged = True
         self.doubt()
-
-
-class LocalStore(Protocol):
-    """L1: holds entries up to a number of bytes, and evicts the least recently used first."""
-
-    def get(self, key: Key) -> Held | None:
-        """The entry, which becomes the most recently used."""
-        ...
-
-    def peek(self, key: tuple[str, str], /) -> Held | None:
-        """The entry, without counting this as a use."""
-        ...
-
-    def put(self, key: Key, held: Held) -> None:
-        """Hold the entry as the most recently used. An entry larger than L1 is not held."""
-        ...
-
-    def offer(self, key: Key, held: Held) -> bool:
-        """Hold the entry as the least recently used, if there is room and the key has no entry.
-        Returns whether the entry is held."""
-        ...
-
-    def replace(self, key: Key, held: Held) -> None:
-        """Replace the entry that the key has, without counting this as a use."""
-        ...
-
-    def drop(self, key: Key) -> bool:
-        """Drop the entry of the key. Returns whether there was one."""
-        ...
-
-    def keys(self, partition: str | None = None, training_ids: Set[str] | None = None) -> list[Key]:
-        """All keys, or those that match the partition and the training ids. Each call reads every
-        key."""
-        ...
-
-    def last_used(self, most: int) -> list[Key]:
-        """At most `most` keys, the most recently used first."""
-        ...
-
-    @property
-    def entries(self) -> int:
-        """How many entries are held."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """The bytes of the entries, with keys, headers and overhead."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from gateway.adapters.memory import MemoryStore
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.cache.entry_headers import head_of
 from gateway.core.http.fields import shared
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.upstream.training import digest
-from gateway.ports import Held, LocalStore
+from gateway.flow.cache.local_store import LocalStore
+from gateway.ports import Held
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PARTITION = "p" * 32
@@ -29,7 +29,7 @@ _UPDATED_AT = "2026-11-24T12:00:00.000Z"
 def measure(body_size: int, count: int) -> tuple[float, float, float]:
     """Bytes an entry of the process's growth, and of the store's account; milliseconds that the
     collector stops everything for, with all of them there."""
-    store = MemoryStore(1 << 40, lambda: None)
+    store = LocalStore(1 << 40, lambda: None)
     gc.collect()
     gc.freeze()  # as the gateway does once it has started
     for n in range(count // 10):  # what a process pays once is no entry's

@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.adapters.ledger import Ledger
-from gateway.adapters.memory import MemoryStore
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store import RedisStore
-from gateway.ports import LocalStore, SharedStore
+from gateway.ports import SharedStore
 from tests.contract.worlds import DoubleWorld, LocalWorld, RedisWorld, World
 from tests.doubles.clocks import RealClock, TickingClock
 from tests.doubles.observer import RecordingObserver
@@ -28,12 +27,6 @@ def epochs() -> Callable[[], str]:
 def observer() -> RecordingObserver:
     """Who is told."""
     return RecordingObserver()
-
-
-@pytest.fixture
-def local_store() -> LocalStore:
-    """L1 with room for a few entries of the suite."""
-    return MemoryStore(20_000, lambda: None)
 
 
 @asynccontextmanager

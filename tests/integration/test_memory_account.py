@@ -11,7 +11,7 @@ import pytest
 # and text of its own, the names in the head shared. Prints the account and the real growth.
 GROWTH = """
 import gc, resource, sys
-from gateway.adapters.memory import MemoryStore
+from gateway.flow.cache.local_store import LocalStore
 from gateway.core.cache.entry import Key, Ticket
 from gateway.core.http.fields import shared
 from gateway.core.instant import Instant
@@ -31,10 +31,10 @@ def fetched(number, size):
     return key, held_of(entry_of(ticket, Instant(10**18 + number), body, fields), float(number))
 
 size, count = int(sys.argv[1]), int(sys.argv[2])
-warm = MemoryStore(10**9, lambda: None)  # takes what the interpreter had freed and kept
+warm = LocalStore(10**9, lambda: None)  # takes what the interpreter had freed and kept
 for number in range(count // 4):
     warm.put(*fetched(number, size))
-store = MemoryStore(10**9, lambda: None)
+store = LocalStore(10**9, lambda: None)
 gc.collect()
 before = resident()
 for number in range(count):

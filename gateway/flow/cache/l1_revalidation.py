@@ -23,7 +23,8 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
-from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
+from gateway.flow.cache.local_store import LocalStore
+from gateway.ports import NEVER, Bus, Clock, Held, Observer, SharedStore, Standing
 
 # Fractions of `l1_lifetime`. A read makes an entry due if the time _DUE has passed since the last
 # confirmation. Redis is asked about a due entry after the time _GATHER, or earlier. If an entry is

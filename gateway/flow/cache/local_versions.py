@@ -12,7 +12,8 @@ from cachetools import LRUCache
 from gateway.core.cache.entry import Entry, Floor, Key, era
 from gateway.core.cache.version_verdict import Doubt, Known, supersedes
 from gateway.core.vocabulary import StoreVerdict
-from gateway.ports import Held, LocalStore, Stored
+from gateway.flow.cache.local_store import LocalStore
+from gateway.ports import Held, Stored
 
 _MOST_VERSIONS: Final = 10_000
 _MOST_DOUBTS: Final = 10_000

@@ -21,10 +21,11 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Part, StoreVerdict, Tier
 from gateway.flow.cache.l1_revalidation import Confirming
+from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.local_versions import Alone, is_passed, overrules
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
-from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stored
+from gateway.ports import Bus, Clock, Found, Held, SharedStore, Stored
 
 _MOST_PARTITIONS: Final = 1_000
 

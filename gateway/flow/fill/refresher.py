@@ -16,8 +16,9 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import AccessRefused, CallWithheld, Frozen, ShuttingDown, UpstreamFailure
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
+from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.fill.collapse import Landed
-from gateway.ports import Clock, LocalStore
+from gateway.ports import Clock
 
 # Seconds of pause after each fetch. A fetch takes 2.5 ms of work, and hits wait meanwhile. Without
 # the pause, eight fetches at a time (the default) could take a large part of a core.

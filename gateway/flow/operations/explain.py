@@ -12,9 +12,10 @@ from gateway.core.cache.entry import Entry, Floor, Key
 from gateway.core.cache.policy import Candidate, Rules, reconcile
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
+from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.fill.backoff import Failure
 from gateway.flow.request.response_selection import Serving
-from gateway.ports import Clock, LocalStore, SharedStore
+from gateway.ports import Clock, SharedStore
 
 Words = dict[str, object]
 

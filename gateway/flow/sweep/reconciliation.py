@@ -22,18 +22,10 @@ from gateway.core.sweep.list_item import Listed, ListVerdict, listed
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import Cause, NoticeKind
+from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.request.response_selection import Serving
-from gateway.ports import (
-    Bus,
-    Clock,
-    Compared,
-    ListStore,
-    LocalStore,
-    Notice,
-    Observer,
-    SharedStore,
-)
+from gateway.ports import Bus, Clock, Compared, ListStore, Notice, Observer, SharedStore
 
 # At most this many items are handled without a pause for requests of callers. Ten take about a
 # third of a millisecond.

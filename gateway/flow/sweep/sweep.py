@@ -32,12 +32,13 @@ from gateway.core.sweep.staleness_bound import Bound, Pace
 from gateway.core.upstream.classification import judge_page
 from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import Purpose
+from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.fill.collapse import renewing
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.looks import ANY, Looks
 from gateway.flow.sweep.reconciliation import THE_LIST, Applied, Brought, Reconciliation, give_way
-from gateway.ports import Call, Clock, LocalStore, Observer, SweepLease, Turn
+from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
 # Seconds between two calls of `SweepLease.take`, which takes or renews the lease, and returns how
 # far the sweep has come.

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 
 from gateway.adapters.ledger import Ledger, LocalBudget
-from gateway.adapters.memory import MemoryStore
 from gateway.core.access.caller import Caller
 from gateway.core.budget.window_log import Rate, Rates
 from gateway.core.cache.entry import Key
@@ -19,6 +18,7 @@ from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.budget.credentials import Credentials
+from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.cold_start import ColdStart
@@ -158,7 +158,7 @@ class Replica:
         self.clock, self._limit = clock, limit
         self.caller = caller
         self.upstream, self.observer = ScriptedUpstream(), RecordingObserver()
-        self.local = MemoryStore(1_000_000, lambda: None)
+        self.local = LocalStore(1_000_000, lambda: None)
         budget_rules = rules_of(limit, start_paced=False, sweep_share=sweep_share)
         self.local_budget = LocalBudget(clock, budget_rules, is_reserve=redis is not None)
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)

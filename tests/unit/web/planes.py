@@ -12,7 +12,6 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.adapters.ledger import Ledger, LocalBudget
-from gateway.adapters.memory import MemoryStore
 from gateway.core.access.caller import Passthrough
 from gateway.core.access.registry import Access, Callers
 from gateway.core.budget.window_log import Rates
@@ -20,6 +19,7 @@ from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.budget.credentials import Credentials
+from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.cold_start import ColdStart
@@ -106,7 +106,7 @@ class Data:
         self.upstream = ScriptedUpstream(*script)
         self.access_log = ListAccessLog()
         self.ready = True
-        self.local = MemoryStore(1_000_000, lambda: None)
+        self.local = LocalStore(1_000_000, lambda: None)
         self.callers = Callers(access)
         self.serving = self._serving(limit)
         share = CallShare(self.clock, Rates(None), lambda: 1, is_divided=True)

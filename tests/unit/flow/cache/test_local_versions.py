@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.adapters.memory import MemoryStore
 from gateway.core.cache.entry import ERA, Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import StoreVerdict
 from gateway.flow.cache import local_versions
+from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.local_versions import Alone, Latest, is_passed, overrules
 from tests.doubles.stored import TICKET, entry_of, held_of, version
 
@@ -28,7 +28,7 @@ class House:
     """L1, and who judges by it."""
 
     def __init__(self, known: Entry | None) -> None:
-        self.local = MemoryStore(100_000, lambda: None)
+        self.local = LocalStore(100_000, lambda: None)
         self.alone = Alone(self.local, 60.0)
         if known is not None:
             self.local.put(KEY, held_of(known))

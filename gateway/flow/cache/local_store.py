@@ -41,31 +41,31 @@ def cost(key: Key, held: Held) -> int:
     return total
 
 
-class MemoryStore:
-    """A LocalStore that holds at most `max_bytes`, overhead included. It calls `on_evict` for each
-    entry that it evicts."""
+class LocalStore:
+    """Holds at most `max_bytes`, overhead included. It calls `on_evict` for each entry that it
+    evicts."""
 
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
         # The keys are plain tuples, not of the class `Key`. The garbage collector does not have to
         # visit plain tuples of texts.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # Each hit calls this `peek`, which does not count as a use. About once a second, the hits
-        # of an entry also cause a call of `get` (by `Tiers.peek`). So an entry with hits counts as
-        # used.
+        # `peek` returns the entry. Each hit calls it, and this does not count as a use. About once
+        # a second, the hits of an entry also cause a call of `get` (by `Tiers.peek`). So an entry
+        # with hits counts as used.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0
         self._on_evict = on_evict
 
     def get(self, key: Key) -> Held | None:
-        """As LocalStore.get."""
+        """The entry, which becomes the most recently used."""
         held = self._items.get(key)
         if held is not None:
             self._items.move_to_end(key)
         return held
 
     def put(self, key: Key, held: Held) -> None:
-        """As LocalStore.put."""
+        """Hold the entry as the most recently used. An entry larger than L1 is not held."""
         before = self._items.pop(key, None)
         if before is not None:
             self._size -= before.cost
@@ -73,7 +73,8 @@ class MemoryStore:
         self._hold(key, held)
 
     def offer(self, key: Key, held: Held) -> bool:
-        """As LocalStore.offer."""
+        """Hold the entry as the least recently used, if there is room and the key has no entry.
+        Returns whether the entry is held."""
         held.cost = cost(key, held)
         if key in self._items or self._size + held.cost > self._max_bytes:
             return False
@@ -82,7 +83,7 @@ class MemoryStore:
         return True
 
     def replace(self, key: Key, held: Held) -> None:
-        """As LocalStore.replace."""
+        """Replace the entry that the key has, without counting this as a use."""
         before = self._items[key]
         held.follow(before)
         self._size -= before.cost
@@ -101,7 +102,7 @@ class MemoryStore:
             self._on_evict()
 
     def drop(self, key: Key) -> bool:
-        """As LocalStore.drop."""
+        """Drop the entry of the key. Returns whether there was one."""
         held = self._items.pop(key, None)
         if held is None:
             return False
@@ -109,7 +110,8 @@ class MemoryStore:
         return True
 
     def keys(self, partition: str | None = None, training_ids: Set[str] | None = None) -> list[Key]:
-        """As LocalStore.keys."""
+        """All keys, or those that match the partition and the training ids. Each call reads every
+        key."""
         return [
             Key(*key)
             for key in self._items
@@ -117,7 +119,7 @@ class MemoryStore:
         ]
 
     def last_used(self, most: int) -> list[Key]:
-        """As LocalStore.last_used."""
+        """At most `most` keys, the most recently used first."""
         return [Key(*key) for key in islice(reversed(self._items), most)]
 
     @property
@@ -127,5 +129,5 @@ class MemoryStore:
 
     @property
     def size(self) -> int:
-        """As LocalStore.size."""
+        """The bytes of the entries, with keys, headers and overhead."""
         return self._size
