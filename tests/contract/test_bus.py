@@ -491,6 +491,34 @@ async def test_who_hears_nothing_is_known_and_unconfirmed(redis_server: RedisSer
             assert _count(await a.bus.confirm(PURGE, 0.1)) == (2, 1)
 
 
+@pytest.mark.parametrize("lost", [[NUMBER], [MEMBERS, NUMBER]])
+async def test_an_unconfirmed_order_that_redis_lost_is_sent_again(
+    redis_server: RedisServer, lost: list[str]
+) -> None:
+    """Once, at the sender's next heartbeat, for the members that did not confirm it. The count is
+    not 0 then, so a replica that was cut off finds that it missed an order."""
+    redis_server.flush()
+    async with hearers(redis_server.url, "a", "b", "c") as (a, b, c):
+        b.breaks = True
+        asked = asyncio.create_task(a.bus.confirm(PURGE, PATIENCE))
+        await until(lambda: bool(b.observer.of("bus_failed") and c.applied))
+        b.breaks = False
+        assert await a.bus.confirm(change(1), PATIENCE) == Confirmations(3, 3)
+        await pass_time(PATIENCE)
+        assert _count(await asked) == (3, 2)
+        assert b.applied == [change(1)]
+
+        with redis_server.client() as client:
+            client.delete(*lost)
+            await beat()
+            await until(lambda: b.applied == [change(1), PURGE])
+            assert c.applied == [PURGE, change(1)]
+            assert client.get(NUMBER) == b"1"
+
+            await _beat(a)
+            assert client.get(NUMBER) == b"1"
+
+
 async def test_after_its_end_nothing_is_heard(any_redis_url: str) -> None:
     """And the bus says so."""
     async with hearer(any_redis_url, "a") as a:

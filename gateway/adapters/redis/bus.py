@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
 import redis.asyncio as driver
@@ -20,7 +21,7 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
 from gateway.adapters.redis.keys import Names, ear
 from gateway.adapters.redis.lease import Endings, decode_ended, is_ended
-from gateway.adapters.redis.membership import Membership, Others
+from gateway.adapters.redis.membership import Membership, Others, Sent
 from gateway.adapters.redis.messages import (
     Acknowledgement,
     Holes,
@@ -85,6 +86,58 @@ class Requests:
             request.take(answer.sender)
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The replicas that did not confirm an order.
+
+    members  their names. Empty: one of the names is not known, so the order is sent again to all
+    until    up to this monotonic time, one of them can serve entries older than the order
+    sent     the number and the life of the last notice with this order
+    """
+
+    members: frozenset[str]
+    until: float
+    sent: Sent
+
+
+class Unconfirmed:
+    """The orders that another replica did not confirm. They are sent again if Redis loses its count
+    of notices.
+
+    This prevents the following. A replica is cut off, and misses an order. Redis loses all data,
+    and counts from 0 again. The replica comes back and reads 0: no notice since the loss. The count
+    does not show that an order from before the loss is missing.
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[Notice, Missing] = {}
+        self._ids = 0
+
+    def keep(self, order: Notice, missing: Missing) -> None:
+        """Remember the order until `missing.until`."""
+        self._forget(order)
+        self._orders[order] = missing
+        self._ids += len(order.training_ids) + 1
+        while self._ids > _MOST_UNCONFIRMED:
+            self._forget(next(iter(self._orders)))
+
+    def lost(self, life: int, number: int, now: float) -> list[tuple[Notice, Missing]]:
+        """Forget the orders whose `Missing.until` has passed. Returns the orders that Redis has
+        lost (see `Sent.is_lost`)."""
+        for order in [each for each, missing in self._orders.items() if missing.until <= now]:
+            self._forget(order)
+        return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
+
+    def sent(self, order: Notice, sent: Sent) -> None:
+        """Remember that the order was sent again."""
+        if order in self._orders:
+            self._orders[order] = replace(self._orders[order], sent=sent)
+
+    def _forget(self, order: Notice) -> None:
+        if self._orders.pop(order, None) is not None:
+            self._ids -= len(order.training_ids) + 1
+
+
 Apply = Callable[[Notice], None]
 Gap = Callable[[float], None]
 
@@ -94,6 +147,10 @@ _LONG_PAUSE: Final = 1.0
 # Redis can lose the members again and again. An order waits for lost members at most this many
 # times.
 _TRIES: Final = 2
+# `Unconfirmed` remembers at most this many orders and training ids together.
+_MOST_UNCONFIRMED: Final = 100_000
+# At most this many orders are sent again between two heartbeats.
+_MOST_AT_ONCE: Final = 50
 
 
 class RedisBus:
@@ -133,6 +190,7 @@ class RedisBus:
             connection, prefix, clock, replica, heartbeat, alone=alone, settle=settle
         )
         self._requests = Requests()
+        self._unconfirmed = Unconfirmed()
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
@@ -171,14 +229,17 @@ class RedisBus:
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
             others = await self._settled(others, notice, request.number)
-            told_at = self._clock.now()
+            told_at, monotonic = self._clock.now(), self._clock.monotonic()
             answered = await request.answered_by(others.alive, patience)
         missing = others.seconds.keys() - answered
         seconds = max((others.seconds[name] for name in missing), default=None)
         known = 1 + len(others.seconds)
         confirmed = known - len(missing)
-        until = None if seconds is None else told_at + seconds
-        return Confirmations(known, confirmed, until=until)
+        if seconds is None:
+            return Confirmations(known, confirmed, until=None)
+        names = frozenset() if "" in missing else frozenset(missing)  # "": the name is unknown
+        self._unconfirmed.keep(notice, Missing(names, monotonic + seconds, others.sent))
+        return Confirmations(known, confirmed, until=told_at + seconds)
 
     async def enter(self) -> None:
         """As Bus.enter."""
@@ -229,8 +290,20 @@ class RedisBus:
                     self._missed(gap, number, heard_before)
                 if self._is_connected and number == self._holes.heard:
                     self._note_heard_all()
-                pause = self._heartbeat
+                if await self._send_again(number):
+                    pause = self._heartbeat
             await self._clock.sleep(pause)
+
+    async def _send_again(self, number: int) -> bool:
+        """Send again the unconfirmed orders that Redis has lost, at most `_MOST_AT_ONCE`. Returns
+        whether none is left."""
+        now = self._clock.monotonic()
+        lost = self._unconfirmed.lost(self._membership.life, number, now)
+        for order, missing in lost[:_MOST_AT_ONCE]:
+            message = encode_notice(order, self._replica, None, missing.members)
+            told = await self._membership.tell(self._channel, message)
+            self._unconfirmed.sent(order, told.sent)
+        return len(lost) <= _MOST_AT_ONCE
 
     async def _hear(self, apply: Apply, gap: Gap) -> None:
         pause = _SHORT_PAUSE
@@ -282,11 +355,11 @@ class RedisBus:
         told = decode_notice(data)
         if self._holes.is_after_hole(told.number):
             self._missed(gap, told.number, self._holes.heard)
-        is_of_another = told.sender != self._replica
-        if is_of_another and not self._call_safely(lambda: apply(told.notice)):
+        is_for_us = told.sender != self._replica and told.is_for(self._replica)
+        if is_for_us and not self._call_safely(lambda: apply(told.notice)):
             return
         self._holes.hear(told.number)
-        if is_of_another and told.request is not None:
+        if is_for_us and told.request is not None:
             await self._answer(told.sender, told.request)
 
     async def _answer(self, sender: str, request: int) -> None:
@@ -313,8 +386,8 @@ class RedisBus:
         - No notice is missing (`life` is the same as at the last `_note_heard_all`, and the two
           numbers are equal): the time is infinite.
         - Redis has lost the members (`life` is new), no notice was sent since the loss (`number` is
-          0), and `_limit` has not passed: the time is infinite. An order from before the loss is
-          perhaps missing; its result then said that not all replicas have confirmed it.
+          0), and `_limit` has not passed: the time is infinite. If an order from before the loss is
+          missing, its sender sends it again before `_limit` (see `Unconfirmed`).
         - In all other cases, the time is `_limit`. The result of a missed order says until when old
           answers are possible (`Confirmations.until`), and `_limit` is not later than that.
         - Before the first `_note_heard_all`, `_limit` is -inf, and the entries may not be used.

@@ -62,6 +62,19 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """The number of a notice, and the life in which Redis counted it."""
+
+    life: int
+    number: int
+
+    def is_lost(self, life: int, number: int) -> bool:
+        """Whether Redis, which now has this life and this last number, has lost the notice. Redis'
+        number is lower if the master died and its successor did not have the notice."""
+        return self.life != life or self.number > number
+
+
+@dataclass(frozen=True, slots=True)
 class Others:
     """The other replicas, as they were read when a notice was sent.
 
@@ -69,11 +82,13 @@ class Others:
     alive      the replicas for which an order waits
     unsettled  for this many seconds more, some replicas are perhaps missing: Redis has lost the
                members, or is new. 0 or less: no replica is missing
+    sent       the number and the life of the notice
     """
 
     seconds: dict[str, float]
     alive: frozenset[str]
     unsettled: float
+    sent: Sent
 
     def and_somebody(self, seconds: float) -> Others:
         """The same replicas, and one more whose name is unknown."""
@@ -164,21 +179,26 @@ class Membership:
 
     async def tell(self, channel: str, message: bytes) -> Others:
         """Publish a notice. Returns the other replicas. Raises RedisUnavailable."""
-        life, age, names, members = await self._connection.run_script(
+        sent, age, names, members = await self._connection.run_script(
             RedisOperation.BUS,
             self._tell,
             self._keys,
             (channel, message, *self._times()),
-            lambda reply: (int(reply[0]), int(reply[1]), _named(reply[2]), _members(reply[3])),
+            lambda reply: (
+                Sent(int(reply[0]), int(reply[4])),
+                int(reply[1]),
+                _named(reply[2]),
+                _members(reply[3]),
+            ),
         )
         now = self._clock.monotonic()
-        untils = dict.fromkeys(names, now + self.span) | self._read(life, members, now)
+        untils = dict.fromkeys(names, now + self.span) | self._read(sent.life, members, now)
         untils.pop(self._replica, None)
         lately = now + self.span - self._patience
         heard = {name for name, until in untils.items() if until > lately}
         seconds = {name: until - now for name, until in untils.items()}
         unsettled = self._settle - abs(age) / 1_000_000
-        return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled)
+        return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled, sent)
 
     async def leave(self) -> None:
         """End the membership of this replica. Raises RedisUnavailable."""

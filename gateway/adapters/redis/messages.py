@@ -25,6 +25,10 @@ SCHEMA: Final = 1
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
+# The most replicas that a notice names. A notice for more replicas names none, so all replicas
+# apply it.
+_MOST_NAMED: Final = 100
+
 _NUMBERED = re.compile(rb"([0-9]{1,16}) (.*)", re.DOTALL)
 _REPLICA: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
 
@@ -57,12 +61,17 @@ class Told:
     """A notice that arrived, with its number and its sender.
 
     request    a number that the answer must repeat; None: the sender waits for no answer
+    only       the replicas that have to apply the notice; empty: all
     """
 
     number: int
     sender: str
     notice: Notice
     request: int | None
+    only: frozenset[str] = frozenset()
+
+    def is_for(self, replica: str) -> bool:
+        return not self.only or replica in self.only
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +95,11 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     updated_at: str | None
     soft: bool
     request: _Request | None
-    # The next fields are left out if None, because earlier releases refuse unknown fields.
+    # The next fields are left out if None or empty, because earlier releases refuse unknown fields.
     scope: _Scope | None = None
     until: _Seconds | None = None
     operator: _Operator | None = None
+    only: Annotated[tuple[_Replica, ...], msgspec.Meta(max_length=_MOST_NAMED)] = ()
 
 
 class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,8 +121,11 @@ def is_replica(name: str) -> bool:
     return re.match(_REPLICA, name) is not None
 
 
-def encode_notice(notice: Notice, sender: str, request: int | None) -> bytes:
-    """The notice without its number. Raises ValueError if a receiver would refuse it."""
+def encode_notice(
+    notice: Notice, sender: str, request: int | None, only: frozenset[str] = frozenset()
+) -> bytes:
+    """The notice without its number, for the replicas in `only` (empty, or more than `_MOST_NAMED`:
+    for all). Raises ValueError if a receiver would refuse it."""
     written = _encoder.encode(
         _Notice(
             schema=SCHEMA,
@@ -126,6 +139,7 @@ def encode_notice(notice: Notice, sender: str, request: int | None) -> bytes:
             scope=notice.scope,
             until=notice.until,
             operator=notice.operator,
+            only=tuple(sorted(only)) if len(only) <= _MOST_NAMED else (),
         )
     )
     try:
@@ -147,7 +161,7 @@ def decode_notice(data: bytes) -> Told:
     notice = Notice(*about, read.scope, read.until, read.operator)
     if not _makes_sense(notice):
         raise NoticeRefused("sense")
-    return Told(int(numbered[1]), read.sender, notice, read.request)
+    return Told(int(numbered[1]), read.sender, notice, read.request, frozenset(read.only))
 
 
 def encode_acknowledgement(answer: Acknowledgement) -> bytes:

@@ -79,7 +79,7 @@ local life, age, told = call_the_members(KEYS[3], at, span)
 return { time[1], time[2], digits(told_last(KEYS[2])), life, age, redis.call('ZRANGE', KEYS[1], 0, -1), told }
 
 -- script: tell
--- Promise: publishes the notice with the next number, so that notices reach the channel in the order of their numbers, without a gap. Returns the life of the membership and its age, the replicas that are alive at that moment, and for how long each member may serve its entries.
+-- Promise: publishes the notice with the next number, so that notices reach the channel in the order of their numbers, without a gap. Returns the life of the membership and its age, the replicas that are alive at that moment, for how long each member may serve its entries, and the number.
 -- KEYS roll, number, members; ARGV channel, notice, patience, span (microseconds).
 
 local time, at = call_the_roll(KEYS[1], tonumber(ARGV[3]))
@@ -88,4 +88,4 @@ local number = redis.call('INCR', KEYS[2])
 redis.call('PEXPIRE', KEYS[2], KEEP)
 redis.call('PUBLISH', ARGV[1], digits(number) .. ' ' .. ARGV[2])
 local life, age, told = call_the_members(KEYS[3], at, tonumber(ARGV[4]))
-return { time[1], time[2], life, age, redis.call('ZRANGE', KEYS[1], 0, -1), told }
+return { time[1], time[2], life, age, redis.call('ZRANGE', KEYS[1], 0, -1), told, digits(number) }
