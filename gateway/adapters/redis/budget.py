@@ -6,6 +6,7 @@ The rules of docs/budget.md that a replica keeps are here. lua/budget.lua has th
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -47,39 +48,22 @@ _AT_ONCE: Final = 10
 # The rank of a question that wants no call. The other ranks are numbered from 1.
 _LOOK_ONLY: Final = 0
 _RANKS: Final = tuple(Rank)
-_SCRIPTS: Final = ("ask", "give_back", "close", "open")
+_SCRIPTS: Final = ("ask", "close", "open")
 
 _T = TypeVar("_T")
 
 
 class _Word(StrEnum):
-    """The answer to a question. LATE: it was long on its way, or Redis' clock was changed. REST:
-    calls before a loss of Redis' data may still count."""
+    """The answer to a question. AWAY: there was none. LATE: the question or its answer was long on
+    its way, or Redis' clock was changed. REST: calls before a loss of Redis' data may still
+    count."""
 
     OK = "OK"
+    AWAY = "AWAY"
     LATE = "LATE"
     GATE = "GATE"
     REST = "REST"
     NO = "NO"
-
-
-class _Question(msgspec.Struct, frozen=True):
-    """The argument of the script `ask`, which says what the fields mean."""
-
-    id: str
-    known: str
-    expect: int
-    stepped: bool
-    back: list[str]
-    rank: int
-    limit: int
-    window: int
-    reserves: int
-    share: float
-    patience: int
-    paced: bool
-    rate: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,123 +143,102 @@ class RedisBudget:
         listed = self._list_scopes()
         first = self._looked_at % max(1, len(listed))
         self._looked_at = first + _AT_ONCE
-        await self._look_at(listed[first : first + _AT_ONCE] or [*self._scopes][-_AT_ONCE:])
+        scopes = listed[first : first + _AT_ONCE] or [*self._scopes][-_AT_ONCE:]
+        await asyncio.gather(*(self._put(each, _LOOK_ONLY, self._charge()) for each in scopes))
 
     async def take(self, scope: str, purpose: Purpose) -> Charge:
-        """As Budget.take."""
-        self._refuse_by_gate(scope)
-        charge, reply = await self._ask_in_time(scope, rank_of(purpose))
-        match reply.word:
-            case _Word.OK:
-                return await self._granted(scope, charge)
-            case _Word.NO:
-                view = self.view(scope)
-                raise BudgetExhausted.of(view.limit, view.window, retry_after=reply.wait)
-            case _Word.GATE:
-                what = "the API asked the gateway to wait"
-                raise GateClosed(what, retry_after=reply.wait, is_probed=reply.is_probed)
-            case _Word.LATE | _Word.REST:
-                return await self._from_reserve(scope, purpose, reply)
-
-    async def _ask_in_time(self, scope: str, rank: Rank) -> tuple[Charge, _Reply]:
-        """Ask for a call. If the answer comes so late that the call may not be sent, ask once more:
-        perhaps this process stood still."""
+        """As Budget.take. If the call is granted too late, Redis is asked once more: perhaps this
+        process stood still."""
         for _ in range(2):
-            charge = Charge(self._next_call(), self._clock.monotonic())
-            try:
-                reply = await self._ask(scope, rank, charge)
-            except RedisUnavailable:
-                return charge, _Reply(_Word.LATE, inf)
-            if reply.word is _Word.OK and charge.is_late(self._clock.monotonic()):
-                self._known(scope).back.append(charge.call)
-            elif reply.word is not _Word.LATE:
-                break
-        else:
-            reply = _Reply(_Word.LATE, LATEST_SEND)
-        return charge, reply
+            self._refuse_by_gate(scope)
+            charge = self._charge()
+            reply = await self._ask(scope, rank_of(purpose), charge)
+            match reply.word:
+                case _Word.OK:
+                    return charge
+                case _Word.NO:
+                    view = self.view(scope)
+                    raise BudgetExhausted.of(view.limit, view.window, retry_after=reply.wait)
+                case _Word.GATE:
+                    what = "the API asked the gateway to wait"
+                    raise GateClosed(what, retry_after=reply.wait, is_probed=reply.is_probed)
+                case _Word.AWAY | _Word.REST:
+                    break
+        return await self._from_reserve(scope, purpose, reply)
 
     async def _ask(self, scope: str, rank: Rank, charge: Charge) -> _Reply:
+        """Ask for a call. LATE: it was granted, but may not be sent any more, or a 429 came
+        meanwhile."""
         if not self._connection.is_up:
-            raise RedisUnavailable(RedisOperation.BUDGET, "Redis is away")
-        if self._first is None:
-            await self._look_at([scope])
-        new_for = (self._first or charge.asked) + _NEW_FOR - charge.asked
-        if new_for > 0.0 and self._rules.rates.of(scope) is not None:
-            return _Reply(_Word.REST, new_for)
+            return _Reply(_Word.AWAY, inf)
         known = self._known(scope)
-        question = self._question(scope, _RANKS.index(rank) + 1, charge.call, charge.asked)
         try:
-            reply = await self._run(
-                "ask", self._names.all(scope), [msgspec.json.encode(question)], _read
-            )
-        except BaseException:
+            if self._first is None:
+                await self._put(scope, _LOOK_ONLY, self._charge())
+            new_for = (self._first or charge.asked) + _NEW_FOR - charge.asked
+            if new_for > 0.0 and self._rules.rates.of(scope) is not None:
+                return _Reply(_Word.REST, new_for)
+            reply = await self._put(scope, _RANKS.index(rank) + 1, charge)
+        except BaseException as error:
             known.back.append(charge.call)
+            if isinstance(error, RedisUnavailable):
+                return _Reply(_Word.AWAY, inf)
             raise
-        self._hear(scope, question, reply, charge.asked)
+        is_closed = self._reserve.view(scope).gate_closed_for > 0.0
+        if reply.word is _Word.OK and (is_closed or charge.is_late(self._clock.monotonic())):
+            known.back.append(charge.call)
+            return replace(reply, word=_Word.LATE, wait=LATEST_SEND)
         return reply
 
-    async def _look_at(self, scopes: Sequence[str]) -> None:
-        asked = self._clock.monotonic()
-        questions = [self._question(each, _LOOK_ONLY, self._next_call(), asked) for each in scopes]
-        calls = [
-            (self._names.all(scope), [msgspec.json.encode(question)])
-            for scope, question in zip(scopes, questions, strict=True)
-        ]
-        run_many = self._connection.run_many
-        replies = await run_many(RedisOperation.BUDGET, self._scripts["ask"], calls, _read)
-        for scope, question, reply in zip(scopes, questions, replies, strict=True):
-            self._hear(scope, question, reply, asked)
-
-    def _question(self, scope: str, rank: int, call: str, now: float) -> _Question:
-        known, rules = self._known(scope), self._rules
-        rate, counted = rules.rates.of(scope), rules.rates.counted(scope) or Rate(0, 60.0)
-        return _Question(
-            id=call,
-            known=self._life,
-            expect=0 if self._offset is None else _micros(self._offset + now),
-            stepped=self._is_stepped,
-            back=list(known.back),
-            rank=rank,
-            limit=counted.limit,
-            window=_micros(counted.window),
-            reserves=rules.replicas * reserve_of(counted.limit, rules.replicas),
-            share=rules.sweep_share,
-            patience=_micros(rules.probe_patience),
-            paced=rules.start_paced,
-            rate="unlimited" if rate is None else f"{rate.limit}/{rate.window:g}s",
-            name=self._name,
-        )
-
-    def _hear(self, scope: str, question: _Question, reply: _Reply, asked: float) -> None:
-        now, known = self._clock.monotonic(), self._known(scope)
-        is_quick = now - asked <= _QUICK
+    async def _put(self, scope: str, rank: int, charge: Charge) -> _Reply:
+        """Put a question to Redis, and note what the reply says."""
+        known = self._known(scope)
+        back = list(known.back)
+        question = self._question(scope, rank, charge, back)
+        reply = await self._run("ask", self._names.all(scope), [question], _read)
+        now = self._clock.monotonic()
+        is_quick = now - charge.asked <= _QUICK
         if reply.word is _Word.LATE:
             # If the question was not long on its way, Redis' clock was changed.
             self._is_stepped |= is_quick
-            return
+            return reply
         self._first = now if self._first is None else self._first
         if reply.life != self._life:
             self._life, self._is_stepped, self._offset = reply.life, False, None
         if self._offset is None or is_quick:
-            self._offset = reply.now - asked
+            self._offset = reply.now - charge.asked
         known.available, known.limit = reply.available, reply.limit
         known.other_rate = reply.other_rate
-        for each in question.back:
+        for each in back:
             with suppress(ValueError):
                 known.back.remove(each)
         if reply.word is _Word.GATE and not reply.is_probed and reply.wait >= SHORTEST_HOLD:
             self._reserve.hold(scope, reply.wait)
-        if reply.word is _Word.OK and question.rank != _LOOK_ONLY:
+        if reply.word is _Word.OK and rank != _LOOK_ONLY:
             known.is_probing |= reply.is_probed
+        return reply
 
-    async def _granted(self, scope: str, charge: Charge) -> Charge:
-        """If a 429 came while Redis was asked, undo the charge and raise GateClosed."""
-        try:
-            self._refuse_by_gate(scope)
-        except GateClosed:
-            await self.give_back(scope, charge)
-            raise
-        return charge
+    def _question(self, scope: str, rank: int, charge: Charge, back: Sequence[str]) -> bytes:
+        """The argument of the script `ask`, which says what the fields mean."""
+        rules = self._rules
+        rate, counted = rules.rates.of(scope), rules.rates.counted(scope) or Rate(0, 60.0)
+        question = {
+            "id": charge.call,
+            "known": self._life,
+            "expect": 0 if self._offset is None else _micros(self._offset + charge.asked),
+            "stepped": self._is_stepped,
+            "back": back,
+            "rank": rank,
+            "limit": counted.limit,
+            "window": _micros(counted.window),
+            "reserves": rules.replicas * reserve_of(counted.limit, rules.replicas),
+            "share": rules.sweep_share,
+            "patience": _micros(rules.probe_patience),
+            "paced": rules.start_paced,
+            "rate": "unlimited" if rate is None else f"{rate.limit}/{rate.window:g}s",
+            "name": self._name,
+        }
+        return msgspec.json.encode(question)
 
     async def _from_reserve(self, scope: str, purpose: Purpose, reply: _Reply) -> Charge:
         try:
@@ -283,7 +246,7 @@ class RedisBudget:
         except BudgetExhausted as spent:
             view, wait = self.view(scope), min(reply.wait, spent.retry_after)
             error = BudgetExhausted.of(view.limit, view.window, retry_after=wait)
-            error.is_passing = reply.word is _Word.LATE
+            error.is_passing = reply.word is not _Word.REST
             raise error from None
 
     async def give_back(self, scope: str, charge: Charge) -> None:
@@ -291,10 +254,9 @@ class RedisBudget:
         if charge.is_reserve:
             await self._reserve.give_back(scope, charge)
             return
-        try:
-            await self._run("give_back", self._names.all(scope)[1:], [charge.call], len)
-        except RedisUnavailable:
-            self._known(scope).back.append(charge.call)
+        self._known(scope).back.append(charge.call)
+        with suppress(RedisUnavailable):
+            await self._put(scope, _LOOK_ONLY, self._charge())
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         """As Budget.close."""
@@ -348,8 +310,8 @@ class RedisBudget:
             known = self._scopes[scope] = _Scope()
         return known
 
-    def _next_call(self) -> str:
-        return f"{self._name}-{next(self._calls)}"
+    def _charge(self) -> Charge:
+        return Charge(f"{self._name}-{next(self._calls)}", self._clock.monotonic())
 
     async def _run(
         self,

@@ -43,21 +43,6 @@ local function write(key, ...)
   redis.call('PEXPIRE', key, STATE_KEPT)
 end
 
--- The state knows the time of the last call in each log (`last1` to `last3`).
-local function note_last(key, state, n, log)
-  local last = redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2] or 0
-  state['last' .. n] = tonumber(last)
-  write(key, 'last' .. n, last)
-end
-
--- Calls that were not sent do not count.
-local function give_back(key, state, logs, calls)
-  for n, log in ipairs(logs) do
-    make_room(log, 'zset')
-    if #calls > 0 and redis.call('ZREM', log, unpack(calls)) > 0 then note_last(key, state, n, log) end
-  end
-end
-
 -- The limit at this time: a 429 lowers it, and it rises by a step in each window without one.
 local function present(state, limit, window)
   if not state.low or not state.since then return limit end
@@ -109,9 +94,17 @@ state = read_state(KEYS[2])
 if state.rate ~= '' and state.rate ~= ask.rate and state.by ~= ask.name and now - (state.named or 0) < NAMED then other = state.rate end
 write(KEYS[2], 'rate', ask.rate, 'by', ask.name, 'named', text(now))
 
--- 5. Calls that do not count.
+-- 5. Calls that do not count. The state knows the time of the last call that counts in each log (`last1` to `last3`).
+local function note_last(n)
+  local last = redis.call('ZRANGE', logs[n], -1, -1, 'WITHSCORES')[2] or 0
+  state['last' .. n] = tonumber(last)
+  write(KEYS[2], 'last' .. n, last)
+end
+
 local function forget()
   for n, log in ipairs(logs) do
+    make_room(log, 'zset')
+    if #ask.back > 0 and redis.call('ZREM', log, unpack(ask.back)) > 0 then note_last(n) end
     redis.call('ZREMRANGEBYSCORE', log, '-inf', text(now - span))
     redis.call('ZREMRANGEBYSCORE', log, '(' .. text(now), '+inf')
     counts[n] = redis.call('ZCARD', log)
@@ -121,12 +114,12 @@ end
 -- 6. Redis has lost a log if the state knows a call that counts, and the log has none. It has lost the state if a log has
 -- calls, and the state knows none.
 local function find_lost()
-  for n, log in ipairs(logs) do
+  for n = 1, 3 do
     local last = state['last' .. n] or 0
     if (last > now - span) ~= (counts[n] > 0) then
       state.rest = now + span
       write(KEYS[2], 'rest', text(state.rest))
-      note_last(KEYS[2], state, n, log)
+      note_last(n)
     end
   end
 end
@@ -138,12 +131,11 @@ local function assume()
     redis.call('ZADD', logs[n % 5 == 0 and 1 or 2], text(first - span * n / assumed), 'assumed-' .. n)
   end
   write(KEYS[2], 'assumed', life.id)
-  for n = 1, 2 do note_last(KEYS[2], state, n, logs[n]) end
+  for n = 1, 2 do note_last(n) end
   forget()
 end
 
 if limit > 0 then
-  give_back(KEYS[2], state, logs, ask.back)
   forget()
   find_lost()
   first = math.max(first, state.rest or 0)
@@ -151,7 +143,13 @@ if limit > 0 then
   if most > 0 and life.kind == 'paced' and now < life.born + FIRST + span and state.assumed ~= life.id then assume() end
 end
 
--- 7. The gate, and the rest.
+-- 7. The gate, and the rest. If a probe was not sent, the next call becomes the probe.
+for _, each in ipairs(ask.back) do
+  if state.probe == each then
+    state['until'], state.probe = now, ''
+    write(KEYS[2], 'until', text(now), 'probe', '')
+  end
+end
 if state['until'] and now < state['until'] then return reply('GATE', state['until'] - now) end
 if ask.rank == 0 then return reply('OK', 0) end
 if limit > 0 and now < first then return reply('REST', first - now) end
@@ -201,15 +199,6 @@ if state['until'] then
   write(KEYS[2], 'until', text(now + ask.patience), 'probe', ask.id)
 end
 return reply('OK', 0)
-
--- script: give_back
--- Promise: a call that was certainly not sent does not count any more. If it was the probe, the next call becomes the probe.
--- KEYS state, the three logs; ARGV id of the call.
-
-local state = read_state(KEYS[1])
-give_back(KEYS[1], state, { KEYS[2], KEYS[3], KEYS[4] }, { ARGV[1] })
-if state['until'] and state.probe == ARGV[1] then write(KEYS[1], 'until', text(now), 'probe', '') end
-return { time[1], time[2] }
 
 -- script: close
 -- Promise: from now on no call is granted until the hold has passed. The limit falls to four fifths. A 429 to a call that was in flight when the gate closed can only make the hold longer.

@@ -29,6 +29,7 @@ class SlowConnection(TimedConnection):
         self.before = self.after = 0.0
         self.is_mute = False
         self.slow = 1_000  # so many answers come late
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def run_script(
         self,
@@ -40,6 +41,7 @@ class SlowConnection(TimedConnection):
     ) -> Any:
         self._clock.advance(self.before)
         reply = await super().run_script(operation, script, keys, arguments, read)
+        self.meanwhile()
         self._clock.advance(self.after if self.slow > 0 else 0.0)
         self.slow -= 1
         if self.is_mute:
@@ -228,6 +230,16 @@ async def test_a_grant_that_comes_late_is_asked_for_again(site: Site) -> None:
     assert await count_granted(one) == 91
 
 
+async def test_a_probe_that_is_granted_late_is_given_back(site: Site) -> None:
+    """The call that is asked for again becomes the probe."""
+    one = await site.known()
+    await one.close(SCOPE, 30.0)
+    site.clock.advance(33.0)
+    site.connection.after, site.connection.slow = LATEST_SEND + 0.01, 1
+
+    assert not (await one.take(SCOPE, Purpose.MISS)).is_reserve
+
+
 @pytest.mark.parametrize("limits", [(20, 5), (20, None), (None, 20)])
 async def test_replicas_that_disagree_about_the_limit_know_it(
     site: Site, limits: tuple[int | None, int | None]
@@ -259,6 +271,18 @@ async def test_a_replica_that_missed_the_notice_finds_the_gate_closed(site: Site
     assert deaf.view(SCOPE).gate_closed_for == pytest.approx(30.0, abs=4.0)
     with pytest.raises(GateClosed):
         await deaf.take(SCOPE, Purpose.MISS)
+
+
+async def test_a_429_while_redis_is_asked_holds_the_call(site: Site) -> None:
+    """Another replica told of it. The call is given back."""
+    one = await site.known()
+    site.connection.meanwhile = lambda: one.hold(SCOPE, 30.0)
+    with pytest.raises(GateClosed):
+        await one.take(SCOPE, Purpose.MISS)
+    site.connection.meanwhile = lambda: None
+    site.clock.advance(31.0)
+
+    assert await count_granted(one) == 92
 
 
 async def test_a_429_without_redis_holds_when_it_is_back(
