@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.adapters.ledger import LocalBudget
@@ -27,11 +28,13 @@ def rules_of(
     return BudgetRules(Rates(usual, tenants), **others)
 
 
-def redis_budget_on(connection: Any, clock: Clock, rules: BudgetRules) -> RedisBudget:
+def redis_budget_on(
+    connection: Any, clock: Clock, rules: BudgetRules, scopes: Sequence[str] = ("default",)
+) -> RedisBudget:
     """Of a replica that nobody knows yet."""
     reserve = LocalBudget(clock, rules, is_reserve=True)
     return RedisBudget(
         *(connection, "gateway", clock, rules, reserve),
         name=f"n{next(_numbers)}",
-        scopes=lambda: ("default",),
+        scopes=lambda: scopes,
     )

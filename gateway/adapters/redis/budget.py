@@ -75,7 +75,7 @@ class _Reply:
     wait: float
     life: str = ""
     now: float = 0.0
-    available: int = 0
+    available: int | None = None
     limit: int = 0
     is_probed: bool = False
     other_rate: str | None = None
@@ -85,15 +85,14 @@ class _Reply:
 class _Scope:
     """What the replica knows of one scope.
 
-    back        calls whose question was not answered: perhaps Redis granted them
+    reply       the last reply
+    back        calls that were not sent, or whose question was not answered
     is_probing  whether a call of this replica is the probe of the gate
     """
 
+    reply: _Reply = _Reply(_Word.AWAY, inf)
     back: deque[str] = field(default_factory=lambda: deque(maxlen=50))
     is_probing: bool = False
-    available: int | None = None
-    limit: int | None = None
-    other_rate: str | None = None
 
 
 class RedisBudget:
@@ -207,8 +206,7 @@ class RedisBudget:
             self._life, self._is_stepped, self._offset = reply.life, False, None
         if self._offset is None or is_quick:
             self._offset = reply.now - charge.asked
-        known.available, known.limit = reply.available, reply.limit
-        known.other_rate = reply.other_rate
+        known.reply = reply
         for each in back:
             with suppress(ValueError):
                 known.back.remove(each)
@@ -264,12 +262,14 @@ class RedisBudget:
         rate = self._rules.rates.counted(scope) or Rate(0, 60.0)
         arguments = _micros(own.seconds), rate.limit, _micros(rate.window)
         try:
-            closed = await self._run("close", [self._names.state(scope)], arguments, _read_closed)
+            state = [self._names.state(scope)]
+            seconds, limit = await self._run("close", state, arguments, _read_closed)
         except RedisUnavailable:
             return replace(own, limit=None)
-        self._reserve.hold(scope, closed.seconds)
-        self._known(scope).limit = closed.limit
-        return closed
+        self._reserve.hold(scope, seconds)
+        known = self._known(scope)
+        known.reply = replace(known.reply, limit=limit)
+        return Closed(seconds, own.is_longer, limit or None)
 
     def hold(self, scope: str, seconds: float) -> None:
         """As Budget.hold."""
@@ -289,15 +289,15 @@ class RedisBudget:
     def view(self, scope: str) -> BudgetView:
         """As Budget.view. While Redis is away, `available` is what is left of the reserve. Before
         the first reply, all calls that Redis hands out count as free."""
-        own, known = self._reserve.view(scope), self._known(scope)
+        own, reply = self._reserve.view(scope), self._known(scope).reply
         rate = self._rules.rates.counted(scope)
         if rate is None:
-            return replace(own, other_rate=known.other_rate)
-        limit, available = min(known.limit or rate.limit, rate.limit), own.available
+            return replace(own, other_rate=reply.other_rate)
+        limit, available = min(reply.limit or rate.limit, rate.limit), own.available
         if self._connection.is_up:
             shared = shared_part(limit, self._rules.replicas)
-            available = shared if known.available is None else min(limit, known.available)
-        return BudgetView(limit, rate.window, available, own.gate_closed_for, known.other_rate)
+            available = shared if reply.available is None else min(limit, reply.available)
+        return BudgetView(limit, rate.window, available, own.gate_closed_for, reply.other_rate)
 
     def _refuse_by_gate(self, scope: str) -> None:
         wait = self._reserve.view(scope).gate_closed_for
@@ -332,8 +332,8 @@ def _read(raw: list[Any]) -> _Reply:
     )
 
 
-def _read_closed(raw: list[Any]) -> Closed:
-    return Closed(_seconds(raw[0]), int(raw[1]) == 1, int(raw[2]) or None)
+def _read_closed(raw: list[Any]) -> tuple[float, int]:
+    return _seconds(raw[0]), int(raw[1])
 
 
 def _read_opened(raw: list[Any]) -> bool:

@@ -21,31 +21,27 @@ class Rank(StrEnum):
     SWEEP = "sweep"
 
 
-_RANK_OF: Final = {
-    Purpose.MISS: Rank.CALLER,
-    Purpose.RETRY: Rank.CALLER,
-    Purpose.WRITE: Rank.CALLER,
-    Purpose.PROBE: Rank.CALLER,
-    Purpose.MIN_VERSION: Rank.CALLER,
-    Purpose.REVALIDATION: Rank.REFRESH,
-    Purpose.REFRESH: Rank.REFRESH,
-    Purpose.SWEEP: Rank.SWEEP,
-    Purpose.WARM: Rank.CALLER,
-    Purpose.VERIFY: Rank.SWEEP,
+# By purpose: the rank of a call, and whether a caller waits for it.
+_CALLS: Final = {
+    Purpose.MISS: (Rank.CALLER, True),
+    Purpose.RETRY: (Rank.CALLER, False),
+    Purpose.WRITE: (Rank.CALLER, True),
+    Purpose.PROBE: (Rank.CALLER, False),
+    Purpose.MIN_VERSION: (Rank.CALLER, True),
+    Purpose.REVALIDATION: (Rank.REFRESH, True),
+    Purpose.REFRESH: (Rank.REFRESH, False),
+    Purpose.SWEEP: (Rank.SWEEP, False),
+    Purpose.WARM: (Rank.CALLER, False),
+    Purpose.VERIFY: (Rank.SWEEP, False),
 }
 
 
 def rank_of(purpose: Purpose) -> Rank:
     """The rank of a call."""
-    return _RANK_OF[purpose]
-
-
-_WITH_A_CALLER: Final = frozenset(
-    {Purpose.MISS, Purpose.MIN_VERSION, Purpose.REVALIDATION, Purpose.WRITE}
-)
+    return _CALLS[purpose][0]
 
 
 def has_a_caller(purpose: Purpose) -> bool:
     """Whether a caller waits for calls with this purpose. Only such a call may wait until the
     budget has a free call. A retry counts as a call without a caller: it may not wait."""
-    return purpose in _WITH_A_CALLER
+    return _CALLS[purpose][1]

@@ -60,12 +60,11 @@ class Paying:
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
         try:
+            paid: Charge | float = asked
             if patience <= 0.0 or (scope, rank_of(call.purpose)) not in self._queues:
                 paid = await self._take(scope, call, asked + patience)
-                if isinstance(paid, Charge):
-                    return paid
-            else:
-                paid = asked
+            if isinstance(paid, Charge):
+                return paid
             charge = await self._wait(scope, call, asked + patience, paid)
         except CallWithheld as withheld:
             raise self._refused(scope, withheld, call) from None

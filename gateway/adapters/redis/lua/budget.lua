@@ -111,19 +111,6 @@ local function forget()
   end
 end
 
--- 6. Redis has lost a log if the state knows a call that counts, and the log has none. It has lost the state if a log has
--- calls, and the state knows none.
-local function find_lost()
-  for n = 1, 3 do
-    local last = state['last' .. n] or 0
-    if (last > now - span) ~= (counts[n] > 0) then
-      state.rest = now + span
-      write(KEYS[2], 'rest', text(state.rest))
-      note_last(n)
-    end
-  end
-end
-
 -- A first start: nine tenths of the limit count as spent, at even intervals in the last window.
 local function assume()
   local assumed = most - math.max(1, math.floor(most / 10))
@@ -135,9 +122,17 @@ local function assume()
   forget()
 end
 
+-- 6. Redis has lost a log if the state knows a call that counts, and the log has none. It has lost the state if a log has
+-- calls, and the state knows none.
 if limit > 0 then
   forget()
-  find_lost()
+  for n = 1, 3 do
+    if ((state['last' .. n] or 0) > now - span) ~= (counts[n] > 0) then
+      state.rest = now + span
+      write(KEYS[2], 'rest', text(state.rest))
+      note_last(n)
+    end
+  end
   first = math.max(first, state.rest or 0)
   if now >= first then most = math.max(1, present(state, limit, window) - ask.reserves) end
   if most > 0 and life.kind == 'paced' and now < life.born + FIRST + span and state.assumed ~= life.id then assume() end
@@ -203,22 +198,20 @@ return reply('OK', 0)
 -- script: close
 -- Promise: from now on no call is granted until the hold has passed. The limit falls to four fifths. A 429 to a call that was in flight when the gate closed can only make the hold longer.
 -- KEYS state; ARGV hold (microseconds), limit (0: none), window (microseconds). The rule is that of core/budget/breaker.Gate.close.
--- The reply: how long the gate is closed, 1 if that is longer than before by a second, the limit.
+-- The reply: how long the gate is closed, the limit.
 
 local limit, window = tonumber(ARGV[2]), tonumber(ARGV[3])
 local state = read_state(KEYS[1])
-local closed_until, before = now + tonumber(ARGV[1]), 0
+local closed_until = now + tonumber(ARGV[1])
 if state['until'] and state.probe == '' and now < state['until'] then
-  before = state['until']
-  closed_until = math.max(closed_until, before)
+  closed_until = math.max(closed_until, state['until'])
 elseif limit > 0 then
   local low = math.max(1, math.floor(limit / LEAST), math.floor(present(state, limit, window) * KEPT))
   state.low, state.since = math.min(limit, low), now
   write(KEYS[1], 'low', text(state.low), 'since', text(now))
 end
 write(KEYS[1], 'until', text(closed_until), 'probe', '')
-local is_longer = closed_until >= before + 1000000 and 1 or 0
-return { time[1], time[2], text(closed_until - now), is_longer, text(present(state, limit, window)) }
+return { time[1], time[2], text(closed_until - now), text(present(state, limit, window)) }
 
 -- script: open
 -- Promise: an answer of the API other than 429 opens a gate if a probe is under way, or if the gate's time has come. Otherwise the gate stays closed.

@@ -160,6 +160,30 @@ async def test_a_new_replica_does_not_take_a_loss_for_a_first_start(site: Site) 
     assert await waits(late) > WINDOW - 2.0
 
 
+async def test_a_replica_looks_at_all_scopes_in_turn(site: Site) -> None:
+    """Ten at a time."""
+    scopes = [f"t{number}" for number in range(15)]
+    one = redis_budget_on(site.connection, site.clock, rules_of(100), scopes)
+    await one.look()
+    looked_at = [len(site.server.client.keys("*:state:*"))]
+    await one.look()
+    looked_at.append(len(site.server.client.keys("*:state:*")))
+
+    assert looked_at == [10, 15]
+
+
+async def test_a_replica_without_tenants_looks_at_the_scopes_that_it_used(site: Site) -> None:
+    """Each token has a budget. The replica finds out that Redis lost its data."""
+    one = redis_budget_on(site.connection, site.clock, rules_of(100, start_paced=False), ())
+    await waits(one)
+    site.clock.advance(1.0)
+    await one.take(SCOPE, Purpose.MISS)
+    site.server.lose("*")
+    await one.look()
+
+    assert site.server.client.hget("gateway:{budget}:life", "kind") == b"rest"
+
+
 @pytest.mark.parametrize("lost", ["*caller:*", "*refresh:*", "*{budget}:[sr]*"])
 async def test_a_lost_log_rests_for_a_window(site: Site, lost: str) -> None:
     """A log of any rank, or the state with it. The replica that finds it made no call itself. Other
