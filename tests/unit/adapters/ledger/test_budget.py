@@ -14,15 +14,6 @@ from tests.doubles.budgets import rules_of
 from tests.doubles.clock import FakeClock
 
 
-async def test_a_scope_never_seen_is_whole() -> None:
-    """Its view says how many calls are free at once."""
-    clock = FakeClock()
-
-    assert LocalBudget(clock, rules_of(100)).view("a") == BudgetView(100, 60.0, 10, 0.0)
-    whole = LocalBudget(clock, rules_of(100, start_paced=False))
-    assert whole.view("a") == BudgetView(100, 60.0, 100, 0.0)
-
-
 async def test_the_least_recently_used_scope_is_forgotten() -> None:
     """It starts anew, and paced; the others keep what they spent."""
     budget = LocalBudget(FakeClock(), rules_of(10), max_scopes=2)

@@ -69,27 +69,6 @@ def test_a_scope_has_the_usual_rate_unless_it_has_its_own() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.floats(0.0, 5.0), st.sampled_from(Rank)), max_size=120),
-    st.integers(1, 15),
-    st.booleans(),
-)
-def test_no_window_has_more_calls_than_the_limit(
-    asked: list[tuple[float, Rank]], limit: int, is_paced: bool
-) -> None:
-    """Whatever the ranks and the pauses are."""
-    now, made = 1_000.0, []
-    rate = Rate(limit, 10.0)
-    log = WindowLog(rate, 0.5, assumed=paced_start(rate, now) if is_paced else ())
-    for number, (pause, rank) in enumerate(asked):
-        now += pause
-        if log.take(f"{number}", rank, now) == 0.0:
-            made.append(now)
-
-    for earlier, later in zip(made, made[limit:], strict=False):
-        assert later - earlier >= counts_for(10.0)
-
-
-@given(
     st.lists(st.tuples(st.floats(0.0, 3.0), st.sampled_from(Rank)), max_size=60),
     st.sampled_from(Rank),
     st.booleans(),
@@ -113,35 +92,3 @@ def test_a_call_is_free_when_it_was_said(
 
     assert wait == 0.0
     assert now <= 1_000.0 + 3.0 * 60 + 2 * counts_for(10.0)
-
-
-def test_a_limit_that_was_lowered_rises_again() -> None:
-    """By a twentieth in each window, and not below a tenth."""
-    log = WindowLog(Rate(100, 60.0))
-    limits = []
-    for _ in range(15):
-        log.lower(0.0)
-        limits.append(log.limit(0.0))
-
-    assert limits[:3] == [80, 64, 51]
-    assert limits[-1] == 10
-    assert [log.limit(each * 60.0) for each in (0.9, 1, 2, 18, 19)] == [10, 15, 20, 100, 100]
-
-
-def test_a_reserve_that_counts_as_spent_is_free_later() -> None:
-    """Not before the time at which the calls of an earlier process have left the window."""
-    log = WindowLog(Rate(3, 60.0), assumed=[0.0] * 3)
-
-    assert log.take("a", Rank.CALLER, 1.0) == pytest.approx(59.5)
-    assert (log.available(60.4), log.available(60.5)) == (0, 3)
-
-
-def test_a_tenth_is_kept_for_a_rank_that_was_refused() -> None:
-    """For a window after the refusal."""
-    log = WindowLog(Rate(100, 60.0), 0.5)
-    fill(log, 0.0)
-    assert log.take("sweep", Rank.SWEEP, 10.0) > 0.0
-
-    assert fill(log, 60.6) == 90
-    assert fill(log, 60.6, Rank.SWEEP) == 10
-    assert fill(log, 121.2) == 100
