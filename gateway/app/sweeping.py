@@ -87,7 +87,6 @@ def sweeps_of(settings: Settings, rules: Rules, admission: Admission, ground: Gr
             caller,
             partial(pace_of, tenant),
             partial(reads, tenant),
-            partial(ground.tiers.purges, caller.partition),
             store=settings.sweep.store,
             warms=settings.sweep.warm is not SweepWarm.OFF,
         )

@@ -50,11 +50,6 @@ class Pace:
         interval = self.interval_of(total)
         return Bound(interval, interval / pages(total), CALL, self.l1_lifetime, self.lifetime)
 
-    def spare(self, total: int | None) -> int:
-        """How many calls for single trainings a sweep may make besides its pages, at least one."""
-        calls = int(self.interval_of(total) / self.shortest_gap)
-        return max(1, calls - pages(total))
-
     @property
     def shortest_gap(self) -> float:
         """Seconds between two calls if the sweep spends its whole share."""

@@ -119,6 +119,10 @@ class Reconciliation:
         """The ticket of a page. A purge or a 401 makes it invalid, as it does for a training."""
         return await self._tiers.begin(Key(partition, THE_LIST))
 
+    def purges(self, partition: str) -> int:
+        """A number that changes with each purge of the partition that this replica sees."""
+        return self._tiers.purges(partition)
+
     async def is_current(self, brought: Brought) -> bool:
         """Whether the page may still be applied: neither a purge nor a 401 came since it was asked
         for."""

@@ -98,7 +98,7 @@ class Sweeps:
         if self._why_none is not None:
             return False
         running = [each.sweep for each in self._running.values()]
-        return any(each.is_warming for each in running) or not running
+        return any(each.is_filling for each in running) or not running
 
     def words(self) -> dict[str, Words]:
         """For each tenant: what `/status` says about its staleness bound and its sweep."""

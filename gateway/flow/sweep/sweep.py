@@ -74,7 +74,6 @@ class Sweep:
 
     pace   returns how fast the sweep may make calls; the clients file can change this
     reads  returns how many requests of the partition this replica has had
-    purges returns how many purges this replica has seen
     warms  whether the first sweep runs even if no caller reads, and as fast as calls are free
     """
 
@@ -84,7 +83,6 @@ class Sweep:
         caller: Caller,
         pace: Callable[[], Pace],
         reads: Callable[[], int],
-        purges: Callable[[], int],
         *,
         store: SweepStore,
         warms: bool,
@@ -96,7 +94,7 @@ class Sweep:
         self._caller = caller
         self._pace = pace
         self._reads = reads
-        self._purges, self._purges_seen = purges, purges()
+        self._purges_seen = self._page_of.purges(caller.partition)
         self._store = store
         self._warms = warms
         self._reads_told = reads()  # what `reads` returned before the last `take`
@@ -137,22 +135,16 @@ class Sweep:
 
     @property
     def is_filling(self) -> bool:
-        """Whether the first sweep is filling the cache, as far as is known."""
+        """Whether the first sweep is filling the cache, so that misses and readiness wait for it.
+        True also while the state is unknown, at the start. False after two failed calls in a
+        row."""
         turn = self.turn
-        if turn is None or not self._warms or not turn.progress.is_first:
-            return False
-        belief = turn.progress.belief
-        is_storing = self._store is not SweepStore.NEVER and not belief.is_different
-        return is_storing and turn.progress.failures == 0 and self._may_go(turn)
-
-    @property
-    def is_warming(self) -> bool:
-        """Whether readiness waits for the first sweep. True also while the state is unknown. False
-        after two failed calls in a row."""
-        turn = self.turn
-        if turn is None or not self._warms:
-            return self._warms
-        return turn.progress.is_first and turn.progress.failures <= 1 and not self._is_off(turn)
+        if turn is None:
+            return self._warms and self._missed < _MISSED
+        progress = turn.progress
+        is_storing = self._store is not SweepStore.NEVER and not progress.belief.is_different
+        is_first = self._warms and progress.is_first
+        return is_first and is_storing and progress.failures <= 1 and not self._is_off(turn)
 
     @property
     def bound(self) -> Bound | None:
@@ -169,36 +161,37 @@ class Sweep:
 
     async def run(self) -> None:
         """Sweep until cancelled."""
+        cold_start, partition = self._parts.serving.cold_start, self._caller.partition
         try:
             while True:
                 pause = await self._step()
                 await self._clock.sleep(pause)
         finally:
-            self._parts.serving.cold_start.note(self._caller.partition, is_filling=False)
+            cold_start.note(partition, is_filling=False)
 
     async def _step(self) -> float:
         """Read a page if one is due. Returns the seconds until the next step. If Redis gives no
         answer, the state is kept for the first steps."""
-        reads, told = self._reads(), self._reads_told
+        reads, partition = self._reads(), self._caller.partition
         try:
-            turn = await self._lease.take(self._caller.partition, was_read=reads > told)
+            self.turn = await self._lease.take(partition, was_read=reads > self._reads_told)
             self._reads_told = reads
-            self.turn = turn
-            pause = await self._lead(turn)
+            self._parts.serving.cold_start.note(partition, is_filling=self.is_filling)
+            pause = await self._lead(self.turn)
             self._missed = 0
+            return pause
         except RedisUnavailable:
             self._missed += 1
             if self._missed < _MISSED:
                 return _ASK_AGAIN
-            self.turn, pause = None, _TAKE_EVERY
-        self._parts.serving.cold_start.note(self._caller.partition, is_filling=self.is_filling)
-        return pause
+            self.turn = None
+            self._parts.serving.cold_start.note(partition, is_filling=False)
+            return _TAKE_EVERY
 
     async def _lead(self, turn: Turn) -> float:
         """Read a page if one is due, and if this replica leads."""
         if not turn.leads or not self._may_go(turn):
             return _TAKE_EVERY
-        self._parts.serving.cold_start.note(self._caller.partition, is_filling=self.is_filling)
         wait = self._wait(turn)
         if wait > 0.0:
             return min(wait, _TAKE_EVERY)
@@ -276,11 +269,11 @@ class Sweep:
         belief = before
         for each in results:
             belief = belief.after(each)
-        if self._purges() != self._purges_seen:
-            self._purges_seen, belief = self._purges(), belief.purged()
         if belief.is_different and belief.stored:
             await self._page_of.drop_stored(self._caller.partition)
-            self._purges_seen, belief = self._purges(), replace(belief, stored=False)
+        purges = self._page_of.purges(self._caller.partition)
+        if purges != self._purges_seen:
+            self._purges_seen, belief = purges, belief.purged()
         folded = replace(progress, belief=belief)
         if belief != before:
             await self._save(folded)
@@ -306,7 +299,7 @@ class Sweep:
         if not belief.is_behind:
             stores = belief.may_store(self._store)
             applied = await self._page_of.apply(brought, stores=stores)
-            self._follow_up(brought, applied, progress)
+            self._follow_up(brought, applied)
             is_stored = any(each.is_stored for each in applied)
             belief = replace(belief, stored=belief.stored or is_stored)
         self._look_at_target(brought, progress)
@@ -322,13 +315,13 @@ class Sweep:
             self._targets.choose()
         return 0.0
 
-    def _follow_up(self, brought: Brought, applied: list[Applied], progress: Progress) -> None:
-        """Make the single calls that a page led to."""
-        is_late, spare = False, self._pace().spare(progress.total)
+    def _follow_up(self, brought: Brought, applied: list[Applied]) -> None:
+        """Make the single calls that a page led to, but only one of those about doubtful items."""
+        doubtful = [each for each in applied if each.verdict is ListVerdict.DOUBTFUL]
+        for each in doubtful[:1]:
+            self._looks.send(each.listed, Purpose.VERIFY, ANY)
+        is_late = False
         for each in applied:
-            if each.verdict is ListVerdict.DOUBTFUL and spare > 0:
-                spare -= 1
-                self._looks.send(each.listed, Purpose.VERIFY, ANY)
             if each.verdict is not ListVerdict.NEWER or self._looks.is_refuted(each.listed):
                 continue
             if each.is_late and not is_late:

@@ -101,7 +101,6 @@ class Swept:
             OURS,
             lambda: pace,
             lambda: self.reads,
-            lambda: self.replica.tiers.purges(OURS.partition),
             store=store,
             warms=warms,
         )

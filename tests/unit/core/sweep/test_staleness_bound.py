@@ -60,13 +60,6 @@ def test_the_bound_has_all_its_parts() -> None:
     assert PACE.bound(2_000).seconds == pytest.approx(21 * 60.5 / 48 + 1.0 + 5.0)
 
 
-def test_a_sweep_has_calls_to_spare_where_pages_leave_some() -> None:
-    """A page in ten seconds leaves six of seven; where pages take all, the bound has room for
-    one."""
-    assert PACE.spare(100) == 6
-    assert PACE.spare(1_000) == 1
-
-
 def test_without_a_sweep_readers_are_the_ones_who_look() -> None:
     """After both windows nobody is answered unasked."""
     assert without_sweep(30.0, 300.0) == 330.0

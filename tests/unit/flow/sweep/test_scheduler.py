@@ -46,7 +46,6 @@ class Stage:
             caller,
             lambda: self.pace,
             lambda: self.reads,
-            lambda: self.swept.replica.tiers.purges(caller.partition),
             store=SweepStore.AUTO,
             warms=True,
         )

@@ -213,6 +213,17 @@ async def test_an_order_is_not_undone_by_a_page(swept: Swept, hard: bool) -> Non
     assert (await swept.read(LATER)).split()[0] == "2"
 
 
+async def test_an_api_that_went_back_costs_one_call_a_page(swept: Swept) -> None:
+    """All items have older versions, for example after a backup was restored."""
+    await swept.sweeps(2)
+    swept.catalogue.minutes = dict.fromkeys(IDS, 0)
+    swept.catalogue.asked.clear()
+
+    await swept.sweeps(2)
+
+    assert 4 <= len(singles(swept)) <= 8
+
+
 async def test_a_purge_needs_five_looks_anew(swept: Swept) -> None:
     """Then pages that were asked for later store again."""
     await swept.sweeps(2)
@@ -421,10 +432,12 @@ async def test_a_lost_reply_of_redis_leaves_no_page_out(
 
 
 async def test_a_list_that_fails_holds_nobody(clock: FakeClock) -> None:
-    """The misses go on by themselves."""
+    """After two failures, the misses go on by themselves."""
     swept = Swept(clock, catalogue(), pace=QUICK)
     swept.catalogue.instead = lambda call: says(503) if of_list(call) else None
-    await swept.step()
+    for is_filling in (True, True, False):
+        assert swept.sweep.is_filling is is_filling
+        await swept.step()
 
     assert not swept.sweep.is_filling
     assert await swept.read(LATER) == "1 None"
