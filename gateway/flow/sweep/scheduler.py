@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final
 
 from gateway.core.access.caller import Caller
@@ -19,16 +19,8 @@ from gateway.flow.sweep.sweep import Parts, Sweep
 # Fields of an answer of the admin plane, for example of `/status`.
 Words = dict[str, object]
 
-# Seconds between two checks of the tenants and of the ages of their oldest confirmations.
+# Seconds between two checks of the tenants.
 _CHECK_EVERY: Final = 1.0
-
-
-@dataclass(slots=True)
-class _Running:
-    caller: Caller
-    sweep: Sweep
-    task: asyncio.Task[None]
-    is_bound_told: bool = False
 
 
 class Sweeps:
@@ -53,7 +45,7 @@ class Sweeps:
         self._sweep_of = sweep_of
         self._windows = windows
         self._why_none = why_none
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, tuple[Sweep, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
         """Run a sweep for each tenant until cancelled."""
@@ -64,8 +56,6 @@ class Sweeps:
             group.create_task(self._begin_at_once(group))
             while True:
                 self._keep_up(group)
-                for each in self._running.values():
-                    self._tell_bound(each)
                 await self._parts.clock.sleep(_CHECK_EVERY)
 
     async def _begin_at_once(self, group: asyncio.TaskGroup) -> None:
@@ -79,30 +69,26 @@ class Sweeps:
     def confirmed_age(self) -> float | None:
         """Age of the oldest confirmation by a list, in seconds. None if this replica knows of no
         confirmation."""
-        ages = [each.sweep.age for each in self._running.values()]
-        return max((age for age in ages if age is not None), default=None)
+        return max((each.age for each in self._sweeps() if each.age is not None), default=None)
 
     def list_state(self, partition: str) -> str | None:
         """How far the list of the partition is believed (see `ListState`). None: not known."""
-        for each in self._running.values():
-            if each.caller.partition == partition:
-                return each.sweep.list_state
-        return None
+        known = (each.list_state for each in self._sweeps() if each.caller.partition == partition)
+        return next(known, None)
 
     def states(self) -> list[SweepState]:
         """The states of all sweeps."""
-        return [each.sweep.state for each in self._running.values()]
+        return [each.state for each in self._sweeps()]
 
     def are_warming(self) -> bool:
         """Whether a cold start is still filling the cache of a tenant, or no sweep runs yet."""
         if self._why_none is not None:
             return False
-        running = [each.sweep for each in self._running.values()]
-        return any(each.is_filling for each in running) or not running
+        return any(each.is_filling for each in self._sweeps()) or not self._running
 
     def words(self) -> dict[str, Words]:
         """For each tenant: what `/status` says about its staleness bound and its sweep."""
-        return {tenant: self._words(each) for tenant, each in self._running.items()}
+        return {tenant: self._words(sweep) for tenant, (sweep, _) in self._running.items()}
 
     def bound_without(self) -> float:
         """The bound (seconds) that applies if there is no sweep."""
@@ -112,32 +98,24 @@ class Sweeps:
         self._parts.observer.sweep_off("", why, None)
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
-    def _tell_bound(self, each: _Running) -> None:
-        """Log the staleness bound once, as soon as the sweep keeps it."""
-        bound, progress = each.sweep.bound, each.sweep.progress
-        if each.is_bound_told or bound is None or progress is None:
-            return
-        each.is_bound_told = True
-        tenant, trainings = each.caller.tenant, progress.total
-        self._parts.observer.bound_stated(tenant, bound.seconds, trainings=trainings)
+    def _sweeps(self) -> list[Sweep]:
+        return [sweep for sweep, _ in self._running.values()]
 
     def _keep_up(self, group: asyncio.TaskGroup) -> None:
         """Start a sweep for each new tenant or token. End each sweep whose tenant or token is not
         in use any more."""
         callers = self._own_callers()
-        for tenant, each in list(self._running.items()):
-            if callers.get(tenant) != each.caller:
-                each.task.cancel()
+        for tenant, (sweep, task) in list(self._running.items()):
+            if callers.get(tenant) != sweep.caller:
+                task.cancel()
                 del self._running[tenant]
         for tenant, caller in callers.items():
             if tenant not in self._running:
                 sweep = self._sweep_of(tenant, caller)
-                task = group.create_task(sweep.run())
-                self._running[tenant] = _Running(caller, sweep, task)
+                self._running[tenant] = sweep, group.create_task(sweep.run())
         self._parts.serving.cold_start.release_others({each.partition for each in callers.values()})
 
-    def _words(self, each: _Running) -> Words:
-        sweep = each.sweep
+    def _words(self, sweep: Sweep) -> Words:
         bound, progress, age = sweep.bound, sweep.progress, sweep.age
         seconds = self.bound_without() if bound is None else bound.seconds
         words: Words = {

@@ -91,12 +91,13 @@ class Sweep:
         self._lease, self._clock = parts.lease, parts.clock
         self._observer, self._page_of = parts.observer, parts.reconciliation
         self._looks = Looks(caller, parts.serving)
-        self._caller = caller
+        self.caller = caller
         self._pace = pace
         self._reads = reads
         self._purges_seen = self._page_of.purges(caller.partition)
         self._store = store
         self._warms = warms
+        self._is_bound_told = False
         self._reads_told = reads()  # what `reads` returned before the last `take`
         self._was_refused = False  # whether the API refused the list to this `Sweep`
         self._missed = 0  # how many steps in a row got no answer of Redis
@@ -161,7 +162,7 @@ class Sweep:
 
     async def run(self) -> None:
         """Sweep until cancelled."""
-        cold_start, partition = self._parts.serving.cold_start, self._caller.partition
+        cold_start, partition = self._parts.serving.cold_start, self.caller.partition
         try:
             while True:
                 pause = await self._step()
@@ -172,13 +173,14 @@ class Sweep:
     async def _step(self) -> float:
         """Read a page if one is due. Returns the seconds until the next step. If Redis gives no
         answer, the state is kept for the first steps."""
-        reads, partition = self._reads(), self._caller.partition
+        reads, partition = self._reads(), self.caller.partition
         try:
             self.turn = await self._lease.take(partition, was_read=reads > self._reads_told)
             self._reads_told = reads
             self._parts.serving.cold_start.note(partition, is_filling=self.is_filling)
             pause = await self._lead(self.turn)
             self._missed = 0
+            self._tell_bound(self.turn.progress)
             return pause
         except RedisUnavailable:
             self._missed += 1
@@ -187,6 +189,14 @@ class Sweep:
             self.turn = None
             self._parts.serving.cold_start.note(partition, is_filling=False)
             return _TAKE_EVERY
+
+    def _tell_bound(self, progress: Progress) -> None:
+        """Log the staleness bound once, as soon as it is kept."""
+        bound = self.bound
+        if bound is not None and not self._is_bound_told:
+            self._is_bound_told = True
+            tenant, trainings = self.caller.tenant, progress.total
+            self._observer.bound_stated(tenant, bound.seconds, trainings=trainings)
 
     async def _lead(self, turn: Turn) -> float:
         """Read a page if one is due, and if this replica leads."""
@@ -221,7 +231,7 @@ class Sweep:
         while True:
             await self._clock.sleep(_TAKE_EVERY)
             with suppress(RedisUnavailable):  # perhaps Redis is back before the lease ends
-                await self._lease.take(self._caller.partition, was_read=False)
+                await self._lease.take(self.caller.partition, was_read=False)
 
     async def _page(self, turn: Turn) -> float:
         """Read a page, let looks judge it if they have to, and apply it."""
@@ -242,10 +252,10 @@ class Sweep:
         return await self._apply(brought, progress, turn.now)
 
     async def _read(self, progress: Progress) -> Brought:
-        ticket, here = await self._page_of.ticket(self._caller.partition), self._clock.monotonic()
+        ticket, here = await self._page_of.ticket(self.caller.partition), self._clock.monotonic()
         purpose = Purpose.WARM if progress.is_first else Purpose.SWEEP
-        reply, page = await self._parts.listing.page(self._caller, progress.offset, purpose)
-        return Brought(self._caller, reply, page, progress.offset, ticket, here, self._clock.now())
+        reply, page = await self._parts.listing.page(self.caller, progress.offset, purpose)
+        return Brought(self.caller, reply, page, progress.offset, ticket, here, self._clock.now())
 
     async def _judged(self, brought: Brought, progress: Progress) -> Progress:
         """The progress after the looks that have ended. If looks are missing, they are made at this
@@ -270,8 +280,8 @@ class Sweep:
         for each in results:
             belief = belief.after(each)
         if belief.is_different and belief.stored:
-            await self._page_of.drop_stored(self._caller.partition)
-        purges = self._page_of.purges(self._caller.partition)
+            await self._page_of.drop_stored(self.caller.partition)
+        purges = self._page_of.purges(self.caller.partition)
         if purges != self._purges_seen:
             self._purges_seen, belief = purges, belief.purged()
         folded = replace(progress, belief=belief)
@@ -280,13 +290,13 @@ class Sweep:
         self._looks.forget(len(results))
         state = belief.state(self._store)
         if state is not before.state(self._store):
-            self._observer.list_moved(self._caller.tenant, state, belief.about)
+            self._observer.list_moved(self.caller.tenant, state, belief.about)
         return folded
 
     def _to_look_at(self, brought: Brought, count: int) -> list[Listed]:
         """Some trainings of the page, those first that no request waits for: the page answers these
         requests soon."""
-        partition, fills = self._caller.partition, self._parts.serving.fills
+        partition, fills = self.caller.partition, self._parts.serving.fills
         rows = sorted(
             brought.page.items[: 2 * LOOKS + count],
             key=lambda each: fills.under_way(Key(partition, each.id)) is not None,
@@ -311,7 +321,7 @@ class Sweep:
         if not await self._save(after):
             return _TAKE_EVERY
         if end is not None:
-            self._observer.sweep_ended(self._caller.tenant, end, rows)
+            self._observer.sweep_ended(self.caller.tenant, end, rows)
             self._targets.choose()
         return 0.0
 
@@ -363,13 +373,13 @@ class Sweep:
         self._was_refused = True
         off = turn.progress.off(why, turn.now)
         await self._save(off)
-        self._observer.sweep_ended(self._caller.tenant, SweepEnd.REFUSED, turn.progress.offset)
-        self._observer.sweep_off(self._caller.tenant, why, off.next_at - turn.now)
+        self._observer.sweep_ended(self.caller.tenant, SweepEnd.REFUSED, turn.progress.offset)
+        self._observer.sweep_off(self.caller.tenant, why, off.next_at - turn.now)
         return _TAKE_EVERY
 
     async def _save(self, progress: Progress) -> bool:
         """Store the progress, if this replica still leads."""
-        is_stored = await self._lease.note(self._caller.partition, progress)
+        is_stored = await self._lease.note(self.caller.partition, progress)
         if is_stored and self.turn is not None:
             self.turn = replace(self.turn, progress=progress)
         return is_stored
