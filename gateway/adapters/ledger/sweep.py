@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from gateway.adapters.ledger.floors import Ledger, Record
 from gateway.core.cache.entry import Key, Ticket
@@ -59,15 +58,6 @@ def _judge(record: Record, item: Listed) -> ListVerdict:
     return ListVerdict.NEWER
 
 
-@dataclass(slots=True)
-class _SweepState:
-    """The state of the sweep of one partition. `read_at`: the time of the last `take` with
-    `was_read`."""
-
-    progress: Progress = field(default_factory=Progress)
-    read_at: float = -math.inf
-
-
 class LedgerSweepLease:
     """The sweeps of this process. `Turn.is_read` is False for a partition that no caller has read
     for `pause_after` seconds."""
@@ -77,19 +67,18 @@ class LedgerSweepLease:
     def __init__(self, clock: Clock, *, pause_after: float) -> None:
         self._clock = clock
         self._pause_after = pause_after
-        self._states: dict[str, _SweepState] = {}
+        self._progress: dict[str, Progress] = {}  # by partition
+        self._read_at: dict[str, float] = {}  # the time of the last `take` with `was_read`
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         """As SweepLease.take. This process always leads."""
-        state, now = self._state(partition), self._clock.now()
+        now = self._clock.now()
         if was_read:
-            state.read_at = now
-        return Turn(True, state.progress, now - state.read_at < self._pause_after, now)
+            self._read_at[partition] = now
+        is_read = now - self._read_at.get(partition, -math.inf) < self._pause_after
+        return Turn(True, self._progress.get(partition, Progress()), is_read, now)
 
     async def note(self, partition: str, progress: Progress) -> bool:
         """As SweepLease.note."""
-        self._state(partition).progress = progress
+        self._progress[partition] = progress
         return True
-
-    def _state(self, partition: str) -> _SweepState:
-        return self._states.setdefault(partition, _SweepState())

@@ -31,14 +31,6 @@ class Look(Enum):
     BEHIND = "behind"  # the page is later than an answer with a later version, or with a 404
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """The result of a look at one training."""
-
-    look: Look
-    training_id: str
-
-
 class ListState(StrEnum):
     """The state of the list in one word, for operators."""
 
@@ -95,16 +87,16 @@ class Belief:
             return ListState.EQUAL
         return ListState.DIFFERENT if self.is_different else ListState.UNPROVEN
 
-    def after(self, looked: Looked) -> Belief:
-        """The belief after another look."""
-        if looked.look is Look.BEHIND:
-            return replace(self, agreed=0, behind=_AGAIN, about=looked.training_id)
+    def after(self, look: Look, training_id: str) -> Belief:
+        """The belief after another look, at this training."""
+        if look is Look.BEHIND:
+            return replace(self, agreed=0, behind=_AGAIN, about=training_id)
         known = replace(
             self,
             behind=max(0, self.behind - 1),
-            about="" if looked.training_id == self.about else self.about,
+            about="" if training_id == self.about else self.about,
         )
-        if looked.look is Look.SAME:
+        if look is Look.SAME:
             return replace(known, agreed=min(self.agreed + 1, LOOKS), differed=0)
         return replace(known, agreed=0, differed=self.differed + 1)
 

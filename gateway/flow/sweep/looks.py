@@ -10,7 +10,7 @@ from cachetools import FIFOCache
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
-from gateway.core.sweep.belief import Look, Looked
+from gateway.core.sweep.belief import Look
 from gateway.core.sweep.list_item import Listed
 from gateway.core.upstream.training import digest
 from gateway.core.vocabulary import Purpose
@@ -33,7 +33,7 @@ class Looks:
     def __init__(self, caller: Caller, serving: Serving) -> None:
         self._caller = caller
         self._serving = serving
-        self._results: list[Looked] = []
+        self._results: list[tuple[Look, str]] = []
         # For trainings whose item had a later version than a later single answer: this version.
         self._refuted: FIFOCache[str, Instant] = FIFOCache(_MOST_REFUTED)
         self.under_way = 0
@@ -50,8 +50,8 @@ class Looks:
         ask = Ask(Key(self._caller.partition, item.training_id), self._caller)
         self._serving.send(ask, purpose, partial(self._note, item, due, is_late))
 
-    def results(self) -> list[Looked]:
-        """The results of the looks that have ended."""
+    def results(self) -> list[tuple[Look, str]]:
+        """The results of the looks that have ended, and their trainings."""
         return list(self._results)
 
     def forget(self, count: int) -> None:
@@ -69,7 +69,7 @@ class Looks:
         if is_late and entry.updated_at == item.updated_at:
             look = Look.BEHIND
         if look is not None:
-            self._results.append(Looked(look, item.training_id))
+            self._results.append((look, item.training_id))
 
 
 def is_later(landed: Landed | None, as_of: float) -> TypeGuard[Filled]:

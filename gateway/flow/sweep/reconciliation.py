@@ -89,39 +89,27 @@ class Applied:
     is_late: bool
 
 
+@dataclass(frozen=True, slots=True)
 class Reconciliation:
     """Applies pages to the stored responses, one page at a time."""
 
-    def __init__(
-        self,
-        lists: ListStore,
-        tiers: Tiers,
-        local: LocalStore,
-        clock: Clock,
-        observer: Observer,
-        *,
-        shared: SharedStore,
-        bus: Bus,
-        serving: Serving,
-        rules: Rules,
-    ) -> None:
-        self._lists = lists
-        self._tiers = tiers
-        self._local = local
-        self._shared = shared
-        self._clock = clock
-        self._observer = observer
-        self._bus = bus
-        self._serving = serving
-        self._rules = rules
+    lists: ListStore
+    tiers: Tiers
+    local: LocalStore
+    shared: SharedStore
+    bus: Bus
+    clock: Clock
+    observer: Observer
+    serving: Serving
+    rules: Rules
 
     async def ticket(self, partition: str) -> Ticket:
         """The ticket of a page. A purge or a 401 makes it invalid, as it does for a training."""
-        return await self._tiers.begin(Key(partition, THE_LIST))
+        return await self.tiers.begin(Key(partition, THE_LIST))
 
     def purges(self, partition: str) -> int:
         """A number that changes with each purge of the partition that this replica sees."""
-        return self._tiers.purges(partition)
+        return self.tiers.purges(partition)
 
     async def is_current(self, brought: Brought) -> bool:
         """Whether the page may still be applied: neither a purge nor a 401 came since it was asked
@@ -131,18 +119,18 @@ class Reconciliation:
 
     def listed(self, brought: Brought, training: Training) -> Listed:
         """What the page says about a training."""
-        jitter = self._clock.jitter()
-        return listed(training, brought.reply, brought.as_of, self._rules.windows, jitter)
+        jitter = self.clock.jitter()
+        return listed(training, brought.reply, brought.as_of, self.rules.windows, jitter)
 
     async def apply(self, brought: Brought, *, stores: bool) -> list[Applied]:
         """Apply a page. `stores`: items may be stored. Raises RedisUnavailable. A page that was
         applied in part can be applied again without harm."""
-        partition, keep = brought.caller.partition, self._rules.windows.keep
+        partition, keep = brought.caller.partition, self.rules.windows.keep
         applied: list[Applied] = []
         for trainings in batches(_without_repeated(brought.page.items), _ITEMS_AT_ONCE):
             await give_way()
             items = [self.listed(brought, each) for each in trainings]
-            known = await self._lists.compare(partition, items, brought.ticket, keep, stores=stores)
+            known = await self.lists.compare(partition, items, brought.ticket, keep, stores=stores)
             taken = partial(self._take, brought, stores=stores)
             applied += await asyncio.gather(*map(taken, items, known))
         await self._tell(partition, [each.listed.training_id for each in applied if each.is_stored])
@@ -151,11 +139,11 @@ class Reconciliation:
     async def drop_stored(self, partition: str) -> None:
         """Drop all that is stored in the partition, because items of the list had other bytes than
         single answers."""
-        await self._shared.purge(partition, soft=False)
-        self._serving.forget(lambda key: key.partition == partition)
-        self._tiers.purge_local(partition, soft=False)
+        await self.shared.purge(partition, soft=False)
+        self.serving.forget(lambda key: key.partition == partition)
+        self.tiers.purge_local(partition, soft=False)
         with suppress(RedisUnavailable):
-            await self._bus.announce(Notice(NoticeKind.PURGED, partition=partition))
+            await self.bus.announce(Notice(NoticeKind.PURGED, partition=partition))
 
     async def _take(
         self, brought: Brought, item: Listed, compared: Compared, *, stores: bool
@@ -164,8 +152,8 @@ class Reconciliation:
         floor = compared.floor
         if floor is not None and verdict is ListVerdict.CONFIRMED:
             last = item.confirmation(floor.generation)
-            self._tiers.confirming.renew(key, floor, last, brought.asked_here)
-        self._observer.swept(key, verdict)
+            self.tiers.confirming.renew(key, floor, last, brought.asked_here)
+        self.observer.swept(key, verdict)
         is_stored = False
         if stores and floor is not None and self._is_missing(key, compared):
             entry = self._entry(brought, item, floor)
@@ -176,33 +164,33 @@ class Reconciliation:
     def _is_missing(self, key: Key, compared: Compared) -> bool:
         """Whether the body of the training is missing in the store."""
         if compared.verdict is ListVerdict.CONFIRMED:
-            holds_bodies = self._shared.holds_bodies
-            return not (compared.is_held if holds_bodies else self._local.peek(key))
+            holds_bodies = self.shared.holds_bodies
+            return not (compared.is_held if holds_bodies else self.local.peek(key))
         return compared.verdict in (ListVerdict.NEWER, ListVerdict.UNKNOWN)
 
     async def _store(self, brought: Brought, key: Key, entry: Entry, verdict: ListVerdict) -> bool:
-        if self._rules.why_not_stored(entry, brought.reply) is not None:
+        if self.rules.why_not_stored(entry, brought.reply) is not None:
             return False
-        held, heard = self._tiers.render(entry, brought.asked_here), self._tiers.orders
-        stored = await self._tiers.offer(key, held)
+        held, heard = self.tiers.render(entry, brought.asked_here), self.tiers.orders
+        stored = await self.tiers.offer(key, held)
         if stored.verdict.is_refusal:
             return False
         if verdict is ListVerdict.NEWER and entry.updated_at is not None:
-            self._observer.invalidated(Cause.UPDATED_AT, key.training_id)
-            lag = self._clock.now() - to_seconds(entry.updated_at)
-            self._observer.lagged(max(0.0, lag))
-        self._observer.stored(key, stored.verdict)
-        if self._tiers.orders > heard:
+            self.observer.invalidated(Cause.UPDATED_AT, key.training_id)
+            lag = self.clock.now() - to_seconds(entry.updated_at)
+            self.observer.lagged(max(0.0, lag))
+        self.observer.stored(key, stored.verdict)
+        if self.tiers.orders > heard:
             # An order came during the offer. Redis perhaps judged the entry before the order. So
             # the next look-up asks Redis again.
-            self._tiers.doubt(key)
+            self.tiers.doubt(key)
             return True
-        if self._local.peek(key) is None:
-            if not self._shared.holds_bodies:
-                self._local.offer(key, held)
-        elif not self._tiers.holds_later(key, entry):
-            self._local.replace(key, held)
-        self._serving.bring(key, held)
+        if self.local.peek(key) is None:
+            if not self.shared.holds_bodies:
+                self.local.offer(key, held)
+        elif not self.tiers.holds_later(key, entry):
+            self.local.replace(key, held)
+        self.serving.bring(key, held)
         return True
 
     def _entry(self, brought: Brought, item: Listed, floor: Floor) -> Entry:
@@ -211,7 +199,7 @@ class Reconciliation:
         fields = tuple(each for each in brought.reply.headers if each[0] not in _OF_THE_PAGE)
         ticket = Ticket(floor.epoch, floor.generation, item.confirmed_at)
         single = Reply(200, fields, item.training.body)
-        entry = self._rules.admit(single, item.training, ticket, (), self._clock.jitter())
+        entry = self.rules.admit(single, item.training, ticket, (), self.clock.jitter())
         return entry.but(date=item.date)
 
     async def _tell(self, partition: str, stored: list[str]) -> None:
@@ -219,7 +207,7 @@ class Reconciliation:
         if stored:
             notice = Notice(NoticeKind.CHANGED, tuple(stored), partition)
             with suppress(RedisUnavailable):
-                await self._bus.announce(notice)
+                await self.bus.announce(notice)
 
 
 def _is_late(brought: Brought, item: Listed, floor: Floor | None) -> bool:

@@ -277,8 +277,8 @@ class Sweep:
         """The progress after the looks that have ended."""
         before, results = progress.belief, self._looks.results()
         belief = before
-        for each in results:
-            belief = belief.after(each)
+        for look, training_id in results:
+            belief = belief.after(look, training_id)
         if belief.is_different and belief.stored:
             await self._page_of.drop_stored(self.caller.partition)
         purges = self._page_of.purges(self.caller.partition)
@@ -430,47 +430,39 @@ class _Targets:
             self.chosen = most_read
 
 
+@dataclass(frozen=True, slots=True)
 class Listing:
-    """Asks the upstream for pages."""
+    """Asks the upstream for pages, each within `timeout` (seconds). `refused` is called if the API
+    refuses the list to the caller's own token."""
 
-    def __init__(
-        self,
-        outbound: Outbound,
-        clock: Clock,
-        observer: Observer,
-        *,
-        timeout: float,
-        refused: Callable[[Caller, int], Awaitable[None]] | None = None,
-    ) -> None:
-        """`refused` is called if the API refuses the list to the caller's own token."""
-        self._refused = refused
-        self._outbound = outbound
-        self._clock = clock
-        self._observer = observer
-        self._timeout = timeout
+    outbound: Outbound
+    clock: Clock
+    observer: Observer
+    timeout: float
+    refused: Callable[[Caller, int], Awaitable[None]] | None = None
 
     async def page(self, caller: Caller, offset: int, purpose: Purpose) -> tuple[Reply, Page]:
         """The page that begins at row `offset`. Raises UpstreamFailure, CallWithheld,
         ListRefused."""
-        deadline = self._clock.monotonic() + self._timeout
+        deadline = self.clock.monotonic() + self.timeout
         call = Call(THE_LIST, caller.token, purpose, deadline, offset=offset)
         try:
-            reply = await self._outbound.ask(caller, call)
-            page = await _in_pieces(judge_page(reply, offset, self._clock.now()))
+            reply = await self.outbound.ask(caller, call)
+            page = await _in_pieces(judge_page(reply, offset, self.clock.now()))
         except UpstreamFailure as failure:
             failure.conceal(caller.token)
-            await self._outbound.failed(caller, THE_LIST, failure)
+            await self.outbound.failed(caller, THE_LIST, failure)
             raise
         except ListRefused:
-            await self._outbound.answered(caller)
-            if self._refused is not None and caller.owns_token:
-                await self._refused(caller, reply.status)
+            await self.outbound.answered(caller)
+            if self.refused is not None and caller.owns_token:
+                await self.refused(caller, reply.status)
             raise
-        await self._outbound.answered(caller)
-        self._observer.page_read(page.rows)
+        await self.outbound.answered(caller)
+        self.observer.page_read(page.rows)
         for fault in page.rejected:
             fault.conceal(caller.token)
-            self._observer.payload_rejected(fault.invalid, THE_LIST, fault.what)
+            self.observer.payload_rejected(fault.invalid, THE_LIST, fault.what)
         return reply, page
 
 

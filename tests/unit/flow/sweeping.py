@@ -111,11 +111,8 @@ class Swept:
             lease=self.lease,
             listing=Listing(replica.outbound, clock, observer, timeout=10.0),
             reconciliation=Reconciliation(
-                *(self._lists(redis), replica.tiers, replica.local, clock, observer),
-                shared=replica.shared,
-                bus=bus,
-                serving=replica.serving,
-                rules=replica.serving._rules,
+                *(self._lists(redis), replica.tiers, replica.local, replica.shared, bus),
+                *(clock, observer, replica.serving, replica.serving._rules),
             ),
             serving=replica.serving,
             local=replica.local,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.sweep.belief import LOOKS, Belief, ListState, Look, Looked, SweepStore
+from gateway.core.sweep.belief import LOOKS, Belief, ListState, Look, SweepStore
 
 AUTO, ALWAYS, NEVER = SweepStore.AUTO, SweepStore.ALWAYS, SweepStore.NEVER
 SAME, OTHER, BEHIND = Look.SAME, Look.OTHER, Look.BEHIND
@@ -14,7 +14,7 @@ def after(*looks: Look, start: Belief | None = None) -> Belief:
     """The belief after these looks, each at another training."""
     belief = start or Belief()
     for number, look in enumerate(looks):
-        belief = belief.after(Looked(look, f"t{number}"))
+        belief = belief.after(look, f"t{number}")
     return belief
 
 
@@ -48,9 +48,9 @@ def test_a_list_that_was_behind_is_believed_after_two_looks_in_a_row() -> None:
     assert (behind.is_behind, behind.about) == (True, f"t{LOOKS}")
     assert behind.state(ALWAYS) is ListState.BEHIND
 
-    once = behind.after(Looked(SAME, behind.about))
-    again = once.after(Looked(BEHIND, "t9"))
-    twice = once.after(Looked(SAME, "t1"))
+    once = behind.after(SAME, behind.about)
+    again = once.after(BEHIND, "t9")
+    twice = once.after(SAME, "t1")
 
     assert once.is_behind
     assert once.about == ""
