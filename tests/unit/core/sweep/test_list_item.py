@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from gateway.core.cache.entry import VERSION_TOLERANCE
 from gateway.core.cache.policy import Windows
 from gateway.core.http.fields import Reply
-from gateway.core.instant import Instant, from_seconds
 from gateway.core.sweep.list_item import listed
 from gateway.core.upstream.training import Training
-from tests.doubles.stored import VERSION, entry_of
+from tests.doubles.stored import VERSION
 
 AT = 1_700_000_100.0
 BODY = b'{"id": "trn_1"}'
@@ -40,24 +36,3 @@ def test_its_date_is_the_pages_or_that_moment() -> None:
     """What is no date does not become one."""
     assert listed(TRAINING, reply((b"date", DATE.encode())), AT, Windows(), 0.0).date == DATE
     assert listed(TRAINING, reply((b"date", b"today")), AT, Windows(), 0.0).date == DATE
-
-
-def test_a_version_far_ahead_is_told() -> None:
-    """By the measure of single answers."""
-    item = listed(TRAINING, reply(), AT, Windows(), 0.0)
-    most = from_seconds(AT + VERSION_TOLERANCE)
-
-    assert not replace(item, training=replace(TRAINING, updated_at=most)).is_ahead
-    assert replace(item, training=replace(TRAINING, updated_at=Instant(most + 1))).is_ahead
-
-
-def test_it_renews_the_times_alone() -> None:
-    """Body, version and header fields of the entry stay."""
-    entry = entry_of()
-    item = listed(TRAINING, reply((b"x-page", b"1")), AT, Windows(), 0.0)
-
-    confirmation = item.confirmation(4)
-
-    assert confirmation.headers is None
-    assert (confirmation.generation, confirmation.status) == (4, entry.status)
-    assert (confirmation.confirmed_at, confirmation.date) == (AT, item.date)

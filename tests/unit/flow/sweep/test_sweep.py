@@ -17,6 +17,7 @@ from gateway.core.instant import from_seconds, parse_instant, to_http_date
 from gateway.core.sweep.belief import LOOKS, ListState, SweepStore
 from gateway.core.sweep.progress import Progress, SweepEnd
 from gateway.core.sweep.staleness_bound import Pace
+from gateway.core.vocabulary import Purpose
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, ok, says, settle
@@ -56,6 +57,8 @@ async def test_a_cold_start_stores_all_after_five_looks(swept: Swept) -> None:
     answers = {each: await swept.read(each) for each in IDS}
 
     assert sorted(map(str, asked)) == sorted(["0", "20", "40", *IDS[:LOOKS]])
+    pages = [call for call in swept.replica.upstream.calls if of_list(call)]
+    assert {(call.token, call.purpose) for call in pages} == {("our-token", Purpose.WARM)}
     assert {answer.split()[0] for answer in answers.values()} == {"1"}
     assert {answer.split()[1] for answer in answers.values()} <= {"l1", "l2"}
     assert swept.catalogue.asked == asked
@@ -77,6 +80,7 @@ async def test_pages_confirm_and_bring_edits_from_then_on(swept: Swept) -> None:
         assert (await swept.read(IDS[41])).split()[1] in ("l1", "l2")
 
     assert len(singles(swept)) == 10  # one look a sweep
+    assert swept.replica.upstream.calls[-1].purpose in (Purpose.SWEEP, Purpose.VERIFY)
     assert swept.sweep.bound is not None
 
 
