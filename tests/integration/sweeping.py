@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -49,19 +47,6 @@ async def leader_of(all_planes: Sequence[Planes]) -> int:
 
     await until(leads)
     return found[0]
-
-
-async def seen_everywhere(all_planes: Sequence[Planes], training_id: str, content: str) -> float:
-    """Seconds until the first read of each replica brings that content: each is asked by its own
-    reader, who has read nothing of it before the moment it is there."""
-    began = time.monotonic()
-
-    async def wait(planes: Planes) -> float:
-        while (await planes.get(training_id)).json()["content"] != content:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        return time.monotonic() - began
-
-    return max(await asyncio.gather(*map(wait, all_planes)))
 
 
 async def calls_of(control: SimulatorClient) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.budget.window_log import Rate
@@ -19,34 +21,28 @@ def test_a_hundred_are_one_call(total: int | None, calls: int) -> None:
     assert pages(total) == calls
 
 
-def test_a_sweep_takes_as_long_as_its_share_allows() -> None:
-    """48 calls in 60.5 s, with the margin that the budget keeps: ten are 12.6 s."""
-    assert PACE.interval_of(1_000) == pytest.approx(10 * 60.5 / 48)
-    assert PACE.gap(1_000) == pytest.approx(60.5 / 48)
-    assert PACE.interval_of(2_000) == pytest.approx(20 * 60.5 / 48)
-
-
-def test_or_half_a_lifetime_whichever_is_longer() -> None:
-    """Few trainings are not asked about more often than anybody needs."""
-    assert PACE.interval_of(100) == 10.0
-    assert PACE.gap(150) == 5.0
-
-
-def test_or_as_long_as_it_was_told_if_the_share_allows() -> None:
-    """A setting cannot make calls that are not there."""
-    told = Pace(Rate(60, 60.0), 0.8, 5.0, 20.0, 5.0)
-
-    assert told.interval_of(100) == 5.0
-    assert told.interval_of(1_000) == PACE.interval_of(1_000)
-
-
-def test_without_a_limit_only_the_lifetime_counts() -> None:
-    """But never more than twenty calls a second."""
-    unlimited = Pace(None, 0.5, None, 20.0, 5.0)
-
-    assert unlimited.interval_of(20_000) == 10.0
-    assert unlimited.gap(20_000) == 0.05
-    assert unlimited.interval_of(100_000) == 50.0
+@pytest.mark.parametrize(
+    ("pace", "total", "seconds"),
+    [
+        # 48 calls in 60.5 s, with the margin that the budget keeps: ten are 12.6 s.
+        (PACE, 1_000, 10 * 60.5 / 48),
+        (PACE, 2_000, 20 * 60.5 / 48),
+        # Half a lifetime, or what the setting says: nobody needs to know earlier.
+        (PACE, 100, 10.0),
+        (replace(PACE, interval=5.0), 100, 5.0),
+        # A setting cannot make calls that are not there.
+        (replace(PACE, interval=5.0), 1_000, 10 * 60.5 / 48),
+        # Without a limit, at most twenty calls a second.
+        (replace(PACE, rate=None), 20_000, 10.0),
+        (replace(PACE, rate=None), 100_000, 50.0),
+    ],
+)
+def test_a_sweep_takes_as_long_as_its_share_allows_and_no_shorter_than_needed(
+    pace: Pace, total: int, seconds: float
+) -> None:
+    """Its pages come at an even pace."""
+    assert pace.interval_of(total) == pytest.approx(seconds)
+    assert pace.gap(total) == pytest.approx(seconds / pages(total))
 
 
 def test_the_bound_has_all_its_parts() -> None:
