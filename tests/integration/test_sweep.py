@@ -209,17 +209,17 @@ async def _has_swept(planes: Planes) -> bool:
     return await sweeps_ended(planes) > 0
 
 
+async def _is_ready(planes: Planes) -> bool:
+    return (await planes.data.get("/readyz")).status_code == 200
+
+
 async def test_a_cold_start_is_filled_before_it_is_ready(
     upstream: RunningSimulator, control: SimulatorClient, shared: str | None
 ) -> None:
     """By one sweep and the five calls that prove the list; then everybody is a hit."""
     warm = {"sweep__warm": "before-ready", "freshness__lifetime": "1m"}
     async with gateway(upstream.base_url, shared, **OURS, **warm) as planes:
-
-        async def is_ready() -> bool:
-            return (await planes.data.get("/readyz")).status_code == 200
-
-        await until(is_ready)
+        await until(partial(_is_ready, planes))
         endpoints = (await control.stats()).by_endpoint
         answers = await asyncio.gather(*map(planes.get, IDS))
         bodies = [await control.body(each) for each in IDS]
@@ -256,23 +256,6 @@ async def test_a_few_bad_rows_in_a_page_are_no_finding(
     assert (few, many) == (set(), {"watch"})
 
 
-async def test_one_failure_does_not_end_the_wait_for_a_cold_start(
-    upstream: RunningSimulator, control: SimulatorClient
-) -> None:
-    """The next page is read a moment later; a list that fails for good is not waited for."""
-    await control.fault("status-503", count=1)
-    warm = {"sweep__warm": "before-ready", "freshness__lifetime": "1m"}
-    async with gateway(upstream.base_url, None, **OURS, **warm) as planes:
-
-        async def is_ready() -> bool:
-            return (await planes.data.get("/readyz")).status_code == 200
-
-        await until(is_ready)
-        answers = await asyncio.gather(*map(planes.get, IDS))
-
-    assert {answer.headers["cache-status"].split(";")[1] for answer in answers} == {" hit"}
-
-
 async def test_a_replica_that_was_ready_stays_so_while_redis_is_away(
     upstream: RunningSimulator, own_redis: RedisServer
 ) -> None:
@@ -280,18 +263,15 @@ async def test_a_replica_that_was_ready_stays_so_while_redis_is_away(
     warm = {"sweep__warm": "before-ready", "redis__timeout": "50ms"}
     async with gateway(upstream.base_url, own_redis.url, **OURS, **warm) as planes:
 
-        async def is_ready() -> bool:
-            return (await planes.data.get("/readyz")).status_code == 200
-
         async def is_blind() -> bool:
             return await planes.metric("gateway_redis_up") == 0.0
 
-        await until(is_ready)
+        await until(partial(_is_ready, planes))
         own_redis.pause()
         try:
             await until(is_blind)
             await asyncio.sleep(2.0)  # longer than from one look at the sweep to the next
-            assert await is_ready()
+            assert await _is_ready(planes)
         finally:
             own_redis.resume()
 
@@ -334,24 +314,6 @@ async def test_items_of_another_form_are_never_served(
     assert served == {*before, *after}
 
 
-async def test_a_row_that_stands_twice_is_left_out(
-    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
-) -> None:
-    """Its sweeps are not complete, so no bound is stated; all is answered, with few calls."""
-    await control.fault("list-row-twice", ids=[IDS[7]])
-    async with gateway(upstream.base_url, shared, **OURS, **HASTY) as planes:
-        await another_sweep(planes, 3)
-        answers = await asyncio.gather(*map(planes.get, IDS))
-        words = await state(planes)
-        ended = await planes.metric('gateway_sweeps_total{end="repeated"')
-        singles = (await calls_of(control))[1]
-
-    assert {answer.status_code for answer in answers} == {200}
-    assert words["sweep"] == "warming"
-    assert ended >= 2
-    assert singles <= 20
-
-
 async def test_callers_of_an_empty_gateway_get_what_the_list_brings(shared: str | None) -> None:
     """A hundred calls a minute, and forty ids at a time: no 503, and fifteen calls."""
     config = SimulatorConfig(trainings=1_000, limit=100)
@@ -392,11 +354,7 @@ async def test_an_upstream_that_fails_holds_no_readiness(
     """Nobody would ever be ready while it is away."""
     await control.fault("status-503")
     async with gateway(upstream.base_url, None, **OURS, sweep__warm="before-ready") as planes:
-
-        async def is_ready() -> bool:
-            return (await planes.data.get("/readyz")).status_code == 200
-
-        await until(is_ready, patience=20.0)
+        await until(partial(_is_ready, planes), patience=20.0)
 
 
 async def test_in_passthrough_the_list_is_read_with_a_callers_own_token(

@@ -20,7 +20,7 @@ from gateway.core.sweep.staleness_bound import Pace
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import Redis, ok, says, settle
+from tests.unit.flow.house import Redis, ok, says, settle, training
 from tests.unit.flow.sweeping import Catalogue, Swept, fails, of_list
 
 IDS = [f"t{number:03d}" for number in range(50)]
@@ -340,6 +340,27 @@ async def test_a_list_that_misbehaves_spoils_its_sweep_alone(
     assert ends[-1] is end
     assert swept.sweep.bound is None
     assert (await swept.read(LATER)).split()[1] in ("l1", "l2")
+
+
+async def test_of_two_versions_on_one_page_none_counts(swept: Swept) -> None:
+    """Neither is stored or confirmed; the others of the page are."""
+    await swept.sweeps(2)
+    other = json.loads(training(0, FIRST))
+
+    def twice(call: Call) -> Reply | None:
+        if call.offset != 0:
+            return None
+        page = swept.catalogue.page(0)
+        rows = json.loads(page.body)
+        body = json.dumps({**rows, "items": [*rows["items"], other]})
+        return replace(page, body=body.encode())
+
+    swept.catalogue.instead = twice
+    before = held(swept, FIRST).confirmed_at
+    await swept.sweeps(2)
+
+    assert held(swept, FIRST).confirmed_at == before
+    assert (await swept.read(IDS[1])).split()[1] in ("l1", "l2")
 
 
 def on_first_page(rows: dict[str, list[dict[str, object]]]) -> dict[str, object]:
