@@ -152,10 +152,11 @@ async def test_a_refused_list_leaves_single_calls_as_they_were(
         answers = [await planes.get(IDS[0]) for _ in range(3)]
         words = await state(planes)
         confirmed = await planes.metric("gateway_sweep_confirmed_seconds")
+        ended = await planes.metric('gateway_sweeps_total{end="refused"')
 
     assert [answer.status_code for answer in answers] == [200] * 3
     assert words["bound_seconds"] == 900.0
-    assert confirmed == 0.0
+    assert (confirmed, ended) == (0.0, 1.0)
     assert capfd.readouterr().out.count('"event":"sweep.off"') == 1
     assert (await calls_of(control))[0] == 1
 
