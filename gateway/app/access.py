@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from pydantic import SecretStr
@@ -28,24 +27,17 @@ from gateway.settings import (
     SettingsFault,
     TokensGiven,
     clients_file,
-    read_clients,
     tokens_file,
 )
 
 
 @dataclass(slots=True)
 class Admission:
-    """The parts that depend on the clients file.
-
-    at_start  the file's content at the start, None without a clients file
-    reloaded  whether the file's present content is used (False: it has a fault), None without a
-              clients file
-    """
+    """The callers, and the rates of their budgets. `file`: the clients file (None: not used)."""
 
     callers: Callers
     rates: Rates
-    at_start: ClientsGiven | None = None
-    reloaded: bool | None = None
+    file: RereadFile[ClientsGiven] | None = None
 
     @property
     def tenants(self) -> tuple[str, ...]:
@@ -56,12 +48,12 @@ class Admission:
 
 def admission_of(settings: Settings) -> Admission:
     """The admission at the start. Raises SettingsFault if the clients file has a fault."""
-    path, usual = _clients_file(settings), settings.upstream.rate_limit
-    if path is None:
+    access, usual = settings.access, settings.upstream.rate_limit
+    if access.mode is not AccessMode.CLIENTS or access.clients_file is None:
         return Admission(Callers(_access_of(settings)), Rates(usual))
-    given = read_clients(path, usual)
-    clients = _clients_of(settings, given)
-    return Admission(Callers(clients), Rates(usual, clients.rates()), given, reloaded=True)
+    file = clients_file(access.clients_file, usual)
+    clients = _clients_of(settings, file.given())
+    return Admission(Callers(clients), Rates(usual, clients.rates()), file)
 
 
 def _access_of(settings: Settings) -> Access:
@@ -70,11 +62,6 @@ def _access_of(settings: Settings) -> Access:
         return Open(base_url, secret, settings.upstream.token.get_secret_value())
     per_credential = settings.upstream.rate_scope is RateScope.CREDENTIAL
     return Passthrough(base_url, secret, per_credential)
-
-
-def _clients_file(settings: Settings) -> Path | None:
-    access = settings.access
-    return access.clients_file if access.mode is AccessMode.CLIENTS else None
 
 
 def _clients_of(settings: Settings, given: ClientsGiven) -> Clients:
@@ -95,65 +82,50 @@ def clients_watch(
     """
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
-    path = _clients_file(settings)
-    if path is None or admission.at_start is None:
+    if admission.file is None:
         return None
 
     def take(given: ClientsGiven) -> None:
         clients = _clients_of(settings, given)
         admission.callers.replace(clients)
         admission.rates.replace(clients.rates())
-        admission.reloaded = True
         telemetry.clients_known([client.name for client in given.clients])
         telemetry.clients_reloaded(len(given.tenants), len(given.clients))
 
-    def refuse(faults: list[str]) -> None:
-        admission.reloaded = False
-        telemetry.clients_refused(faults)
-
-    file = clients_file(path, settings.upstream.rate_limit)
-    return FileWatch(file, clock, admission.at_start, take=take, refuse=refuse)
+    return FileWatch(admission.file, clock, take=take, refuse=telemetry.clients_refused)
 
 
 @dataclass(slots=True)
 class OperatorAccess:
-    """The operators. `at_start` and `reloaded` are as in Admission, for the tokens file."""
+    """The operators. `file`: the tokens file (None: not used)."""
 
     operators: Operators
-    at_start: TokensGiven | None = None
-    reloaded: bool | None = None
+    file: RereadFile[TokensGiven] | None = None
 
 
 def operator_access_of(settings: Settings) -> OperatorAccess:
     """As `admission_of`, for the tokens file."""
-    admin = settings.admin
-    token = None if admin.token is None else admin.token.get_secret_value()
-    if admin.tokens_file is None:
+    token, path = _text(settings.admin.token), settings.admin.tokens_file
+    if path is None:
         return OperatorAccess(Operators(token))
-    given = tokens_file(admin.tokens_file).given()
-    return OperatorAccess(Operators(token, given.operators), given, reloaded=True)
+    file = tokens_file(path)
+    return OperatorAccess(Operators(token, file.given().operators), file)
 
 
 def tokens_watch(
-    settings: Settings, access: OperatorAccess, clock: Clock, telemetry: Telemetry
+    access: OperatorAccess, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[TokensGiven] | None:
     """As `clients_watch`, for the tokens file."""
     telemetry.operators_known(access.operators.names)
-    path = settings.admin.tokens_file
-    if path is None or access.at_start is None:
+    if access.file is None:
         return None
 
     def take(given: TokensGiven) -> None:
         access.operators.replace(given.operators)
-        access.reloaded = True
         telemetry.operators_known(access.operators.names)
         telemetry.tokens_reloaded(len(given.operators))
 
-    def refuse(faults: list[str]) -> None:
-        access.reloaded = False
-        telemetry.tokens_refused(faults)
-
-    return FileWatch(tokens_file(path), clock, access.at_start, take=take, refuse=refuse)
+    return FileWatch(access.file, clock, take=take, refuse=telemetry.tokens_refused)
 
 
 # Seconds between two looks at a file.
@@ -166,26 +138,29 @@ class FileWatch(Generic[G]):
     """Looks at a file again and again. Gives new content to `take`, and new faults to `refuse`.
 
     Content or faults are used only if two looks in a row find them. So a half-written file is
-    used only if its writer pauses for longer than `LOOK_EVERY`. `at_start` is the content at the
-    start.
+    used only if its writer pauses for longer than `LOOK_EVERY`. The last content of `file` before
+    the watch counts as used.
     """
 
     def __init__(
         self,
         file: RereadFile[G],
         clock: Clock,
-        at_start: G,
         *,
         take: Callable[[G], None],
         refuse: Callable[[list[str]], None],
     ) -> None:
         self.file = file
         self._clock = clock
-        self._at_start = at_start
         self._take = take
         self._refuse = refuse
-        self._seen: object = None
-        self._known: object = None
+        self._seen: object = file.found
+        self._known: object = file.found
+
+    @property
+    def is_content_used(self) -> bool:
+        """Whether the present content is used. False: it has a fault."""
+        return not isinstance(self._known, tuple)
 
     async def run(self) -> None:
         """Look at the file again and again, until cancelled."""
@@ -202,14 +177,14 @@ class FileWatch(Generic[G]):
             return self.file.faulty(f"cannot be read: {error}")
 
     def judge(self, result: G | SettingsFault) -> None:
-        """Use the result of a look, if the look before had the same result. Do nothing if
-        this is the result that was used last (at first: `at_start`)."""
+        """Use the result of a look, if the look before had the same result. Do nothing if this is
+        the result that was used last."""
         found = result.faults if isinstance(result, SettingsFault) else result
         stood, self._seen = found == self._seen, found
         if not stood or found == self._known:
             return
-        first, self._known = self._known is None, found
+        self._known = found
         if isinstance(result, SettingsFault):
             self._refuse([str(fault) for fault in result.faults])
-        elif not (first and result == self._at_start):
+        else:
             self._take(result)

@@ -19,12 +19,9 @@ from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.access import (
     Admission,
-    FileWatch,
     OperatorAccess,
     admission_of,
-    clients_watch,
     operator_access_of,
-    tokens_watch,
 )
 from gateway.app.clock import LoopLag, SystemClock
 from gateway.app.listen import StartFault
@@ -69,11 +66,9 @@ from gateway.ports import (
 )
 from gateway.settings import (
     AccessMode,
-    ClientsGiven,
     FreshnessSource,
     NoStore,
     Settings,
-    TokensGiven,
     opentelemetry,
 )
 
@@ -110,7 +105,6 @@ class House:
     explainer: Explainer
     admission: Admission
     operator_access: OperatorAccess
-    watches: tuple[FileWatch[ClientsGiven] | FileWatch[TokensGiven], ...]
     sweeps: Sweeps
     tracer: Tracer | None
 
@@ -161,22 +155,9 @@ def compose(settings: Settings) -> House:
         explainer=_explainer(ground, rules, sweeps),
         admission=admission,
         operator_access=operators,
-        watches=_watches(settings, clock, telemetry, admission, operators),
         sweeps=sweeps,
         tracer=tracer_of(settings, clock, telemetry),
     )
-
-
-def _watches(
-    settings: Settings,
-    clock: SystemClock,
-    telemetry: Telemetry,
-    admission: Admission,
-    operators: OperatorAccess,
-) -> tuple[FileWatch[ClientsGiven] | FileWatch[TokensGiven], ...]:
-    clients = clients_watch(settings, admission, clock, telemetry)
-    tokens = tokens_watch(settings, operators, clock, telemetry)
-    return tuple(watch for watch in (clients, tokens) if watch is not None)
 
 
 def _explainer(ground: Ground, rules: Rules, sweeps: Sweeps) -> Explainer:

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from typing import Any
 
 import gateway
 from gateway.adapters.telemetry.event_log import Noted
 from gateway.adapters.telemetry.live_figures import by_outcome, hit_rate
 from gateway.adapters.telemetry.metrics import GaugeReadings
+from gateway.app.access import FileWatch, clients_watch, tokens_watch
 from gateway.app.compose import House
 from gateway.app.health_findings import Finding, Findings
 from gateway.app.live import Live
@@ -61,6 +63,9 @@ class Operations:
         self._settings = settings
         self._life = life
         house.telemetry.gauges = self.readings
+        told = house.clock, house.telemetry
+        self.clients_watch = clients_watch(settings, house.admission, *told)
+        self.tokens_watch = tokens_watch(house.operator_access, *told)
         self._warming = Warming(house.clock.monotonic, self._is_filling)
         docs_url = settings.admin.docs_url
         warn = house.telemetry.replicas_differ
@@ -108,8 +113,8 @@ class Operations:
             is_warming=self._warming.is_on(redis_up=redis_up),
             sweep_confirmed=house.sweeps.confirmed_age(),
             sweep_states=house.sweeps.states(),
-            clients_reloaded=house.admission.reloaded,
-            tokens_reloaded=house.operator_access.reloaded,
+            clients_reloaded=_is_content_used(self.clients_watch),
+            tokens_reloaded=_is_content_used(self.tokens_watch),
             missing=house.telemetry.counters.missing_in_a_row,
         )
 
@@ -272,6 +277,10 @@ class Operations:
         admission = self._house.admission
         rates = {tenant: admission.rates.counted(tenant) for tenant in admission.tenants}
         return {tenant: rate.limit for tenant, rate in rates.items() if rate is not None}
+
+
+def _is_content_used(watch: FileWatch[Any] | None) -> bool | None:
+    return None if watch is None else watch.is_content_used
 
 
 def _told(noted: Noted) -> Words:

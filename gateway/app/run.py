@@ -237,13 +237,14 @@ def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
 async def _running(
     house: House, operations: Operations, access_log: AccessLog
 ) -> AsyncIterator[None]:
+    watches = (operations.clients_watch, operations.tokens_watch)
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(access_log.summarise_until_cancelled(house.clock.sleep)),
             group.create_task(house.lag.watch()),
             group.create_task(house.history.watch()),
             group.create_task(operations.findings.watch()),
-            *(group.create_task(watch.run()) for watch in house.watches),
+            *(group.create_task(each.run()) for each in watches if each is not None),
         ]
         if house.redis is not None:
             # Without this wait, the first requests would fetch trainings that Redis has stored, and

@@ -13,7 +13,6 @@ from gateway.settings.access_files import (
     RereadFile,
     TokensGiven,
     clients_file,
-    read_clients,
     tokens_file,
 )
 from gateway.settings.load import load, load_admin, misspelt, opentelemetry
@@ -62,6 +61,5 @@ __all__ = [
     "load_admin",
     "misspelt",
     "opentelemetry",
-    "read_clients",
     "tokens_file",
 ]

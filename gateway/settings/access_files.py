@@ -44,7 +44,8 @@ class RereadFile(Generic[G]):
     """The file that `setting` names, and the files of secrets that this file names.
 
     `look` reads and parses them only if the stat of one of them has changed, or if one of them
-    could not be read. In messages, `wanted` is the word for the rows of the file.
+    could not be read. In messages, `wanted` is the word for the rows of the file. `found` is the
+    result of the last look.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -53,14 +54,14 @@ class RereadFile(Generic[G]):
         self._setting = setting
         self._wanted = wanted
         self._stamps: dict[Path, Stamp] = {}
-        self._found: G | SettingsFault | None = None
+        self.found: G | SettingsFault | None = None
 
     def look(self) -> G | SettingsFault:
         """The content of the file, or its faults."""
-        if self._found is None or any(map(self._has_changed, self._stamps)):
+        if self.found is None or any(map(self._has_changed, self._stamps)):
             self._stamps = {}
-            self._found = self._read()
-        return self._found
+            self.found = self._read()
+        return self.found
 
     def given(self) -> G:
         """The content of the file. Raises SettingsFault."""
@@ -303,14 +304,9 @@ class ClientsGiven:
 Look = ClientsGiven | SettingsFault
 
 
-def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
-    """Read the clients file. `usual` is the rate of a tenant without `rate_limit`. Raises
-    SettingsFault."""
-    return clients_file(path, usual).given()
-
-
 def clients_file(path: Path, usual: Rate | None) -> RereadFile[ClientsGiven]:
-    """The clients file, and the files of upstream tokens that it names."""
+    """The clients file, and the files of upstream tokens that it names. `usual` is the rate of a
+    tenant without `rate_limit`."""
     return RereadFile(path, partial(_parse_clients, usual), setting=_CLIENTS_FILE, wanted="clients")
 
 

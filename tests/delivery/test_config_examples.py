@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.settings import Settings, load, read_clients
+from gateway.settings import Settings, clients_file, load
 from tests.delivery.chart import DASHBOARDS, ROOT
 
 EXAMPLES = ROOT / "config" / "examples"
@@ -55,7 +55,7 @@ def test_the_clients_file_is_taken(tmp_path: Path) -> None:
     settings = load(placed(EXAMPLES / "tenants.toml", tmp_path), {})
     assert settings.access.clients_file is not None
 
-    given = read_clients(settings.access.clients_file, settings.upstream.rate_limit)
+    given = clients_file(settings.access.clients_file, settings.upstream.rate_limit).given()
 
     assert {client.tenant for client in given.clients} == {each.name for each in given.tenants}
     assert max(len(client.digests) for client in given.clients) == 2

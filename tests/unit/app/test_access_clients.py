@@ -14,7 +14,7 @@ from gateway.app.access import Admission, admission_of, clients_watch
 from gateway.core.access.caller import digest_of
 from gateway.core.budget.window_log import Rate
 from gateway.core.errors import AccessRefused
-from gateway.settings import Look, Settings, SettingsFault, load, read_clients
+from gateway.settings import Settings, SettingsFault, load
 from tests.doubles.clock import FakeClock
 from tests.unit.adapters.telemetry.stand_ins import ListLog, samples
 
@@ -54,7 +54,7 @@ class House:
         """Write the file, and let the watch see it so often."""
         self.path.write_text(written)
         for _ in range(times):
-            self.watch.judge(self._found())
+            self.watch.judge(self.watch.file.look())
 
     def lets_in(self, key: str) -> bool:
         """Whether a caller with this key is let in."""
@@ -63,12 +63,6 @@ class House:
         except AccessRefused:
             return False
         return True
-
-    def _found(self) -> Look:
-        try:
-            return read_clients(self.path, USUAL)
-        except SettingsFault as fault:
-            return fault
 
 
 @pytest.fixture
@@ -96,7 +90,7 @@ def test_a_faulty_version_changes_nothing_but_says_so(house: House) -> None:
 
     assert house.lets_in("one")
     assert not house.lets_in("two")
-    assert house.admission.reloaded is False
+    assert house.watch.is_content_used is False
     ((_, event, fields),) = house.log.lines
     assert (event, fields["count"]) == ("clients.refused", 2)
 
@@ -133,7 +127,7 @@ def test_the_former_version_mends_it(house: House) -> None:
     house.look("", times=2)
     house.look(text("one"), times=2)
 
-    assert house.admission.reloaded is True
+    assert house.watch.is_content_used is True
     assert house.lets_in("one")
     assert house.log.events == ["clients.refused", "clients.reloaded"]
 
@@ -161,7 +155,7 @@ def test_another_mode_has_one_tenant_and_no_file() -> None:
     """So there is nothing to watch and no gauge."""
     admission = admission_of(load(None, {}))
 
-    assert (admission.tenants, admission.reloaded) == (("default",), None)
+    assert (admission.tenants, admission.file) == (("default",), None)
 
 
 def test_a_file_that_went_bad_since_is_a_settings_fault(house: House) -> None:

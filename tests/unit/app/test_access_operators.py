@@ -32,7 +32,7 @@ class House:
         self.log = ListLog()
         self.telemetry = Telemetry("1", FakeClock(), None, self.log)
         self.access = operator_access_of(self.settings)
-        watch = tokens_watch(self.settings, self.access, FakeClock(), self.telemetry)
+        watch = tokens_watch(self.access, FakeClock(), self.telemetry)
         assert watch is not None
         self.watch = watch
         self.look(text("one"), times=2)
@@ -83,7 +83,6 @@ def test_without_a_file_there_is_nothing_to_watch() -> None:
         telemetry = Telemetry("1", FakeClock(), None, ListLog())
         access = operator_access_of(settings)
 
-        assert tokens_watch(settings, access, FakeClock(), telemetry) is None
-        assert access.reloaded is None
+        assert tokens_watch(access, FakeClock(), telemetry) is None
         found = samples(telemetry)
         assert found[f'gateway_orders_total{{operator="{name}",order="mode"}}'] == 0

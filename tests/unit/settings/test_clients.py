@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.access.caller import Client, Tenant, digest_of
 from gateway.core.budget.window_log import Rate
-from gateway.settings import ClientsGiven, SettingsFault, clients_file, read_clients
+from gateway.settings import ClientsGiven, SettingsFault, clients_file
 from gateway.settings.access_files import RereadFile
 from tests.unit.settings.asking import complaints, from_variables
 
@@ -30,7 +30,7 @@ def faults(path: Path, text: str) -> list[str]:
     """What is said of a file with this text, the setting's name left out."""
     path.write_text(text)
     with pytest.raises(SettingsFault) as caught:
-        read_clients(path, USUAL)
+        clients_file(path, USUAL).given()
     told = [str(fault) for fault in caught.value.faults]
     assert all(line.startswith("access.clients_file: ") for line in told)
     return [line.removeprefix("access.clients_file: ") for line in told]
@@ -47,7 +47,7 @@ def test_it_names_tenants_and_clients(path: Path, tmp_path: Path) -> None:
         f'[[clients]]\nname = "cron"\nkey_sha256 = ["{TWO.upper()}"]\ntenant = "globex"\n'
     )
 
-    given = read_clients(path, USUAL)
+    given = clients_file(path, USUAL).given()
 
     assert given.tenants == (
         Tenant("acme", "T-ACME", Rate(7, 1.0)),
@@ -174,10 +174,10 @@ def test_no_message_shows_a_secret(path: Path, text: str) -> None:
 def test_a_file_that_cannot_be_read_is_a_fault(path: Path) -> None:
     """As one that is not UTF-8."""
     with pytest.raises(SettingsFault, match="cannot be read: No such file"):
-        read_clients(path, USUAL)
+        clients_file(path, USUAL).given()
     path.write_bytes(b"\xff")
     with pytest.raises(SettingsFault, match="is not UTF-8"):
-        read_clients(path, USUAL)
+        clients_file(path, USUAL).given()
 
 
 def test_the_start_judges_the_file(path: Path) -> None:

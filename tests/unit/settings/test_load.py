@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from gateway.settings import Settings, SettingsFault, load, misspelt, read_clients
+from gateway.settings import Settings, SettingsFault, clients_file, load, misspelt
 from tests.unit.settings.asking import (
     complaints,
     complaints_about,
@@ -302,4 +302,4 @@ def test_relative_paths_in_a_file_count_from_its_folder(
     assert settings.access.clients_file == tmp_path / "clients.toml"
     assert settings.admin.token == SecretStr("T-file")
     assert settings.access.secret == SecretStr("T-here")
-    assert read_clients(tmp_path / "clients.toml", None).tenants[0].token == "T-file"
+    assert clients_file(tmp_path / "clients.toml", None).given().tenants[0].token == "T-file"
