@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from http import HTTPMethod
 from typing import Any, Final, TypeVar
 
 import requests
@@ -38,9 +39,7 @@ from gateway.ports import Attributes, Clock, Deadline, Served
 
 # The methods that the semantic conventions list. Callers can send any text as the method, but only
 # these methods appear in the names of spans.
-_METHODS: Final = frozenset(
-    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
-)
+_METHODS: Final = frozenset(HTTPMethod)
 _PATH: Final = "/v1/traces"
 # The SDK's defaults for OTEL_BSP_MAX_QUEUE_SIZE and OTEL_BSP_MAX_EXPORT_BATCH_SIZE.
 _QUEUE: Final = 2_048

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from gateway.settings.access_files import (
     ClientsGiven,
-    Look,
     RereadFile,
     TokensGiven,
     clients_file,
@@ -42,7 +41,6 @@ __all__ = [
     "Fault",
     "FreshnessSource",
     "LogFormat",
-    "Look",
     "NoStore",
     "Printable",
     "RateScope",

@@ -300,10 +300,6 @@ class ClientsGiven:
     clients: tuple[Client, ...]
 
 
-# What `RereadFile.look` returns for the clients file.
-Look = ClientsGiven | SettingsFault
-
-
 def clients_file(path: Path, usual: Rate | None) -> RereadFile[ClientsGiven]:
     """The clients file, and the files of upstream tokens that it names. `usual` is the rate of a
     tenant without `rate_limit`."""

@@ -61,21 +61,17 @@ def partition_of(*parts: str, secret: str | None = None) -> str:
     return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()[:32]
 
 
-def bearer(fields: Sequence[bytes]) -> str:
-    """The bearer token of the only `Authorization` field. Raises AccessRefused."""
+def bearer(fields: Sequence[bytes], form: re.Pattern[bytes] = _BEARER) -> str:
+    """The bearer token of the only `Authorization` field, which has the form. Raises
+    AccessRefused."""
     if not fields:
         raise AccessRefused(AccessRefusal.CREDENTIAL_MISSING)
-    match = _BEARER.fullmatch(fields[0]) if len(fields) == 1 else None
-    if match is None:
-        raise not_bearer(fields)
-    return match[1].decode("ascii")
-
-
-def not_bearer(fields: Sequence[bytes]) -> AccessRefused:
-    """The error for `Authorization` fields that are no bearer token."""
+    match = form.fullmatch(fields[0]) if len(fields) == 1 else None
+    if match is not None:
+        return match[1].decode("ascii")
     if len(fields) == 1 and not fields[0].lower().startswith(b"bearer"):
-        return BearerMissing()
-    return AccessRefused(AccessRefusal.CREDENTIAL_MALFORMED)
+        raise BearerMissing
+    raise AccessRefused(AccessRefusal.CREDENTIAL_MALFORMED)
 
 
 @dataclass(frozen=True, slots=True)

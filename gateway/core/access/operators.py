@@ -55,10 +55,10 @@ class Operators:
         """Replace the operators of the tokens file."""
         self._listed = tuple(listed)
 
-    def with_token(self, token: bytes) -> Operator | None:
+    def with_token(self, token: str) -> Operator | None:
         """The operator with this token, or None. All digests are compared, each in constant
         time."""
-        presented = digest_of(token.decode("ascii", "replace"))
+        presented = digest_of(token)
         found = None
         for operator in (*self._own, *(self._listed or ())):
             for digest in operator.digests:

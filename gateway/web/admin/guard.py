@@ -15,7 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.core.access.caller import not_bearer
+from gateway.core.access.caller import bearer
 from gateway.core.access.operators import EVERYTHING, LOOPBACK, NOBODY, Operator, Operators
 from gateway.core.errors import (
     AccessRefused,
@@ -188,17 +188,14 @@ def _is_json(fields: Sequence[bytes]) -> bool:
 
 
 def _by_token(operators: Operators, fields: Sequence[bytes]) -> Operator:
-    kind = AccessRefused if operators.need_tokens else AdminTokenUnset
-    if not fields:
-        raise kind(AccessRefusal.CREDENTIAL_MISSING)
-    match = _BEARER.fullmatch(fields[0]) if len(fields) == 1 else None
-    if match is None:
-        if not operators.need_tokens:
-            raise AdminTokenUnset(AccessRefusal.CREDENTIAL_MALFORMED)
-        raise not_bearer(fields)
-    operator = operators.with_token(match[1])
-    if operator is None:
-        raise kind(AccessRefusal.CREDENTIAL_UNKNOWN)
+    try:
+        operator = operators.with_token(bearer(fields, _BEARER))
+        if operator is None:
+            raise AccessRefused(AccessRefusal.CREDENTIAL_UNKNOWN)
+    except AccessRefused as refused:
+        if operators.need_tokens:
+            raise
+        raise AdminTokenUnset(refused.reason) from None
     return operator
 
 

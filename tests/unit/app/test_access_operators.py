@@ -45,7 +45,7 @@ class House:
 
     def lets_in(self, token: str) -> bool:
         """Whether the token is an operator's."""
-        return self.access.operators.with_token(token.encode()) is not None
+        return self.access.operators.with_token(token) is not None
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_right_taken_away_is_a_change(house: House) -> None:
     """Under the same name and digest."""
     house.look(text("one", may="read"), times=2)
 
-    operator = house.access.operators.with_token(b"one")
+    operator = house.access.operators.with_token("one")
     assert operator is not None
     assert set(operator.may) == {"read"}
 
