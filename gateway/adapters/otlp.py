@@ -23,7 +23,6 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import (
-    Link,
     NonRecordingSpan,
     SpanContext,
     SpanKind,
@@ -164,24 +163,22 @@ class OtlpSpan:
         parent: Context,
         kind: SpanKind,
         *,
-        link: bytes | None = None,
         seconds: float = 0.0,
     ) -> None:
         self._tracer = tracer
         self._began = tracer.clock.monotonic() - seconds
         self._started = tracer.clock.now() - seconds
-        links = () if link is None else (Link(_span_context(link)),)
         begun = _nanoseconds(self._started)
-        self._span = tracer.start(name, parent, kind, links=links, start_time=begun)
+        self._span = tracer.start(name, parent, kind, start_time=begun)
         context = self._span.get_span_context()
         ids = (context.trace_id, context.span_id, context.trace_flags)
         self.traceparent = b"00-%032x-%016x-%02x" % ids
 
-    def part(self, name: str, link: bytes | None = None) -> OtlpSpan:
+    def part(self, name: str) -> OtlpSpan:
         """As Span.part."""
         kind = SpanKind.CLIENT if name == Part.UPSTREAM else SpanKind.INTERNAL
         around = set_span_in_context(self._span, Context())
-        return OtlpSpan(self._tracer, name, around, kind, link=link)
+        return OtlpSpan(self._tracer, name, around, kind)
 
     def note(self, attributes: Attributes) -> None:
         """As Span.note."""

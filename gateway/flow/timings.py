@@ -47,12 +47,10 @@ def watch(spent: Spent) -> None:
 
 @contextmanager
 def sharing(shared: Spent) -> Iterator[None]:
-    """The block is the wait of the current request for a shared flight. The span of the wait is
-    linked to the span of the request that began the flight."""
+    """The block is the wait of the current request for a shared flight."""
     mine, span = _current.get(), None
     if mine is not None and mine.span is not None and mine.span is not shared.span:
-        link = None if shared.span is None else shared.span.traceparent
-        span = mine.span.part(_FOLLOW, link)
+        span = mine.span.part(_FOLLOW)
     try:
         yield
     finally:

@@ -282,9 +282,8 @@ class Span(Protocol):
         (W3C Trace Context, 3.2)."""
         ...
 
-    def part(self, name: str, link: bytes | None = None) -> Span:
-        """Begin a span within this one. `link` is the `traceparent` of another span, in which the
-        work began that the new span waits for."""
+    def part(self, name: str) -> Span:
+        """Begin a span within this one."""
         ...
 
     def note(self, attributes: Attributes) -> None:

@@ -90,27 +90,6 @@ async def test_a_miss_that_two_replicas_collapse_is_one_tree(
     assert by_id[call.parent] is leader
 
 
-async def test_a_follower_in_the_same_replica_is_linked_to_its_leader(
-    collected: Collector, upstream: RunningSimulator, control: SimulatorClient
-) -> None:
-    """Also one of another trace."""
-    others = KEPT.replace(TRACE, "ab" * 16)
-    async with gateway(upstream.base_url, **SLOW, tracing__endpoint=collected.url) as planes:
-        await control.latency(0.3)
-        leading = asyncio.create_task(planes.get(A, traceparent=KEPT))
-        await until(lambda: has_in_flight(control))
-        await asyncio.gather(leading, planes.get(A, traceparent=others))
-        await until(lambda: arrive(collected, 2))
-
-    leader, follower = (
-        next(each for each in collected.named(SERVER) if each.trace == trace)
-        for trace in (TRACE, "ab" * 16)
-    )
-    (wait,) = collected.named("follow")
-    assert wait.links == ((TRACE, leader.span),)
-    assert wait.parent == follower.span
-
-
 async def test_the_spans_of_a_request_say_what_http_and_the_gateway_know(
     collected: Collector, upstream: RunningSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,7 @@ PATH = "/v1/traces"
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One span as it was sent; ids in hexadecimal digits, `parent` empty where it has none, `links`
-    of trace and span."""
+    """One span as it was sent; ids in hexadecimal digits, `parent` empty where it has none."""
 
     name: str
     kind: str
@@ -29,7 +28,6 @@ class Arrived:
     seconds: float
     failed: bool
     attributes: dict[str, str | int]
-    links: tuple[tuple[str, str], ...]
     resource: dict[str, str | int]
 
 
@@ -103,7 +101,6 @@ def _arrived(span: Span, resource: dict[str, str | int]) -> Arrived:
         (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
         span.status.code == 2,
         _told(span.attributes),
-        tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
         resource,
     )
 

@@ -93,17 +93,16 @@ async def test_a_miss_says_what_it_waited_for(clock: FakeClock) -> None:
 
 
 class ListedSpan:
-    """A Span that writes down its parts, in the order in which they end, and its links."""
+    """A Span that writes down its parts, in the order in which they end."""
 
     def __init__(self, name: str) -> None:
         self.name, self.traceparent = name, f"00-{name}".encode()
-        self.ended: list[tuple[str, str | None, tuple[bytes, ...]]] = []
-        self.links: tuple[bytes, ...] = ()
+        self.ended: list[tuple[str, str | None]] = []
         self.around: ListedSpan | None = None
 
-    def part(self, name: str, link: bytes | None = None) -> ListedSpan:
+    def part(self, name: str) -> ListedSpan:
         part = ListedSpan(name)
-        part.around, part.links = self, () if link is None else (link,)
+        part.around = self
         return part
 
     def note(self, attributes: Attributes) -> None:
@@ -114,7 +113,7 @@ class ListedSpan:
 
     def end(self, fault: str | None = None) -> None:
         assert self.around is not None
-        self.around.ended.append((self.name, fault, self.links))
+        self.around.ended.append((self.name, fault))
 
 
 async def test_a_part_of_a_kept_trace_is_a_span(clock: FakeClock) -> None:
@@ -126,10 +125,10 @@ async def test_a_part_of_a_kept_trace_is_a_span(clock: FakeClock) -> None:
     with pytest.raises(KeyError), on(Part.STORE):
         raise KeyError
 
-    assert span.ended == [("lookup", None, ()), ("store", "KeyError", ())]
+    assert span.ended == [("lookup", None), ("store", "KeyError")]
 
 
-async def test_who_begins_a_fetch_has_its_parts_and_who_joins_a_link(clock: FakeClock) -> None:
+async def test_who_begins_a_fetch_has_its_parts_and_who_joins_one(clock: FakeClock) -> None:
     """Whatever the follower's own trace is; the fetch may outlive who began it."""
     leader, follower = ListedSpan("leader"), ListedSpan("follower")
     flights: Flights[str, None] = Flights(clock)
@@ -143,5 +142,5 @@ async def test_who_begins_a_fetch_has_its_parts_and_who_joins_a_link(clock: Fake
     watch(Spent(clock, follower))
     await flight.join()
 
-    assert leader.ended == [("upstream", None, ())]
-    assert follower.ended == [("follow", None, (b"00-leader",))]
+    assert leader.ended == [("upstream", None)]
+    assert follower.ended == [("follow", None)]
