@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.connection import Connection
@@ -85,7 +84,6 @@ class RedisStore:
         self._drop = Script.load("store", "drop", needs=["floor"])
         self._invalidate_key = Script.load("store", "invalidate_key", needs=["floor"])
         self._invalidate = Script.load("store", "invalidate", needs=["floor"])
-        self._purging = Purging(connection, self._names, self._drop, self._floor_keep)
         self.partition_invalidations = PartitionInvalidations(
             connection, prefix, self._floor_keep, are_possible=has_partition_invalidations
         )
@@ -219,8 +217,18 @@ class RedisStore:
         await self.partition_invalidations.invalidate_partition(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """As `SharedStore.purge`."""
-        return await self._purging.purge(partition, soft=soft)
+        """As `SharedStore.purge`. It searches Redis for floors. Each fetch makes a floor first, so
+        a key without a floor has nothing to drop."""
+        keys: set[Key] = set()
+        pattern, how = self._names.floors(partition), (self._floor_keep, int(soft))
+        async for names in self._connection.scan(RedisOperation.INVALIDATE, pattern):
+            new = {key for name in names if (key := self._names.key_of(name))} - keys
+            calls = [(self._names.judged(key), how) for key in new]
+            await self._connection.run_many(
+                RedisOperation.INVALIDATE, self._drop, calls, lambda _: None
+            )
+            keys |= new
+        return len(keys)
 
     async def _read_floors(self, keys: list[Key]) -> list[Standing | None]:
         names = [name for key in keys for name in self._names.touched(key)[:2]]
@@ -249,38 +257,3 @@ def _bound(updated_at: int | None) -> str:
 def _milliseconds(seconds: float) -> int:
     """The time in milliseconds, but at least 1, because Redis refuses an expiry of 0."""
     return max(1, int(seconds * 1000))
-
-
-_DROPPED_AT_ONCE: Final = 100
-
-
-class Purging:
-    """Drops all keys, or all keys of a partition.
-
-    It searches Redis for floors. Each fetch makes a floor first, so a key without a floor has
-    nothing to drop. The floors of dropped keys are kept for `keep` ms.
-    """
-
-    def __init__(self, connection: Connection, names: Names, drop: Script, keep: int) -> None:
-        self._connection = connection
-        self._names = names
-        self._drop = drop
-        self._keep = keep
-
-    async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """As `SharedStore.purge`."""
-        keys: set[Key] = set()
-        pattern = self._names.floors(partition)
-        async for names in self._connection.scan(RedisOperation.INVALIDATE, pattern):
-            new = {key for name in names if (key := self._names.key_of(name))} - keys
-            await self._drop_all(new, soft=soft)
-            keys |= new
-        return len(keys)
-
-    async def _drop_all(self, keys: set[Key], *, soft: bool) -> None:
-        rest = iter(keys)
-        while some := list(islice(rest, _DROPPED_AT_ONCE)):
-            calls = [(self._names.judged(key), (self._keep, int(soft))) for key in some]
-            await self._connection.run_many(
-                RedisOperation.INVALIDATE, self._drop, calls, lambda _: None
-            )

@@ -29,7 +29,7 @@ T = TypeVar("T")
 Command = Callable[[Any], Awaitable[T]]
 
 _RUN_AT_ONCE: Final = 50  # the most scripts in one round trip, so that the reply comes in time
-_SCANNED_AT_ONCE: Final = 500
+_SCANNED_AT_ONCE: Final = 100  # so that what is done with the names comes in time too
 
 # A look may take this many times the time of an operation.
 _PATIENCE: Final = 3
