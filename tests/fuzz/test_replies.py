@@ -9,7 +9,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.key_state import encode_last, read_standing
+from gateway.adapters.redis.key_state import encode_last, standing_after
 from gateway.adapters.redis.records import decode, encode
 from gateway.core.cache.entry import Confirmation, Entry, Key, Ticket
 from gateway.core.cache.entry_headers import (
@@ -159,7 +159,8 @@ def _check_fields(entry: Entry) -> None:
 def _check_last(entry: Entry) -> None:
     """What came beside the body is known again as well, where the floor has room for it."""
     floor = f"{TICKET.epoch} {7:020d} {0:021d} v {entry.digest} {1:016d} {0:016d}".encode()
-    standing = read_standing(floor + encode_last(entry))
+    event = f"{0:016d} {0:016d} {0:021d} {0:016d}".encode()
+    standing = standing_after(floor + encode_last(entry), event, "")
     assert standing is not None
     last = standing.last()
     assert last == (Confirmation.of(entry) if encode_last(entry) else None)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 
 import msgspec
@@ -33,7 +33,6 @@ from gateway.adapters.redis.records import (
     floor_after,
     micros,
     of_share,
-    read_floor,
     read_struck,
 )
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, leaves_nothing
@@ -61,7 +60,7 @@ _PAGE_LENGTH = _TIMES_AT + SUM + _TIMES_LENGTH
 
 
 class _Last(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The fields of the answer, stored in this sequence."""
+    """The fields of the answer, stored in this sequence: those of Confirmation."""
 
     status: int
     headers: Headers
@@ -79,18 +78,7 @@ _decoder = msgspec.msgpack.Decoder(_Last)
 def encode_last(entry: Entry) -> bytes:
     """The part `answer`: schema (1 byte), checksum (16), fields. Empty if the fields have
     more than `_LARGEST` bytes."""
-    last = Confirmation.of(entry)
-    rest = _encoder.encode(
-        _Last(
-            status=last.status,
-            headers=entry.headers,
-            date=last.date,
-            confirmed_at=last.confirmed_at,
-            initial_age=last.initial_age,
-            freshness_lifetime=last.freshness_lifetime,
-            generation=last.generation,
-        )
-    )
+    rest = _encoder.encode(astuple(Confirmation.of(entry)))
     if len(rest) > _LARGEST:
         return b""
     return bytes((SCHEMA,)) + checksum(rest) + rest
@@ -106,18 +94,14 @@ def encode_renewed(item: Listed) -> bytes:
     return checksum(fields) + fields
 
 
-def read_standing(record: bytes) -> Standing | None:
-    """The state of a key, from its floor alone. The newest orders are perhaps not applied. None if
-    the bytes are no floor."""
-    return _standing(read_floor(record), record)
-
-
 def standing_after(record: bytes | None, event: bytes | None, share: str | None) -> Standing | None:
     """The state of a key after `event`. None if the floor, the event or the share is lost."""
     floor = floor_after(record, event)
     if floor is None or record is None or share is None:
         return None
-    return _standing(of_share(floor, share), record)
+    # If the event has just removed the digest, the page and answer in the record are ignored.
+    told = record[FLOOR_LENGTH:] if floor.digest else b""
+    return Standing(of_share(floor, share), partial(_last, told))
 
 
 def read_found(
@@ -176,13 +160,6 @@ def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry
 
 
-def _standing(floor: Floor | None, record: bytes) -> Standing | None:
-    if floor is None:
-        return None
-    # If the event has just removed the digest, the page and answer in the record are ignored.
-    return Standing(floor, partial(_last, record[FLOOR_LENGTH:] if floor.digest else b""))
-
-
 def _last(data: bytes) -> Confirmation | None:
     """The later one of two confirmations, by a page and by an answer. None if neither can be read.
 
@@ -222,15 +199,7 @@ def _read_answer(data: bytes) -> Confirmation | None:
         return None
     if not _can_be_served(last):
         return None
-    return Confirmation(
-        status=last.status,
-        headers=last.headers,
-        date=last.date,
-        confirmed_at=last.confirmed_at,
-        initial_age=last.initial_age,
-        freshness_lifetime=last.freshness_lifetime,
-        generation=last.generation,
-    )
+    return Confirmation(*msgspec.structs.astuple(last))
 
 
 def _can_be_served(last: _Last) -> bool:

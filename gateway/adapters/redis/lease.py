@@ -39,17 +39,16 @@ _ENDED = re.compile(rb"ended ([0-9a-f]{16}) (.+)", re.DOTALL)
 
 class _Written(msgspec.Struct, array_like=True, frozen=True):
     schema: int
-    ending: msgspec.Raw
+    ending: Ending
 
 
 _encoder = msgspec.json.Encoder()
-_written = msgspec.json.Decoder(_Written)
-_endings = msgspec.json.Decoder(Ending)
+_decoder = msgspec.json.Decoder(_Written)
 
 
 def encode_ending(ending: Ending) -> bytes:
     """The ending as Redis stores it."""
-    return _encoder.encode(_Written(SCHEMA, msgspec.Raw(_encoder.encode(ending))))
+    return _encoder.encode(_Written(SCHEMA, ending))
 
 
 def decode_ending(data: bytes) -> Ending:
@@ -57,15 +56,14 @@ def decode_ending(data: bytes) -> Ending:
     if len(data) > _LONGEST:
         raise NoticeRefused("size")
     try:
-        written = _written.decode(data)
-        if written.schema != SCHEMA:
-            raise NoticeRefused("schema")
-        ending = _endings.decode(written.ending)
+        written = _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as fault:
         raise NoticeRefused("words") from fault
-    if not _makes_sense(ending):
+    if written.schema != SCHEMA:
+        raise NoticeRefused("schema")
+    if not _makes_sense(written.ending):
         raise NoticeRefused("sense")
-    return ending
+    return written.ending
 
 
 def is_ended(data: bytes) -> bool:

@@ -173,9 +173,7 @@ def read_floor(record: bytes) -> Floor | None:
     """The floor in a record. Events that were not yet applied to the record are ignored. None if
     the bytes are no floor."""
     match = _FLOOR.fullmatch(record[:FLOOR_LENGTH])
-    if match is None:
-        return None
-    return _floor(match)
+    return None if match is None else _read(match, b"").floor()
 
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
@@ -188,8 +186,6 @@ def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     happened = None if event is None else _EVENT.fullmatch(event)
     if record is None or match is None or happened is None:
         return None
-    if match[7] == happened[1]:  # the event is already applied
-        return _floor(match)
     known = _read(match, record)
     known.absorb(_Event(*(field.decode() for field in happened.groups() if field is not None)))
     return known.floor()
@@ -222,11 +218,13 @@ class _Record:
     stored: str
 
     def floor(self) -> Floor:
-        return _floor_of(self.epoch, self.generation, self.updated_at, self.digest, self.started)
+        digest = "" if self.digest == NO_DIGEST else self.digest
+        version, started = _version(self.updated_at), int(self.started) / 1_000_000
+        return Floor(self.epoch, self.generation, version, digest, started)
 
     def absorb(self, event: _Event) -> None:
         seen = self.seen
-        if event.serial == seen:
+        if event.serial == seen:  # the event is already applied
             return
         went_back = seen > event.serial
         if (went_back or event.at > seen) and self._is_raised_by(event.bound, self.stored):
@@ -250,23 +248,6 @@ class _Record:
         if self.kind != "v":
             self._raise(version, at)
         self.updated_at, self.started = version, max(self.started, at)
-
-
-def _floor(match: re.Match[bytes]) -> Floor:
-    epoch, generation, updated_at, _, digest, started, _ = match.groups()
-    return _floor_of(
-        epoch.decode(), int(generation), updated_at.decode(), digest.decode(), started.decode()
-    )
-
-
-def _floor_of(epoch: str, generation: int, updated_at: str, digest: str, started: str) -> Floor:
-    return Floor(
-        epoch=epoch,
-        generation=generation,
-        updated_at=_version(updated_at),
-        digest="" if digest == NO_DIGEST else digest,
-        started=int(started) / 1_000_000,
-    )
 
 
 def _read(match: re.Match[bytes], record: bytes) -> _Record:

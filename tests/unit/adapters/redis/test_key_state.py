@@ -14,22 +14,27 @@ from gateway.adapters.redis.key_state import (
     SCHEMA,
     encode_last,
     encode_renewed,
-    read_standing,
     standing_after,
 )
 from gateway.adapters.redis.records import floor_after, read_floor
 from gateway.core.cache.entry import Confirmation, Entry
 from gateway.core.sweep.list_item import Listed
 from gateway.core.upstream.training import Training
+from gateway.ports import Standing
 from tests.doubles.stored import VERSION, entry_of
 from tests.unit.adapters.redis.test_records import entries, event, record
 
 KNOWN = record(digest="ab" * 16)
 
 
+def standing_of(raw: bytes) -> Standing | None:
+    """What a floor tells to which no event was added."""
+    return standing_after(raw, event(5, 5, None, 0), "")
+
+
 def last_of(tail: bytes) -> Confirmation | None:
     """What is known behind a floor that is."""
-    standing = read_standing(KNOWN + tail)
+    standing = standing_of(KNOWN + tail)
     assert standing is not None
     assert standing.floor == read_floor(KNOWN)
     return standing.last()
@@ -62,7 +67,7 @@ def test_it_goes_with_the_digest() -> None:
 
     assert raised is not None
     assert raised.last() is None
-    unknown = read_standing(record() + tail)
+    unknown = standing_of(record() + tail)
     assert unknown is not None
     assert unknown.last() is None
 
@@ -78,7 +83,7 @@ def test_an_event_is_applied() -> None:
 @pytest.mark.parametrize("raw", [b"", KNOWN[:-1], b"x" * 300])
 def test_no_floor_is_unknown(raw: bytes) -> None:
     """Whatever stands behind."""
-    assert read_standing(raw) is None
+    assert standing_of(raw) is None
 
 
 @pytest.mark.parametrize("lost", range(3))
