@@ -20,8 +20,8 @@ from gateway.core.errors import (
 )
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant
-from gateway.core.sweep.belief import LOOKS, ListState, SweepStore
-from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.core.sweep.belief import ListState, SweepStore
+from gateway.core.sweep.list_item import ListVerdict
 from gateway.core.sweep.progress import (
     LONGEST_PAUSE,
     Progress,
@@ -267,7 +267,8 @@ class Sweep:
             if missing == 0 or self._clock.monotonic() > until:
                 return progress
             if self._looks.under_way == 0:
-                for item in self._to_look_at(brought, missing):
+                for each in brought.page.items[:missing]:
+                    item = self._page_of.listed(brought, each)
                     self._looks.send(item, Purpose.WARM, brought.due)
             if self._looks.under_way == 0:
                 return progress
@@ -292,16 +293,6 @@ class Sweep:
         if state is not before.state(self._store):
             self._observer.list_moved(self.caller.tenant, state, belief.about)
         return folded
-
-    def _to_look_at(self, brought: Brought, count: int) -> list[Listed]:
-        """Some trainings of the page, those first that no request waits for: the page answers these
-        requests soon."""
-        partition, fills = self.caller.partition, self._parts.serving.fills
-        rows = sorted(
-            brought.page.items[: 2 * LOOKS + count],
-            key=lambda each: fills.under_way(Key(partition, each.id)) is not None,
-        )
-        return [self._page_of.listed(brought, each) for each in rows[:count]]
 
     async def _apply(self, brought: Brought, progress: Progress, now: float) -> float:
         belief, page = progress.belief, brought.page
