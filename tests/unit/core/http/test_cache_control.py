@@ -99,12 +99,12 @@ def test_elements_are_split_as_by_backtracking(pieces: list[bytes]) -> None:
 def test_any_field_is_read_in_linear_time(piece: bytes, end: bytes) -> None:
     """The longest that a head may hold: a few milliseconds, not seconds."""
     value = piece * (16_384 // len(piece)) + end
-    began = time.perf_counter()
+    began = time.thread_time()  # only the CPU of this thread: others may use the cores
 
     directives_of(value)
     targeted(value)
 
-    assert time.perf_counter() - began < 0.3
+    assert time.thread_time() - began < 0.3
 
 
 @pytest.mark.parametrize(

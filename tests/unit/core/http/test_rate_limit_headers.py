@@ -89,9 +89,9 @@ def test_dates_are_read_against_upstreams_own_clock() -> None:
 def test_a_long_field_is_read_in_linear_time(piece: str) -> None:
     """Sixteen kilobytes of it: a few milliseconds, not seconds."""
     value = piece * (16_384 // len(piece))
-    began = time.perf_counter()
+    began = time.thread_time()  # only the CPU of this thread: others may use the cores
 
     for name in ("retry-after", "ratelimit", "ratelimit-remaining"):
         retry_hint({name: value}, EPOCH_NOW)
 
-    assert time.perf_counter() - began < 0.3
+    assert time.thread_time() - began < 0.3
