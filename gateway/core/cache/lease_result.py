@@ -5,9 +5,11 @@ It has no body and no credential.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, assert_never
+from functools import partial
+from typing import Final
 
 from gateway.core.errors import (
     AccessRefused,
@@ -69,54 +71,13 @@ class Ending:
 
     def error(self) -> Failed | None:
         """The error for the follower to raise, if there is one."""
-        wait = self.retry_after or 1.0
-        match self.fault:
-            case None:
-                return None
-            case ErrorKind.BUDGET_EXHAUSTED:
-                return BudgetExhausted(self.what, retry_after=wait)
-            case ErrorKind.CIRCUIT_OPEN:
-                return CircuitOpen(self.what, retry_after=wait)
-            case ErrorKind.GATE_CLOSED:
-                return GateClosed(self.what, retry_after=wait)
-            case ErrorKind.TURNED_AWAY:
-                # Only a caller's own token can cause this error. Then all callers of the partition
-                # send the same token, so the upstream refuses the follower's token too.
-                return AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
-            case _:
-                return self._failure(self.fault)
-
-    def _failure(self, fault: ErrorKind) -> UpstreamFailure:
-        status = self.status or 502
-        match fault:
-            case ErrorKind.UNREACHABLE:
-                return UpstreamUnreachable(self.what, self.reason, sent=self.sent)
-            case ErrorKind.TIMEOUT:
-                return UpstreamTimeout(self.what, self.reason, sent=self.sent)
-            case ErrorKind.RATE_LIMITED:
-                return UpstreamRateLimited(self.what, retry_after=self.retry_after)
-            case ErrorKind.REFUSED:
-                return UpstreamRefused(self.what, status=status)
-            case ErrorKind.INVALID:
-                return InvalidPayload(self.invalid, self.what)
-            case ErrorKind.ERROR | ErrorKind.DOUBTED:
-                kind = UpstreamError if fault is ErrorKind.ERROR else VersionDoubted
-                return kind(self.what, self.reason, status=status, retry_after=self.retry_after)
-            case (
-                ErrorKind.BUDGET_EXHAUSTED
-                | ErrorKind.CIRCUIT_OPEN
-                | ErrorKind.GATE_CLOSED
-                | ErrorKind.TURNED_AWAY
-            ):
-                raise AssertionError(f"{fault} is no UpstreamFailure")
-            case _:
-                assert_never(fault)
+        return None if self.fault is None else _ERRORS[self.fault][1](self)
 
 
 def ending_of(error: Exception) -> Ending:
     """The ending of a fetch that failed with this error. If the kind of the ending is TRANSIENT, a
     follower's own call can succeed."""
-    fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
+    fault = next((kind for kind, (own, _) in _ERRORS.items() if isinstance(error, own)), None)
     if isinstance(error, CallWithheld):
         wait = error.retry_after
         return Ending(EndingKind.GAVE_UP, fault, error.what[:_LONGEST_TEXT], retry_after=wait)
@@ -146,16 +107,42 @@ def _is_connection_failure(failure: UpstreamFailure) -> bool:
     return isinstance(failure, UpstreamUnreachable)
 
 
-_FAULTS: Final = (
-    (UpstreamUnreachable, ErrorKind.UNREACHABLE),
-    (UpstreamTimeout, ErrorKind.TIMEOUT),
-    (VersionDoubted, ErrorKind.DOUBTED),
-    (UpstreamError, ErrorKind.ERROR),
-    (UpstreamRateLimited, ErrorKind.RATE_LIMITED),
-    (UpstreamRefused, ErrorKind.REFUSED),
-    (InvalidPayload, ErrorKind.INVALID),
-    (BudgetExhausted, ErrorKind.BUDGET_EXHAUSTED),
-    (CircuitOpen, ErrorKind.CIRCUIT_OPEN),
-    (GateClosed, ErrorKind.GATE_CLOSED),
-    (AccessRefused, ErrorKind.TURNED_AWAY),
-)
+def _answered(own: type[UpstreamError], end: Ending) -> Failed:
+    return own(end.what, end.reason, status=end.status or 502, retry_after=end.retry_after)
+
+
+def _withheld(own: type[CallWithheld], end: Ending) -> Failed:
+    return own(end.what, retry_after=end.retry_after or 1.0)
+
+
+# For each kind of error its class, and how a follower makes it again. A subclass precedes its
+# class. Only a caller's own token can cause AccessRefused. Then all callers of the partition send
+# the same token, so the upstream refuses the follower's token too.
+_ERRORS: Final[dict[ErrorKind, tuple[type[Exception], Callable[[Ending], Failed]]]] = {
+    ErrorKind.UNREACHABLE: (
+        UpstreamUnreachable,
+        lambda end: UpstreamUnreachable(end.what, end.reason, sent=end.sent),
+    ),
+    ErrorKind.TIMEOUT: (
+        UpstreamTimeout,
+        lambda end: UpstreamTimeout(end.what, end.reason, sent=end.sent),
+    ),
+    ErrorKind.DOUBTED: (VersionDoubted, partial(_answered, VersionDoubted)),
+    ErrorKind.ERROR: (UpstreamError, partial(_answered, UpstreamError)),
+    ErrorKind.RATE_LIMITED: (
+        UpstreamRateLimited,
+        lambda end: UpstreamRateLimited(end.what, retry_after=end.retry_after),
+    ),
+    ErrorKind.REFUSED: (
+        UpstreamRefused,
+        lambda end: UpstreamRefused(end.what, status=end.status or 502),
+    ),
+    ErrorKind.INVALID: (InvalidPayload, lambda end: InvalidPayload(end.invalid, end.what)),
+    ErrorKind.BUDGET_EXHAUSTED: (BudgetExhausted, partial(_withheld, BudgetExhausted)),
+    ErrorKind.CIRCUIT_OPEN: (CircuitOpen, partial(_withheld, CircuitOpen)),
+    ErrorKind.GATE_CLOSED: (GateClosed, partial(_withheld, GateClosed)),
+    ErrorKind.TURNED_AWAY: (
+        AccessRefused,
+        lambda _: AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED),
+    ),
+}
