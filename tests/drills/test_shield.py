@@ -59,10 +59,12 @@ async def test_who_comes_back_when_told_is_served(redis_url: str) -> None:
     told(await scenarios.obeyed(redis_url, Pace(50, 12.0), bursts=6))
 
 
-async def test_without_redis_the_limit_holds(tmp_path: Path) -> None:
-    """For two windows, all replicas on their shares."""
+@pytest.mark.parametrize("is_lost", [False, True], ids=["hung", "lost"])
+async def test_redis_is_away_for_five_minutes(tmp_path: Path, is_lost: bool) -> None:
+    """What is stored is served, and all reserves are spent. Redis is back, and within 3 s all that
+    it hands out is spent; if it lost its data, a window later."""
     with RedisServer(tmp_path) as server:
-        told(await scenarios.redis_away(server, REAL, windows=2))
+        told(await scenarios.redis_away(server, REAL, windows=5, is_lost=is_lost))
 
 
 async def test_a_redis_that_forgets_is_told(tmp_path: Path) -> None:

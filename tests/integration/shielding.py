@@ -70,6 +70,10 @@ class Stand:
         """The most calls that arrived in any window."""
         return max((await self.control.stats()).fullest_window_asked.values(), default=0)
 
+    async def calls(self, start: float, end: float) -> int:
+        """The calls that arrived in this time (monotonic)."""
+        return sum(start <= each.at < end for each in await self.control.requests())
+
     async def refused(self) -> int:
         """429s that gateways were answered."""
         name = 'gateway_upstream_failures_total{reason="rate-limited"}'
