@@ -137,11 +137,10 @@ class Sweep:
     @property
     def is_filling(self) -> bool:
         """Whether the first sweep is filling the cache, so that misses and readiness wait for it.
-        True also while the state is unknown, at the start. False after two failed calls in a
-        row."""
+        True also while the state is unknown. False after two failed calls in a row."""
         turn = self.turn
         if turn is None:
-            return self._warms and self._missed < _MISSED
+            return self._warms
         progress = turn.progress
         is_storing = self._store is not SweepStore.NEVER and not progress.belief.is_different
         is_first = self._warms and progress.is_first
