@@ -1,16 +1,16 @@
-"""Replicas as processes that sweep a simulator, and trainings that are deleted there unread."""
+"""Replicas as processes that sweep a simulator, and trainings that are deleted there."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from tests.support.servers import RedisServer, wait_until
+from tests.support.servers import wait_until
 from tests.system.commands import Gateway, address, get, simulator
 
 TRAININGS = 60
@@ -29,7 +29,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Two replicas on one Redis, and the simulator's address."""
+    """Replicas on one Redis, and the simulator's address."""
 
     upstream: str
     replicas: list[Gateway]
@@ -46,7 +46,14 @@ class Swept:
 
     def delete(self, training_id: str) -> None:
         """Delete it in the API; nobody tells the gateway."""
-        url, order = f"{self.upstream}/_control/delete", {"id": training_id}
+        self._order("delete", id=training_id)
+
+    def edit(self, training_id: str, content: str) -> None:
+        """Edit it in the API; nobody tells the gateway."""
+        self._order("edit", id=training_id, content=content)
+
+    def _order(self, name: str, **order: str) -> None:
+        url = f"{self.upstream}/_control/{name}"
         httpx.post(url, json=order, trust_env=False, timeout=5).raise_for_status()
 
     def is_fresh_somewhere(self, training_id: str) -> list[str]:
@@ -60,23 +67,25 @@ class Swept:
 
 
 @contextmanager
-def swept(folder: Path, redis: RedisServer) -> Iterator[Swept]:
-    """The replicas, in front of a simulator with as many trainings."""
+def swept(folder: Path, redis_urls: Sequence[str]) -> Iterator[Swept]:
+    """A replica for each of these addresses of one Redis, in front of a simulator with as many
+    trainings."""
     with ExitStack() as stack:
         options = ("--trainings", str(TRAININGS), "--limit", "1000000")
         process = stack.enter_context(simulator(folder, *options))
-        settings = {**SETTINGS, "GATEWAY_REDIS__URL": redis.url}
         upstream = address(process)
-        found = Swept(upstream, [Gateway(folder, upstream, **settings) for _ in range(2)])
+        settings = [{**SETTINGS, "GATEWAY_REDIS__URL": each} for each in redis_urls]
+        found = Swept(upstream, [Gateway(folder, upstream, **each) for each in settings])
         for each in found.replicas:
             stack.enter_context(each.process)
         yield found
 
 
-def deleted_unread(found: Swept, count: int) -> list[str]:
-    """How those were answered as fresh after the bound that were deleted and read by nobody."""
+def fresh_after_the_bound(found: Swept, count: int) -> list[str]:
+    """How those were answered as fresh after the bound that were deleted: so many that are read all
+    the time, and so many that nobody reads."""
     wait_until(found.states_a_bound, 90.0, "a bound is stated")
-    ids = [f"trn_{number:06d}" for number in range(TRAININGS - count, TRAININGS)]
+    ids = [f"trn_{number:06d}" for number in range(TRAININGS - 2 * count, TRAININGS)]
     for each in ids:
         assert found.is_fresh_somewhere(each), each
     bound = found.state()["bound_seconds"]
@@ -86,5 +95,7 @@ def deleted_unread(found: Swept, count: int) -> list[str]:
     until = time.monotonic() + bound
     while time.monotonic() < until:
         found.state()
+        for each in ids[:count]:
+            found.is_fresh_somewhere(each)
         time.sleep(0.5)
     return [f"{each}: {how}" for each in ids for how in found.is_fresh_somewhere(each)]
