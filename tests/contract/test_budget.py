@@ -352,6 +352,18 @@ async def test_a_429_lowers_the_limit_to_four_fifths(world: World) -> None:
         assert limits == [32, 25, 27, 40]
 
 
+async def test_another_rate_is_lowered_as_the_one_before(world: World) -> None:
+    """A reload of the clients file does not forget a 429."""
+    rates = Rates(Rate(50, 60.0), {"acme": Rate(40, 60.0)})
+    async with world.made(BudgetRules(rates, NO_RESERVES, start_paced=False)) as budget:
+        await budget.close("acme", 1.0)
+        rates.replace({"acme": Rate(80, 60.0)})
+        world.clock.advance(2.0)
+        await granted(budget, "acme")
+
+        assert budget.view("acme").limit == 32
+
+
 async def test_many_429s_leave_a_tenth_of_the_limit(world: World) -> None:
     """Each is the answer to a probe."""
     async with budget_of(world, 100, 60.0) as budget:

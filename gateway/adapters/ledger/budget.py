@@ -23,9 +23,8 @@ _ANY_WINDOW = 60.0
 
 @dataclass(slots=True)
 class _Account:
-    """The state of one scope. `rate` and `log` are None without a limit."""
+    """The state of one scope. `log` is None without a limit."""
 
-    rate: Rate | None
     log: WindowLog | None
     gate: Gate
 
@@ -104,28 +103,30 @@ class LocalBudget:
         """As Budget.view."""
         account, now = self._account(scope), self._clock.monotonic()
         closed_for = account.gate.wait(now)
-        if account.rate is None or account.log is None:
+        log = account.log
+        if log is None:
             return BudgetView(None, _ANY_WINDOW, None, closed_for)
-        limit, available = account.log.limit(now), account.log.available(now)
-        return BudgetView(limit, account.rate.window, available, closed_for)
+        return BudgetView(log.limit(now), log.rate.window, log.available(now), closed_for)
 
     def _account(self, scope: str) -> _Account:
         rate = self._rules.rates.counted(scope)
+        if rate is not None and self._is_reserve:
+            rate = Rate(reserve_of(rate.limit, self._rules.replicas), rate.window)
         account = self._accounts.get(scope)
         if account is None:
-            account = self._accounts[scope] = _Account(rate, self._new_log(rate), Gate())
-        elif account.rate != rate:
-            before, account.rate, account.log = account.log, rate, self._new_log(rate)
-            if before is not None and account.log is not None:
-                account.log.follow(before)
+            account = self._accounts[scope] = _Account(None, Gate())
+        if rate is None:
+            account.log = None
+        elif account.log is None:
+            account.log = self._new_log(rate)
+        else:
+            account.log.rate = rate
         return account
 
-    def _new_log(self, rate: Rate | None) -> WindowLog | None:
-        if rate is None:
-            return None
-        now, share = self._clock.monotonic(), self._rules.sweep_share
+    def _new_log(self, rate: Rate) -> WindowLog:
+        now, assumed = self._clock.monotonic(), list[float]()
         if self._is_reserve:
-            rate = Rate(reserve_of(rate.limit, self._rules.replicas), rate.window)
-            return WindowLog(rate, share, assumed=[now] * rate.limit)
-        assumed = paced_start(rate, now) if self._rules.start_paced else ()
-        return WindowLog(rate, share, assumed=assumed)
+            assumed = [now] * rate.limit
+        elif self._rules.start_paced:
+            assumed = paced_start(rate, now)
+        return WindowLog(rate, self._rules.sweep_share, assumed=assumed)

@@ -111,20 +111,19 @@ def paced_start(rate: Rate, now: float) -> list[float]:
 class WindowLog:
     """The calls of the last window. Allows at most `limit` calls in any `window` seconds and the
     margin. The sweep has at most `sweep_share` of them. `assumed`: the times of calls that an
-    earlier process perhaps made.
+    earlier process perhaps made. `rate` may be replaced.
 
     A token bucket is not used, because it would allow a burst in addition to the full limit.
     """
 
-    __slots__ = ("_calls", "_full", "_low", "_refused", "_since", "_span", "_sweep_share")
+    __slots__ = ("_calls", "_low", "_refused", "_since", "_sweep_share", "rate")
 
     def __init__(
         self, rate: Rate, sweep_share: float = 1.0, *, assumed: Iterable[float] = ()
     ) -> None:
-        self._full = rate.limit
-        self._span = counts_for(rate.window)
+        self.rate = rate
         self._sweep_share = sweep_share
-        self._low, self._since = rate.limit, -inf
+        self._low, self._since = inf, 0.0
         # By rank: when each call was made, the oldest first, and when a call was last refused.
         self._calls: dict[Rank, dict[str, float]] = {rank: {} for rank in Rank}
         # A fifth of the assumed calls count as callers' calls. So the ceiling of the other ranks
@@ -151,24 +150,19 @@ class WindowLog:
 
     def lower(self, now: float) -> None:
         """Lower the limit after a 429."""
-        lowered = max(1, self._full // _LEAST, int(self.limit(now) * _KEPT))
-        self._low, self._since = min(self._full, lowered), now
+        self._low = max(1, self.rate.limit // _LEAST, int(self.limit(now) * _KEPT))
+        self._since = now
 
     def limit(self, now: float) -> int:
         """The limit at this time."""
-        if self._low == self._full:
-            return self._full
-        steps = max(0, int((now - self._since) / (self._span - MARGIN)))
-        return min(self._full, self._low + steps * max(1, self._full // _STEPS))
+        full = self.rate.limit
+        steps = max(0, int((now - self._since) / self.rate.window))
+        return int(min(full, self._low + steps * max(1, full // _STEPS)))
 
     def available(self, now: float) -> int:
         """How many calls are free."""
         self._forget(now)
         return max(0, self.limit(now) - sum(map(len, self._calls.values())))
-
-    def follow(self, other: WindowLog) -> None:
-        """Take over the calls of `other`, the log that this log replaces."""
-        self._calls = other._calls
 
     def _turn(self, rank: Rank, now: float) -> float:
         """When a call of the rank may be made."""
@@ -190,7 +184,7 @@ class WindowLog:
         kept = sum(
             max(0, tenth - counts[each])
             for each in _BACKGROUND
-            if each is not rank and self._refused[each] > now - self._span
+            if each is not rank and self._refused[each] > now - counts_for(self.rate.window)
         )
         others = counts[Rank.REFRESH] + counts[Rank.SWEEP]
         return min(kept, max(0, int(_NOT_CALLERS * most) - others))
@@ -201,10 +195,10 @@ class WindowLog:
         if beyond < 0:
             return now
         times = sorted(at for each in ranks for at in self._calls[each].values())
-        return (times[beyond] if beyond < len(times) else now) + self._span
+        return (times[beyond] if beyond < len(times) else now) + counts_for(self.rate.window)
 
     def _forget(self, now: float) -> None:
-        before = now - self._span
+        before = now - counts_for(self.rate.window)
         for calls in self._calls.values():
             while calls and (oldest := next(iter(calls.items())))[1] <= before:
                 del calls[oldest[0]]
