@@ -245,9 +245,8 @@ class CallWithheld(GatewayError):
 class BudgetExhausted(CallWithheld):
     """The budget has no free call now.
 
-    `is_passing`: a call can become free at any moment, so it makes sense to ask again soon. Either
-    Redis is away and can return, or Redis keeps calls for a silent replica. Once that replica
-    reports to Redis again, other replicas may use these calls.
+    `is_passing`: Redis gave no answer in time. It can answer at any moment, so it makes sense to
+    ask again soon.
     """
 
     is_passing = False
@@ -262,9 +261,8 @@ class BudgetExhausted(CallWithheld):
 
 
 class GateClosed(CallWithheld):
-    """The gate is closed, after a 429 or because Redis has lost the record of spent calls.
-    `is_probed`: the gate can open at any moment. Either a probe is under way, or Redis waits for
-    the replicas to report the calls that they made."""
+    """The gate is closed after a 429. `is_probed`: a probe is under way, so the gate can open at
+    any moment."""
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)
