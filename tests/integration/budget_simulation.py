@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -207,12 +207,10 @@ class Way:
 
 @dataclass(slots=True)
 class Figures:
-    """The most calls in any window, of any tenant; all calls; how many 429s the API sent."""
+    """The most calls in any window, of any tenant, and all calls."""
 
     fullest: int = 0
     calls: int = 0
-    refused: int = 0
-    by_source: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -282,7 +280,6 @@ class Run:
             if self.chance.random() < 0.02:  # no connection
                 await replica.budget.give_back(tenant, paid)
                 continue
-            self.figures.by_source["reserve" if paid.is_reserve else "redis"] += 1
             await self._arrive(replica, tenant)
 
     async def _hold(self, replica: Replica) -> None:
@@ -301,7 +298,6 @@ class Run:
         self.figures.calls += 1
         await asyncio.sleep(0.05)
         if self.is_limiting and self.chance.random() < 0.3:
-            self.figures.refused += 1
             await replica.budget.close(tenant, self.chance.choice((None, 1.0, 3.0)))
         else:
             await replica.budget.reopen(tenant)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from gateway.core.budget.priority import Rank
 from gateway.core.budget.window_log import (
     Rate,
-    Rates,
     WindowLog,
     counts_for,
     paced_start,
@@ -57,15 +56,6 @@ def test_the_parts_of_a_window_allow_no_more_than_the_limit(limit: int, window: 
     assert counted.window * parts == pytest.approx(window)
     assert parts == 1 or counted.window >= 1.0
     assert counted.limit <= 2_000 or counted.window < 2.0
-
-
-def test_a_scope_has_the_usual_rate_unless_it_has_its_own() -> None:
-    """A tenant's own may be higher, lower or none at all."""
-    usual, own = Rate(100, 60.0), Rate(12_000, 60.0)
-    rates = Rates(usual, {"acme": own, "free": None})
-
-    assert [rates.of(each) for each in ("default", "acme", "free")] == [usual, own, None]
-    assert [rates.counted(each) for each in ("acme", "free")] == [Rate(2_000, 10.0), None]
 
 
 @given(
