@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.integration.replicas import replicas
-from tests.integration.unreachable import SPAN, WINDOWS, Orders, WayToRedis
+from tests.integration.unreachable import SPAN, Orders, two_replicas
 from tests.system.stopping import stop_and_go_on
 
 # The fewest orders of one run.
@@ -22,18 +21,13 @@ async def test_hundreds_of_orders_are_kept(
     """Cut off for shorter and longer than a replica may answer unasked."""
     orders = Orders(control)
     async with (
-        WayToRedis(redis_url) as way,
-        replicas(upstream.base_url, [redis_url, way.url], redis__timeout="200ms", **WINDOWS) as (
-            one,
-            other,
-        ),
+        two_replicas(upstream.base_url, redis_url, how) as (one, other, set_cut),
+        orders.asked(one.data, other.data),
     ):
-        set_cut = way.refuse if how == "refuse" else way.swallow
-        async with orders.asked(one.data, other.data):
-            for seconds in (1.0, 6.0, SPAN + 4.0, SPAN + 15.0):
-                await orders.while_cut(one.admin, set_cut, seconds)
-            while orders.statuses.total() < _ORDERS:  # a busy machine gives fewer a second
-                await orders.while_cut(one.admin, set_cut, 1.0)
+        for seconds in (1.0, 6.0, SPAN + 4.0, SPAN + 15.0):
+            await orders.while_cut(one.admin, set_cut, seconds)
+        while orders.statuses.total() < _ORDERS:  # a busy machine gives fewer a second
+            await orders.while_cut(one.admin, set_cut, 1.0)
 
     assert orders.old == []
     assert min(orders.statuses[200], orders.statuses[202]) > 20

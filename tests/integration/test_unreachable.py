@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.integration.replicas import replicas
-from tests.integration.unreachable import SPAN, WINDOWS, Orders, WayToRedis
+from tests.integration.unreachable import SPAN, Orders, two_replicas
 
 
 @pytest.mark.parametrize("how", ["refuse", "swallow"])
@@ -16,15 +15,10 @@ async def test_no_answer_is_older_than_what_orders_say(
     """Cut off for longer than it may answer unasked, and back."""
     orders = Orders(control)
     async with (
-        WayToRedis(redis_url) as way,
-        replicas(upstream.base_url, [redis_url, way.url], redis__timeout="200ms", **WINDOWS) as (
-            one,
-            other,
-        ),
+        two_replicas(upstream.base_url, redis_url, how) as (one, other, set_cut),
+        orders.asked(one.data, other.data),
     ):
-        set_cut = way.refuse if how == "refuse" else way.swallow
-        async with orders.asked(one.data, other.data):
-            await orders.while_cut(one.admin, set_cut, SPAN + 4.0)
+        await orders.while_cut(one.admin, set_cut, SPAN + 4.0)
 
     assert orders.old == []
     assert orders.answers > 0

@@ -15,8 +15,8 @@ import httpx
 
 from gateway.simulator import SimulatorClient
 from tests.doubles.proxy import BusProxy, Link
-from tests.integration.gateways import BEARER
-from tests.integration.replicas import number_of
+from tests.integration.gateways import BEARER, Planes
+from tests.integration.replicas import number_of, replicas
 
 ONE = "trn_000001"
 # Five heartbeats and the longest that an answer of theirs is given unasked, in seconds.
@@ -125,3 +125,15 @@ class Orders:
         while time.monotonic() < end:
             await self.give(admin)
             await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def two_replicas(
+    upstream: str, redis: str, how: str
+) -> AsyncIterator[tuple[Planes, Planes, Set]]:
+    """Two replicas, and what cuts the other one off from Redis: `how` is refuse or swallow."""
+    async with (
+        WayToRedis(redis) as way,
+        replicas(upstream, [redis, way.url], redis__timeout="200ms", **WINDOWS) as (one, other),
+    ):
+        yield one, other, way.refuse if how == "refuse" else way.swallow

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from tests.rounds.malformed_requests import malformed
 from tests.support.raw_http import GOOD, Caller, asked, calling, is_well
-from tests.system.commands import TOKEN, Gateway
+from tests.system.commands import TOKEN, Gateway, address, simulator
 
 BEARER = f"Host: a\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
 TRAINING = b"GET /training/trn_000001 HTTP/1.1\r\n" + BEARER + b"\r\n"
@@ -118,6 +118,21 @@ async def good_answers(url: str, asks: int) -> int:
     return answered
 
 
-def gateway_for_crowds(folder: Path, upstream: str) -> Gateway:
-    """A gateway whose own limits the crowds do not reach."""
-    return Gateway(folder, upstream, **PATIENT)
+@contextmanager
+def gateway_for_crowds(folder: Path) -> Iterator[Gateway]:
+    """A gateway whose own limits the crowds do not reach, before a simulator without a limit."""
+    with simulator(folder, "--limit", "0") as upstream:
+        house = Gateway(folder, address(upstream), **PATIENT)
+        with house.process:
+            yield house
+
+
+async def refused_by_both_planes(house: Gateway, counts: tuple[int, int, int], seed: int) -> float:
+    """The growth of its memory (MiB) by so many malformed requests: to begin with, to the data
+    plane, to the admin plane. AssertionError if one was answered otherwise than it should be."""
+    before = 0
+    for url, count in zip((house.data, house.data, house.admin), counts, strict=True):
+        assert await refusals(url, count, seed=seed + count) == []
+        before = before or memory_of(house.process.pid)
+    assert "Traceback" not in house.process.output
+    return (memory_of(house.process.pid) - before) / 1024**2

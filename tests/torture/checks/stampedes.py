@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+from tests.torture.caller import Answer
 from tests.torture.check import Check, Finding
 from tests.torture.stand import Setting, Stand
 
@@ -15,16 +17,9 @@ CALLERS = 300
 async def _cold(stand: Stand) -> list[Finding]:
     await stand.upstream.latency(CALL)
     crowd = await stand.crowd(ONE, CALLERS)
-    calls = await stand.calls(ONE)
-    failed = sum(answer.status != 200 for answer in crowd)
     slowest = max(answer.seconds for answer in crowd)
-    nodes = len(stand.nodes)
     return [
-        Finding(
-            f"300 callers, one cold id, nodes: {nodes}: one call, nobody fails",
-            calls == 1 and failed == 0,
-            f"{calls} calls, {failed} failed",
-        ),
+        await _one_call(stand, "300 callers, one cold id", crowd),
         Finding("  the slowest (a call takes 0.5 s)", None, f"{slowest:.2f} s"),
     ]
 
@@ -38,18 +33,18 @@ async def _stale(stand: Stand) -> list[Finding]:
     await stand.upstream.latency(CALL)
     crowd = await stand.crowd(ONE, CALLERS)
     await asyncio.sleep(2 * CALL)
-    calls = await stand.calls(ONE)
-    failed = sum(answer.status != 200 for answer in crowd)
     old = sum(answer.training.get("updated_at") != edited["updated_at"] for answer in crowd)
-    nodes = len(stand.nodes)
     return [
-        Finding(
-            f"the same, stale and edited, nodes: {nodes}: one call, nobody fails",
-            calls == 1 and failed == 0,
-            f"{calls} calls, {failed} failed",
-        ),
+        await _one_call(stand, "the same, stale and edited", crowd),
         Finding("  given the old version meanwhile", None, f"{old} of 300"),
     ]
+
+
+async def _one_call(stand: Stand, what: str, crowd: Sequence[Answer]) -> Finding:
+    calls = await stand.calls(ONE)
+    failed = sum(answer.status != 200 for answer in crowd)
+    sentence = f"{what}, nodes: {len(stand.nodes)}: one call, nobody fails"
+    return Finding(sentence, calls == 1 and failed == 0, f"{calls} calls, {failed} failed")
 
 
 async def _idle(stand: Stand) -> list[Finding]:

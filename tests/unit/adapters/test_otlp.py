@@ -51,6 +51,12 @@ def test_a_sampler_that_is_none_is_refused(name: str, share: str) -> None:
         sampler({"OTEL_TRACES_SAMPLER": name, "OTEL_TRACES_SAMPLER_ARG": share}, lambda: 0.3)
 
 
+def tracer_to(url: str, told: asyncio.Queue[tuple[SpanFate, int, str]]) -> OtlpTracer:
+    """A tracer that sends to a collector, and tells what becomes of its spans."""
+    clock, tell = RealClock(), lambda *fate: told.put_nowait(fate)
+    return OtlpTracer(url, clock, tell, {}, version="1", scheme="http")
+
+
 async def test_a_batch_for_which_no_request_was_made_is_not_told_by_the_one_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -58,14 +64,7 @@ async def test_a_batch_for_which_no_request_was_made_is_not_told_by_the_one_befo
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
     told: asyncio.Queue[tuple[SpanFate, int, str]] = asyncio.Queue()
     with collector() as kept:
-        tracer = OtlpTracer(
-            kept.url,
-            RealClock(),
-            lambda *fate: told.put_nowait(fate),
-            {},
-            version="1",
-            scheme="http",
-        )
+        tracer = tracer_to(kept.url, told)
         tracer.begin(None).end()
         first = await told.get()
         tracer.begin(None).part("half a character: \ud800").end()
@@ -80,14 +79,7 @@ async def test_a_span_lasts_from_when_its_request_began() -> None:
     """A hit is told after it was answered."""
     told: asyncio.Queue[tuple[SpanFate, int, str]] = asyncio.Queue()
     with collector() as kept:
-        tracer = OtlpTracer(
-            kept.url,
-            RealClock(),
-            lambda *fate: told.put_nowait(fate),
-            {},
-            version="1",
-            scheme="http",
-        )
+        tracer = tracer_to(kept.url, told)
         tracer.begin(None, 50.0).end()
         await tracer.close(10.0)
         await told.get()

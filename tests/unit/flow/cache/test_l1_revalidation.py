@@ -71,6 +71,15 @@ async def hold_all(replica: Replica) -> None:
         replica.local.put(key, replica.tiers.render(entry, replica.clock.monotonic()))
 
 
+async def miss_an_order(replica: Replica, redis: Redis) -> None:
+    """Every key in both tiers, a gap after that, and a Redis that does not answer for now."""
+    await hold_all(replica)
+    replica.clock.advance(0.1)
+    redis.switch.hold()
+    replica.tiers.confirming.suspect()
+    await settle()
+
+
 @pytest.mark.usefixtures("confirming")
 async def test_what_is_read_stays_confirmed(replica: Replica, redis: Redis) -> None:
     """Over twelve lifetimes, a question each 3 s, and no body is read."""
@@ -288,11 +297,7 @@ async def test_after_a_gap_readers_wait_for_the_questions_about_all(
     replica: Replica, redis: Redis
 ) -> None:
     """No reader asks about one key, and none is answered unasked."""
-    await hold_all(replica)
-    replica.clock.advance(0.1)
-    redis.switch.hold()
-    replica.tiers.confirming.suspect()
-    await settle()
+    await miss_an_order(replica, redis)
     readers = [asyncio.create_task(replica.tiers.lookup(key, Course())) for key in KEYS]
     await settle()
     assert replica.tiers.peek(KEYS[0]) is None
@@ -310,11 +315,7 @@ async def test_readers_ask_by_themselves_where_the_question_about_all_fails(
     replica: Replica, redis: Redis
 ) -> None:
     """They are not left waiting."""
-    await hold_all(replica)
-    replica.clock.advance(0.1)
-    redis.switch.hold()
-    replica.tiers.confirming.suspect()
-    await settle()
+    await miss_an_order(replica, redis)
     reader = asyncio.create_task(replica.tiers.lookup(KEYS[-1], Course()))
     await settle()
     redis.switch.is_up = False
