@@ -33,9 +33,7 @@ class CutOff(Proxy):
         await self.is_open.wait()
         return data
 
-    async def back(self, link: Link, data: bytes) -> bytes:
-        await self.is_open.wait()
-        return data
+    back = forward
 
 
 @dataclass(slots=True)
@@ -105,12 +103,8 @@ async def test_no_response_is_older_than_the_bound_at_its_moment(
                 way = other
             leader, follower = found.replicas
             await asyncio.to_thread(watch.go_on, 10.0, [leader, follower])
-            if loss == "cut-off":
-                way.is_open.clear()
-            elif loss == "stopped":
-                leader.process.pause()
-            else:
-                leader.process.kill()
+            process, cut_off = leader.process, way.is_open.clear
+            {"killed": process.kill, "cut-off": cut_off, "stopped": process.pause}[loss]()
             running = [leader, follower] if loss == "cut-off" else [follower]
 
             await asyncio.to_thread(watch.go_on, 40.0, running)
