@@ -75,7 +75,7 @@ class Refresher:
         # is wanted most asks then. Otherwise one that is wanted less could get the call.
         self._short: dict[Lane, float] = {}
         self._stirred = asyncio.Event()  # set when a waiting errand can perhaps begin
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Landed | None] | asyncio.Future[None]] = set()
 
     def is_short(self, ask: Ask) -> bool:
         """Whether no call was free for the last refresh with the budget of `ask`."""
@@ -171,8 +171,11 @@ class Refresher:
         self._taken[errand.ask.key.partition] += 1
         if errand.lane in self._short:
             self._short[errand.lane] = math.inf  # until this errand has asked for a call
-        task = asyncio.create_task(self._run(errand, fetch()))
-        self._tasks.add(task)
+        # Two tasks: if the second one is cancelled before it begins, it does not await the first.
+        fetched = asyncio.ensure_future(fetch())
+        task = asyncio.ensure_future(self._run(errand, fetched))
+        self._tasks |= {fetched, task}
+        fetched.add_done_callback(self._tasks.discard)
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, errand: Errand, fetched: Awaitable[Landed | None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -261,6 +262,17 @@ async def test_a_callers_fetch_is_joined(clock: FakeClock) -> None:
 
     assert swept.catalogue.asked == ["t1"]
     assert len(landed) == 1
+
+
+async def test_one_that_is_cancelled_before_it_begins_leaves_nothing(clock: FakeClock) -> None:
+    """Neither a fetch under way nor a coroutine that nobody awaits, of which Python warns."""
+    swept = Swept(clock, Catalogue("t1"))
+    async with running(swept):
+        await settle()
+        send(swept, "t1")
+    await settle()
+    gc.collect()
+    assert swept.catalogue.asked == []
 
 
 async def test_so_many_are_under_way_and_the_most_wanted_is_next() -> None:
