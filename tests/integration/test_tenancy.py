@@ -54,10 +54,12 @@ async def three_replicas(
 
 
 async def with_own_tokens(redis_url: str, reads: int) -> Campaign:
-    """The campaign in `passthrough`, once it is over."""
-    async with three_replicas(redis_url) as (replicas, control):
+    """The campaign in `passthrough`, with sweeps for three tokens, once it is over."""
+    sweep = {"sweep__enabled": "true", "sweep__partitions": "3", "sweep__interval": "200ms"}
+    async with three_replicas(redis_url, **sweep) as (replicas, control):
         campaign = OwnTokens(replicas, control, LIFETIME + STALE, seed=1)
         await campaign.run(reads)
+        campaign.seen["swept"] = (await control.stats()).by_endpoint.get("GET /training", 0)
         return campaign
 
 
@@ -76,6 +78,7 @@ async def test_revoked_tokens_and_tenants(redis_url: str) -> None:
 
     assert campaign.wrong == []
     assert campaign.was_worth_it, campaign.seen
+    assert campaign.seen["swept"] > 0
 
 
 async def test_rotated_keys_and_tenants(redis_url: str, tmp_path: Path) -> None:
