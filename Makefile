@@ -24,7 +24,7 @@ test: lint ## lint, types, all tests with real servers, and the unit tests on a 
 check: lint ## format, lint, types, floors and the fast tests
 	$(BIN)/python -m pytest --numprocesses 2 tests/house tests/unit
 
-drills: setup ## the long failure drills (crowds, malformed requests, schemathesis, soaks): an hour and a half
+drills: setup ## the long failure drills (crowds, malformed requests, schemathesis, soaks): about two hours
 	$(BIN)/python -m pytest $(APART) tests/integration --clocks-apart -q
 	$(BIN)/python -m pytest $(APART) tests/integration --documented-acl -q
 	$(BIN)/python -m pytest $(APART) tests/integration tests/system --bad-day --timeout 600 -q
