@@ -21,7 +21,8 @@ GatewayError
 │   │   └── VersionDoubted
 │   ├── UpstreamRateLimited
 │   ├── UpstreamRefused     the gateway
-│   └── InvalidPayload
+│   ├── InvalidPayload
+│   └── FailedElsewhere
 ├── ListRefused             the upstream
 ├── CallWithheld            the gateway: it made no call (a stale response may be served)
 │   ├── BudgetExhausted
@@ -225,6 +226,16 @@ class InvalidPayload(UpstreamFailure):
         too_large = invalid is InvalidReason.TOO_LARGE
         super().__init__(what, FailureReason.TOO_LARGE if too_large else FailureReason.INVALID)
         self.invalid = invalid
+
+
+class FailedElsewhere(UpstreamFailure):
+    """The call of another replica failed, while a request of this replica waited for it."""
+
+    def __init__(
+        self, reason: FailureReason, *, status: int | None, retry_after: float | None
+    ) -> None:
+        super().__init__("the call of another replica failed", reason, retry_after=retry_after)
+        self.status = status
 
 
 class ListRefused(GatewayError):

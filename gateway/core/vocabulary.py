@@ -188,10 +188,8 @@ class EndingKind(StrEnum):
     """How a leader's fetch ended. Its followers in other replicas are told this word."""
 
     DONE = "done"  # the answer was stored
-    TRANSIENT = "transient"  # the fetch failed, but perhaps succeeds in another replica
-    GAVE_UP = "gave-up"  # the fetch failed, and would fail in every replica
-    ALONE = "alone"  # the answer is for one caller, or was not stored
-    TOO_OLD = "too-old"  # an invalidation came after the fetch began
+    FAILED = "failed"  # the upstream failed, as it would for every replica
+    GONE = "gone"  # there is no result for others
 
 
 class AccessRefusal(StrEnum):

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.cache.entry import Floor, Key, Ticket
-from gateway.core.cache.lease_result import Ending
 from gateway.core.instant import Instant
-from gateway.core.vocabulary import EndingKind, Mode, NoticeKind
+from gateway.core.vocabulary import EndingKind, FailureReason, Mode, NoticeKind
 from gateway.ports.tiers import SharedStore
 
 
@@ -144,6 +143,17 @@ class Taken:
     floor: Floor | None
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a leader's fetch ended. The other fields are those of the failure, if `kind` is FAILED;
+    `retry_after` is in seconds from the end of the fetch."""
+
+    kind: EndingKind
+    reason: FailureReason | None = None
+    status: int | None = None
+    retry_after: float | None = None
+
+
 class Lease(Protocol):
     """Lets one replica fetch a key for all. A lease only saves calls: the store decides which
     answers are stored. Every method raises RedisUnavailable if Redis does not answer in time."""
@@ -172,7 +182,7 @@ class Lease(Protocol):
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Wait for the end of the fetch with that token, for `patience` seconds at most. Returns
-        how it ended (`EndingKind.TRANSIENT` if nobody renewed the lease), or None if it goes on."""
+        how it ended (GONE also if the lease is lost), or None if it goes on."""
         ...
 
 
@@ -195,7 +205,7 @@ class AloneLease:
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Never called."""
-        return Ending(EndingKind.TRANSIENT)
+        return Ending(EndingKind.GONE)
 
 
 @dataclass(frozen=True, slots=True)

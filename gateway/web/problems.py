@@ -20,6 +20,7 @@ from gateway.core.errors import (
     CallWithheld,
     CircuitOpen,
     ClientRateLimited,
+    FailedElsewhere,
     Frozen,
     GateClosed,
     GatewayError,
@@ -82,6 +83,7 @@ _UPSTREAM: tuple[tuple[type[UpstreamFailure], Problem], ...] = (
     (UpstreamTimeout, Problem.UPSTREAM_TIMEOUT),
     (UpstreamUnreachable, Problem.UPSTREAM_UNREACHABLE),
     (UpstreamError, Problem.UPSTREAM_ERROR),
+    (FailedElsewhere, Problem.UPSTREAM_ERROR),
 )
 _WITHHELD: tuple[tuple[type[CallWithheld], Problem], ...] = (
     (BudgetExhausted, Problem.BUDGET_EXHAUSTED),

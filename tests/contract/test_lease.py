@@ -9,33 +9,21 @@ import pytest
 
 from gateway.adapters.ledger import Ledger
 from gateway.core.cache.entry import Key
-from gateway.core.cache.lease_result import Ending, ErrorKind
 from gateway.core.instant import Instant
-from gateway.core.vocabulary import EndingKind, FailureReason, InvalidReason, StoreVerdict
-from gateway.ports import AloneLease
+from gateway.core.vocabulary import EndingKind, FailureReason, StoreVerdict
+from gateway.ports import AloneLease, Ending
 from tests.contract.conftest import URLS, epochs
 from tests.contract.leases import KEY, LeaseWorld, MemoryWorld, redis_world
 from tests.doubles.clocks import TickingClock
 from tests.doubles.stored import entry_of, version
 
 DONE = Ending(EndingKind.DONE)
-GONE = Ending(EndingKind.TRANSIENT)
-TOO_OLD = Ending(EndingKind.TOO_OLD)
+GONE = Ending(EndingKind.GONE)
 ENDINGS = [
     DONE,
     GONE,
-    TOO_OLD,
-    Ending(EndingKind.ALONE),
-    Ending(EndingKind.GAVE_UP, ErrorKind.GATE_CLOSED, 'no "\n', retry_after=3.25),
-    Ending(
-        EndingKind.GAVE_UP,
-        ErrorKind.INVALID,
-        "é" * 200,
-        FailureReason.INVALID,
-        InvalidReason.WRONG_ID,
-        status=200,
-        sent=False,
-    ),
+    Ending(EndingKind.FAILED, FailureReason.INVALID),
+    Ending(EndingKind.FAILED, FailureReason.STATUS_5XX, 503, 3.25),
 ]
 # Nobody looks in a test that waits for a message.
 LONG = 3_600.0
@@ -91,7 +79,7 @@ async def test_the_ticket_is_the_stores(world: LeaseWorld) -> None:
     assert again.floor.started == taken.ticket.started
 
 
-@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: str(ending.kind))
+@pytest.mark.parametrize("ending", ENDINGS, ids=str)
 async def test_a_follower_is_told(world: LeaseWorld, ending: Ending) -> None:
     """The very ending, while it waits."""
     leader, follower, _ = world.leases
@@ -115,7 +103,7 @@ async def test_an_ending_that_comes_before_the_waiting_is_not_lost(world: LeaseW
     assert await asyncio.wait_for(follower.watch(KEY, token, LONG), SOON) == DONE
 
 
-@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: str(ending.kind))
+@pytest.mark.parametrize("ending", ENDINGS, ids=str)
 async def test_an_ending_that_was_not_heard_is_found(world: LeaseWorld, ending: Ending) -> None:
     """By the look after the patience."""
     leader, follower, _ = world.leases
@@ -202,7 +190,7 @@ async def test_a_leader_from_before_an_invalidation_is_passed_over(
     later = await third.take(KEY)
 
     assert later.leads
-    assert await follower.watch(KEY, token, 0.01) == TOO_OLD
+    assert await follower.watch(KEY, token, 0.01) == GONE
     assert not await leader.renew(KEY, token)
 
 

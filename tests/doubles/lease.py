@@ -7,9 +7,8 @@ import itertools
 from dataclasses import dataclass
 
 from gateway.core.cache.entry import Floor, Key, Ticket
-from gateway.core.cache.lease_result import Ending
 from gateway.core.vocabulary import EndingKind
-from gateway.ports import Clock, SharedStore, Taken
+from gateway.ports import Clock, Ending, SharedStore, Taken
 from tests.doubles.redis_away import Switch
 
 LIFETIME = 3.0
@@ -105,10 +104,8 @@ class BoardLease:
         board.switch.pass_on("lease")
         board.looks += 1
         record = board.record(key)
-        if record is None:
-            return Ending(EndingKind.TRANSIENT)
-        if record.token != token:
-            return Ending(EndingKind.TOO_OLD)
+        if record is None or record.token != token:
+            return Ending(EndingKind.GONE)
         if record.ending is None:
             board.followers.setdefault(key, {})[self] = None
         return record.ending

@@ -15,8 +15,8 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 29_420,
-    "lines of tests/ (Python)": 69_970,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 29_260,
+    "lines of tests/ (Python)": 69_720,
     "settings": 63,
     "words of the glossary": 55,
     "methods of the largest class": 49,

@@ -12,8 +12,8 @@ import redis
 
 from gateway.adapters.redis.keys import ear
 from gateway.core.cache.entry import Key
-from gateway.core.cache.lease_result import Ending
 from gateway.core.vocabulary import EndingKind, RedisOperation
+from gateway.ports import Ending
 from tests.doubles.hearer import PREFIX, Hearer, hearers, until
 from tests.support.servers import RedisServer
 
@@ -21,7 +21,7 @@ KEY = Key("p1", "trn_1")
 LEASE = "gateway:{trn_1}:l:p1"
 FOLLOWERS = "gateway:{trn_1}:q:p1"
 DONE = Ending(EndingKind.DONE)
-GONE = Ending(EndingKind.TRANSIENT)
+GONE = Ending(EndingKind.GONE)
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ reply to `take`, which names the fetch to follow. The newest endings are therefo
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from contextlib import suppress
+from typing import Annotated, Any, Final
 
 import msgspec
 from cachetools import LRUCache
+from msgspec import Meta
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
@@ -23,47 +24,39 @@ from gateway.adapters.redis.messages import NoticeRefused
 from gateway.adapters.redis.partition_invalidation import PartitionInvalidations
 from gateway.adapters.redis.records import of_share, read_floor
 from gateway.core.cache.entry import Key, Ticket
-from gateway.core.cache.lease_result import Ending
 from gateway.core.errors import RedisUnavailable
-from gateway.core.vocabulary import EndingKind, RedisOperation
-from gateway.ports import Taken
-
-# Goes up when the format changes. An ending with another schema is ignored if it arrives on the
-# channel. If it is read from Redis, it counts as `EndingKind.TRANSIENT`.
-SCHEMA: Final = 1
+from gateway.core.vocabulary import EndingKind, FailureReason, RedisOperation
+from gateway.ports import Ending, Taken
 
 _MOST_HEARD: Final = 1_000  # endings that are remembered
-_LONGEST: Final = 4_096  # bytes of an ending
 _ENDED = re.compile(rb"ended ([0-9a-f]{16}) (.+)", re.DOTALL)
 
 
 class _Written(msgspec.Struct, array_like=True, frozen=True):
-    schema: int
-    ending: Ending
+    """An `Ending` in Redis and on the bus."""
+
+    kind: EndingKind
+    reason: FailureReason | None = None
+    status: Annotated[int, Meta(ge=100, le=599)] | None = None
+    retry_after: Annotated[float, Meta(ge=0.0, le=1e9)] | None = None
 
 
-_encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Written)
 
 
 def encode_ending(ending: Ending) -> bytes:
     """The ending as Redis stores it."""
-    return _encoder.encode(_Written(SCHEMA, ending))
+    written = _Written(ending.kind, ending.reason, ending.status, ending.retry_after)
+    return msgspec.json.encode(written)
 
 
 def decode_ending(data: bytes) -> Ending:
     """The ending in these bytes. Raises only NoticeRefused."""
-    if len(data) > _LONGEST:
-        raise NoticeRefused("size")
     try:
-        written = _decoder.decode(data)
+        told = _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as fault:
         raise NoticeRefused("words") from fault
-    if written.schema != SCHEMA:
-        raise NoticeRefused("schema")
-    if not _makes_sense(written.ending):
-        raise NoticeRefused("sense")
-    return written.ending
+    return Ending(told.kind, told.reason, told.status, told.retry_after)
 
 
 def is_ended(data: bytes) -> bool:
@@ -77,12 +70,6 @@ def decode_ended(data: bytes) -> tuple[str, Ending]:
     if match is None:
         raise NoticeRefused("words")
     return match[1].decode(), decode_ending(match[2])
-
-
-def _makes_sense(ending: Ending) -> bool:
-    wait, status = ending.retry_after, ending.status
-    is_wait = wait is None or (math.isfinite(wait) and wait >= 0.0)
-    return is_wait and (status is None or 100 <= status <= 599)
 
 
 class Endings:
@@ -240,20 +227,11 @@ def _read_taken(reply: Sequence[Any], share: str) -> Taken | None:
 
 
 def _read_ending(reply: Sequence[Any]) -> Ending | None:
-    match reply:
-        case [b"held"]:
-            return None
-        case [b"ended", ending]:
-            return _decoded(ending)
-        case [b"passed"]:  # another fetch has the lease
-            return Ending(EndingKind.TOO_OLD)
-        case _:  # no fetch has the lease
-            return Ending(EndingKind.TRANSIENT)
-
-
-def _decoded(ending: bytes) -> Ending:
-    """The ending. Bytes that cannot be read (perhaps of another release) count as TRANSIENT."""
-    try:
-        return decode_ending(ending)
-    except NoticeRefused:
-        return Ending(EndingKind.TRANSIENT)
+    """The ending that `watch` found. GONE also if its bytes cannot be read, perhaps because another
+    release wrote them."""
+    if reply[0] == b"held":
+        return None
+    with suppress(NoticeRefused):
+        if reply[0] == b"ended":
+            return decode_ending(reply[1])
+    return Ending(EndingKind.GONE)

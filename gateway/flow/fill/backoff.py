@@ -16,12 +16,16 @@ from gateway.core.budget.breaker import backoff
 from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     CallWithheld,
+    FailedElsewhere,
     UpstreamError,
     UpstreamRefused,
     VersionDoubted,
 )
 from gateway.core.vocabulary import Detail, Outcome
 from gateway.ports import Clock
+
+# The errors whose `retry_after` counts for the key. (After a 429 the gate withholds the calls.)
+_ASKING: Final = (CallWithheld, UpstreamError, FailedElsewhere)
 
 _BASE: Final = 1.0
 _CAP: Final = 60.0
@@ -68,7 +72,7 @@ class Backoffs:
     def _pause(self, error: Exception, attempts: int) -> float:
         """At least the time that the upstream or the budget asked for, a minute at most."""
         cap = self._cap_of_doubt if isinstance(error, VersionDoubted) else _CAP
-        asked = error.retry_after if isinstance(error, CallWithheld | UpstreamError) else None
+        asked = error.retry_after if isinstance(error, _ASKING) else None
         wait = backoff(attempts, _BASE, cap, self._clock.jitter())
         return max(wait, min(asked or 0.0, _CAP))
 

@@ -9,21 +9,26 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from gateway.core.budget.priority import has_a_caller
 from gateway.core.cache.entry import Key
-from gateway.core.cache.lease_result import Ending, Failed, ending_of
-from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, UpstreamTimeout
+from gateway.core.errors import (
+    FailedElsewhere,
+    RedisUnavailable,
+    UpstreamFailure,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from gateway.core.vocabulary import EndingKind, FailureReason, Part, Purpose, StoreVerdict
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.backoff import Backoffs
-from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want, fruitless
+from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
-from gateway.ports import Clock, Lease, Taken
+from gateway.ports import Clock, Ending, Lease, Taken
 
 # A follower waits for a message that the leader's fetch has ended. If no message comes, the
 # follower asks Redis about the lease: first after _FIRST_WAIT seconds, and then again and again.
@@ -34,8 +39,6 @@ _GROWTH: Final = 1.5
 
 # A flight (a fetch that requests share) takes part in at most this many elections of a leader.
 _ELECTIONS: Final = 2
-# After these endings of the leader's fetch, no other leader is elected.
-_FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
 # After these verdicts, followers look up the stored answer. After BELIEVED, they elect a leader
 # again, as after an invalidation: both raise the generation of the floor.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
@@ -80,17 +83,15 @@ class Collapsing:
 
         Raises UpstreamFailure, CallWithheld or AccessRefused.
         """
-        if want.alone:
-            return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
-        deadline, failure = math.inf, None
-        for _ in range(_ELECTIONS):
+        deadline = math.inf
+        for _ in range(0 if want.alone else _ELECTIONS):
             with on(Part.LEASE):
                 taken = await self._take(want)
             # The deadline counts from the first answer of Redis. A slow Redis does not shorten the
             # time for the call.
             deadline = min(deadline, self._clock.monotonic() + self._timeout)
             if taken is None:
-                return await self._ask_alone(want, flight, deadline)
+                break
             if taken.leads:
                 return await self._lead(want, taken, flight, deadline)
             with on(Part.LEASE):
@@ -98,12 +99,9 @@ class Collapsing:
             seen = await self._stored_elsewhere(ending, want, flight)
             if seen is not None:
                 return Elsewhere(seen, awaited=True)
-            failure = _failure(ending, want)
-            if ending.kind in _FINAL:
-                break
-        if failure is not None:
-            raise failure
-        return await self._ask_alone(want, flight, deadline)
+        deadline = min(deadline, self._clock.monotonic() + self._timeout)
+        ticket = await self._tiers.begin(want.key)
+        return await self._fetcher.fetch(want, ticket, flight, deadline)
 
     async def _take(self, want: Want) -> Taken | None:
         try:
@@ -111,22 +109,21 @@ class Collapsing:
         except RedisUnavailable:
             return None
 
-    async def _ask_alone(self, want: Want, flight: Course, deadline: float) -> Filled | Passed:
-        ticket = await self._tiers.begin(want.key)
-        return await self._fetcher.fetch(want, ticket, flight, deadline)
-
     async def _lead(self, want: Want, taken: Taken, flight: Course, deadline: float) -> Landed:
-        ending = Ending(EndingKind.TRANSIENT)  # the ending if this flight is cancelled
+        ending = Ending(EndingKind.GONE)  # also if this flight is cancelled
         try:
             renew = partial(self._renew, want.key, taken.token)
             async with renewing(self._lease.lifetime, renew):
                 landed = await self._landed_before(want, taken, flight) or (
                     await self._fetcher.fetch(want, taken.ticket, flight, deadline)
                 )
-            ending = _ending(landed)
+            if _is_stored(landed):
+                ending = Ending(EndingKind.DONE)
             return landed
-        except Exception as error:
-            ending = _ending_of_failure(error, want)
+        except UpstreamFailure as failure:
+            if _is_for_all(failure):
+                told = failure.reason, failure.status, failure.retry_after
+                ending = Ending(EndingKind.FAILED, *told)
             raise
         finally:
             with suppress(RedisUnavailable):  # the lease ends later by itself
@@ -152,19 +149,23 @@ class Collapsing:
         return Elsewhere(seen, awaited=False)
 
     async def _follow(self, want: Want, token: str, deadline: float) -> Ending:
-        """How the leader's fetch ended. ALONE if Redis goes away: each replica then makes its own
-        call.
+        """How the leader's fetch ended. GONE also if Redis goes away.
 
-        Raises UpstreamTimeout at the deadline.
+        Raises UpstreamTimeout at the deadline, and FailedElsewhere.
         """
         callers = 0 if want.purpose is Purpose.REFRESH else 1
         self.waiters += callers
         try:
-            return await self._await_ending(want.key, token, deadline)
+            ending = await self._await_ending(want.key, token, deadline)
         except RedisUnavailable:
-            return Ending(EndingKind.ALONE)
+            return Ending(EndingKind.GONE)
         finally:
             self.waiters -= callers
+        if ending.reason is not None:
+            raise FailedElsewhere(
+                ending.reason, status=ending.status, retry_after=ending.retry_after
+            )
+        return ending
 
     async def _await_ending(self, key: Key, token: str, deadline: float) -> Ending:
         pause = _FIRST_WAIT
@@ -208,36 +209,16 @@ def _known(want: Want) -> float:
     return 0.0 if want.held is None else want.held.entry.confirmed_at
 
 
-def _failure(ending: Ending, want: Want) -> Failed | None:
-    """The error of the leader's fetch, for a follower, or None. A follower with nothing stored
-    ignores the error of an ALONE ending, and makes its own call."""
-    if ending.kind is EndingKind.ALONE and want.held is None:
-        return None
-    return ending.error()
+def _is_stored(landed: Landed) -> bool:
+    return isinstance(landed, Elsewhere) or (
+        isinstance(landed, Filled) and landed.verdict in _STORED
+    )
 
 
-def _ending_of_failure(error: Exception, want: Want) -> Ending:
-    """The ending that is told to followers. After TRANSIENT a follower may lead a fetch of its own.
-    Besides the cases of `ending_of`, the ending is TRANSIENT in two cases:
-
-    - The budget denied a call for which no caller waits. For a follower with a waiting caller, a
-      call is perhaps still free.
-    - The mode forbids calls. Each replica reads the mode itself.
-    """
-    is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
-    if is_unhurried or isinstance(error, Frozen):
-        return Ending(EndingKind.TRANSIENT)
-    return ending_of(error)
-
-
-def _ending(landed: Landed) -> Ending:
-    if isinstance(landed, Elsewhere):
-        return Ending(EndingKind.DONE)
-    if isinstance(landed, Passed) or landed.verdict is None:
-        return Ending(EndingKind.ALONE)
-    doubted = fruitless(landed)
-    if doubted is not None:
-        return replace(ending_of(doubted), kind=EndingKind.ALONE)
-    if landed.verdict in _STORED:
-        return Ending(EndingKind.DONE)
-    return Ending(EndingKind.TOO_OLD)
+def _is_for_all(failure: UpstreamFailure) -> bool:
+    """Whether a call of another replica would fail too. Otherwise the leader's connection failed,
+    which says nothing about those of others, or the API answered 429: then the gate withholds the
+    calls of all replicas."""
+    if isinstance(failure, UpstreamTimeout):
+        return failure.reason is FailureReason.READ_TIMEOUT
+    return not isinstance(failure, UpstreamUnreachable | UpstreamRateLimited)

@@ -10,6 +10,7 @@ import pytest
 from gateway.core import errors
 from gateway.core.errors import (
     AccessRefused,
+    FailedElsewhere,
     GatewayError,
     InvalidPayload,
     UpstreamError,
@@ -31,6 +32,7 @@ FAILURES: list[UpstreamFailure] = [
     UpstreamRateLimited("enough", retry_after=None),
     UpstreamRefused("ours", status=401),
     InvalidPayload(InvalidReason.WRONG_ID, "not that one"),
+    FailedElsewhere(FailureReason.READ_TIMEOUT, status=None, retry_after=None),
 ]
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gateway.core.cache.lease_result import Ending
 from gateway.core.cache.policy import Rules, Windows
 from gateway.core.instant import Instant
-from gateway.core.vocabulary import EndingKind
+from gateway.core.vocabulary import EndingKind, FailureReason
 from gateway.flow.request.response_selection import Answer
-from gateway.ports import Taken
+from gateway.ports import Ending, Taken
 from tests.doubles.clock import FakeClock
 from tests.doubles.lease import Board, BoardLease
 from tests.doubles.stored import VERSION, entry_of
 from tests.unit.flow.house import KEY, WINDOWS, Redis, Replica, settle
 
 DONE = Ending(EndingKind.DONE)
-TRANSIENT = Ending(EndingKind.TRANSIENT)
-TOO_OLD = Ending(EndingKind.TOO_OLD)
-ALONE = Ending(EndingKind.ALONE)
+GONE = Ending(EndingKind.GONE)
+FAILED = Ending(EndingKind.FAILED, FailureReason.STATUS_5XX, 503, 7.0)
 
 
 class Town:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key
-from gateway.core.cache.lease_result import Ending
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.http.fields import Reply
@@ -23,6 +22,7 @@ from gateway.ports import (
     Call,
     Charge,
     Confirmations,
+    Ending,
     Found,
     Lease,
     Notice,

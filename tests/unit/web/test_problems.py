@@ -23,6 +23,7 @@ def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
     late = errors.UpstreamTimeout("x", FailureReason.READ_TIMEOUT, sent=True)
     failed = errors.UpstreamError("x", REASON, status=500)
     waits = errors.UpstreamError("x", REASON, status=503, retry_after=7.0)
+    elsewhere = errors.FailedElsewhere(REASON, status=503, retry_after=7.0)
     doubted = errors.VersionDoubted("x", REASON, status=200)
     limited = errors.UpstreamRateLimited("x", retry_after=12.0)
     vague = errors.UpstreamRateLimited("x", retry_after=None)
@@ -46,6 +47,7 @@ def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
         (errors.InvalidPayload(InvalidReason.TOO_LARGE, "x"), "upstream-invalid", 502, None),
         (failed, "upstream-error", 502, None),
         (waits, "upstream-error", 502, 7.0),
+        (elsewhere, "upstream-error", 502, 7.0),
         (doubted, "upstream-error", 502, None),
         (unreachable, "upstream-unreachable", 502, None),
         (errors.UpstreamRefused("x", status=401), "upstream-refused", 502, None),

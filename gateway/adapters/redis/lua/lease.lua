@@ -80,7 +80,7 @@ end
 return { time[1], time[2], 1 }
 
 -- script: watch
--- Promise: returns one of four states: the lease is still held with this token; that fetch has ended, with its ending; another fetch has the lease; or there is no lease. While the lease is held with this token, this replica stays on the list of followers.
+-- Promise: returns one of three states: the lease is still held with this token; that fetch has ended, with its ending; or the lease is gone (no fetch has it, or another one). While the lease is held with this token, this replica stays on the list of followers.
 -- KEYS lease, followers; ARGV token, replica, keep of the list (ms).
 
 local time = redis.call('TIME')
@@ -89,6 +89,5 @@ if is_held_by(lease, ARGV[1]) then
   follow(KEYS[2], ARGV[2], ARGV[3])
   return { time[1], time[2], 'held' }
 end
-if not lease then return { time[1], time[2], 'gone' } end
-if lease.token == ARGV[1] then return { time[1], time[2], 'ended', lease.ending } end
-return { time[1], time[2], 'passed' }
+if lease and lease.token == ARGV[1] then return { time[1], time[2], 'ended', lease.ending } end
+return { time[1], time[2], 'gone' }

@@ -1,37 +1,26 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
-from gateway.core.cache.lease_result import Ending, ErrorKind, Failed, ending_of
 from gateway.core.errors import (
-    AccessRefused,
     BudgetExhausted,
-    CircuitOpen,
+    FailedElsewhere,
     Frozen,
-    GateClosed,
-    InvalidPayload,
     RedisUnavailable,
     ShuttingDown,
-    UpstreamError,
-    UpstreamRateLimited,
-    UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnreachable,
-    VersionDoubted,
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import (
-    AccessRefusal,
     Detail,
     EndingKind,
     FailureReason,
     Forward,
-    InvalidReason,
     Mode,
     Outcome,
     Purpose,
@@ -41,7 +30,7 @@ from gateway.flow.answer import Ask
 from gateway.flow.fill.fetch import Want
 from gateway.flow.request.response_selection import Answer
 from gateway.flow.singleflight import Course
-from gateway.ports import Budget, Charge, Held
+from gateway.ports import Budget, Charge, Ending, Held
 from tests.doubles.stored import version
 from tests.doubles.upstream import Answer as Script
 from tests.unit.flow.house import (
@@ -58,16 +47,7 @@ from tests.unit.flow.house import (
     settle,
     training,
 )
-from tests.unit.flow.leases import (
-    ALONE,
-    DONE,
-    TOO_OLD,
-    TRANSIENT,
-    Town,
-    asking,
-    calls,
-    leader_of,
-)
+from tests.unit.flow.leases import DONE, FAILED, GONE, Town, asking, calls, leader_of
 
 NO_STORE = (b"cache-control", b"no-store")
 
@@ -240,18 +220,18 @@ def late_by(reason: FailureReason) -> UpstreamTimeout:
     [
         (ok(1), EndingKind.DONE),
         (says(404), EndingKind.DONE),
-        (ok(1, NO_STORE), EndingKind.ALONE),
-        (says(401), EndingKind.ALONE),
-        (says(403), EndingKind.ALONE),
-        (says(422), EndingKind.ALONE),
-        (says(500), EndingKind.GAVE_UP),
-        (says(429), EndingKind.GAVE_UP),
-        (page(403), EndingKind.GAVE_UP),
-        (ok(1, training_id="trn_2"), EndingKind.GAVE_UP),
-        (late_by(FailureReason.READ_TIMEOUT), EndingKind.GAVE_UP),
-        (late_by(FailureReason.CONNECT_TIMEOUT), EndingKind.TRANSIENT),
-        (unreachable(), EndingKind.TRANSIENT),
-        (ZeroDivisionError("a bug"), EndingKind.TRANSIENT),
+        (ok(1, NO_STORE), EndingKind.GONE),
+        (says(401), EndingKind.GONE),
+        (says(403), EndingKind.GONE),
+        (says(422), EndingKind.GONE),
+        (says(500), EndingKind.FAILED),
+        (says(429), EndingKind.GONE),
+        (page(403), EndingKind.FAILED),
+        (ok(1, training_id="trn_2"), EndingKind.FAILED),
+        (late_by(FailureReason.READ_TIMEOUT), EndingKind.FAILED),
+        (late_by(FailureReason.CONNECT_TIMEOUT), EndingKind.GONE),
+        (unreachable(), EndingKind.GONE),
+        (ZeroDivisionError("a bug"), EndingKind.GONE),
     ],
     ids=str,
 )
@@ -267,21 +247,6 @@ async def test_how_a_fetch_ended_is_left_for_followers(
     assert town.ending() is kind
 
 
-async def test_a_remembered_401_is_the_same_for_all_who_follow(town: Town) -> None:
-    """They present the same credential: no other leader is elected to find that out."""
-    replica = town.replica()
-    replica.upstream.then(says(401))
-    await replica.get()
-
-    with pytest.raises(AccessRefused):
-        await replica.get()
-
-    record = town.board.record(KEY)
-    assert record is not None
-    assert record.ending == Ending(EndingKind.GAVE_UP, ErrorKind.TURNED_AWAY)
-    assert replica.upstream.count == 1
-
-
 async def test_an_older_version_is_for_each_to_judge(town: Town) -> None:
     """Others hold the later one and need not ask, or hold nothing and must."""
     replica = town.replica()
@@ -290,12 +255,7 @@ async def test_an_older_version_is_for_each_to_judge(town: Town) -> None:
 
     await replica.fill(1)
 
-    record = town.board.record(KEY)
-    assert record is not None
-    assert record.ending is not None
-    assert record.ending.kind is EndingKind.ALONE
-    error = record.ending.error()
-    assert isinstance(error, VersionDoubted)
+    assert town.ending() is EndingKind.GONE
 
 
 async def test_alone_no_lease_is_taken(alone: Replica) -> None:
@@ -310,21 +270,6 @@ async def test_alone_no_lease_is_taken(alone: Replica) -> None:
     await asyncio.gather(first, second)
 
     assert alone.upstream.count == 2
-    assert DONE.error() is None
-
-
-BROKEN = UpstreamUnreachable("reset", FailureReason.PROTOCOL, sent=True)
-FOR_ALL: list[Failed] = [
-    UpstreamTimeout("late", FailureReason.READ_TIMEOUT, sent=True),
-    UpstreamError("503", FailureReason.STATUS_5XX, status=503, retry_after=7.0),
-    UpstreamRateLimited("429", retry_after=30.0),
-    UpstreamRefused("401", status=401),
-    InvalidPayload(InvalidReason.WRONG_ID, "wrong-id"),
-    BudgetExhausted("spent", retry_after=4.0),
-    CircuitOpen("open", retry_after=4.0),
-    GateClosed("closed", retry_after=4.0),
-    AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED),
-]
 
 
 @pytest.fixture
@@ -354,7 +299,7 @@ async def test_what_is_stored_is_answered(town: Town, replica: Replica, gone: bo
     assert replica.upstream.count == 0
 
 
-@pytest.mark.parametrize("ending", [DONE, TRANSIENT, TOO_OLD], ids=lambda each: str(each.kind))
+@pytest.mark.parametrize("ending", [DONE, GONE], ids=str)
 async def test_without_a_result_another_leads(town: Town, replica: Replica, ending: Ending) -> None:
     """One of those who followed, once; also where nothing stands that was said to be stored."""
     other = town.replica()
@@ -383,40 +328,33 @@ async def test_what_was_known_before_is_no_result(town: Town, replica: Replica) 
 
 
 async def test_twice_without_a_result_is_the_end(town: Town, replica: Replica) -> None:
-    """The second failure is raised, no third leader is elected."""
+    """Then it asks by itself; no third leader is elected."""
+    replica.upstream.then(ok(1))
     first = await leader_of(town)
     waiter = (await asking(replica))[0]
-    await first.end(ending_of(BROKEN))
+    await first.end(GONE)
     second = await leader_of(town)
     await settle()
-    await second.end(ending_of(BROKEN))
+    await second.end(GONE)
+    third = await leader_of(town)
 
-    with pytest.raises(UpstreamUnreachable) as caught:
-        await waiter
-
-    assert (caught.value.reason, caught.value.sent) == (BROKEN.reason, True)
-    assert replica.upstream.count == 0
+    assert (await waiter).outcome is Outcome.FILLED
+    assert await third.renew()
 
 
-@pytest.mark.parametrize("error", FOR_ALL, ids=lambda error: type(error).__name__)
-async def test_what_fails_for_all_is_not_tried_again(
-    town: Town, replica: Replica, error: Failed
-) -> None:
-    """The same error, with all that it said."""
+async def test_what_fails_for_all_is_not_tried_again(town: Town, replica: Replica) -> None:
+    """All who waited learn why, and when the API may be asked again."""
     leader = await leader_of(town)
     waiting = await asking(replica, 3)
 
-    await leader.end(ending_of(error))
+    await leader.end(FAILED)
     raised = await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert {type(each) for each in raised} == {type(error)}
-    assert _said(raised[0]) == _said(error)
+    for error in raised:
+        assert isinstance(error, FailedElsewhere)
+        told = (error.reason, error.status, error.retry_after)
+        assert told == (FAILED.reason, FAILED.status, FAILED.retry_after)
     assert replica.upstream.count == 0
-
-
-def _said(error: object) -> dict[str, object]:
-    names = ("what", "reason", "status", "retry_after", "sent", "invalid")
-    return {name: getattr(error, name, None) for name in names}
 
 
 async def test_a_failure_elsewhere_is_rescued_here(town: Town, replica: Replica) -> None:
@@ -424,41 +362,11 @@ async def test_a_failure_elsewhere_is_rescued_here(town: Town, replica: Replica)
     await serve_stale(replica, SOFT)
     leader = await leader_of(town)
     waiter = (await asking(replica))[0]
-    await leader.end(ending_of(FOR_ALL[1]))
+    await leader.end(FAILED)
 
     assert (await waiter).outcome is Outcome.STALE_ERROR
     assert (await replica.get()).outcome is Outcome.STALE_ERROR
     assert replica.upstream.count == 1
-
-
-async def test_what_is_for_one_caller_is_asked_by_each(town: Town, replica: Replica) -> None:
-    """Without a lease: nobody waits for the other."""
-    leader = await leader_of(town)
-    waiter = (await asking(replica))[0]
-    replica.upstream.then(ok(1))
-
-    await leader.end(ALONE)
-    second = await leader_of(town)
-
-    assert (await waiter).outcome is Outcome.FILLED
-    assert await second.renew()
-
-
-@pytest.mark.parametrize("holds", [True, False])
-async def test_an_older_version_elsewhere(town: Town, replica: Replica, holds: bool) -> None:
-    """A follower that holds a later one is content with it; one that holds nothing asks."""
-    if holds:
-        await serve_stale(replica, SOFT)
-    leader = await leader_of(town)
-    waiter = (await asking(replica))[0]
-    replica.upstream.then(ok(2))
-    older = VersionDoubted("older", FailureReason.PROTOCOL, status=200)
-
-    await leader.end(replace(ending_of(older), kind=EndingKind.ALONE))
-
-    expected = (1, Outcome.STALE_ERROR) if holds else (2, Outcome.FILLED)
-    answer = await waiter
-    assert (minute_of(answer), answer.outcome) == expected
 
 
 async def test_a_lost_message_costs_a_look(town: Town, replica: Replica) -> None:
@@ -684,5 +592,5 @@ async def test_a_frozen_leader_is_no_end() -> None:
     with pytest.raises(Frozen):
         await leading.collapsing.fill(want, Course())
 
-    assert town.ending() is EndingKind.TRANSIENT
+    assert town.ending() is EndingKind.GONE
     assert minute_of(await replica.get()) == 2
