@@ -12,11 +12,11 @@ from gateway.settings.schema import KINDS
 from tests.house.sources import ROOT, Source, sources
 
 # What `make run` and the tests need beside the gateway itself.
-BESIDE = ("gateway.simulator", "gateway.demo")
+BESIDE = ("gateway.simulator", "gateway.demo", "gateway.cli.simulate")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 29_260,
-    "lines of tests/ (Python)": 69_720,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_990,
+    "lines of tests/ (Python)": 69_730,
     "settings": 63,
     "words of the glossary": 55,
     "methods of the largest class": 49,
