@@ -175,13 +175,11 @@ class OtlpSpan:
         self.traceparent = b"00-%032x-%016x-%02x" % ids
 
     def part(self, name: str) -> OtlpSpan:
-        """As Span.part."""
         kind = SpanKind.CLIENT if name == Part.UPSTREAM else SpanKind.INTERNAL
         around = set_span_in_context(self._span, Context())
         return OtlpSpan(self._tracer, name, around, kind)
 
     def note(self, attributes: Attributes) -> None:
-        """As Span.note."""
         self._span.set_attributes(attributes)
 
     def serve(self, served: Served) -> None:
@@ -204,7 +202,6 @@ class OtlpSpan:
         self.end(str(served.status) if served.status >= 500 else None)
 
     def end(self, fault: str | None = None) -> None:
-        """As Span.end."""
         if fault is not None:
             self._span.set_attribute("error.type", fault)
             self._span.set_status(Status(StatusCode.ERROR))

@@ -116,7 +116,6 @@ class Ledger:
         }
 
     async def begin(self, key: Key) -> Ticket:
-        """As SharedStore.begin."""
         record = self.known_or_new(key)
         return Ticket(record.epoch, record.generation, self._clock.now())
 
@@ -144,7 +143,6 @@ class Ledger:
         return Stored(verdict, record.as_floor())
 
     async def drop(self, key: Key) -> None:
-        """As SharedStore.drop."""
         record = self._floors.get(key)
         if record is not None:
             record.forget(self._clock.now())
@@ -167,11 +165,9 @@ class Ledger:
             record.invalidate(None if updated_at is None else bound, now, soft=soft)
 
     async def invalidate_key(self, key: Key) -> None:
-        """As SharedStore.invalidate_key."""
         self.known_or_new(key).invalidate(None, self._clock.now(), soft=False)
 
     async def invalidate_partition(self, partition: str) -> None:
-        """As SharedStore.invalidate_partition."""
         before = self._partition_invalidations.get(partition, -math.inf)
         self._partition_invalidations[partition] = max(self._clock.now(), before)
 

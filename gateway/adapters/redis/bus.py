@@ -200,26 +200,21 @@ class RedisBus:
 
     @property
     def replicas(self) -> int:
-        """As Bus.replicas."""
         return self._membership.alive
 
     @property
     def is_connected(self) -> bool:
-        """As Bus.is_connected."""
         return self._is_connected
 
     @property
     def counted_until(self) -> float:
-        """As Bus.counted_until."""
         return self._membership.counted_until
 
     @property
     def vouched_until(self) -> float:
-        """As Bus.vouched_until."""
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
-        """As Bus.announce."""
         await self._tell(notice, None)
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
@@ -242,7 +237,6 @@ class RedisBus:
         return Confirmations(known, confirmed, until=told_at + seconds)
 
     async def enter(self) -> None:
-        """As Bus.enter."""
         with suppress(RedisUnavailable):
             await self._membership.beat()
             self._note_heard_all()

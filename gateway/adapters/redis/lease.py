@@ -151,7 +151,6 @@ class RedisLease:
         self._watch = Script.load("lease", "watch")
 
     async def take(self, key: Key) -> Taken:
-        """As `Lease.take`."""
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep
         )
@@ -174,7 +173,6 @@ class RedisLease:
         return taken
 
     async def renew(self, key: Key, token: str) -> bool:
-        """As `Lease.renew`."""
         return await self._connection.run_script(
             RedisOperation.LEASE,
             self._renew,
@@ -184,7 +182,6 @@ class RedisLease:
         )
 
     async def release(self, key: Key, token: str, ending: Ending) -> None:
-        """As `Lease.release`."""
         await self._connection.run_script(
             RedisOperation.LEASE,
             self._release,
@@ -194,7 +191,6 @@ class RedisLease:
         )
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
-        """As `Lease.watch`."""
         heard = await self._endings.wait(token, patience)
         if heard is not None:
             return heard

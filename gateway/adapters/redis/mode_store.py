@@ -42,7 +42,6 @@ class RedisMode:
         return await self._connection.execute(RedisOperation.MODE, command)
 
     async def write(self, order: ModeOrder) -> None:
-        """As `SharedMode.write`."""
         is_known = order.at is not None and order.by is not None
         beside = f"{order.mode} {order.at:.3f} {order.by}" if is_known else "-"
 

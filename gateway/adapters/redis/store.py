@@ -99,7 +99,6 @@ class RedisStore:
         return True
 
     def lookup(self, key: Key) -> asyncio.Future[Found]:
-        """As `SharedStore.lookup`."""
         if self.is_up:
             return self._lookups.ask(key)
         answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
@@ -107,14 +106,12 @@ class RedisStore:
         return answer
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """As `SharedStore.confirm`."""
         if keys and not self.is_up:
             raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
         standings = await asyncio.gather(*map(self._confirms.ask, keys))
         return dict(zip(keys, standings, strict=True))
 
     async def begin(self, key: Key) -> Ticket:
-        """As `SharedStore.begin`."""
 
         def read(reply: Sequence[Any]) -> tuple[Floor | None, float]:
             return read_floor(reply[0]), int(reply[1]) / 1_000_000
@@ -193,7 +190,6 @@ class RedisStore:
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """As `SharedStore.invalidate`."""
         await self._connection.run_script(
             RedisOperation.INVALIDATE,
             self._invalidate,
@@ -203,7 +199,6 @@ class RedisStore:
         )
 
     async def invalidate_key(self, key: Key) -> None:
-        """As `SharedStore.invalidate_key`."""
         await self._connection.run_script(
             RedisOperation.INVALIDATE,
             self._invalidate_key,
@@ -213,7 +208,6 @@ class RedisStore:
         )
 
     async def invalidate_partition(self, partition: str) -> None:
-        """As `SharedStore.invalidate_partition`."""
         await self.partition_invalidations.invalidate_partition(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:

@@ -64,7 +64,6 @@ class Outbound:
 
     @property
     def circuit(self) -> Circuit:
-        """As Breaker.circuit."""
         return self._breaker.circuit(self._clock.monotonic())
 
     async def ask(self, caller: Caller, call: Call) -> Reply:

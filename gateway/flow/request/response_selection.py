@@ -393,7 +393,6 @@ class Serving:
         return chosen(self._rules, ask, await self.look_up(ask.key))
 
     def coded(self, key: Key, held: Held) -> Held:
-        """As Tiers.coded."""
         return self._tiers.coded(key, held)
 
     def may_be_stale(self, seen: Seen) -> bool:
