@@ -15,12 +15,12 @@ from tests.system.commands import Gateway
 
 _CLOSING = "Host: a\r\nConnection: close\r\n\r\n"
 _SCHEMA = re.compile(r"^(SCHEMA(?:: Final)? = )(\d+)$", re.MULTILINE)
-_SCHEMAS = ("records", "key_state", "messages", "lease")
+_SCHEMAS = ("records", "key_state", "messages")
 
 
 def previous_release(folder: Path) -> dict[str, str]:
-    """A copy of the package as it was a release ago: every format that replicas share has the
-    schema number before; what a process needs in its environment to be of that release."""
+    """A copy of the package as it was a release ago: each format with a schema number has the
+    number before; what a process needs in its environment to be of that release."""
     package = folder / "previous" / "gateway"
     shutil.copytree(ROOT / "gateway", package, ignore=shutil.ignore_patterns("__pycache__"))
     for name in _SCHEMAS:
