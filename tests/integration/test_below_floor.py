@@ -12,7 +12,9 @@ from tests.integration.sweeping import OURS, state
 
 IDS = [f"trn_{number:06d}" for number in range(1, 21)]
 ORDERED, LISTED = IDS[3], IDS[7]
+# Without a limit: how fast the machine is must not decide.
 SETTINGS = OURS | {"freshness__lifetime": "10m", "sweep__interval": "1s", "sweep__warm": "off"}
+SETTINGS["upstream__rate_limit"] = "unlimited"
 # A second, two, four and eight after the first, and the singles that the sweep asks for.
 A_HANDFUL = 20
 
