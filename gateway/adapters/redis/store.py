@@ -112,7 +112,6 @@ class RedisStore:
         return dict(zip(keys, standings, strict=True))
 
     async def begin(self, key: Key) -> Ticket:
-
         def read(reply: Sequence[Any]) -> tuple[Floor | None, float]:
             return read_floor(reply[0]), int(reply[1]) / 1_000_000
 
