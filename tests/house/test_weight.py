@@ -12,10 +12,10 @@ from gateway.settings.schema import KINDS
 from tests.house.sources import ROOT, Source, sources
 
 # What `make run` and the tests need beside the gateway itself.
-BESIDE = ("gateway.simulator", "gateway.demo", "gateway.cli.simulate")
+BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_990,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 29_230,
     "lines of tests/ (Python)": 69_730,
     "settings": 63,
     "words of the glossary": 55,
