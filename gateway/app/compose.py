@@ -124,7 +124,7 @@ def compose(settings: Settings) -> House:
     fetcher = fetch(tiers, way.outbound, clock, telemetry, bus, current=admission.callers.current)
     timeout, backoffs = settings.upstream.timeout, Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
-    serve = partial(Serving, cold_start=cold_start_of(settings, way.credentials))
+    serve = partial(Serving, cold_start=cold_start_of(settings, way, telemetry))
     refresher = Refresher(settings.upstream.max_background, local, clock, REST)
     serving = serve(tiers, collapsing, clock, telemetry, rules, refresher=refresher)
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, fetcher)

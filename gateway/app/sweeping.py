@@ -20,7 +20,6 @@ from gateway.core.budget.window_log import Rate, shared_part
 from gateway.core.cache.policy import Rules, Windows
 from gateway.core.sweep.belief import SweepStore
 from gateway.core.sweep.staleness_bound import Pace
-from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.cold_start import ColdStart
@@ -56,12 +55,13 @@ class Ground:
     fetcher: Fetcher
 
 
-def cold_start_of(settings: Settings, credentials: Credentials) -> ColdStart:
+def cold_start_of(settings: Settings, way: Outward, telemetry: Telemetry) -> ColdStart:
     """Which misses wait for the first sweep. None do if no sweep fills an empty cache."""
     sweep = settings.sweep
     may_store = sweep.store is not SweepStore.NEVER and sweep.warm is not SweepWarm.OFF
     fills = may_store and _why_none(settings) is None
-    return ColdStart(settings.upstream.timeout, credentials.has_accepted if fills else None)
+    has_accepted = way.credentials.has_accepted if fills else None
+    return ColdStart(settings.upstream.timeout, way.budget, telemetry, has_accepted)
 
 
 def sweeps_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeps:

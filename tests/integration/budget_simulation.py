@@ -22,7 +22,7 @@ from gateway.core.budget.window_log import BudgetRules, Rate, Rates
 from gateway.core.errors import CallWithheld, RedisUnavailable
 from gateway.core.vocabulary import Purpose, RedisOperation
 from tests.doubles.timed_redis import TimedRedis
-from tests.doubles.virtual_time import VirtualClock, VirtualLoop
+from tests.doubles.virtual_time import VirtualClock, in_virtual_time
 
 _TIMEOUT: Final = 0.05
 _PREFIX: Final = "simulated"
@@ -363,8 +363,7 @@ def simulate(
     rate = rate or chance.choice((Rate(20, 4.0), Rate(20, 4.0), Rate(5, 10.0), Rate(30, 12.0)))
     replicas = replicas or chance.choice((2, 3, 4))
     run = Run(url, seed, rate, replicas, edit)
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(run.go(faults)), rate.limit
+    return in_virtual_time(run.go(faults)), rate.limit
 
 
 # By name: a part of a script, and what takes its place if the rule is switched off.

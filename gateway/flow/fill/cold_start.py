@@ -6,11 +6,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
+from math import inf
 from typing import Final
 
 from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
+from gateway.core.errors import BudgetExhausted
+from gateway.core.vocabulary import Purpose
+from gateway.ports import Budget, Observer
 
 _MOST: Final = 10_000
 
@@ -18,6 +22,10 @@ _MOST: Final = 10_000
 class ColdStart:
     """Lets the misses of a partition wait until it is known whether a sweep fills its empty cache,
     and until that sweep has ended, but for `patience` seconds at most.
+
+    After that a miss makes a call of its own. But while fewer than a tenth of the calls are free,
+    the sweep gets them, because one of its calls brings a hundred trainings: the miss waits for
+    half of `patience` more, and is refused then.
 
     A sweep with a caller's own token begins when the API has accepted the token. So the first miss
     of such a partition is fetched at once, to test the token, and the others wait for its answer.
@@ -27,8 +35,16 @@ class ColdStart:
     accepted      set when the API has accepted a token, so that a sweep can begin
     """
 
-    def __init__(self, patience: float, has_accepted: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self,
+        patience: float,
+        budget: Budget,
+        observer: Observer,
+        has_accepted: Callable[[str], bool] | None = None,
+    ) -> None:
         self._patience = patience
+        self._budget = budget
+        self._observer = observer
         self._has_accepted = has_accepted
         self._waiting: dict[str, asyncio.Event] = {}  # by partition
         self._tested: set[str] = set()  # partitions whose token is being tested
@@ -50,7 +66,8 @@ class ColdStart:
 
     @asynccontextmanager
     async def before(self, caller: Caller) -> AsyncIterator[None]:
-        """Let a miss of this caller wait. Its fetch runs inside the block."""
+        """Let a miss of this caller wait. Its fetch runs inside the block. Raises
+        BudgetExhausted."""
         partition = caller.partition
         is_known = partition in self._waiting or partition in self._decided
         if not is_known and self._has_accepted is not None:
@@ -61,9 +78,19 @@ class ColdStart:
                 return
         filling = self._waiting.get(partition)
         if filling is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(filling.wait(), self._patience)
+            await self._wait(filling, caller.scope)
         yield
+
+    async def _wait(self, filling: asyncio.Event, scope: str) -> None:
+        for patience in (self._patience, self._patience / 2.0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(filling.wait(), patience)
+            view = self._budget.view(scope)
+            free = inf if view.available is None else view.available
+            if filling.is_set() or free >= max(1, (view.limit or 0) // 10):
+                return
+        self._observer.budget_denied(Purpose.MISS, self._patience)
+        raise BudgetExhausted.of(view.limit, view.window, retry_after=self._patience)
 
     @asynccontextmanager
     async def _test(self, partition: str) -> AsyncIterator[None]:

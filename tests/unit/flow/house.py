@@ -7,7 +7,6 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.core.access.caller import Caller
@@ -153,20 +152,19 @@ class Replica:
         lease: Lease | None = None,
         room: int = 4,
         sweep_share: float = 1.0,
+        start_paced: bool = False,
     ) -> None:
         rules = rules or ByPolicy(windows, vary=True)
-        self.clock, self._limit = clock, limit
-        self.caller = caller
+        self.clock, self.caller = clock, caller
         self.upstream, self.observer = ScriptedUpstream(), RecordingObserver()
         self.local = LocalStore(1_000_000, lambda: None)
-        budget_rules = rules_of(limit, start_paced=False, sweep_share=sweep_share)
+        budget_rules = rules_of(limit, start_paced=start_paced, sweep_share=sweep_share)
         self.local_budget = LocalBudget(clock, budget_rules, is_reserve=redis is not None)
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store
         self.bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
         self.tiers = Tiers(self.local, self.shared, self.bus, clock, rules, l1_lifetime=5.0)
         self.modes = Modes(AloneMode() if redis is None else redis.mode, clock, self.observer)
-        bus = self.bus
         self.budget: Budget = self.local_budget
         if redis is not None:
             self.budget = SwitchedBudget(redis.budget, redis.switch, self.local_budget)
@@ -180,11 +178,12 @@ class Replica:
             self.tiers, self.fetcher, lease, clock, timeout=10.0, backoffs=backoffs
         )
         self.refresher = Refresher(2 * room, self.local, clock)
-        serving = partial(Serving, refresher=self.refresher, cold_start=ColdStart(10.0))
-        self.serving = serving(self.tiers, self.collapsing, clock, self.observer, rules)
+        cold_start = ColdStart(10.0, self.budget, self.observer)
+        parts = self.tiers, self.collapsing, clock, self.observer, rules
+        self.serving = Serving(*parts, refresher=self.refresher, cold_start=cold_start)
         self.unusual = Unusual(self.serving, clock, rules, self.modes)
         self.invalidation = Invalidation(
-            *(self.tiers, self.shared, bus, self.observer),
+            *(self.tiers, self.shared, self.bus, self.observer),
             fetcher=self.fetcher,
             serving=self.serving,
             credentials=self.credentials,

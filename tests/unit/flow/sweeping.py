@@ -88,10 +88,13 @@ class Swept:
         pace: Pace = PACE,
         store: SweepStore = SweepStore.AUTO,
         room: int = 50,
+        start_paced: bool = False,
     ) -> None:
         self.clock = clock
         self.catalogue = catalogue
-        self.replica = Replica(clock, redis, caller=OURS, limit=limit, room=room)
+        self.replica = Replica(
+            clock, redis, caller=OURS, limit=limit, room=room, start_paced=start_paced
+        )
         self.replica.upstream.always = catalogue.answer
         self.lease = lease or LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
         self.parts = self._parts(redis, bus or AloneBus())

@@ -172,7 +172,7 @@ class Data:
         lease = AloneLease(self.shared)
         collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=10.0, backoffs=backoffs)
         refresher = Refresher(8, self.local, clock)
-        served = partial(Serving, refresher=refresher, cold_start=ColdStart(10.0))
+        served = partial(Serving, refresher=refresher, cold_start=ColdStart(10.0, budget, observer))
         serving = served(tiers, collapsing, clock, observer, rules)
         self.unusual = Unusual(serving, clock, rules, modes)
         invalidation = Invalidation(

@@ -7,8 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.adapters.ledger import LocalBudget
 from gateway.core.access.caller import Caller
 from gateway.flow.fill.cold_start import ColdStart
+from tests.doubles.budgets import rules_of
+from tests.doubles.clock import FakeClock
+from tests.doubles.observer import RecordingObserver
 from tests.unit.flow.house import CALLER, OURS, settle
 
 THEIRS = replace(CALLER, owns_token=True)
@@ -20,7 +24,8 @@ class Stage:
 
     def __init__(self, patience: float = LONG) -> None:
         self.partitions: set[str] = set()
-        self.cold_start = ColdStart(patience, self.partitions.__contains__)
+        self.parts = LocalBudget(FakeClock(), rules_of(None)), RecordingObserver()
+        self.cold_start = ColdStart(patience, *self.parts, self.partitions.__contains__)
         self.fetched: list[str] = []
         self.answered = asyncio.Event()
 
@@ -104,7 +109,7 @@ async def test_a_partition_without_a_sweep_waits_for_the_decision_alone(caller: 
 async def test_without_sweeps_no_miss_waits() -> None:
     """Neither for a test nor for a decision."""
     stage = Stage()
-    stage.cold_start = ColdStart(LONG)
+    stage.cold_start = ColdStart(LONG, *stage.parts)
 
     await stage.misses("first", "second")
 
