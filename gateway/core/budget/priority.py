@@ -32,7 +32,7 @@ _CALLS: Final = {
     Purpose.REFRESH: (Rank.REFRESH, False),
     Purpose.SWEEP: (Rank.SWEEP, False),
     Purpose.WARM: (Rank.CALLER, False),
-    Purpose.VERIFY: (Rank.SWEEP, False),
+    Purpose.VERIFY: (Rank.REFRESH, False),
 }
 
 

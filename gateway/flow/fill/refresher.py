@@ -1,6 +1,6 @@
 """Runs the fetches that no caller waits for: refreshes of stale responses, and the calls for single
-trainings that the sweep needs. The training that had most reads since its last confirmation goes
-first."""
+trainings that the sweep needs. These go first, and then the training that had most reads since its
+last confirmation."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ class Refresher:
         if errand is None:
             return None
         rivals = [each for each in self._waiting.values() if each.lane == errand.lane]
-        own = self._reads(errand)
-        return 1 + sum(self._reads(each) > own for each in rivals), len(rivals)
+        own = self._weight(errand)
+        return 1 + sum(self._weight(each) > own for each in rivals), len(rivals)
 
     def want(self, errand: Errand, at_once: Fetch | None = None) -> None:
         """Run the errand. If it need not wait, `at_once` takes the place of its `fetch`. If an
@@ -138,7 +138,7 @@ class Refresher:
             if lane not in lanes:
                 del self._short[lane]
         while some := [each for each in self._waiting.values() if self._may_begin(each)]:
-            errand = max(some, key=self._reads)
+            errand = max(some, key=self._weight)
             del self._waiting[errand.ask.key]
             self._begin(errand, errand.fetch)
 
@@ -158,9 +158,10 @@ class Refresher:
                 each.cancel()
         self._stirred.clear()
 
-    def _reads(self, errand: Errand) -> int:
+    def _weight(self, errand: Errand) -> float:
+        """How much the errand is wanted."""
         held = self._local.peek(errand.ask.key)
-        return 0 if held is None else held.reads_since
+        return math.inf if errand.then else 0.0 if held is None else held.reads_since
 
     def _may_begin(self, errand: Errand) -> bool:
         has_place = self._taken[errand.ask.key.partition] < self._half

@@ -151,14 +151,13 @@ class Replica:
         hub: Hub | None = None,
         lease: Lease | None = None,
         room: int = 4,
-        sweep_share: float = 1.0,
         start_paced: bool = False,
     ) -> None:
         rules = rules or ByPolicy(windows, vary=True)
         self.clock, self.caller = clock, caller
         self.upstream, self.observer = ScriptedUpstream(), RecordingObserver()
         self.local = LocalStore(1_000_000, lambda: None)
-        budget_rules = rules_of(limit, start_paced=start_paced, sweep_share=sweep_share)
+        budget_rules = rules_of(limit, start_paced=start_paced)
         self.local_budget = LocalBudget(clock, budget_rules, is_reserve=redis is not None)
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store

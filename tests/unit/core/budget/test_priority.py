@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
 from gateway.core.vocabulary import Purpose
 
@@ -13,11 +11,11 @@ def test_every_purpose_has_a_rank() -> None:
     assert {rank_of(purpose) for purpose in Purpose} == set(Rank)
 
 
-@pytest.mark.parametrize("purpose", [Purpose.SWEEP, Purpose.VERIFY])
-def test_calls_of_the_sweep_have_one_rank(purpose: Purpose) -> None:
-    """Pages, and single calls of the sweep."""
-    assert rank_of(purpose) is Rank.SWEEP
-    assert not has_a_caller(purpose)
+def test_a_single_call_of_the_sweep_ranks_as_a_refresh() -> None:
+    """It refreshes a training, and takes none of the calls that the pages need."""
+    assert rank_of(Purpose.SWEEP) is Rank.SWEEP
+    assert rank_of(Purpose.VERIFY) is Rank.REFRESH
+    assert not has_a_caller(Purpose.VERIFY)
 
 
 def test_the_first_sweep_of_an_empty_cache_may_spend_all() -> None:

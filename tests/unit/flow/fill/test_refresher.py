@@ -129,6 +129,19 @@ async def test_a_training_that_is_read_less_leaves_the_call_to_those_that_wait()
         assert places(swept, "t1") == [(1, 1)]
 
 
+async def test_a_single_call_of_the_sweep_goes_before_refreshes() -> None:
+    """Otherwise trainings that are read more could keep the sweep from looking at its list."""
+    swept = await short(*FIVE)
+    async with running(swept):
+        for each in ("t2", "t3", "t3"):
+            await swept.read(each)
+        send(swept, "t1")
+
+        await advance(swept, 12)
+
+        assert swept.catalogue.asked == ["t1", "t3"]
+
+
 async def test_only_the_most_wanted_asks_while_there_is_no_call() -> None:
     """Of several who ask one after the other any may be the one that comes when there is."""
     swept = await short(*FIVE)

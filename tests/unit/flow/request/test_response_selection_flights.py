@@ -13,12 +13,10 @@ from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
     KEY,
-    SOFT,
     Replica,
     marks,
     ok,
     page,
-    serve_stale,
     settle,
 )
 
@@ -83,26 +81,6 @@ async def test_a_call_for_the_sweep_that_is_denied_denies_no_caller(clock: FakeC
     assert alone.upstream.calls[-1].purpose is Purpose.MISS
     with pytest.raises(BudgetExhausted):
         await denied.join()
-
-
-async def test_a_call_for_the_sweep_that_is_denied_leaves_the_key_to_callers(
-    clock: FakeClock,
-) -> None:
-    """The sweep has spent its share. A request that finds a stale response makes its own call."""
-    alone = Replica(clock, limit=20, sweep_share=0.5)
-    await serve_stale(alone, SOFT)
-    seen = await alone.serving.seen(ASK)
-    alone.upstream.then(*[ok(1, training_id=f"t{number}") for number in range(10)])
-    for number in range(10):
-        await alone.serving.start(Ask(Key("p1", f"t{number}"), CALLER), None, Purpose.VERIFY).join()
-    with pytest.raises(BudgetExhausted):
-        await alone.serving.start(ASK, seen, Purpose.VERIFY).join()
-    alone.upstream.then(ok(2))
-
-    answer = await alone.get()
-
-    assert marks(answer)[:2] == (2, Outcome.FILLED)
-    assert alone.upstream.calls[-1].purpose is Purpose.REVALIDATION
 
 
 async def test_one_look_up_serves_all_of_the_moment(alone: Replica) -> None:
