@@ -17,7 +17,7 @@ import matplotlib as mpl
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
-from gateway.core.budget.window_log import Rate
+from gateway.core.budget.window_log import Rate, counts_for
 from gateway.core.sweep.staleness_bound import CALL, Pace, pages
 from gateway.simulator import SimulatorConfig, running
 from tests.integration.gateways import TOKEN, Planes, gateway, until
@@ -51,12 +51,12 @@ def by_sweep(trainings: int, a_minute: float, edits: float = 0.0) -> float:
     late, and the call. `edits` a minute are single calls that the sweep does not have, where it
     may not store what it lists."""
     left = max(a_minute * SHARE - edits, 1.0)
-    return (pages(trainings) + 1) * 61.0 / left + CALL
+    return (pages(trainings) + 1) * counts_for(60.0) / left + CALL
 
 
 def by_single_calls(trainings: int, a_minute: float) -> float:
     """The same where each training is asked about by itself, with all calls there are."""
-    return trainings * 61.0 / a_minute + CALL
+    return trainings * counts_for(60.0) / a_minute + CALL
 
 
 def draw() -> None:
@@ -134,9 +134,8 @@ def main() -> None:
     if parser.parse_args().check:
         os.environ.setdefault("GATEWAY_LOG__LEVEL", "error")
         asyncio.run(check())
-    assert math.isclose(
-        by_sweep(1_000, 60), Pace(Rate(60, 60.0), SHARE, None, 20.0, 0.0).bound(1_000).seconds
-    )
+    pace = Pace(Rate(60, 60.0), SHARE, None, 10.0, 0.0)
+    assert math.isclose(by_sweep(1_000, 60), pace.bound(1_000).seconds)
     draw()
 
 

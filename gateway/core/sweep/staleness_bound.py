@@ -25,7 +25,7 @@ class Pace:
 
     rate         the limit of calls; None: unlimited
     share        the part of `rate` that the sweep may spend
-    interval     the wanted time for a whole sweep; None: half of `lifetime`
+    interval     the wanted time for a whole sweep; None: a third of `lifetime`
     lifetime     the freshness lifetime
     l1_lifetime  how long a replica may use its L1 without asking Redis
     """
@@ -42,7 +42,7 @@ class Pace:
 
     def interval_of(self, total: int | None) -> float:
         """Seconds that one sweep of `total` trainings takes."""
-        wanted = self.lifetime / 2.0 if self.interval is None else self.interval
+        wanted = self.lifetime / 3.0 if self.interval is None else self.interval
         return max(wanted, pages(total) * self.shortest_gap)
 
     def bound(self, total: int | None) -> Bound:

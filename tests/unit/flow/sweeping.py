@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
-from gateway.core.budget.window_log import Rate
+from gateway.core.budget.window_log import BudgetRules, Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
@@ -88,12 +88,12 @@ class Swept:
         pace: Pace = PACE,
         store: SweepStore = SweepStore.AUTO,
         room: int = 50,
-        start_paced: bool = False,
+        budget_rules: BudgetRules | None = None,
     ) -> None:
         self.clock = clock
         self.catalogue = catalogue
         self.replica = Replica(
-            clock, redis, caller=OURS, limit=limit, room=room, start_paced=start_paced
+            clock, redis, caller=OURS, limit=limit, room=room, budget_rules=budget_rules
         )
         self.replica.upstream.always = catalogue.answer
         self.lease = lease or LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
