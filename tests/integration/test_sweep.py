@@ -9,8 +9,7 @@ from functools import partial
 
 import pytest
 
-from gateway.app import sweeping as app_sweeping
-from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
+from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, gateway, until
 from tests.integration.sweeping import (
     OURS,
@@ -112,29 +111,6 @@ async def test_one_replica_sweeps_for_all(
 SWEEPS = 'gateway_upstream_requests_total{purpose="sweep"'
 
 
-async def test_a_deleted_training_is_gone_and_an_inserted_one_hurts_nobody(
-    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
-) -> None:
-    """404 once it is stale, since no page confirms it; everybody else is a hit all the while."""
-    settings = OURS | HASTY | {"sweep__warm": "off", "freshness__lifetime": "5s"}
-    async with gateway(upstream.base_url, shared, **settings) as planes:
-        await asyncio.gather(*map(planes.get, IDS))
-        await another_sweep(planes)
-        await control.delete(IDS[7])
-        await control.insert()
-        await another_sweep(planes)
-
-        async def is_gone() -> bool:
-            return (await planes.get(IDS[7])).status_code == 404
-
-        await until(is_gone)
-        others = await asyncio.gather(*(planes.get(each) for each in IDS if each != IDS[7]))
-        words = await state(planes)
-
-    assert {answer.headers["cache-status"].split(";")[1] for answer in others} == {" hit"}
-    assert words["parts"] is None or words["parts"]["deletion"] == 5.0  # type: ignore[index]
-
-
 async def test_a_refused_list_leaves_single_calls_as_they_were(
     upstream: RunningSimulator,
     control: SimulatorClient,
@@ -161,55 +137,6 @@ async def test_a_refused_list_leaves_single_calls_as_they_were(
     assert (await calls_of(control))[0] == 1
 
 
-async def test_it_rests_while_nobody_reads(
-    upstream: RunningSimulator, control: SimulatorClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not a call more, and the next read begins it again."""
-    monkeypatch.setattr(app_sweeping, "PAUSE_AFTER", 1.0)
-    async with gateway(upstream.base_url, None, **OURS, **HASTY) as planes:
-        await planes.get(IDS[0])
-        await another_sweep(planes, 1)
-
-        async def rests() -> bool:
-            return (await state(planes)).get("sweep") == "paused"
-
-        await until(rests)
-        await control.reset_stats()
-        await asyncio.sleep(2.0)
-        assert (await control.stats()).requests == 0
-        await planes.get(IDS[0])
-        await another_sweep(planes, 1)
-
-
-async def test_callers_are_not_kept_waiting_by_it(redis_url: str) -> None:
-    """With a share of nearly all of a small limit, misses go at once and the upstream never has
-    to refuse."""
-    config = SimulatorConfig(trainings=300, limit=20, window=4.0)
-    settings = {"upstream__rate_limit": "20/4s", "sweep__share": "0.6", "sweep__interval": "1s"}
-    async with (
-        running(config) as upstream,
-        SimulatorClient(upstream.base_url) as control,
-        sweepers(upstream.base_url, redis_url, 2, **settings) as all_planes,
-    ):
-        await until(partial(_has_swept, all_planes[0]))
-        for number in range(6):
-            answer = await all_planes[number % 2].get(f"trn_{number + 100:06d}")
-            assert answer.status_code == 200
-            await asyncio.sleep(1.0)
-
-        async def swept() -> bool:
-            return (await control.stats()).by_endpoint["GET /training"] >= 6
-
-        await until(swept)
-        stats = await control.stats()
-
-    assert stats.by_status.get("429", 0) == 0
-
-
-async def _has_swept(planes: Planes) -> bool:
-    return await sweeps_ended(planes) > 0
-
-
 async def _is_ready(planes: Planes) -> bool:
     return (await planes.data.get("/readyz")).status_code == 200
 
@@ -230,31 +157,6 @@ async def test_a_cold_start_is_filled_before_it_is_ready(
     assert {answer.headers["cache-status"].split(";")[1] for answer in answers} == {" hit"}
     assert [answer.content for answer in answers] == bodies
     assert after["GET /training/{id}"] <= 7  # five looks, and one in each later sweep
-
-
-async def test_a_few_bad_rows_in_a_page_are_no_finding(
-    upstream: RunningSimulator, control: SimulatorClient
-) -> None:
-    """Two in fifty are few, although each page has them. Ten are many."""
-    settings = {"sweep__interval": "300ms", **OURS}
-
-    async def is_rejected(planes: Planes, rows: int) -> bool:
-        return await planes.metric("gateway_payload_rejected_total") >= rows
-
-    async def levels(planes: Planes) -> set[str]:
-        status = (await planes.admin.get("/status")).json()
-        return {each["level"] for each in status["findings"] if "invalid" in each["says"]}
-
-    await control.fault("missing-updated-at", ids=IDS[:2], on=["list"])
-    async with gateway(upstream.base_url, None, **settings) as planes:
-        await planes.get(IDS[-1])
-        await until(lambda: is_rejected(planes, 4))
-        few = await levels(planes)
-        await control.fault("missing-updated-at", ids=IDS[:10], on=["list"])
-        await until(lambda: is_rejected(planes, 60))
-        many = await levels(planes)
-
-    assert (few, many) == (set(), {"watch"})
 
 
 async def test_a_replica_that_was_ready_stays_so_while_redis_is_away(
@@ -315,28 +217,6 @@ async def test_items_of_another_form_are_never_served(
     assert served == {*before, *after}
 
 
-async def test_callers_of_an_empty_gateway_get_what_the_list_brings(shared: str | None) -> None:
-    """A hundred calls a minute, and forty ids at a time: no 503, and fifteen calls."""
-    config = SimulatorConfig(trainings=1_000, limit=100)
-    ids = [f"trn_{number:06d}" for number in range(1, 1_001)]
-    settings = {**OURS, "upstream__rate_limit": "100/minute"}
-    settings["freshness__lifetime"] = "10m"  # on a busy machine the reads take over 30 s
-    async with (
-        running(config) as upstream,
-        SimulatorClient(upstream.base_url) as control,
-        gateway(upstream.base_url, shared, **settings) as planes,
-    ):
-        answers = []
-        for at in range(0, 1_000, 40):
-            answers += await asyncio.gather(*map(planes.get, ids[at : at + 40]))
-        stats = await control.stats()
-
-    assert {answer.status_code for answer in answers} == {200}
-    assert stats.by_endpoint["GET /training/{id}"] <= 40
-    assert stats.by_endpoint["GET /training"] <= 40
-    assert stats.rate_limited == 0
-
-
 async def test_callers_who_ask_for_all_that_the_list_has_wait_for_one_page(
     upstream: RunningSimulator, control: SimulatorClient, shared: str | None
 ) -> None:
@@ -349,15 +229,6 @@ async def test_callers_who_ask_for_all_that_the_list_has_wait_for_one_page(
 
     assert {answer.status_code for answer in answers} == {200}
     assert singles <= 10
-
-
-async def test_an_upstream_that_fails_holds_no_readiness(
-    upstream: RunningSimulator, control: SimulatorClient
-) -> None:
-    """Nobody would ever be ready while it is away."""
-    await control.fault("status-503")
-    async with gateway(upstream.base_url, None, **OURS, sweep__warm="before-ready") as planes:
-        await until(partial(_is_ready, planes), patience=20.0)
 
 
 async def test_in_passthrough_the_list_is_read_with_a_callers_own_token(

@@ -158,17 +158,6 @@ async def test_only_the_most_wanted_asks_while_there_is_no_call() -> None:
         assert denied("fetch_failed")[-1][0] == key("t5")
 
 
-async def test_with_calls_enough_the_reader_starts_the_refresh(clock: FakeClock) -> None:
-    """The refresher need not even run."""
-    swept = Swept(clock, Catalogue("t1"))
-    await swept.read("t1")
-    clock.advance(STALE)
-
-    assert await swept.read("t1") == "1 stale-refreshing"
-    await settle()
-    assert swept.catalogue.asked == ["t1", "t1"]
-
-
 async def test_errands_for_one_training_are_one_call() -> None:
     """All are told once, however often no call was free. A refresh adds nothing."""
     swept = await short("t1")

@@ -384,22 +384,6 @@ async def test_a_refused_list_is_asked_for_again_after_a_minute(swept: Swept) ->
     assert swept.sweep.state == "on"
 
 
-async def test_callers_wait_for_the_first_sweep(clock: FakeClock) -> None:
-    """A miss of a listed training is answered by its page, and makes no call."""
-    swept = Swept(clock, catalogue(), pace=QUICK)
-    await swept.step()  # the page waits for its looks
-    assert swept.sweep.is_filling
-    waiting = [asyncio.create_task(swept.read(each)) for each in (LATER, IDS[33])]
-    await settle()
-    assert singles(swept) == IDS[:LOOKS]
-
-    await swept.sweeps()
-
-    assert await asyncio.gather(*waiting) == ["1 l1", "1 l1"]
-    assert singles(swept) == IDS[:LOOKS]
-    assert not swept.sweep.is_filling
-
-
 @pytest.mark.parametrize(("missed", "goes_on"), [(4, True), (5, False)])
 async def test_a_short_absence_of_redis_ends_no_cold_start(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, missed: int, goes_on: bool
