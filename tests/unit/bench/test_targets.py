@@ -51,15 +51,6 @@ def test_the_form_of_nginx_that_costs_less_counts_in_each_line() -> None:
     assert line(results, "p99").found == "2.00 against 1.90 ms"
 
 
-@pytest.mark.parametrize(("cost", "held"), [(40.0, True), (40.1, False)])
-def test_redis_is_beyond_a_local_hit(cost: float, held: bool) -> None:
-    """By so many microseconds, not by a factor."""
-    results = results_of(gateway=[10.0])
-    results.runs["redis"]["gateway"] = [Run(cost, 1.0, 1.0, 1.0)]
-
-    assert line(results, "hit in Redis").held is held
-
-
 @pytest.mark.parametrize(("cost", "held"), [(15.0, True), (15.1, False)])
 def test_a_stale_hit_is_a_factor_dearer_than_a_fresh_one(cost: float, held: bool) -> None:
     """And no more."""
