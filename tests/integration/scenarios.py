@@ -23,7 +23,7 @@ from tests.support.servers import RedisServer
 async def cold_start(redis_url: str, pace: Pace, windows: float) -> dict[str, int]:
     """A start with nothing, a purge of everything, and one more replica, each under full load."""
     async with stand(redis_url, pace) as made:
-        load = Load(made.replicas)
+        load = Load(made.replicas, skew=1.5)
         await load.run(windows * pace.window)
         purged = await made.replicas[0].admin.post("/purge", json={})
         assert purged.status_code == 200

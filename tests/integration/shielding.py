@@ -115,12 +115,15 @@ async def stand(
 
 
 class Load:
-    """Callers who read by Zipf, each of a replica at random, and note what they were told."""
+    """Callers who read by Zipf with the exponent `skew`, each of a replica at random, and note what
+    they were told."""
 
-    def __init__(self, replicas: Sequence[Planes], callers: int = 8, seed: int = 1) -> None:
+    def __init__(
+        self, replicas: Sequence[Planes], callers: int = 8, seed: int = 1, skew: float = 1.0
+    ) -> None:
         self.replicas = replicas
         self._random = random.Random(seed)
-        self._weights = [*itertools.accumulate(1 / n for n in range(1, IDS + 1))]
+        self._weights = [*itertools.accumulate(n**-skew for n in range(1, IDS + 1))]
         self._callers = callers
         self.statuses: Counter[int] = Counter()
         self.dishonest: list[str] = []
