@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from codecs import getincrementaldecoder
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from json import JSONDecodeError, JSONDecoder
 from typing import Final
-
-from msgspec import MsgspecError, Raw, Struct, ValidationError, defstruct
-from msgspec.json import Decoder
-from msgspec.structs import astuple
 
 from gateway.core.errors import InvalidPayload, ListRefused
 from gateway.core.http.fields import Reply
-from gateway.core.upstream.training import Training, is_training_id, parse, without_surrogates
+from gateway.core.upstream.training import MAX_MEMBERS, Training, is_training_id, parse
 from gateway.core.vocabulary import InvalidReason
 
 # One call can ask for this many items at most.
@@ -21,28 +19,22 @@ PAGE_SIZE: Final = 100
 # The largest integer that all JSON parsers read exactly (RFC 8259, 6). A page with a larger `total`
 # or `offset` is refused.
 _MOST: Final = 2**53 - 1
-# `read_page` pauses at least once in this many rows, and in about this many bytes.
-_ROWS_AT_ONCE: Final = 10
+# `read_page` checks the encoding of so many bytes at once.
 _BYTES_AT_ONCE: Final = 256 * 1024
 
 
-class _Body(Struct):
-    """The members of a page. msgspec skips all others. An absent member is empty."""
-
-    items: Raw = Raw()
-    total: Raw = Raw()
-    offset: Raw = Raw()
-    has_more: Raw = Raw()
+def _integer(text: str) -> int:
+    return int(text) if len(text) <= len(str(_MOST)) else -1
 
 
-_body: Final = Decoder(_Body)
-# The rows, and one more if there are more than one call can ask for. msgspec skips all others.
-_Rows: Final = defstruct(
-    "_Rows", [(f"row_{row}", Raw, Raw()) for row in range(PAGE_SIZE + 1)], array_like=True
-)
-_array: Final = Decoder(_Rows)
-_count: Final = Decoder(int, strict=True)
-_flag: Final = Decoder(bool)
+def _refuse(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
+
+
+# Returns the value at a position, and its end. Numbers with a fraction become texts. msgspec tells
+# no ends, and refuses an escaped half of a surrogate pair.
+_value: Final = JSONDecoder(parse_int=_integer, parse_float=str, parse_constant=_refuse).raw_decode
+_mark: Final = re.compile(r"[ \t\n\r]*(.?)[ \t\n\r]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,43 +54,116 @@ class Page:
     has_more: bool
 
 
+class _Text:
+    """A JSON text, read from left to right. All methods raise ValueError, RecursionError."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at = text, 0
+
+    def value(self) -> object:
+        value, self.at = _value(self.text, self.at)
+        return value
+
+    def mark(self, wanted: str) -> str:
+        """Read one of these marks, and the white space around it."""
+        found = _mark.match(self.text, self.at)
+        if found is None or found[1] not in tuple(wanted):
+            raise JSONDecodeError(f"one of {wanted} is missing", self.text, self.at)
+        self.at = found.end()
+        return found[1]
+
+    def entries(self, marks: str) -> Iterator[None]:
+        """Yield before each entry of an object or array, whose first and last mark these are."""
+        self.mark(marks[0])
+        if self.text.startswith(marks[1], self.at):
+            self.mark(marks[1])
+            return
+        yield
+        while self.mark("," + marks[1]) == ",":
+            yield
+
+
 def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
     """Return the page that begins with row `offset`, from a reply with status 200. The generator
-    pauses to let other work run.
+    pauses before each row, and sooner in a large body, to let other work run.
 
     Raises InvalidPayload for a body that is no valid JSON: perhaps another call brings the page.
     Raises ListRefused for JSON that is not the wanted page: another call does not help.
     """
-    yield from _check_encoding(reply.body)
-    copy, body = yield from _read(reply.body)
-    yield
-    total, begins = _number(body.total, "total"), _number(body.offset, "offset")
-    has_more = _has_more(body)
+    try:
+        text = yield from _decoded(reply.body)
+        rows, members = yield from _read(_Text(text))
+    except UnicodeDecodeError as fault:
+        raise InvalidPayload(InvalidReason.NOT_UTF8, "the page is not UTF-8") from fault
+    except RecursionError as fault:
+        raise InvalidPayload(InvalidReason.NOT_JSON, "the page is nested too deeply") from fault
+    except ValueError as fault:
+        is_cut = isinstance(fault, JSONDecodeError) and (
+            fault.pos >= len(fault.doc) or fault.msg.startswith("Unterminated")
+        )
+        reason = InvalidReason.TRUNCATED if is_cut else InvalidReason.NOT_JSON
+        raise InvalidPayload(reason, f"the page is not valid JSON: {fault}") from None
+    total, begins = _number(members, "total"), _number(members, "offset")
+    has_more = members.get("has_more")
+    if not isinstance(has_more, bool):
+        raise ListRefused("the page has no valid `has_more`")
     if begins != offset:
         raise ListRefused(f"the page begins at row {begins}, not at row {offset}")
-    texts = _cut(reply.body, copy, body.items)
-    if len(texts) > PAGE_SIZE:
-        raise ListRefused(f"the page has more than the {PAGE_SIZE} rows that were asked for")
-    items, rejected = yield from _read_items(texts)
-    return Page(tuple(items), tuple(rejected), len(texts), total, has_more)
+    items = [each for each in rows if isinstance(each, Training)]
+    rejected = [each for each in rows if isinstance(each, InvalidPayload)]
+    return Page(tuple(items), tuple(rejected), len(rows), total, has_more)
 
 
-def _read_items(
-    texts: list[bytes],
-) -> Generator[None, None, tuple[list[Training], list[InvalidPayload]]]:
-    items: list[Training] = []
-    rejected: list[InvalidPayload] = []
-    rows = unpaused = 0
-    for text in texts:
-        if rows % _ROWS_AT_ONCE == 0 or unpaused > _BYTES_AT_ONCE:
-            yield
-            rows = unpaused = 0
-        rows, unpaused = rows + 1, unpaused + len(text)
+def _decoded(body: bytes) -> Generator[None, None, str]:
+    decoder, texts = getincrementaldecoder("utf-8")(), []
+    for start in range(0, len(body), _BYTES_AT_ONCE):
+        texts.append(decoder.decode(body[start : start + _BYTES_AT_ONCE]))
+        yield
+    texts.append(decoder.decode(b"", final=True))
+    return "".join(texts).lstrip(" \t\n\r")
+
+
+_Rows = list[Training | InvalidPayload]
+
+
+def _read(text: _Text) -> Generator[None, None, tuple[_Rows, dict[str, object]]]:
+    """The rows of the page, and its other members."""
+    if not text.text.startswith("{"):
+        text.value()
+        raise ListRefused("the page is not a JSON object")
+    rows: _Rows | None = None
+    members: dict[str, object] = {}
+    for count, _ in enumerate(text.entries("{}")):
+        if count == MAX_MEMBERS:
+            raise ListRefused(f"the page has more than {MAX_MEMBERS} members")
+        name = text.value()
+        if not isinstance(name, str):
+            raise ValueError("a name is no string")
+        text.mark(":")
+        if name == "items" and text.text.startswith("[", text.at):
+            rows = yield from _read_rows(text)
+        else:
+            members[name] = text.value()
+    if text.at < len(text.text):
+        raise ValueError("there is more after the object")
+    if rows is None:
+        raise ListRefused("the page has no array of items")
+    return rows, members
+
+
+def _read_rows(text: _Text) -> Generator[None, None, _Rows]:
+    rows: _Rows = []
+    for _ in text.entries("[]"):
+        if len(rows) == PAGE_SIZE:
+            raise ListRefused(f"the page has more than the {PAGE_SIZE} rows that were asked for")
+        yield
+        start = text.at
+        text.value()
         try:
-            items.append(_item(text))
+            rows.append(_item(text.text[start : text.at].encode()))
         except InvalidPayload as fault:
-            rejected.append(fault)
-    return items, rejected
+            rows.append(fault)
+    return rows
 
 
 def _item(text: bytes) -> Training:
@@ -108,92 +173,8 @@ def _item(text: bytes) -> Training:
     return training
 
 
-def _check_encoding(body: bytes) -> Generator[None, None, None]:
-    decoder = getincrementaldecoder("utf-8")()
-    try:
-        for start in range(0, len(body), _BYTES_AT_ONCE):
-            decoder.decode(body[start : start + _BYTES_AT_ONCE])
-            yield
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as fault:
-        raise InvalidPayload(InvalidReason.NOT_UTF8, "the page is not UTF-8") from fault
-
-
-def _read(body: bytes) -> Generator[None, None, tuple[bytes, _Body]]:
-    """The members, and the text from which they were read: the body, or if msgspec refuses it a
-    copy without surrogates."""
-    try:
-        return body, _decode(body)
-    except InvalidPayload:
-        pieces = []
-        for piece in _pieces(body):
-            yield
-            pieces.append(without_surrogates(piece))
-        copy = b"".join(pieces)
-        if copy == body:
-            raise
-    yield
-    return copy, _decode(copy)
-
-
-def _pieces(body: bytes) -> Iterator[bytes]:
-    """The body in pieces. Each of them ends before a backslash, so no escape is cut in two."""
-    start = 0
-    while start < len(body):
-        end = body.find(b"\\", start + _BYTES_AT_ONCE)
-        yield body[start : end if end > 0 else None]
-        start = end if end > 0 else len(body)
-
-
-def _decode(text: bytes) -> _Body:
-    try:
-        return _body.decode(text)
-    except RecursionError as fault:
-        raise InvalidPayload(InvalidReason.NOT_JSON, "the page is nested too deeply") from fault
-    except ValidationError as fault:
-        raise ListRefused("the page is not a JSON object") from fault
-    except MsgspecError as fault:
-        cut = "truncated" in str(fault)
-        reason = InvalidReason.TRUNCATED if cut else InvalidReason.NOT_JSON
-        raise InvalidPayload(reason, f"the page is not valid JSON: {fault}") from fault
-
-
-def _number(text: Raw, name: str) -> int:
-    try:
-        number = _count.decode(text)
-    except MsgspecError:
-        number = -1
-    if not 0 <= number <= _MOST:
+def _number(members: dict[str, object], name: str) -> int:
+    number = members.get(name)
+    if type(number) is not int or not 0 <= number <= _MOST:
         raise ListRefused(f"the page has no valid `{name}`")
     return number
-
-
-def _has_more(body: _Body) -> bool:
-    try:
-        return _flag.decode(body.has_more)
-    except MsgspecError:
-        raise ListRefused("the page has no valid `has_more`") from None
-
-
-def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
-    """The exact bytes of the items, cut out of `original`. Their positions are found in `copy`,
-    where each surrogate is replaced by a text of the same length.
-
-    Only a comma and white space separate two items. So the first match after an item is the next
-    item.
-    """
-    try:
-        items = [row for row in map(bytes, astuple(_array.decode(array))) if row]
-    except MsgspecError:
-        raise ListRefused("the page has no array of items") from None
-    whole = bytes(array)
-    if copy is original or not items:
-        return items
-    if copy.count(whole) != 1:
-        raise ListRefused("the page has the text of its items more than once")
-    texts, at = [], copy.index(whole)
-    for item in items:
-        at = copy.index(item, at)
-        texts.append(original[at : at + len(item)])
-        at += len(item)
-    return texts

@@ -138,12 +138,6 @@ def is_training_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None and text not in (".", "..")
 
 
-def without_surrogates(body: bytes) -> bytes:
-    """The body with all surrogates replaced, because msgspec refuses half a surrogate pair. All
-    other bytes keep their positions."""
-    return _SURROGATE.sub(_REPLACEMENT, body)
-
-
 def digest(body: bytes) -> str:
     """32 hex digits that identify a body (BLAKE2b, 16 bytes), as in the gateway's ETag."""
     return blake2b(body, digest_size=16).hexdigest()
@@ -174,10 +168,16 @@ def _read_members(body: bytes) -> _Members:
     except ValidationError:
         raise
     except DecodeError:
-        copy = without_surrogates(body)
+        copy = _without_surrogates(body)
         if copy is body:
             raise
         return _decode_members(copy)
+
+
+def _without_surrogates(body: bytes) -> bytes:
+    """The body with all surrogates replaced, because msgspec refuses half a surrogate pair. All
+    other bytes keep their positions."""
+    return _SURROGATE.sub(_REPLACEMENT, body)
 
 
 def _decode_members(body: bytes) -> _Members:
