@@ -63,26 +63,20 @@ class Budget(Protocol):
     async def take(self, scope: str, purpose: Purpose) -> Charge:
         """Charge one call. Raises GateClosed or BudgetExhausted, with the seconds until another try
         makes sense. When a closed gate is due to reopen, the first call becomes the probe."""
-        ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
         """Undo a charge whose call was certainly not sent."""
-        ...
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         """Close the gate after a 429. `retry_after` None: the upstream named no time. If the gate
         was open or a probe was under way, the limit is lowered too."""
-        ...
 
     def hold(self, scope: str, seconds: float) -> None:
         """Close the gate of this replica for `seconds`, because the gate in Redis is closed."""
-        ...
 
     async def reopen(self, scope: str) -> bool:
         """After an answer other than 429: open the gate if it is due to reopen, or if a probe is
         under way. Returns whether the gate was opened."""
-        ...
 
     def view(self, scope: str) -> BudgetView:
         """The state as this replica knows it, without asking Redis."""
-        ...

@@ -68,45 +68,37 @@ class Bus(Protocol):
     @property
     def replicas(self) -> int:
         """How many replicas were alive at the last count, this one included."""
-        ...
 
     @property
     def is_connected(self) -> bool:
         """Whether notices of other replicas arrive."""
-        ...
 
     @property
     def counted_until(self) -> float:
         """Until this monotonic time, orders wait for this replica."""
-        ...
 
     @property
     def vouched_until(self) -> float:
         """Until this monotonic time, this replica is allowed to serve its entries without Redis.
         If it did not confirm an order, this includes the entries that this order has ruled out. The
         `Confirmations.until` of such an order is this time or a later one."""
-        ...
 
     async def announce(self, notice: Notice) -> None:
         """Send the notice to the other replicas. Raises RedisUnavailable."""
-        ...
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
         """Send the notice, and wait for `patience` seconds at most until the others have applied
         it. This replica must have applied it already, and counts as confirmed. Raises
         RedisUnavailable."""
-        ...
 
     async def enter(self) -> None:
         """Register this replica before its first answer, so that orders wait for it. Does nothing
         if Redis is away."""
-        ...
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
         """Hand each notice of another replica to `apply`, until cancelled. If notices were perhaps
         missed, call `gap` with a monotonic time. Until this time, this replica is allowed to serve
         its present entries without Redis, although a missed order has perhaps ruled them out."""
-        ...
 
 
 class AloneBus:
@@ -161,7 +153,6 @@ class Lease(Protocol):
     @property
     def lifetime(self) -> float:
         """Seconds after which the lease ends without a renewal."""
-        ...
 
     async def take(self, key: Key) -> Taken:
         """Take a ticket for a fetch, as SharedStore.begin does, and the lease of the key.
@@ -169,21 +160,17 @@ class Lease(Protocol):
         If another fetch has the lease already, this replica follows that fetch. But it leads if,
         after that fetch began, the key was invalidated or a later answer was accepted.
         """
-        ...
 
     async def renew(self, key: Key, token: str) -> bool:
         """Keep the lease for another lifetime. Returns False if the lease is lost."""
-        ...
 
     async def release(self, key: Key, token: str, ending: Ending) -> None:
         """End the lease and tell the followers how the fetch ended. Does nothing if the lease is
         lost."""
-        ...
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Wait for the end of the fetch with that token, for `patience` seconds at most. Returns
         how it ended (GONE also if the lease is lost), or None if it goes on."""
-        ...
 
 
 class AloneLease:
@@ -223,11 +210,9 @@ class SharedMode(Protocol):
 
     async def read(self) -> ModeOrder | None:
         """The last order, None if there was none."""
-        ...
 
     async def write(self, order: ModeOrder) -> None:
         """Store the order for all replicas."""
-        ...
 
 
 class AloneMode:

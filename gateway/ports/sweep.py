@@ -43,7 +43,6 @@ class ListStore(Protocol):
         Redis compares all items in one step: half a millisecond for twenty items. In a cluster,
         each item is a step of its own.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +67,10 @@ class SweepLease(Protocol):
     @property
     def lifetime(self) -> float:
         """Seconds after which the lead ends if the leader does not call `take` again."""
-        ...
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         """Become or stay the leader, or see how far another one has come. `was_read`: callers of
         this replica have read from the partition since the last call."""
-        ...
 
     async def note(self, partition: str, progress: Progress) -> bool:
         """Store the progress."""
-        ...

@@ -179,34 +179,27 @@ class SharedStore(Protocol):
     @property
     def is_up(self) -> bool:
         """Whether Redis can be asked now. If not, calls fail at once."""
-        ...
 
     @property
     def holds_bodies(self) -> bool:
         """Whether the store has bodies in addition to floors. False without Redis."""
-        ...
 
     def lookup(self, key: Key) -> Awaitable[Found]:
         """The body and the floor of a key. A future can be returned in place of a coroutine, so
         that a look-up needs no task."""
-        ...
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         """The state of each key (None: nothing is known)."""
-        ...
 
     async def begin(self, key: Key) -> Ticket:
         """The ticket for a fetch. Makes a floor if the key has none."""
-        ...
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """Store an entry for `keep` seconds (> 0), if no later version is known, and if the floor
         still has the generation and the epoch of the entry's ticket."""
-        ...
 
     async def drop(self, key: Key) -> None:
         """Raise the generation and remove the body of the key."""
-        ...
 
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
@@ -215,19 +208,15 @@ class SharedStore(Protocol):
         those that fetches in flight will bring. A stored 404 or 410 is invalidated too, unless a
         version is known that is later than all that orders have named. `soft` keeps stored versions
         for rescue."""
-        ...
 
     async def invalidate_key(self, key: Key) -> None:
         """Invalidate all versions of one key, also those that fetches in flight will bring."""
-        ...
 
     async def invalidate_partition(self, partition: str) -> None:
         """Invalidate all responses of a partition, also those that fetches in flight will bring.
         This is one step, however much is stored."""
-        ...
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         """Raise the generation of all keys of a partition (None: of all partitions), forget their
         versions, and remove their bodies. `soft` keeps the bodies for rescue. Returns the number of
         these keys."""
-        ...

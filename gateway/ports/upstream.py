@@ -66,4 +66,3 @@ class Upstream(Protocol):
         Raises UpstreamUnreachable or UpstreamTimeout. Raises InvalidPayload if the body is too
         large, is cut short, or cannot be decoded.
         """
-        ...

@@ -150,18 +150,15 @@ class AccessLog(Protocol):
     def is_routine(self, outcome: Outcome) -> bool:
         """Whether answers with this outcome are routine, if they are neither slow nor errors. Only
         a sample of routine answers is logged."""
-        ...
 
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
         """The log level of an answer (None: `put` is not needed). For each answer, call `weigh`
         once, or lower `unlogged`."""
-        ...
 
     def put(self, line: AccessLine, weight: int) -> None:
         """Write the line, or keep it as the example of its kind. Never raises."""
-        ...
 
 
 @dataclass(slots=True)

@@ -28,15 +28,12 @@ class LeaseWorld(Protocol):
 
     async def lapse(self) -> None:
         """Let what stands under the key go by itself."""
-        ...
 
     def tick(self) -> None:
         """Let it be later than it was."""
-        ...
 
     def mute(self) -> None:
         """Let no ending arrive from now on: it can only be found."""
-        ...
 
 
 class MemoryWorld:

@@ -23,11 +23,9 @@ class World(Protocol):
     @property
     def clock(self) -> FakeClock:
         """The time that callers of the budget see."""
-        ...
 
     def made(self, rules: BudgetRules) -> AbstractAsyncContextManager[Budget]:
         """A budget; on Redis all that are open at once share what replicas would share."""
-        ...
 
 
 class LocalWorld:

@@ -40,7 +40,6 @@ class Log(Protocol):
 
     def log(self, level: int, event: str, **fields: object) -> object:
         """Write the event, if lines of this level are written."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,6 @@ class Sink(Protocol):
 
     def write(self, line: bytes, /) -> object:
         """Take the whole line."""
-        ...
 
 
 class Lines:

@@ -180,52 +180,41 @@ class Rules(Protocol):
     @property
     def windows(self) -> Windows:
         """The windows of the settings. In `ByOrigin` the upstream can state others for an entry."""
-        ...
 
     @property
     def is_verbatim(self) -> bool:
         """Whether responses have the upstream's own caching fields."""
-        ...
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
         """Classify a complete reply. Raises UpstreamFailure."""
-        ...
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
         """Why the entry may not be stored. None if it may."""
-        ...
 
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
         """The entry of a reply. `training` None: the entry has no version."""
-        ...
 
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
         """The entry after a 304 that confirmed it."""
-        ...
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
         """Like the function `plan`."""
-        ...
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
         """Like the function `may_rescue`."""
-        ...
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
         """Whether the entry is the response to a request with the fields `sent` (`Vary`)."""
-        ...
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
         """The header lines of the entry's responses, as `head_of` returns them."""
-        ...
 
     def passing(self, reply: Reply) -> Reply:
         """The reply as callers get it if it is not stored."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

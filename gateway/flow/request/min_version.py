@@ -48,7 +48,6 @@ class Answering(Protocol):
 
     async def get(self, ask: Ask) -> Answer:
         """The answer to the request."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

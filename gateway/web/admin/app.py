@@ -43,20 +43,16 @@ class Operations(Protocol):
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
         """The metrics as a body in pieces, and its content type. `accept` is the field `Accept`."""
-        ...
 
     def is_ready(self) -> bool:
         """Whether load balancers should send traffic."""
-        ...
 
     def status(self) -> dict[str, object]:
         """The response of /status, as values for JSON."""
-        ...
 
     @property
     def watched(self) -> Watched:
         """The source of the events and figures of the live page."""
-        ...
 
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
         """The state of a training in each tier, its last events, and the budgets for its calls.
@@ -64,7 +60,6 @@ class Operations(Protocol):
         If `partition` is None and several partitions have the training, raises BadRequest with
         their names.
         """
-        ...
 
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
@@ -75,19 +70,16 @@ class Operations(Protocol):
         `soft` leaves the versions for rescue. Raises RedisUnavailable, perhaps after a part of the
         order was done.
         """
-        ...
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
         """Invalidate all entries of one partition (None: of all partitions) in all replicas.
 
         `soft`, `by` and the errors are as for `invalidate`.
         """
-        ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
         """Set the mode of all replicas. The other replicas apply it within about a second. Raises
         RedisUnavailable."""
-        ...
 
 
 class AdminPlane:
@@ -259,11 +251,9 @@ class Watched(Protocol):
     def tell(self, place: Place) -> tuple[dict[str, object], Place]:
         """The next message, and the place after it. The message has the events and figures that are
         new after `place`. (0, 0) is the place before the first message."""
-        ...
 
     async def pause(self) -> bool:
         """Wait until there is perhaps something new. Returns False if nothing more will come."""
-        ...
 
 
 class Stream:
