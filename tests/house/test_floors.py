@@ -18,7 +18,7 @@ LIBRARIES = {
     "gateway.adapters.ledger": {"cachetools"},
     "gateway.adapters.otlp": {"opentelemetry", "requests"},
     "gateway.adapters.redis": {"redis", "msgspec", "cachetools"},
-    "gateway.adapters.telemetry": {"prometheus_client", "structlog", "msgspec"},
+    "gateway.adapters.telemetry": {"prometheus_client", "structlog", "msgspec", "cachetools"},
     "gateway.adapters.upstream": {"anyio", "httpcore", "httpx"},
     "gateway.settings": {"pydantic"},
     "gateway.web": {"starlette", "uvicorn", "httptools", "msgspec"},

@@ -8,11 +8,12 @@ never raise, because a request must not fail if an event cannot be logged.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
+
+from cachetools import Cache, LRUCache
 
 from gateway.adapters.telemetry.log_lines import scrub
 from gateway.core.cache.entry import Key
@@ -145,19 +146,12 @@ class Events:
         self._log.log(level, event, **fields)
 
 
-# The limits of the journal: events of one training, trainings, and bytes.
+# The limits of the journal: events of one training, and of all. Ten thousand events of usual length
+# take about ten million bytes.
 EVENTS_OF_ONE: Final = 20
-MOST_IDS: Final = 10_000
-MOST_BYTES: Final = 8 * 1024 * 1024
+MOST_EVENTS: Final = 10_000
 # The id of events that concern all trainings, such as a purge.
 EVERYBODY: Final = "*"
-
-# Bytes that the journal needs for a training (`_TrainingEvents`) and for an event (`Noted`). The
-# bytes of their texts are not included.
-_TRAINING: Final = 1_100
-_EVENT: Final = 620
-# Bytes that the journal needs for a training with one event, if the texts are short.
-_FIRST: Final = _TRAINING + _EVENT + 200
 
 
 @dataclass(slots=True)
@@ -172,43 +166,17 @@ class Noted:
     last: float
     times: int = 1
 
-    @property
-    def cost(self) -> int:
-        """Approximate size in bytes."""
-        texts = (value for value in self.fields.values() if isinstance(value, str))
-        return _EVENT + sum(map(len, texts))
-
     def is_same(self, event: str, partition: str | None, fields: dict[str, object]) -> bool:
         return (self.event, self.partition, self.fields) == (event, partition, fields)
 
 
-@dataclass(slots=True)
-class _TrainingEvents:
-    """The events of one training, the newest last. `cost` is their approximate size in bytes."""
-
-    events: deque[Noted] = field(default_factory=deque)
-    cost: int = _TRAINING
-
-
 class Journal:
-    """Remembers the last events of each training. If there are more than `most_ids` trainings or
-    `most_bytes` bytes, it forgets the training that has had no event for the longest time. Routine
-    events (see `note`) do not count."""
+    """Remembers the last events of each training, `most` in all. If there are more, it forgets the
+    training that has had no event for the longest time."""
 
-    def __init__(
-        self, clock: Clock, *, most_ids: int = MOST_IDS, most_bytes: int = MOST_BYTES
-    ) -> None:
+    def __init__(self, clock: Clock, most: int = MOST_EVENTS) -> None:
         self._clock = clock
-        self._most_ids = most_ids
-        self._most_bytes = most_bytes
-        self._trainings: OrderedDict[str, _TrainingEvents] = OrderedDict()
-        self.size = 0
-
-    def knows_or_has_room(self, training_id: str) -> bool:
-        """Whether the journal has this training, or has room for a new training with one event."""
-        return training_id in self._trainings or (
-            len(self._trainings) < self._most_ids and self.size + _FIRST <= self._most_bytes
-        )
+        self._events: LRUCache[str, tuple[Noted, ...]] = LRUCache(most, getsizeof=len)
 
     def note(
         self,
@@ -222,14 +190,16 @@ class Journal:
         """Remember an event. If it repeats the training's last event, only a count and a time
         change.
 
-        Routine events (of a sweep, for example) happen to all trainings again and again. So they do
-        not keep a training in the journal.
+        Routine events (of a sweep, for example) happen to all trainings again and again. So they
+        neither displace a training nor, if they repeat, keep one in the journal.
         """
-        now = self._clock.now()
-        kept = self._kept(training_id)
-        if not is_routine:
-            self._trainings.move_to_end(training_id)
-        last = kept.events[-1] if kept.events else None
+        kept, now = self._events, self._clock.now()
+        is_known = training_id in kept
+        if is_routine and not is_known and kept.currsize >= kept.maxsize:
+            return
+        # Not `kept[training_id]`, which would count as a use.
+        before = Cache.__getitem__(kept, training_id) if is_known else ()
+        last = before[-1] if before else None
         # Scrubbing takes time. Most events of a sweep are the same as the last event even before
         # they are scrubbed. So the event is compared first, and scrubbed and compared again only if
         # it differs.
@@ -237,11 +207,11 @@ class Journal:
             fields = {name: scrub(value) for name, value in fields.items() if value is not None}
         if last is not None and last.is_same(event, partition, fields):
             last.times, last.last = last.times + 1, now
-            return
-        self._add(kept, Noted(event, partition, fields, now, now))
-        while self.size > self._most_bytes or len(self._trainings) > self._most_ids:
-            _, forgotten = self._trainings.popitem(last=False)
-            self.size -= forgotten.cost
+            if is_routine:
+                return
+        else:
+            before = (*before, Noted(event, partition, fields, now, now))
+        kept[training_id] = before[-EVENTS_OF_ONE:]
 
     def of(self, training_id: str, partition: str | None = None) -> list[Noted]:
         """The last events of the training, and those that concern all trainings, the newest first.
@@ -249,30 +219,10 @@ class Journal:
         found = [
             noted
             for name in dict.fromkeys((training_id, EVERYBODY))
-            for noted in self._events(name)
+            for noted in reversed(self._events.get(name, ()))
             if partition is None or noted.partition in (None, partition)
         ]
         return sorted(found, key=lambda noted: noted.last, reverse=True)[:EVENTS_OF_ONE]
-
-    def _events(self, training_id: str) -> Iterator[Noted]:
-        kept = self._trainings.get(training_id)
-        return iter(()) if kept is None else reversed(kept.events)
-
-    def _kept(self, training_id: str) -> _TrainingEvents:
-        kept = self._trainings.get(training_id)
-        if kept is None:
-            kept = _TrainingEvents(cost=_TRAINING + len(training_id))
-            self._trainings[training_id] = kept
-            self.size += kept.cost
-        return kept
-
-    def _add(self, kept: _TrainingEvents, noted: Noted) -> None:
-        kept.events.append(noted)
-        change = noted.cost
-        if len(kept.events) > EVENTS_OF_ONE:
-            change -= kept.events.popleft().cost
-        kept.cost += change
-        self.size += change
 
 
 class Trail:
@@ -306,10 +256,7 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # A sweep meets every training. If the journal is full, a training that is not in it is not
-        # added: it would displace another training.
-        if self.journal.knows_or_has_room(key.training_id):
-            self.note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
+        self.note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
 
     def note(
         self,

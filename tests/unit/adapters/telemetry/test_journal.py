@@ -5,7 +5,7 @@ import tracemalloc
 from gateway.adapters.telemetry.event_log import (
     EVENTS_OF_ONE,
     EVERYBODY,
-    MOST_BYTES,
+    MOST_EVENTS,
     Journal,
     Trail,
 )
@@ -62,30 +62,18 @@ def test_another_partition_is_another_story() -> None:
 
 
 def test_the_training_that_nothing_happens_to_is_forgotten_first() -> None:
-    """Not more trainings than it may remember."""
-    journal = Journal(ManualClock(), most_ids=2)
+    """Not more events than it may remember. One that repeats is an event too."""
+    journal = Journal(ManualClock(), most=2)
     for each in ("a", "b", "a", "c"):
         journal.note(each, "entry.fetched")
 
-    assert (len(journal._trainings), told(journal, "b")) == (2, [])
-    assert journal.knows_or_has_room("a")
-    assert not journal.knows_or_has_room("b")
-
-
-def test_bytes_are_bounded_whatever_is_said() -> None:
-    """Long words count; what is forgotten gives its bytes back."""
-    journal = Journal(ManualClock(), most_bytes=100_000)
-
-    for number in range(2_000):
-        journal.note(f"id-{number % 500}", "fetch.failed", why=f"{number}" * 100)
-
-    assert 0 < journal.size <= 100_000
-    assert 10 < len(journal._trainings) < 500
-    assert journal.size == sum(kept.cost for kept in journal._trainings.values())
+    assert [told(journal, each) for each in "abc"] == [["entry.fetched"], [], ["entry.fetched"]]
+    journal.note("c", "fetch.failed")
+    assert [told(journal, each) for each in "ac"] == [[], ["fetch.failed", "entry.fetched"]]
 
 
 def test_a_sweep_displaces_no_training() -> None:
-    """A sweep meets more trainings than there are bytes for. The events of a fetch stay."""
+    """A sweep meets more trainings than there is room for. The events of a fetch stay."""
     trail = Trail(ManualClock())
     trail.fetched(Key("p", "read"), Purpose.MISS, 200, StoreVerdict.FIRST)
 
@@ -93,39 +81,39 @@ def test_a_sweep_displaces_no_training() -> None:
         trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
 
     assert told(trail.journal, "read") == ["entry.fetched"]
-    assert trail.journal.size > 0.99 * MOST_BYTES
-    assert told(trail.journal, "id-0") == ["entry.swept"]
+    assert told(trail.journal, f"id-{MOST_EVENTS - 2}") == ["entry.swept"]
+    assert told(trail.journal, f"id-{MOST_EVENTS - 1}") == []
 
 
 def test_a_sweep_keeps_no_training_in_the_journal() -> None:
     """A purge is still told when trainings of the list had only sweeps since."""
     trail = Trail(ManualClock())
+    trail.journal = Journal(ManualClock(), most=11)
     for number in range(10):
         trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
     trail.note(EVERYBODY, "entry.purged", None)
     for number in range(10):
         trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
+    assert [each.times for each in trail.journal.of("id-0") if each.partition] == [2]
 
-    assert list(trail.journal._trainings)[-1] == EVERYBODY
-    assert trail.journal.of("id-0")[0].times == 2
+    for number in range(10):
+        trail.fetched(Key("p", f"new-{number}"), Purpose.MISS, 200, StoreVerdict.FIRST)
+
+    assert told(trail.journal, "id-9") == ["entry.purged"]
 
 
-def test_what_it_counts_is_what_it_takes() -> None:
-    """The estimate is not below the truth, nor twice as much."""
-    journal = Journal(ManualClock())
-    tracemalloc.start()
-    try:
+def test_a_full_journal_takes_some_ten_million_bytes() -> None:
+    """Whether each training has one event, or some have many."""
+    for of_one in (1, EVENTS_OF_ONE):
+        journal = Journal(ManualClock())
+        tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
-        for number in range(1_000):
-            for status in range(EVENTS_OF_ONE):
-                journal.note(
-                    f"id-{number}", "fetch.failed", "p", status=status, why=f"{number}!" * 9
-                )
+        for number in range(MOST_EVENTS):
+            said = f"{number}!" * 9
+            journal.note(f"id-{number // of_one}", "fetch.failed", "p", status=number, why=said)
         taken = tracemalloc.get_traced_memory()[0] - before
-    finally:
         tracemalloc.stop()
-
-    assert taken <= journal.size <= 2 * taken
+        assert taken <= 12_000_000
 
 
 def test_no_credential_is_remembered() -> None:

@@ -53,6 +53,6 @@ def test_each_verb_is_remembered(
 def test_a_fault_is_not_the_callers() -> None:
     """Nothing is raised where nothing can be remembered."""
     trail = Trail(ManualClock())
-    trail.journal._trainings = None  # type: ignore[assignment]
+    trail.journal._events = None  # type: ignore[assignment]
 
     trail.outdated(KEY)
