@@ -111,14 +111,8 @@ def writing_of(
     """The part that passes writes to the upstream. None if the settings deny writes."""
     if settings.server.writes is WritesMode.DENY:
         return None
-    return Writing(
-        way.outbound,
-        invalidation,
-        way.credentials,
-        clock,
-        base_url=settings.upstream.base_url,
-        timeout=settings.upstream.timeout,
-    )
+    timeout = settings.upstream.timeout
+    return Writing(way.outbound, invalidation, way.credentials, clock, timeout=timeout)
 
 
 def _budget_rules(settings: Settings, rates: Rates) -> BudgetRules:

@@ -18,8 +18,8 @@ from typing import Final
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.rfc9111 import verbatim
-from gateway.core.cache.write_invalidation import changed_trainings, is_success
 from gateway.core.errors import (
+    InvalidPayload,
     RedisUnavailable,
     ShuttingDown,
     UpstreamError,
@@ -32,6 +32,7 @@ from gateway.core.errors import (
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
 from gateway.core.upstream.classification import LAST_STATUS, is_from_api, is_refusal, rate_limited
+from gateway.core.upstream.training import is_training_id, parse
 from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer
 from gateway.flow.budget.credentials import Credentials
@@ -73,14 +74,12 @@ class Writing:
         credentials: Credentials,
         clock: Clock,
         *,
-        base_url: str,
         timeout: float,
     ) -> None:
         self._outbound = outbound
         self._invalidation = invalidation
         self._credentials = credentials
         self._clock = clock
-        self._base_url = base_url
         self._timeout = timeout
         # Each call is a flight, so that `land` can end it. No other write joins this flight.
         self._calls: Flights[object, Reply] = Flights(clock)
@@ -146,9 +145,9 @@ class Writing:
         partition = order.caller.partition
         if reply.status == 401 and is_refusal(reply):
             await self._invalidation.refused(partition)
-        elif is_success(reply):
-            ids = changed_trainings(order.training_id, reply, self._base_url)
-            await self._outdate(ids, partition)
+        elif 200 <= reply.status < 400:  # a 3xx counts as success too (RFC 9111, 4.4)
+            ids = dict.fromkeys((order.training_id, _id_in(reply.body)))
+            await self._outdate(tuple(filter(None, ids)), partition)
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
         """Raise an error if the answer concerns the gateway instead of the caller, or if the
@@ -177,6 +176,15 @@ class Writing:
         has ended, `hand_on` invalidates the trainings that the write has perhaps changed."""
         self._is_ending = True
         await self._calls.land(patience)
+
+
+def _id_in(body: bytes) -> str | None:
+    """The id of the training in the body. None if the body is no training."""
+    try:
+        training_id = parse(body, None).id
+    except InvalidPayload:
+        return None
+    return training_id if is_training_id(training_id) else None
 
 
 def _failed(reply: Reply) -> UpstreamError:

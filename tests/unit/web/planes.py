@@ -182,9 +182,7 @@ class Data:
             credentials=credentials,
             outbound=outbound,
         )
-        self.writing = Writing(
-            *(outbound, invalidation, credentials, clock), base_url=UPSTREAM, timeout=10.0
-        )
+        self.writing = Writing(outbound, invalidation, credentials, clock, timeout=10.0)
         return serving
 
 

@@ -64,7 +64,6 @@ def writing_of(replica: Replica, timeout: float = 10.0) -> Writing:
         replica.invalidation,
         replica.credentials,
         replica.clock,
-        base_url="http://api.test",
         timeout=timeout,
     )
 
@@ -111,6 +110,20 @@ async def test_a_success_outdates_what_is_stored(replica: Replica, redis: Redis)
     assert replica.observer.of("invalidated")[-1] == (Cause.WRITE, "trn_1", 1)
     assert replica.observer.of("invalidated_by")[-1] == (Origin.ORDER,)
     assert minute_of(await replica.fill(2)) == 2
+
+
+@pytest.mark.parametrize("written", [None, "trn_2"])
+@pytest.mark.parametrize(("body", "entries"), [(training(2), 0), (b"{}", 1)])
+async def test_the_training_in_the_answer_is_outdated(
+    alone: Replica, written: str | None, body: bytes, entries: int
+) -> None:
+    """That one may be made by a write to the collection."""
+    await alone.fill(1)
+    alone.upstream.then(Reply(303, (), body))
+
+    await writing_of(alone).hand_on(Order(CALLER, written, WRITE))
+
+    assert alone.local.entries == entries
 
 
 @pytest.mark.parametrize("with_redis", [True, False])
