@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -56,12 +55,11 @@ def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool
     """
     query = {} if partition is None else {"partition": partition}
     answer = plane.get(f"/explain/{quote(training_id, safe='')}", query)
-    words = plane.members(answer, {"l1", "next_refresh"})
+    words = plane.members(answer, {"time", "l1", "next_refresh"})
     if as_json:
         click.echo(answer.text)
         return
-    told = words.pop("time", None)  # a gateway of version 0.1.0 does not send it
-    now = time.time() if told is None else seconds_of(told)
+    now = seconds_of(words.pop("time"))
     click.echo(f"{training_id}: {in_short(words)}\n")
     for line in readable(words, now):
         click.echo(line)

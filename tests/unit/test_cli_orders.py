@@ -216,14 +216,20 @@ def test_a_token_file_that_is_not_there_is_a_fault(plane: Plane, tmp_path: Path)
         ),
         (
             (404, "application/json", b"{}"),
-            "is not the admin address of a gateway (it answers 404)",
+            "is not the admin address of a gateway of this version (it answers 404)",
         ),
-        ((200, "text/html", b"<p>"), "is not the admin address of a gateway (it answers 200)"),
+        (
+            (200, "text/html", b"<p>"),
+            "is not the admin address of a gateway of this version (it answers 200)",
+        ),
         (
             (200, "application/json", b'{"ok":true}'),
-            "is not the admin address of a gateway (it answers 200)",
+            "is not the admin address of a gateway of this version (it answers 200)",
         ),
-        ((200, "application/json", b"{"), "is not the admin address of a gateway (it answers 200)"),
+        (
+            (200, "application/json", b"{"),
+            "is not the admin address of a gateway of this version (it answers 200)",
+        ),
     ],
 )
 def test_what_is_no_receipt_is_a_fault(

@@ -262,8 +262,8 @@ def test_a_status_of_an_earlier_release_or_another_server_is_named_as_such(
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "http://gateway.test:8081: its /status lacks time, findings or mode_order: the gateway is "
-        "of version 0.1.0 or earlier, or this is no gateway\n"
+        "http://gateway.test:8081: is not the admin address of a gateway of this version (it "
+        "answers 200)\n"
     )
 
 
