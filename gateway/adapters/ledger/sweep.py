@@ -79,6 +79,5 @@ class LedgerSweepLease:
         return Turn(True, self._progress.get(partition, Progress()), is_read, now)
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """As SweepLease.note."""
         self._progress[partition] = progress
         return True

@@ -59,7 +59,6 @@ class RedisSweepLease:
         self._note = Script.load("sweep", "note")
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
-        """As `SweepLease.take`."""
         lead = self._name(partition, "l")
         return await self._connection.run_script(
             RedisOperation.SWEEP,
@@ -70,7 +69,6 @@ class RedisSweepLease:
         )
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """As `SweepLease.note`."""
         return await self._connection.run_script(
             RedisOperation.SWEEP,
             self._note,
@@ -133,7 +131,6 @@ class RedisLists:
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, keep: float, *, stores: bool
     ) -> list[Compared]:
-        """As `ListStore.compare`."""
         before = (
             max(1, int(min(keep, self._longest_keep) * 1000)),
             self._floor_keep,

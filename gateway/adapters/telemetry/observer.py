@@ -100,7 +100,6 @@ class Telemetry(Trail):
         return encode(self._registry, accept)
 
     def snapshot(self) -> dict[str, float | int]:
-        """As `figures`."""
         return figures(self.counters)
 
     # ---- only counted, not logged

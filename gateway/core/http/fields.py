@@ -118,7 +118,6 @@ class Reply:
     is_verbatim: bool = False
 
     def header(self, name: bytes) -> bytes | None:
-        """As `first`."""
         return first(self.headers, name)
 
     @property
