@@ -329,12 +329,12 @@ class Serving:
     def bring(self, key: Key, held: Held | None = None) -> None:
         """Answer the requests that wait for a fetch of this key, because a response was stored
         meanwhile: `held`, or None if another replica has stored it. If the fetch has made its call,
-        they wait for the answer."""
+        or if the response is stale (its page perhaps waited for looks), they wait for the fetch."""
         flight = self.fills.under_way(key)
         if flight is None or flight.is_paid:
             return
         if held is not None:
-            flight.bring(Elsewhere(Seen(held, Tier.L1, below_floor=False), awaited=False))
+            self._bring_found(flight, Seen(held, Tier.L1, below_floor=False))
             return
         look_up = self.looking_up(key)
         look_up.when_ended(lambda: self._bring_found(flight, look_up.result()))

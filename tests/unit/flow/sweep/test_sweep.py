@@ -405,6 +405,23 @@ async def test_a_short_absence_of_redis_ends_no_cold_start(
     assert len(singles(swept)) == LOOKS + (0 if goes_on else 1)
 
 
+@pytest.mark.parametrize(("took", "heard"), [(1.0, "1 l1"), (60.0, "1 None")])
+async def test_a_page_that_is_stale_answers_no_miss(swept: Swept, took: float, heard: str) -> None:
+    """It may have waited for looks for longer than the freshness lifetime."""
+
+    async def travel(call: Call) -> None:
+        if call.offset == 20:
+            swept.clock.advance(took)
+
+    swept.catalogue.during = travel
+    await swept.step()
+    waiting = asyncio.create_task(swept.read(LATER))
+
+    await swept.sweeps()
+
+    assert await waiting == heard
+
+
 async def test_looks_whose_result_redis_did_not_note_are_not_made_again(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
