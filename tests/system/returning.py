@@ -1,4 +1,4 @@
-"""A Redis that hangs and comes back while much is stale: a gateway as a process under hits.
+"""A Redis that hangs and comes back while much is stale, and a gateway as a process.
 
 The simulator holds all fetches of what is stored until Redis is back, so that nothing is
 refreshed before; then it answers at once.
@@ -6,27 +6,17 @@ refreshed before; then it answers at once.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import httpx
 
-from tests.bench.load import CONNECTIONS
-from tests.bench.stands import CONFIGS
-from tests.support.servers import RedisServer, wait_until
-from tests.system.commands import CALLER, TOKEN, Gateway, address, simulator
+from tests.support.servers import RedisServer
+from tests.system.commands import CALLER, Gateway, address, simulator
 
 BOUND = 4  # of one partition: half of all places
-# A priority (nice) before all others'.
-_FIRST = -15
-# Seconds until what was just stored is as it stays.
-_SETTLE = 3.0
 _SETTINGS = {
     "GATEWAY_UPSTREAM__RATE_LIMIT": "unlimited",
     "GATEWAY_UPSTREAM__MAX_BACKGROUND": str(2 * BOUND),
@@ -110,99 +100,3 @@ def stand(folder: Path, redis: RedisServer, count: int, lifetime: str) -> Iterat
         house = Gateway(folder, address(upstream), **settings)
         with house.process:
             yield Stand(redis, address(upstream), house, client, ids)
-
-
-@dataclass(frozen=True, slots=True)
-class Storm:
-    """The seconds before Redis hangs (`quiet`), and after its return (`after`): the requests of
-    each, as parts of those of the median quiet second. `refreshes`: the most calls for stored
-    trainings in one second after the return."""
-
-    quiet: Sequence[float]
-    after: Sequence[float]
-    refreshes: float
-
-    def __str__(self) -> str:
-        after = " ".join(f"{part:.2f}" for part in self.after)
-        return (
-            f"{after}; quiet seconds {min(self.quiet):.2f} to {max(self.quiet):.2f};"
-            f" at most {self.refreshes:.0f} refreshes a second"
-        )
-
-
-def storm(made: Stand, quiet: int, hang: int, after: int) -> Storm:
-    """Let Redis hang and come back. The times are in seconds. A second is one in which the gateway
-    was not kept from its core by others: what a second of the machine is worth differs by half."""
-    made.client.post(f"{made.house.admin}/purge", json={}).raise_for_status()
-    with _hits(made, seconds=600):
-        filled = made.figure("gateway_upstream_requests_total") + len(made.ids)
-        wait_until(
-            lambda: made.figure("gateway_upstream_requests_total") >= filled, 240, "all is stored"
-        )
-        time.sleep(_SETTLE)
-        before, _ = _seconds(made, quiet)
-        with made.hung():
-            time.sleep(hang)
-        usual = median(before)
-        rates, refreshes = _seconds(made, after)
-        return Storm(
-            [rate / usual for rate in before], [rate / usual for rate in rates], max(refreshes)
-        )
-
-
-@contextmanager
-def a_core_of_its_own(made: Stand) -> Iterator[None]:
-    """The gateway on one core, and all that this process starts on the others."""
-    first, *others = sorted(os.sched_getaffinity(0))
-    for thread in os.listdir(f"/proc/{made.house.process.pid}/task"):
-        os.sched_setaffinity(int(thread), {first})
-    os.sched_setaffinity(0, set(others) or {first})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, {first, *others})
-
-
-def _seconds(made: Stand, count: int) -> tuple[list[float], list[float]]:
-    """Requests a second and refreshes a second, in each of so many."""
-    rates, refreshes = [], []
-    before = _looked(made)
-    for _ in range(count):
-        time.sleep(1.0)
-        now = _looked(made)
-        requests, refreshed, elapsed, waited = (
-            new - old for new, old in zip(now, before, strict=True)
-        )
-        rates.append(requests / (elapsed - waited))
-        refreshes.append(refreshed / elapsed)
-        before = now
-    return rates, refreshes
-
-
-def _looked(made: Stand) -> tuple[float, float, float, float]:
-    """So far: requests, refreshes, the time, and for how long the loop's thread had to wait for its
-    core."""
-    requests = made.figure("gateway_requests_total")
-    refreshes = made.figure('gateway_upstream_requests_total{purpose="refresh"')
-    _, waited, _ = Path(f"/proc/{made.house.process.pid}/schedstat").read_text().split()
-    return requests, refreshes, time.monotonic(), int(waited) / 1e9
-
-
-@contextmanager
-def _hits(made: Stand, seconds: int) -> Iterator[None]:
-    """As many requests as all connections can make inside, for so many seconds at most."""
-    arguments = ("repeated", str(len(made.ids)), TOKEN)
-    load = subprocess.Popen(
-        [
-            *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"),
-            *("-s", str(CONFIGS / "hit.lua"), made.house.data, "--", *arguments),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    with suppress(PermissionError):  # what shares its core with it does not slow it down
-        os.setpriority(os.PRIO_PROCESS, load.pid, _FIRST)
-    try:
-        yield
-    finally:
-        load.terminate()
-        load.wait(10)
