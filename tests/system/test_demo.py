@@ -141,7 +141,8 @@ def test_the_demo_ends_with_its_simulator(tmp_path: Path) -> None:
         exit_code = process.wait(30)
 
     assert exit_code == 1
-    assert process.output.endswith("the simulator ended with exit code -9\n")
+    # The log may still say that a page of the list was not answered.
+    assert "the simulator ended with exit code -9" in process.output.splitlines()
 
 
 def test_the_demo_moves_aside_for_a_taken_port(tmp_path: Path) -> None:
