@@ -172,7 +172,7 @@ class Noted:
 
 class Journal:
     """Remembers the last events of each training, `most` in all. If there are more, it forgets the
-    training that has had no event for the longest time."""
+    training that has had no event, and about which nobody asked, for the longest time."""
 
     def __init__(self, clock: Clock, most: int = MOST_EVENTS) -> None:
         self._clock = clock
@@ -194,11 +194,8 @@ class Journal:
         neither displace a training nor, if they repeat, keep one in the journal.
         """
         kept, now = self._events, self._clock.now()
-        is_known = training_id in kept
-        if is_routine and not is_known and kept.currsize >= kept.maxsize:
-            return
         # Not `kept[training_id]`, which would count as a use.
-        before = Cache.__getitem__(kept, training_id) if is_known else ()
+        before = Cache.__getitem__(kept, training_id) if training_id in kept else ()
         last = before[-1] if before else None
         # Scrubbing takes time. Most events of a sweep are the same as the last event even before
         # they are scrubbed. So the event is compared first, and scrubbed and compared again only if
@@ -209,6 +206,8 @@ class Journal:
             last.times, last.last = last.times + 1, now
             if is_routine:
                 return
+        elif is_routine and kept.currsize >= kept.maxsize:
+            return
         else:
             before = (*before, Noted(event, partition, fields, now, now))
         kept[training_id] = before[-EVENTS_OF_ONE:]

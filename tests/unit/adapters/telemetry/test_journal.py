@@ -80,7 +80,9 @@ def test_a_sweep_displaces_no_training() -> None:
     for number in range(20_000):
         trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
 
+    trail.swept(Key("p", "read"), ListVerdict.CONFIRMED)
     assert told(trail.journal, "read") == ["entry.fetched"]
+    assert told(trail.journal, "id-0") == ["entry.swept"]
     assert told(trail.journal, f"id-{MOST_EVENTS - 2}") == ["entry.swept"]
     assert told(trail.journal, f"id-{MOST_EVENTS - 1}") == []
 
