@@ -214,11 +214,22 @@ def test_an_address_that_names_no_id_does_not_stop_the_page(
         assert sight.faults == []
 
 
+# For each plot: by how many pixels half of the time at its right end is wider than the room there.
+CLIPPED = """() => [...document.querySelectorAll(".plot:has(canvas)")].map((plot) => {
+  const text = plot.querySelector("canvas").getContext("2d");
+  text.font = "12px system-ui, sans-serif";
+  const right = (each) => each.getBoundingClientRect().right;
+  const room = right(plot) - right(plot.querySelector(".u-over"));
+  return text.measureText("00:00").width / 2 - room;
+})"""
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1600)])
 def test_nothing_serious_stands_in_anybodys_way(
     chromium: Browser, stand: Stand, scheme: str, width: int
 ) -> None:
-    """axe looks at the whole page, a training explained; nothing is wider than the window."""
+    """axe looks at the whole page, a training explained; nothing is wider than the window, no time
+    at the end of an axis wider than its room."""
     stand.ask("trn_000003")
     with looking(chromium, stand.one.admin, scheme=scheme, width=width) as sight:
         sight.until(SHOWN)
@@ -228,6 +239,9 @@ def test_nothing_serious_stands_in_anybodys_way(
 
         assert sight.violations() == []
         assert sight.page.evaluate("() => document.documentElement.scrollWidth") <= width
+        clipped = sight.page.evaluate(CLIPPED)
+        assert len(clipped) == 4
+        assert max(clipped) <= 0
 
 
 def test_the_plots_are_read_with_the_keyboard(chromium: Browser, stand: Stand) -> None:
