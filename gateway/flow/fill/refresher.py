@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from gateway.core.budget.priority import Rank, rank_of
@@ -75,7 +76,7 @@ class Refresher:
         # is wanted most asks then. Otherwise one that is wanted less could get the call.
         self._short: dict[Lane, float] = {}
         self._stirred = asyncio.Event()  # set when a waiting errand can perhaps begin
-        self._tasks: set[asyncio.Future[Landed | None] | asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Future[Landed | None]] = set()
 
     def is_short(self, ask: Ask) -> bool:
         """Whether no call was free for the last refresh with the budget of `ask`."""
@@ -172,30 +173,27 @@ class Refresher:
         self._taken[errand.ask.key.partition] += 1
         if errand.lane in self._short:
             self._short[errand.lane] = math.inf  # until this errand has asked for a call
-        # Two tasks: if the second one is cancelled before it begins, it does not await the first.
-        fetched = asyncio.ensure_future(fetch())
-        task = asyncio.ensure_future(self._run(errand, fetched))
-        self._tasks |= {fetched, task}
-        fetched.add_done_callback(self._tasks.discard)
-        task.add_done_callback(self._tasks.discard)
+        task = asyncio.ensure_future(fetch())
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, errand))
 
-    async def _run(self, errand: Errand, fetched: Awaitable[Landed | None]) -> None:
-        denied = None
-        try:
-            landed = await fetched
-        except (UpstreamFailure, AccessRefused, Frozen, ShuttingDown):
-            landed = None  # the next sweep, or the next read of the training, asks again
-        except CallWithheld as withheld:
-            landed, denied = None, withheld
-        finally:
-            self._short.pop(errand.lane, None)
-            self._leave(errand.ask.key.partition)
-        if denied is None:
-            errand.end(landed)
+    def _ended(self, errand: Errand, task: asyncio.Future[Landed | None]) -> None:
+        self._tasks.discard(task)
+        self._short.pop(errand.lane, None)
+        self._leave(errand.ask.key.partition)
+        if task.cancelled():
             return
-        pause = min(denied.retry_after, _PATIENCE)
-        self._short[errand.lane] = self._clock.monotonic() + pause
-        self._wait(errand, self._waiting.get(errand.ask.key))
+        match task.exception():
+            case None:
+                errand.end(task.result())
+            case UpstreamFailure() | AccessRefused() | Frozen() | ShuttingDown():
+                errand.end(None)  # the next sweep, or the next read of the training, asks again
+            case CallWithheld() as denied:
+                pause = min(denied.retry_after, _PATIENCE)
+                self._short[errand.lane] = self._clock.monotonic() + pause
+                self._wait(errand, self._waiting.get(errand.ask.key))
+            case fault:
+                raise fault
 
     def _leave(self, partition: str) -> None:
         if self._rest > 0.0:
