@@ -241,9 +241,8 @@ async def test_a_failure_is_not_tried_again_at_once(clock: FakeClock, purpose: P
     """The next sweep or the next reader asks, when the failure is over."""
     swept = Swept(clock, Catalogue("t1"))
     swept.catalogue.instead = lambda _: page(503)
-    landed = []
     for _ in range(3):
-        landed += send(swept, "t1", purpose=purpose)
+        send(swept, "t1", purpose=purpose)
         await settle()
 
     assert swept.catalogue.asked == ["t1"]
