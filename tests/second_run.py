@@ -7,6 +7,7 @@ Tests that pass only then are listed at the very end, each with its first failur
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -23,6 +24,12 @@ _WIDTH = 300
 def pytest_addoption(parser: pytest.Parser) -> None:
     """This module is pytest's plugin too, in both runs."""
     parser.addoption("--note-failures", type=Path, help="a file for the first failure of each test")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Tell a failure at once: the run goes on for many minutes."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        sys.stdout.write(f"\nFAILED {report.nodeid} {_short(report)}\n")
 
 
 def pytest_terminal_summary(

@@ -86,12 +86,13 @@ def test_what_passes_at_the_second_run_alone_is_told_at_the_end(tmp_path: Path) 
 
 
 def test_what_fails_twice_fails(tmp_path: Path) -> None:
-    """And is not among those that passed late."""
+    """And is told at once, each time, but not among those that passed late."""
     (tmp_path / "test_bad.py").write_text("def test_bad(): assert 1 == 2\n")
 
     done = _second_run(tmp_path)
 
     assert done.returncode == 1
+    assert done.stdout.count("\nFAILED test_bad.py::test_bad test_bad.py:1: ") == 2
     assert done.stdout.endswith("0 passed only at the second run, alone:\n")
 
 
