@@ -104,7 +104,7 @@ async def test_one_replica_sweeps_for_all(
             await other.get(IDS[0])
             await another_sweep(other, 1)
         assert await sweeps_ended(other) > before
-        assert (await state(other))["leads"]
+        assert await leader_of([other]) == 0
     assert await calls_of(control)
 
 
