@@ -31,6 +31,7 @@ from gateway.core.sweep.progress import (
 from gateway.core.sweep.staleness_bound import Bound, Pace
 from gateway.core.upstream.classification import judge_page
 from gateway.core.upstream.list_page import Page
+from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import Purpose
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.fill.collapse import renewing
@@ -101,7 +102,7 @@ class Sweep:
         self._reads_told = reads()  # what `reads` returned before the last `take`
         self._was_refused = False  # whether the API refused the list to this `Sweep`
         self._missed = 0  # how many steps in a row got no answer of Redis
-        self._targets = _Targets(parts.local, caller.partition)
+        self._target = _Target(parts.local, caller.partition)
         self.turn: Turn | None = None
 
     @property
@@ -295,14 +296,13 @@ class Sweep:
 
     async def _apply(self, brought: Brought, progress: Progress, now: float) -> float:
         belief, page = progress.belief, brought.page
-        repeats = self._targets.meet(page, progress)
+        repeats = self._target.meet(brought, progress)
         if not belief.is_behind:
             stores = belief.may_store(self._store)
             applied = await self._page_of.apply(brought, stores=stores)
             self._follow_up(brought, applied)
             is_stored = any(each.is_stored for each in applied)
             belief = replace(belief, stored=belief.stored or is_stored)
-        self._look_at_target(brought, progress)
         after = replace(progress.after(page, brought.as_of, repeats=repeats), belief=belief)
         after = self._paced(after, now)
         end, rows = after.end(page), after.offset
@@ -312,7 +312,7 @@ class Sweep:
             return _TAKE_EVERY
         if end is not None:
             self._observer.sweep_ended(self.caller.tenant, end, rows)
-            self._targets.choose()
+            self._look_at_target(progress)
         return 0.0
 
     def _follow_up(self, brought: Brought, applied: list[Applied]) -> None:
@@ -330,18 +330,17 @@ class Sweep:
             elif not each.is_stored:
                 self._looks.send(each.listed, Purpose.VERIFY, brought.due)
 
-    def _look_at_target(self, brought: Brought, progress: Progress) -> None:
-        """Make the one look of this sweep, if its training is on the page."""
-        items = {each.id: each for each in brought.page.items}
-        wanted = progress.belief.about or self._targets.chosen
-        if wanted in items and not progress.is_first:
-            item = self._page_of.listed(brought, items[wanted])
-            is_behind = progress.belief.is_behind
-            self._looks.send(item, Purpose.VERIFY, ANY if is_behind else brought.due)
+    def _look_at_target(self, progress: Progress) -> None:
+        """Make the one look of a sweep. The first sweep began with looks."""
+        target = None if progress.is_first else self._target.take()
+        if target is not None:
+            brought, training = target
+            due = ANY if progress.belief.is_behind else brought.due
+            self._looks.send(self._page_of.listed(brought, training), Purpose.VERIFY, due)
 
     def _ended(self, progress: Progress, end: SweepEnd) -> Progress:
         about = progress.belief.about
-        if about and not self._targets.has_met(about):  # the list has lost it, so it is not behind
+        if about and not self._target.has_met(about):  # the list has lost it, so it is not behind
             progress = replace(progress, belief=replace(progress.belief, about=""))
         return progress.ended(end)
 
@@ -375,49 +374,46 @@ class Sweep:
         return is_stored
 
 
-class _Targets:
-    """Chooses the training of the next sweep's look: the one that changed last, or the one that was
-    read most if none changed."""
+class _Target:
+    """Chooses the item of the look that ends a sweep, while the pages of the sweep come: the one
+    that showed that the list is behind, or the one that changed last, or, if none changed since the
+    last look, the one that was read most."""
 
     def __init__(self, local: LocalStore, partition: str) -> None:
         self._local = local
         self._partition = partition
-        self._sweep = 0
+        self._sweep = -1
         self._met: dict[str, int] = {}  # for each training of this sweep: the first row of its page
-        self._latest: tuple[Instant, str] | None = None
-        self._looked_at: Instant | None = None  # the version of the last look
-        self._most_read = (-1, "")
-        self.chosen = ""
+        self._looked_at = Instant(0)  # the latest version of all looks
+        self._rank = (False, Instant(0), -1)
+        self._item: tuple[Brought, Training] | None = None
 
     def has_met(self, training_id: str) -> bool:
         """Whether this sweep has met the training."""
         return training_id in self._met
 
-    def meet(self, page: Page, progress: Progress) -> bool:
-        """Note the trainings of the page at `progress.offset`. Returns whether this replica has met
-        one of them twice in this sweep. A page can be noted again."""
-        first = progress.offset
+    def meet(self, brought: Brought, progress: Progress) -> bool:
+        """Note the trainings of the page. Returns whether this replica has met one of them twice in
+        this sweep. A page can be noted again."""
+        first, items = brought.offset, brought.page.items
         if first == 0 or progress.sweeps != self._sweep:
-            self._sweep, self._met = progress.sweeps, {}
-            self._latest, self._most_read = None, (-1, "")
-        for each in page.items:
+            self._sweep, self._met, self._item = progress.sweeps, {}, None
+            self._rank = False, Instant(0), -1
+        for each in items:
             self._met.setdefault(each.id, first)
-            version = each.updated_at, each.id
-            self._latest = version if self._latest is None else max(self._latest, version)
             held = self._local.peek(Key(self._partition, each.id))
+            version = each.updated_at if each.updated_at > self._looked_at else Instant(0)
             reads = 0 if held is None else held.reads
-            self._most_read = max(self._most_read, (reads, each.id))
-        return len({each.id for each in page.items if self._met[each.id] == first}) < len(
-            page.items
-        )
+            rank = each.id == progress.belief.about, version, reads
+            if rank >= self._rank:
+                self._rank, self._item = rank, (brought, each)
+        return len({each.id for each in items if self._met[each.id] == first}) < len(items)
 
-    def choose(self) -> None:
-        """Choose, at the end of a sweep."""
-        latest, most_read = self._latest, self._most_read[1]
-        if latest is not None and (self._looked_at is None or latest[0] > self._looked_at):
-            self._looked_at, self.chosen = latest
-        else:
-            self.chosen = most_read
+    def take(self) -> tuple[Brought, Training] | None:
+        """The item, and its page."""
+        if self._item is not None:
+            self._looked_at = max(self._looked_at, self._item[1].updated_at)
+        return self._item
 
 
 @dataclass(frozen=True, slots=True)
