@@ -29,12 +29,12 @@ class ListStore(Protocol):
     """Compares the list with floors. No body is read or written, and no floor is raised."""
 
     async def compare(
-        self, partition: str, items: Sequence[Listed], page: Ticket, keep: float, *, stores: bool
+        self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
     ) -> list[Compared]:
         """Compare each item with its floor (see `ListVerdict`).
 
         - An item with the known version: the floor notes the confirmation, and the entry's body is
-          kept for `keep` seconds from now.
+          kept for as long as after a single answer.
         - `stores` True: an UNKNOWN item gets a floor, so that the item can be stored.
 
         `page` is the ticket that was taken for the list before the page was requested. Raises

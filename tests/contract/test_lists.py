@@ -61,7 +61,7 @@ class Both:
     async def compare(self, items: list[Listed], *, stores: bool = True) -> list[Compared]:
         """What a page with these items says."""
         ticket = await self.store.begin(Key("p1", "(the list)"))
-        return await self.lists.compare("p1", items, ticket, KEEP, stores=stores)
+        return await self.lists.compare("p1", items, ticket, stores=stores)
 
     async def fill(self, updated_at: Instant = VERSION) -> StoreVerdict:
         """Store the item of a page that is asked for now."""

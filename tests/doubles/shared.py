@@ -191,12 +191,12 @@ class InMemoryLists:
         self._shared = shared
 
     async def compare(
-        self, partition: str, items: Sequence[Listed], page: Ticket, keep: float, *, stores: bool
+        self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
     ) -> list[Compared]:
         floors = LedgerLists(self._shared._floors)
         for item in items:
             self._shared._step(Key(partition, item.training_id))
-        compared = await floors.compare(partition, items, page, keep, stores=stores)
+        compared = await floors.compare(partition, items, page, stores=stores)
         return [
             self._renewed(Key(partition, item.training_id), item, each)
             for item, each in zip(items, compared, strict=True)

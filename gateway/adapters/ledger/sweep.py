@@ -20,9 +20,9 @@ class LedgerLists:
         self._ledger = ledger
 
     async def compare(
-        self, partition: str, items: Sequence[Listed], page: Ticket, keep: float, *, stores: bool
+        self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
     ) -> list[Compared]:
-        """As ListStore.compare. `page` and `keep` have no effect."""
+        """As ListStore.compare. `page` has no effect."""
         return [
             self._compared(Key(partition, item.training_id), item, stores=stores) for item in items
         ]

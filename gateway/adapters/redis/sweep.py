@@ -122,17 +122,17 @@ class RedisLists:
     ) -> None:
         self._connection = connection
         self._names = Names(prefix)
-        self._longest_keep = longest_keep
+        self._keep = max(1, int(longest_keep * 1000))
         self._floor_keep = int(2 * longest_keep * 1000)
         self._fetch_keep = max(1, int(2 * longest_fetch * 1000))
         self._entropy = entropy
         self._compare = Script.load("sweep", "compare", needs=["floor"])
 
     async def compare(
-        self, partition: str, items: Sequence[Listed], page: Ticket, keep: float, *, stores: bool
+        self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
     ) -> list[Compared]:
         before = (
-            max(1, int(min(keep, self._longest_keep) * 1000)),
+            self._keep,
             self._floor_keep,
             self._fetch_keep,
             int(stores),

@@ -125,12 +125,12 @@ class Reconciliation:
     async def apply(self, brought: Brought, *, stores: bool) -> list[Applied]:
         """Apply a page. `stores`: items may be stored. Raises RedisUnavailable. A page that was
         applied in part can be applied again without harm."""
-        partition, keep = brought.caller.partition, self.rules.windows.keep
+        partition = brought.caller.partition
         applied: list[Applied] = []
         for trainings in batches(_without_repeated(brought.page.items), _ITEMS_AT_ONCE):
             await give_way()
             items = [self.listed(brought, each) for each in trainings]
-            known = await self.lists.compare(partition, items, brought.ticket, keep, stores=stores)
+            known = await self.lists.compare(partition, items, brought.ticket, stores=stores)
             taken = partial(self._take, brought, stores=stores)
             applied += await asyncio.gather(*map(taken, items, known))
         await self._tell(partition, [each.listed.training_id for each in applied if each.is_stored])
