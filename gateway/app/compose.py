@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import gateway
-from gateway.adapters.ledger import Ledger
+from gateway.adapters.ledger import Ledger, LedgerSweep
 from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.lease import Endings, RedisLease
 from gateway.adapters.redis.mode_store import RedisMode
 from gateway.adapters.redis.store import RedisStore
+from gateway.adapters.redis.sweep import RedisSweep
 from gateway.adapters.telemetry.live_figures import History
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
@@ -25,7 +26,7 @@ from gateway.app.access import (
 )
 from gateway.app.clock import LoopLag, SystemClock
 from gateway.app.listen import StartFault
-from gateway.app.sweeping import Ground, cold_start_of, sweeps_of
+from gateway.app.sweeping import PAUSE_AFTER, cold_start_of, sweeps_of
 from gateway.app.upstream_access import (
     call_share_of,
     directive_handler_of,
@@ -51,6 +52,7 @@ from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Serving
+from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.scheduler import Sweeps
 from gateway.ports import (
     AloneBus,
@@ -62,6 +64,7 @@ from gateway.ports import (
     Lease,
     SharedMode,
     SharedStore,
+    SharedSweep,
     Tracer,
 )
 from gateway.settings import (
@@ -127,8 +130,9 @@ def compose(settings: Settings) -> House:
     serve = partial(Serving, cold_start=cold_start_of(settings, way, telemetry))
     refresher = Refresher(settings.upstream.max_background, local, clock, REST)
     serving = serve(tiers, collapsing, clock, telemetry, rules, refresher=refresher)
-    ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, fetcher)
-    sweeps = sweeps_of(settings, rules, admission, ground)
+    pages = partial(Reconciliation, _shared_sweep(settings, clock, shared, redis), way.outbound)
+    pages = partial(pages, tiers, local, shared, bus, serving, rules, clock, telemetry)
+    sweeps = sweeps_of(settings, admission, way, fetcher, pages, counters=telemetry.counters)
     invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)
     invalidation = invalidate(tiers, shared, bus, telemetry, fetcher=fetcher, serving=serving)
     share = partial(call_share_of, settings, clock, rates=admission.rates, bus=bus)
@@ -152,17 +156,12 @@ def compose(settings: Settings) -> House:
         bus=bus,
         invalidation=invalidation,
         writing=writing_of(settings, way, invalidation, clock),
-        explainer=_explainer(ground, rules, sweeps),
+        explainer=Explainer(local, shared, clock, rules, serving, list_state=sweeps.list_state),
         admission=admission,
         operator_access=operators,
         sweeps=sweeps,
         tracer=tracer_of(settings, clock, telemetry),
     )
-
-
-def _explainer(ground: Ground, rules: Rules, sweeps: Sweeps) -> Explainer:
-    looks_into = (ground.local, ground.shared, ground.clock, rules, ground.serving)
-    return Explainer(*looks_into, list_state=sweeps.list_state)
 
 
 def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> History:
@@ -220,6 +219,22 @@ def _shared(
         entropy=_random_id,
         believe_after=settings.freshness.believe_after,
         has_partition_invalidations=_has_partition_invalidations(settings),
+    )
+
+
+def _shared_sweep(
+    settings: Settings, clock: SystemClock, shared: SharedStore, redis: Connection | None
+) -> SharedSweep:
+    if redis is None:
+        assert isinstance(shared, Ledger), "without Redis, `shared` is a Ledger"
+        return LedgerSweep(shared, clock, pause_after=PAUSE_AFTER)
+    return RedisSweep(
+        redis,
+        settings.redis.prefix,
+        longest_keep=windows_of(settings).keep,
+        longest_fetch=_longest_fetch(settings),
+        pause_after=PAUSE_AFTER,
+        entropy=_random_id,
     )
 
 

@@ -2,57 +2,28 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
-from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.sweep import RedisLists, RedisSweepLease
 from gateway.adapters.telemetry.counters import OTHER_CLIENTS, Counters
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.access import Admission
 from gateway.app.upstream_access import Outward
 from gateway.core.access.caller import Caller
 from gateway.core.budget.window_log import Rate, shared_part
-from gateway.core.cache.policy import Rules, Windows
 from gateway.core.sweep.belief import SweepStore
 from gateway.core.sweep.staleness_bound import Pace
-from gateway.flow.cache.local_store import LocalStore
-from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.fetch import Fetcher
-from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.readers import Readers
 from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.scheduler import Sweeps
-from gateway.flow.sweep.sweep import Listing, Parts, Sweep
-from gateway.ports import Bus, Clock, ListStore, SharedStore, SweepLease
+from gateway.flow.sweep.sweep import Sweep
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 
 # A tenant's sweep pauses if the tenant's clients sent no request for this many seconds.
 PAUSE_AFTER: Final = 300.0
-# Lifetime (seconds) of the lease of a tenant's sweep. If the leader of the sweep ends, another
-# replica leads within this time plus two seconds.
-_LEAD: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """The parts that the sweeps use."""
-
-    clock: Clock
-    telemetry: Telemetry
-    local: LocalStore
-    shared: SharedStore
-    redis: Connection | None
-    bus: Bus
-    way: Outward
-    tiers: Tiers
-    serving: Serving
-    fetcher: Fetcher
 
 
 def cold_start_of(settings: Settings, way: Outward, telemetry: Telemetry) -> ColdStart:
@@ -64,26 +35,43 @@ def cold_start_of(settings: Settings, way: Outward, telemetry: Telemetry) -> Col
     return ColdStart(settings.upstream.timeout, way.budget, telemetry, has_accepted)
 
 
-def sweeps_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeps:
-    """Put the sweeps together."""
-    parts = _parts(settings, rules, ground)
-    readers = Readers(
-        admission.callers.admitted,
-        ground.way.credentials,
-        ground.clock,
-        most=settings.sweep.partitions,
-        pause_after=PAUSE_AFTER,
-    )
+def sweeps_of(
+    settings: Settings,
+    admission: Admission,
+    way: Outward,
+    fetcher: Fetcher,
+    pages: Callable[..., Reconciliation],
+    *,
+    counters: Counters,
+) -> Sweeps:
+    """Put the sweeps together. `pages` makes the `Reconciliation` from its last parts."""
+
+    async def refused(caller: Caller, status: int) -> None:
+        """The caller's own token is not used for the list again. A 401 ends all that is stored for
+        it."""
+        way.credentials.bar(caller.partition)
+        if status == 401:
+            await fetcher.refused(caller.partition)
+
+    whole = pages(timeout=settings.upstream.timeout, refused=refused)
     pace_of = _pace_of(settings, admission)
-    chosen: Callable[[], Mapping[str, Caller]] = readers.chosen
-    reads: Callable[[str], int] = readers.reads
-    if settings.access.mode is not AccessMode.PASSTHROUGH:
+    if settings.access.mode is AccessMode.PASSTHROUGH:
+        readers = Readers(
+            admission.callers.admitted,
+            way.credentials,
+            whole.clock,
+            most=settings.sweep.partitions,
+            pause_after=PAUSE_AFTER,
+        )
+        chosen: Callable[[], Mapping[str, Caller]] = readers.chosen
+        reads: Callable[[str], int] = readers.reads
+    else:
         chosen = partial(_own_callers, admission)
-        reads = partial(_reads, ground.telemetry.counters, admission)
+        reads = partial(_reads, counters, admission)
 
     def sweep_of(tenant: str, caller: Caller) -> Sweep:
         return Sweep(
-            parts,
+            whole,
             caller,
             partial(pace_of, tenant),
             partial(reads, tenant),
@@ -91,73 +79,7 @@ def sweeps_of(settings: Settings, rules: Rules, admission: Admission, ground: Gr
             warms=settings.sweep.warm is not SweepWarm.OFF,
         )
 
-    return Sweeps(parts, chosen, sweep_of, rules.windows, why_none=_why_none(settings))
-
-
-def _parts(settings: Settings, rules: Rules, ground: Ground) -> Parts:
-    return Parts(
-        lease=_lease(settings, ground),
-        listing=Listing(
-            ground.way.outbound,
-            ground.clock,
-            ground.telemetry,
-            timeout=settings.upstream.timeout,
-            refused=partial(_list_refused, ground),
-        ),
-        reconciliation=Reconciliation(
-            _lists(settings, rules.windows, ground),
-            ground.tiers,
-            ground.local,
-            ground.shared,
-            ground.bus,
-            ground.clock,
-            ground.telemetry,
-            ground.serving,
-            rules,
-        ),
-        serving=ground.serving,
-        local=ground.local,
-        clock=ground.clock,
-        observer=ground.telemetry,
-    )
-
-
-async def _list_refused(ground: Ground, caller: Caller, status: int) -> None:
-    """The API refused the list to the caller's own token, so the token is not used for it again. A
-    401 ends all that is stored for it."""
-    ground.way.credentials.bar(caller.partition)
-    if status == 401:
-        await ground.fetcher.refused(caller.partition)
-
-
-def _lease(settings: Settings, ground: Ground) -> SweepLease:
-    if ground.redis is None:
-        return LedgerSweepLease(ground.clock, pause_after=PAUSE_AFTER)
-    return RedisSweepLease(
-        ground.redis,
-        settings.redis.prefix,
-        entropy=random_id,
-        pause_after=PAUSE_AFTER,
-        lifetime=_LEAD,
-    )
-
-
-def _lists(settings: Settings, windows: Windows, ground: Ground) -> ListStore:
-    if ground.redis is None:
-        assert isinstance(ground.shared, Ledger), "without Redis, `shared` is a Ledger"
-        return LedgerLists(ground.shared)
-    return RedisLists(
-        ground.redis,
-        settings.redis.prefix,
-        longest_keep=windows.keep,
-        longest_fetch=settings.upstream.timeout * 2.0,
-        entropy=random_id,
-    )
-
-
-def random_id() -> str:
-    """Sixteen random hex digits."""
-    return secrets.token_hex(8)
+    return Sweeps(whole, chosen, sweep_of, why_none=_why_none(settings))
 
 
 def _why_none(settings: Settings) -> str | None:

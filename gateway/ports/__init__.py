@@ -26,7 +26,7 @@ from gateway.ports.replicas import (
     SharedMode,
     Taken,
 )
-from gateway.ports.sweep import Compared, ListStore, SweepLease, Turn
+from gateway.ports.sweep import Compared, SharedSweep, Turn
 from gateway.ports.telemetry import (
     AccessLine,
     Attributes,
@@ -71,7 +71,6 @@ __all__ = [
     "Held",
     "HitLabels",
     "Lease",
-    "ListStore",
     "ModeOrder",
     "Notice",
     "Observer",
@@ -79,10 +78,10 @@ __all__ = [
     "Served",
     "SharedMode",
     "SharedStore",
+    "SharedSweep",
     "Span",
     "Standing",
     "Stored",
-    "SweepLease",
     "Taken",
     "Tracer",
     "Turn",

@@ -1,5 +1,4 @@
-"""The ports of the sweep: comparing the list with what is known, and the lease by which one replica
-sweeps for all."""
+"""The port of the sweep: its leader, its progress, and the comparison of the list with floors."""
 
 from __future__ import annotations
 
@@ -25,26 +24,6 @@ class Compared:
     is_held: bool
 
 
-class ListStore(Protocol):
-    """Compares the list with floors. No body is read or written, and no floor is raised."""
-
-    async def compare(
-        self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
-    ) -> list[Compared]:
-        """Compare each item with its floor (see `ListVerdict`).
-
-        - An item with the known version: the floor notes the confirmation, and the entry's body is
-          kept for as long as after a single answer.
-        - `stores` True: an UNKNOWN item gets a floor, so that the item can be stored.
-
-        `page` is the ticket that was taken for the list before the page was requested. Raises
-        RedisUnavailable.
-
-        Redis compares all items in one step: half a millisecond for twenty items. In a cluster,
-        each item is a step of its own.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class Turn:
     """The state of a partition's sweep at the time `now` (on the shared clock): how far the sweep
@@ -57,8 +36,8 @@ class Turn:
     now: float
 
 
-class SweepLease(Protocol):
-    """One sweep of a partition for all replicas.
+class SharedSweep(Protocol):
+    """What all replicas know of the sweeps, one for each partition.
 
     Every call raises RedisUnavailable if it gets no answer within the timeout. Without the lead,
     `note` writes nothing, and returns False.
@@ -74,3 +53,19 @@ class SweepLease(Protocol):
 
     async def note(self, partition: str, progress: Progress) -> bool:
         """Store the progress."""
+
+    async def compare(
+        self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
+    ) -> list[Compared]:
+        """Compare each item with its floor (see `ListVerdict`). No body is read or written, and no
+        floor is raised.
+
+        - An item with the known version: the floor notes the confirmation, and the entry's body is
+          kept for as long as after a single answer.
+        - `stores` True: an UNKNOWN item gets a floor, so that the item can be stored.
+
+        `page` is the ticket that was taken for the list before the page was requested.
+
+        Redis compares all items in one step: half a millisecond for twenty items. In a cluster,
+        each item is a step of its own.
+        """

@@ -1,4 +1,4 @@
-"""ListStore: a page of the list held against what is stored; on the ledger, in memory, on Redis."""
+"""SharedSweep: a page of the list compared with what is stored, in memory and on Redis."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gateway.adapters.ledger import Ledger, LedgerLists
+from gateway.adapters.ledger import Ledger, LedgerSweep
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store import RedisStore
-from gateway.adapters.redis.sweep import RedisLists
+from gateway.adapters.redis.sweep import RedisSweep
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import StoreVerdict
-from gateway.ports import Compared, ListStore, SharedStore
+from gateway.ports import Compared, SharedStore, SharedSweep
 from tests.contract.conftest import URLS, epochs
 from tests.doubles.clocks import RealClock, TickingClock
 from tests.doubles.observer import RecordingObserver
-from tests.doubles.shared import InMemoryLists, InMemoryShared
+from tests.doubles.shared import InMemoryShared, InMemorySweep
 from tests.doubles.stored import VERSION, entry_of, version
 
 KEY = Key("p1", "trn_1")
@@ -37,10 +37,10 @@ def item(updated_at: Instant, as_of: float, training_id: str = "trn_1") -> Liste
 
 @dataclass
 class Both:
-    """A store and the list's way to it."""
+    """A store, and the sweep that compares the list with it."""
 
     store: SharedStore
-    lists: ListStore
+    sweep: SharedSweep
 
     async def fetch(self, updated_at: Instant | None = VERSION) -> Entry:
         """Store what a single call brought that began now."""
@@ -61,7 +61,7 @@ class Both:
     async def compare(self, items: list[Listed], *, stores: bool = True) -> list[Compared]:
         """What a page with these items says."""
         ticket = await self.store.begin(Key("p1", "(the list)"))
-        return await self.lists.compare("p1", items, ticket, stores=stores)
+        return await self.sweep.compare("p1", items, ticket, stores=stores)
 
     async def fill(self, updated_at: Instant = VERSION) -> StoreVerdict:
         """Store the item of a page that is asked for now."""
@@ -76,12 +76,12 @@ class Both:
 async def both(request: pytest.FixtureRequest) -> AsyncIterator[Both]:
     """Each implementation, empty."""
     if request.param == "ledger":
-        ledger = Ledger(TickingClock(), epochs(), believe_after=0.0)
-        yield Both(ledger, LedgerLists(ledger))
+        ledger = Ledger(clock := TickingClock(), epochs(), believe_after=0.0)
+        yield Both(ledger, LedgerSweep(ledger, clock, pause_after=30.0))
         return
     if request.param == "in memory":
-        shared = InMemoryShared(TickingClock(), epochs(), believe_after=0.0)
-        yield Both(shared, InMemoryLists(shared))
+        shared = InMemoryShared(clock := TickingClock(), epochs(), believe_after=0.0)
+        yield Both(shared, InMemorySweep(shared, clock, pause_after=30.0))
         return
     url = request.getfixturevalue(URLS[request.param])
     connection = Connection(url, RealClock(), RecordingObserver(), timeout=30.0)
@@ -96,10 +96,8 @@ async def both(request: pytest.FixtureRequest) -> AsyncIterator[Both]:
         believe_after=0.0,
         has_partition_invalidations=False,
     )
-    lists = RedisLists(
-        connection, "gateway", longest_keep=KEEP, longest_fetch=20.0, entropy=epochs()
-    )
-    yield Both(store, lists)
+    times = {"longest_keep": KEEP, "longest_fetch": 20.0, "pause_after": 30.0}
+    yield Both(store, RedisSweep(connection, "gateway", entropy=epochs(), **times))
     await connection.close()
 
 

@@ -1,4 +1,4 @@
-"""SweepLease: one sweep for all replicas; in memory for a process alone, and on Redis."""
+"""SharedSweep: one sweep for all replicas; in memory for a process alone, and on Redis."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from functools import partial
 
 import pytest
 
-from gateway.adapters.ledger import LedgerSweepLease
+from gateway.adapters.ledger import Ledger, LedgerSweep
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.sweep import RedisSweepLease, decode_progress, encode_progress
+from gateway.adapters.redis.sweep import RedisSweep, decode_progress, encode_progress
 from gateway.core.sweep.belief import Belief
 from gateway.core.sweep.progress import Progress, SweepEnd
-from gateway.ports import SweepLease
-from tests.contract.conftest import URLS
+from gateway.ports import SharedSweep
+from tests.contract.conftest import URLS, epochs
 from tests.doubles.clocks import RealClock, TickingClock
 from tests.doubles.observer import RecordingObserver
 from tests.support.redis_cluster import client_of
@@ -30,14 +30,14 @@ def entropy() -> str:
     return f"{next(_numbers):016x}"
 
 
-def lease_on(connection: Connection, lifetime: float = 30.0) -> RedisSweepLease:
+def lease_on(connection: Connection, lifetime: float = 30.0) -> RedisSweep:
     """Another replica on that connection."""
-    times = {"pause_after": 30.0, "lifetime": lifetime}
-    return RedisSweepLease(connection, "gateway", entropy=entropy, **times)
+    times = {"pause_after": 30.0, "longest_keep": 60.0, "longest_fetch": 20.0}
+    return RedisSweep(connection, "gateway", entropy=entropy, lifetime=lifetime, **times)
 
 
 @pytest.fixture
-async def replica(any_redis_url: str) -> AsyncIterator[Callable[..., RedisSweepLease]]:
+async def replica(any_redis_url: str) -> AsyncIterator[Callable[..., RedisSweep]]:
     """Makes replicas on one Redis, of each kind."""
     connection = Connection(any_redis_url, RealClock(), RecordingObserver(), timeout=30.0)
     assert await connection.check()
@@ -46,10 +46,11 @@ async def replica(any_redis_url: str) -> AsyncIterator[Callable[..., RedisSweepL
 
 
 @pytest.fixture(params=["ledger", *URLS])
-async def lease(request: pytest.FixtureRequest) -> AsyncIterator[SweepLease]:
+async def lease(request: pytest.FixtureRequest) -> AsyncIterator[SharedSweep]:
     """Each implementation, nothing swept yet."""
     if request.param == "ledger":
-        yield LedgerSweepLease(TickingClock(), pause_after=30.0)
+        ledger = Ledger(clock := TickingClock(), epochs())
+        yield LedgerSweep(ledger, clock, pause_after=30.0)
         return
     url = request.getfixturevalue(URLS[request.param])
     connection = Connection(url, RealClock(), RecordingObserver(), timeout=30.0)
@@ -58,7 +59,7 @@ async def lease(request: pytest.FixtureRequest) -> AsyncIterator[SweepLease]:
     await connection.close()
 
 
-async def test_the_first_one_leads_from_the_beginning(lease: SweepLease) -> None:
+async def test_the_first_one_leads_from_the_beginning(lease: SharedSweep) -> None:
     """Nothing is known. A read of its partition counts for a while."""
     turn = await lease.take(P, was_read=False)
     assert (turn.leads, turn.progress, turn.is_read) == (True, Progress(), False)
@@ -70,7 +71,7 @@ async def test_the_first_one_leads_from_the_beginning(lease: SweepLease) -> None
     assert not (await lease.take("p2", was_read=False)).is_read
 
 
-async def test_progress_is_kept(lease: SweepLease) -> None:
+async def test_progress_is_kept(lease: SharedSweep) -> None:
     """Every field of it."""
     belief = Belief(4, 1, 2, "t", stored=True)
     times = (1.5, 2.5), (0.5,), 7.5
@@ -83,7 +84,7 @@ async def test_progress_is_kept(lease: SweepLease) -> None:
 
 
 async def test_one_leads_and_the_others_look_on(
-    replica: Callable[..., RedisSweepLease],
+    replica: Callable[..., RedisSweep],
 ) -> None:
     """They see how far it is; a replica that does not lead moves nothing."""
     leader, other = replica(), replica()
@@ -99,7 +100,7 @@ async def test_one_leads_and_the_others_look_on(
 
 
 async def test_another_goes_on_where_the_leader_died(
-    replica: Callable[..., RedisSweepLease],
+    replica: Callable[..., RedisSweep],
 ) -> None:
     """Once its lead has lapsed."""
     leader, other = replica(lifetime=0.05), replica()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gateway.adapters.ledger import Ledger, LedgerLists
+from gateway.adapters.ledger import Ledger, LedgerSweep
 from gateway.adapters.ledger.floors import Orders, Record
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket, leaves_nothing
 from gateway.core.sweep.list_item import Listed, ListVerdict
@@ -184,19 +184,20 @@ def _is_lost(entry: Entry, floor: Floor) -> bool:
     return entry.updated_at < floor.updated_at
 
 
-class InMemoryLists:
-    """ListStore on an InMemoryShared."""
+class InMemorySweep(LedgerSweep):
+    """SharedSweep on an InMemoryShared."""
 
-    def __init__(self, shared: InMemoryShared) -> None:
+    def __init__(self, shared: InMemoryShared, clock: Clock, *, pause_after: float) -> None:
+        super().__init__(shared._floors, clock, pause_after=pause_after)
         self._shared = shared
 
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
     ) -> list[Compared]:
-        floors = LedgerLists(self._shared._floors)
+        self._ledger = self._shared._floors
         for item in items:
             self._shared._step(Key(partition, item.training_id))
-        compared = await floors.compare(partition, items, page, stores=stores)
+        compared = await super().compare(partition, items, page, stores=stores)
         return [
             self._renewed(Key(partition, item.training_id), item, each)
             for item, each in zip(items, compared, strict=True)

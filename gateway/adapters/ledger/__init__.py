@@ -2,6 +2,6 @@
 
 from gateway.adapters.ledger.budget import LocalBudget
 from gateway.adapters.ledger.floors import Ledger
-from gateway.adapters.ledger.sweep import LedgerLists, LedgerSweepLease
+from gateway.adapters.ledger.sweep import LedgerSweep
 
-__all__ = ["Ledger", "LedgerLists", "LedgerSweepLease", "LocalBudget"]
+__all__ = ["Ledger", "LedgerSweep", "LocalBudget"]

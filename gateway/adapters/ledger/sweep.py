@@ -13,16 +13,35 @@ from gateway.core.sweep.progress import Progress
 from gateway.ports import Clock, Compared, Turn
 
 
-class LedgerLists:
-    """The ListStore of a process without Redis."""
+class LedgerSweep:
+    """The sweeps of this process. `Turn.is_read` is False for a partition that no caller has read
+    for `pause_after` seconds."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    lifetime = math.inf
+
+    def __init__(self, ledger: Ledger, clock: Clock, *, pause_after: float) -> None:
         self._ledger = ledger
+        self._clock = clock
+        self._pause_after = pause_after
+        self._progress: dict[str, Progress] = {}  # by partition
+        self._read_at: dict[str, float] = {}  # the time of the last `take` with `was_read`
+
+    async def take(self, partition: str, *, was_read: bool) -> Turn:
+        """As SharedSweep.take. This process always leads."""
+        now = self._clock.now()
+        if was_read:
+            self._read_at[partition] = now
+        is_read = now - self._read_at.get(partition, -math.inf) < self._pause_after
+        return Turn(True, self._progress.get(partition, Progress()), is_read, now)
+
+    async def note(self, partition: str, progress: Progress) -> bool:
+        self._progress[partition] = progress
+        return True
 
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
     ) -> list[Compared]:
-        """As ListStore.compare. `page` has no effect."""
+        """As SharedSweep.compare. `page` has no effect."""
         return [
             self._compared(Key(partition, item.training_id), item, stores=stores) for item in items
         ]
@@ -56,28 +75,3 @@ def _judge(record: Record, item: Listed) -> ListVerdict:
     if record.last is Last.VERSION and item.updated_at == known and record.raised_from is None:
         return ListVerdict.CONFIRMED
     return ListVerdict.NEWER
-
-
-class LedgerSweepLease:
-    """The sweeps of this process. `Turn.is_read` is False for a partition that no caller has read
-    for `pause_after` seconds."""
-
-    lifetime = math.inf
-
-    def __init__(self, clock: Clock, *, pause_after: float) -> None:
-        self._clock = clock
-        self._pause_after = pause_after
-        self._progress: dict[str, Progress] = {}  # by partition
-        self._read_at: dict[str, float] = {}  # the time of the last `take` with `was_read`
-
-    async def take(self, partition: str, *, was_read: bool) -> Turn:
-        """As SweepLease.take. This process always leads."""
-        now = self._clock.now()
-        if was_read:
-            self._read_at[partition] = now
-        is_read = now - self._read_at.get(partition, -math.inf) < self._pause_after
-        return Turn(True, self._progress.get(partition, Progress()), is_read, now)
-
-    async def note(self, partition: str, progress: Progress) -> bool:
-        self._progress[partition] = progress
-        return True

@@ -33,11 +33,12 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Progress)
 
 
-class RedisSweepLease:
-    """The lease of the sweeps, as one replica uses it, and how far the sweeps have come.
+class RedisSweep:
+    """The sweeps, as one replica uses them, on the floors and bodies of RedisStore.
 
-    entropy      makes the token that marks this replica as the leader
+    longest_keep, longest_fetch  see RedisStore
     pause_after  the sweep of a partition pauses after this many seconds without a read by callers
+    entropy      makes the epochs of new floors, and the token that marks this replica as the leader
     lifetime     after this many seconds another replica can replace a leader that died
     """
 
@@ -46,17 +47,24 @@ class RedisSweepLease:
         connection: Connection,
         prefix: str,
         *,
-        entropy: Callable[[], str],
+        longest_keep: float,
+        longest_fetch: float,
         pause_after: float,
+        entropy: Callable[[], str],
         lifetime: float = 5.0,
     ) -> None:
         self._connection = connection
-        self._prefix = Names(prefix).prefix
-        self._token = entropy()
+        self._names = Names(prefix)
+        self._keep = max(1, int(longest_keep * 1000))
+        self._floor_keep = int(2 * longest_keep * 1000)
+        self._fetch_keep = max(1, int(2 * longest_fetch * 1000))
         self._pause_after = max(1, round(pause_after * 1000))
+        self._token = entropy()
+        self._entropy = entropy
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
         self._note = Script.load("sweep", "note")
+        self._compare = Script.load("sweep", "compare", needs=["floor"])
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         lead = self._name(partition, "l")
@@ -76,57 +84,6 @@ class RedisSweepLease:
             (self._token, encode_progress(progress), _KEEP),
             lambda reply: int(reply[0]) == 1,
         )
-
-    def _name(self, partition: str, what: str) -> str:
-        """The name of a record of this partition: `l` the lead, `p` the progress, `r`
-        exists if callers have read lately. All are in one slot."""
-        return f"{self._prefix}:{{{partition}}}:s{what}"
-
-
-def encode_progress(progress: Progress) -> bytes:
-    """The progress as Redis stores it."""
-    return _SCHEMA + _encoder.encode(progress)
-
-
-def decode_progress(data: bytes) -> Progress:
-    """The progress that Redis stored. If the bytes cannot be read, the result is the progress
-    before the first sweep."""
-    if not data.startswith(_SCHEMA):
-        return Progress()
-    try:
-        progress = _decoder.decode(data[len(_SCHEMA) :])
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return Progress()
-    return progress if progress.offset >= 0 else Progress()
-
-
-def _read_turn(reply: Sequence[Any]) -> Turn:
-    leads, progress, reads, stamp = reply
-    return Turn(int(leads) == 1, decode_progress(progress), int(reads) == 1, int(stamp) / 1_000_000)
-
-
-class RedisLists:
-    """The `ListStore` that uses the floors and bodies of RedisStore.
-
-    longest_keep, longest_fetch, entropy  see RedisStore
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        prefix: str,
-        *,
-        longest_keep: float,
-        longest_fetch: float,
-        entropy: Callable[[], str],
-    ) -> None:
-        self._connection = connection
-        self._names = Names(prefix)
-        self._keep = max(1, int(longest_keep * 1000))
-        self._floor_keep = int(2 * longest_keep * 1000)
-        self._fetch_keep = max(1, int(2 * longest_fetch * 1000))
-        self._entropy = entropy
-        self._compare = Script.load("sweep", "compare", needs=["floor"])
 
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
@@ -156,6 +113,33 @@ class RedisLists:
             partial(_read, share=page.epoch[EPOCH_LENGTH:]),
         )
         return list(chain.from_iterable(told))
+
+    def _name(self, partition: str, what: str) -> str:
+        """The name of a record of this partition: `l` the lead, `p` the progress, `r`
+        exists if callers have read lately. All are in one slot."""
+        return f"{self._names.prefix}:{{{partition}}}:s{what}"
+
+
+def encode_progress(progress: Progress) -> bytes:
+    """The progress as Redis stores it."""
+    return _SCHEMA + _encoder.encode(progress)
+
+
+def decode_progress(data: bytes) -> Progress:
+    """The progress that Redis stored. If the bytes cannot be read, the result is the progress
+    before the first sweep."""
+    if not data.startswith(_SCHEMA):
+        return Progress()
+    try:
+        progress = _decoder.decode(data[len(_SCHEMA) :])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return Progress()
+    return progress if progress.offset >= 0 else Progress()
+
+
+def _read_turn(reply: Sequence[Any]) -> Turn:
+    leads, progress, reads, stamp = reply
+    return Turn(int(leads) == 1, decode_progress(progress), int(reads) == 1, int(stamp) / 1_000_000)
 
 
 def _listed(item: Listed) -> tuple[str | bytes | int, ...]:

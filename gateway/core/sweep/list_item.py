@@ -7,8 +7,6 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.core.cache.entry import VERSION_TOLERANCE, Confirmation
-from gateway.core.cache.policy import JITTER, Windows, date_of
-from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.upstream.training import Training
 
@@ -70,15 +68,3 @@ class Listed:
             freshness_lifetime=self.freshness_lifetime,
             generation=generation,
         )
-
-
-def listed(
-    training: Training, reply: Reply, as_of: float, windows: Windows, jitter: float
-) -> Listed:
-    """The item of a page that speaks for the moment `as_of`, on the clock that replicas share."""
-    return Listed(
-        training=training,
-        date=date_of(reply, as_of),
-        confirmed_at=as_of,
-        freshness_lifetime=windows.lifetime * (1.0 - JITTER * jitter),
-    )

@@ -1,4 +1,4 @@
-"""Applies a page of the list to the stored responses, and tells the other replicas.
+"""Reads pages of the list, applies them to the stored responses, and tells the other replicas.
 
 A *single call* asks for one training. Its answer is a *single answer*.
 """
@@ -6,26 +6,38 @@ A *single call* asks for one training. Its answer is a *single answer*.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket
-from gateway.core.cache.policy import Rules
-from gateway.core.errors import RedisUnavailable
+from gateway.core.cache.policy import JITTER, Rules, date_of
+from gateway.core.errors import ListRefused, RedisUnavailable, UpstreamFailure
 from gateway.core.http.fields import Reply, delta_seconds
 from gateway.core.instant import Instant, from_seconds, parse_http_date, to_seconds
-from gateway.core.sweep.list_item import Listed, ListVerdict, listed
+from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.core.upstream.classification import judge_page
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
-from gateway.core.vocabulary import Cause, NoticeKind
+from gateway.core.vocabulary import Cause, NoticeKind, Purpose
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
+from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving
-from gateway.ports import Bus, Clock, Compared, ListStore, Notice, Observer, SharedStore
+from gateway.ports import (
+    Bus,
+    Call,
+    Clock,
+    Compared,
+    Notice,
+    Observer,
+    SharedStore,
+    SharedSweep,
+)
 
 # At most this many items are handled without a pause for requests of callers. Ten take about a
 # third of a millisecond.
@@ -39,14 +51,18 @@ _OF_THE_PAGE: Final = frozenset((b"age", b"etag", b"last-modified", b"link"))
 _TOLERANCE: Final = 2.0
 # Takes the place of a training's id, in the list's ticket and in events. No training can have it.
 THE_LIST: Final = "(the list)"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A page of the list that begins at row `offset`, and the ticket that was taken before it was
-    requested (see `Reconciliation.ticket`). `asked_here` is monotonic, `received_at` on the clock
-    of the replicas."""
+    """A page of the list that begins at row `offset`.
+
+    ticket      was taken before the page was requested. A purge or a 401 makes it invalid, as it
+                does for a training
+    asked_here  when the page was requested (monotonic)
+    as_of       the moment for which the page speaks: when it was requested, minus its `Age`
+    ahead       how many seconds the API's clock is ahead of ours, at least
+    """
 
     caller: Caller
     reply: Reply
@@ -54,23 +70,8 @@ class Brought:
     offset: int
     ticket: Ticket
     asked_here: float
-    received_at: float
-
-    @property
-    def age(self) -> float:
-        """The age of the page, in seconds."""
-        return delta_seconds(self.reply.header(b"age"))
-
-    @property
-    def as_of(self) -> float:
-        """The moment for which the page speaks."""
-        return self.ticket.started - self.age
-
-    @property
-    def ahead(self) -> float:
-        """How many seconds the API's clock is ahead of ours, at least."""
-        date = parse_http_date((self.reply.header(b"date") or b"").decode("latin-1"))
-        return 0.0 if date is None else date - (self.received_at - self.age)
+    as_of: float
+    ahead: float
 
     @property
     def due(self) -> Instant:
@@ -91,49 +92,86 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Applies pages to the stored responses, one page at a time."""
+    """Reads pages, and applies them to the stored responses, one page at a time.
 
-    lists: ListStore
+    timeout  the longest time for a page, in seconds
+    refused  is called with the status if the API refuses the list to the caller's own token
+    """
+
+    sweeps: SharedSweep
+    outbound: Outbound
     tiers: Tiers
     local: LocalStore
     shared: SharedStore
     bus: Bus
-    clock: Clock
-    observer: Observer
     serving: Serving
     rules: Rules
+    clock: Clock
+    observer: Observer
+    timeout: float
+    refused: Callable[[Caller, int], Awaitable[None]]
 
-    async def ticket(self, partition: str) -> Ticket:
-        """The ticket of a page. A purge or a 401 makes it invalid, as it does for a training."""
+    async def read(self, caller: Caller, offset: int, purpose: Purpose) -> Brought:
+        """Ask for the page that begins at row `offset`. Raises UpstreamFailure, CallWithheld,
+        ListRefused."""
+        ticket, began = await self._ticket(caller.partition), self.clock.monotonic()
+        deadline = began + self.timeout
+        call = Call(THE_LIST, caller.token, purpose, deadline, offset=offset)
+        try:
+            reply = await self.outbound.ask(caller, call)
+            page = await _in_pieces(judge_page(reply, offset, self.clock.now()))
+        except UpstreamFailure as failure:
+            failure.conceal(caller.token)
+            await self.outbound.failed(caller, THE_LIST, failure)
+            raise
+        except ListRefused:
+            await self.outbound.answered(caller)
+            if caller.owns_token:
+                await self.refused(caller, reply.status)
+            raise
+        await self.outbound.answered(caller)
+        self.observer.page_read(page.rows)
+        for fault in page.rejected:
+            fault.conceal(caller.token)
+            self.observer.payload_rejected(fault.invalid, THE_LIST, fault.what)
+        age = delta_seconds(reply.header(b"age"))
+        date = parse_http_date((reply.header(b"date") or b"").decode("latin-1"))
+        ahead = 0.0 if date is None else date - (self.clock.now() - age)
+        return Brought(caller, reply, page, offset, ticket, began, ticket.started - age, ahead)
+
+    async def _ticket(self, partition: str) -> Ticket:
         return await self.tiers.begin(Key(partition, THE_LIST))
-
-    def purges(self, partition: str) -> int:
-        """A number that changes with each purge of the partition that this replica sees."""
-        return self.tiers.purges(partition)
 
     async def is_current(self, brought: Brought) -> bool:
         """Whether the page may still be applied: neither a purge nor a 401 came since it was asked
         for."""
-        now, then = await self.ticket(brought.caller.partition), brought.ticket
+        now, then = await self._ticket(brought.caller.partition), brought.ticket
         return bool(then.epoch) and (now.epoch, now.generation) == (then.epoch, then.generation)
 
     def listed(self, brought: Brought, training: Training) -> Listed:
-        """What the page says about a training."""
-        jitter = self.clock.jitter()
-        return listed(training, brought.reply, brought.as_of, self.rules.windows, jitter)
+        """What the page says about a training. It is fresh from the moment of the page, for as long
+        as a single answer."""
+        lifetime = self.rules.windows.lifetime * (1.0 - JITTER * self.clock.jitter())
+        return Listed(training, date_of(brought.reply, brought.as_of), brought.as_of, lifetime)
 
     async def apply(self, brought: Brought, *, stores: bool) -> list[Applied]:
         """Apply a page. `stores`: items may be stored. Raises RedisUnavailable. A page that was
         applied in part can be applied again without harm."""
         partition = brought.caller.partition
         applied: list[Applied] = []
-        for trainings in batches(_without_repeated(brought.page.items), _ITEMS_AT_ONCE):
-            await give_way()
+        times = Counter(each.id for each in brought.page.items)
+        # A page that has a training twice states perhaps two versions of it.
+        once = [each for each in brought.page.items if times[each.id] == 1]
+        for first in range(0, len(once), _ITEMS_AT_ONCE):
+            await _give_way()
+            trainings = once[first : first + _ITEMS_AT_ONCE]
             items = [self.listed(brought, each) for each in trainings]
-            known = await self.lists.compare(partition, items, brought.ticket, stores=stores)
+            known = await self.sweeps.compare(partition, items, brought.ticket, stores=stores)
             taken = partial(self._take, brought, stores=stores)
             applied += await asyncio.gather(*map(taken, items, known))
-        await self._tell(partition, [each.listed.training_id for each in applied if each.is_stored])
+        stored = tuple(each.listed.training_id for each in applied if each.is_stored)
+        if stored:
+            await self._tell(Notice(NoticeKind.CHANGED, stored, partition))
         return applied
 
     async def drop_stored(self, partition: str) -> None:
@@ -142,8 +180,7 @@ class Reconciliation:
         await self.shared.purge(partition, soft=False)
         self.serving.forget(lambda key: key.partition == partition)
         self.tiers.purge_local(partition, soft=False)
-        with suppress(RedisUnavailable):
-            await self.bus.announce(Notice(NoticeKind.PURGED, partition=partition))
+        await self._tell(Notice(NoticeKind.PURGED, partition=partition))
 
     async def _take(
         self, brought: Brought, item: Listed, compared: Compared, *, stores: bool
@@ -202,12 +239,10 @@ class Reconciliation:
         entry = self.rules.admit(single, item.training, ticket, (), self.clock.jitter())
         return entry.but(date=item.date)
 
-    async def _tell(self, partition: str, stored: list[str]) -> None:
-        """Tell the other replicas which trainings were stored."""
-        if stored:
-            notice = Notice(NoticeKind.CHANGED, tuple(stored), partition)
-            with suppress(RedisUnavailable):
-                await self.bus.announce(notice)
+    async def _tell(self, notice: Notice) -> None:
+        """Tell the other replicas."""
+        with suppress(RedisUnavailable):
+            await self.bus.announce(notice)
 
 
 def _is_late(brought: Brought, item: Listed, floor: Floor | None) -> bool:
@@ -218,21 +253,18 @@ def _is_late(brought: Brought, item: Listed, floor: Floor | None) -> bool:
     return edited_at + _TOLERANCE < floor.started
 
 
-def _without_repeated(items: Iterable[Training]) -> list[Training]:
-    """The trainings that stand on the page once. A page that has a training twice states perhaps
-    two versions of it."""
-    once: dict[str, Training | None] = {}
-    for each in items:
-        once[each.id] = None if each.id in once else each
-    return [each for each in once.values() if each is not None]
+async def _in_pieces(reading: Generator[None, None, Page]) -> Page:
+    """The page that `reading` returns. Requests of callers run while `reading` pauses."""
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            page: Page = end.value
+            return page
+        await _give_way()
 
 
-async def give_way() -> None:
+async def _give_way() -> None:
     """Let requests of callers run. An answer often takes more than one turn of the event loop."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
-
-
-def batches(items: list[T], most: int) -> Iterable[list[T]]:
-    """The items in groups of at most `most`."""
-    return (items[start : start + most] for start in range(0, len(items), most))

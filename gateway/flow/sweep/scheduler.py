@@ -11,10 +11,10 @@ from dataclasses import asdict
 from typing import Final
 
 from gateway.core.access.caller import Caller
-from gateway.core.cache.policy import Windows
 from gateway.core.sweep.progress import SweepState
 from gateway.core.sweep.staleness_bound import without_sweep
-from gateway.flow.sweep.sweep import Parts, Sweep
+from gateway.flow.sweep.reconciliation import Reconciliation
+from gateway.flow.sweep.sweep import Sweep
 
 # Fields of an answer of the admin plane, for example of `/status`.
 Words = dict[str, object]
@@ -33,17 +33,17 @@ class Sweeps:
 
     def __init__(
         self,
-        parts: Parts,
+        pages: Reconciliation,
         own_callers: Callable[[], Mapping[str, Caller]],
         sweep_of: Callable[[str, Caller], Sweep],
-        windows: Windows,
         *,
         why_none: str | None = None,
     ) -> None:
-        self._parts = parts
+        self._clock, self._observer = pages.clock, pages.observer
+        self._cold_start = pages.serving.cold_start
         self._own_callers = own_callers
         self._sweep_of = sweep_of
-        self._windows = windows
+        self._windows = pages.rules.windows
         self._why_none = why_none
         self._running: dict[str, tuple[Sweep, asyncio.Task[None]]] = {}
 
@@ -56,11 +56,11 @@ class Sweeps:
             group.create_task(self._begin_at_once(group))
             while True:
                 self._keep_up(group)
-                await self._parts.clock.sleep(_CHECK_EVERY)
+                await self._clock.sleep(_CHECK_EVERY)
 
     async def _begin_at_once(self, group: asyncio.TaskGroup) -> None:
         """Begin a sweep as soon as the API has accepted its token: misses wait for it."""
-        accepted = self._parts.serving.cold_start.accepted
+        accepted = self._cold_start.accepted
         while True:
             await accepted.wait()
             accepted.clear()
@@ -95,8 +95,8 @@ class Sweeps:
         return without_sweep(self._windows.lifetime, self._windows.stale_while_revalidate)
 
     def _tell_why_none(self, why: str) -> None:
-        self._parts.observer.sweep_off("", why, None)
-        self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
+        self._observer.sweep_off("", why, None)
+        self._observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _sweeps(self) -> list[Sweep]:
         return [sweep for sweep, _ in self._running.values()]
@@ -113,7 +113,7 @@ class Sweeps:
             if tenant not in self._running:
                 sweep = self._sweep_of(tenant, caller)
                 self._running[tenant] = sweep, group.create_task(sweep.run())
-        self._parts.serving.cold_start.release_others({each.partition for each in callers.values()})
+        self._cold_start.release_others({each.partition for each in callers.values()})
 
     def _words(self, sweep: Sweep) -> Words:
         bound, progress, age = sweep.bound, sweep.progress, sweep.age

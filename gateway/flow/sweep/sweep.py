@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from gateway.core.access.caller import Caller
@@ -18,7 +18,6 @@ from gateway.core.errors import (
     ShuttingDown,
     UpstreamFailure,
 )
-from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant
 from gateway.core.sweep.belief import ListState, SweepStore
 from gateway.core.sweep.list_item import ListVerdict
@@ -29,19 +28,15 @@ from gateway.core.sweep.progress import (
     SweepState,
 )
 from gateway.core.sweep.staleness_bound import Bound, Pace
-from gateway.core.upstream.classification import judge_page
-from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import Purpose
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.fill.collapse import renewing
-from gateway.flow.fill.upstream_call import Outbound
-from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.looks import ANY, Looks
-from gateway.flow.sweep.reconciliation import THE_LIST, Applied, Brought, Reconciliation, give_way
-from gateway.ports import Call, Clock, Observer, SweepLease, Turn
+from gateway.flow.sweep.reconciliation import Applied, Brought, Reconciliation
+from gateway.ports import Turn
 
-# Seconds between two calls of `SweepLease.take`, which takes or renews the lease, and returns how
+# Seconds between two calls of `SharedSweep.take`, which takes or renews the lease, and returns how
 # far the sweep has come.
 _TAKE_EVERY: Final = 1.5
 # The longest pause (seconds) between two pages of a cold start, if the budget allows the calls.
@@ -57,19 +52,6 @@ _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts that all sweeps of a replica share."""
-
-    lease: SweepLease
-    listing: Listing
-    reconciliation: Reconciliation
-    serving: Serving
-    local: LocalStore
-    clock: Clock
-    observer: Observer
-
-
 class Sweep:
     """The sweep of one partition, with the token of `caller`.
 
@@ -80,7 +62,7 @@ class Sweep:
 
     def __init__(
         self,
-        parts: Parts,
+        pages: Reconciliation,
         caller: Caller,
         pace: Callable[[], Pace],
         reads: Callable[[], int],
@@ -88,21 +70,20 @@ class Sweep:
         store: SweepStore,
         warms: bool,
     ) -> None:
-        self._parts = parts
-        self._lease, self._clock = parts.lease, parts.clock
-        self._observer, self._page_of = parts.observer, parts.reconciliation
-        self._looks = Looks(caller, parts.serving)
+        self._pages, self._shared = pages, pages.sweeps
+        self._clock, self._observer = pages.clock, pages.observer
+        self._cold_start, self._looks = pages.serving.cold_start, Looks(caller, pages.serving)
         self.caller = caller
         self._pace = pace
         self._reads = reads
-        self._purges_seen = self._page_of.purges(caller.partition)
+        self._purges_seen = pages.tiers.purges(caller.partition)
         self._store = store
         self._warms = warms
         self._is_bound_told = False
         self._reads_told = reads()  # what `reads` returned before the last `take`
         self._was_refused = False  # whether the API refused the list to this `Sweep`
         self._missed = 0  # how many steps in a row got no answer of Redis
-        self._target = _Target(parts.local, caller.partition)
+        self._target = _Target(pages.local, caller.partition)
         self.turn: Turn | None = None
 
     @property
@@ -162,22 +143,21 @@ class Sweep:
 
     async def run(self) -> None:
         """Sweep until cancelled."""
-        cold_start, partition = self._parts.serving.cold_start, self.caller.partition
         try:
             while True:
                 pause = await self._step()
                 await self._clock.sleep(pause)
         finally:
-            cold_start.note(partition, is_filling=False)
+            self._cold_start.note(self.caller.partition, is_filling=False)
 
     async def _step(self) -> float:
         """Read a page if one is due. Returns the seconds until the next step. If Redis gives no
         answer, the state is kept for the first steps."""
         reads, partition = self._reads(), self.caller.partition
         try:
-            self.turn = await self._lease.take(partition, was_read=reads > self._reads_told)
+            self.turn = await self._shared.take(partition, was_read=reads > self._reads_told)
             self._reads_told = reads
-            self._parts.serving.cold_start.note(partition, is_filling=self.is_filling)
+            self._cold_start.note(partition, is_filling=self.is_filling)
             pause = await self._lead(self.turn)
             self._missed = 0
             self._tell_bound(self.turn.progress)
@@ -187,7 +167,7 @@ class Sweep:
             if self._missed < _MISSED:
                 return _ASK_AGAIN
             self.turn = None
-            self._parts.serving.cold_start.note(partition, is_filling=False)
+            self._cold_start.note(partition, is_filling=False)
             return _TAKE_EVERY
 
     def _tell_bound(self, progress: Progress) -> None:
@@ -205,7 +185,7 @@ class Sweep:
         wait = self._wait(turn)
         if wait > 0.0:
             return min(wait, _TAKE_EVERY)
-        async with renewing(self._lease.lifetime, self._renew):
+        async with renewing(self._shared.lifetime, self._renew):
             return await self._page(turn)
 
     def _may_go(self, turn: Turn) -> bool:
@@ -231,12 +211,13 @@ class Sweep:
         while True:
             await self._clock.sleep(_TAKE_EVERY)
             with suppress(RedisUnavailable):  # perhaps Redis is back before the lease ends
-                await self._lease.take(self.caller.partition, was_read=False)
+                await self._shared.take(self.caller.partition, was_read=False)
 
     async def _page(self, turn: Turn) -> float:
         """Read a page, let looks judge it if they have to, and apply it."""
+        purpose = Purpose.WARM if turn.progress.is_first else Purpose.SWEEP
         try:
-            brought = await self._read(turn.progress)
+            brought = await self._pages.read(self.caller, turn.progress.offset, purpose)
         except ListRefused as refused:
             return await self._turn_off(turn, str(refused))
         except CallWithheld as withheld:
@@ -247,15 +228,9 @@ class Sweep:
             return await self._failed(turn.progress)
         self._was_refused = False
         progress = await self._judged(brought, turn.progress)
-        if not await self._page_of.is_current(brought):
+        if not await self._pages.is_current(brought):
             return _HURRY
         return await self._apply(brought, progress, turn.now)
-
-    async def _read(self, progress: Progress) -> Brought:
-        ticket, here = await self._page_of.ticket(self.caller.partition), self._clock.monotonic()
-        purpose = Purpose.WARM if progress.is_first else Purpose.SWEEP
-        reply, page = await self._parts.listing.page(self.caller, progress.offset, purpose)
-        return Brought(self.caller, reply, page, progress.offset, ticket, here, self._clock.now())
 
     async def _judged(self, brought: Brought, progress: Progress) -> Progress:
         """The progress after the looks that have ended. If looks are missing, they are made at this
@@ -268,7 +243,7 @@ class Sweep:
                 return progress
             if self._looks.under_way == 0:
                 for each in brought.page.items[:missing]:
-                    item = self._page_of.listed(brought, each)
+                    item = self._pages.listed(brought, each)
                     self._looks.send(item, Purpose.WARM, brought.due)
             if self._looks.under_way == 0:
                 return progress
@@ -281,8 +256,8 @@ class Sweep:
         for look, training_id in results:
             belief = belief.after(look, training_id)
         if belief.is_different and belief.stored:
-            await self._page_of.drop_stored(self.caller.partition)
-        purges = self._page_of.purges(self.caller.partition)
+            await self._pages.drop_stored(self.caller.partition)
+        purges = self._pages.tiers.purges(self.caller.partition)
         if purges != self._purges_seen:
             self._purges_seen, belief = purges, belief.purged()
         folded = replace(progress, belief=belief)
@@ -299,7 +274,7 @@ class Sweep:
         repeats = self._target.meet(brought, progress)
         if not belief.is_behind:
             stores = belief.may_store(self._store)
-            applied = await self._page_of.apply(brought, stores=stores)
+            applied = await self._pages.apply(brought, stores=stores)
             self._follow_up(brought, applied)
             is_stored = any(each.is_stored for each in applied)
             belief = replace(belief, stored=belief.stored or is_stored)
@@ -336,7 +311,7 @@ class Sweep:
         if target is not None:
             brought, training = target
             due = ANY if progress.belief.is_behind else brought.due
-            self._looks.send(self._page_of.listed(brought, training), Purpose.VERIFY, due)
+            self._looks.send(self._pages.listed(brought, training), Purpose.VERIFY, due)
 
     def _ended(self, progress: Progress, end: SweepEnd) -> Progress:
         about = progress.belief.about
@@ -368,7 +343,7 @@ class Sweep:
 
     async def _save(self, progress: Progress) -> bool:
         """Store the progress, if this replica still leads."""
-        is_stored = await self._lease.note(self.caller.partition, progress)
+        is_stored = await self._shared.note(self.caller.partition, progress)
         if is_stored and self.turn is not None:
             self.turn = replace(self.turn, progress=progress)
         return is_stored
@@ -414,50 +389,3 @@ class _Target:
         if self._item is not None:
             self._looked_at = max(self._looked_at, self._item[1].updated_at)
         return self._item
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Asks the upstream for pages, each within `timeout` (seconds). `refused` is called if the API
-    refuses the list to the caller's own token."""
-
-    outbound: Outbound
-    clock: Clock
-    observer: Observer
-    timeout: float
-    refused: Callable[[Caller, int], Awaitable[None]] | None = None
-
-    async def page(self, caller: Caller, offset: int, purpose: Purpose) -> tuple[Reply, Page]:
-        """The page that begins at row `offset`. Raises UpstreamFailure, CallWithheld,
-        ListRefused."""
-        deadline = self.clock.monotonic() + self.timeout
-        call = Call(THE_LIST, caller.token, purpose, deadline, offset=offset)
-        try:
-            reply = await self.outbound.ask(caller, call)
-            page = await _in_pieces(judge_page(reply, offset, self.clock.now()))
-        except UpstreamFailure as failure:
-            failure.conceal(caller.token)
-            await self.outbound.failed(caller, THE_LIST, failure)
-            raise
-        except ListRefused:
-            await self.outbound.answered(caller)
-            if self.refused is not None and caller.owns_token:
-                await self.refused(caller, reply.status)
-            raise
-        await self.outbound.answered(caller)
-        self.observer.page_read(page.rows)
-        for fault in page.rejected:
-            fault.conceal(caller.token)
-            self.observer.payload_rejected(fault.invalid, THE_LIST, fault.what)
-        return reply, page
-
-
-async def _in_pieces(reading: Generator[None, None, Page]) -> Page:
-    """The page that `reading` returns. Requests of callers run while `reading` pauses."""
-    while True:
-        try:
-            next(reading)
-        except StopIteration as end:
-            page: Page = end.value
-            return page
-        await give_way()

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
+from gateway.adapters.ledger import Ledger, LedgerSweep
+from gateway.core.access.caller import Caller
 from gateway.core.budget.window_log import BudgetRules, Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
@@ -15,10 +16,10 @@ from gateway.core.http.fields import Reply
 from gateway.core.sweep.belief import Belief, SweepStore
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.sweep.reconciliation import Reconciliation
-from gateway.flow.sweep.sweep import Listing, Parts, Sweep
-from gateway.ports import AloneBus, Bus, Call, ListStore, SweepLease
+from gateway.flow.sweep.sweep import Sweep
+from gateway.ports import AloneBus, Bus, Call, SharedSweep
 from tests.doubles.clock import FakeClock
-from tests.doubles.shared import InMemoryLists
+from tests.doubles.shared import InMemorySweep
 from tests.unit.flow.house import OURS, Redis, Replica, minute_of, ok, says, settle, training
 
 # Ten pages a minute and no margin to speak of: a page each 6.1 s.
@@ -28,6 +29,10 @@ PAUSE_AFTER = 300.0
 
 async def _nothing(_: Call) -> None:
     """Nothing happens during a call."""
+
+
+async def _refused(_caller: Caller, _status: int) -> None:
+    """Nothing follows."""
 
 
 class Catalogue:
@@ -81,7 +86,6 @@ class Swept:
         catalogue: Catalogue,
         redis: Redis | None = None,
         *,
-        lease: SweepLease | None = None,
         limit: int | None = None,
         bus: Bus | None = None,
         warms: bool = True,
@@ -96,11 +100,11 @@ class Swept:
             clock, redis, caller=OURS, limit=limit, room=room, budget_rules=budget_rules
         )
         self.replica.upstream.always = catalogue.answer
-        self.lease = lease or LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
-        self.parts = self._parts(redis, bus or AloneBus())
+        self.shared = self._shared(redis)
+        self.pages = self._pages(self.shared, bus or AloneBus())
         self.reads = 0
         self.sweep = Sweep(
-            self.parts,
+            self.pages,
             OURS,
             lambda: pace,
             lambda: self.reads,
@@ -108,26 +112,28 @@ class Swept:
             warms=warms,
         )
 
-    def _parts(self, redis: Redis | None, bus: Bus) -> Parts:
-        replica, clock, observer = self.replica, self.clock, self.replica.observer
-        return Parts(
-            lease=self.lease,
-            listing=Listing(replica.outbound, clock, observer, timeout=10.0),
-            reconciliation=Reconciliation(
-                *(self._lists(redis), replica.tiers, replica.local, replica.shared, bus),
-                *(clock, observer, replica.serving, replica.serving._rules),
-            ),
-            serving=replica.serving,
+    def _pages(self, shared: SharedSweep, bus: Bus) -> Reconciliation:
+        replica = self.replica
+        return Reconciliation(
+            sweeps=shared,
+            outbound=replica.outbound,
+            tiers=replica.tiers,
             local=replica.local,
-            clock=clock,
-            observer=observer,
+            shared=replica.shared,
+            bus=bus,
+            serving=replica.serving,
+            rules=replica.serving._rules,
+            clock=self.clock,
+            observer=replica.observer,
+            timeout=10.0,
+            refused=_refused,
         )
 
-    def _lists(self, redis: Redis | None) -> ListStore:
+    def _shared(self, redis: Redis | None) -> SharedSweep:
         if redis is not None:
-            return InMemoryLists(redis.memory)
+            return InMemorySweep(redis.memory, self.clock, pause_after=PAUSE_AFTER)
         assert isinstance(self.replica.shared, Ledger)
-        return LedgerLists(self.replica.shared)
+        return LedgerSweep(self.replica.shared, self.clock, pause_after=PAUSE_AFTER)
 
     @property
     def belief(self) -> Belief:

@@ -1,4 +1,4 @@
-"""listing: one page of the list, asked for like any other call."""
+"""A page of the list is asked for like any other call, and its items are like single answers."""
 
 from __future__ import annotations
 
@@ -7,45 +7,67 @@ import pytest
 from gateway.core.errors import ListRefused, UpstreamFailure
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Circuit, Purpose
-from gateway.flow.sweep.sweep import Listing
-from tests.unit.flow.house import OURS, Replica, says
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import OURS, WINDOWS, says
+from tests.unit.flow.sweeping import Catalogue, Swept
+
+DATE = "Tue, 14 Nov 2023 22:00:00 GMT"
+STARTED = "Tue, 14 Nov 2023 22:13:20 GMT"
 
 
-def listing(replica: Replica) -> Listing:
-    """The way to its pages."""
-    return Listing(replica.outbound, replica.clock, replica.observer, timeout=10.0)
+@pytest.fixture
+def swept(clock: FakeClock) -> Swept:
+    """A replica alone, and a list with one training."""
+    return Swept(clock, Catalogue("t1"))
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-async def test_a_refusal_is_an_answer(alone: Replica, status: int) -> None:
+async def test_a_refusal_is_an_answer(swept: Swept, status: int) -> None:
     """The breaker has no part in it."""
     for _ in range(20):
-        alone.upstream.then(says(status))
+        swept.replica.upstream.then(says(status))
         with pytest.raises(ListRefused, match=str(status)):
-            await listing(alone).page(OURS, 0, Purpose.SWEEP)
+            await swept.pages.read(OURS, 0, Purpose.SWEEP)
 
-    assert alone.outbound.circuit is Circuit.CLOSED
+    assert swept.replica.outbound.circuit is Circuit.CLOSED
 
 
-async def test_a_429_closes_the_gate(alone: Replica) -> None:
+async def test_a_429_closes_the_gate(swept: Swept) -> None:
     """For callers as well."""
-    alone.upstream.then(says(429, (b"retry-after", b"30")))
+    swept.replica.upstream.then(says(429, (b"retry-after", b"30")))
 
     with pytest.raises(UpstreamFailure):
-        await listing(alone).page(OURS, 0, Purpose.SWEEP)
+        await swept.pages.read(OURS, 0, Purpose.SWEEP)
 
-    assert alone.local_budget.view("default").gate_closed_for >= 30.0
+    assert swept.replica.local_budget.view("default").gate_closed_for >= 30.0
 
 
-async def test_what_cannot_be_read_is_counted_without_our_token(alone: Replica) -> None:
+async def test_what_cannot_be_read_is_counted_without_our_token(swept: Swept) -> None:
     """An upstream may say back what it was sent."""
     body = b'{"total":1,"offset":0,"has_more":false,"items":[{"id":"t1","updated_at":"our-token"}]}'
-    alone.upstream.then(Reply(200, (), body))
+    swept.replica.upstream.then(Reply(200, (), body))
 
-    _, page = await listing(alone).page(OURS, 0, Purpose.SWEEP)
+    page = (await swept.pages.read(OURS, 0, Purpose.SWEEP)).page
 
+    observer = swept.replica.observer
     assert (page.items, page.rows) == ((), 1)
-    assert alone.observer.of("page_read") == [(1,)]
-    ((_, name, what),) = alone.observer.of("payload_rejected")
+    assert observer.of("page_read") == [(1,)]
+    ((_, name, what),) = observer.of("payload_rejected")
     assert name == "(the list)"
     assert "our-token" not in str(what)
+
+
+@pytest.mark.parametrize(("date", "told"), [(DATE, DATE), ("today", STARTED)])
+@pytest.mark.parametrize("jitter", [0.0, 0.999])
+async def test_an_item_is_fresh_from_the_moment_the_page_was_asked_for(
+    swept: Swept, date: str, told: str, jitter: float
+) -> None:
+    """For the lifetime of a single answer. What is no date does not become one."""
+    swept.catalogue.date, began = date.encode(), swept.clock.now()
+    brought = await swept.pages.read(OURS, 0, Purpose.SWEEP)
+    swept.clock.script([jitter])
+
+    item = swept.pages.listed(brought, brought.page.items[0])
+
+    assert (item.training_id, item.confirmed_at, item.date) == ("t1", began, told)
+    assert item.freshness_lifetime == pytest.approx(WINDOWS.lifetime * (1 - 0.1 * jitter))

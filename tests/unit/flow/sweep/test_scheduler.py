@@ -30,16 +30,15 @@ class Stage:
         self.reads = 1
         self.pace = PACE
         self.sweeps = Sweeps(
-            self.swept.parts,
+            self.swept.pages,
             lambda: self.callers,
             self._sweep_of,
-            WINDOWS,
             why_none=why_none,
         )
 
     def _sweep_of(self, _: str, caller: Caller) -> Sweep:
         return Sweep(
-            self.swept.parts,
+            self.swept.pages,
             caller,
             lambda: self.pace,
             lambda: self.reads,

@@ -393,7 +393,7 @@ async def test_a_short_absence_of_redis_ends_no_cold_start(
     await swept.step()
     waiting = asyncio.create_task(swept.read(LATER))
     await settle()
-    fails(monkeypatch, swept.lease, "take", missed)
+    fails(monkeypatch, swept.shared, "take", missed)
     for _ in range(missed):
         await swept.step()
     assert (swept.sweep.state == "unknown") is not goes_on
@@ -427,7 +427,7 @@ async def test_looks_whose_result_redis_did_not_note_are_not_made_again(
 ) -> None:
     """Their page is read again."""
     swept = Swept(clock, catalogue(), pace=QUICK)
-    fails(monkeypatch, swept.lease, "note", 1)
+    fails(monkeypatch, swept.shared, "note", 1)
 
     await swept.sweeps()
 
@@ -440,7 +440,7 @@ async def test_a_lost_reply_of_redis_leaves_no_page_out(
 ) -> None:
     """Redis has stored the progress, but its reply came too late."""
     swept = Swept(clock, catalogue(), pace=QUICK)
-    note, lost = swept.lease.note, [40]
+    note, lost = swept.shared.note, [40]
 
     async def late(partition: str, progress: Progress) -> bool:
         was_noted = await note(partition, progress)
@@ -449,7 +449,7 @@ async def test_a_lost_reply_of_redis_leaves_no_page_out(
             raise RedisUnavailable("note", "no answer in time")
         return was_noted
 
-    monkeypatch.setattr(swept.lease, "note", late)
+    monkeypatch.setattr(swept.shared, "note", late)
 
     await swept.sweeps()
 
