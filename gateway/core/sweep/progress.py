@@ -13,8 +13,9 @@ from gateway.core.budget.breaker import backoff
 from gateway.core.sweep.belief import NO_LOOKS, Belief
 from gateway.core.upstream.list_page import Page
 
-# The pause (seconds) after the API refused the list: the first one, and the longest.
-_FIRST_PAUSE: Final = 60.0
+# The pauses (seconds) after a failed call, after the API refused the list, and the longest one.
+_FIRST_PAUSE: Final = 1.0
+_REFUSED_PAUSE: Final = 60.0
 LONGEST_PAUSE: Final = 3600.0
 
 
@@ -121,14 +122,12 @@ class Progress:
             before=self.pages,
         )
 
-    def off(self, why: str, now: float) -> Progress:
-        """The progress of a sweep whose list was refused. It asks again after a minute, and each
-        time after twice as long, up to an hour."""
-        refusals = self.failures + 1 if self.off_why else 1
-        return Progress(
-            sweeps=self.sweeps,
-            next_at=now + backoff(refusals, _FIRST_PAUSE, LONGEST_PAUSE, jitter=0.0),
-            failures=refusals,
-            off_why=why,
-            belief=self.belief,
-        )
+    def failed(self, now: float, why: str = "") -> Progress:
+        """The progress after a call for a page failed, or after the API refused the list (`why`).
+        The page is asked for again after a second, and each time after twice as long, up to a
+        minute. A refused list is asked for from its first row, after a minute up to an hour."""
+        failures = self.failures + 1 if bool(why) is bool(self.off_why) else 1
+        first, longest = (_REFUSED_PAUSE, LONGEST_PAUSE) if why else (_FIRST_PAUSE, _REFUSED_PAUSE)
+        begun = Progress(sweeps=self.sweeps, belief=self.belief) if why else self
+        pause = backoff(failures, first, longest, jitter=0.0)
+        return replace(begun, failures=failures, off_why=why, next_at=now + pause)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final, TypeGuard
+from typing import Final
 
 from cachetools import FIFOCache
 
@@ -28,12 +28,12 @@ ANY: Final = Instant(2**96)
 
 
 class Looks:
-    """Makes the looks of one sweep, and keeps their results until `forget`."""
+    """Makes the looks of one sweep. `results` has those that have ended, and their trainings."""
 
     def __init__(self, caller: Caller, serving: Serving) -> None:
         self._caller = caller
         self._serving = serving
-        self._results: list[tuple[Look, str]] = []
+        self.results: list[tuple[Look, str]] = []
         # For trainings whose item had a later version than a later single answer: this version.
         self._refuted: FIFOCache[str, Instant] = FIFOCache(_MOST_REFUTED)
         self.under_way = 0
@@ -50,32 +50,18 @@ class Looks:
         ask = Ask(Key(self._caller.partition, item.training_id), self._caller)
         self._serving.send(ask, purpose, partial(self._note, item, due, is_late))
 
-    def results(self) -> list[tuple[Look, str]]:
-        """The results of the looks that have ended, and their trainings."""
-        return list(self._results)
-
-    def forget(self, count: int) -> None:
-        """Forget the first results, because they are noted."""
-        del self._results[:count]
-
     def _note(self, item: Listed, due: Instant, is_late: bool, landed: Landed | None) -> None:
         self.under_way -= 1
-        if not is_later(landed, item.confirmed_at):
+        # The single call may have joined an earlier fetch, which says nothing about the page.
+        if not isinstance(landed, Filled) or landed.held.entry.confirmed_at < item.confirmed_at:
             return
         entry = landed.held.entry
         if entry.updated_at is not None and entry.updated_at < item.updated_at:
             self._refuted[item.training_id] = item.updated_at
-        look = compared(item, entry, due)
-        if is_late and entry.updated_at == item.updated_at:
-            look = Look.BEHIND
+        is_late = is_late and entry.updated_at == item.updated_at
+        look = Look.BEHIND if is_late else compared(item, entry, due)
         if look is not None:
-            self._results.append((look, item.training_id))
-
-
-def is_later(landed: Landed | None, as_of: float) -> TypeGuard[Filled]:
-    """Whether this is a single answer whose fetch began after the moment `as_of`. The single call
-    may have joined an earlier fetch, whose answer says nothing about the page."""
-    return isinstance(landed, Filled) and landed.held.entry.confirmed_at >= as_of
+            self.results.append((look, item.training_id))
 
 
 def compared(item: Listed, entry: Entry, due: Instant) -> Look | None:

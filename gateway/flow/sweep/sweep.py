@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.core.access.caller import Caller
-from gateway.core.budget.breaker import backoff
 from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     BudgetExhausted,
@@ -47,9 +46,6 @@ _PENDING: Final = 15.0
 # (seconds) between these steps.
 _MISSED: Final = 5
 _ASK_AGAIN: Final = 0.5
-# The backoff (seconds) after the first failed call, and the longest backoff.
-_FIRST_PAUSE: Final = 1.0
-_LONGEST_PAUSE: Final = 60.0
 
 
 class Sweep:
@@ -103,9 +99,9 @@ class Sweep:
         """What the sweep does now."""
         if self.turn is None:
             return SweepState.UNKNOWN
-        if self._is_off(self.turn):
+        if self.turn.progress.off_why:
             return SweepState.OFF
-        if not self._may_go(self.turn):
+        if not self._is_wanted(self.turn):
             return SweepState.PAUSED
         if self.turn.progress.belief.is_behind:
             return SweepState.BEHIND
@@ -126,7 +122,7 @@ class Sweep:
         progress = turn.progress
         is_storing = self._store is not SweepStore.NEVER and not progress.belief.is_different
         is_first = self._warms and progress.is_first
-        return is_first and is_storing and progress.failures <= 1 and not self._is_off(turn)
+        return is_first and is_storing and progress.failures <= 1 and not progress.off_why
 
     @property
     def bound(self) -> Bound | None:
@@ -138,7 +134,7 @@ class Sweep:
             return None
         progress, bound = turn.progress, self._pace().bound(turn.progress.total)
         is_sound = progress.is_complete and not progress.belief.is_behind
-        is_kept = is_sound and self._may_go(turn) and age <= bound.seconds
+        is_kept = is_sound and self._is_wanted(turn) and age <= bound.seconds
         return bound if is_kept else None
 
     async def run(self) -> None:
@@ -180,7 +176,7 @@ class Sweep:
 
     async def _lead(self, turn: Turn) -> float:
         """Read a page if one is due, and if this replica leads."""
-        if not turn.leads or not self._may_go(turn):
+        if not turn.leads or not self._is_wanted(turn):
             return _TAKE_EVERY
         wait = self._wait(turn)
         if wait > 0.0:
@@ -188,24 +184,18 @@ class Sweep:
         async with renewing(self._shared.lifetime, self._renew):
             return await self._page(turn)
 
-    def _may_go(self, turn: Turn) -> bool:
-        if self._is_off(turn):
-            return False
+    def _is_wanted(self, turn: Turn) -> bool:
         return turn.is_read or (self._warms and turn.progress.is_first)
 
-    def _is_off(self, turn: Turn) -> bool:
-        """Whether the sweep is switched off. A leader that the API has not refused asks at once: it
-        perhaps has another token. A `next_at` too far ahead is ignored: a clock was set back."""
-        progress = turn.progress
-        is_early = 0.0 < progress.next_at - turn.now <= LONGEST_PAUSE
-        return progress.off_why != "" and is_early and (self._was_refused or not turn.leads)
-
     def _wait(self, turn: Turn) -> float:
-        """Seconds until the next page. A wait that is longer than a whole sweep takes counts as 0,
-        because the clock or the pace has changed."""
+        """Seconds until the next page. 0.0 if the API refused the list to another `Sweep`, which
+        perhaps had another token. Also 0.0 if the clock or the pace has changed, so that the wait
+        is too long."""
         wait, progress = turn.progress.next_at - turn.now, turn.progress
-        is_due = progress.off_why != "" or wait > self._pace().interval_of(progress.total)
-        return 0.0 if is_due else wait
+        interval = self._pace().interval_of(progress.total)
+        is_too_long = wait > (LONGEST_PAUSE if progress.failures else interval)
+        is_new = progress.off_why != "" and not self._was_refused
+        return 0.0 if is_too_long or is_new else wait
 
     async def _renew(self) -> None:
         while True:
@@ -220,12 +210,11 @@ class Sweep:
             brought = await self._pages.read(self.caller, turn.progress.offset, purpose)
         except ListRefused as refused:
             return await self._turn_off(turn, str(refused))
-        except CallWithheld as withheld:
-            if not isinstance(withheld, BudgetExhausted):
-                await self._failed(turn.progress)
-            return min(withheld.retry_after, _TAKE_EVERY)
-        except (UpstreamFailure, ShuttingDown):
-            return await self._failed(turn.progress)
+        except BudgetExhausted as exhausted:
+            return min(exhausted.retry_after, _TAKE_EVERY)
+        except (CallWithheld, UpstreamFailure, ShuttingDown):
+            await self._save(turn.progress.failed(turn.now))
+            return 0.0
         self._was_refused = False
         progress = await self._judged(brought, turn.progress)
         if not await self._pages.is_current(brought):
@@ -236,22 +225,21 @@ class Sweep:
         """The progress after the looks that have ended. If looks are missing, they are made at this
         page, which waits for them."""
         until = self._clock.monotonic() + _PENDING
-        while True:
-            progress = await self._folded(progress)
-            missing = progress.belief.missing(self._store)
-            if missing == 0 or self._clock.monotonic() > until:
-                return progress
+        progress = await self._folded(progress)
+        while (missing := progress.belief.missing(self._store)) and self._clock.monotonic() < until:
             if self._looks.under_way == 0:
                 for each in brought.page.items[:missing]:
                     item = self._pages.listed(brought, each)
                     self._looks.send(item, Purpose.WARM, brought.due)
             if self._looks.under_way == 0:
-                return progress
+                break
             await self._clock.sleep(_HURRY)
+            progress = await self._folded(progress)
+        return progress
 
     async def _folded(self, progress: Progress) -> Progress:
         """The progress after the looks that have ended."""
-        before, results = progress.belief, self._looks.results()
+        before, results = progress.belief, list(self._looks.results)
         belief = before
         for look, training_id in results:
             belief = belief.after(look, training_id)
@@ -263,7 +251,7 @@ class Sweep:
         folded = replace(progress, belief=belief)
         if belief != before:
             await self._save(folded)
-        self._looks.forget(len(results))
+        del self._looks.results[: len(results)]
         state = belief.state(self._store)
         if state is not before.state(self._store):
             self._observer.list_moved(self.caller.tenant, state, belief.about)
@@ -295,15 +283,13 @@ class Sweep:
         doubtful = [each for each in applied if each.verdict is ListVerdict.DOUBTFUL]
         for each in doubtful[:1]:
             self._looks.send(each.listed, Purpose.VERIFY, ANY)
-        is_late = False
-        for each in applied:
-            if each.verdict is not ListVerdict.NEWER or self._looks.is_refuted(each.listed):
-                continue
-            if each.is_late and not is_late:
-                is_late = True
-                self._looks.send(each.listed, Purpose.VERIFY, brought.due, is_late=True)
-            elif not each.is_stored:
-                self._looks.send(each.listed, Purpose.VERIFY, brought.due)
+        newer = [each for each in applied if each.verdict is ListVerdict.NEWER]
+        newer = [each for each in newer if not self._looks.is_refuted(each.listed)]
+        late = next((each for each in newer if each.is_late), None)
+        for each in newer:
+            if each is late or not each.is_stored:
+                is_late = each is late
+                self._looks.send(each.listed, Purpose.VERIFY, brought.due, is_late=is_late)
 
     def _look_at_target(self, progress: Progress) -> None:
         """Make the one look of a sweep. The first sweep began with looks."""
@@ -328,14 +314,9 @@ class Sweep:
             return replace(progress, next_at=now + min(gap, _HURRY))
         return replace(progress, next_at=max(progress.next_at + gap, now))
 
-    async def _failed(self, progress: Progress) -> float:
-        failures = progress.failures + 1
-        await self._save(replace(progress, failures=failures))
-        return backoff(failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
-
     async def _turn_off(self, turn: Turn, why: str) -> float:
         self._was_refused = True
-        off = turn.progress.off(why, turn.now)
+        off = turn.progress.failed(turn.now, why)
         await self._save(off)
         self._observer.sweep_ended(self.caller.tenant, SweepEnd.REFUSED, turn.progress.offset)
         self._observer.sweep_off(self.caller.tenant, why, off.next_at - turn.now)

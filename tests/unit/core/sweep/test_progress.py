@@ -65,7 +65,7 @@ def test_a_refused_list_is_asked_for_again_after_a_minute_and_then_ever_later() 
     """Up to an hour; a page that comes ends it. What looks have shown is kept."""
     progress, pauses = Progress(sweeps=3, failures=2, belief=Belief(agreed=5)), []
     for _ in range(8):
-        progress = progress.off("status 403", 1_000.0)
+        progress = progress.failed(1_000.0, "status 403")
         pauses.append(progress.next_at - 1_000.0)
 
     assert pauses == [60.0, 120.0, 240.0, 480.0, 960.0, 1_920.0, 3_600.0, 3_600.0]

@@ -464,6 +464,7 @@ async def test_a_list_that_fails_holds_nobody(clock: FakeClock) -> None:
     for is_filling in (True, True, False):
         assert swept.sweep.is_filling is is_filling
         await swept.step()
+        clock.advance(2.0)
 
     assert not swept.sweep.is_filling
     assert await swept.read(LATER) == "1 None"
