@@ -205,5 +205,6 @@ class Flights(Generic[Name, Result]):
         if not self._flying[name]:
             del self._flying[name]
         self._owned.discard(task)
+        self._leave(name, flight)  # a task that was cancelled before it began left nothing
         if not task.cancelled():
             task.exception()  # read the error even if no request waits for it

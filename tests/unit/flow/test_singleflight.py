@@ -197,3 +197,15 @@ async def test_landing_cancels_who_is_late(flights: Flights[str, str], work: Wor
 
     assert work.end.cancelled()
     assert flights.under_way("a") is None
+
+
+async def test_a_flight_that_is_brought_a_result_before_its_work_begins_is_over(
+    flights: Flights[str, str], work: Work
+) -> None:
+    """A later request does not join it: it would get a response from back then."""
+    flight = flights.start("a", work)
+    flight.bring("early")
+
+    assert await flight.join() == "early"
+    await settle()
+    assert (flights.under_way("a"), work.started) == (None, 0)
