@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.core.errors import InvalidPayload, ListRefused
 from gateway.core.http.fields import Reply
-from gateway.core.upstream.training import MAX_MEMBERS, Training, is_training_id, parse
+from gateway.core.upstream.training import Training, is_training_id, parse
 from gateway.core.vocabulary import InvalidReason
 
 # One call can ask for this many items at most.
@@ -85,7 +85,7 @@ class _Text:
 
 def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
     """Return the page that begins with row `offset`, from a reply with status 200. The generator
-    pauses before each row, and sooner in a large body, to let other work run.
+    pauses before each row and member, and sooner in a large body, to let other work run.
 
     Raises InvalidPayload for a body that is no valid JSON: perhaps another call brings the page.
     Raises ListRefused for JSON that is not the wanted page: another call does not help.
@@ -133,9 +133,8 @@ def _read(text: _Text) -> Generator[None, None, tuple[_Rows, dict[str, object]]]
         raise ListRefused("the page is not a JSON object")
     rows: _Rows | None = None
     members: dict[str, object] = {}
-    for count, _ in enumerate(text.entries("{}")):
-        if count == MAX_MEMBERS:
-            raise ListRefused(f"the page has more than {MAX_MEMBERS} members")
+    for _ in text.entries("{}"):
+        yield
         name = text.value()
         if not isinstance(name, str):
             raise ValueError("a name is no string")
