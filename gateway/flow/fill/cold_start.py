@@ -32,7 +32,6 @@ class ColdStart:
 
     has_accepted  returns whether the API has accepted the token of a partition. None: no sweep
                   fills a cache, so no miss waits
-    accepted      set when the API has accepted a token, so that a sweep can begin
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class ColdStart:
         self._waiting: dict[str, asyncio.Event] = {}  # by partition
         self._tested: set[str] = set()  # partitions whose token is being tested
         self._decided: FIFOCache[str, None] = FIFOCache(_MOST)
-        self.accepted = asyncio.Event()
 
     def note(self, partition: str, *, is_filling: bool) -> None:
         """Note whether a sweep is filling the empty cache of the partition."""
@@ -99,9 +97,7 @@ class ColdStart:
             yield
         finally:
             self._tested.discard(partition)
-            if self._has_accepted is not None and self._has_accepted(partition):
-                self.accepted.set()
-            else:
+            if self._has_accepted is not None and not self._has_accepted(partition):
                 self._release(partition)
 
     def _release(self, partition: str) -> None:

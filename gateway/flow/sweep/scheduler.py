@@ -53,18 +53,9 @@ class Sweeps:
             self._tell_why_none(self._why_none)
             return
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._begin_at_once(group))
             while True:
                 self._keep_up(group)
                 await self._clock.sleep(_CHECK_EVERY)
-
-    async def _begin_at_once(self, group: asyncio.TaskGroup) -> None:
-        """Begin a sweep as soon as the API has accepted its token: misses wait for it."""
-        accepted = self._cold_start.accepted
-        while True:
-            await accepted.wait()
-            accepted.clear()
-            self._keep_up(group)
 
     def confirmed_age(self) -> float | None:
         """Age of the oldest confirmation by a list, in seconds. None if this replica knows of no
