@@ -15,7 +15,7 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 29_000,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_800,
     "lines of tests/ (Python)": 69_630,
     "settings": 63,
     "words of the glossary": 55,
