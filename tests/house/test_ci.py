@@ -122,10 +122,11 @@ def _run(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
     """In a folder of its own, without what other plugins take to load."""
     (folder / "pytest.ini").write_text("[pytest]\ntestpaths = .\n")
     alone = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    ours = {name: value for name, value in os.environ.items() if "XDIST" not in name}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, **alone, **environment},
+        env={**ours, **alone, **environment},
         capture_output=True,
         text=True,
         check=False,
