@@ -7,6 +7,7 @@ with what is true.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from gateway.ports import Notice
 from tests.doubles.bus import HubBus
 from tests.unit.flow.house import settle
 from tests.unit.flow.protocol import ID, PARTITIONS, Node, Order, World, caller_of, end, give_up
-from tests.unit.flow.protocol_truth import KEYS, Truth
+from tests.unit.flow.protocol_truth import KEYS, L1_LIFETIME, Truth
 
 numbers = st.integers(0, 2)
 picks = st.integers(0, 5)
@@ -249,6 +250,9 @@ class Replicas(RuleBasedStateMachine):
                 told.set_result(False)
 
     async def _ask(self, node: Node, key: Key) -> None:
+        # A replica that Redis does not hear is a member for a while, not for ever.
+        until = self.world.clock.monotonic() + L1_LIFETIME
+        node.bus.vouched_until = math.inf if node.way.is_up else min(node.bus.vouched_until, until)
         asked = self.truth.ask(node, key)
         self.truth.judge(asked, await node.replica.serving.get(Ask(key, caller_of(key.partition))))
 
