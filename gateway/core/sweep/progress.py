@@ -13,10 +13,10 @@ from gateway.core.budget.breaker import backoff
 from gateway.core.sweep.belief import NO_LOOKS, Belief
 from gateway.core.upstream.list_page import Page
 
-# The pauses (seconds) after a failed call, after the API refused the list, and the longest one.
-_FIRST_PAUSE: Final = 1.0
-_REFUSED_PAUSE: Final = 60.0
 LONGEST_PAUSE: Final = 3600.0
+# The first and the longest pause (seconds) after a failed call, and after the API refused the list.
+_FAILED: Final = (1.0, 60.0)
+_REFUSED: Final = (60.0, LONGEST_PAUSE)
 
 
 class SweepEnd(StrEnum):
@@ -125,9 +125,11 @@ class Progress:
     def failed(self, now: float, why: str = "") -> Progress:
         """The progress after a call for a page failed, or after the API refused the list (`why`).
         The page is asked for again after a second, and each time after twice as long, up to a
-        minute. A refused list is asked for from its first row, after a minute up to an hour."""
-        failures = self.failures + 1 if bool(why) is bool(self.off_why) else 1
-        first, longest = (_REFUSED_PAUSE, LONGEST_PAUSE) if why else (_FIRST_PAUSE, _REFUSED_PAUSE)
+        minute. A refused list is asked for from its first row, after a minute up to an hour, and a
+        failure then counts like another refusal."""
+        off_why = why or self.off_why
+        failures = self.failures + 1 if bool(off_why) is bool(self.off_why) else 1
+        first, longest = _REFUSED if off_why else _FAILED
         begun = Progress(sweeps=self.sweeps, belief=self.belief) if why else self
         pause = backoff(failures, first, longest, jitter=0.0)
-        return replace(begun, failures=failures, off_why=why, next_at=now + pause)
+        return replace(begun, failures=failures, off_why=off_why, next_at=now + pause)

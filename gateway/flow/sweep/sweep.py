@@ -77,7 +77,7 @@ class Sweep:
         self._warms = warms
         self._is_bound_told = False
         self._reads_told = reads()  # what `reads` returned before the last `take`
-        self._was_refused = False  # whether the API refused the list to this `Sweep`
+        self._was_in_vain = False  # whether the last page that this `Sweep` asked for did not come
         self._missed = 0  # how many steps in a row got no answer of Redis
         self._target = _Target(pages.local, caller.partition)
         self.turn: Turn | None = None
@@ -188,13 +188,13 @@ class Sweep:
         return turn.is_read or (self._warms and turn.progress.is_first)
 
     def _wait(self, turn: Turn) -> float:
-        """Seconds until the next page. 0.0 if the API refused the list to another `Sweep`, which
+        """Seconds until the next page. 0.0 if the API refused the list to another replica, which
         perhaps had another token. Also 0.0 if the clock or the pace has changed, so that the wait
         is too long."""
         wait, progress = turn.progress.next_at - turn.now, turn.progress
         interval = self._pace().interval_of(progress.total)
         is_too_long = wait > (LONGEST_PAUSE if progress.failures else interval)
-        is_new = progress.off_why != "" and not self._was_refused
+        is_new = progress.off_why != "" and not self._was_in_vain
         return 0.0 if is_too_long or is_new else wait
 
     async def _renew(self) -> None:
@@ -213,9 +213,10 @@ class Sweep:
         except BudgetExhausted as exhausted:
             return min(exhausted.retry_after, _TAKE_EVERY)
         except (CallWithheld, UpstreamFailure, ShuttingDown):
+            self._was_in_vain = True
             await self._save(turn.progress.failed(turn.now))
             return 0.0
-        self._was_refused = False
+        self._was_in_vain = False
         progress = await self._judged(brought, turn.progress)
         if not await self._pages.is_current(brought):
             return _HURRY
@@ -315,7 +316,7 @@ class Sweep:
         return replace(progress, next_at=max(progress.next_at + gap, now))
 
     async def _turn_off(self, turn: Turn, why: str) -> float:
-        self._was_refused = True
+        self._was_in_vain = True
         off = turn.progress.failed(turn.now, why)
         await self._save(off)
         self._observer.sweep_ended(self.caller.tenant, SweepEnd.REFUSED, turn.progress.offset)

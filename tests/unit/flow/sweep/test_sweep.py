@@ -384,6 +384,22 @@ async def test_a_refused_list_is_asked_for_again_after_a_minute(swept: Swept) ->
     assert swept.sweep.state == "on"
 
 
+async def test_a_refused_list_stays_off_while_it_fails(swept: Swept) -> None:
+    """A failure counts like another refusal, also for a replica that was not refused itself."""
+    await swept.sweeps(2)
+    swept.catalogue.instead = lambda call: says(403) if of_list(call) else None
+    while swept.sweep.state != "off":
+        await swept.run(10.0)
+    swept.catalogue.instead = lambda call: says(503) if of_list(call) else None
+    swept.sweep._was_in_vain = False
+    swept.catalogue.asked.clear()
+
+    await swept.run(200.0)
+
+    assert swept.sweep.state == "off"
+    assert len(swept.catalogue.pages_asked) == 2
+
+
 @pytest.mark.parametrize(("missed", "goes_on"), [(4, True), (5, False)])
 async def test_a_short_absence_of_redis_ends_no_cold_start(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, missed: int, goes_on: bool
