@@ -15,7 +15,7 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.keys import AccountNames, Names
 from gateway.adapters.redis.records import FLOOR_LENGTH
 from gateway.adapters.redis.store import RedisStore
-from gateway.core.budget.breaker import LONGEST_HOLD
+from gateway.core.upstream.breaker import LONGEST_HOLD
 from gateway.core.vocabulary import StoreVerdict
 from gateway.simulator import RunningSimulator, SimulatorConfig, running
 from tests.contract.worlds import count_granted

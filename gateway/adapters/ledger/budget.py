@@ -10,10 +10,10 @@ from itertools import count
 
 from cachetools import LRUCache
 
-from gateway.core.budget.breaker import SHORTEST_HOLD, Gate
 from gateway.core.budget.priority import rank_of
 from gateway.core.budget.window_log import BudgetRules, Rate, WindowLog, paced_start, reserve_of
 from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.upstream.breaker import SHORTEST_HOLD, Gate
 from gateway.core.vocabulary import Purpose
 from gateway.ports import BudgetView, Charge, Clock, Closed
 

@@ -22,7 +22,6 @@ from cachetools import FIFOCache
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.keys import AccountNames
-from gateway.core.budget.breaker import SHORTEST_HOLD
 from gateway.core.budget.priority import Rank, rank_of
 from gateway.core.budget.window_log import (
     LATEST_SEND,
@@ -32,6 +31,7 @@ from gateway.core.budget.window_log import (
     shared_part,
 )
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
+from gateway.core.upstream.breaker import SHORTEST_HOLD
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import Budget, BudgetView, Charge, Clock, Closed
 

@@ -1,1 +1,1 @@
-"""The arithmetic of a rate limit: rates, the window, priorities, the breaker, the gate."""
+"""The arithmetic of a rate limit: rates, the window, priorities."""

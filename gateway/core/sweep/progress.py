@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from gateway.core.budget.breaker import backoff
 from gateway.core.sweep.belief import NO_LOOKS, Belief
+from gateway.core.upstream.breaker import backoff
 from gateway.core.upstream.list_page import Page
 
 LONGEST_PAUSE: Final = 3600.0

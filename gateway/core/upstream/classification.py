@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from gateway.core.budget.breaker import LONGEST_HOLD
 from gateway.core.errors import (
     InvalidPayload,
     ListRefused,
@@ -19,6 +18,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.fields import Reply, as_text
 from gateway.core.http.rate_limit_headers import retry_hint
+from gateway.core.upstream.breaker import LONGEST_HOLD
 from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import FailureReason, InvalidReason

@@ -12,7 +12,6 @@ from typing import Final
 
 from cachetools import FIFOCache
 
-from gateway.core.budget.breaker import backoff
 from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     CallWithheld,
@@ -21,6 +20,7 @@ from gateway.core.errors import (
     UpstreamRefused,
     VersionDoubted,
 )
+from gateway.core.upstream.breaker import backoff
 from gateway.core.vocabulary import Detail, Outcome
 from gateway.ports import Clock
 

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from gateway.core.access.caller import Caller
-from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker
 from gateway.core.errors import (
     CallWithheld,
     Frozen,
@@ -28,6 +27,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.fields import Reply
+from gateway.core.upstream.breaker import SHORTEST_HOLD, Breaker
 from gateway.core.upstream.classification import rejection
 from gateway.core.vocabulary import Circuit, FailureReason, Mode, NoticeKind, Part, Purpose
 from gateway.flow.budget.call_permits import Paying

@@ -12,7 +12,6 @@ from typing import Final, Protocol
 
 from cachetools import FIFOCache
 
-from gateway.core.budget.breaker import backoff
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.errors import (
     BudgetExhausted,
@@ -23,6 +22,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, to_rfc3339
+from gateway.core.upstream.breaker import backoff
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen

@@ -197,7 +197,7 @@ return reply('OK', 0)
 
 -- script: close
 -- Promise: from now on no call is granted until the hold has passed. The limit falls to four fifths. A 429 to a call that was in flight when the gate closed can only make the hold longer.
--- KEYS state; ARGV hold (microseconds), limit (0: none), window (microseconds). The rule is that of core/budget/breaker.Gate.close.
+-- KEYS state; ARGV hold (microseconds), limit (0: none), window (microseconds). The rule is that of core/upstream/breaker.Gate.close.
 -- The reply: how long the gate is closed, the limit.
 
 local limit, window = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.budget.breaker import LONGEST_HOLD
 from gateway.core.errors import (
     GateClosed,
     UpstreamFailure,
     UpstreamRateLimited,
     UpstreamUnreachable,
 )
+from gateway.core.upstream.breaker import LONGEST_HOLD
 from gateway.core.vocabulary import FailureReason, NoticeKind, Purpose
 from gateway.ports import Notice
 from tests.doubles.bus import Hub

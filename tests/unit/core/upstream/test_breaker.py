@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.budget.breaker import (
+from gateway.core.errors import CircuitOpen
+from gateway.core.upstream.breaker import (
     FIRST_HOLD,
     LAST_HOLD,
     LONGEST_HOLD,
@@ -15,7 +16,6 @@ from gateway.core.budget.breaker import (
     Gate,
     backoff,
 )
-from gateway.core.errors import CircuitOpen
 from gateway.core.vocabulary import Circuit
 
 PATIENCE = 10.0
