@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cachetools import FIFOCache
+from cachetools import FIFOCache, TTLCache
 
 from gateway.core.access.caller import Caller
 from gateway.core.errors import AccessRefused
@@ -23,7 +23,10 @@ class Credentials:
     def __init__(self, clock: Clock, observer: Observer) -> None:
         self._clock = clock
         self._observer = observer
-        self._refused: FIFOCache[str, float] = FIFOCache(_MOST_CREDENTIALS)
+        # By partition: the time of the last refusal (monotonic).
+        self._refused: TTLCache[str, float] = TTLCache(
+            _MOST_CREDENTIALS, REFUSED_FOR, clock.monotonic
+        )
         self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
         self._barred: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
 
@@ -37,12 +40,8 @@ class Credentials:
 
     def turn_away(self, partition: str) -> None:
         """Raise AccessRefused if the upstream has refused the credential lately."""
-        refused_at = self._refused.get(partition)
-        if refused_at is None:
-            return
-        if self._clock.monotonic() - refused_at < REFUSED_FOR:
+        if partition in self._refused:
             raise AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
-        del self._refused[partition]
 
     def judged(self, caller: Caller, status: int, sent_at: float) -> None:
         """Note the status of the API's answer to a call that was sent at `sent_at` (monotonic). A
