@@ -275,7 +275,7 @@ class Operations:
     def _limits(self) -> dict[str, int]:
         """The limits without a 429, by tenant."""
         admission = self._house.admission
-        rates = {tenant: admission.rates.counted(tenant) for tenant in admission.tenants}
+        rates = {tenant: admission.rates.of(tenant) for tenant in admission.tenants}
         return {tenant: rate.limit for tenant, rate in rates.items() if rate is not None}
 
 

@@ -16,7 +16,7 @@ from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.access import Admission
 from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
-from gateway.core.budget.window_log import BudgetRules, Rates
+from gateway.core.budget.window_log import BudgetRules, Rates, Start
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
@@ -28,7 +28,6 @@ from gateway.ports import Budget, Bus
 from gateway.settings import (
     AccessMode,
     ClientDirectives,
-    ColdStart,
     FreshnessSource,
     RateScope,
     Settings,
@@ -119,7 +118,7 @@ def _budget_rules(settings: Settings, rates: Rates) -> BudgetRules:
     return BudgetRules(
         rates,
         replicas=settings.redis.replicas,
-        start_paced=settings.upstream.cold_start is ColdStart.PACED,
+        start=Start(settings.upstream.cold_start),
         # This is longer than any call takes, so two probes are never under way at once.
         probe_patience=settings.upstream.timeout * 2.0,
         sweep_share=settings.sweep.share,

@@ -245,39 +245,41 @@ class ListRefused(GatewayError):
 
 class CallWithheld(GatewayError):
     """The gateway did not make the call. `retry_after`: seconds (> 0) until the caller may ask
-    again."""
+    again.
 
-    def __init__(self, what: str, *, retry_after: float) -> None:
+    `is_passing`: the reason can pass at any moment, so it makes sense to ask again soon.
+    """
+
+    def __init__(self, what: str, *, retry_after: float, is_passing: bool = False) -> None:
         super().__init__(what)
         self.what = what
         self.retry_after = retry_after
+        self.is_passing = is_passing
 
 
 class BudgetExhausted(CallWithheld):
-    """The budget has no free call now.
-
-    `is_passing`: Redis gave no answer in time. It can answer at any moment, so it makes sense to
-    ask again soon.
-    """
-
-    is_passing = False
+    """The budget has no free call now. It is passing if Redis gave no answer in time."""
 
     @classmethod
-    def of(cls, limit: int | None, window: float, *, retry_after: float) -> Self:
+    def of(
+        cls, limit: int | None, window: float, *, retry_after: float, is_passing: bool = False
+    ) -> Self:
         """The error of a budget with `limit` calls in any `window` seconds. `limit` None: the text
         names no limit."""
         most = "" if limit is None else f" (at most {limit} in any {window:g} s)"
         unknown = "calls that were perhaps never made may count as made"
-        return cls(f"no call is free now{most}; {unknown}", retry_after=retry_after)
+        what = f"no call is free now{most}; {unknown}"
+        return cls(what, retry_after=retry_after, is_passing=is_passing)
 
 
 class GateClosed(CallWithheld):
-    """The gate is closed after a 429. `is_probed`: a probe is under way, so the gate can open at
-    any moment."""
+    """The gate is closed after a 429. It is passing if a probe is under way."""
 
-    def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
-        super().__init__(what, retry_after=retry_after)
-        self.is_probed = is_probed
+    @classmethod
+    def of(cls, *, retry_after: float, is_passing: bool = False) -> Self:
+        """The error of a closed gate."""
+        what = "the API asked the gateway to wait"
+        return cls(what, retry_after=retry_after, is_passing=is_passing)
 
 
 class CircuitOpen(CallWithheld):

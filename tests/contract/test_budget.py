@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.core.budget.window_log import BudgetRules, Rate, Rates
+from gateway.core.budget.window_log import BudgetRules, Rate, Rates, Start
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget
@@ -111,13 +111,14 @@ async def test_without_a_limit_everything_goes(world: World) -> None:
         assert budget.view("default").available is None
 
 
-async def test_an_unknown_past_starts_paced(world: World) -> None:
-    """A tenth at once, the next after its share of the window."""
-    async with budget_of(world, 50, 600.0, start_paced=True) as budget:
-        assert await count_granted(budget) == 5
+@pytest.mark.parametrize(("limit", "at_once"), [(50, 5), (3, 1)])
+async def test_an_unknown_past_starts_paced(world: World, limit: int, at_once: int) -> None:
+    """A tenth or one call at once, the next after its share of the window."""
+    async with budget_of(world, limit, 600.0, start=Start.PACED) as budget:
+        assert await count_granted(budget) == at_once
 
         wait = await take_or_wait(budget)
-        assert 0.0 < wait <= 600.6 / 45
+        assert 0.0 < wait <= 600.6 / (limit - at_once)
         world.clock.advance(wait + 0.001)
 
         assert await count_granted(budget) == 1
@@ -125,7 +126,7 @@ async def test_an_unknown_past_starts_paced(world: World) -> None:
 
 async def test_callers_keep_a_fifth_of_a_paced_start(world: World) -> None:
     """Of what is free at once, and of what becomes free."""
-    async with budget_of(world, 50, 600.0, start_paced=True) as budget:
+    async with budget_of(world, 50, 600.0, start=Start.PACED) as budget:
         granted_at_once = await count_granted(budget, purpose=Purpose.REFRESH)
         world.clock.advance(300.0)
 
@@ -134,15 +135,9 @@ async def test_callers_keep_a_fifth_of_a_paced_start(world: World) -> None:
         assert await count_granted(budget) in (4, 5, 6)
 
 
-async def test_a_small_limit_starts_with_one(world: World) -> None:
-    """The first caller is served at once."""
-    async with budget_of(world, 3, 600.0, start_paced=True) as budget:
-        assert await count_granted(budget) == 1
-
-
 async def test_a_past_that_is_known_to_be_idle_is_no_unknown_one(world: World) -> None:
     """After a window without a call the whole limit may go at once."""
-    async with budget_of(world, 20, 60.0, start_paced=True) as budget:
+    async with budget_of(world, 20, 60.0, start=Start.PACED) as budget:
         await budget.take("default", Purpose.MISS)
         world.clock.advance(70.0)
 
@@ -159,110 +154,69 @@ async def test_a_429_closes_the_gate(world: World) -> None:
         assert seconds - SLACK < budget.view("default").gate_closed_for <= seconds
 
 
-async def test_a_429_without_a_time_closes_it_for_half_a_minute(world: World) -> None:
-    """And a refused probe for twice as long."""
-    async with budget_of(world, None, 60.0) as budget:
-        assert (await budget.close("default", None)).seconds == pytest.approx(30.0)
-        world.clock.advance(35.0)
-        assert await closed_for(budget) == 0.0
-
-        assert (await budget.close("default", None)).seconds == pytest.approx(60.0)
+# What becomes of a call.
+GOES, HELD, SPENT = "goes", "held", "spent"
+# What an answer other than 429 does to the gate.
+OPENS, NOTHING = "opens", "nothing"
 
 
-async def test_stragglers_only_put_the_time_off(world: World) -> None:
-    """429s of calls that were in flight do not shorten it, nor count as refused probes."""
-    async with budget_of(world, None, 60.0) as budget:
-        await budget.close("default", None)
+@dataclass(frozen=True)
+class Closes:
+    """A 429 that names so many seconds. The gate is closed for `hold`."""
 
-        assert (await budget.close("default", 1.0)).seconds > 30.0 - SLACK
-        assert (await budget.close("default", None)).seconds == pytest.approx(30.0)
-        assert (await budget.close("default", 90.0)).seconds == pytest.approx(90.0)
+    named: float | None
+    hold: float
+    is_longer: bool = True
 
 
-async def test_one_probe_goes_when_the_time_has_come(world: World) -> None:
-    """All others wait until its answer, or until its patience has run out."""
+# Steps, one after another. A number: so many seconds pass. The limit is 10, and 8 after a 429.
+GATES: dict[str, list[Closes | float | str]] = {
+    "without-a-time": [Closes(None, 30.0), 35.0, GOES, Closes(None, 60.0)],
+    "429s-to-earlier-calls": [
+        Closes(None, 30.0),
+        Closes(1.0, 30.0, is_longer=False),
+        Closes(None, 30.0, is_longer=False),
+        0.2,
+        Closes(30.0, 30.0, is_longer=False),
+        Closes(90.0, 90.0),
+    ],
+    "a-429-to-the-probe": [Closes(20.0, 20.0), 25.0, GOES, Closes(1.0, 1.0), 2.0, GOES],
+    "one-probe": [Closes(20.0, 20.0), 25.0, GOES, HELD, HELD, 20.0, GOES, HELD],
+    # A call that was held is not charged.
+    "the-probe-is-answered": [Closes(1.0, 1.0), HELD, 2.0, GOES, OPENS, *[GOES] * 7, SPENT],
+    "an-answer-when-it-is-due": [Closes(20.0, 20.0), 25.0, OPENS, NOTHING, *[GOES] * 8, SPENT],
+    "an-answer-to-an-earlier-call": [Closes(20.0, 20.0), NOTHING, HELD],
+    # A call that is refused for lack of calls leaves the probe to the next one.
+    "spent": [*[GOES] * 10, Closes(1.0, 1.0), 10.0, SPENT, SPENT, 60.0, GOES, HELD],
+}
+
+
+@pytest.mark.parametrize("steps", GATES.values(), ids=GATES)
+async def test_a_gate_closes_and_opens(world: World, steps: list[Closes | float | str]) -> None:
+    """By 429s, by time and by other answers."""
     async with budget_of(world, 10, 60.0) as budget:
-        await budget.close("default", 20.0)
-        world.clock.advance(25.0)
-
-        assert [await closed_for(budget) > 0.0 for _ in range(3)] == [False, True, True]
-        world.clock.advance(20.0)
-        assert [await closed_for(budget) > 0.0 for _ in range(2)] == [False, True]
-
-
-async def test_the_answer_to_the_probe_opens_the_gate(world: World) -> None:
-    """Then everybody may go."""
-    async with budget_of(world, 10, 60.0) as budget:
-        await budget.close("default", 20.0)
-        world.clock.advance(25.0)
-        await budget.take("default", Purpose.PROBE)
-
-        assert await budget.reopen("default") is True
-
-        assert budget.view("default").gate_closed_for == 0.0
-        assert await count_granted(budget) == 7  # the limit is 8 after a 429
+        for number, step in enumerate(steps):
+            if isinstance(step, float):
+                world.clock.advance(step)
+            elif isinstance(step, Closes):
+                closed = await budget.close("default", step.named)
+                assert closed.seconds == pytest.approx(step.hold, abs=0.21), number
+                assert closed.is_longer is step.is_longer, number
+            elif step in (OPENS, NOTHING):
+                assert await budget.reopen("default") is (step == OPENS), number
+            else:
+                assert await word_for_a_call(budget) == step, number
 
 
-async def test_a_429_says_whether_the_pause_grew(world: World) -> None:
-    """The first and that of a probe always; that of a call that was under way where it asks for
-    more, and not because it comes a moment later."""
-    async with budget_of(world, 10, 60.0) as budget:
-        grew = []
-        for seconds in (20.0, 20.0, 30.0):
-            grew.append((await budget.close("default", seconds)).is_longer)
-            world.clock.advance(0.2)
-        world.clock.advance(40.0)
+async def word_for_a_call(budget: Budget) -> str:
+    """What becomes of a call."""
+    try:
         await budget.take("default", Purpose.MISS)
-        grew.append((await budget.close("default", 1.0)).is_longer)
-
-        assert grew == [True, False, True, True]
-
-
-async def test_an_answer_opens_a_gate_that_is_due(world: World) -> None:
-    """It does not linger until somebody probes; and it is opened once."""
-    async with budget_of(world, 10, 60.0) as budget:
-        await budget.close("default", 20.0)
-        world.clock.advance(25.0)
-
-        assert [await budget.reopen("default") for _ in range(2)] == [True, False]
-
-        assert await count_granted(budget) == 8  # the limit after a 429
-
-
-async def test_an_answer_sent_before_the_429_opens_nothing(world: World) -> None:
-    """Only a probe knows."""
-    async with budget_of(world, 10, 60.0) as budget:
-        await budget.close("default", 20.0)
-
-        assert await budget.reopen("default") is False
-
-        assert await closed_for(budget) > 0.0
-        assert budget.view("default").gate_closed_for > 0.0
-
-
-async def test_a_spent_budget_does_not_use_up_the_probe(world: World) -> None:
-    """Who is refused for want of budget leaves the probe to the next."""
-    async with budget_of(world, 1, 600.0) as budget:
-        await budget.take("default", Purpose.MISS)
-        await budget.close("default", 1.0)
-        world.clock.advance(10.0)
-        assert await take_or_wait(budget) > 0.0
-
-        world.clock.advance(600.0)
-
-        assert [await closed_for(budget) > 0.0 for _ in range(2)] == [False, True]
-
-
-async def test_a_closed_gate_charges_nothing(world: World) -> None:
-    """Being turned away costs no call."""
-    async with budget_of(world, 10, 600.0) as budget:
-        await budget.close("default", 1.0)
-        await closed_for(budget)
-        world.clock.advance(2.0)
-        await budget.take("default", Purpose.PROBE)
-        await budget.reopen("default")
-
-        assert await count_granted(budget) == 7
+    except GateClosed:
+        return HELD
+    except BudgetExhausted:
+        return SPENT
+    return GOES
 
 
 @dataclass(frozen=True)
@@ -272,7 +226,7 @@ class Rhythm:
     limit: int
     window: float
     pauses: list[float]
-    start_paced: bool
+    start: Start
 
 
 rhythms = st.builds(
@@ -280,7 +234,7 @@ rhythms = st.builds(
     limit=st.integers(1, 12),
     window=st.sampled_from([6.0, 60.0, 600.0]),
     pauses=st.lists(st.floats(0.0, 0.6), min_size=5, max_size=25),
-    start_paced=st.booleans(),
+    start=st.sampled_from((Start.FULL, Start.PACED)),
 )
 
 
@@ -297,9 +251,7 @@ def test_no_window_holds_more_than_the_limit(world: World, rhythm: Rhythm, numbe
 async def spend(world: World, scope: str, rhythm: Rhythm) -> list[float]:
     """When calls were granted."""
     sent = []
-    async with budget_of(
-        world, rhythm.limit, rhythm.window, start_paced=rhythm.start_paced
-    ) as budget:
+    async with budget_of(world, rhythm.limit, rhythm.window, start=rhythm.start) as budget:
         for pause in rhythm.pauses:
             world.clock.advance(pause * rhythm.window)
             while await granted(budget, scope):
@@ -323,7 +275,7 @@ async def test_a_scope_may_have_a_rate_of_its_own(world: World) -> None:
 async def test_another_rate_counts_what_was_sent_before(world: World) -> None:
     """A reload is no second helping, and no loss."""
     rates = Rates(Rate(50, 60.0), {"acme": Rate(4, 60.0)})
-    async with world.made(BudgetRules(rates, NO_RESERVES, start_paced=False)) as budget:
+    async with world.made(BudgetRules(rates, NO_RESERVES, start=Start.FULL)) as budget:
         assert sum([await granted(budget, "acme") for _ in range(9)]) == 4
         rates.replace({"acme": Rate(6, 60.0)})
         assert sum([await granted(budget, "acme") for _ in range(9)]) == 2
@@ -355,7 +307,7 @@ async def test_a_429_lowers_the_limit_to_four_fifths(world: World) -> None:
 async def test_another_rate_is_lowered_as_the_one_before(world: World) -> None:
     """A reload of the clients file does not forget a 429."""
     rates = Rates(Rate(50, 60.0), {"acme": Rate(40, 60.0)})
-    async with world.made(BudgetRules(rates, NO_RESERVES, start_paced=False)) as budget:
+    async with world.made(BudgetRules(rates, NO_RESERVES, start=Start.FULL)) as budget:
         await budget.close("acme", 1.0)
         rates.replace({"acme": Rate(80, 60.0)})
         world.clock.advance(2.0)

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.core.budget.window_log import BudgetRules
+from gateway.core.budget.window_log import BudgetRules, Start
 from gateway.core.errors import CallWithheld
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget
@@ -72,7 +72,8 @@ def budget(
     world: World, limit: int | None, window: float, **others: Any
 ) -> AbstractAsyncContextManager[Budget]:
     """A budget of this world, with these rules and no reserves. Its start is not paced."""
-    others = {"start_paced": False, "replicas": NO_RESERVES} | others
+    others.setdefault("start", Start.FULL)
+    others.setdefault("replicas", NO_RESERVES)
     return world.made(rules_of(limit, window, **others))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.adapters.ledger import LocalBudget
+from gateway.core.budget.window_log import Start
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.vocabulary import Purpose
@@ -122,7 +123,7 @@ class CommonBudget:
 
     def __init__(self, clock: Clock, limit: int | None = None) -> None:
         self._clock = clock
-        self.budget = LocalBudget(clock, rules_of(limit, start_paced=False))
+        self.budget = LocalBudget(clock, rules_of(limit, start=Start.FULL))
 
     def lose(self, fresh: LocalBudget | None = None) -> None:
         """Redis comes back empty."""
@@ -147,14 +148,14 @@ class SwitchedBudget:
     async def take(self, scope: str, purpose: Purpose) -> Charge:
         wait = self._reserve.view(scope).gate_closed_for
         if wait > 0.0:
-            raise GateClosed("the API asked the gateway to wait", retry_after=wait)
+            raise GateClosed.of(retry_after=wait)
         try:
             self._switch.pass_on("budget")
             return await self._common.take(scope, purpose)
         except RedisUnavailable:
             return await self._from_reserve(scope, purpose)
         except GateClosed as closed:
-            if not closed.is_probed:
+            if not closed.is_passing:
                 self._reserve.hold(scope, closed.retry_after)
             raise
 

@@ -75,24 +75,6 @@ class TimedConnection:
         arguments: Sequence[Any],
         read: Callable[[list[Any]], Any],
     ) -> Any:
-        return self._run(script, keys, arguments, read)
-
-    async def run_many(
-        self,
-        _operation: RedisOperation,
-        script: Script,
-        calls: Sequence[tuple[Sequence[str], Sequence[Any]]],
-        read: Callable[[list[Any]], Any],
-    ) -> list[Any]:
-        return [self._run(script, *each, read) for each in calls]
-
-    def _run(
-        self,
-        script: Script,
-        keys: Sequence[str],
-        arguments: Sequence[Any],
-        read: Callable[[list[Any]], Any],
-    ) -> Any:
         if not self.is_up:
             raise RedisUnavailable(RedisOperation.BUDGET, "it is away")
         return read(self.server.run(script, keys, arguments))

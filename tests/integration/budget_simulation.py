@@ -18,7 +18,7 @@ from typing import Any, Final
 from gateway.adapters.ledger import LocalBudget
 from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connect.script import Script
-from gateway.core.budget.window_log import BudgetRules, Rate, Rates
+from gateway.core.budget.window_log import BudgetRules, Rate, Rates, Start
 from gateway.core.errors import CallWithheld, RedisUnavailable
 from gateway.core.vocabulary import Purpose, RedisOperation
 from tests.doubles.timed_redis import TimedRedis
@@ -42,8 +42,7 @@ class Fault(StrEnum):
     FAILED_OVER = "failed-over"  # without the writes of the last second
     EVICTED_LOG = "evicted-log"
     EVICTED_STATE = "evicted-state"
-    EVICTED_SOME = "evicted-some"  # the state, and logs but not all
-    EVICTED_ALL = "evicted-all"  # the state and all logs: nobody is left who knew
+    EVICTED_ALL = "evicted-all"  # the state and the log: nobody is left who knew
     EVICTED_LIFE = "evicted-life"
     AHEAD_1 = "+1"  # the clock of Redis is set
     AHEAD_3 = "+3"
@@ -61,12 +60,11 @@ class Fault(StrEnum):
 
 
 _LOSES: Final = {
-    Fault.FLUSHED: ("*",),
-    Fault.EVICTED_LOG: tuple(f"*{{budget}}:{each}:*" for each in ("caller", "refresh", "sweep")),
-    Fault.EVICTED_STATE: ("*:state:*",),
-    Fault.EVICTED_SOME: tuple(f"*{{budget}}:[^l{left}]*" for left in "cr"),
-    Fault.EVICTED_ALL: ("*{budget}:[^l]*",),
-    Fault.EVICTED_LIFE: ("*:life",),
+    Fault.FLUSHED: "*",
+    Fault.EVICTED_LOG: "*:calls:*",
+    Fault.EVICTED_STATE: "*:state:*",
+    Fault.EVICTED_ALL: "*{budget}:[^l]*",
+    Fault.EVICTED_LIFE: "*:life",
 }
 
 
@@ -117,32 +115,21 @@ class Way:
         arguments: Sequence[object],
         read: Callable[[list[Any]], Any],
     ) -> Any:
-        replies = await self._within_time(script, [(keys, arguments)])
-        return read(replies[0])
-
-    async def run_many(
-        self,
-        _operation: RedisOperation,
-        script: Script,
-        calls: Sequence[tuple[Sequence[str], Sequence[object]]],
-        read: Callable[[list[Any]], Any],
-    ) -> list[Any]:
-        return [read(each) for each in await self._within_time(script, calls)]
-
-    async def _within_time(self, script: Script, calls: Sequence[Any]) -> list[list[Any]]:
         if not self.is_up:
             raise RedisUnavailable(RedisOperation.BUDGET, "it is away")
         if self.is_refused or not self._server.is_up:
             raise self._failed()
         # A question that was sent arrives, even if nobody waits for the answer any more.
-        asked = asyncio.ensure_future(self._ask(script, calls))
+        asked = asyncio.ensure_future(self._ask(script, keys, arguments))
         done, _ = await asyncio.wait({asked}, timeout=_TIMEOUT)
         if not done:
             raise self._failed()
         self._failures = 0
-        return asked.result()
+        return read(asked.result())
 
-    async def _ask(self, script: Script, calls: Sequence[Any]) -> list[list[Any]]:
+    async def _ask(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[object]
+    ) -> list[Any]:
         await asyncio.sleep(self._chance.uniform(*self.delay))
         loop = asyncio.get_running_loop()
         if loop.time() < self._server.until:
@@ -150,9 +137,9 @@ class Way:
         if not self._server.is_up:
             await asyncio.sleep(_TIMEOUT)
             return []
-        replies = [self._server.run(script, *each) for each in calls]
+        reply = self._server.run(script, keys, arguments)
         await asyncio.sleep(_TIMEOUT if self.is_cut else self._chance.uniform(*self.delay))
-        return replies
+        return reply
 
     def _failed(self) -> RedisUnavailable:
         self._failures += 1
@@ -205,8 +192,8 @@ class Run:
     def start(self) -> Replica:
         """Start another replica."""
         self._names += 1
-        is_paced = self.chance.random() < 0.7
-        rules = BudgetRules(Rates(self.rate), replicas=self.most, start_paced=is_paced)
+        start = Start.PACED if self.chance.random() < 0.7 else Start.FULL
+        rules = BudgetRules(Rates(self.rate), replicas=self.most, start=start)
         way: Any = Way(self.redis, random.Random(self.chance.random()))
         clock = VirtualClock(random.Random(self.chance.random()))
         name = f"r{self._names}"
@@ -261,7 +248,7 @@ class Run:
     async def meet(self, fault: Fault) -> None:
         """Let it happen."""
         if fault in _LOSES:
-            self.redis.lose(self.chance.choice(_LOSES[fault]))
+            self.redis.lose(_LOSES[fault])
         elif fault[0] in "+-":
             self.redis.ahead += float(fault)
         elif fault in (Fault.RESTARTED, Fault.EMPTY):
@@ -366,16 +353,15 @@ def simulate(
     return in_virtual_time(run.go(faults)), rate.limit
 
 
-# By name: a part of a script, and what takes its place if the rule is switched off.
+# By name: a part of the script, and what takes its place if the rule is switched off.
 RULES: Final = {
-    "margin": ("local MARGIN = 500000", "local MARGIN = 0"),
-    "late": ("if ask.expect > 0 and now", "if false and now"),
-    "rest": ("ask.known ~= '' and 'rest' or (ask.paced and 'paced' or 'full')", "'full'"),
+    "margin": ("local MARGIN = 500", "local MARGIN = 0"),
+    "rest": ("ask.known ~= '' and 'rest' or ask.start", "'full'"),
     "server": ("life.server ~= server or", ""),
     "stepped": ("(ask.stepped and ask.known == life.id)", "false"),
     "first-start": ("elseif ask.known ~= '' and", "elseif false and"),
-    "lost-log": ("~= (counts[n] > 0)", "and false"),
-    "reserves": ("present(state, limit, window) - ask.reserves", "limit"),
+    "lost-log": ("if number > 0 or state.last > now - span then", "if false then"),
+    "reserves": ("present() - ask.reserves", "limit"),
 }
 
 

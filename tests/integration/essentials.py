@@ -10,6 +10,7 @@ import pytest
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.keys import AccountNames
+from gateway.core.budget.window_log import Start
 from gateway.core.errors import BudgetExhausted
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.simulator import SimulatorClient
@@ -123,9 +124,7 @@ async def spent(url: str) -> None:
     clock = RealClock()
     connection = Connection(url, clock, RecordingObserver(), timeout=30.0)
     assert await connection.check()
-    budget = redis_budget_on(
-        connection, clock, rules_of(1, start_paced=False, replicas=NO_RESERVES)
-    )
+    budget = redis_budget_on(connection, clock, rules_of(1, start=Start.FULL, replicas=NO_RESERVES))
     with pytest.raises(BudgetExhausted):
         await budget.take("spent", Purpose.MISS)
     await asyncio.sleep(1.1)  # nothing is granted in the first second of a life

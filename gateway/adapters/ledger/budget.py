@@ -11,7 +11,7 @@ from itertools import count
 from cachetools import LRUCache
 
 from gateway.core.budget.priority import rank_of
-from gateway.core.budget.window_log import BudgetRules, Rate, WindowLog, paced_start, reserve_of
+from gateway.core.budget.window_log import BudgetRules, Rate, Start, WindowLog, reserve_of
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.upstream.breaker import SHORTEST_HOLD, Gate
 from gateway.core.vocabulary import Purpose
@@ -19,6 +19,9 @@ from gateway.ports import BudgetView, Charge, Clock, Closed
 
 # The window that is shown for a scope without a limit.
 _ANY_WINDOW = 60.0
+# The least recently used scope is forgotten first. If it is used again, it begins as at the start,
+# with an open gate.
+_MOST_SCOPES = 10_000
 
 
 @dataclass(slots=True)
@@ -32,24 +35,15 @@ class _Account:
 class LocalBudget:
     """The Budget of a process without Redis.
 
-    is_reserve  True: this is the reserve of one of several replicas. It counts as spent at the
-                start, because an earlier process has perhaps spent it
-    max_scopes  the largest number of scopes in memory. The least recently used scope is forgotten
-                first. If the scope is used again, it begins as at the start, with an open gate
+    `is_reserve`: this is the reserve of one of several replicas. It counts as spent at the start,
+    because an earlier process has perhaps spent it.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        rules: BudgetRules,
-        *,
-        is_reserve: bool = False,
-        max_scopes: int = 10_000,
-    ) -> None:
+    def __init__(self, clock: Clock, rules: BudgetRules, *, is_reserve: bool = False) -> None:
         self._clock = clock
         self._rules = rules
         self._is_reserve = is_reserve
-        self._accounts: LRUCache[str, _Account] = LRUCache(max_scopes)
+        self._accounts: LRUCache[str, _Account] = LRUCache(_MOST_SCOPES)
         self._numbers = count(1)
 
     async def take(self, scope: str, purpose: Purpose) -> Charge:
@@ -57,8 +51,7 @@ class LocalBudget:
         account, now = self._account(scope), self._clock.monotonic()
         wait = account.gate.wait(now)
         if wait > 0.0:
-            what = "the API asked the gateway to wait"
-            raise GateClosed(what, retry_after=wait, is_probed=account.gate.probe is not None)
+            raise GateClosed.of(retry_after=wait, is_passing=account.gate.probe is not None)
         call = f"{next(self._numbers)}"
         if account.log is not None:
             wait = account.log.take(call, rank_of(purpose), now)
@@ -109,7 +102,7 @@ class LocalBudget:
         return BudgetView(log.limit(now), log.rate.window, log.available(now), closed_for)
 
     def _account(self, scope: str) -> _Account:
-        rate = self._rules.rates.counted(scope)
+        rate = self._rules.rates.of(scope)
         if rate is not None and self._is_reserve:
             rate = Rate(reserve_of(rate.limit, self._rules.replicas), rate.window)
         account = self._accounts.get(scope)
@@ -124,9 +117,5 @@ class LocalBudget:
         return account
 
     def _new_log(self, rate: Rate) -> WindowLog:
-        now, assumed = self._clock.monotonic(), list[float]()
-        if self._is_reserve:
-            assumed = [now] * rate.limit
-        elif self._rules.start_paced:
-            assumed = paced_start(rate, now)
-        return WindowLog(rate, self._rules.sweep_share, assumed=assumed)
+        start = Start.REST if self._is_reserve else self._rules.start
+        return WindowLog(rate, self._clock.monotonic(), start, self._rules.sweep_share)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from gateway.adapters.redis.records import SCHEMA
-from gateway.core.budget.priority import Rank
 from gateway.core.cache.entry import Key
 
 _FLOOR_NAME = re.compile(r"\{([^{}]+)\}:f:(.+)", re.DOTALL)
@@ -73,16 +72,11 @@ class AccountNames:
     def __init__(self, prefix: str) -> None:
         """Raises ValueError for a prefix that cannot be used."""
         self._root = f"{Names(prefix).prefix}:{{budget}}"
-        self.life = f"{self._root}:life"
 
-    def state(self, scope: str) -> str:
-        """The state of one scope: the gate, the lowered limit, and which ranks were refused."""
-        return f"{self._root}:state:{quote(scope, safe='')}"
-
-    def all(self, scope: str) -> tuple[str, ...]:
-        """All keys of one budget: the life, the state, and the log of each rank."""
-        logs = (f"{self._root}:{rank}:{quote(scope, safe='')}" for rank in Rank)
-        return (self.life, self.state(scope), *logs)
+    def all(self, scope: str) -> tuple[str, str, str]:
+        """The keys of one budget: the life, the state, and the log of its calls."""
+        name = quote(scope, safe="")
+        return f"{self._root}:life", f"{self._root}:state:{name}", f"{self._root}:calls:{name}"
 
 
 def ear(prefix: str, replica: str) -> str:

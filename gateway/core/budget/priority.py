@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum
 from typing import Final
 
 from gateway.core.vocabulary import Purpose
 
 
-class Rank(StrEnum):
-    """The rank of a call. The order of the members is the order of the logs in lua/budget.lua."""
+class Rank(IntEnum):
+    """The rank of a call. What a rank may have, the ranks after it share."""
 
     # A caller waits, and nothing is stored for it; or a caller writes; or the first sweep fills an
     # empty cache, a hundred trainings with one call.
-    CALLER = "caller"
-    REFRESH = "refresh"  # a stored response may be served, whether or not a caller waits
-    SWEEP = "sweep"
+    CALLER = 1
+    REFRESH = 2  # a stored response may be served, whether or not a caller waits
+    SWEEP = 3
 
 
 # By purpose: the rank of a call, and whether a caller waits for it.

@@ -6,8 +6,10 @@ A scope is the name of a budget.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from math import inf
 from typing import Final
 
@@ -27,7 +29,8 @@ _LEAST: Final = 10
 _STEPS: Final = 20
 # The largest fraction of the calls for refreshes and the sweep together.
 _NOT_CALLERS: Final = 0.8
-_BACKGROUND: Final = (Rank.REFRESH, Rank.SWEEP)
+# Seconds. The time of a call is rounded, so a call that waits until then may come a moment early.
+_LEAST_WAIT: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +48,30 @@ class Rate:
 
 
 class Rates:
-    """The rate of each scope. `usual` (None: no limit) is that of scopes without one of their own;
-    a tenant can have its own."""
+    """The rate that each budget counts. `usual` (None: no limit) is that of scopes without one of
+    their own; a tenant can have its own."""
 
     def __init__(
         self, usual: Rate | None, tenants: Mapping[str, Rate | None] | None = None
     ) -> None:
-        self._usual = usual
-        self._tenants = dict(tenants or {})
+        self._usual = usual and usual.counted()
+        self.replace(tenants or {})
 
     def replace(self, tenants: Mapping[str, Rate | None]) -> None:
         """Replace the rates of all tenants. None: the tenant has no limit."""
-        self._tenants = dict(tenants)
+        self._tenants = {tenant: rate and rate.counted() for tenant, rate in tenants.items()}
 
     def of(self, scope: str) -> Rate | None:
-        """The configured rate of the scope (None: no limit)."""
+        """The rate that the scope's budget counts (None: no limit)."""
         return self._tenants.get(scope, self._usual)
 
-    def counted(self, scope: str) -> Rate | None:
-        """The rate that the scope's budget counts (None: no limit)."""
-        rate = self.of(scope)
-        return None if rate is None else rate.counted()
+
+class Start(StrEnum):
+    """What the first window of a log allows, in which earlier calls can still count."""
+
+    FULL = "full"  # the whole limit: there were no earlier calls
+    PACED = "paced"  # a tenth of the limit at once, and the rest at even intervals
+    REST = "rest"  # nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +79,14 @@ class BudgetRules:
     """What all budgets of a replica have in common.
 
     replicas        the largest number of replicas
-    start_paced     whether nine tenths of a limit count as spent at a first start
+    start           what a budget allows at a first start
     probe_patience  seconds for which a probe without an answer stops other calls
     sweep_share     the largest part of a limit that the sweep can use, in (0, 1]
     """
 
     rates: Rates
     replicas: int = 4
-    start_paced: bool = True
+    start: Start = Start.PACED
     probe_patience: float = 15.0
     sweep_share: float = 1.0
 
@@ -101,36 +107,26 @@ def shared_part(limit: int, replicas: int) -> int:
     return limit - replicas * reserve_of(limit, replicas)
 
 
-def paced_start(rate: Rate, now: float) -> list[float]:
-    """The times of the calls that are assumed at a first start: nine tenths of the limit, at even
-    intervals in the last window."""
-    calls, span = rate.limit - max(1, rate.limit // 10), counts_for(rate.window)
-    return [now - span * number / calls for number in reversed(range(calls))]
-
-
 class WindowLog:
     """The calls of the last window. Allows at most `limit` calls in any `window` seconds and the
-    margin. The sweep has at most `sweep_share` of them. `assumed`: the times of calls that an
-    earlier process perhaps made. `rate` may be replaced.
+    margin. It begins at the time `born`. `rate` may be replaced.
 
     A token bucket is not used, because it would allow a burst in addition to the full limit.
     """
 
-    __slots__ = ("_calls", "_low", "_refused", "_since", "_sweep_share", "rate")
+    __slots__ = ("_born", "_calls", "_low", "_refused", "_since", "_start", "_sweep_share", "rate")
 
     def __init__(
-        self, rate: Rate, sweep_share: float = 1.0, *, assumed: Iterable[float] = ()
+        self, rate: Rate, born: float, start: Start = Start.FULL, sweep_share: float = 1.0
     ) -> None:
         self.rate = rate
+        self._born = born
+        self._start = start
         self._sweep_share = sweep_share
         self._low, self._since = inf, 0.0
-        # By rank: when each call was made, the oldest first, and when a call was last refused.
-        self._calls: dict[Rank, dict[str, float]] = {rank: {} for rank in Rank}
-        # A fifth of the assumed calls count as callers' calls. So the ceiling of the other ranks
-        # holds for what becomes free at a start.
-        for number, at in enumerate(assumed):
-            rank = Rank.REFRESH if number % 5 else Rank.CALLER
-            self._calls[rank][f"assumed-{number}"] = at
+        # By id: the rank of a call, and when it was made. The oldest call is the first.
+        self._calls: dict[str, tuple[Rank, float]] = {}
+        # When a call of the rank was last refused.
         self._refused: dict[Rank, float] = dict.fromkeys(Rank, -inf)
 
     def take(self, call: str, rank: Rank, now: float) -> float:
@@ -140,13 +136,12 @@ class WindowLog:
         if at > now:
             self._refused[rank] = now
             return at - now
-        self._calls[rank][call] = now
+        self._calls[call] = rank, now
         return 0.0
 
     def give_back(self, call: str) -> None:
         """Forget a call that was certainly not sent."""
-        for calls in self._calls.values():
-            calls.pop(call, None)
+        self._calls.pop(call, None)
 
     def lower(self, now: float) -> None:
         """Lower the limit after a 429."""
@@ -162,43 +157,57 @@ class WindowLog:
     def available(self, now: float) -> int:
         """How many calls are free."""
         self._forget(now)
-        return max(0, self.limit(now) - sum(map(len, self._calls.values())))
+        return max(0, self._open_up(now)[0] - len(self._calls))
+
+    def _open_up(self, now: float) -> tuple[int, float]:
+        """How many calls may count now, and when more may."""
+        limit, span = self.limit(now), counts_for(self.rate.window)
+        free, gone = max(1, limit // 10), now - self._born
+        if gone >= span or self._start is Start.FULL:
+            return limit, inf
+        if self._start is Start.REST:
+            return 0, self._born + span
+        others = max(1, limit - free)
+        steps = int(others * gone / span)
+        return free + steps, max(self._born + span * (steps + 1) / others, now + _LEAST_WAIT)
 
     def _turn(self, rank: Rank, now: float) -> float:
-        """When a call of the rank may be made."""
+        """When a call of the rank may be made. For its own rank and each rank before it, fewer
+        calls of that rank and of those after it may count than that rank may have."""
         self._forget(now)
-        most = self.limit(now)
-        at = self._below(most - self._kept(rank, most, now), tuple(Rank), now)
-        if rank is not Rank.CALLER:
-            at = max(at, self._below(max(1, int(_NOT_CALLERS * most)), _BACKGROUND, now))
-        if rank is Rank.SWEEP:
-            at = max(at, self._below(max(1, int(self._sweep_share * most)), (rank,), now))
-        return at
+        most, more = self._open_up(now)
+        ceilings = {
+            Rank.CALLER: most - self._kept(rank, most, now),
+            Rank.REFRESH: max(1, int(_NOT_CALLERS * most)),
+            Rank.SWEEP: max(1, int(self._sweep_share * most)),
+        }
+        return min(
+            more, max(self._below(ceilings[each], each, now) for each in Rank if each <= rank)
+        )
 
     def _kept(self, rank: Rank, most: int, now: float) -> int:
         """How many calls the rank leaves for others: a tenth is kept for refreshes and for the
         sweep, if they were refused within a window."""
-        tenth, counts = most // 10, {each: len(calls) for each, calls in self._calls.items()}
+        tenth, counts = most // 10, Counter(each for each, _ in self._calls.values())
         if rank is not Rank.CALLER and counts[rank] < tenth:
             return 0
         kept = sum(
             max(0, tenth - counts[each])
-            for each in _BACKGROUND
+            for each in (Rank.REFRESH, Rank.SWEEP)
             if each is not rank and self._refused[each] > now - counts_for(self.rate.window)
         )
         others = counts[Rank.REFRESH] + counts[Rank.SWEEP]
         return min(kept, max(0, int(_NOT_CALLERS * most) - others))
 
-    def _below(self, most: int, ranks: Collection[Rank], now: float) -> float:
-        """When the window has fewer than `most` calls of these ranks."""
-        beyond = sum(len(self._calls[each]) for each in ranks) - most
+    def _below(self, most: int, rank: Rank, now: float) -> float:
+        """When the window has fewer than `most` calls of this rank and those after it."""
+        times = [at for each, at in self._calls.values() if each >= rank]
+        beyond = len(times) - most
         if beyond < 0:
             return now
-        times = sorted(at for each in ranks for at in self._calls[each].values())
         return (times[beyond] if beyond < len(times) else now) + counts_for(self.rate.window)
 
     def _forget(self, now: float) -> None:
         before = now - counts_for(self.rate.window)
-        for calls in self._calls.values():
-            while calls and (oldest := next(iter(calls.items())))[1] <= before:
-                del calls[oldest[0]]
+        while self._calls and (oldest := next(iter(self._calls.items())))[1][1] <= before:
+            del self._calls[oldest[0]]

@@ -16,7 +16,7 @@ from cachetools import FIFOCache
 
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
 from gateway.core.budget.window_log import counts_for
-from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed
+from gateway.core.errors import BudgetExhausted, CallWithheld
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
 # A caller may wait for this fraction of the time until its deadline.
@@ -60,39 +60,28 @@ class Paying:
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
         try:
-            paid: Charge | float = asked
             if patience <= 0.0 or (scope, rank_of(call.purpose)) not in self._queues:
-                paid = await self._take(scope, call, asked + patience)
-            if isinstance(paid, Charge):
-                return paid
-            charge = await self._wait(scope, call, asked + patience, paid)
+                try:
+                    return await self._budget.take(scope, call.purpose)
+                except CallWithheld as withheld:
+                    self._time_to_ask(withheld, asked + patience)
+            charge = await self._wait(scope, call, asked + patience)
         except CallWithheld as withheld:
             raise self._refused(scope, withheld, call) from None
         self._observer.budget_waited(call.purpose, self._clock.monotonic() - asked)
         return charge
 
-    async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
-        """Replace the charge of a call that had to wait for a connection too long. The call may not
-        wait again, because it occupies a connection. Raises as `pay`."""
-        await self._budget.give_back(scope, paid)
-        try:
-            return await self._budget.take(scope, call.purpose)
-        except CallWithheld as withheld:
-            raise self._refused(scope, withheld, call) from None
-
-    async def _take(self, scope: str, call: Call, until: float) -> Charge | float:
-        """Ask the budget. Returns when to ask it again (monotonic). Raises if this is later than
+    def _time_to_ask(self, withheld: CallWithheld, until: float) -> float:
+        """When the budget is asked again (monotonic). Raises the error if this is later than
         `until`."""
-        try:
-            return await self._budget.take(scope, call.purpose)
-        except CallWithheld as withheld:
-            again = self._clock.monotonic() + _pause(withheld)
-            if again >= until:
-                raise
-            return again
+        pause = _ASK_AGAIN if withheld.is_passing else withheld.retry_after
+        again = self._clock.monotonic() + pause
+        if again >= until:
+            raise withheld
+        return again
 
-    async def _wait(self, scope: str, call: Call, until: float, at: float) -> Charge:
-        """Wait in the queue until the time `until`, and ask the budget not before the time `at`."""
+    async def _wait(self, scope: str, call: Call, until: float) -> Charge:
+        """Wait in the queue until the time `until`."""
         name = scope, rank_of(call.purpose)
         queue = self._queues.get(name) or _Queue()
         self._refuse_if_full(scope, queue, call.who)
@@ -102,7 +91,7 @@ class Paying:
             async with asyncio.timeout(until - self._clock.monotonic()):
                 await queue.turn.acquire()
             try:
-                return await self._ask_at_head(scope, call, queue, until, at)
+                return await self._ask_at_head(scope, call, queue, until)
             finally:
                 queue.turn.release()
         except TimeoutError:
@@ -112,15 +101,13 @@ class Paying:
             if not queue.waiting:
                 del self._queues[name]
 
-    async def _ask_at_head(
-        self, scope: str, call: Call, queue: _Queue, until: float, at: float
-    ) -> Charge:
-        paid: Charge | float = at
-        while not isinstance(paid, Charge):
-            queue.next = paid
+    async def _ask_at_head(self, scope: str, call: Call, queue: _Queue, until: float) -> Charge:
+        while True:
+            try:
+                return await self._budget.take(scope, call.purpose)
+            except CallWithheld as withheld:
+                queue.next = self._time_to_ask(withheld, until)
             await self._sleep(scope, queue.next)
-            paid = await self._take(scope, call, until)
-        return paid
 
     async def _sleep(self, scope: str, until: float) -> None:
         """Sleep until this time, or until the gate is closed or opened."""
@@ -162,11 +149,3 @@ class Paying:
         self._promised[scope] = promised
         seconds = promised - now + self._clock.jitter() * spacing
         return BudgetExhausted(withheld.what, retry_after=min(seconds, view.window))
-
-
-def _pause(withheld: CallWithheld) -> float:
-    """Seconds until the budget is asked again."""
-    can_pass = isinstance(withheld, BudgetExhausted) and withheld.is_passing
-    if can_pass or (isinstance(withheld, GateClosed) and withheld.is_probed):
-        return _ASK_AGAIN
-    return withheld.retry_after

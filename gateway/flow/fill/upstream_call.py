@@ -120,8 +120,12 @@ class Outbound:
 
         async def before_send() -> None:
             nonlocal paid
-            if paid.is_late(self._clock.monotonic()):
-                paid = await self._paying.pay_again(scope, call, paid)
+            now = self._clock.monotonic()
+            if paid.is_late(now):
+                # The call had to wait for a connection for too long. It occupies the connection, so
+                # it does not wait for a free call.
+                await self._budget.give_back(scope, paid)
+                paid = await self._paying.pay(scope, replace(call, deadline=now))
             self._refuse_by_mode()  # the mode has perhaps changed while the call waited
             if call.before_send is not None:
                 await call.before_send()

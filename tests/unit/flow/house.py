@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.core.access.caller import Caller
-from gateway.core.budget.window_log import BudgetRules, Rate, Rates
+from gateway.core.budget.window_log import BudgetRules, Rate, Rates, Start
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.http.cache_status import Handling
@@ -157,7 +157,7 @@ class Replica:
         self.clock, self.caller = clock, caller
         self.upstream, self.observer = ScriptedUpstream(), RecordingObserver()
         self.local = LocalStore(1_000_000, lambda: None)
-        budget_rules = budget_rules or rules_of(limit, start_paced=False)
+        budget_rules = budget_rules or rules_of(limit, start=Start.FULL)
         self.local_budget = LocalBudget(clock, budget_rules, is_reserve=redis is not None)
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.core.access.caller import Passthrough
 from gateway.core.access.registry import Access, Callers
-from gateway.core.budget.window_log import Rates
+from gateway.core.budget.window_log import Rates, Start
 from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome
@@ -147,7 +147,7 @@ class Data:
         tiers = self.tiers = Tiers(
             self.local, self.shared, AloneBus(), clock, rules, l1_lifetime=5.0
         )
-        budget = LocalBudget(clock, rules_of(limit, start_paced=False))
+        budget = LocalBudget(clock, rules_of(limit, start=Start.FULL))
         modes = self.modes = Modes(AloneMode(), clock, observer)
         outbound = Outbound(
             self.upstream,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.ledger import LocalBudget
+from gateway.adapters.ledger import budget as module
 from gateway.core.budget.window_log import BudgetRules, Rate, Rates
 from gateway.core.errors import BudgetExhausted, CallWithheld
 from gateway.core.vocabulary import Purpose
@@ -14,9 +15,10 @@ from tests.doubles.budgets import rules_of
 from tests.doubles.clock import FakeClock
 
 
-async def test_the_least_recently_used_scope_is_forgotten() -> None:
+async def test_the_least_recently_used_scope_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts anew, and paced; the others keep what they spent."""
-    budget = LocalBudget(FakeClock(), rules_of(10), max_scopes=2)
+    monkeypatch.setattr(module, "_MOST_SCOPES", 2)
+    budget = LocalBudget(FakeClock(), rules_of(10))
     for scope in ("a", "b", "c"):
         await budget.take(scope, Purpose.MISS)
 
@@ -45,10 +47,11 @@ async def test_a_reserve_is_spent_at_the_start() -> None:
     assert await count_granted(reserve, scope="a") == 1
 
 
-async def test_a_forgotten_reserve_is_spent_again() -> None:
+async def test_a_forgotten_reserve_is_spent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a replica with many scopes would spend it twice in a window."""
+    monkeypatch.setattr(module, "_MOST_SCOPES", 1)
     clock = FakeClock()
-    reserve = LocalBudget(clock, rules_of(100), is_reserve=True, max_scopes=1)
+    reserve = LocalBudget(clock, rules_of(100), is_reserve=True)
     reserve.view("a")
     clock.advance(60.5)
     assert await count_granted(reserve, scope="a") == 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,20 +9,12 @@ from hypothesis import strategies as st
 from gateway.core.budget.priority import Rank
 from gateway.core.budget.window_log import (
     Rate,
+    Start,
     WindowLog,
     counts_for,
-    paced_start,
     reserve_of,
     shared_part,
 )
-
-
-def fill(log: WindowLog, now: float, rank: Rank = Rank.CALLER) -> int:
-    """How many calls of the rank are free now."""
-    for count in itertools.count():
-        if log.take(f"{rank}-{now}-{count}", rank, now) > 0.0:
-            return count
-    raise AssertionError
 
 
 @given(st.integers(1, 100_000), st.integers(1, 200))
@@ -61,15 +51,14 @@ def test_the_parts_of_a_window_allow_no_more_than_the_limit(limit: int, window: 
 @given(
     st.lists(st.tuples(st.floats(0.0, 3.0), st.sampled_from(Rank)), max_size=60),
     st.sampled_from(Rank),
-    st.booleans(),
+    st.sampled_from(Start),
 )
 def test_a_call_is_free_when_it_was_said(
-    asked: list[tuple[float, Rank]], rank: Rank, is_paced: bool
+    asked: list[tuple[float, Rank]], rank: Rank, start: Start
 ) -> None:
     """If nobody else calls meanwhile. Calls that are kept for another rank may delay it once."""
     now = 1_000.0
-    rate = Rate(30, 10.0)
-    log = WindowLog(rate, 0.5, assumed=paced_start(rate, now) if is_paced else ())
+    log = WindowLog(Rate(30, 10.0), now, start, 0.5)
     for number, (pause, each) in enumerate(asked):
         now += pause
         log.take(f"{number}", each, now)

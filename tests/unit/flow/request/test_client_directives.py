@@ -374,7 +374,7 @@ def test_scopes_that_come_and_go_are_forgotten(
 
 def test_callers_that_come_and_go_are_forgotten(clock: FakeClock) -> None:
     """None is remembered that has no call in the window."""
-    share = share_of(clock, Rate(100_000, 60.0), is_divided=True)
+    share = share_of(clock, Rate(2_000, 60.0), is_divided=True)
     for number in range(1_000):
         clock.advance(1.0)
         taken(share, f"client {number}", 1)
