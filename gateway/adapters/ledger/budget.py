@@ -47,7 +47,6 @@ class LocalBudget:
         self._numbers = count(1)
 
     async def take(self, scope: str, purpose: Purpose) -> Charge:
-        """As Budget.take."""
         account, now = self._account(scope), self._clock.monotonic()
         wait = account.gate.wait(now)
         if wait > 0.0:
@@ -62,7 +61,6 @@ class LocalBudget:
         return Charge(call, now, is_reserve=self._is_reserve)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """As Budget.give_back."""
         account = self._account(scope)
         if account.log is not None:
             account.log.give_back(charge.call)
@@ -82,18 +80,15 @@ class LocalBudget:
         return Closed(wait, is_longer, self.view(scope).limit)
 
     def hold(self, scope: str, seconds: float) -> None:
-        """As Budget.hold."""
         account = self._account(scope)
         account.gate = account.gate.close(self._clock.monotonic(), seconds, jitter=0.0)
 
     async def reopen(self, scope: str) -> bool:
-        """As Budget.reopen."""
         account = self._account(scope)
         before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
         return account.gate.is_open and not before.is_open
 
     def view(self, scope: str) -> BudgetView:
-        """As Budget.view."""
         account, now = self._account(scope), self._clock.monotonic()
         closed_for = account.gate.wait(now)
         log = account.log

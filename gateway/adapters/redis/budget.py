@@ -242,7 +242,6 @@ class RedisBudget:
         }
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """As Budget.give_back."""
         if charge.is_reserve:
             await self._reserve.give_back(scope, charge)
             return
@@ -251,7 +250,6 @@ class RedisBudget:
             await self._look_at(scope)
 
     async def close(self, scope: str, retry_after: float | None) -> Closed:
-        """As Budget.close."""
         own = await self._reserve.close(scope, retry_after)
         try:
             reply = await self._look_at(scope, hold=own.seconds)
@@ -260,7 +258,6 @@ class RedisBudget:
         return Closed(max(own.seconds, reply.wait), own.is_longer, reply.limit or None)
 
     def hold(self, scope: str, seconds: float) -> None:
-        """As Budget.hold."""
         self._reserve.hold(scope, seconds)
 
     async def reopen(self, scope: str) -> bool:
