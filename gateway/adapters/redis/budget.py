@@ -6,7 +6,6 @@ The rules of docs/budget.md that a replica keeps are here. lua/budget.lua has th
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,8 +21,8 @@ from cachetools import FIFOCache
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.keys import AccountNames
-from gateway.core.budget.priority import Rank, rank_of
-from gateway.core.budget.window_log import LATEST_SEND, BudgetRules, reserve_of
+from gateway.core.budget.priority import rank_of
+from gateway.core.budget.window_log import BudgetRules, reserve_of
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.upstream.breaker import SHORTEST_HOLD
 from gateway.core.vocabulary import Purpose, RedisOperation
@@ -34,9 +33,8 @@ LOOK: Final = 0.5
 # After a replica heard of a life, it asks for no call for so many seconds. In this time the other
 # replicas look, and find out whether Redis lost its data or its clock was changed.
 _NEW_FOR: Final = 1.0
-# If a reply took at most so many seconds, it says what time it is on Redis' clock.
-_QUICK: Final = 0.1
 # A clock that differs by more than so many seconds was changed. lua/budget.lua has the same number.
+# A reply that took longer does not say what time it is on Redis' clock.
 _CLOCK: Final = 0.1
 _MOST_SCOPES: Final = 10_000
 # So many scopes at each look.
@@ -46,13 +44,11 @@ _LOOK_ONLY: Final = 0
 
 
 class _Word(StrEnum):
-    """The answer to a question. AWAY: there was none. LATE: it cannot be used, because it or the
-    question was long on its way, or Redis' clock was changed. REST: calls before a loss of Redis'
-    data may still count."""
+    """The answer to a question. AWAY: there was none that can be used. REST: calls before a loss of
+    Redis' data may still count."""
 
     OK = "OK"
     AWAY = "AWAY"
-    LATE = "LATE"
     GATE = "GATE"
     REST = "REST"
     NO = "NO"
@@ -73,7 +69,6 @@ class _Reply(msgspec.Struct, frozen=True):
 
 
 _AWAY: Final = _Reply(_Word.AWAY, inf)
-_LATE: Final = _Reply(_Word.LATE, LATEST_SEND)
 
 
 @dataclass(slots=True)
@@ -121,8 +116,7 @@ class RedisBudget:
     async def run(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            with suppress(RedisUnavailable):
-                await self.look()
+            await self.look()
             await self._clock.sleep(LOOK)
 
     async def look(self) -> None:
@@ -132,37 +126,35 @@ class RedisBudget:
         first = self._looked_at % max(1, len(listed))
         self._looked_at = first + _AT_ONCE
         scopes = listed[first : first + _AT_ONCE] or [*self._scopes][-_AT_ONCE:]
-        await asyncio.gather(*(self._look_at(each) for each in scopes))
+        for each in scopes:
+            with suppress(RedisUnavailable):
+                await self._look_at(each)
 
     async def take(self, scope: str, purpose: Purpose) -> Charge:
-        """As Budget.take. If the call is granted too late, Redis is asked once more: perhaps this
-        process stood still."""
-        for _ in range(2):
-            own = self._reserve.view(scope).gate_closed_for
-            if own > 0.0:
-                raise GateClosed.of(retry_after=own)
-            charge = self._charge(rank_of(purpose))
-            reply = await self._ask(scope, rank_of(purpose), charge)
-            match reply.word:
-                case _Word.OK:
-                    return charge
-                case _Word.NO:
-                    raise self._exhausted(scope, reply.wait)
-                case _Word.GATE:
-                    raise GateClosed.of(retry_after=reply.wait, is_passing=reply.is_probed)
-                case _Word.AWAY | _Word.REST:
-                    break
-        try:
-            return await self._reserve.take(scope, purpose)
-        except BudgetExhausted as spent:
-            wait = min(reply.wait, spent.retry_after)
-            raise self._exhausted(scope, wait, is_passing=reply.word is not _Word.REST) from None
+        own = self._reserve.view(scope).gate_closed_for
+        if own > 0.0:
+            raise GateClosed.of(retry_after=own)
+        charge = self._charge(rank_of(purpose))
+        reply = await self._ask(scope, charge)
+        match reply.word:
+            case _Word.OK:
+                return charge
+            case _Word.NO:
+                raise self._exhausted(scope, reply.wait)
+            case _Word.GATE:
+                raise GateClosed.of(retry_after=reply.wait, is_passing=reply.is_probed)
+            case _Word.AWAY | _Word.REST:
+                try:
+                    return await self._reserve.take(scope, purpose)
+                except BudgetExhausted as spent:
+                    wait, is_passing = min(reply.wait, spent.retry_after), reply is _AWAY
+                    raise self._exhausted(scope, wait, is_passing=is_passing) from None
 
     def _exhausted(self, scope: str, wait: float, *, is_passing: bool = False) -> BudgetExhausted:
         view = self.view(scope)
         return BudgetExhausted.of(view.limit, view.window, retry_after=wait, is_passing=is_passing)
 
-    async def _ask(self, scope: str, rank: Rank, charge: Charge) -> _Reply:
+    async def _ask(self, scope: str, charge: Charge) -> _Reply:
         """Ask for a call."""
         reply = _AWAY
         if not self._connection.is_up:
@@ -174,25 +166,24 @@ class RedisBudget:
                 new_for = self._heard + _NEW_FOR - charge.asked
                 is_new = new_for > 0.0 and self._rules.rates.of(scope) is not None
                 rest = _Reply(_Word.REST, new_for)
-                reply = rest if is_new else await self._put(scope, rank, charge)
-            # The call may not be sent any more, or a 429 came meanwhile.
-            is_closed = self._reserve.view(scope).gate_closed_for > 0.0
-            if reply.word is _Word.OK and (is_closed or charge.is_late(self._clock.monotonic())):
-                reply = _LATE
+                reply = rest if is_new else await self._put(scope, charge)
+            if reply.word is _Word.OK and self._reserve.view(scope).gate_closed_for > 0.0:
+                reply = _AWAY  # a 429 came meanwhile
         finally:
-            if reply.word in (_Word.AWAY, _Word.LATE):
+            if reply is _AWAY:
                 self._known(scope).back.append(charge.call)
         return reply
 
     async def _look_at(self, scope: str, **news: object) -> _Reply:
         """Ask for no call."""
-        return await self._put(scope, _LOOK_ONLY, self._charge(_LOOK_ONLY), **news)
+        return await self._put(scope, self._charge(_LOOK_ONLY), **news)
 
-    async def _put(self, scope: str, rank: int, charge: Charge, **news: object) -> _Reply:
-        """Put a question to Redis, and note what the reply says."""
+    async def _put(self, scope: str, charge: Charge, **news: object) -> _Reply:
+        """Put a question to Redis, and note what the reply says. Raises RedisUnavailable if the
+        reply cannot be used, too."""
         known = self._known(scope)
         back = list(known.back)
-        question = self._question(scope, rank, charge) | {"back": back} | news
+        question = self._question(scope, charge) | {"back": back} | news
         keys, argument = self._names.all(scope), msgspec.json.encode(question)
         run = self._connection.run_script
         reply = await run(RedisOperation.BUDGET, self._script, keys, [argument], _read)
@@ -202,13 +193,14 @@ class RedisBudget:
         known.reply = reply
         if reply.word is _Word.GATE and not reply.is_probed and reply.wait >= SHORTEST_HOLD:
             self._reserve.hold(scope, reply.wait)
-        is_late = self._is_late(reply, charge.asked, self._clock.monotonic())
-        return _LATE if is_late else reply
+        if self._is_late(reply, charge.asked, self._clock.monotonic()):
+            raise RedisUnavailable(RedisOperation.BUDGET, "its clock is ahead of the question")
+        return reply
 
     def _is_late(self, reply: _Reply, asked: float, now: float) -> bool:
         """Whether the question was long on its way, or Redis' clock was changed. Notes what the
         reply says about the life and the clock."""
-        is_quick = now - asked <= _QUICK
+        is_quick = now - asked <= _CLOCK
         if reply.life != self._life:
             self._life, self._heard, self._is_stepped = reply.life, now, False
         elif self._is_stepped or reply.now > self._offset + asked + _CLOCK:
@@ -219,7 +211,7 @@ class RedisBudget:
         self._offset = reply.now - asked
         return False
 
-    def _question(self, scope: str, rank: int, charge: Charge) -> dict[str, object]:
+    def _question(self, scope: str, charge: Charge) -> dict[str, object]:
         """The argument of the script, which says what the fields mean."""
         rules = self._rules
         rate = rules.rates.of(scope)
@@ -228,7 +220,6 @@ class RedisBudget:
             "id": charge.call,
             "known": self._life,
             "stepped": self._is_stepped,
-            "rank": rank,
             "limit": limit,
             "window": window,
             "reserves": rules.replicas * reserve_of(limit, rules.replicas),
@@ -237,8 +228,6 @@ class RedisBudget:
             "start": rules.start,
             "rate": "unlimited" if rate is None else f"{limit}/{window:g}s",
             "name": self._name,
-            "hold": 0,
-            "answered": False,
         }
 
     async def give_back(self, scope: str, charge: Charge) -> None:

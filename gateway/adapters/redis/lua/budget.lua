@@ -17,13 +17,13 @@ local STEPS, LEAST, KEPT = 20, 10, 0.8
 
 -- script: ask
 -- Promise: all replicas together are granted at most the limit without the reserves in any window and its margin, and none while the gate is closed. After another life (Redis lost its data, was failed over or restarted, or its clock was changed) none is granted for a window. At a first start a tenth is free, and the rest becomes free at even intervals.
--- KEYS life, state, log; ARGV a question in JSON: the `id` of the call (its first digit is its rank), the life that the replica has `known` (empty: none), whether the clock was `stepped`, the ids that it gives `back`, the `rank` (0: it looks, and wants no call), `limit` (0: none), `window`, the `reserves` of all replicas together, the `share` of the sweep, the `patience` for a probe, the `start` if the past is unknown (`paced` or `full`), the `rate` as text, the `name` of the replica. News of the API: a 429 that closes the gate for the time `hold` (0: none), or another answer (`answered`).
+-- KEYS life, state, log; ARGV a question in JSON: the `id` of the call (its first digit is its rank; 0: the replica looks, and wants no call), the life that the replica has `known` (empty: none), whether the clock was `stepped`, the ids that it gives `back`, the `limit` (0: none), `window`, the `reserves` of all replicas together, the `share` of the sweep, the `patience` for a probe, the `start` if the past is unknown (`paced` or `full`), the `rate` as text, the `name` of the replica. News of the API, if there are any: a 429 that closes the gate for the time `hold`, or another answer (`answered`).
 -- The reply, in JSON after Redis' time: `word`, `wait` until another question makes sense, `life`, `now`, `available` calls, the present `limit`, whether a probe is under way (`is_probed`), the `other_rate` of another replica if it differs.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ask = cjson.decode(ARGV[1])
-local log, limit, window = KEYS[3], ask.limit, ask.window * 1000
+local log, limit, window, wanted = KEYS[3], ask.limit, ask.window * 1000, tonumber(string.sub(ask.id, 1, 1))
 local span = window + MARGIN
 
 -- The record in a key. A field that is missing or makes no sense has the value in `record`.
@@ -126,7 +126,7 @@ for _, each in ipairs(ask.back) do
   if state.probe == each then state.closed, state.probe = now, '' end
 end
 local is_holding = state.probe == '' and now < state.closed
-if ask.hold > 0 then
+if ask.hold then
   if not is_holding and limit > 0 then
     state.low, state.since = math.min(limit, math.max(1, math.floor(limit / LEAST), math.floor(present() * KEPT))), now
   end
@@ -135,7 +135,7 @@ elseif ask.answered and not is_holding then
   state.closed, state.probe = 0, ''
 end
 if now < state.closed then return reply('GATE', state.closed - now) end
-if ask.rank == 0 then return reply('OK', 0) end
+if wanted == 0 then return reply('OK', 0) end
 if limit > 0 and most == 0 then return reply('REST', more - now) end
 
 -- 6. When the window has fewer than `number` calls of this rank and the ranks after it.
@@ -156,14 +156,14 @@ end
 -- each of them if it was refused within a window.
 local function turn()
   local tenth, kept, background = math.floor(most / 10), 0, math.floor(0.8 * most)
-  if ask.rank == 1 or state['count' .. ask.rank] >= tenth then
+  if wanted == 1 or state['count' .. wanted] >= tenth then
     for n = 2, 3 do
-      if n ~= ask.rank and state['refused' .. n] > now - span then kept = kept + math.max(0, tenth - state['count' .. n]) end
+      if n ~= wanted and state['refused' .. n] > now - span then kept = kept + math.max(0, tenth - state['count' .. n]) end
     end
   end
   kept = math.min(kept, math.max(0, background - counted(2)))
   local ceilings, at = { most - kept, math.max(1, background), math.max(1, math.floor(ask.share * most)) }, now
-  for rank = 1, ask.rank do at = math.max(at, below(ceilings[rank], rank)) end
+  for rank = 1, wanted do at = math.max(at, below(ceilings[rank], rank)) end
   return math.min(at, more)
 end
 
@@ -171,12 +171,12 @@ end
 if limit > 0 then
   local at = turn()
   if at > now then
-    if ask.rank > 1 then state['refused' .. ask.rank] = now end
+    if wanted > 1 then state['refused' .. wanted] = now end
     return reply('NO', at - now)
   end
   redis.call('ZADD', log, now, ask.id)
   redis.call('PEXPIRE', log, math.ceil(3 * span))
-  state.last, state['count' .. ask.rank] = now, state['count' .. ask.rank] + 1
+  state.last, state['count' .. wanted] = now, state['count' .. wanted] + 1
 end
 if state.closed > 0 then state.closed, state.probe = now + 1000 * ask.patience, ask.id end
 return reply('OK', 0)
