@@ -43,17 +43,11 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A gate after a 429. `seconds`: the time until the gate may reopen.
-
-    `is_longer`: whether the 429 closed the open gate of this replica, came during a probe, or
-    delayed the reopening by at least SHORTEST_HOLD (core/upstream/breaker). The other replicas must
-    be told of such a 429.
-    `limit`: the limit of calls that the 429 left (None: no limit, or not known).
-    """
+    """A gate after a 429. `seconds`: until the gate may reopen. `limit`: the limit that the 429
+    left (None: no limit, or not known)."""
 
     seconds: float
-    is_longer: bool
-    limit: int | None = None
+    limit: int | None
 
 
 class Budget(Protocol):

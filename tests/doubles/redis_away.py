@@ -174,7 +174,7 @@ class SwitchedBudget:
     async def close(self, scope: str, retry_after: float | None) -> Closed:
         own = await self._reserve.close(scope, retry_after)
         if not self._switch.is_up:
-            return replace(own, limit=None)
+            return Closed(own.seconds, None)
         closed = await self._common.budget.close(scope, own.seconds)
         self._reserve.hold(scope, closed.seconds)
         return closed

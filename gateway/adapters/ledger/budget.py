@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from gateway.core.budget.priority import rank_of
 from gateway.core.budget.window_log import BudgetRules, Rate, Start, WindowLog, reserve_of
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.upstream.breaker import SHORTEST_HOLD, Gate
+from gateway.core.upstream.breaker import Gate
 from gateway.core.vocabulary import Purpose
 from gateway.ports import BudgetView, Charge, Clock, Closed
 
@@ -70,14 +70,10 @@ class LocalBudget:
         """As Budget.close. The limit of a reserve is never lowered: the others rely on its size,
         and lower the part that Redis hands out."""
         account, now = self._account(scope), self._clock.monotonic()
-        before = account.gate
-        is_new = not before.is_holding(now)
-        if is_new and account.log is not None and not self._is_reserve:
+        if not (self._is_reserve or account.log is None or account.gate.is_holding(now)):
             account.log.lower(now)
-        account.gate = before.close(now, retry_after, self._clock.jitter())
-        wait = account.gate.wait(now)
-        is_longer = is_new or wait - before.wait(now) >= SHORTEST_HOLD
-        return Closed(wait, is_longer, self.view(scope).limit)
+        account.gate = account.gate.close(now, retry_after, self._clock.jitter())
+        return Closed(account.gate.wait(now), self.view(scope).limit)
 
     def hold(self, scope: str, seconds: float) -> None:
         account = self._account(scope)

@@ -243,8 +243,8 @@ class RedisBudget:
         try:
             reply = await self._look_at(scope, hold=own.seconds)
         except RedisUnavailable:
-            return replace(own, limit=None)
-        return Closed(max(own.seconds, reply.wait), own.is_longer, reply.limit or None)
+            return Closed(own.seconds, None)
+        return Closed(max(own.seconds, reply.wait), reply.limit or None)
 
     def hold(self, scope: str, seconds: float) -> None:
         self._reserve.hold(scope, seconds)

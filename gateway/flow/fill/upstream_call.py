@@ -185,8 +185,7 @@ class Outbound:
     async def _close_gate(self, scope: str, retry_after: float | None) -> float:
         closed = await self._budget.close(scope, retry_after)
         self._observer.gate_closed(scope, closed.seconds, closed.limit)
-        if closed.is_longer:
-            await self._tell(scope, closed.seconds)
+        await self._tell(scope, closed.seconds)
         return closed.seconds
 
     async def _tell(self, scope: str, seconds: float) -> None:

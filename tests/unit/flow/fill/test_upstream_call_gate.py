@@ -209,20 +209,9 @@ async def test_a_gate_that_is_told_closed_for_ever_opens(clock: FakeClock) -> No
     await succeed(replica)
 
 
-async def test_429s_of_calls_that_were_under_way_are_told_once(clock: FakeClock) -> None:
-    """The others know by then."""
-    hub = Hub()
-    replica = Replica(clock, Redis(clock), hub=hub)
-    failure = UpstreamRateLimited("429", retry_after=30.0)
-
-    for _ in range(3):
-        await replica.outbound.failed(OURS, "trn_1", failure)
-
-    assert [each.kind for each in hub.told] == [NoticeKind.GATE_CLOSED]
-
-
-async def test_a_pause_that_grows_is_told(clock: FakeClock) -> None:
-    """By a call that was under way, and by the probe; so it holds when Redis has forgotten it."""
+async def test_a_429_is_told_to_the_others(clock: FakeClock) -> None:
+    """Also that of a call that was under way, and of the probe. So it holds when Redis has
+    forgotten it."""
     hub, redis = Hub(), Redis(clock)
     replica, other = (Replica(clock, redis, hub=hub) for _ in "ab")
     await limit(replica, 5.0)
@@ -232,7 +221,7 @@ async def test_a_pause_that_grows_is_told(clock: FakeClock) -> None:
     await limit(replica, 12.0)  # shorter than the time for which a probe keeps others away
     redis.budget.lose()
 
-    assert len(hub.told) == 3
+    assert [each.kind for each in hub.told] == [NoticeKind.GATE_CLOSED] * 3
     with pytest.raises(GateClosed) as closed:
         await ask(other)
     assert closed.value.retry_after == 12.0
