@@ -77,7 +77,7 @@ def outward(
         modes=modes,
         bus=bus,
     )
-    credentials = Credentials(clock, telemetry)
+    credentials = Credentials(clock)
     return Outward(upstream, budget, outbound, credentials)
 
 

@@ -9,7 +9,7 @@ from cachetools import FIFOCache, TTLCache
 from gateway.core.access.caller import Caller
 from gateway.core.errors import AccessRefused
 from gateway.core.vocabulary import AccessRefusal
-from gateway.ports import Clock, Observer
+from gateway.ports import Clock
 
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -20,23 +20,22 @@ class Credentials:
     """Knows which credentials of callers the upstream has accepted, and which it has refused. For
     REFUSED_FOR seconds after a refusal, no call is made with the refused credential."""
 
-    def __init__(self, clock: Clock, observer: Observer) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._observer = observer
         # By partition: the time of the last refusal (monotonic).
         self._refused: TTLCache[str, float] = TTLCache(
             _MOST_CREDENTIALS, REFUSED_FOR, clock.monotonic
         )
-        self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
-        self._barred: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
+        # By partition of an accepted credential: whether the list was not refused to it.
+        self._accepted: FIFOCache[str, bool] = FIFOCache(_MOST_CREDENTIALS)
 
     def has_accepted(self, partition: str) -> bool:
-        """Whether the upstream has accepted the credential, and never refused the list to it."""
-        return partition in self._accepted and partition not in self._barred
+        """Whether the upstream has accepted the credential, and did not refuse the list since."""
+        return self._accepted.get(partition, False)
 
     def bar(self, partition: str) -> None:
         """Note that the upstream refused the list to this credential."""
-        self._barred[partition] = None
+        self._accepted[partition] = False
 
     def turn_away(self, partition: str) -> None:
         """Raise AccessRefused if the upstream has refused the credential lately."""
@@ -53,7 +52,7 @@ class Credentials:
         elif sent_at >= self._refused.get(caller.partition, sent_at):
             self._refused.pop(caller.partition, None)
             if status != 403:
-                self._accepted[caller.partition] = None
+                self._accepted[caller.partition] = self._accepted.get(caller.partition, True)
 
     def refuse(self, partition: str) -> None:
         """Note that the upstream answered 401 to this credential, here or in another replica."""

@@ -168,7 +168,7 @@ class Replica:
         if redis is not None:
             self.budget = SwitchedBudget(redis.budget, redis.switch, self.local_budget)
         self.outbound = self._outbound(self.budget)
-        self.credentials = Credentials(clock, self.observer)
+        self.credentials = Credentials(clock)
         self.tokens: dict[str, str] = {}  # by tenant, those that were rotated
         self.fetcher = self._fetcher(rules)
         lease = lease or AloneLease(self.shared)

@@ -157,7 +157,7 @@ class Data:
             modes=modes,
             bus=AloneBus(),
         )
-        credentials = Credentials(clock, observer)
+        credentials = Credentials(clock)
         fetcher = Fetcher(
             tiers,
             outbound,

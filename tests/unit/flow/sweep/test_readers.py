@@ -9,7 +9,6 @@ from gateway.core.access.registry import Admitted, Callers
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.sweep.readers import Readers
 from tests.doubles.clock import FakeClock
-from tests.doubles.observer import RecordingObserver
 
 
 class Stage:
@@ -18,7 +17,7 @@ class Stage:
     def __init__(self, most: int = 1) -> None:
         self.clock = FakeClock()
         self.callers = Callers(Passthrough("https://api", None, budget_per_credential=False))
-        self.credentials = Credentials(self.clock, RecordingObserver())
+        self.credentials = Credentials(self.clock)
         self.readers = Readers(
             self.callers.admitted, self.credentials, self.clock, most=most, pause_after=300.0
         )
