@@ -5,7 +5,7 @@ core/budget has the rules.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 from cachetools import LRUCache
@@ -28,8 +28,8 @@ _MOST_SCOPES = 10_000
 class _Account:
     """The state of one scope. `log` is None without a limit."""
 
-    log: WindowLog | None
-    gate: Gate
+    log: WindowLog | None = None
+    gate: Gate = field(default_factory=Gate)
 
 
 class LocalBudget:
@@ -96,17 +96,13 @@ class LocalBudget:
         rate = self._rules.rates.of(scope)
         if rate is not None and self._is_reserve:
             rate = Rate(reserve_of(rate.limit, self._rules.replicas), rate.window)
-        account = self._accounts.get(scope)
-        if account is None:
-            account = self._accounts[scope] = _Account(None, Gate())
+        account: _Account = self._accounts.setdefault(scope, _Account())
         if rate is None:
             account.log = None
         elif account.log is None:
-            account.log = self._new_log(rate)
+            start = Start.REST if self._is_reserve else self._rules.start
+            now, share = self._clock.monotonic(), self._rules.sweep_share
+            account.log = WindowLog(rate, now, start, share)
         else:
             account.log.rate = rate
         return account
-
-    def _new_log(self, rate: Rate) -> WindowLog:
-        start = Start.REST if self._is_reserve else self._rules.start
-        return WindowLog(rate, self._clock.monotonic(), start, self._rules.sweep_share)

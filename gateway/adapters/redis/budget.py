@@ -39,8 +39,6 @@ _CLOCK: Final = 0.1
 _MOST_SCOPES: Final = 10_000
 # So many scopes at each look.
 _AT_ONCE: Final = 10
-# The rank of a question that wants no call.
-_LOOK_ONLY: Final = 0
 
 
 class _Word(StrEnum):
@@ -175,8 +173,8 @@ class RedisBudget:
         return reply
 
     async def _look_at(self, scope: str, **news: object) -> _Reply:
-        """Ask for no call."""
-        return await self._put(scope, self._charge(_LOOK_ONLY), **news)
+        """Ask for no call: no call has the rank 0."""
+        return await self._put(scope, self._charge(0), **news)
 
     async def _put(self, scope: str, charge: Charge, **news: object) -> _Reply:
         """Put a question to Redis, and note what the reply says. Raises RedisUnavailable if the

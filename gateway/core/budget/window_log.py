@@ -29,8 +29,6 @@ _LEAST: Final = 10
 _STEPS: Final = 20
 # The largest fraction of the calls for refreshes and the sweep together.
 _NOT_CALLERS: Final = 0.8
-# Seconds. The time of a call is rounded, so a call that waits until then may come a moment early.
-_LEAST_WAIT: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +166,8 @@ class WindowLog:
         if self._start is Start.REST:
             return 0, self._born + span
         others = max(1, limit - free)
-        steps = int(others * gone / span)
-        return free + steps, max(self._born + span * (steps + 1) / others, now + _LEAST_WAIT)
+        steps = int(others * gone / span + 1e-6)  # times are rounded
+        return free + steps, self._born + span * (steps + 1) / others
 
     def _turn(self, rank: Rank, now: float) -> float:
         """When a call of the rank may be made. For its own rank and each rank before it, fewer
@@ -189,8 +187,6 @@ class WindowLog:
         """How many calls the rank leaves for others: a tenth is kept for refreshes and for the
         sweep, if they were refused within a window."""
         tenth, counts = most // 10, Counter(each for each, _ in self._calls.values())
-        if rank is not Rank.CALLER and counts[rank] < tenth:
-            return 0
         kept = sum(
             max(0, tenth - counts[each])
             for each in (Rank.REFRESH, Rank.SWEEP)

@@ -156,10 +156,8 @@ end
 -- each of them if it was refused within a window.
 local function turn()
   local tenth, kept, background = math.floor(most / 10), 0, math.floor(0.8 * most)
-  if wanted == 1 or state['count' .. wanted] >= tenth then
-    for n = 2, 3 do
-      if n ~= wanted and state['refused' .. n] > now - span then kept = kept + math.max(0, tenth - state['count' .. n]) end
-    end
+  for n = 2, 3 do
+    if n ~= wanted and state['refused' .. n] > now - span then kept = kept + math.max(0, tenth - state['count' .. n]) end
   end
   kept = math.min(kept, math.max(0, background - counted(2)))
   local ceilings, at = { most - kept, math.max(1, background), math.max(1, math.floor(ask.share * most)) }, now
