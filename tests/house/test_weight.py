@@ -15,8 +15,8 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_800,
-    "lines of tests/ (Python)": 69_630,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_640,
+    "lines of tests/ (Python)": 69_450,
     "settings": 63,
     "words of the glossary": 55,
     "methods of the largest class": 49,
