@@ -267,6 +267,14 @@ async def test_a_replica_that_missed_the_notice_finds_the_gate_closed(site: Site
         await deaf.take(SCOPE, Purpose.MISS)
 
 
+async def test_a_429_of_another_replica_does_not_shorten_the_pause(site: Site) -> None:
+    """It was sent before the gate closed."""
+    one, other = await site.known(), await site.known()
+    await one.close(SCOPE, 30.0)
+
+    assert (await other.close(SCOPE, 1.0)).seconds == pytest.approx(30.0, abs=4.0)
+
+
 async def test_a_429_while_redis_is_asked_holds_the_call(site: Site) -> None:
     """Another replica told of it. The call is given back."""
     one = await site.known()
