@@ -275,6 +275,37 @@ async def test_a_429_of_another_replica_does_not_shorten_the_pause(site: Site) -
     assert (await other.close(SCOPE, 1.0)).seconds == pytest.approx(30.0, abs=4.0)
 
 
+async def test_an_answer_to_an_earlier_call_leaves_the_gate_closed(site: Site) -> None:
+    """The replica that gets it knew of a probe, whose answer was another 429."""
+    one, other = await site.known(), await site.known()
+    await one.close(SCOPE, 30.0)
+    site.clock.advance(33.0)
+    await one.take(SCOPE, Purpose.MISS)
+    with pytest.raises(GateClosed):
+        await other.take(SCOPE, Purpose.MISS)
+    await one.close(SCOPE, 30.0)
+
+    assert not await other.reopen(SCOPE)
+
+    with pytest.raises(GateClosed):
+        await other.take(SCOPE, Purpose.MISS)
+
+
+async def test_a_call_that_waits_for_the_answer_to_a_probe_is_not_charged(site: Site) -> None:
+    """The probe of another replica. A 429 leaves 80 calls, 72 of them by Redis."""
+    one, other = await site.known(), await site.known()
+    await one.close(SCOPE, 1.0)
+    site.clock.advance(2.0)
+    await one.take(SCOPE, Purpose.MISS)
+    for _ in range(3):
+        with pytest.raises(GateClosed):
+            await other.take(SCOPE, Purpose.MISS)
+
+    await one.reopen(SCOPE)
+
+    assert await count_granted(other) == 71
+
+
 async def test_a_429_while_redis_is_asked_holds_the_call(site: Site) -> None:
     """Another replica told of it. The call is given back."""
     one = await site.known()
