@@ -93,6 +93,12 @@ def callers() -> list[Panel]:
             unit="reqps",
         ),
         plot(
+            "Trainings in batches",
+            "How each training of a request for several was answered.",
+            Query(summed(per_second("gateway_batch_items_total"), "outcome"), "{{outcome}}"),
+            stacked=True,
+        ),
+        plot(
             "Turned away",
             "At either door, before anything was asked for.",
             Query(summed(per_second("gateway_access_refused_total"), "reason"), "{{reason}}"),

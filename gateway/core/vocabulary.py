@@ -64,6 +64,7 @@ class Detail(StrEnum):
     CHANGED = "changed"
     THROTTLED = "throttled"
     FROZEN = "frozen"
+    BATCH = "batch"
 
 
 class Forward(StrEnum):

@@ -31,6 +31,12 @@ class Ask:
     directives: RequestDirectives | None = None
     at_least: Instant | None = None
 
+    def for_id(self, training_id: str) -> Ask:
+        """The same request for another training. `dataclasses.replace` takes five times as long."""
+        key = Key(self.key.partition, training_id)
+        rest = (self.only_if_cached, self.extra, self.directives, self.at_least)
+        return Ask(key, self.caller, *rest)
+
 
 class Answer(NamedTuple):
     """The content to send, and its source. If `content` is a `Reply`, a response of the upstream is

@@ -108,6 +108,11 @@ class ProblemAnswer:
         """The HTTP status code."""
         return status_of(self.problem)
 
+    @property
+    def seconds(self) -> int | None:
+        """The value of `Retry-After`: `retry_after` rounded up to whole seconds."""
+        return None if self.retry_after is None else max(1, math.ceil(self.retry_after))
+
     def body(self, request_id: str) -> bytes:
         """The JSON text."""
         return msgspec.json.encode(
@@ -121,7 +126,7 @@ class ProblemAnswer:
         )
 
     def headers(self, request_id: str, date: str, length: int) -> Headers:
-        """The header fields. `Retry-After` is rounded up to whole seconds."""
+        """The header fields."""
         fields = [
             (b"content-type", b"application/problem+json"),
             (b"content-length", b"%d" % length),
@@ -129,8 +134,8 @@ class ProblemAnswer:
             (b"date", date.encode("ascii")),
             (b"x-request-id", request_id.encode("ascii")),
         ]
-        if self.retry_after is not None:
-            fields.append((b"retry-after", b"%d" % max(1, math.ceil(self.retry_after))))
+        if self.seconds is not None:
+            fields.append((b"retry-after", b"%d" % self.seconds))
         return (*fields, *self.extra)
 
 

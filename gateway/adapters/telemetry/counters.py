@@ -48,7 +48,7 @@ _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
     (Outcome.STALE_REFRESHING, _STORED, _FOUND),
     (Outcome.STALE_ERROR, _STORED, _FOUND),
     (Outcome.STALE_SHIELDED, _STORED, _FOUND),
-    (Outcome.NEGATIVE, _STORED, ("4xx",)),
+    (Outcome.NEGATIVE, _STORED, _FOUND_OR_NOT),
     (Outcome.FILLED, _FETCHED, _FOUND_OR_NOT),
     (Outcome.REVALIDATED, _FETCHED, _FOUND_OR_NOT),
     # L2: another replica made the call.
@@ -58,9 +58,10 @@ _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
     # The API refused the caller.
     (Outcome.REJECTED, _FETCHED, ("4xx",)),
     # The gateway refused the request; 5xx is the 504 of `only-if-cached`.
-    (Outcome.REJECTED, _NOWHERE, ("4xx", "5xx")),
+    # 2xx: a batch in which each item has a problem.
+    (Outcome.REJECTED, _NOWHERE, ("2xx", "4xx", "5xx")),
     # UPSTREAM: with `freshness.source = "origin"`, a 5xx of the API was passed on.
-    (Outcome.FAILED, (Tier.NONE, *_FETCHED), ("5xx",)),
+    (Outcome.FAILED, (Tier.NONE, *_FETCHED), ("2xx", "5xx")),
 )
 
 POSSIBLE: tuple[tuple[Outcome, Tier, str], ...] = tuple(
@@ -156,6 +157,7 @@ class Counters:
         default_factory=lambda: {outcome: Histogram(REQUEST_SECONDS) for outcome in Outcome}
     )
     age: Histogram = field(default_factory=lambda: Histogram(AGE_SECONDS))
+    items: Tally[Outcome] = field(default_factory=lambda: _zeros(Outcome))
     _clients: dict[tuple[str, str], int] = field(default_factory=dict)
     _served: dict[str, list[int]] = field(default_factory=dict)
     calls: Tally[tuple[Purpose, str]] = field(
@@ -212,6 +214,11 @@ class Counters:
         for client, (served,) in self._served.items():
             total[client, _SERVED] += served
         return total
+
+    def count_items(self, outcomes: Iterable[Outcome]) -> None:
+        """Count the trainings of one request for several."""
+        for outcome in outcomes:
+            self.items[outcome] += 1
 
     def count_request(
         self,

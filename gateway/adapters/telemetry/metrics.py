@@ -47,6 +47,12 @@ COUNTS: Table[Counters] = (
         lambda counters: _rows(counters.requests),
     ),
     (
+        "gateway_batch_items",
+        "Trainings of requests for several trainings, by how each was answered.",
+        ("outcome",),
+        lambda counters: _single(counters.items),
+    ),
+    (
         "gateway_client_requests",
         "Requests by client, and whether they were served.",
         ("client", "result"),

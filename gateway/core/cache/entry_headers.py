@@ -88,7 +88,7 @@ class Conditions:
 def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
     """Whether the response is a 304 (RFC 9110, 13.2.2). Tags are compared weakly."""
     if conditions.if_none_match is not None:
-        return _matches(conditions.if_none_match, etag_of(entry))
+        return matches(conditions.if_none_match, etag_of(entry))
     if conditions.if_modified_since is None:
         return False
     modified = _date(last_modified_of(entry))
@@ -96,7 +96,8 @@ def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
     return modified is not None and since is not None and modified <= since
 
 
-def _matches(wanted: bytes, etag: bytes) -> bool:
+def matches(wanted: bytes, etag: bytes) -> bool:
+    """Whether the value `wanted` of `If-None-Match` has this tag. Tags are compared weakly."""
     if wanted.strip() == b"*":
         return True
     opaque = etag.removeprefix(b"W/")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -18,6 +18,7 @@ from gateway.core.access.registry import Callers
 from gateway.core.cache.content_coding import takes_gzip
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import Conditions
+from gateway.core.errors import ClientRateLimited, GatewayError
 from gateway.core.http.cache_control import request_directives_of, wants_only_if_cached
 from gateway.core.vocabulary import Outcome
 from gateway.flow.operations.write_through import Writing
@@ -26,8 +27,17 @@ from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Observer, Tracer
+from gateway.web.data.batch import (
+    gathered,
+    ids_of,
+    item_of,
+    problem_item,
+    refuses_caller,
+    rendered,
+    within_bounds,
+)
 from gateway.web.data.request_context import Desk
-from gateway.web.data.writes import METHODS, Writes, misplaced
+from gateway.web.data.writes import COLLECTION, METHODS, NO_ROUTE, Writes, misplaced
 from gateway.web.openapi import data_document, served
 from gateway.web.render import render
 from gateway.web.request import TRAININGS, AccessLog, End, Exchange, raw_path, training_id
@@ -45,7 +55,9 @@ class DataPlane:
     reaching           answers requests, also those with `Training-Min-Updated-At`
     unusual            answers requests in the mode `frozen`
     writing            None: writes of callers are refused
-    max_body           the largest body of a write in bytes
+    max_body     the largest body of a write in bytes
+    patience     the seconds that a request for many trainings may take
+    count_items  counts the trainings of such requests by their outcomes
     """
 
     def __init__(
@@ -62,6 +74,8 @@ class DataPlane:
         unusual: Unusual,
         writing: Writing | None,
         max_body: int,
+        patience: float,
+        count_items: Callable[[Iterable[Outcome]], None],
         forward_headers: frozenset[bytes],
         new_id: Callable[[], bytes],
         ready: Callable[[], bool],
@@ -78,6 +92,8 @@ class DataPlane:
         self._forwarded = forward_headers
         self._new_id = new_id
         self._ready = ready
+        self._patience = patience
+        self._count_items = count_items
         self._desk = desk = Desk(callers, clock, observer, access_log, new_id, tracer=tracer)
         self._writes = None
         if writing is not None:
@@ -92,6 +108,7 @@ class DataPlane:
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
             Route("/openapi.json", served(partial(data_document, writes=writes is not None))),
+            Route("/training", self._trainings),
             Route("/{path:path}", self._training),
         ]
         if writes is not None:
@@ -125,6 +142,9 @@ class DataPlane:
     async def _training(self, request: Request) -> Response:
         return await self._attend(self._read, request)
 
+    async def _trainings(self, request: Request) -> Response:
+        return await self._attend(self._read_many, request)
+
     async def _unrouted(self, request: Request, error: Exception) -> Response:
         return await self._attend(self._misplaced, request)
 
@@ -141,11 +161,54 @@ class DataPlane:
             return await self._misplaced(request, exchange)
         exchange.name(wanted, f"/training/{wanted}")
         caller = self._desk.admit(request, exchange)
+        ask = self._ask(request, wanted, caller)
+        return self._answer(request, exchange, await self._get(ask))
+
+    async def _get(self, ask: Ask) -> Answer:
         serving = (
             self._unusual if self._unusual.is_ordered else self._directive_handler or self._serving
         )
-        answer = await self._reaching.get(self._ask(request, wanted, caller), serving)
-        return self._answer(request, exchange, answer)
+        return await self._reaching.get(ask, serving)
+
+    async def _read_many(self, request: Request, exchange: Exchange) -> Response:
+        wanted = ids_of(request.scope["query_string"])
+        if wanted is None:
+            return self._desk.problem(exchange, NO_ROUTE, Outcome.REJECTED)
+        exchange.name(None, COLLECTION.decode("ascii"))
+        caller, granted, wait = self._desk.admit_some(request, exchange, len(wanted))
+        first = self._ask(request, wanted[0], caller)
+        asks = [first, *(first.for_id(each) for each in wanted[1:granted])]
+        answers: dict[str, Answer | GatewayError] = dict.fromkeys(wanted, ClientRateLimited(wait))
+        answers |= await self._answers(asks)
+        for answer in answers.values():
+            if not isinstance(answer, GatewayError) and refuses_caller(answer):
+                return self._answer(request, exchange, answer)
+        now, request_id = self._clock.now(), exchange.request_id
+        items = [
+            problem_item(each, answer, request_id)
+            if isinstance(answer, GatewayError)
+            else item_of(each, answer, now)
+            for each, answer in answers.items()
+        ]
+        items = list(within_bounds(items, request_id))
+        self._count_items(item.end.outcome for item in items)
+        if_none_match = _joined(request, b"if-none-match")
+        gzip = takes_gzip(_joined(request, b"accept-encoding"))
+        end, response = await rendered(items, if_none_match, request_id, now, gzip=gzip)
+        return self._desk.answer(exchange, end, response)
+
+    async def _answers(self, asks: Sequence[Ask]) -> dict[str, Answer | GatewayError]:
+        """The answer to each request: what L1 has at once, all others side by side."""
+        ask, answers = asks[0], dict[str, Answer | GatewayError]()
+        if not self._unusual.is_ordered and ask.directives is None and ask.at_least is None:
+            for ask in asks:
+                if (answer := self._serving.peek(ask)) is not None:
+                    answers[ask.key.training_id] = answer
+        left = [ask for ask in asks if ask.key.training_id not in answers]
+        if left:
+            came = await gathered(left, self._get, self._patience)
+            answers |= {ask.key.training_id: answer for ask, answer in zip(left, came, strict=True)}
+        return answers
 
     def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:
         control = _joined(request, b"cache-control")

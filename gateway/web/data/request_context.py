@@ -52,7 +52,7 @@ _UPSTREAM_REFUSALS = {
 }
 # Errors with the outcome `rejected`: the caller made a fault, or the request has a condition that
 # is not met.
-_REJECTIONS = (BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
+_REJECTIONS = (AccessRefused, BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
 
 
 class Desk:
@@ -87,7 +87,7 @@ class Desk:
             self._observer.access_refused(refused.reason, exchange.as_refused())
             return self.problem(exchange, problem_of(refused), Outcome.REJECTED)
         except GatewayError as error:
-            return self.problem(exchange, problem_of(error), _outcome_of(error))
+            return self.problem(exchange, problem_of(error), outcome_of(error))
         except Exception:
             _logger.exception("request %s failed", exchange.request_id)
             return self.problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
@@ -107,17 +107,26 @@ class Desk:
 
     def admit(self, request: Request, exchange: Exchange) -> Caller:
         """The caller. Raises AccessRefused, or ClientRateLimited."""
+        return self.admit_some(request, exchange, 1)[0]
+
+    def admit_some(
+        self, request: Request, exchange: Exchange, count: int
+    ) -> tuple[Caller, int, float]:
+        """The caller, how many of `count` (> 0) requests its rate limit allows now, and the seconds
+        until it allows one more. Raises AccessRefused, or ClientRateLimited if it allows none."""
         fields = [value for key, value in request.scope["headers"] if key == b"authorization"]
         admitted = self._callers.admit(fields)
         exchange.caller = admitted.caller
-        allowance = admitted.allowance
-        if allowance is not None:
-            now = self._clock.monotonic()
-            wait = allowance.take(now)
-            exchange.fields = rate_limit_fields(allowance, now)
-            if wait > 0.0:
-                raise ClientRateLimited(wait)
-        return admitted.caller
+        allowance, now = admitted.allowance, self._clock.monotonic()
+        if allowance is None:
+            return admitted.caller, count, 0.0
+        granted, wait = 0, 0.0
+        while granted < count and not (wait := allowance.take(now)):
+            granted += 1
+        exchange.fields = rate_limit_fields(allowance, now)
+        if not granted:
+            raise ClientRateLimited(wait)
+        return admitted.caller, granted, wait
 
     def answer(self, exchange: Exchange, end: End, rendered: Rendered) -> Response:
         """Count and log a rendered response."""
@@ -189,5 +198,6 @@ def _response(rendered: Rendered, exchange: Exchange) -> Response:
     return response
 
 
-def _outcome_of(error: GatewayError) -> Outcome:
+def outcome_of(error: GatewayError) -> Outcome:
+    """How a request or an item of a batch ended that was answered with this error."""
     return Outcome.REJECTED if isinstance(error, _REJECTIONS) else Outcome.FAILED

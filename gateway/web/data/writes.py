@@ -26,10 +26,11 @@ from gateway.web.request import TRAININGS, End, Exchange, Room, raw_path, read_b
 from gateway.web.wire.request_head import extra_of
 
 METHODS: Final = ("DELETE", "PATCH", "POST", "PUT")
-_COLLECTION: Final = b"/training"
-_ROUTE: Final = (
-    "a training is at /training/{id}, without a slash at the end; the list is not served; only "
-    "writes may have a path below a training"
+COLLECTION: Final = b"/training"
+NO_ROUTE: Final = ProblemAnswer(
+    Problem.NO_SUCH_ROUTE,
+    "a training is at /training/{id}, without a slash at the end, and several trainings are at "
+    "/training?ids={id},{id}; the list is not served; only writes may have a path below a training",
 )
 _QUERY: Final = re.compile(rb"[!-~]*")
 _TRAINING_METHODS: Final = frozenset({"DELETE", "PUT"})
@@ -136,7 +137,7 @@ def _handed_on(request: Request, forwarded: frozenset[bytes]) -> Headers:
 
 def target_of(method: str, path: bytes) -> Target | None:
     """The target of a write, None if there is no such route. `path` is undecoded. Raises BadId."""
-    if path == _COLLECTION:
+    if path == COLLECTION:
         return Target(None, path) if method == "POST" else None
     if not path.startswith(TRAININGS):
         return None
@@ -156,7 +157,7 @@ def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
     """The problem response to a path or method without a route. Raises BadId."""
     allowed = _allowed(path, writes=writes)
     if allowed is None:
-        return ProblemAnswer(Problem.NO_SUCH_ROUTE, _ROUTE)
+        return NO_ROUTE
     field = (b"allow", allowed.encode("ascii"))
     detail = f"this path allows {allowed}"
     return ProblemAnswer(Problem.METHOD_NOT_ALLOWED, detail, extra=(field,))
@@ -165,8 +166,8 @@ def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
 def _allowed(path: bytes, *, writes: bool) -> str | None:
     if path in _READ_ONLY_PATHS:
         return "GET, HEAD"
-    if writes and path == _COLLECTION:
-        return "POST"
+    if path == COLLECTION:
+        return "GET, HEAD, POST" if writes else "GET, HEAD"
     if training_id(path) is not None:
         return "GET, HEAD, PUT, DELETE" if writes else "GET, HEAD"
     return ", ".join(METHODS) if writes and target_of("PUT", path) is not None else None

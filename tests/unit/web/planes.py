@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote_to_bytes
@@ -99,6 +100,7 @@ class Data:
         writes: bool = False,
         shared: Callable[[Clock, Callable[[], str]], SharedStore] = Ledger,
         tracer: Tracer | None = None,
+        patience: float = 10.0,
     ) -> None:
         self.clock = FakeClock()
         self.shared = shared(self.clock, lambda: "0123456789abcdef")
@@ -106,6 +108,7 @@ class Data:
         self.upstream = ScriptedUpstream(*script)
         self.access_log = ListAccessLog()
         self.ready = True
+        self.items: Counter[Outcome] = Counter()
         self.local = LocalStore(1_000_000, lambda: None)
         self.callers = Callers(access)
         self.serving = self._serving(limit)
@@ -124,6 +127,8 @@ class Data:
             unusual=self.unusual,
             writing=self.writing if writes else None,
             max_body=1_000,
+            patience=patience,
+            count_items=self.items.update,
             forward_headers=forward,
             new_id=lambda: b"made-here",
             ready=lambda: self.ready,

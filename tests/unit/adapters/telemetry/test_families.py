@@ -5,6 +5,7 @@ from gateway.adapters.telemetry.metrics import COUNTS, GAUGES, OWN_GAUGES, TIMIN
 # The contract's table.
 COUNTERS = {
     "gateway_requests_total": ("outcome", "tier", "status"),
+    "gateway_batch_items_total": ("outcome",),
     "gateway_client_requests_total": ("client", "result"),
     "gateway_upstream_requests_total": ("purpose", "status"),
     "gateway_upstream_failures_total": ("reason",),

@@ -200,6 +200,18 @@ def test_clients_are_there_from_the_start() -> None:
     assert found['gateway_client_requests_total{client="shop",result="served"}'] == 1
 
 
+def test_trainings_of_a_batch_are_counted_by_outcome() -> None:
+    """Beside the request, which counts once."""
+    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+    telemetry.counters.count_items([Outcome.FRESH, Outcome.FRESH, Outcome.FAILED])
+
+    found = samples(telemetry)
+
+    assert found['gateway_batch_items_total{outcome="fresh"}'] == 2
+    assert found['gateway_batch_items_total{outcome="failed"}'] == 1
+    assert found['gateway_batch_items_total{outcome="filled"}'] == 0
+
+
 def test_the_clients_file_is_told_of() -> None:
     """What holds now, or all that is wrong with it, within reason."""
     log = ListLog()

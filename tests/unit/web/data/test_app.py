@@ -95,7 +95,6 @@ async def test_what_is_no_id_is_refused(path: str) -> None:
     "path",
     [
         "/",
-        "/training",
         "/training/",
         "/training/a/",
         "/training/a/b",

@@ -67,7 +67,7 @@ def test_no_name_below_a_training_leads_elsewhere(tail: bytes) -> None:
         ("GET", "/training/a/draft", "DELETE, PATCH, POST, PUT"),
         ("GET", "/training/a/b/c", "DELETE, PATCH, POST, PUT"),
         ("GET", "/training/a/%2e%2e", None),
-        ("GET", "/training", "POST"),
+        ("PUT", "/training", "GET, HEAD, POST"),
         ("DELETE", "/livez", "GET, HEAD"),
         ("PUT", "/elsewhere", None),
     ],

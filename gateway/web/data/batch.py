@@ -1,0 +1,231 @@
+"""`GET /training?ids=a,b,c`: up to a hundred trainings in one response.
+
+Each id is answered as a request for it alone would be. What L1 has is answered at once. All other
+ids are looked up and fetched side by side, and one deadline holds for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from gateway.core.cache.content_coding import coded_body
+from gateway.core.cache.entry_headers import matches, to_lines
+from gateway.core.errors import BadRequest, GatewayError, TooLarge, UpstreamTimeout
+from gateway.core.http.cache_status import Handling, cache_status
+from gateway.core.http.fields import Reply
+from gateway.core.instant import from_seconds, to_http_date
+from gateway.core.upstream.training import is_training_id
+from gateway.core.vocabulary import Detail, FailureReason, Tier
+from gateway.flow.answer import HIT, Answer, Ask
+from gateway.ports import Deadline
+from gateway.web.data.request_context import outcome_of
+from gateway.web.problems import problem_of
+from gateway.web.render import Rendered
+from gateway.web.request import ID_GRAMMAR, End
+
+_logger = logging.getLogger(__name__)
+
+_MOST: Final = 100
+# The items of a response have about this many bytes together at most. Trainings beyond it are left
+# out.
+_MOST_BYTES: Final = 16 * 1024**2
+# A response of fewer bytes is not compressed. One of more than _LARGE bytes is compressed in
+# another thread.
+_LEAST: Final = 1_400
+_LARGE: Final = 65_536
+_QUOTED: Final = 40
+_NAME: Final = len(b"gateway; ")
+_HIT: Final = b'"cache":"hit; detail=l1"'
+_NOT_IN_304: Final = frozenset((b"content-type", b"content-encoding", b"content-length"))
+
+
+class Item(NamedTuple):
+    """What a response says about one id.
+
+    text      a JSON object
+    tag       what the `ETag` of the response depends on: the id, the status, and the body's digest
+    left      the seconds for which the training stays fresh (not above 0.0: stale, or a problem)
+    age       in seconds (None: no stored response)
+    handling  how the cache handled it (None: a problem)
+    """
+
+    text: bytes
+    tag: str
+    end: End
+    left: float = 0.0
+    age: float | None = None
+    handling: Handling | None = None
+
+
+def ids_of(query: bytes) -> list[str] | None:
+    """The ids that the undecoded query asks for, each once. None if it does not ask for ids. Raises
+    BadRequest."""
+    names = [pair.partition(b"=")[0] for pair in query.split(b"&")]
+    if b"ids" not in names:
+        return None
+    if len(names) > 1:
+        raise BadRequest("`ids` has to be the only parameter, and to be given once")
+    text = unquote_to_bytes(query.partition(b"=")[2]).decode("latin-1")
+    wanted = list(dict.fromkeys(text.split(",")))
+    if len(wanted) > _MOST:
+        raise BadRequest(f"`ids` names {len(wanted)} trainings; {_MOST} are allowed at once")
+    for each in wanted:
+        if not is_training_id(each):
+            raise BadRequest(f"`ids` has {each[:_QUOTED]!a}, which is no id: {ID_GRAMMAR}")
+    return wanted
+
+
+async def gathered(
+    asks: Sequence[Ask], get: Callable[[Ask], Awaitable[Answer]], patience: float
+) -> list[Answer | GatewayError]:
+    """What `get` returns or raises for each request. UpstreamTimeout where it takes more than
+    `patience` seconds."""
+    tasks = [asyncio.ensure_future(get(ask)) for ask in asks]
+    try:
+        async with Deadline(patience):
+            await asyncio.wait(tasks)
+    except TimeoutError:
+        pass
+    finally:
+        for task in tasks:
+            task.cancel()
+    return [_result_of(task) for task in tasks]
+
+
+def _result_of(task: asyncio.Future[Answer]) -> Answer | GatewayError:
+    if not task.done():
+        return UpstreamTimeout("the batch took too long", FailureReason.READ_TIMEOUT, sent=True)
+    try:
+        return task.result()
+    except GatewayError as error:
+        return error
+    except Exception:
+        _logger.exception("an item of a batch failed")
+        return GatewayError()
+
+
+def refuses_caller(answer: Answer) -> bool:
+    """Whether the API answered that it does not accept the caller's token. The whole response is
+    this answer then."""
+    return isinstance(answer.content, Reply) and answer.content.status == 401
+
+
+def item_of(wanted: str, answer: Answer, now: float) -> Item:
+    """The item with this answer."""
+    content, handling = answer.content, answer.handling
+    end = End(answer.outcome, answer.tier, handling.detail)
+    if isinstance(content, Reply):
+        text = _text(wanted, content.status, _told(handling), _error(content.body))
+        return Item(text, f"{wanted} {content.status}", end, handling=handling)
+    entry = content.entry
+    status, age, body = entry.status, entry.age(now), entry.body
+    told = b'"age":%d,%b' % (age, _HIT if handling is HIT else _told(handling))
+    if entry.updated_at_text:
+        told += b',"updated_at":"%b"' % entry.updated_at_text.encode("ascii")
+    if status == 200:
+        body = b'"training":' + (_json(body) if content.is_verbatim else body)
+    else:
+        body = _error(body)
+    left = entry.freshness_lifetime - age
+    if handling.outdated or handling.not_stored is not None:
+        left = min(left, 0.0)
+    tag = f"{wanted} {status} {entry.digest}"
+    return Item(_text(wanted, status, told, body), tag, end, left, age, handling)
+
+
+def problem_item(wanted: str, error: GatewayError, request_id: str) -> Item:
+    """The item with the problem of this error."""
+    problem = problem_of(error)
+    wait = problem.seconds
+    told = b"" if wait is None else b'"retry_after":%d' % wait
+    text = _text(wanted, problem.status, told, b'"error":' + problem.body(request_id))
+    tag = f"{wanted} {problem.status} {problem.problem}"
+    return Item(text, tag, End(outcome_of(error), Tier.NONE, problem.problem))
+
+
+def _text(wanted: str, status: int, told: bytes, body: bytes) -> bytes:
+    parts = (b'"id":"%b","status":%d' % (wanted.encode("ascii"), status), told, body)
+    return b"{%b}" % b",".join(filter(None, parts))
+
+
+def _told(handling: Handling) -> bytes:
+    return b'"cache":"%b"' % cache_status(handling, None)[_NAME:]
+
+
+def _error(body: bytes) -> bytes:
+    return b'"error":' + _json(body)
+
+
+def _json(body: bytes) -> bytes:
+    """The body. If it is no JSON text: a JSON text that is the body as a string."""
+    try:
+        msgspec.json.decode(body)
+    except ValueError:
+        return msgspec.json.encode(body.decode("utf-8", "replace"))
+    return body
+
+
+def within_bounds(items: Iterable[Item], request_id: str) -> Iterator[Item]:
+    """The same items. Beyond _MOST_BYTES, problems take the place of trainings."""
+    size = 0
+    for item in items:
+        size += len(item.text)
+        if size <= _MOST_BYTES or item.handling is None:
+            yield item
+        else:
+            error = TooLarge(
+                f"the trainings before this one have {_MOST_BYTES} bytes: ask for less"
+            )
+            yield problem_item(item.tag.partition(" ")[0], error, request_id)
+
+
+async def rendered(
+    items: Sequence[Item], if_none_match: bytes | None, request_id: str, now: float, *, gzip: bool
+) -> tuple[End, Rendered]:
+    """The response, and how the request ended: as its least fresh training, or as its first item
+    if there is none. `gzip`: whether the client takes a compressed body."""
+    answered = [item for item in items if item.handling is not None]
+    worst = min(answered, key=lambda item: item.left, default=items[0])
+    body = b'{"items":[%b]}' % b",".join([item.text for item in items])
+    tag = sha256("\n".join([item.tag for item in items]).encode("ascii")).hexdigest()[:32]
+    left = min(item.left for item in items)
+    ages = [item.age for item in items if item.age is not None]
+    age = max(ages, default=None)
+    fields = [(b"content-type", b"application/json")]
+    coded = None
+    if gzip and len(body) >= _LEAST:
+        coded = (
+            coded_body(body) if len(body) < _LARGE else await asyncio.to_thread(coded_body, body)
+        )
+    if coded is not None:
+        body, tag = coded, f"{tag}-gzip"
+        fields.append((b"content-encoding", b"gzip"))
+    etag = b'"%b"' % tag.encode("ascii")
+    fields += [
+        (b"content-length", b"%d" % len(body)),
+        (b"etag", etag),
+        (b"date", to_http_date(from_seconds(now)).encode("ascii")),
+        (b"cache-control", b"private, max-age=%d" % max(0.0, left)),
+        (b"vary", b"Authorization, Accept-Encoding"),
+        (b"x-request-id", request_id.encode("ascii")),
+    ]
+    if age is not None:
+        fields.append((b"age", b"%d" % age))
+    if worst.handling is not None:
+        told = replace(worst.handling, detail=Detail.BATCH, not_stored=None)
+        ttl = worst.left if worst.handling.forward is None else None
+        fields.append((b"cache-status", cache_status(told, ttl)))
+    status = 200
+    if if_none_match is not None and matches(if_none_match, etag):
+        status, body = 304, b""
+        fields = [field for field in fields if field[0] not in _NOT_IN_304]
+    end = End(worst.end.outcome, worst.end.tier, Detail.BATCH)
+    return end, Rendered(status, to_lines(fields), body, age)
