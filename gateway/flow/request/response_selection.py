@@ -103,6 +103,15 @@ class Serving:
             return None
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
 
+    def fresh_in_l1(self, key: Key, now: float) -> Held | None:
+        """The fresh response for any request for this key that L1 may give without asking Redis, or
+        None."""
+        held = self._tiers.peek(key)
+        if held is None or not held.is_plain or not held.entry.is_fresh(now):
+            return None
+        held.reads += 1
+        return held
+
     async def get(self, ask: Ask) -> Answer:
         """The answer to the request. Raises an error if nothing can be served."""
         answer = self.peek(ask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -28,7 +28,9 @@ from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Observer, Tracer
 from gateway.web.data.batch import (
+    Item,
     gathered,
+    hit_item,
     ids_of,
     item_of,
     problem_item,
@@ -176,39 +178,28 @@ class DataPlane:
             return self._desk.problem(exchange, NO_ROUTE, Outcome.REJECTED)
         exchange.name(None, COLLECTION.decode("ascii"))
         caller, granted, wait = self._desk.admit_some(request, exchange, len(wanted))
-        first = self._ask(request, wanted[0], caller)
-        asks = [first, *(first.for_id(each) for each in wanted[1:granted])]
-        answers: dict[str, Answer | GatewayError] = dict.fromkeys(wanted, ClientRateLimited(wait))
-        answers |= await self._answers(asks)
-        for answer in answers.values():
+        ask, now = self._ask(request, wanted[0], caller), self._clock.now()
+        items: dict[str, Item | None] = dict.fromkeys(wanted)
+        if not self._unusual.is_ordered and ask.directives is None and ask.at_least is None:
+            for each in wanted[:granted]:
+                held = self._serving.fresh_in_l1(Key(caller.partition, each), now)
+                items[each] = None if held is None else hit_item(each, held, now)
+        asks = [ask.for_id(each) for each in wanted[:granted] if items[each] is None]
+        answers = await gathered(asks, self._get, self._patience) if asks else ()
+        now, request_id = self._clock.now(), exchange.request_id
+        for asked, answer in zip(asks, answers, strict=True):
             if not isinstance(answer, GatewayError) and refuses_caller(answer):
                 return self._answer(request, exchange, answer)
-        now, request_id = self._clock.now(), exchange.request_id
-        items = [
-            problem_item(each, answer, request_id)
-            if isinstance(answer, GatewayError)
-            else item_of(each, answer, now)
-            for each, answer in answers.items()
-        ]
-        items = list(within_bounds(items, request_id))
-        self._count_items(item.end.outcome for item in items)
+            each = asked.key.training_id
+            items[each] = item_of(each, answer, now, request_id)
+        for each in wanted[granted:]:
+            items[each] = problem_item(each, ClientRateLimited(wait), request_id)
+        known = list(within_bounds(filter(None, items.values()), request_id))
+        self._count_items(item.end.outcome for item in known)
         if_none_match = _joined(request, b"if-none-match")
         gzip = takes_gzip(_joined(request, b"accept-encoding"))
-        end, response = await rendered(items, if_none_match, request_id, now, gzip=gzip)
+        end, response = await rendered(known, if_none_match, request_id, now, gzip=gzip)
         return self._desk.answer(exchange, end, response)
-
-    async def _answers(self, asks: Sequence[Ask]) -> dict[str, Answer | GatewayError]:
-        """The answer to each request: what L1 has at once, all others side by side."""
-        ask, answers = asks[0], dict[str, Answer | GatewayError]()
-        if not self._unusual.is_ordered and ask.directives is None and ask.at_least is None:
-            for ask in asks:
-                if (answer := self._serving.peek(ask)) is not None:
-                    answers[ask.key.training_id] = answer
-        left = [ask for ask in asks if ask.key.training_id not in answers]
-        if left:
-            came = await gathered(left, self._get, self._patience)
-            answers |= {ask.key.training_id: answer for ask, answer in zip(left, came, strict=True)}
-        return answers
 
     def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:
         control = _joined(request, b"cache-control")

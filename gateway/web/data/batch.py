@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from operator import attrgetter
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -23,9 +24,9 @@ from gateway.core.http.cache_status import Handling, cache_status
 from gateway.core.http.fields import Reply
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.upstream.training import is_training_id
-from gateway.core.vocabulary import Detail, FailureReason, Tier
+from gateway.core.vocabulary import Detail, FailureReason, Outcome, Tier
 from gateway.flow.answer import HIT, Answer, Ask
-from gateway.ports import Deadline
+from gateway.ports import Deadline, Held
 from gateway.web.data.request_context import outcome_of
 from gateway.web.problems import problem_of
 from gateway.web.render import Rendered
@@ -43,26 +44,34 @@ _LEAST: Final = 1_400
 _LARGE: Final = 65_536
 _QUOTED: Final = 40
 _NAME: Final = len(b"gateway; ")
-_HIT: Final = b'"cache":"hit; detail=l1"'
+_HIT: Final = (
+    b'{"id":"%b","status":200,"age":%d,"cache":"hit; detail=l1","updated_at":"%b","training":%b}'
+)
+_HIT_END: Final = End(Outcome.FRESH, Tier.L1, Detail.L1)
 _NOT_IN_304: Final = frozenset((b"content-type", b"content-encoding", b"content-length"))
 
 
 class Item(NamedTuple):
     """What a response says about one id.
 
+    wanted    the id
     text      a JSON object
-    tag       what the `ETag` of the response depends on: the id, the status, and the body's digest
+    tag       what the `ETag` of the response depends on, besides the ids
     left      the seconds for which the training stays fresh (not above 0.0: stale, or a problem)
     age       in seconds (None: no stored response)
     handling  how the cache handled it (None: a problem)
     """
 
+    wanted: str
     text: bytes
     tag: str
     end: End
     left: float = 0.0
     age: float | None = None
     handling: Handling | None = None
+
+
+_new_item: Final = tuple.__new__
 
 
 def ids_of(query: bytes) -> list[str] | None:
@@ -118,16 +127,18 @@ def refuses_caller(answer: Answer) -> bool:
     return isinstance(answer.content, Reply) and answer.content.status == 401
 
 
-def item_of(wanted: str, answer: Answer, now: float) -> Item:
-    """The item with this answer."""
+def item_of(wanted: str, answer: Answer | GatewayError, now: float, request_id: str) -> Item:
+    """The item with this answer or problem."""
+    if isinstance(answer, GatewayError):
+        return problem_item(wanted, answer, request_id)
     content, handling = answer.content, answer.handling
     end = End(answer.outcome, answer.tier, handling.detail)
     if isinstance(content, Reply):
         text = _text(wanted, content.status, _told(handling), _error(content.body))
-        return Item(text, f"{wanted} {content.status}", end, handling=handling)
+        return Item(wanted, text, str(content.status), end, handling=handling)
     entry = content.entry
     status, age, body = entry.status, entry.age(now), entry.body
-    told = b'"age":%d,%b' % (age, _HIT if handling is HIT else _told(handling))
+    told = b'"age":%d,%b' % (age, _told(handling))
     if entry.updated_at_text:
         told += b',"updated_at":"%b"' % entry.updated_at_text.encode("ascii")
     if status == 200:
@@ -137,8 +148,20 @@ def item_of(wanted: str, answer: Answer, now: float) -> Item:
     left = entry.freshness_lifetime - age
     if handling.outdated or handling.not_stored is not None:
         left = min(left, 0.0)
-    tag = f"{wanted} {status} {entry.digest}"
-    return Item(_text(wanted, status, told, body), tag, end, left, age, handling)
+    text = _text(wanted, status, told, body)
+    tag = entry.digest if status == 200 else f"{status} {entry.digest}"
+    return Item(wanted, text, tag, end, left, age, handling)
+
+
+def hit_item(wanted: str, held: Held, now: float) -> Item:
+    """The item with a fresh response in L1. All fields are written at once, because nearly all
+    items are such hits."""
+    entry = held.entry
+    age = entry.age(now)
+    known = wanted.encode("ascii"), age, entry.updated_at_text.encode("ascii")
+    body = _json(held.body) if held.is_verbatim else held.body
+    item = wanted, _HIT % (*known, body), entry.digest, _HIT_END
+    return _new_item(Item, (*item, entry.freshness_lifetime - age, age, HIT))
 
 
 def problem_item(wanted: str, error: GatewayError, request_id: str) -> Item:
@@ -147,8 +170,8 @@ def problem_item(wanted: str, error: GatewayError, request_id: str) -> Item:
     wait = problem.seconds
     told = b"" if wait is None else b'"retry_after":%d' % wait
     text = _text(wanted, problem.status, told, b'"error":' + problem.body(request_id))
-    tag = f"{wanted} {problem.status} {problem.problem}"
-    return Item(text, tag, End(outcome_of(error), Tier.NONE, problem.problem))
+    tag = f"{problem.status} {problem.problem}"
+    return Item(wanted, text, tag, End(outcome_of(error), Tier.NONE, problem.problem))
 
 
 def _text(wanted: str, status: int, told: bytes, body: bytes) -> bytes:
@@ -168,7 +191,7 @@ def _json(body: bytes) -> bytes:
     """The body. If it is no JSON text: a JSON text that is the body as a string."""
     try:
         msgspec.json.decode(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return msgspec.json.encode(body.decode("utf-8", "replace"))
     return body
 
@@ -184,7 +207,7 @@ def within_bounds(items: Iterable[Item], request_id: str) -> Iterator[Item]:
             error = TooLarge(
                 f"the trainings before this one have {_MOST_BYTES} bytes: ask for less"
             )
-            yield problem_item(item.tag.partition(" ")[0], error, request_id)
+            yield problem_item(item.wanted, error, request_id)
 
 
 async def rendered(
@@ -193,9 +216,10 @@ async def rendered(
     """The response, and how the request ended: as its least fresh training, or as its first item
     if there is none. `gzip`: whether the client takes a compressed body."""
     answered = [item for item in items if item.handling is not None]
-    worst = min(answered, key=lambda item: item.left, default=items[0])
+    worst = min(answered, key=attrgetter("left"), default=items[0])
     body = b'{"items":[%b]}' % b",".join([item.text for item in items])
-    tag = sha256("\n".join([item.tag for item in items]).encode("ascii")).hexdigest()[:32]
+    tags = [item.wanted for item in items] + [item.tag for item in items]
+    tag = sha256(",".join(tags).encode("ascii")).hexdigest()[:32]
     left = min(item.left for item in items)
     ages = [item.age for item in items if item.age is not None]
     age = max(ages, default=None)

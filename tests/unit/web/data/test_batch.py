@@ -13,8 +13,10 @@ from gateway.core.access.caller import Client, Clients, Tenant, digest_of
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamUnreachable
+from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
-from gateway.core.vocabulary import FailureReason, Mode, Outcome
+from gateway.core.vocabulary import FailureReason, Forward, Mode, Outcome, Tier
+from gateway.flow.answer import Answer
 from gateway.ports import Call
 from gateway.web.data import batch
 from tests.unit.web.planes import AUTHORIZED, Data, bytes_sent, problem_word, training_reply
@@ -200,10 +202,16 @@ async def test_a_caller_that_goes_leaves_no_task() -> None:
     """The waits of its items end."""
     data = a_plane()
     data.upstream.hold()
-    before = asyncio.all_tasks()
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(data.ask("/training?ids=a,b,c"), 0.05)
-    assert data.upstream.inflight == 3
+    before, arrived = asyncio.all_tasks(), asyncio.Event()
+
+    async def connect() -> None:
+        arrived.set()
+
+    data.upstream.connect = connect
+    asking = asyncio.ensure_future(data.ask("/training?ids=a,b,c"))
+    await arrived.wait()
+    asking.cancel()
+    await asyncio.wait({asking})
     data.upstream.release()
     await data.serving.land(1.0)
 
@@ -321,6 +329,21 @@ async def test_frozen_and_minimum_versions_hold() -> None:
 
     assert [each[1] for each in said(missed)] == [412]
     assert [each[1] for each in said(frozen)] == [200, 503]
+
+
+async def test_a_body_that_is_no_json_is_a_string() -> None:
+    """The API's error for the caller may be any text, with `freshness.source = "origin"`."""
+    reply = Reply(403, ((b"content-type", b"text/plain"),), b"not \xff you")
+    answer = Answer(reply, Outcome.REJECTED, Tier.UPSTREAM, Handling(None, Forward.URI_MISS, 403))
+
+    item = json.loads(batch.item_of("a", answer, 0.0, "id").text)
+
+    assert item == {
+        "id": "a",
+        "status": 403,
+        "cache": "fwd=uri-miss; fwd-status=403",
+        "error": "not \ufffd you",
+    }
 
 
 async def test_a_response_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
