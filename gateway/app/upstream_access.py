@@ -17,7 +17,7 @@ from gateway.app.access import Admission
 from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
 from gateway.core.budget.window_log import BudgetRules, Rates, Start
-from gateway.flow.budget.credentials import Credentials
+from gateway.flow.fill.credentials import Credentials
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation

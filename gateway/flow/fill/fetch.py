@@ -39,8 +39,8 @@ from gateway.core.vocabulary import (
     Purpose,
     StoreVerdict,
 )
-from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
+from gateway.flow.fill.credentials import Credentials
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on

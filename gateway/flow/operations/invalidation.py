@@ -18,8 +18,8 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Cause, NoticeKind, Origin
-from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
+from gateway.flow.fill.credentials import Credentials
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving

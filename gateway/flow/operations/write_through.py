@@ -35,7 +35,7 @@ from gateway.core.upstream.classification import LAST_STATUS, is_from_api, is_re
 from gateway.core.upstream.training import is_training_id, parse
 from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer
-from gateway.flow.budget.credentials import Credentials
+from gateway.flow.fill.credentials import Credentials
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.singleflight import Flights

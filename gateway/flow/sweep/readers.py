@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway.core.access.caller import DEFAULT_TENANT, Caller
 from gateway.core.access.registry import Admitted
-from gateway.flow.budget.credentials import Credentials
+from gateway.flow.fill.credentials import Credentials
 from gateway.ports import Clock
 
 

@@ -16,12 +16,12 @@ from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Outcome
-from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing
+from gateway.flow.fill.credentials import Credentials
 from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want
 from gateway.flow.fill.refresher import Refresher
 from gateway.flow.fill.upstream_call import Outbound

@@ -19,12 +19,12 @@ from gateway.core.budget.window_log import Rates, Start
 from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome
-from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing
+from gateway.flow.fill.credentials import Credentials
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.refresher import Refresher
 from gateway.flow.fill.upstream_call import Outbound

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.access.caller import Passthrough
 from gateway.core.access.registry import Admitted, Callers
-from gateway.flow.budget.credentials import Credentials
+from gateway.flow.fill.credentials import Credentials
 from gateway.flow.sweep.readers import Readers
 from tests.doubles.clock import FakeClock
 

@@ -14,7 +14,7 @@ from gateway.core.errors import (
     UpstreamRefused,
 )
 from gateway.core.vocabulary import AccessRefusal, NoticeKind, Outcome
-from gateway.flow.budget import credentials as module
+from gateway.flow.fill import credentials as module
 from gateway.flow.request.response_selection import Answer, Ask
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
