@@ -1,8 +1,8 @@
 """Removes credentials from events, logs the events, and remembers the last ones. The number of
 lines is limited.
 
-The `Journal` has the last events of each training, for /explain, but no hits. `Events` and `Trail`
-never raise, because a request must not fail if an event cannot be logged.
+The `Journal` has the last events of each training, for /explain, but no hits. `Events` never
+raises, because a request must not fail if an event cannot be logged.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import Final, Protocol
 from cachetools import Cache, LRUCache
 
 from gateway.adapters.telemetry.log_lines import scrub
-from gateway.core.cache.entry import Key
-from gateway.core.vocabulary import NotStoredReason, Origin, Purpose, StoreVerdict
 from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
@@ -222,50 +220,3 @@ class Journal:
             if partition is None or noted.partition in (None, partition)
         ]
         return sorted(found, key=lambda noted: noted.last, reverse=True)[:EVENTS_OF_ONE]
-
-
-class Trail:
-    """The part of the Observer that writes the journal."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.journal = Journal(clock)
-
-    def outdated(self, key: Key) -> None:
-        self.note(key.training_id, "entry.outdated", key.partition, by=Origin.REPLICA)
-
-    def fetched(
-        self,
-        key: Key,
-        purpose: Purpose,
-        status: int,
-        verdict: StoreVerdict | NotStoredReason | None,
-    ) -> None:
-        refused = isinstance(verdict, NotStoredReason)
-        self.note(
-            key.training_id,
-            "entry.not-stored" if refused else "entry.fetched",
-            key.partition,
-            purpose=purpose,
-            status=status,
-            reason=verdict if refused else None,
-            verdict=None if refused else verdict,
-        )
-
-    def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
-        self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
-
-    def swept(self, key: Key, found: str) -> None:
-        self.note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
-
-    def note(
-        self,
-        training_id: str,
-        event: str,
-        partition: str | None,
-        *,
-        is_routine: bool = False,
-        **fields: object,
-    ) -> None:
-        """As `Journal.note`. The id `*` means all trainings."""
-        with suppress(Exception):
-            self.journal.note(training_id, event, partition, is_routine=is_routine, **fields)

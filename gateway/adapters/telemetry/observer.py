@@ -20,8 +20,8 @@ from gateway.adapters.telemetry.event_log import (
     INFO,
     WARNING,
     Events,
+    Journal,
     Log,
-    Trail,
 )
 from gateway.adapters.telemetry.live_figures import figures
 from gateway.adapters.telemetry.log_lines import logger
@@ -72,7 +72,7 @@ _ALL = "*"
 _NOT_TOLD = "Redis did not accept the invalidation"
 
 
-class Telemetry(Trail):
+class Telemetry:
     """Counts in `counters`, logs events, and answers scrapes. It never raises.
 
     `gauges` is called at every scrape, and for each row of the live page. It can be set later
@@ -86,8 +86,8 @@ class Telemetry(Trail):
         gauges: Callable[[], GaugeReadings] | None = None,
         log: Log = logger,
     ) -> None:
-        Trail.__init__(self, clock)
         self.counters = Counters()
+        self.journal = Journal(clock)
         self._clock = clock
         self.gauges = gauges
         self.events = Events(clock, log)
@@ -226,7 +226,7 @@ class Telemetry(Trail):
         # An operator ordered each change, so no line should be suppressed.
         ordered = _by(operator)
         self.events.tell_state(WARNING, "gateway.mode-moved", mode=mode, **ordered)
-        self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
+        self.journal.note(EVERYBODY, "gateway.mode-moved", mode=mode, operator=operator)
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self.counters.denied[purpose] += 1
@@ -300,17 +300,47 @@ class Telemetry(Trail):
             by=by,
             **_by(operator),
         )
-        self.note(training_id, "entry.invalidated", None, cause=cause, by=by, operator=operator)
+        self.journal.note(training_id, "entry.invalidated", cause=cause, by=by, operator=operator)
 
     def write_unconfirmed(self, key: Key, confirmations: Confirmations | None) -> None:
         event = "write.unconfirmed"
         with suppress(Exception):  # the time in `confirmations` comes from Redis
             told = _unconfirmed(confirmations)
             self.events.emit(WARNING, event, most_lines=_BURST, id=key.training_id, **told)
-            self.note(key.training_id, event, key.partition, **told)
+            self.journal.note(key.training_id, event, key.partition, **told)
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
         self.events.emit(WARNING, "refresh.failed", id=key.training_id, why=why, again_in=again_in)
+
+    # ---- only noted in the journal
+
+    def outdated(self, key: Key) -> None:
+        self.journal.note(key.training_id, "entry.outdated", key.partition, by=Origin.REPLICA)
+
+    def fetched(
+        self,
+        key: Key,
+        purpose: Purpose,
+        status: int,
+        verdict: StoreVerdict | NotStoredReason | None,
+    ) -> None:
+        refused = isinstance(verdict, NotStoredReason)
+        self.journal.note(
+            key.training_id,
+            "entry.not-stored" if refused else "entry.fetched",
+            key.partition,
+            purpose=purpose,
+            status=status,
+            reason=verdict if refused else None,
+            verdict=None if refused else verdict,
+        )
+
+    def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
+        self.journal.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
+
+    def swept(self, key: Key, found: str) -> None:
+        note = self.journal.note
+        note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
 
     # ---- Redis
 

@@ -7,8 +7,8 @@ from gateway.adapters.telemetry.event_log import (
     EVERYBODY,
     MOST_EVENTS,
     Journal,
-    Trail,
 )
+from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.cache.entry import Key
 from gateway.core.sweep.list_item import ListVerdict
 from gateway.core.vocabulary import Purpose, StoreVerdict
@@ -74,34 +74,34 @@ def test_the_training_that_nothing_happens_to_is_forgotten_first() -> None:
 
 def test_a_sweep_displaces_no_training() -> None:
     """A sweep meets more trainings than there is room for. The events of a fetch stay."""
-    trail = Trail(ManualClock())
-    trail.fetched(Key("p", "read"), Purpose.MISS, 200, StoreVerdict.FIRST)
+    telemetry = Telemetry("1", ManualClock())
+    telemetry.fetched(Key("p", "read"), Purpose.MISS, 200, StoreVerdict.FIRST)
 
     for number in range(20_000):
-        trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
+        telemetry.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
 
-    trail.swept(Key("p", "read"), ListVerdict.CONFIRMED)
-    assert told(trail.journal, "read") == ["entry.fetched"]
-    assert told(trail.journal, "id-0") == ["entry.swept"]
-    assert told(trail.journal, f"id-{MOST_EVENTS - 2}") == ["entry.swept"]
-    assert told(trail.journal, f"id-{MOST_EVENTS - 1}") == []
+    telemetry.swept(Key("p", "read"), ListVerdict.CONFIRMED)
+    assert told(telemetry.journal, "read") == ["entry.fetched"]
+    assert told(telemetry.journal, "id-0") == ["entry.swept"]
+    assert told(telemetry.journal, f"id-{MOST_EVENTS - 2}") == ["entry.swept"]
+    assert told(telemetry.journal, f"id-{MOST_EVENTS - 1}") == []
 
 
 def test_a_sweep_keeps_no_training_in_the_journal() -> None:
     """A purge is still told when trainings of the list had only sweeps since."""
-    trail = Trail(ManualClock())
-    trail.journal = Journal(ManualClock(), most=11)
+    telemetry = Telemetry("1", ManualClock())
+    telemetry.journal = Journal(ManualClock(), most=11)
     for number in range(10):
-        trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
-    trail.note(EVERYBODY, "entry.purged", None)
+        telemetry.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
+    telemetry.journal.note(EVERYBODY, "entry.purged")
     for number in range(10):
-        trail.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
-    assert [each.times for each in trail.journal.of("id-0") if each.partition] == [2]
+        telemetry.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
+    assert [each.times for each in telemetry.journal.of("id-0") if each.partition] == [2]
 
     for number in range(10):
-        trail.fetched(Key("p", f"new-{number}"), Purpose.MISS, 200, StoreVerdict.FIRST)
+        telemetry.fetched(Key("p", f"new-{number}"), Purpose.MISS, 200, StoreVerdict.FIRST)
 
-    assert told(trail.journal, "id-9") == ["entry.purged"]
+    assert told(telemetry.journal, "id-9") == ["entry.purged"]
 
 
 def test_a_full_journal_takes_some_ten_million_bytes() -> None:
