@@ -26,13 +26,11 @@ def sound_of(traceparent: bytes | None) -> bytes | None:
 
 def trace_id_of(traceparent: bytes | None) -> str | None:
     """The trace id of a valid `traceparent`, otherwise None."""
-    if traceparent is None or not TRACEPARENT.fullmatch(traceparent):
-        return None
-    return traceparent[ID].decode("ascii")
+    sound = sound_of(traceparent)
+    return None if sound is None else sound[ID].decode("ascii")
 
 
 def sampled_trace_of(traceparent: bytes | None) -> bytes | None:
     """The trace id of a valid `traceparent` whose trace is sampled, otherwise None."""
-    if traceparent is None or not TRACEPARENT.fullmatch(traceparent):
-        return None
-    return traceparent[ID] if traceparent[-1] in SAMPLED else None
+    sound = sound_of(traceparent)
+    return None if sound is None or sound[-1] not in SAMPLED else sound[ID]

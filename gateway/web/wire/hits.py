@@ -66,7 +66,6 @@ class Hits:
         self._counting = counting
         self._labels: dict[tuple[Outcome, Tier, Detail | None, int], HitLabels] = {}
         self._access_log = access_log
-        self.weigh = access_log.weigh
         self._unlogged, self._brief = access_log.unlogged, access_log.brief
         self._new_id = new_id
 
@@ -117,23 +116,10 @@ class Hits:
             self._unlogged[0] -= 1
         else:
             of = (said, training_id, request_id, admitted.client)
-            self._weigh(labels, of, status, (seconds, age), is_head=is_head)
+            self._log(labels, of, status, (seconds, age), is_head=is_head)
         ends = _ENDS if allowance is None else b"\r\n%b\r\n" % charged(allowance, began)
         sent = b"" if is_head else body
         return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
-
-    def _weigh(
-        self,
-        labels: HitLabels,
-        of: tuple[PlainHead, str, bytes, str],
-        status: int,
-        measured: tuple[float, float],
-        *,
-        is_head: bool,
-    ) -> None:
-        weight = self.weigh(labels.outcome, status, measured[0], labels.detail)
-        if weight is not None:
-            self.note(labels, of, status, measured, weight, is_head=is_head)
 
     def _admit(self, said: PlainHead) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())
@@ -167,23 +153,25 @@ class Hits:
             self._labels[kind] = labels
         return labels
 
-    def note(
+    def _log(
         self,
         labels: HitLabels,
         of: tuple[PlainHead, str, bytes, str],
         status: int,
         measured: tuple[float, float],
-        weight: int,
         *,
         is_head: bool,
     ) -> None:
-        """Write a line to the access log. `weight` is its log level.
+        """Write a line to the access log, if this answer has one.
 
         of        the head, the training's id, the request id and the client
         measured  the seconds that the answer took, and the age of the entry
         """
         said, training_id, request_id, client = of
         seconds, age = measured
+        weight = self._access_log.weigh(labels.outcome, status, seconds, labels.detail)
+        if weight is None:
+            return
         line = AccessLine(
             request_id=request_id.decode("ascii"),
             method="HEAD" if is_head else "GET",
