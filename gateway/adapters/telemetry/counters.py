@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.core.budget.priority import has_a_caller
 from gateway.core.http.traceparent import ID, SAMPLED
@@ -230,28 +230,18 @@ class Counters:
         *,
         trace: bytes | None = None,
     ) -> None:
-        """Count one request that was answered. A `status` outside 200–599 counts as `5xx`.
-
-        This method repeats the code of `Histogram.observe` (without the check of the value),
-        because a call of that method takes time.
-        """
+        """Count one request that was answered. A `status` outside 200–599 counts as `5xx`."""
         self._requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
-        times = self.request_seconds[outcome]
-        at = bisect_left(REQUEST_SECONDS, seconds)
-        times.buckets[at] += 1
-        times.total += seconds
-        if trace is not None:
-            times.exemplars[at] = (trace, seconds)
+        self.request_seconds[outcome].observe(seconds, trace)
         if age is not None:
-            ages = self.age
-            ages.buckets[bisect_left(AGE_SECONDS, age)] += 1
-            ages.total += age
+            self.age.observe(age)
             if outcome in STALE:
                 self._note_stale(age)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
         """A function that counts hits of this kind, faster than `count_request` and
-        `count_client`."""
+        `count_client`. It repeats the code of `Histogram.observe` (without the check of the value),
+        because a call takes time."""
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age
         time_buckets, age_buckets, served = times.buckets, ages.buckets, self._served
@@ -278,16 +268,9 @@ class Counters:
             except KeyError:
                 served.setdefault(self._counted_name(client), [0])[0] += 1
 
-        def count_stale(  # noqa: PLR0917 -- keyword arguments take longer
-            seconds: float,
-            age: float,
-            client: str,
-            traceparent: bytes | None = None,
-            training_id: str = "",
-            is_head: bool = False,
-        ) -> None:
+        def count_stale(seconds: float, age: float, client: str, *rest: Any) -> None:
             self._note_stale(age)
-            count(seconds, age, client, traceparent)
+            count(seconds, age, client, *rest)
 
         return count_stale if outcome in STALE else count
 
