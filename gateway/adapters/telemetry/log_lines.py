@@ -53,10 +53,10 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
-            _as_record,
+            partial(_write_event, lines),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _StructlogTarget(lines),
+        logger_factory=lambda *_: None,  # structlog's own needs a standard output
         cache_logger_on_first_use=False,
     )
     _route_libraries(lines)
@@ -90,14 +90,6 @@ def _lost_line(lines: Lines, count: int) -> bytes:
     return lines.line({"level": "warning", "event": "log.lines-dropped", "count": count})
 
 
-class _StructlogTarget:
-    """The logger at the end of structlog's processors. It writes what `_as_record` made."""
-
-    def __init__(self, lines: Lines) -> None:
-        self.debug = self.info = self.warning = self.error = self.critical = lines.write
-        self.msg = self.log = lines.write
-
-
 class _Libraries(logging.Handler):
     def __init__(self, lines: Lines) -> None:
         super().__init__()
@@ -108,11 +100,13 @@ class _Libraries(logging.Handler):
             self._lines.write(_of_library(record))
 
 
-def _as_record(_: WrappedLogger, __: str, event: EventDict) -> tuple[tuple[Record], EventDict]:
+def _write_event(lines: Lines, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """The last processor of structlog. The event needs no logger behind it."""
     head = {"level": event.pop("level"), "event": event.pop("event")}
     trace = event.pop("exception", None)
     below = {} if trace is None else {"exception": conceal(trace)}
-    return ({**head, **{name: scrub(value) for name, value in event.items()}, **below},), {}
+    lines.write({**head, **{name: scrub(value) for name, value in event.items()}, **below})
+    raise structlog.DropEvent
 
 
 def _route_libraries(lines: Lines) -> None:
@@ -239,13 +233,6 @@ _MOST: Final = 4 * 2**20
 _PIECE: Final = select.PIPE_BUF
 
 
-def _say_nothing(_count: int) -> bytes:
-    return b""
-
-
-def _count_nothing() -> None: ...
-
-
 class LineWriter:
     """A sink whose `write` never waits for the descriptor: a thread writes the lines.
 
@@ -256,8 +243,8 @@ class LineWriter:
     def __init__(self, descriptor: int, *, most: int = _MOST) -> None:
         self._descriptor = descriptor
         self._most = most
-        self._lost_line: Callable[[int], bytes] = _say_nothing
-        self._on_lost: Callable[[], None] = _count_nothing
+        self._lost_line: Callable[[int], bytes] = lambda _: b""
+        self._on_lost: Callable[[], None] = lambda: None
         # A finalizer can write a log line in a thread that has locked this condition. That is no
         # deadlock, because the same thread can lock a Condition again (Python's default).
         self._changed = threading.Condition()

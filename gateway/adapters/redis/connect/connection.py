@@ -39,10 +39,6 @@ _REFUSES_ALL: Final = (ClusterDownError, ReadOnlyError, OutOfMemoryError)
 _REFUSES_WRITES: Final = ("MISCONF ", "NOREPLICAS ")
 
 
-def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
-    """Do nothing."""
-
-
 class Connection:
     """Connects to Redis, and remembers whether Redis is away.
 
@@ -60,7 +56,7 @@ class Connection:
         observer: Observer,
         *,
         timeout: float = 0.05,
-        on_time: Callable[[float, float], None] = _ignore_time,
+        on_time: Callable[[float, float], None] = lambda *_: None,
         prefix: str = "gateway",
         connections: int = 16,
         look_every: float = 1.0,
