@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from gateway.adapters.telemetry.counters import Counters, status_class
@@ -41,7 +42,6 @@ from gateway.core.vocabulary import (
     Mode,
     NotStoredReason,
     Origin,
-    Outcome,
     Purpose,
     RedisOperation,
     Right,
@@ -49,7 +49,7 @@ from gateway.core.vocabulary import (
     StoreVerdict,
     Tier,
 )
-from gateway.ports import Clock, Confirmations, Count, RefusedRequest
+from gateway.ports import Clock, Confirmations, RefusedRequest
 
 # At most this many lines in ten seconds are written for an event whose lines differ (for example,
 # because each line names a different training).
@@ -86,7 +86,10 @@ class Telemetry:
         gauges: Callable[[], GaugeReadings] | None = None,
         log: Log = logger,
     ) -> None:
-        self.counters = Counters()
+        self.counters = counters = Counters()
+        self.requested, self.counting = counters.count_request, counters.counting
+        self.client_result = counters.count_client
+        self.snapshot = partial(figures, counters)
         self.journal = Journal(clock)
         self._clock = clock
         self.gauges = gauges
@@ -99,28 +102,7 @@ class Telemetry:
         the body comes in pieces."""
         return encode(self._registry, accept)
 
-    def snapshot(self) -> dict[str, float | int]:
-        return figures(self.counters)
-
     # ---- only counted, not logged
-
-    def requested(
-        self,
-        outcome: Outcome,
-        tier: Tier,
-        status: int,
-        seconds: float,
-        age: float | None,
-        *,
-        trace: bytes | None = None,
-    ) -> None:
-        self.counters.count_request(outcome, tier, status, seconds, age, trace=trace)
-
-    def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        return self.counters.counting(outcome, tier, status)
-
-    def client_result(self, client: str, result: str) -> None:
-        self.counters.count_client(client, result)
 
     def call_started(self, purpose: Purpose) -> None:
         self.counters.calls_inflight += 1
