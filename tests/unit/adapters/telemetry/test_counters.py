@@ -107,18 +107,6 @@ def test_the_oldest_stale_answer_is_noted(outcome: Outcome) -> None:
     assert sum(counters.age.buckets) == 4
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FRESH, *STALE])
-def test_a_hit_is_the_exemplar_of_its_bucket(outcome: Outcome) -> None:
-    """If its trace is sampled."""
-    counters = Counters()
-    count = counters.counting(outcome, Tier.L1, 200)
-
-    for flags in (b"01", b"00"):
-        count(0.0, 1.0, "shop", b"00-%b-%b-%b" % (b"a" * 32, b"b" * 16, flags))
-
-    assert counters.request_seconds[outcome].exemplars == {0: (b"a" * 32, 0.0)}
-
-
 @pytest.mark.parametrize("outcome", sorted(set(Outcome) - set(STALE)))
 def test_other_answers_are_not_stale_however_old(outcome: Outcome) -> None:
     """An entry with a long lifetime is fresh for long."""
