@@ -1,4 +1,4 @@
-"""Stated freshness, kept for minutes: a thousand trainings, three replicas, sixty calls a minute.
+"""Stated freshness, kept for minutes, with few calls or many trainings.
 
 They mostly wait. Figures are logged: they belong into a release's notes.
 """
@@ -6,12 +6,10 @@ They mostly wait. Figures are logged: they belong into a release's notes.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import random
 import statistics
 import time
-from collections.abc import Sequence
 
 import pytest
 
@@ -21,19 +19,7 @@ from tests.integration.sweeping import state, sweepers, sweeps_ended
 
 _log = logging.getLogger(__name__)
 
-BUDGET = {
-    "upstream__rate_limit": "60/minute",
-    "sweep__share": "0.7",
-    "freshness__lifetime": "25s",
-    "redis__timeout": "2s",
-}
 IDS = [f"trn_{number:06d}" for number in range(1, 1_001)]
-
-
-async def is_swept(planes: Planes) -> bool:
-    """Whether the whole list was gone through once; somebody reads meanwhile."""
-    await planes.get(IDS[0])
-    return await sweeps_ended(planes) > 1
 
 
 async def is_stated(planes: Planes) -> bool:
@@ -49,75 +35,6 @@ async def lag_of(control: SimulatorClient, planes: Planes, training_id: str, mar
     while (await planes.get(training_id)).json().get("content") != mark:  # noqa: ASYNC110
         await asyncio.sleep(0.5)
     return time.monotonic() - began
-
-
-async def miss_of(planes: Planes, training_id: str) -> float:
-    """Seconds that a caller waits for a training of which nothing is stored any more."""
-    order = await planes.admin.post("/invalidate", json={"ids": [training_id]})
-    assert order.status_code == 200, order.text
-    began = time.monotonic()
-    answer = await planes.get(training_id)
-    assert (answer.status_code, answer.headers["cache-status"].count("fwd=")) == (200, 1)
-    return time.monotonic() - began
-
-
-async def edited(
-    control: SimulatorClient, all_planes: Sequence[Planes], training_id: str, mark: str
-) -> float:
-    """The worst of all replicas."""
-    await control.edit(training_id, mark)
-    each = [lag_of(control, planes, training_id, mark) for planes in all_planes]
-    return max(await asyncio.gather(*each))
-
-
-async def test_no_answer_is_older_than_stated(redis_url: str) -> None:
-    """Five minutes, an edit every ten seconds, of what is read and of what nobody ever read;
-    nobody is refused, and misses go at once."""
-    config = SimulatorConfig(trainings=1_000, limit=60, latency=0.05, jitter=0.05)
-    chance = random.Random(7)
-    misses: list[float] = []
-    async with (
-        running(config) as upstream,
-        SimulatorClient(upstream.base_url) as control,
-        sweepers(upstream.base_url, redis_url, 3, **BUDGET) as all_planes,
-    ):
-        for number, planes in zip(range(30), itertools.cycle(all_planes), strict=False):
-            await planes.get(IDS[number])
-            await asyncio.sleep(1.1)
-        await until(lambda: is_swept(all_planes[0]), patience=240.0)
-        for _ in range(65):  # what the beginning spent is no longer in the window
-            await all_planes[0].get(IDS[0])
-            await asyncio.sleep(1.0)
-        await control.reset_stats()
-        waiting = []
-        for number in range(30):
-            chosen = chance.choice(IDS[:30] if number % 2 else IDS[30:500])
-            waiting.append(
-                asyncio.create_task(edited(control, all_planes, chosen, f"edit {number}"))
-            )
-            began = time.monotonic()
-            misses.append(await miss_of(all_planes[number % 3], IDS[500 + number]))
-            await asyncio.sleep(10.0 - (time.monotonic() - began))
-        lags = await asyncio.gather(*waiting)
-        stats, words = await control.stats(), await state(all_planes[0])
-
-    _log.warning(
-        "edit to every replica: worst %.1f s, median %.1f s; misses: worst %.2f s, median %.2f s; "
-        "stated %s s; calls %s; fullest window %s; 429s %s",
-        max(lags),
-        statistics.median(lags),
-        max(misses),
-        statistics.median(misses),
-        words["bound_seconds"],
-        stats.by_endpoint,
-        stats.fullest_window,
-        stats.rate_limited,
-    )
-    bound = words["bound_seconds"]
-    assert isinstance(bound, float)
-    assert (words["sweep"], stats.rate_limited) == ("on", 0)
-    assert max(lags) <= bound <= 25.0
-    assert max(misses) < 2.0
 
 
 @pytest.mark.parametrize("size", [20_000])
@@ -166,3 +83,46 @@ async def test_the_bound_stated_at_the_start_is_kept(redis_url: str, size: int) 
     )
     assert max(ages) <= stated
     assert stats.rate_limited == 0
+
+
+async def small_run(redis_url: str, seed: int) -> tuple[float, float, list[float], int]:
+    """Seconds until the bound was stated, the bound, the lags of eight edits at both replicas, and
+    the number of 429s."""
+    config, chance = SimulatorConfig(trainings=500, limit=60), random.Random(seed)
+    settings = {"upstream__rate_limit": "60/minute", "redis__prefix": f"run{seed}"}
+    async with (
+        running(config) as upstream,
+        SimulatorClient(upstream.base_url) as control,
+        sweepers(upstream.base_url, redis_url, 2, **settings) as all_planes,
+    ):
+        began = time.monotonic()
+        await until(lambda: is_stated(all_planes[0]), patience=60.0)
+        stated_after = time.monotonic() - began
+        waiting = []
+        for number, training_id in enumerate(chance.sample(IDS[:500], 8)):
+            await control.edit(training_id, f"edit {number}")
+            for planes in all_planes:
+                lag = lag_of(control, planes, training_id, f"edit {number}")
+                waiting.append(asyncio.create_task(lag))
+            await asyncio.sleep(2.0 + 2.0 * chance.random())
+        lags = await asyncio.gather(*waiting)
+        stats, words = await control.stats(), await state(all_planes[0])
+    bound = words["bound_seconds"]
+    assert isinstance(bound, float)
+    return stated_after, bound, lags, stats.rate_limited
+
+
+async def test_edits_of_500_trainings_are_seen_within_half_a_sweep(redis_url: str) -> None:
+    """Ten runs with sixty calls a minute and two replicas, and the default settings."""
+    runs = [await small_run(redis_url, seed) for seed in range(10)]
+
+    lags = [lag for run in runs for lag in run[2]]
+    _log.warning(
+        "bound stated after %.1f s at worst; edit to a replica: worst %.1f s, median %.1f s; "
+        "bound %.1f s",
+        *(max(run[0] for run in runs), max(lags), statistics.median(lags), runs[0][1]),
+    )
+    assert max(stated_after for stated_after, *_ in runs) <= 30.0
+    assert all(max(lags) <= bound for _, bound, lags, _ in runs)
+    assert statistics.median(lags) <= 6.0
+    assert sum(rate_limited for *_, rate_limited in runs) == 0
