@@ -142,7 +142,8 @@ def _servers(
         unusual=house.unusual,
         writing=house.writing,
         max_body=settings.server.max_body,
-        patience=settings.upstream.timeout,
+        # By then each fetch has ended, with an error or a stale response.
+        patience=settings.upstream.timeout + 1.0,
         count_items=house.telemetry.counters.count_items,
         forward_headers=frozenset(
             name.lower().encode("ascii") for name in settings.upstream.forward_headers

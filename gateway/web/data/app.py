@@ -18,7 +18,7 @@ from gateway.core.access.registry import Callers
 from gateway.core.cache.content_coding import takes_gzip
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import Conditions
-from gateway.core.errors import ClientRateLimited, GatewayError
+from gateway.core.errors import AccessRefused, ClientRateLimited, GatewayError
 from gateway.core.http.cache_control import request_directives_of, wants_only_if_cached
 from gateway.core.vocabulary import Outcome
 from gateway.flow.operations.write_through import Writing
@@ -28,12 +28,9 @@ from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Observer, Tracer
 from gateway.web.data.batch import (
-    Item,
     gathered,
-    hit_item,
     ids_of,
     item_of,
-    problem_item,
     refuses_caller,
     rendered,
     within_bounds,
@@ -178,23 +175,24 @@ class DataPlane:
             return self._desk.problem(exchange, NO_ROUTE, Outcome.REJECTED)
         exchange.name(None, COLLECTION.decode("ascii"))
         caller, granted, wait = self._desk.admit_some(request, exchange, len(wanted))
-        ask, now = self._ask(request, wanted[0], caller), self._clock.now()
-        items: dict[str, Item | None] = dict.fromkeys(wanted)
+        ask, now, held = self._ask(request, wanted[0], caller), self._clock.now(), {}
         if not self._unusual.is_ordered and ask.directives is None and ask.at_least is None:
-            for each in wanted[:granted]:
-                held = self._serving.fresh_in_l1(Key(caller.partition, each), now)
-                items[each] = None if held is None else hit_item(each, held, now)
-        asks = [ask.for_id(each) for each in wanted[:granted] if items[each] is None]
-        answers = await gathered(asks, self._get, self._patience) if asks else ()
-        now, request_id = self._clock.now(), exchange.request_id
-        for asked, answer in zip(asks, answers, strict=True):
+            hits = ((each, Key(caller.partition, each)) for each in wanted[:granted])
+            held = {each: self._serving.fresh_in_l1(key, now) for each, key in hits}
+        asks = [ask.for_id(each) for each in wanted[:granted] if held.get(each) is None]
+        answers = await gathered(asks, self._get, self._patience) if asks else {}
+        for answer in answers.values():
+            if isinstance(answer, AccessRefused):
+                raise answer
             if not isinstance(answer, GatewayError) and refuses_caller(answer):
                 return self._answer(request, exchange, answer)
-            each = asked.key.training_id
-            items[each] = item_of(each, answer, now, request_id)
-        for each in wanted[granted:]:
-            items[each] = problem_item(each, ClientRateLimited(wait), request_id)
-        known = list(within_bounds(filter(None, items.values()), request_id))
+        now, request_id = self._clock.now(), exchange.request_id
+        too_many = ClientRateLimited(wait)
+        items = (
+            item_of(each, held.get(each) or answers.get(each, too_many), now, request_id)
+            for each in wanted
+        )
+        known = list(within_bounds(items, request_id))
         self._count_items(item.end.outcome for item in known)
         if_none_match = _joined(request, b"if-none-match")
         gzip = takes_gzip(_joined(request, b"accept-encoding"))

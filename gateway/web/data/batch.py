@@ -23,7 +23,7 @@ from gateway.core.errors import BadRequest, GatewayError, TooLarge, UpstreamTime
 from gateway.core.http.cache_status import Handling, cache_status
 from gateway.core.http.fields import Reply
 from gateway.core.instant import from_seconds, to_http_date
-from gateway.core.upstream.training import is_training_id
+from gateway.core.upstream.training import digest, is_training_id
 from gateway.core.vocabulary import Detail, FailureReason, Outcome, Tier
 from gateway.flow.answer import HIT, Answer, Ask
 from gateway.ports import Deadline, Held
@@ -37,7 +37,7 @@ _logger = logging.getLogger(__name__)
 _MOST: Final = 100
 # The items of a response have about this many bytes together at most. Trainings beyond it are left
 # out.
-_MOST_BYTES: Final = 16 * 1024**2
+_MOST_BYTES: Final = 4 * 1024**2
 # A response of fewer bytes is not compressed. One of more than _LARGE bytes is compressed in
 # another thread.
 _LEAST: Final = 1_400
@@ -94,9 +94,9 @@ def ids_of(query: bytes) -> list[str] | None:
 
 async def gathered(
     asks: Sequence[Ask], get: Callable[[Ask], Awaitable[Answer]], patience: float
-) -> list[Answer | GatewayError]:
-    """What `get` returns or raises for each request. UpstreamTimeout where it takes more than
-    `patience` seconds."""
+) -> dict[str, Answer | GatewayError]:
+    """By id: what `get` returns or raises for each request. UpstreamTimeout where it takes more
+    than `patience` seconds."""
     tasks = [asyncio.ensure_future(get(ask)) for ask in asks]
     try:
         async with Deadline(patience):
@@ -106,7 +106,8 @@ async def gathered(
     finally:
         for task in tasks:
             task.cancel()
-    return [_result_of(task) for task in tasks]
+    ids = (ask.key.training_id for ask in asks)
+    return dict(zip(ids, map(_result_of, tasks), strict=True))
 
 
 def _result_of(task: asyncio.Future[Answer]) -> Answer | GatewayError:
@@ -127,15 +128,18 @@ def refuses_caller(answer: Answer) -> bool:
     return isinstance(answer.content, Reply) and answer.content.status == 401
 
 
-def item_of(wanted: str, answer: Answer | GatewayError, now: float, request_id: str) -> Item:
-    """The item with this answer or problem."""
+def item_of(wanted: str, answer: Held | Answer | GatewayError, now: float, request_id: str) -> Item:
+    """The item with this fresh response in L1, this answer or this problem."""
+    if isinstance(answer, Held):
+        return _hit_item(wanted, answer, now)
     if isinstance(answer, GatewayError):
-        return problem_item(wanted, answer, request_id)
+        return _problem_item(wanted, answer, request_id)
     content, handling = answer.content, answer.handling
     end = End(answer.outcome, answer.tier, handling.detail)
     if isinstance(content, Reply):
         text = _text(wanted, content.status, _told(handling), _error(content.body))
-        return Item(wanted, text, str(content.status), end, handling=handling)
+        tag = f"{content.status} {digest(content.body)}"
+        return Item(wanted, text, tag, end, handling=handling)
     entry = content.entry
     status, age, body = entry.status, entry.age(now), entry.body
     told = b'"age":%d,%b' % (age, _told(handling))
@@ -153,8 +157,8 @@ def item_of(wanted: str, answer: Answer | GatewayError, now: float, request_id: 
     return Item(wanted, text, tag, end, left, age, handling)
 
 
-def hit_item(wanted: str, held: Held, now: float) -> Item:
-    """The item with a fresh response in L1. All fields are written at once, because nearly all
+def _hit_item(wanted: str, held: Held, now: float) -> Item:
+    """All fields are written at once, because nearly all
     items are such hits."""
     entry = held.entry
     age = entry.age(now)
@@ -164,8 +168,7 @@ def hit_item(wanted: str, held: Held, now: float) -> Item:
     return _new_item(Item, (*item, entry.freshness_lifetime - age, age, HIT))
 
 
-def problem_item(wanted: str, error: GatewayError, request_id: str) -> Item:
-    """The item with the problem of this error."""
+def _problem_item(wanted: str, error: GatewayError, request_id: str) -> Item:
     problem = problem_of(error)
     wait = problem.seconds
     told = b"" if wait is None else b'"retry_after":%d' % wait
@@ -197,7 +200,8 @@ def _json(body: bytes) -> bytes:
 
 
 def within_bounds(items: Iterable[Item], request_id: str) -> Iterator[Item]:
-    """The same items. Beyond _MOST_BYTES, problems take the place of trainings."""
+    """The same items. Beyond _MOST_BYTES, problems take the place of trainings. `items` is read one
+    by one, so that no other texts are in memory."""
     size = 0
     for item in items:
         size += len(item.text)
@@ -207,7 +211,7 @@ def within_bounds(items: Iterable[Item], request_id: str) -> Iterator[Item]:
             error = TooLarge(
                 f"the trainings before this one have {_MOST_BYTES} bytes: ask for less"
             )
-            yield problem_item(item.wanted, error, request_id)
+            yield _problem_item(item.wanted, error, request_id)
 
 
 async def rendered(

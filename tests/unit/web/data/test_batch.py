@@ -198,6 +198,32 @@ async def test_one_deadline_for_all() -> None:
     assert said(await data.ask("/training?ids=b")) == [("b", 200, "hit; detail=l1")]
 
 
+async def test_a_hit_grows_older_while_the_others_are_fetched() -> None:
+    """Its age is that of the moment of the response. A call is as old as the question."""
+    data = a_plane()
+    await data.ask("/training/a")
+
+    async def connect() -> None:
+        data.clock.advance(9.0)
+
+    data.upstream.connect = connect
+    response = await data.ask("/training?ids=a,b")
+
+    assert [item["age"] for item in response.json()["items"]] == [9, 9]
+    assert response.headers["cache-control"] == "private, max-age=21"
+
+
+async def test_another_error_of_the_api_is_another_response() -> None:
+    """Also with the same status."""
+    data, tags = a_plane(), []
+    for word in (b"no", b"never"):
+        body = b'{"statusCode":403,"message":"%b"}' % word
+        data.upstream.always = Reply(403, (JSON,), body)
+        tags.append((await data.ask("/training?ids=a")).headers["etag"])
+
+    assert tags[0] != tags[1]
+
+
 async def test_a_caller_that_goes_leaves_no_task() -> None:
     """The waits of its items end."""
     data = a_plane()
@@ -296,15 +322,18 @@ async def test_nobody_gets_a_batch_without_a_credential() -> None:
 
 
 async def test_a_token_that_the_api_refuses() -> None:
-    """The whole response is the API's 401."""
+    """The whole response is the API's 401, and the gateway's as long as it remembers this one."""
     data = a_plane()
     data.upstream.always = Reply(401, (JSON,), b'{"statusCode":401,"message":"no"}')
 
     response = await data.ask("/training?ids=a,b")
+    again = await data.ask("/training?ids=a,b")
 
     assert response.status_code == 401
     assert response.json() == {"statusCode": 401, "message": "no"}
     assert "batch" not in response.headers["cache-status"]
+    assert (again.status_code, problem_word(again)) == (401, "credential-unknown")
+    assert "www-authenticate" in again.headers
 
 
 async def test_callers_with_other_tokens_share_nothing() -> None:
