@@ -16,8 +16,8 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_990,
-    "lines of tests/ (Python)": 69_880,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_910,
+    "lines of tests/ (Python)": 69_850,
     "settings": 63,
     "words of the glossary": 55,
     "methods of the largest class": 49,
