@@ -137,29 +137,24 @@ def item_of(wanted: str, answer: Held | Answer | GatewayError, now: float, reque
     content, handling = answer.content, answer.handling
     end = End(answer.outcome, answer.tier, handling.detail)
     if isinstance(content, Reply):
-        text = _text(wanted, content.status, _told(handling), _error(content.body))
+        text = _text(wanted, content.status, _told(handling), _content(content.status, content))
         tag = f"{content.status} {digest(content.body)}"
         return Item(wanted, text, tag, end, handling=handling)
     entry = content.entry
-    status, age, body = entry.status, entry.age(now), entry.body
+    status, age = entry.status, entry.age(now)
     told = b'"age":%d,%b' % (age, _told(handling))
     if entry.updated_at_text:
         told += b',"updated_at":"%b"' % entry.updated_at_text.encode("ascii")
-    if status == 200:
-        body = b'"training":' + (_json(body) if content.is_verbatim else body)
-    else:
-        body = _error(body)
     left = entry.freshness_lifetime - age
     if handling.outdated or handling.not_stored is not None:
         left = min(left, 0.0)
-    text = _text(wanted, status, told, body)
+    text = _text(wanted, status, told, _content(status, content))
     tag = entry.digest if status == 200 else f"{status} {entry.digest}"
     return Item(wanted, text, tag, end, left, age, handling)
 
 
 def _hit_item(wanted: str, held: Held, now: float) -> Item:
-    """All fields are written at once, because nearly all
-    items are such hits."""
+    """All fields are written at once, because nearly all items are such hits."""
     entry = held.entry
     age = entry.age(now)
     known = wanted.encode("ascii"), age, entry.updated_at_text.encode("ascii")
@@ -186,8 +181,10 @@ def _told(handling: Handling) -> bytes:
     return b'"cache":"%b"' % cache_status(handling, None)[_NAME:]
 
 
-def _error(body: bytes) -> bytes:
-    return b'"error":' + _json(body)
+def _content(status: int, content: Held | Reply) -> bytes:
+    if status != 200:
+        return b'"error":' + _json(content.body)
+    return b'"training":' + (_json(content.body) if content.is_verbatim else content.body)
 
 
 def _json(body: bytes) -> bytes:

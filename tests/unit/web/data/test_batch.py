@@ -65,6 +65,7 @@ async def test_each_id_is_answered_as_alone() -> None:
     assert "training" not in last
     assert data.upstream.count == 3
     assert data.items == {Outcome.FRESH: 1, Outcome.FILLED: 2}
+    assert said(await data.ask("/training?ids=none")) == [("none", 404, "hit; detail=negative")]
 
 
 async def test_the_fields_are_those_of_the_least_fresh() -> None:
@@ -361,7 +362,8 @@ async def test_frozen_and_minimum_versions_hold() -> None:
 
 
 async def test_a_body_that_is_no_json_is_a_string() -> None:
-    """The API's error for the caller may be any text, with `freshness.source = "origin"`."""
+    """The API's error for the caller may be any text, with `freshness.source = "origin"`. A 200
+    that is passed on and not stored is a training."""
     reply = Reply(403, ((b"content-type", b"text/plain"),), b"not \xff you")
     answer = Answer(reply, Outcome.REJECTED, Tier.UPSTREAM, Handling(None, Forward.URI_MISS, 403))
 
@@ -373,6 +375,8 @@ async def test_a_body_that_is_no_json_is_a_string() -> None:
         "cache": "fwd=uri-miss; fwd-status=403",
         "error": "not \ufffd you",
     }
+    passed = answer._replace(content=Reply(200, (JSON,), b'{"id":"a"}'))
+    assert json.loads(batch.item_of("a", passed, 0.0, "id").text)["training"] == {"id": "a"}
 
 
 async def test_a_response_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
