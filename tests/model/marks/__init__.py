@@ -1,9 +1,9 @@
 """The rules of marks as a model: replicas, Redis and an API in virtual time.
 
 Three marks stand behind an entry: of everything, of its partition and of its training. An entry
-carries the words that its fetch read before it called the API; an order replaces words. `rules`
-has each small rule, and a world can be made without any of them. `counterexamples.toml` has a
-history for each that breaks a promise without the rule.
+carries the words that its fetch read before it called the API; an order replaces words. The rules
+of one slot are those of the gateway, in core/cache/marks. `plants.toml` has each small rule, the
+bug that leaves it out, and a history that then breaks a promise.
 
 These rules were in the model at first. No history broke a promise without them, and they are gone:
 - a replica that is not listed keeps nothing; becoming listed is a gap

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack
 
 from tests.model.marks.history import failure, make, shortest, written
-from tests.model.marks.rules import Rule
+from tests.model.marks.plants import PLANTS, planted
 
 
 def main() -> int:
@@ -14,14 +15,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--histories", type=int, default=30_000)
     parser.add_argument("--seed", default="0")
-    parser.add_argument("--without", nargs="*", default=[], choices=[rule.name for rule in Rule])
+    parser.add_argument("--without", choices=PLANTS)
     options = parser.parse_args()
-    without = {Rule[name] for name in options.without}
-    for number in range(1, options.histories + 1):
-        steps = list(make(f"{options.seed}/{number}"))
-        if failure(steps, without):
-            steps = shortest(steps, without)
-            tale = "\n".join(failure(steps, without) or ())
+    with ExitStack() as stack:
+        if options.without:
+            stack.enter_context(planted(PLANTS[options.without]))
+        return _search(options.histories, options.seed)
+
+
+def _search(histories: int, seed: str) -> int:
+    for number in range(1, histories + 1):
+        steps = list(make(f"{seed}/{number}"))
+        if failure(steps):
+            steps = shortest(steps)
+            tale = "\n".join(failure(steps) or ())
             sys.stdout.write(f"history {number}: {written(steps)}\n{tale}\n")
             return 1
         if number % 1_000 == 0:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.model.marks.records import Key
-from tests.model.marks.rules import TRAININGS
+from gateway.core.cache.marks import Version
+from gateway.core.instant import Instant
+from tests.model.marks.records import TRAININGS, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Reply:
     """A single answer: 200 or 404 (no version), 401, or a failure."""
 
     status: int
-    version: int | None
+    version: Version
     moment: float
 
 
@@ -25,8 +26,8 @@ class Api:
     now: Callable[[], float]
     is_down: bool = False
     refused: set[str] = field(default_factory=set)
-    states: dict[int, list[tuple[float, int | None]]] = field(
-        default_factory=lambda: {each: [(0.0, 10)] for each in TRAININGS}
+    states: dict[int, list[tuple[float, Version]]] = field(
+        default_factory=lambda: {each: [(0.0, Instant(10))] for each in TRAININGS}
     )
 
     def read(self, key: Key) -> Reply:
@@ -37,18 +38,18 @@ class Api:
         version = self.at(key.training, self.now())
         return Reply(404 if version is None else 200, version, self.now())
 
-    def at(self, training: int, moment: float) -> int | None:
+    def at(self, training: int, moment: float) -> Version:
         """The version at a moment."""
         states = self.states[training]
         return next((v for since, v in reversed(states) if since <= moment), states[0][1])
 
-    def had(self, training: int, version: int | None, since: float) -> bool:
+    def had(self, training: int, version: Version, since: float) -> bool:
         """Whether the training had this version at that moment or later."""
         later = {each for start, each in self.states[training] if start > since}
         return version in later | {self.at(training, since)}
 
     def edit(self, training: int) -> None:
-        self._set(training, self.latest(training) + 1)
+        self._set(training, Instant(self.latest(training) + 1))
 
     def delete(self, training: int) -> None:
         self._set(training, None)
@@ -61,11 +62,11 @@ class Api:
     def go_back(self, training: int) -> None:
         """A version before the one that there is, as after a restore from a backup."""
         now = self.at(training, self.now())
-        self._set(training, max(1, (now or self.latest(training)) - 1))
+        self._set(training, Instant(max(1, (now or self.latest(training)) - 1)))
 
-    def latest(self, training: int) -> int:
+    def latest(self, training: int) -> Instant:
         """The highest version that there ever was."""
-        return max(version or 0 for _, version in self.states[training])
+        return max(version for _, version in self.states[training] if version is not None)
 
-    def _set(self, training: int, version: int | None) -> None:
+    def _set(self, training: int, version: Version) -> None:
         self.states[training].append((self.now(), version))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from tests.model.marks.rules import PERIOD, Rule
+from tests.model.marks.records import PERIOD
 from tests.model.marks.truth import Broken
 from tests.model.marks.world import FAILOVERS, RECORDS, Step, World
 
@@ -96,9 +96,9 @@ def _step(name: str, chance: random.Random) -> Step:
     return Step(name, *numbers.get(name, (replica,)))
 
 
-def failure(steps: Sequence[Step], without: Collection[Rule] = ()) -> list[str] | None:
+def failure(steps: Sequence[Step]) -> list[str] | None:
     """What happened until a promise was broken, or None if the history keeps all promises."""
-    world = World(without)
+    world = World()
     try:
         for step in steps:
             world.take(step)
@@ -133,14 +133,14 @@ def read(line: str) -> list[Step]:
     return [Step(name, *map(int, numbers)) for name, *numbers in words]
 
 
-def shortest(steps: Sequence[Step], without: Collection[Rule] = ()) -> list[Step]:
+def shortest(steps: Sequence[Step]) -> list[Step]:
     """Leave out steps as long as the history still fails."""
     kept, size = list(steps), len(steps) // 2
     while size:
         start = 0
         while start < len(kept):
             fewer = kept[:start] + kept[start + size :]
-            if failure(fewer, without):
+            if failure(fewer):
                 kept = fewer
             else:
                 start += size

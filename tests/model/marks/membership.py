@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.model.marks.orders import Notice
-from tests.model.marks.records import Members
-from tests.model.marks.rules import L1_LIFETIME, PERIOD, Rule
+from tests.model.marks.records import PERIOD, Members, Notice
 
 if TYPE_CHECKING:
     from tests.model.marks.world import World
@@ -45,32 +43,28 @@ class Membership:
     heard: float = -math.inf
     sent: float = -math.inf
     acknowledged: float = -math.inf
-    word: int = -1
-    life: int = 0
+    word: str = "-"
+    life: str = ""
     since: float = -math.inf
-    seen: dict[int, tuple[int, float]] = field(default_factory=dict)
+    seen: dict[int, tuple[str, float]] = field(default_factory=dict)
 
     @property
     def is_listed(self) -> bool:
         return self.world.now - self.heard < PERIOD
 
     @property
-    def settled_life(self) -> int:
-        """The life of the record, if this replica has seen it for a period; else 0."""
-        return self.life if self.world.now - self.since >= PERIOD + SLACK else 0
+    def settled_life(self) -> str:
+        """The life of the record, if this replica has seen it for a period."""
+        return self.life if self.world.now - self.since >= PERIOD + SLACK else ""
 
-    def note(self, before: int, members: Members, sent: float) -> None:
-        """A heartbeat was acknowledged, which has found the word of the one before."""
-        now, has = self.world.now, self.world.has
-        moment = sent if has(Rule.FROM_SENDING) else now
-        if not has(Rule.SURE):
-            self.heard = moment
-        elif before == self.word and sent - self.acknowledged >= SLACK:
+    def note(self, before: str, members: Members, sent: float) -> None:
+        """A heartbeat was acknowledged. The one before counts, if it was found a second later."""
+        is_found, is_early = before == self.word, sent - self.acknowledged < SLACK
+        if is_found and not is_early:
             self.heard = self.sent
-        word, _ = members.heartbeats[self.number]
-        if not (before == self.word and sent - self.acknowledged < SLACK):
-            self.sent, self.acknowledged = moment, now
-        self.word = word
+        if not (is_found and is_early):
+            self.sent, self.acknowledged = sent, self.world.now
+        self.word, _ = members.heartbeats[self.number]
         self._see(members)
 
     def _see(self, members: Members) -> None:
@@ -79,24 +73,15 @@ class Membership:
         if is_new:
             self.life, self.since = members.life, -math.inf if members.is_settled else now
         for number, (word, _) in members.heartbeats.items():
-            if is_new or word != self.seen.get(number, (0, 0.0))[0]:
+            if is_new or word != self.seen.get(number, ("", 0.0))[0]:
                 self.seen[number] = word, now
 
-    def receipt(self, notice: Notice, members: Members, clock: float) -> Receipt:
+    def receipt(self, notice: Notice, members: Members) -> Receipt:
         """The others that may still serve what they hold, and until when at the latest."""
-        now, has = self.world.now, self.world.has
+        now = self.world.now
         self._see(members)
-        if has(Rule.CLOCK):
-            until = {each: at + PERIOD for each, (_, at) in self.seen.items()}
-            born = self.since + PERIOD
-        else:
-            until = {
-                each: now + at + PERIOD + SLACK - clock
-                for each, (_, at) in members.heartbeats.items()
-            }
-            born = now + members.born + PERIOD + SLACK - clock
+        until = {number: at + PERIOD for number, (_, at) in self.seen.items()}
         others = {each: at for each, at in until.items() if each != self.number and at > now}
-        if not has(Rule.UNTIL):
-            others = dict.fromkeys(others, now + L1_LIFETIME)
-        is_born = born > now and has(Rule.BORN)
-        return Receipt(notice, notice.order.written_at, others, born if is_born else -math.inf)
+        born = self.since + PERIOD
+        unsettled = born if born > now else -math.inf
+        return Receipt(notice, notice.order.written_at, others, unsettled)

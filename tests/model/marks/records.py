@@ -1,15 +1,23 @@
-"""What Redis holds in the model of marks: marks, entries, members; and the state of an entry."""
+"""What Redis holds in the model of marks, orders and notices, and the times (in seconds)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.model.marks.rules import Rule
+from gateway.core.cache.marks import Facts, Version
 
-Has = Callable[[Rule], bool]
+REPLICAS = 3
+PARTITIONS = ("a", "b")
+TRAININGS = (0, 1)
+L1_LIFETIME = 3.0
+FRESH = 20.0
+STALE = 100.0
+PERIOD = 6.0
+CONFIRM_WITHIN = 1.0
+BELIEVE_AFTER = 5.0
+REWRITE_FOR = 60.0
 
 
 class Key(NamedTuple):
@@ -39,56 +47,16 @@ MEMBERS = Place("members")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """Words are numbers that are never used twice."""
-
-    hard: int
-    soft: int
-    named: int = 0
-    bound: int = 0
-    hard_bound: int = 0
-
-    @property
-    def words(self) -> tuple[int, ...]:
-        return self.hard, self.soft, self.named
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """The refused version that may be believed, and when it was refused first."""
-
-    version: int
-    first: float
-
-
-class Ticket(NamedTuple):
-    """The marks of everything, of a partition and of a training, as they were read."""
-
-    everything: Mark | None = None
-    partition: Mark | None = None
-    training: Mark | None = None
-
-    @property
-    def hard(self) -> tuple[int | None, ...]:
-        return tuple(each.hard if each else None for each in self)
-
-    @property
-    def soft(self) -> tuple[int | None, ...]:
-        return tuple(each.soft if each else None for each in self)
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored response. `started` and `confirmed` are of Redis' clock; `read` is the moment at
-    which the API gave it, which only the truth knows. No version: a 404."""
+    """A stored response. `read` is when the API gave it, which only the truth knows."""
 
     key: Key
-    version: int | None
-    ticket: Ticket
-    started: float
-    confirmed: float
+    facts: Facts
     read: float
-    seen: int = 0
+
+    @property
+    def version(self) -> Version:
+        return self.facts.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,45 +64,58 @@ class Members:
     """The record of the replicas: a word for its life, the last notice, and the last heartbeat of
     each (a word, and Redis' time). Settled: a replica has seen this life for a period."""
 
-    life: int
+    life: str
     born: float
-    last: int
-    heartbeats: Mapping[int, tuple[int, float]]
+    last: str
+    heartbeats: Mapping[int, tuple[str, float]]
     is_settled: bool = False
 
 
-class State(IntEnum):
-    """What an entry may be used for."""
+@dataclass(eq=False, slots=True)
+class Order:
+    """What an operator, a write or a 401 rules out.
 
-    NONE = 0
-    RESCUE = 1
-    CURRENT = 2
+    received    the moment of its receipt
+    training    None: a purge of `partition`, or of everything
+    version     all below it, and every 404; None: all that was read before
+    written_at  the moment at which its mark was written last
+    """
+
+    is_hard: bool
+    received: float
+    training: int | None = None
+    partition: str | None = None
+    version: Version = None
+    written_at: float = -1.0
+
+    @property
+    def place(self) -> Place:
+        """The mark that it replaces."""
+        if self.training is not None:
+            return Place("training", self.training)
+        return ALL if self.partition is None else Place("partition", self.partition)
+
+    def concerns(self, key: Key) -> bool:
+        return self.training in {None, key.training} and self.partition in {None, key.partition}
+
+    def rules_out(self, entry: Entry) -> bool:
+        """Whether the entry is one of those that it speaks of, if it was read before."""
+        if not self.concerns(entry.key):
+            return False
+        return self.version is None or entry.version is None or entry.version < self.version
+
+    def __str__(self) -> str:
+        what = f"training {self.training}" if self.training is not None else "everything"
+        whose = f" of tenant {self.partition}" if self.partition else ""
+        below = f" below version {self.version}" if self.version is not None else ""
+        return f"{'hard' if self.is_hard else 'soft'} order: {what}{whose}{below}"
 
 
-def state_of(entry: Entry, ticket: Ticket, seen: int, has: Has) -> State:
-    """Compare an entry with the marks that stand now."""
-    pairs = [(was, now) for was, now in zip(entry.ticket, ticket, strict=True) if was and now]
-    if len(pairs) < len(ticket) and has(Rule.UNKNOWN):
-        return State.NONE
-    if any(was.hard != now.hard for was, now in pairs):
-        return State.NONE
-    if is_below_mark(entry, ticket.training, is_hard=True, has=has):
-        return State.NONE
-    if has(Rule.SOFT_WORD) and any(was.soft != now.soft for was, now in pairs):
-        return State.RESCUE
-    if is_below_mark(entry, ticket.training, is_hard=False, has=has):
-        return State.RESCUE
-    is_older = entry.version is not None and entry.version < max(seen, entry.seen)
-    return State.RESCUE if is_older and has(Rule.SEEN) else State.CURRENT
+@dataclass(eq=False, slots=True)
+class Notice:
+    """An order on its way to all that have subscribed."""
 
-
-def is_below_mark(entry: Entry, mark: Mark | None, *, is_hard: bool, has: Has) -> bool:
-    """True if an order that named a version has ruled the entry out."""
-    if mark is None:
-        return False
-    if entry.version is None:
-        was = entry.ticket.training
-        return has(Rule.NAMED) and was is not None and was.named != mark.named
-    if is_hard:
-        return has(Rule.HARD_BOUND) and entry.version < mark.hard_bound
-    return has(Rule.BOUND) and entry.version < mark.bound
+    order: Order
+    previous: str
+    last: str
+    confirmed: set[int] = field(default_factory=set)

@@ -7,17 +7,21 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from gateway.core.cache.marks import Facts, Mark, Marks, State, Ticket, is_later, state_of
 from tests.model.marks.membership import Membership, Receipt
-from tests.model.marks.orders import Notice, Order
-from tests.model.marks.records import ALL, Entry, Key, Mark, Members, Place, State, Ticket, state_of
-from tests.model.marks.rules import (
+from tests.model.marks.records import (
+    ALL,
     CONFIRM_WITHIN,
     FRESH,
     L1_LIFETIME,
-    PERIOD,
     REWRITE_FOR,
     STALE,
-    Rule,
+    Entry,
+    Key,
+    Members,
+    Notice,
+    Order,
+    Place,
 )
 from tests.model.marks.truth import Answer, Kind
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 Steps = Generator[None, None, Value]
-Reading = tuple[Mark | None, float]  # a mark, and when it was read
+Readings = list[tuple[Mark | None, float]]  # a mark, and when it was read; the last one first
 
 
 class Away(Exception):
@@ -83,12 +87,12 @@ class Replica:
     flights: dict[Key, Flight] = field(default_factory=dict)
     pending: list[Order] = field(default_factory=list)
     recent: list[Order] = field(default_factory=list)
-    page_words: dict[Place, list[Reading]] = field(default_factory=dict)
+    page_words: dict[Place, Readings] = field(default_factory=dict)
     inbox: deque[Notice | None] = field(default_factory=deque)
     is_open: bool = False  # as Redis sees the subscription
     is_subscribed: bool = False  # as the replica sees it
     lost_connection: bool = False
-    last: int = 0
+    last: str = ""
     gaps: int = 0
     is_cut: bool = False
     cut_at: float = -1.0
@@ -149,51 +153,27 @@ class Replica:
 
     def _may_serve(self, kept: Held[Entry]) -> bool:
         """Whether L1 may be used unasked, if Redis does not have to be asked."""
-        is_confirmed = kept.gap == self.gaps or not self.world.has(Rule.GAP_UNCONFIRMS)
-        is_listed = self.is_listed or not self.world.has(Rule.UNLISTED_L1)
         is_fresh = 0 <= self._age(kept.value) <= FRESH
-        return is_confirmed and is_listed and is_fresh and not kept.is_demoted
+        return kept.gap == self.gaps and self.is_listed and is_fresh and not kept.is_demoted
 
     def _may_join(self, flight: Flight) -> bool:
-        if flight.is_overtaken and self.world.has(Rule.NOT_JOINED):
-            return False
-        return self.is_listed or not self.world.has(Rule.UNLISTED_JOIN)
-
-    def _may_keep(self, operation: Operation) -> bool:
-        return not operation.is_overtaken or not self.world.has(Rule.NOT_KEPT)
+        return self.is_listed and not flight.is_overtaken
 
     def _look_up(self, operation: Operation) -> Steps[Found]:
         """Read marks and entry; the better of Redis' and L1's entry is found, and kept in L1."""
         sent, key = self.now, operation.key
-        if self.world.has(Rule.PENDING):
-            yield from self._write_pending()
+        yield from self._write_pending()
         everything = yield from self._mark(operation, ALL)
         partition = yield from self._mark(operation, Place("partition", key.partition))
         mark, stored, clock = yield from self._ask(self.world.redis.look_up, key)
-        ticket = Ticket(everything, partition, mark)
+        marks = Marks(everything, partition, mark)
         kept = self.l1.get(key)
-        best, state = self._better(ticket, stored, kept.value if kept else None)
-        if self._may_keep(operation):
+        best, state = _better(marks, stored, kept.value if kept else None)
+        if _may_keep(operation):
             self.l1.pop(key, None)
             if best:
                 self.l1[key] = Held(best, sent, self.gaps, state is not State.CURRENT)
-        return Found(ticket, best, state, clock)
-
-    def _better(
-        self, ticket: Ticket, stored: Entry | None, kept: Entry | None
-    ) -> tuple[Entry | None, State]:
-        """The entry in the better state; at equal states the later one."""
-        has = self.world.has
-        best, seen = None, 0
-        state = state_of(stored, ticket, 0, has) if stored else State.NONE
-        if stored and state:
-            best = stored
-            seen = max(stored.seen, stored.version or 0) if has(Rule.SEEN_OF_REDIS) else 0
-        its_state = state_of(kept, ticket, seen, has) if kept else State.NONE
-        is_later = kept and (best is None or not has(Rule.LATER_VERSION) or _is_later(kept, best))
-        if its_state > state or (its_state is state and its_state and is_later):
-            return kept, its_state
-        return best, state
+        return Found(marks.ticket, best, state, clock)
 
     def _mark(self, operation: Operation, place: Place) -> Steps[Mark]:
         """A mark of everything or of a partition: from memory, or from Redis."""
@@ -202,14 +182,13 @@ class Replica:
             return held.value
         sent = self.now
         mark = yield from self._ask(self.world.redis.make, place)
-        if self._may_keep(operation):
+        if _may_keep(operation):
             self.held[place] = Held(mark, sent, self.gaps)
         return mark
 
     def _may_use_held(self, held: Held[Mark]) -> bool:
-        is_listed = self.is_listed or not self.world.has(Rule.UNLISTED_HELD)
-        is_young = self.now - held.read <= L1_LIFETIME or not self.world.has(Rule.HELD_LIFETIME)
-        return is_listed and is_young and held.gap == self.gaps
+        is_young = self.now - held.read <= L1_LIFETIME
+        return self.is_listed and is_young and held.gap == self.gaps
 
     def _start_fetch(self, operation: Operation, found: Found | None) -> Flight:
         ticket = found.ticket if found else Ticket()
@@ -230,36 +209,22 @@ class Replica:
             if reply.status == 401:
                 self._lose_token(flight.key.partition, reply.moment)
             return
-        if not self.world.has(Rule.TICKET_FIRST):
-            redis, key = self.world.redis, flight.key
-            places = ALL, Place("partition", key.partition), Place("training", key.training)
-            flight.ticket = Ticket(*(redis.make(place) for place in places))
-        entry = Entry(
-            flight.key,
-            reply.version,
-            flight.ticket,
-            started=flight.started,
-            confirmed=flight.started,
-            read=reply.moment,
-        )
+        facts = Facts(reply.version, flight.ticket, flight.started, flight.started)
+        entry = Entry(flight.key, facts, reply.moment)
         try:
             stored = yield from self._ask(self.world.store, entry)
         except Away:
             kept = self.l1.get(flight.key)
-            is_older = kept and not kept.is_demoted and not _is_later(entry, kept.value)
-            stored = None if is_older else entry
-        if stored and self._may_keep(flight):
+            is_refused = kept and not kept.is_demoted and not is_later(facts, kept.value.facts)
+            stored = None if is_refused else entry
+        if stored and _may_keep(flight):
             self.l1[flight.key] = Held(stored, self.now, self.gaps)
         self._end(flight, reply.status, entry)
 
     def _lose_token(self, partition: str, moment: float) -> None:
         """After a 401: a hard order that nobody waits for."""
         order = Order(True, moment, partition=partition)
-        if self.world.has(Rule.TOKEN):
-            self.world.start("order", self, self.order(order))
-        else:
-            self.world.truth.give(order, self.number)
-            self.world.truth.promise(order, self.now + 2 * PERIOD, self.now)
+        self.world.start("order", self, self.order(order))
 
     def _end(self, flight: Flight, status: int, entry: Entry | None) -> None:
         flight.status, flight.entry = status, entry
@@ -279,7 +244,7 @@ class Replica:
             self._answer(key, began, best, Kind.RESCUED if is_vouched else Kind.UNCONFIRMED)
 
     def _age(self, entry: Entry) -> float:
-        return self.world.redis.clock - entry.confirmed
+        return self.world.redis.clock - entry.facts.confirmed
 
     def _answer(self, key: Key, began: float, entry: Entry, kind: Kind) -> None:
         self.world.truth.check(Answer(self.number, key, began, entry, kind, self._age(entry)))
@@ -296,19 +261,16 @@ class Replica:
         except Away:
             self._keep_pending(order)
             return
-        deadline = self.now + (CONFIRM_WITHIN if self.world.has(Rule.WAIT) else 0.0)
+        deadline = self.now + CONFIRM_WITHIN
         while self.now < deadline and not receipt.is_confirmed:
             yield
-        if receipt.is_confirmed or not self.world.has(Rule.WAIT):
-            self.world.truth.promise(order, self.now, receipt.written)
-        else:
-            self.world.truth.promise(order, receipt.until, receipt.written)
+        since = self.now if receipt.is_confirmed else receipt.until
+        self.world.truth.promise(order, since, receipt.written)
 
     def _keep_pending(self, order: Order) -> None:
         """503: the order holds in this process, and is written before anything is read."""
         self.pending.append(order)
-        if self.world.has(Rule.APPLY_AGAIN):
-            self.apply(order)
+        self.apply(order)
         self.world.truth.refused(order)
 
     def _write_pending(self) -> Steps[None]:
@@ -318,8 +280,7 @@ class Replica:
 
     def _write(self, order: Order) -> Steps[Receipt]:
         yield from self._ask(self.world.write, order)
-        if self.world.has(Rule.APPLY_AGAIN):
-            self.apply(order)
+        self.apply(order)
         notice, receipt = yield from self._ask(self._announce, order)
         if notice.previous == self.last:
             self.last = notice.last
@@ -328,26 +289,23 @@ class Replica:
         return receipt
 
     def _announce(self, order: Order) -> tuple[Notice, Receipt]:
-        previous, members, clock = self.world.redis.announce()
+        previous, members = self.world.redis.announce()
         notice = Notice(order, previous, members.last)
         for replica in self.world.replicas:
             if replica.is_open:
                 replica.inbox.append(notice)
-        return notice, self.membership.receipt(notice, members, clock)
+        return notice, self.membership.receipt(notice, members)
 
     def apply(self, order: Order) -> None:
         """What an order does in this process."""
-        has = self.world.has
-        if has(Rule.FORGET_HELD):
-            self.held.pop(order.place, None)
+        self.held.pop(order.place, None)
         for key, kept in list(self.l1.items()):
-            if order.rules_out(kept.value):
-                if order.is_hard and has(Rule.DROP):
-                    del self.l1[key]
-                elif has(Rule.DEMOTE):
-                    kept.is_demoted = True
+            if order.rules_out(kept.value) and order.is_hard:
+                del self.l1[key]
+            elif order.rules_out(kept.value):
+                kept.is_demoted = True
         for operation in self.in_flight:
-            if order.concerns(operation.key) and has(Rule.OVERTAKE):
+            if order.concerns(operation.key):
                 operation.is_overtaken = True
 
     def hear(self) -> None:
@@ -356,8 +314,7 @@ class Replica:
         if notice is None:
             self.is_subscribed = False
             return
-        is_next = self.last in {notice.previous, notice.last}
-        if not is_next and self.world.has(Rule.CHAIN):
+        if self.last not in {notice.previous, notice.last}:
             self._gap()
         self.last = notice.last
         self.apply(notice.order)
@@ -366,9 +323,8 @@ class Replica:
     def _gap(self) -> None:
         """Whatever is held counts as unconfirmed, and whatever is in flight as overtaken."""
         self.gaps += 1
-        if self.world.has(Rule.GAP_OVERTAKES):
-            for operation in self.in_flight:
-                operation.is_overtaken = True
+        for each in self.in_flight:
+            each.is_overtaken = True
 
     def _write_again(self) -> None:
         """A failover may have undone the orders of the last second; a minute is soon enough."""
@@ -385,23 +341,21 @@ class Replica:
             self.lost_connection |= is_new
 
     def _beat(self, is_new: bool) -> Steps[None]:
-        has, began = self.world.has, self.now
+        began = self.now
         if not self.is_subscribed:
             yield from self._ask(self._subscribe)
-        if is_new and has(Rule.REWRITE):
+        if is_new:
             self._write_again()
-        if has(Rule.PENDING):
-            yield from self._write_pending()
+        yield from self._write_pending()
         sent = self.now
         before, members = yield from self._ask(self._send_heartbeat)
         self.membership.note(before, members, sent)
-        is_gap = is_new and has(Rule.RECONNECT)
-        if is_gap or (members.last != self.last and has(Rule.LAST)):
+        if is_new or members.last != self.last:
             self._gap()
         self.last = members.last
         self.world.truth.has_looked(self.number, began)
 
-    def _send_heartbeat(self) -> tuple[int, Members]:
+    def _send_heartbeat(self) -> tuple[str, Members]:
         return self.world.redis.beat(self.number, self.membership.settled_life)
 
     def _subscribe(self) -> None:
@@ -419,37 +373,45 @@ class Replica:
 
     def _read_page(self, partition: str, age: float) -> Steps[None]:
         world, shared = self.world, (ALL, Place("partition", partition))
-        words: dict[Place, list[Reading]] = {}
+        words: dict[Place, Readings] = {}
         for place in shared:
             mark = yield from self._ask(world.redis.make, place)
             words[place] = [(mark, self.now), *self.page_words.get(place, [])[:1]]
-        asked, clock = self.now, world.redis.clock
+        at, started = self.now - age, world.redis.clock - age
         yield
         page = {each: world.api.at(each, self.now - age) for each in world.api.states}
         moment = self.now - age
         if world.api.is_down or partition in world.api.refused:
             return
         yield
-        at = asked - age if world.has(Rule.PAGE_AGE) else asked
-        started = clock - (asked - at)
-        ours = _read_before(at, words[shared[0]]), _read_before(at, words[shared[1]])
         for training, version in page.items():
             place = Place("training", training)
-            ticket = Ticket(*ours, _read_before(at, self.page_words.get(place, [])))
-            item = Entry(Key(partition, training), version, ticket, started, started, moment)
+            readings = [*map(words.__getitem__, shared), self.page_words.get(place, [])]
+            ticket = Marks(*(_read_before(at, each) for each in readings)).ticket
+            facts = Facts(version, ticket, started, started)
             if version is not None:
+                item = Entry(Key(partition, training), facts, moment)
                 yield from self._ask(world.apply_item, item, age > 0)
             words[place] = [((yield from self._ask(world.redis.mark, place)), self.now)]
         self.page_words |= words
 
 
-def _read_before(moment: float, readings: list[Reading]) -> Mark | None:
+def _may_keep(operation: Operation) -> bool:
+    return not operation.is_overtaken
+
+
+def _better(marks: Marks, stored: Entry | None, kept: Entry | None) -> tuple[Entry | None, State]:
+    """Of the entries of Redis and of L1 the one in the better state; at equal states the later."""
+    state = state_of(stored.facts, marks) if stored else State.GONE
+    best = stored if state else None
+    known = [each for each in (best.facts.seen, best.version) if each] if best else []
+    its_state = state_of(kept.facts, marks, max(known, default=None)) if kept else State.GONE
+    is_better = kept and (best is None or is_later(kept.facts, best.facts))
+    if its_state > state or (its_state is state and its_state and is_better):
+        return kept, its_state
+    return best, state
+
+
+def _read_before(moment: float, readings: Readings) -> Mark | None:
     """The mark that was read at that moment or before."""
     return next((mark for mark, read in readings if read <= moment), None)
-
-
-def _is_later(entry: Entry, other: Entry) -> bool:
-    """By version, then by start. A 404 has no version to compare."""
-    if None in {entry.version, other.version} or entry.version == other.version:
-        return entry.started > other.started
-    return (entry.version or 0) > (other.version or 0)

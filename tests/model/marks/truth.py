@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from tests.model.marks.orders import Order
-from tests.model.marks.records import Entry, Key
-from tests.model.marks.rules import FRESH, L1_LIFETIME, PERIOD, REWRITE_FOR
+from tests.model.marks.records import (
+    FRESH,
+    L1_LIFETIME,
+    PERIOD,
+    REWRITE_FOR,
+    Entry,
+    Key,
+    Order,
+)
 
 if TYPE_CHECKING:
     from tests.model.marks.world import World
@@ -115,17 +121,17 @@ class Truth:
     def stored(self, before: Entry | None, entry: Entry, read: float) -> None:
         """Redis has stored an entry, or its `seen`, which the API gave at the moment `read`."""
         floor = self.floors.get(entry.key)
-        is_same = before is not None and before.ticket.hard == entry.ticket.hard
-        version = max(entry.version or 0, entry.seen)
+        is_same = before is not None and before.facts.ticket.hard == entry.facts.ticket.hard
+        version = max(entry.version or 0, entry.facts.seen or 0)
         is_believed = is_same and floor is not None and 0 < version < floor.version
         if is_believed and floor and entry.read < floor.read and not self.slack:
             raise Broken(f"version {entry.version} was stored, but it is older")
-        if entry.version is None and floor and entry.started < floor.started and is_same:
+        if entry.version is None and floor and entry.facts.started < floor.started and is_same:
             return
-        if entry.version is None or entry.ticket.hard != self.world.redis.standing(entry.key):
+        if entry.version is None or entry.facts.ticket.hard != self.world.redis.standing(entry.key):
             self.floors.pop(entry.key, None)
         elif not floor or not is_same or is_believed or version > floor.version:
-            self.floors[entry.key] = Floor(version, self.world.now, entry.started, read)
+            self.floors[entry.key] = Floor(version, self.world.now, entry.facts.started, read)
 
     def check(self, answer: Answer) -> None:
         """Raise Broken if the answer breaks a promise."""
@@ -161,7 +167,7 @@ class Truth:
             return
         if replica.is_cut or replica.cut_at >= floor.since:
             return
-        if entry.version is None and (entry.started >= floor.started or self.slack):
+        if entry.version is None and (entry.facts.started >= floor.started or self.slack):
             return
         if (entry.version or 0) < floor.version:
             raise Broken(f"older than version {floor.version}, stored at {floor.since:.2f}")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tests.model.marks.api import Api
-from tests.model.marks.orders import Order
-from tests.model.marks.records import MEMBERS, Entry, Key, Place
-from tests.model.marks.redis import Redis
-from tests.model.marks.replica import Replica, Steps
-from tests.model.marks.rules import (
+from tests.model.marks.records import (
     BELIEVE_AFTER,
     FRESH,
     L1_LIFETIME,
+    MEMBERS,
     PARTITIONS,
     PERIOD,
     REPLICAS,
     TRAININGS,
-    Rule,
+    Entry,
+    Key,
+    Order,
+    Place,
 )
+from tests.model.marks.redis import Redis
+from tests.model.marks.replica import Replica, Steps
 from tests.model.marks.truth import Answer, Broken, Kind, Truth
 
 A_MOMENT = 0.01
@@ -29,7 +31,7 @@ RECORDS = (
     *(Place("all"), MEMBERS),
     *(Place("partition", each) for each in PARTITIONS),
     *(Place("training", each) for each in TRAININGS),
-    *(Place(kind, each) for kind in ("entry", "note") for each in KEYS),
+    *(Place(kind, each) for kind in ("entry", "refusal") for each in KEYS),
 )
 FAILOVERS = (None, "all", "partition", "training", "members")
 
@@ -64,21 +66,17 @@ class Running:
 class World:
     """A history: steps are taken, and the truth checks each answer."""
 
-    def __init__(self, without: Collection[Rule] = ()) -> None:
-        self.without = frozenset(without)
+    def __init__(self) -> None:
         self.now = 0.0
         self.running: list[Running] = []
         self.begun = self.family = 0
         self.told: list[tuple[float, object]] = []
         self.api = Api(lambda: self.now)
-        self.redis = Redis(lambda: self.now, self.has)
+        self.redis = Redis(lambda: self.now)
         self.truth = Truth(self)
         self.replicas = [Replica(number, self) for number in range(REPLICAS)]
         self.redis.put(MEMBERS, replace(self.redis.members(), is_settled=True))
         self._steady(9, 20, 0)
-
-    def has(self, rule: Rule) -> bool:
-        return rule not in self.without
 
     def tell(self, what: object) -> None:
         """Remember what happened: a step, an answer, or a sentence."""
@@ -261,7 +259,7 @@ class World:
         for replica in self.replicas:
             if kind in {None, "members"}:
                 self._close(replica)
-            elif self.has(Rule.NODES):
+            else:
                 replica.lost_connection = True
 
     def _stop(self, replica: int, tenths: int, _: int) -> None:

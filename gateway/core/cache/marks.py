@@ -1,0 +1,268 @@
+"""Marks: what rules a stored response out, and which version may replace which. Pure.
+
+Three marks stand behind a stored response: of everything, of its partition and of its training. A
+mark has words, which are random and never come again, and bounds. A response carries the words that
+its fetch read before it called the API. An order replaces words, so it ends all that was read
+before, in Redis, in memory and in flight, and nothing has to be searched:
+
+- a hard order replaces `hard` and `soft`: what was read before is gone
+- a soft order replaces `soft`: what was read before is left for rescue
+- an order with a version raises a bound: the versions below it are gone (hard) or left for rescue
+  (soft). It replaces `named`, which ends each 404, because a 404 has no version
+
+A mark that is lost matches nothing, so a lost record is an order. A fetch makes the marks that are
+missing before it calls the API. Storing never makes one.
+
+The list of trainings raises `seen` of a stored response. A response below `seen` is left for
+rescue. An older version is not stored over a later one. It is refused, and the refusal is noted. If
+a fetch brings the refused version again, and began `believe_after` seconds after the refusal, then
+the API went back: the version is stored, the bounds sink to it, and the mark gets new words.
+Without new words an older response of another partition would be current again.
+
+A slot is what is known of one key in one place: the mark of its training, the facts of its stored
+response and its refusal. The functions take a slot and return the slot that follows. A caller
+writes it only if the slot is still the one that it read; otherwise it reads the slot again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum
+from typing import NamedTuple
+
+from gateway.core.instant import Instant
+
+Version = Instant | None
+
+
+class Words(NamedTuple):
+    """The words of a mark. Only the mark of a training uses `named`."""
+
+    hard: str
+    soft: str
+    named: str
+
+
+class Mark(NamedTuple):
+    """The versions below `bound` are left for rescue, those below `hard_bound` are gone."""
+
+    words: Words
+    bound: Version = None
+    hard_bound: Version = None
+
+
+class Ticket(NamedTuple):
+    """The words that a fetch read before its call (None: the mark was not read)."""
+
+    everything: Words | None = None
+    partition: Words | None = None
+    training: Words | None = None
+
+    @property
+    def hard(self) -> tuple[str | None, ...]:
+        """The hard words."""
+        return tuple(each.hard if each else None for each in self)
+
+
+class Marks(NamedTuple):
+    """The marks behind a stored response, as they stand (None: lost, or not known)."""
+
+    everything: Mark | None = None
+    partition: Mark | None = None
+    training: Mark | None = None
+
+    @property
+    def ticket(self) -> Ticket:
+        """The words of the marks."""
+        return Ticket(*(each.words if each else None for each in self))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a stored response says of itself.
+
+    version    None: a 404 or 410
+    started    when its fetch began; for an item of the list the moment of which the page speaks
+    confirmed  when the API last confirmed it
+    seen       the latest version that the list named since (None: it named none that is later)
+
+    Times are seconds on the clock that all replicas share.
+    """
+
+    version: Version
+    ticket: Ticket
+    started: float
+    confirmed: float
+    seen: Version = None
+
+
+class Refusal(NamedTuple):
+    """The lowest version that was refused, and when it was refused first."""
+
+    version: Instant
+    first: float
+
+
+class Slot(NamedTuple):
+    """What is known of a key in one place. The keys of one training share its mark."""
+
+    mark: Mark | None = None
+    stored: Facts | None = None
+    refusal: Refusal | None = None
+
+
+class State(IntEnum):
+    """What a stored response may be used for."""
+
+    GONE = 0
+    RESCUE = 1
+    CURRENT = 2
+
+
+class Verdict(Enum):
+    """Whether a response may be stored."""
+
+    STORE = "store"
+    OVERTAKEN = "overtaken"
+    OLDER = "older"
+
+
+NewWord = Callable[[], str]
+
+
+def is_older(version: Version, other: Version) -> bool:
+    """Whether `version` is lower than `other`. False if either is None."""
+    return version is not None and other is not None and version < other
+
+
+def state_of(facts: Facts, marks: Marks, seen: Version = None) -> State:
+    """The state of a stored response while these marks stand. `seen`: a version that is known from
+    another copy of the response."""
+    pairs = [(was, now) for was, now in zip(facts.ticket, marks.ticket, strict=True) if was and now]
+    if len(pairs) < len(marks) or any(was.hard != now.hard for was, now in pairs):
+        return State.GONE
+    mark = marks.training
+    if mark and is_older(facts.version, mark.hard_bound):
+        return State.GONE
+    if facts.version is None and any(was.named != now.named for was, now in pairs):
+        return State.GONE
+    if any(was.soft != now.soft for was, now in pairs):
+        return State.RESCUE
+    if mark and is_older(facts.version, mark.bound):
+        return State.RESCUE
+    if is_older(facts.version, facts.seen) or is_older(facts.version, seen):
+        return State.RESCUE
+    return State.CURRENT
+
+
+def is_later(facts: Facts, other: Facts) -> bool:
+    """Whether a response is later than another: by version, then by start. A 404 has no version to
+    compare."""
+    if facts.version is None or other.version is None or facts.version == other.version:
+        return facts.started > other.started
+    return facts.version > other.version
+
+
+def new_mark(new_word: NewWord) -> Mark:
+    """A mark that matches no response."""
+    return Mark(Words(new_word(), new_word(), new_word()))
+
+
+def ordered(mark: Mark | None, version: Version, *, is_hard: bool, new_word: NewWord) -> Mark:
+    """The mark after an order (`version` None: an order about all versions)."""
+    if mark is None:
+        mark = new_mark(new_word)
+    if version is not None:
+        bound = _raised(mark.bound, version)
+        hard_bound = _raised(mark.hard_bound, version) if is_hard else mark.hard_bound
+        return Mark(mark.words._replace(named=new_word()), bound, hard_bound)
+    if is_hard:
+        return new_mark(new_word)
+    return mark._replace(words=mark.words._replace(soft=new_word()))
+
+
+def with_mark(slot: Slot, new_word: NewWord) -> Slot:
+    """The slot of a fetch or of a page, before it calls the API: a missing mark is made."""
+    return slot._replace(mark=slot.mark or new_mark(new_word))
+
+
+def verdict(slot: Slot, new: Facts, now: float) -> Verdict:
+    """Whether a response may be stored in the slot. A start in the future does not count: the clock
+    was set back."""
+    mark, stored, ours = slot.mark, slot.stored, new.ticket.training
+    if mark is None or ours is None or ours.hard != mark.words.hard:
+        return Verdict.OVERTAKEN
+    if stored and stored.ticket.hard == new.ticket.hard:
+        is_equal = stored.version == new.version or None in (stored.version, new.version)
+        if is_equal and new.started < stored.started <= now:
+            return Verdict.OVERTAKEN
+        if is_older(new.version, stored.version):
+            return Verdict.OLDER
+        if is_older(new.version, stored.seen):
+            return Verdict.OLDER
+    return Verdict.OLDER if is_older(new.version, mark.bound) else Verdict.STORE
+
+
+def store(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after: float) -> Slot:
+    """The slot after a single answer of the API. The answer is stored exactly if the slot changed
+    and has no refusal."""
+    match verdict(slot, new, now):
+        case Verdict.OVERTAKEN:
+            return slot
+        case Verdict.OLDER:
+            return _refuse(slot, new, now, new_word, believe_after)
+        case Verdict.STORE:
+            return _put(slot, new)
+
+
+def confirm(slot: Slot, item: Facts) -> Slot:
+    """The slot after an item of the list: the stored response is confirmed, or `seen` rises."""
+    stored = slot.stored
+    if stored is None or stored.version is None or item.version is None:
+        return slot
+    if stored.version == item.version:
+        confirmed = max(stored.confirmed, item.confirmed)
+        return slot._replace(stored=replace(stored, confirmed=confirmed))
+    if is_older(stored.version, item.version):
+        seen = _raised(stored.seen, item.version)
+        return slot._replace(stored=replace(stored, seen=seen), refusal=None)
+    return slot
+
+
+def store_item(slot: Slot, item: Facts, now: float) -> Slot:
+    """The slot after an item of the list was stored as a response. An older version in the list is
+    no refusal: the page may be old."""
+    is_known = None not in item.ticket
+    return _put(slot, item) if is_known and verdict(slot, item, now) is Verdict.STORE else slot
+
+
+def _put(slot: Slot, new: Facts) -> Slot:
+    stored = slot.stored
+    is_same = stored is not None and stored.ticket.hard == new.ticket.hard
+    return Slot(slot.mark, replace(new, seen=stored.seen if stored and is_same else None))
+
+
+def _refuse(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after: float) -> Slot:
+    """Note the refusal, or believe the version. Nothing is noted if an order changed the mark since
+    the fetch read it. A refusal in the future does not count: the clock was set back."""
+    mark, refusal, version = slot.mark, slot.refusal, new.version
+    if mark is None or version is None or new.ticket.training != mark.words:
+        return slot
+    if refusal and (is_older(version, refusal.version) or refusal.first > now):
+        refusal = None
+    if refusal is None or new.started - refusal.first < believe_after:
+        return slot._replace(refusal=refusal or Refusal(version, now))
+    words = mark.words._replace(soft=new_word())
+    if is_older(version, mark.hard_bound):
+        words = words._replace(hard=new_word())
+    mark = Mark(words, _lowered(mark.bound, version), _lowered(mark.hard_bound, version))
+    return Slot(mark, replace(new, ticket=new.ticket._replace(training=words), seen=None))
+
+
+def _lowered(bound: Version, version: Instant) -> Version:
+    return version if is_older(version, bound) else bound
+
+
+def _raised(bound: Version, version: Instant) -> Instant:
+    return version if bound is None else max(bound, version)
