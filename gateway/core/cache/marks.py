@@ -191,7 +191,7 @@ def verdict(slot: Slot, new: Facts, now: float) -> Verdict:
     """Whether a response may be stored in the slot. A start in the future does not count: the clock
     was set back."""
     mark, stored, ours = slot.mark, slot.stored, new.ticket.training
-    if mark is None or ours is None or ours.hard != mark.words.hard:
+    if mark is None or ours is None or None in new.ticket or ours.hard != mark.words.hard:
         return Verdict.OVERTAKEN
     if stored and stored.ticket.hard == new.ticket.hard:
         is_equal = stored.version == new.version or None in (stored.version, new.version)
@@ -233,8 +233,7 @@ def confirm(slot: Slot, item: Facts) -> Slot:
 def store_item(slot: Slot, item: Facts, now: float) -> Slot:
     """The slot after an item of the list was stored as a response. An older version in the list is
     no refusal: the page may be old."""
-    is_known = None not in item.ticket
-    return _put(slot, item) if is_known and verdict(slot, item, now) is Verdict.STORE else slot
+    return _put(slot, item) if verdict(slot, item, now) is Verdict.STORE else slot
 
 
 def _put(slot: Slot, new: Facts) -> Slot:
