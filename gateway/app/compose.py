@@ -68,7 +68,6 @@ from gateway.ports import (
     Tracer,
 )
 from gateway.settings import (
-    AccessMode,
     FreshnessSource,
     NoStore,
     Settings,
@@ -77,9 +76,9 @@ from gateway.settings import (
 
 # The longest lifetime of a lease, in seconds.
 _LEASE = 3.0
-# The size in bytes of the smallest entries (see `floors_for`).
+# The size in bytes of the smallest entries (see `known_for`).
 _SMALLEST_ENTRY = 1_500
-_FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
+_FEWEST_KNOWN, _MOST_KNOWN = 1_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def compose(settings: Settings) -> House:
     serve = partial(Serving, cold_start=cold_start_of(settings, way, telemetry))
     refresher = Refresher(settings.upstream.max_background, local, clock, REST)
     serving = serve(tiers, collapsing, clock, telemetry, rules, refresher=refresher)
-    pages = partial(Reconciliation, _shared_sweep(settings, clock, shared, redis), way.outbound)
+    pages = partial(Reconciliation, _shared_sweep(settings, clock, shared), way.outbound)
     pages = partial(pages, tiers, local, shared, bus, serving, rules, clock, telemetry)
     sweeps = sweeps_of(settings, admission, way, fetcher, pages, counters=telemetry.counters)
     invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)
@@ -207,7 +206,7 @@ def _shared(
         return Ledger(
             clock,
             _random_id,
-            floors_for(settings.l1.max_bytes),
+            known_for(settings.l1.max_bytes),
             believe_after=settings.freshness.believe_after,
         )
     return RedisStore(
@@ -216,35 +215,26 @@ def _shared(
         telemetry,
         longest_keep=windows_of(settings).keep,
         longest_fetch=_longest_fetch(settings),
-        entropy=_random_id,
+        new_word=_random_id,
         believe_after=settings.freshness.believe_after,
-        has_partition_invalidations=_has_partition_invalidations(settings),
     )
 
 
-def _shared_sweep(
-    settings: Settings, clock: SystemClock, shared: SharedStore, redis: Connection | None
-) -> SharedSweep:
-    if redis is None:
-        assert isinstance(shared, Ledger), "without Redis, `shared` is a Ledger"
-        return LedgerSweep(shared, clock, pause_after=PAUSE_AFTER)
-    return RedisSweep(
-        redis,
-        settings.redis.prefix,
-        longest_keep=windows_of(settings).keep,
-        longest_fetch=_longest_fetch(settings),
-        pause_after=PAUSE_AFTER,
-        entropy=_random_id,
-    )
+def _shared_sweep(settings: Settings, clock: SystemClock, shared: SharedStore) -> SharedSweep:
+    if isinstance(shared, RedisStore):
+        return RedisSweep(shared, pause_after=PAUSE_AFTER, keep=windows_of(settings).keep)
+    assert isinstance(shared, Ledger), "without Redis, `shared` is a Ledger"
+    return LedgerSweep(shared, clock, pause_after=PAUSE_AFTER)
 
 
-def floors_for(max_bytes: int) -> int:
-    """How many version floors a process without Redis keeps if its L1 has `max_bytes`.
+def known_for(max_bytes: int) -> int:
+    """How many trainings a process without Redis keeps facts and marks of, if its L1 has
+    `max_bytes`.
 
-    If the number is between `_FEWEST_FLOORS` and `_MOST_FLOORS`, the floors need memory of about a
+    If the number is between `_FEWEST_KNOWN` and `_MOST_KNOWN`, they need memory of about a
     third of `max_bytes`, in addition to the memory of L1.
     """
-    return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
+    return min(_MOST_KNOWN, max(_FEWEST_KNOWN, max_bytes // _SMALLEST_ENTRY))
 
 
 def _shared_mode(settings: Settings, redis: Connection | None) -> SharedMode:
@@ -267,15 +257,11 @@ def _lease_and_bus(
         return AloneLease(shared), AloneBus()
     replica, endings, prefix = _random_id(), Endings(), settings.redis.prefix
     lease = RedisLease(
-        redis,
-        prefix,
+        shared,
         endings,
         replica=replica,
-        longest_fetch=_longest_fetch(settings),
-        entropy=_random_id,
         # The lifetime is short: if the leader dies, the followers still have time for a call.
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
-        partition_invalidations=shared.partition_invalidations,
     )
     bus = RedisBus(
         redis,
@@ -287,11 +273,6 @@ def _lease_and_bus(
         endings=endings,
     )
     return lease, bus
-
-
-def _has_partition_invalidations(settings: Settings) -> bool:
-    """Whether a refused token invalidates its partition."""
-    return settings.access.mode is AccessMode.PASSTHROUGH
 
 
 def _alone(settings: Settings) -> float:

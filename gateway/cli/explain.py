@@ -47,9 +47,9 @@ Examples:
 @click.option("--partition", help="The partition, if several have the training.")
 @json_option
 def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool) -> None:
-    """Print what the next request for a training gets. Then print what each tier holds of it, its
-    version floor, its next refresh, and its last events (such as a fetch, or an invalidation and
-    who ordered it).
+    """Print what the next request for a training gets. Then print what each tier holds of it, the
+    lowest version that may be served, its next refresh, and its last events (such as a fetch, or an
+    invalidation and who ordered it).
 
     Neither the content of the training nor a credential is printed.
     """
@@ -75,7 +75,7 @@ def in_short(words: Mapping[str, Any]) -> str:
         away = "; Redis cannot be asked" if words.get("redis") else ""
         return f"nothing is stored{away}. The next request calls the API."
     what = "stored" if held["status"] == 200 else f"remembered as a {held['status']}"
-    if held["below_floor"]:
+    if held["state"] != "current":
         return f"{what}, but invalidated or out of date. The next request calls the API first."
     left = held["freshness_lifetime"] - held["age"]
     since = (

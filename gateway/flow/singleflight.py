@@ -21,13 +21,10 @@ Result = TypeVar("Result")
 class Course:
     """Whether the result of a flight may be stored, and in which tiers.
 
-    is_current  False after an invalidation of the key. No further request joins then. The result of
-                a look-up is then not put into L1. The result of a fetch is offered to Redis. It is
-                put into L1 if Redis accepts it. It is also put into L1, but only for rescue, if
-                nothing but soft orders rules it out
+    is_current  False after an invalidation of the key. No further request joins then, and the
+                result is not put into L1. The result of a fetch is offered to Redis nevertheless
     may_store   False after an invalidation that Redis perhaps does not know, and after a purge. The
                 result is then not offered to Redis
-    orders      how many invalidations came during the flight
     is_paid     the flight makes a call, or has made one: `bring` has no effect any more
 
     If the request has the directive `no-store`, `is_current` and `may_store` are False from the
@@ -36,14 +33,12 @@ class Course:
 
     is_current: bool = field(default=True, init=False)
     may_store: bool = field(default=True, init=False)
-    orders: int = field(default=0, init=False)
     is_paid: bool = field(default=False, init=False)
 
     def outdate(self, *, known: bool) -> None:
         """Note an invalidation that ruled out the result. `known`: Redis knows the invalidation."""
         self.is_current = False
         self.may_store &= known
-        self.orders += 1
 
 
 @dataclass(slots=True, eq=False)

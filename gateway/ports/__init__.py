@@ -43,7 +43,6 @@ from gateway.ports.tiers import (
     Held,
     HitLabels,
     SharedStore,
-    Standing,
     Stored,
 )
 from gateway.ports.upstream import Call, Upstream, Write
@@ -80,7 +79,6 @@ __all__ = [
     "SharedStore",
     "SharedSweep",
     "Span",
-    "Standing",
     "Stored",
     "Taken",
     "Tracer",

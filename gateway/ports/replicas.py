@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.cache.entry import Floor, Key, Ticket
+from gateway.core.cache.entry import FetchStart, Key
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import EndingKind, FailureReason, Mode, NoticeKind
 from gateway.ports.tiers import SharedStore
@@ -45,14 +45,12 @@ class Confirmations:
 
     known      how many replicas are known, this one included
     confirmed  how many of them have applied the order
-    purged     the number of purged keys, if the order was to purge one partition. Otherwise None
     until      the time (shared clock) until which a replica that did not confirm may serve entries
                that the order ruled out. None: all have confirmed
     """
 
     known: int
     confirmed: int
-    purged: int | None = None
     until: float | None = None
 
     @property
@@ -126,13 +124,14 @@ class AloneBus:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The ticket of a fetch, and whether this replica `leads` or follows another replica. `token`
-    names the leader's fetch. `floor` None: not known."""
+    """The start of a fetch, and whether this replica `leads` or follows another replica. `token`
+    names the leader's fetch. `confirmed`: when the API last confirmed what is stored (0.0: nothing
+    is known)."""
 
-    ticket: Ticket
+    start: FetchStart
     token: str
     leads: bool
-    floor: Floor | None
+    confirmed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +154,10 @@ class Lease(Protocol):
         """Seconds after which the lease ends without a renewal."""
 
     async def take(self, key: Key) -> Taken:
-        """Take a ticket for a fetch, as SharedStore.begin does, and the lease of the key.
+        """Begin a fetch, as SharedStore.begin does, and take the lease of the key.
 
-        If another fetch has the lease already, this replica follows that fetch. But it leads if,
-        after that fetch began, the key was invalidated or a later answer was accepted.
+        If another fetch has the lease already, this replica follows that fetch. But it leads if an
+        order about the training came after that fetch began.
         """
 
     async def renew(self, key: Key, token: str) -> bool:
@@ -182,7 +181,7 @@ class AloneLease:
         self._shared = shared
 
     async def take(self, key: Key) -> Taken:
-        return Taken(await self._shared.begin(key), "", leads=True, floor=None)
+        return Taken(await self._shared.begin(key), "", leads=True)
 
     async def renew(self, key: Key, token: str) -> bool:
         return True

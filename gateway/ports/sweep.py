@@ -1,4 +1,4 @@
-"""The port of the sweep: its leader, its progress, and the comparison of the list with floors."""
+"""The port of the sweep: its leader, its progress, and the list against what is stored."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.cache.entry import Floor, Ticket
+from gateway.core.cache.marks import Ticket
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.sweep.progress import Progress
+from gateway.ports.tiers import Found
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The verdict on an item of the list, and the floor after the comparison.
+    """The verdict on an item of the list, and what is known of its training afterwards.
 
-    `is_held`: the store has a body of the training. Without Redis, `is_held` says that the last
-    known answer was a training.
+    ticket   the words with which the item can be stored. None: it cannot be stored
+    is_held  the store has a body of the training. Without Redis: a training was stored
     """
 
     verdict: ListVerdict
-    floor: Floor | None
+    found: Found
+    ticket: Ticket | None
     is_held: bool
 
 
@@ -57,15 +59,14 @@ class SharedSweep(Protocol):
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
     ) -> list[Compared]:
-        """Compare each item with its floor (see `ListVerdict`). No body is read or written, and no
-        floor is raised.
+        """Compare each item with what is stored of its training (see `ListVerdict`). No body is
+        read or written.
 
-        - An item with the known version: the floor notes the confirmation, and the entry's body is
-          kept for as long as after a single answer.
-        - `stores` True: an UNKNOWN item gets a floor, so that the item can be stored.
+        - An item with the stored version confirms it, and the entry is kept for as long as after a
+          single answer.
+        - `stores` True: if a training has no mark, the mark is made, so that the item can be
+          stored. A training without a mark had no order.
 
-        `page` is the ticket that was taken for the list before the page was requested.
-
-        Redis compares all items in one step: half a millisecond for twenty items. In a cluster,
-        each item is a step of its own.
+        `page` has the words that were read before the moment of the page. If it has none, no item
+        can be stored.
         """

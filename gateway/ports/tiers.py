@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket
+from gateway.core.cache.entry import Entry, FetchStart, Key
+from gateway.core.cache.marks import Facts, Marks, Version
 from gateway.core.vocabulary import Detail, Outcome, StoreVerdict, Tier
 
 # `Held.checked_at` has this value if Redis has not confirmed the entry, and `Held.until` if no
@@ -133,44 +133,28 @@ class Held(msgspec.Struct, gc=False):
         self.doubt()
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The result of a look-up in the shared store.
+class Found(NamedTuple):
+    """What the shared store knows of a key.
 
-    entry      None if there is no floor, or no body that may be served or used for rescue
-    floor      None if there is none, or if a record is lost that perhaps ruled out the body
-    struck_at  responses last confirmed at this time (see `Clock.now`) or before are ruled out
+    marks   the marks behind its responses, as they stand
+    stored  the facts of the stored response (None: nothing is stored)
+    entry   None if the body is not known: it was not asked for, or only the facts are stored
     """
 
-    entry: Entry | None
-    floor: Floor | None
-    struck_at: float = -math.inf
+    marks: Marks
+    stored: Facts | None
+    entry: Entry | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The verdict on an offered entry, and the floor after it (None: unknown)."""
+class Stored(NamedTuple):
+    """The verdict on an offered answer, and the facts that are stored then (None: not known)."""
 
     verdict: StoreVerdict
-    floor: Floor | None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The state of a key, without the stored body.
-
-    last       a function that reads the last confirmation of the body (None: not known). It is
-               slow, and needed only if the floor was confirmed later than the entry in L1
-    struck_at  as in `Found`
-    """
-
-    floor: Floor
-    last: Callable[[], Confirmation | None]
-    struck_at: float = -math.inf
+    facts: Facts | None
 
 
 class SharedStore(Protocol):
-    """L2: bodies and version floors that all replicas see.
+    """L2: stored responses and marks that all replicas see. The rules are in core/cache/marks.
 
     Every call raises RedisUnavailable if it gets no answer within the timeout. All calls of
     `lookup` (or of `confirm`) in one turn of the event loop are sent together.
@@ -182,41 +166,28 @@ class SharedStore(Protocol):
 
     @property
     def holds_bodies(self) -> bool:
-        """Whether the store has bodies in addition to floors. False without Redis."""
+        """Whether the store has bodies in addition to facts. False without Redis."""
 
     def lookup(self, key: Key) -> Awaitable[Found]:
-        """The body and the floor of a key. A future can be returned in place of a coroutine, so
-        that a look-up needs no task."""
+        """What is stored, with the body. A future can be returned in place of a coroutine, so that
+        a look-up needs no task."""
 
-    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The state of each key (None: nothing is known)."""
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Found]:
+        """What is stored of each key, without the bodies."""
 
-    async def begin(self, key: Key) -> Ticket:
-        """The ticket for a fetch. Makes a floor if the key has none."""
+    async def begin(self, key: Key) -> FetchStart:
+        """The start of a fetch. Marks that are missing are made."""
 
-    async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Store an entry for `keep` seconds (> 0), if no later version is known, and if the floor
-        still has the generation and the epoch of the entry's ticket."""
+    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
+        """Store an answer for `keep` seconds (> 0), if the marks allow it. `entry` None: the answer
+        must not be stored. Its facts are stored nevertheless, and end what was stored before."""
 
-    async def drop(self, key: Key) -> None:
-        """Raise the generation and remove the body of the key."""
+    async def store_item(self, key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
+        """As `store`, for an item of the list. An older version is not noted as a refusal, because
+        the page may be old."""
 
-    async def invalidate(
-        self, training_id: str, updated_at: int | None, *, soft: bool = False
+    async def order(
+        self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool
     ) -> None:
-        """Invalidate the versions older than `updated_at` (None: all) in every partition, also
-        those that fetches in flight will bring. A stored 404 or 410 is invalidated too, unless a
-        version is known that is later than all that orders have named. `soft` keeps stored versions
-        for rescue."""
-
-    async def invalidate_key(self, key: Key) -> None:
-        """Invalidate all versions of one key, also those that fetches in flight will bring."""
-
-    async def invalidate_partition(self, partition: str) -> None:
-        """Invalidate all responses of a partition, also those that fetches in flight will bring.
-        This is one step, however much is stored."""
-
-    async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Raise the generation of all keys of a partition (None: of all partitions), forget their
-        versions, and remove their bodies. `soft` keeps the bodies for rescue. Returns the number of
-        these keys."""
+        """Apply an order to the mark of a training, of a partition, or of everything (both None).
+        It rules out what is stored and what fetches in flight will bring, in one step."""

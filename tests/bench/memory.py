@@ -14,12 +14,14 @@ from pathlib import Path
 
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.cache.entry_headers import head_of
+from gateway.core.cache.marks import Ticket, Words
 from gateway.core.http.fields import shared
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.upstream.training import digest
 from gateway.flow.cache.local_store import LocalStore
 from gateway.ports import Held
 
+_SHARED = Words("0" * 16, "1" * 16, "2" * 16)  # of the marks that all entries have in common
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PARTITION = "p" * 32
 _NOW = 1_700_000_000.0
@@ -65,8 +67,8 @@ def put(store: LocalStore, partition: str, number: int, body_size: int, now: flo
         confirmed_at=now - number % 997 / 1_000,
         initial_age=0.0,
         freshness_lifetime=36_000.0 + number % 991 / 1_000,
-        generation=0,
-        epoch=f"{number:016x}",
+        started=now - number % 997 / 1_000,
+        ticket=Ticket(_SHARED, _SHARED, Words(*(f"{number * 3 + n:016x}" for n in range(3)))),
     )
     held = Held(entry, *head_of(entry, vary=True), float(number % 997))
     store.put(Key(partition, f"trn_{number:06d}"), held)

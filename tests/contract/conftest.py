@@ -35,7 +35,7 @@ async def store_on(url: str, observer: RecordingObserver) -> AsyncIterator[Redis
     connection = Connection(url, RealClock(), observer, timeout=30.0)
     assert await connection.check()
     store = RedisStore(
-        connection, "gateway", observer, longest_keep=600.0, longest_fetch=20.0, entropy=epochs()
+        connection, "gateway", observer, longest_keep=600.0, longest_fetch=20.0, new_word=epochs()
     )
     yield store
     await connection.close()

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Key
 from gateway.ports import Lease, SharedStore
 from tests.doubles.clock import FakeClock
@@ -67,7 +66,7 @@ class RedisWorld:
     async def lapse(self) -> None:
         """As Redis would, only sooner."""
         with client_of(self._url) as client:
-            client.pexpire(f"{PREFIX}:{{trn_1}}:l:p1", 1)
+            client.pexpire(f"{PREFIX}:g2:{{trn_1}}:l:p1", 1)
         await asyncio.sleep(0.02)
 
     def tick(self) -> None:
@@ -81,21 +80,12 @@ Mute = Callable[[], None]
 async def redis_world(url: str) -> AsyncIterator[RedisWorld]:
     """Three replicas that hear each other over a bus."""
     async with hearers(url, "a", "b", "c") as replicas:
-        first = replicas[0]
-        store = RedisStore(
-            first.connection,
-            PREFIX,
-            first.observer,
-            longest_keep=600.0,
-            longest_fetch=20.0,
-            entropy=_epochs(),
-        )
 
         def mute() -> None:
             for each in replicas:
                 each.endings.take = lambda token, ending: None  # type: ignore[method-assign]
 
-        yield RedisWorld(url, [each.lease for each in replicas], store, mute)
+        yield RedisWorld(url, [each.lease for each in replicas], replicas[0].store, mute)
 
 
 def _epochs() -> Callable[[], str]:

@@ -41,15 +41,13 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[LeaseWorld]:
 
 
 async def test_one_leads_and_the_others_follow(world: LeaseWorld) -> None:
-    """All get the same ticket's generation, and the token of the one."""
+    """All get the same words, and the token of the one."""
     one, *others = [await lease.take(KEY) for lease in world.leases]
 
     assert one.leads
     assert [each.leads for each in others] == [False, False]
     assert {each.token for each in others} == {one.token}
-    assert {(each.ticket.epoch, each.ticket.generation) for each in (one, *others)} == {
-        (one.ticket.epoch, 0)
-    }
+    assert {each.start.ticket for each in (one, *others)} == {one.start.ticket}
 
 
 async def test_at_once_is_one_after_the_other(world: LeaseWorld) -> None:
@@ -66,17 +64,15 @@ async def test_each_key_has_its_own(world: LeaseWorld) -> None:
     assert all([(await world.leases[0].take(key)).leads for key in keys])
 
 
-async def test_the_ticket_is_the_stores(world: LeaseWorld) -> None:
-    """What was fetched with it is taken, and the next floor tells when it began."""
+async def test_the_start_is_the_stores(world: LeaseWorld) -> None:
+    """What was fetched with it is taken, and the next one is told when it was confirmed."""
     taken = await world.leases[0].take(KEY)
-    stored = await world.store.store(KEY, entry_of(taken.ticket), 60.0)
+    entry = entry_of(taken.start)
+    stored = await world.store.store(KEY, entry.facts, entry, 60.0)
 
     assert stored.verdict is StoreVerdict.FIRST
-    assert taken.floor is not None
-    assert taken.floor.started == 0.0
-    again = await world.leases[1].take(KEY)
-    assert again.floor is not None
-    assert again.floor.started == taken.ticket.started
+    assert taken.confirmed == 0.0
+    assert (await world.leases[1].take(KEY)).confirmed == taken.start.started
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=str)
@@ -185,7 +181,7 @@ async def test_a_leader_from_before_an_invalidation_is_passed_over(
     token = (await leader.take(KEY)).token
     await follower.take(KEY)
     world.tick()
-    await world.store.invalidate("trn_1", bound)
+    await world.store.order("trn_1", None, bound, is_hard=True)
 
     later = await third.take(KEY)
 
@@ -198,36 +194,13 @@ async def test_who_was_passed_over_ends_nothing(world: LeaseWorld) -> None:
     """The successor's followers go on waiting."""
     leader, follower, third = world.leases
     old = (await leader.take(KEY)).token
-    await world.store.invalidate("trn_1", None)
+    await world.store.order("trn_1", None, None, is_hard=True)
     new = (await third.take(KEY)).token
     await follower.take(KEY)
 
     await leader.release(KEY, old, DONE)
 
     assert await follower.watch(KEY, new, 0.01) is None
-
-
-async def test_a_bound_that_is_met_passes_nobody_over(world: LeaseWorld) -> None:
-    """Nothing was learnt that the leader could miss."""
-    leader, follower, third = world.leases
-    first = await leader.take(KEY)
-    await world.store.store(KEY, entry_of(first.ticket, version(5)), 60.0)
-    await leader.release(KEY, first.token, DONE)
-    world.tick()
-    await follower.take(KEY)
-    world.tick()
-    await world.store.invalidate("trn_1", version(5))
-
-    assert not (await third.take(KEY)).leads
-
-
-async def test_a_dropped_key_is_of_another_generation(world: LeaseWorld) -> None:
-    """As after a purge, or a 403."""
-    leader, follower, _ = world.leases
-    await leader.take(KEY)
-    await world.store.drop(KEY)
-
-    assert (await follower.take(KEY)).leads
 
 
 async def test_alone_everyone_leads() -> None:
@@ -242,4 +215,5 @@ async def test_alone_everyone_leads() -> None:
     assert other.leads
     assert await lease.renew(KEY, other.token)
     assert await lease.watch(KEY, other.token, LONG) == GONE
-    assert (await ledger.store(KEY, entry_of(one.ticket), 60.0)).verdict is StoreVerdict.FIRST
+    entry = entry_of(one.start)
+    assert (await ledger.store(KEY, entry.facts, entry, 60.0)).verdict is StoreVerdict.FIRST

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
 from gateway.adapters.ledger import Ledger, LedgerSweep
-from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.sweep import RedisSweep
-from gateway.core.cache.entry import Entry, Key, Ticket
+from gateway.core.cache.entry import Entry, FetchStart, Key
+from gateway.core.cache.marks import State, Ticket, state_of
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import Compared, SharedStore, SharedSweep
-from tests.contract.conftest import URLS, epochs
-from tests.doubles.clocks import RealClock, TickingClock
+from tests.contract.conftest import URLS, epochs, store_on
+from tests.doubles.clocks import TickingClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.shared import InMemoryShared, InMemorySweep
 from tests.doubles.stored import VERSION, entry_of, version
@@ -32,7 +31,7 @@ PASSED, UNKNOWN = ListVerdict.PASSED, ListVerdict.UNKNOWN
 
 def item(updated_at: Instant, as_of: float, training_id: str = "trn_1") -> Listed:
     """An item of a page that speaks for that moment."""
-    return Listed(Training(training_id, updated_at, "", b""), DATE, as_of, 25.0)
+    return Listed(Training(training_id, updated_at, "", b""), DATE, as_of)
 
 
 @dataclass
@@ -45,147 +44,117 @@ class Both:
     async def fetch(self, updated_at: Instant | None = VERSION) -> Entry:
         """Store what a single call brought that began now."""
         entry = entry_of(await self.store.begin(KEY), updated_at)
-        assert not (await self.store.store(KEY, entry, KEEP)).verdict.is_refusal
+        assert not (await self.store.store(KEY, entry.facts, entry, KEEP)).verdict.is_refusal
         return entry
 
-    async def now(self) -> float:
-        """The store's own time."""
-        return round((await self.store.begin(Key("p9", "clock"))).started, 6)
+    async def asked(self) -> FetchStart:
+        """The start of a page that is asked for now."""
+        start = await self.store.begin(Key("p1", "(the list)"))
+        return start._replace(started=round(start.started, 6))
 
-    async def page(self, updated_at: Instant = VERSION, asked_at: float | None = None) -> Compared:
-        """What a page says that was asked for now."""
-        at = await self.now() if asked_at is None else asked_at
-        (compared,) = await self.compare([item(updated_at, at)])
+    async def page(
+        self, updated_at: Instant = VERSION, asked: FetchStart | None = None
+    ) -> Compared:
+        """What a page says that was asked for then, or now."""
+        start = asked or await self.asked()
+        (compared,) = await self.compare([item(updated_at, start.started)], start.ticket)
         return compared
 
-    async def compare(self, items: list[Listed], *, stores: bool = True) -> list[Compared]:
+    async def compare(
+        self, items: list[Listed], page: Ticket, *, stores: bool = True
+    ) -> list[Compared]:
         """What a page with these items says."""
-        ticket = await self.store.begin(Key("p1", "(the list)"))
-        return await self.sweep.compare("p1", items, ticket, stores=stores)
+        return await self.sweep.compare("p1", items, page, stores=stores)
 
-    async def fill(self, updated_at: Instant = VERSION) -> StoreVerdict:
-        """Store the item of a page that is asked for now."""
-        at = await self.now()
-        compared = await self.page(updated_at, at)
-        assert compared.floor is not None
-        ticket = Ticket(compared.floor.epoch, compared.floor.generation, at)
-        return (await self.store.store(KEY, entry_of(ticket, updated_at), KEEP)).verdict
+    async def fill(
+        self, updated_at: Instant = VERSION, asked: FetchStart | None = None
+    ) -> StoreVerdict | None:
+        """Store the item of a page. None if it cannot be stored."""
+        start = asked or await self.asked()
+        compared = await self.page(updated_at, start)
+        if compared.ticket is None:
+            return None
+        entry = entry_of(FetchStart(start.started, compared.ticket), updated_at)
+        return (await self.store.store_item(KEY, entry.facts, entry, KEEP)).verdict
+
+    async def state(self) -> State:
+        """The state of what is stored."""
+        found = await self.store.lookup(KEY)
+        assert found.stored is not None
+        return state_of(found.stored, found.marks)
 
 
 @pytest.fixture(params=["ledger", "in memory", *URLS])
 async def both(request: pytest.FixtureRequest) -> AsyncIterator[Both]:
     """Each implementation, empty."""
     if request.param == "ledger":
-        ledger = Ledger(clock := TickingClock(), epochs(), believe_after=0.0)
+        ledger = Ledger(clock := TickingClock(), epochs())
         yield Both(ledger, LedgerSweep(ledger, clock, pause_after=30.0))
-        return
-    if request.param == "in memory":
-        shared = InMemoryShared(clock := TickingClock(), epochs(), believe_after=0.0)
+    elif request.param == "in memory":
+        shared = InMemoryShared(clock := TickingClock(), epochs())
         yield Both(shared, InMemorySweep(shared, clock, pause_after=30.0))
-        return
-    url = request.getfixturevalue(URLS[request.param])
-    connection = Connection(url, RealClock(), RecordingObserver(), timeout=30.0)
-    assert await connection.check()
-    store = RedisStore(
-        connection,
-        "gateway",
-        RecordingObserver(),
-        longest_keep=KEEP,
-        longest_fetch=20.0,
-        entropy=epochs(),
-        believe_after=0.0,
-        has_partition_invalidations=False,
-    )
-    times = {"longest_keep": KEEP, "longest_fetch": 20.0, "pause_after": 30.0}
-    yield Both(store, RedisSweep(connection, "gateway", entropy=epochs(), **times))
-    await connection.close()
+    else:
+        url = request.getfixturevalue(URLS[request.param])
+        async with store_on(url, RecordingObserver()) as store:
+            yield Both(store, RedisSweep(store, pause_after=30.0, keep=KEEP))
 
 
-async def test_an_unknown_training_gets_a_floor_only_to_be_stored(both: Both) -> None:
+async def test_an_unknown_training_gets_a_mark_only_to_be_stored(both: Both) -> None:
     """Then the item is stored like a single answer."""
-    unknown = item(VERSION, await both.now())
-    assert await both.compare([unknown], stores=False) == [Compared(UNKNOWN, None, is_held=False)]
-    assert (await both.store.lookup(KEY)).floor is None
+    start = await both.asked()
+    (compared,) = await both.compare([item(VERSION, start.started)], start.ticket, stores=False)
+    assert (compared.verdict, compared.ticket, compared.is_held) == (UNKNOWN, None, False)
+    assert (await both.store.lookup(KEY)).marks.training is None
 
     assert await both.fill() is StoreVerdict.FIRST
 
+    assert await both.state() is State.CURRENT
     assert (await both.page()).verdict is CONFIRMED
 
 
 async def test_each_training_of_a_page_has_its_own_verdict(both: Both) -> None:
-    """However many of them are compared in one step, and whatever is stored of the others."""
+    """In the order of the page, and whatever is stored of the others."""
     ids = [f"trn_{number}" for number in range(1, 50)]
     for number, training_id in enumerate(ids):
         if number % 3:  # every third one is unknown
-            ticket = await both.store.begin(Key("p1", training_id))
-            entry = entry_of(ticket, version(number % 3))
-            await both.store.store(Key("p1", training_id), entry, KEEP)
-    at = await both.now()
-    items = [item(version(2), at, each) for each in ids]
+            key = Key("p1", training_id)
+            entry = entry_of(await both.store.begin(key), version(number % 3))
+            await both.store.store(key, entry.facts, entry, KEEP)
+    start = await both.asked()
+    items = [item(version(2), start.started, each) for each in ids]
 
-    compared = await both.compare(items)
+    compared = await both.compare(items, start.ticket)
 
     expected = [(UNKNOWN, NEWER, CONFIRMED)[number % 3] for number in range(len(ids))]
     assert [each.verdict for each in compared] == expected
     assert [each.is_held for each in compared] == [each is not UNKNOWN for each in expected]
 
 
-@pytest.mark.parametrize("both", ["ledger", "in memory", "redis"], indirect=True)
-async def test_a_miss_under_way_is_no_order(both: Both) -> None:
-    """Its ticket makes the record of orders, and no order was given."""
-    at = await both.now()
-    await both.store.begin(KEY)
-    await both.store.begin(Key("p2", "trn_1"))
+async def test_the_stored_version_is_confirmed(both: Both) -> None:
+    """Date and time are the page's, all else the single answer's. An older page takes nothing
+    back."""
+    entry, early = await both.fetch(), await both.asked()
+    start = await both.asked()
 
-    assert (await both.page(asked_at=at)).verdict is UNKNOWN
+    for asked in (start, early):
+        compared = await both.page(asked=asked)
 
-
-async def test_the_version_known_is_renewed(both: Both) -> None:
-    """Times are the page's, header fields and body the single answer's: in what is read as in
-    what other replicas hold."""
-    entry = await both.fetch()
-    at = await both.now()
-
-    compared = await both.page(asked_at=at)
-
-    assert compared.verdict is CONFIRMED
-    assert compared.is_held
-    renewed = entry.but(date=DATE, confirmed_at=at, freshness_lifetime=25.0)
-    assert compared.floor is not None
-    assert compared.floor.started == pytest.approx(at)
+    assert (compared.verdict, compared.is_held) == (CONFIRMED, True)
+    found = await both.store.lookup(KEY)
+    assert found.stored is not None
+    assert found.stored.confirmed == pytest.approx(start.started)
+    assert found.stored.started == entry.started
     if both.store.holds_bodies:
-        assert (await both.store.lookup(KEY)).entry == renewed
-        standing = (await both.store.confirm([KEY]))[KEY]
-        assert standing is not None
-        assert entry.confirmed_by(standing.floor, standing.last()) == renewed
+        assert found.entry == entry.renewed_by(found.stored)
 
 
-async def test_a_renewal_is_renewed_again(both: Both) -> None:
-    """The last page counts, and a single answer after it counts more."""
-    entry = await both.fetch()
-    for _ in range(3):
-        assert (await both.page()).verdict is CONFIRMED
-    later = await both.fetch()
-
-    standing = (await both.store.confirm([KEY]))[KEY]
-
-    assert standing is not None
-    assert standing.floor.started == pytest.approx(later.confirmed_at)
-    if both.store.holds_bodies:
-        confirmed = entry.confirmed_by(standing.floor, standing.last())
-        assert confirmed == later
-
-
-async def test_a_later_version_is_stored_and_raises_nothing_before(both: Both) -> None:
+async def test_a_later_version_is_stored_and_rules_out_nothing_before(both: Both) -> None:
     """What is stored stays current until the item or a single answer replaces it."""
-    entry = await both.fetch()
+    await both.fetch()
 
-    compared = await both.page(version(1))
+    assert (await both.page(version(1))).verdict is NEWER
 
-    assert compared.verdict is NEWER
-    floor = (await both.store.lookup(KEY)).floor
-    assert floor is not None
-    assert not entry.is_below(floor)
+    assert await both.state() is State.CURRENT
     assert await both.fill(version(1)) is StoreVerdict.CHANGED
 
 
@@ -196,106 +165,88 @@ async def test_only_a_single_answer_brings_back_what_was_gone(both: Both) -> Non
     assert (await both.page()).verdict is DOUBTFUL
 
 
-@pytest.mark.parametrize("later", [-1, 10**13])
-async def test_an_older_or_far_later_version_decides_nothing(both: Both, later: int) -> None:
+@pytest.mark.parametrize("seconds", [-1, 10_000])
+async def test_an_older_or_far_later_version_decides_nothing(both: Both, seconds: int) -> None:
     """A single call has to tell; what is known stays."""
-    await both.fetch(version())
-    now = await both.now()
-    known = Instant(round(now * 1e9)) if later > 0 else version()
-    before = (await both.store.lookup(KEY)).floor
+    start = await both.asked()
+    now = round(start.started) * 10**9
+    await both.fetch(Instant(now))
+    before = await both.store.lookup(KEY)
 
-    compared = await both.page(Instant(known + later), asked_at=now)
+    assert (await both.page(Instant(now + seconds * 10**9))).verdict is DOUBTFUL
 
-    assert compared.verdict is DOUBTFUL
-    assert (await both.store.lookup(KEY)).floor == before
+    assert await both.store.lookup(KEY) == before
 
 
 async def test_a_page_asked_for_before_a_fetch_says_nothing(both: Both) -> None:
     """Whatever version it shows."""
-    before = await both.now()
+    before = await both.asked()
     await both.fetch()
 
-    assert (await both.page(asked_at=before)).verdict is PASSED
-    assert (await both.page(version(1), asked_at=before)).verdict is PASSED
+    for updated_at in (VERSION, version(1)):
+        compared = await both.page(updated_at, before)
+        assert (compared.verdict, compared.ticket) == (PASSED, None)
 
 
-async def test_a_page_asked_for_before_an_order_with_a_version_says_nothing(both: Both) -> None:
-    """A page after it brings that version, or is doubtful."""
+async def test_a_page_after_an_order_with_a_version_brings_that_version(both: Both) -> None:
+    """An older one is doubtful."""
     await both.fetch()
-    before = await both.now()
-    await both.store.invalidate("trn_1", version(1))
+    await both.store.order("trn_1", None, version(1), is_hard=True)
 
-    assert (await both.page(version(2), asked_at=before)).verdict is PASSED
     assert (await both.page()).verdict is DOUBTFUL
     assert await both.fill(version(1)) is StoreVerdict.CHANGED
 
 
 @pytest.mark.parametrize("is_stored", [True, False])
-@pytest.mark.parametrize("soft", [True, False])
+@pytest.mark.parametrize("is_hard", [True, False])
 async def test_an_order_without_a_version_is_ended_by_a_single_answer(
-    both: Both, is_stored: bool, soft: bool
+    both: Both, is_stored: bool, is_hard: bool
 ) -> None:
     """Never by a page, however late it was asked for: the list may lag."""
     if is_stored:
         await both.fetch()
-    await both.store.invalidate("trn_1", None, soft=soft)
+    await both.store.order("trn_1", None, None, is_hard=is_hard)
 
-    verdicts = [(await both.page(version(each))).verdict for each in (0, 1)]
+    assert [await both.fill(version(each)) for each in (0, 1)] == [None, None]
+
     await both.fetch()
-
-    assert verdicts == [PASSED, PASSED]
     assert (await both.page()).verdict is CONFIRMED
 
 
-@pytest.mark.parametrize("soft", [True, False])
+@pytest.mark.parametrize("is_hard", [True, False])
 @pytest.mark.parametrize("partition", [None, KEY.partition])
-async def test_a_page_asked_for_before_a_purge_says_nothing(
-    both: Both, partition: str | None, soft: bool
+async def test_a_page_asked_for_before_a_purge_brings_nothing(
+    both: Both, partition: str | None, is_hard: bool
 ) -> None:
-    """Of what it purged. A page that was asked for after it is stored."""
-    await both.fetch()
-    before = await both.now()
-    await both.store.purge(partition, soft=soft)
+    """A page that was asked for after it is stored. After a hard purge its version may be any."""
+    await both.fetch(version(1))
+    before = await both.asked()
+    await both.store.order(None, partition, None, is_hard=is_hard)
 
-    assert (await both.page(asked_at=before)).verdict is PASSED
-    assert await both.fill() is StoreVerdict.FIRST
+    await both.fill(version(1), before)
+    assert await both.state() is not State.CURRENT
+    await both.fill(VERSION if is_hard else version(1))
+    assert await both.state() is State.CURRENT
 
 
 async def test_an_order_after_the_comparison_rules_the_item_out(both: Both) -> None:
-    """The floor that the comparison returned is the ticket."""
-    at = await both.now()
-    compared = await both.page(asked_at=at)
-    assert compared.floor is not None
-    await both.store.invalidate("trn_1", None)
+    """The words that the comparison returned are the item's."""
+    start = await both.asked()
+    compared = await both.page(asked=start)
+    assert compared.ticket is not None
+    await both.store.order("trn_1", None, None, is_hard=True)
 
-    ticket = Ticket(compared.floor.epoch, compared.floor.generation, at)
-    stored = await both.store.store(KEY, entry_of(ticket), KEEP)
+    entry = entry_of(FetchStart(start.started, compared.ticket))
+    stored = await both.store.store_item(KEY, entry.facts, entry, KEEP)
 
     assert stored.verdict is StoreVerdict.INVALIDATED
 
 
-async def test_each_of_a_page_is_judged_by_itself(both: Both) -> None:
-    """In the order of the page."""
-    await both.fetch()
-    at = await both.now()
-    items = [item(VERSION, at, f"trn_{n}") for n in (0, 1, 2)]
+async def test_without_words_from_before_its_moment_a_page_stores_nothing(both: Both) -> None:
+    """An order may have come between; what is stored is confirmed all the same."""
+    start = await both.asked()
 
-    compared = await both.compare(items)
+    (compared,) = await both.compare([item(VERSION, start.started)], Ticket())
 
-    assert [each.verdict for each in compared] == [UNKNOWN, CONFIRMED, UNKNOWN]
-
-
-@pytest.mark.parametrize("both", list(URLS), indirect=True)
-async def test_a_page_confirms_an_entry_from_before_the_clock_of_redis_was_set_back(
-    both: Both,
-) -> None:
-    """The floor has the present time again. Other stores have a clock that is never set."""
-    ticket = await both.store.begin(KEY)
-    ahead = entry_of(replace(ticket, started=ticket.started + 3_600.0))
-    await both.store.store(KEY, ahead, KEEP)
-
-    compared = await both.page()
-
-    assert compared.verdict is CONFIRMED
-    assert compared.floor is not None
-    assert compared.floor.started < ticket.started + 60.0
+    assert (compared.verdict, compared.ticket) == (UNKNOWN, None)
+    assert (await both.store.lookup(KEY)).marks.training is None

@@ -1,290 +1,332 @@
-"""SharedStore: what is stored, and what is refused; the ledger and Redis alike."""
+"""SharedStore: what is stored, what an order rules out, and what is believed."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+import random
+from collections.abc import AsyncIterator
 
-from gateway.core.cache.entry import Floor, Key, Ticket
+import pytest
+
+from gateway.adapters.ledger import Ledger
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.marks import State, Version, state_of
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import StoreVerdict
-from gateway.ports import SharedStore, Stored
-from tests.doubles.stored import VERSION, entry_of, version
+from gateway.ports import SharedStore
+from tests.contract.conftest import URLS, epochs, store_on
+from tests.doubles.clocks import TickingClock
+from tests.doubles.observer import RecordingObserver
+from tests.doubles.shared import InMemoryShared
+from tests.doubles.stored import entry_of
+from tests.support.redis_cluster import client_of, keys_of
+from tests.support.redis_writes import Written, written
+
+__all__ = ["written"]
 
 KEY = Key("p1", "trn_1")
-KEEP = 60.0
+BESIDE = Key("p2", "trn_1")
+OLD, NEW, NEWEST = Instant(1_000), Instant(2_000), Instant(3_000)
+BELIEVE_AFTER = 60.0
+KEEP = 600.0
+
+
+@pytest.fixture(params=["ledger", "in memory", *URLS])
+async def shared_store(
+    request: pytest.FixtureRequest, observer: RecordingObserver
+) -> AsyncIterator[SharedStore]:
+    """Each SharedStore, empty; the double in memory as well, because the tests of flow trust it."""
+    if request.param == "ledger":
+        yield Ledger(TickingClock(), epochs(), believe_after=BELIEVE_AFTER)
+    elif request.param == "in memory":
+        yield InMemoryShared(TickingClock(), epochs(), believe_after=BELIEVE_AFTER)
+    else:
+        async with store_on(request.getfixturevalue(URLS[request.param]), observer) as store:
+            yield store
 
 
 async def fetch(
-    store: SharedStore,
-    updated_at: Instant | None = VERSION,
-    *,
-    key: Key = KEY,
-    body: bytes | None = None,
-    ticket: Ticket | None = None,
-) -> Stored:
-    """Store what a fetch brought that began with the ticket, or now."""
-    if ticket is None:
-        ticket = await store.begin(key)
-    return await store.store(key, entry_of(ticket, updated_at, body), KEEP)
+    store: SharedStore, version: Version, key: Key = KEY, *, before: float = 0.0
+) -> Entry:
+    """An answer whose fetch begins now, or so many seconds before."""
+    start = await store.begin(key)
+    return entry_of(start._replace(started=start.started - before), version)
 
 
-async def floor_of(store: SharedStore, key: Key = KEY) -> Floor:
-    """The floor, which must be known."""
-    floor = (await store.lookup(key)).floor
-    assert floor is not None
-    return floor
+async def offer(store: SharedStore, entry: Entry, key: Key = KEY) -> StoreVerdict:
+    """What becomes of it."""
+    return (await store.store(key, entry.facts, entry, KEEP)).verdict
 
 
-async def test_it_is_up(shared_store: SharedStore) -> None:
-    """A store that answers says so."""
-    assert shared_store.is_up
+async def fill(store: SharedStore, version: Version, key: Key = KEY) -> Entry:
+    """An answer that is stored."""
+    entry = await fetch(store, version, key)
+    assert not (await offer(store, entry, key)).is_refusal
+    return entry
 
 
-async def test_a_key_never_seen_is_unknown(shared_store: SharedStore) -> None:
-    """No body, and no floor either: unknown is not zero."""
-    found = await shared_store.lookup(KEY)
-
-    assert found.entry is None
-    assert found.floor is None
-
-
-async def test_a_fetch_that_begins_makes_the_floor(shared_store: SharedStore) -> None:
-    """The floor has the ticket's epoch and generation, and no version yet."""
-    ticket = await shared_store.begin(KEY)
-
-    floor = await floor_of(shared_store)
-
-    assert (floor.epoch, floor.generation) == (ticket.epoch, ticket.generation)
-    assert (floor.updated_at, floor.digest, floor.started) == (None, "", 0.0)
+async def state(store: SharedStore, key: Key = KEY) -> State | None:
+    """The state of what is stored, as a look-up and a confirmation say. None: nothing is stored."""
+    found = await store.lookup(key)
+    assert (await store.confirm([key]))[key] == found._replace(entry=None)
+    return None if found.stored is None else state_of(found.stored, found.marks)
 
 
-async def test_fetches_share_the_generation_and_differ_in_time(shared_store: SharedStore) -> None:
-    """Two fetches at once may both store; which began later is known."""
-    one, two = await shared_store.begin(KEY), await shared_store.begin(KEY)
-
-    assert (one.epoch, one.generation) == (two.epoch, two.generation)
-    assert one.started < two.started
-
-
-async def test_epochs_differ_from_key_to_key(shared_store: SharedStore) -> None:
-    """A ticket for one key is no ticket for another."""
-    one, two = await shared_store.begin(KEY), await shared_store.begin(Key("p1", "trn_2"))
-
-    assert one.epoch != two.epoch
-
-
-async def test_the_first_version_is_stored(shared_store: SharedStore) -> None:
-    """The floor knows it, and where bodies are held it is found, byte for byte."""
-    ticket = await shared_store.begin(KEY)
-    entry = entry_of(ticket, version())
-
-    stored = await shared_store.store(KEY, entry, KEEP)
+async def test_an_answer_is_current_as_it_was_stored(shared_store: SharedStore) -> None:
+    """Facts, words and body come back the same."""
+    entry = await fetch(shared_store, NEW)
+    assert await state(shared_store) is None
+    assert await offer(shared_store, entry) is StoreVerdict.FIRST
 
     found = await shared_store.lookup(KEY)
-    assert stored == Stored(StoreVerdict.FIRST, found.floor)
+
+    assert found.stored == entry.facts
     assert found.entry == (entry if shared_store.holds_bodies else None)
-    assert found.floor == Floor(
-        ticket.epoch, ticket.generation, version(), entry.digest, ticket.started
-    )
+    assert await state(shared_store) is State.CURRENT
 
 
-async def test_the_same_version_renews(shared_store: SharedStore) -> None:
-    """Same version, same body, later fetch: unchanged, and confirmed later."""
-    first = await fetch(shared_store)
-    second = await fetch(shared_store)
+async def test_verdicts_tell_what_changed(shared_store: SharedStore) -> None:
+    """By the version alone."""
+    said = [await offer(shared_store, await fetch(shared_store, each)) for each in (OLD, OLD, NEW)]
+    said += [await offer(shared_store, await fetch(shared_store, each)) for each in (None, None)]
 
-    assert second.verdict is StoreVerdict.UNCHANGED
-    assert first.floor is not None
-    assert second.floor is not None
-    assert second.floor.started > first.floor.started
+    changed, unchanged = StoreVerdict.CHANGED, StoreVerdict.UNCHANGED
+    assert said == [StoreVerdict.FIRST, unchanged, changed, changed, unchanged]
 
 
-async def test_a_slow_confirmation_takes_nothing_back(shared_store: SharedStore) -> None:
-    """The answer of an earlier fetch does not make an entry older that a later one confirmed."""
-    slow = await shared_store.begin(KEY)
-    quick = await fetch(shared_store)
+async def test_an_answer_whose_marks_were_not_read_is_not_stored(shared_store: SharedStore) -> None:
+    """Storing makes no mark."""
+    entry = await fetch(shared_store, NEW, BESIDE)
+    entry = entry.but(ticket=entry.ticket._replace(training=entry.ticket.everything))
 
-    late = await fetch(shared_store, ticket=slow)
-
-    found = await shared_store.lookup(KEY)
-    assert late == Stored(StoreVerdict.UNCHANGED, quick.floor)
-    assert quick.floor is not None
-    assert found.entry is None or found.entry.confirmed_at == quick.floor.started
+    assert await offer(shared_store, entry) is StoreVerdict.INVALIDATED
+    assert await state(shared_store) is None
 
 
-async def test_a_later_version_replaces_by_a_nanosecond(shared_store: SharedStore) -> None:
-    """Versions are compared exactly."""
-    await fetch(shared_store, version(0))
+async def test_an_answer_that_must_not_be_stored_ends_what_is(shared_store: SharedStore) -> None:
+    """And what earlier fetches bring."""
+    early = await fetch(shared_store, NEW)
+    await fill(shared_store, NEW)
+    facts = (await fetch(shared_store, None)).facts
 
-    stored = await fetch(shared_store, version(1))
-
-    assert stored.verdict is StoreVerdict.CHANGED
-    assert (await floor_of(shared_store)).updated_at == version(1)
-
-
-async def test_an_older_version_is_refused_by_a_nanosecond(shared_store: SharedStore) -> None:
-    """It neither replaces the body nor lowers the floor."""
-    first = await fetch(shared_store, version(1))
-
-    stored = await fetch(shared_store, version(0))
+    await shared_store.store(KEY, facts, None, KEEP)
 
     found = await shared_store.lookup(KEY)
-    assert stored == Stored(StoreVerdict.OLDER, first.floor)
-    assert found.entry is None or found.entry.updated_at == version(1)
+    assert (found.stored, found.entry) == (facts, None)
+    assert await offer(shared_store, early) is StoreVerdict.INVALIDATED
+    await fill(shared_store, NEW)
 
 
-async def test_of_two_bodies_with_one_version_the_later_fetch_wins(
+ABOUT = [("trn_1", None), (None, "p1"), (None, None)]
+
+
+@pytest.mark.parametrize("about", ABOUT, ids=str)
+@pytest.mark.parametrize("is_hard", [True, False])
+async def test_an_order_rules_out_what_was_read_before(
+    shared_store: SharedStore, about: tuple[str | None, str | None], is_hard: bool
+) -> None:
+    """Stored or in flight; a hard one leaves nothing, a soft one leaves it for rescue."""
+    store = shared_store
+    await fill(store, NEW)
+    await fill(store, NEW, BESIDE)
+    late = await fetch(store, NEW)
+
+    await store.order(*about, None, is_hard=is_hard)
+
+    left = State.GONE if is_hard else State.RESCUE
+    assert await state(store) is left
+    assert await state(store, BESIDE) is (State.CURRENT if about[1] else left)
+    await offer(store, late)
+    assert await state(store) is left
+    await fill(store, NEW)
+    assert await state(store) is State.CURRENT
+
+
+@pytest.mark.parametrize("is_hard", [True, False])
+async def test_an_order_with_a_version_rules_out_the_versions_below(
+    shared_store: SharedStore, is_hard: bool
+) -> None:
+    """And every 404; not that version. Bounds only rise."""
+    await fill(shared_store, OLD)
+    await fill(shared_store, None, BESIDE)
+
+    for version in (NEW, OLD):
+        await shared_store.order("trn_1", None, version, is_hard=is_hard)
+
+    assert await state(shared_store) is (State.GONE if is_hard else State.RESCUE)
+    assert await state(shared_store, BESIDE) is State.GONE
+    await fill(shared_store, NEW)
+    assert await state(shared_store) is State.CURRENT
+
+
+@pytest.mark.parametrize("is_hard", [True, False])
+async def test_an_order_with_a_version_leaves_that_version(
+    shared_store: SharedStore, is_hard: bool
+) -> None:
+    """It stays current."""
+    await fill(shared_store, NEW)
+
+    await shared_store.order("trn_1", None, NEW, is_hard=is_hard)
+
+    assert await state(shared_store) is State.CURRENT
+
+
+async def test_a_hard_order_forgets_the_bounds(shared_store: SharedStore) -> None:
+    """The next answer is stored, whatever its version."""
+    await shared_store.order("trn_1", None, NEW, is_hard=True)
+    await shared_store.order("trn_1", None, None, is_hard=True)
+
+    await fill(shared_store, OLD)
+    assert await state(shared_store) is State.CURRENT
+
+
+async def test_a_soft_order_keeps_the_bounds(shared_store: SharedStore) -> None:
+    """An answer below them is refused."""
+    await shared_store.order("trn_1", None, NEW, is_hard=False)
+    await shared_store.order("trn_1", None, None, is_hard=False)
+
+    assert await offer(shared_store, await fetch(shared_store, OLD)) is StoreVerdict.OLDER
+
+
+async def test_an_older_version_is_refused(shared_store: SharedStore) -> None:
+    """What is stored stays."""
+    entry = await fill(shared_store, NEW)
+
+    assert await offer(shared_store, await fetch(shared_store, OLD)) is StoreVerdict.OLDER
+
+    assert (await shared_store.lookup(KEY)).stored == entry.facts
+
+
+async def test_an_equal_version_of_an_earlier_fetch_changes_nothing(
     shared_store: SharedStore,
 ) -> None:
-    """Order is that of the fetches' beginnings."""
-    await fetch(shared_store, body=b'{"a":1}')
+    """Nor does an earlier 404."""
+    early, gone = await fetch(shared_store, NEW), await fetch(shared_store, None)
+    entry = await fill(shared_store, NEW)
 
-    assert (await fetch(shared_store, body=b'{"a":2}')).verdict is StoreVerdict.CHANGED
+    assert await offer(shared_store, early) is StoreVerdict.UNCHANGED
+    assert await offer(shared_store, gone) is StoreVerdict.INVALIDATED
+
+    assert (await shared_store.lookup(KEY)).stored == entry.facts
 
 
-async def test_of_two_bodies_with_one_version_the_earlier_fetch_loses(
-    shared_store: SharedStore,
+async def test_a_start_in_the_future_does_not_count(shared_store: SharedStore) -> None:
+    """The clock was set back."""
+    ahead = await fetch(shared_store, NEW, before=-3_600.0)
+    await offer(shared_store, ahead)
+
+    entry = await fill(shared_store, NEW)
+
+    assert (await shared_store.lookup(KEY)).stored == entry.facts
+
+
+@pytest.mark.parametrize("is_hard", [True, False])
+async def test_a_version_that_comes_again_is_believed(
+    shared_store: SharedStore, is_hard: bool
 ) -> None:
-    """Even where it is the one that ends last."""
-    slow = await shared_store.begin(KEY)
-    await fetch(shared_store, body=b'{"a":2}')
+    """By a fetch that began long enough after the refusal; bounds sink, and another tenant's entry
+    is not current again."""
+    await fill(shared_store, OLD, BESIDE)
+    await shared_store.order("trn_1", None, NEW, is_hard=is_hard)
+    assert await offer(shared_store, await fetch(shared_store, OLD)) is StoreVerdict.OLDER
+    assert await offer(shared_store, await fetch(shared_store, OLD)) is StoreVerdict.OLDER
 
-    stored = await fetch(shared_store, body=b'{"a":1}', ticket=slow)
+    later = await fetch(shared_store, OLD, before=-BELIEVE_AFTER - 1.0)
+    stored = await shared_store.store(KEY, later.facts, later, KEEP)
 
-    assert stored.verdict is StoreVerdict.OLDER
-
-
-async def test_a_ticket_for_an_unknown_floor_is_worth_nothing(shared_store: SharedStore) -> None:
-    """Whatever ruled the fetch out may have been forgotten with the floor."""
-    stored = await fetch(shared_store, ticket=Ticket("0" * 16, 0, 1_700_000_000.0))
-
-    assert stored == Stored(StoreVerdict.INVALIDATED, None)
-
-
-async def test_a_ticket_of_another_epoch_is_worth_nothing(shared_store: SharedStore) -> None:
-    """The floor was lost meanwhile and made anew: its generation proves nothing."""
-    ticket = await shared_store.begin(KEY)
-
-    for epoch in ("0" * 16, ""):
-        other = Ticket(epoch, ticket.generation, ticket.started)
-        assert (await fetch(shared_store, ticket=other)).verdict is StoreVerdict.INVALIDATED
+    assert stored.verdict is StoreVerdict.BELIEVED
+    assert await state(shared_store) is State.CURRENT
+    assert (await shared_store.lookup(KEY)).stored == stored.facts
+    assert await state(shared_store, BESIDE) is (State.GONE if is_hard else State.RESCUE)
 
 
-async def test_dropping_refuses_the_fetch_in_flight(shared_store: SharedStore) -> None:
-    """What began before the drop is not stored after it; what begins after it is."""
-    ticket = await shared_store.begin(KEY)
-    await shared_store.drop(KEY)
+async def test_an_order_ends_the_belief(shared_store: SharedStore) -> None:
+    """What was fetched before it is neither believed nor noted."""
+    await fill(shared_store, NEW)
+    await offer(shared_store, await fetch(shared_store, OLD))
+    late = await fetch(shared_store, OLD, before=-BELIEVE_AFTER - 1.0)
+    await shared_store.order("trn_1", None, NEWEST, is_hard=False)
 
-    assert (await fetch(shared_store, ticket=ticket)).verdict is StoreVerdict.INVALIDATED
-    assert (await fetch(shared_store)).verdict is StoreVerdict.FIRST
-
-
-async def test_dropping_forgets_the_version(shared_store: SharedStore) -> None:
-    """It is the exit for an upstream that went back in time."""
-    await fetch(shared_store, version(5))
-    await shared_store.drop(KEY)
-
-    assert (await fetch(shared_store, version(1))).verdict is StoreVerdict.FIRST
+    assert await offer(shared_store, late) is StoreVerdict.OLDER
 
 
-async def test_dropping_what_is_unknown_is_nothing(shared_store: SharedStore) -> None:
-    """It makes no floor."""
-    await shared_store.drop(KEY)
-
-    assert (await shared_store.lookup(KEY)).floor is None
-
-
-async def test_a_purge_covers_one_partition(shared_store: SharedStore) -> None:
-    """It counts its keys, rules them out with their fetches in flight, and spares the rest."""
-    mine = [Key("p1", f"trn_{n}") for n in range(3)]
-    other = Key("p2", "trn_0")
-    tickets = {key: await shared_store.begin(key) for key in (*mine, other)}
-    for key, ticket in tickets.items():
-        await fetch(shared_store, key=key, ticket=ticket)
-
-    assert await shared_store.purge("p1", soft=False) == 3
-
-    for key in mine:
-        assert entry_of(tickets[key]).is_below(await floor_of(shared_store, key))
-        assert (await shared_store.lookup(key)).entry is None
-    assert not entry_of(tickets[other]).is_below(await floor_of(shared_store, other))
+async def test_an_item_of_the_list_is_no_refusal(shared_store: SharedStore) -> None:
+    """An older version in the list is not noted, however often it comes."""
+    await fill(shared_store, NEW)
+    for seconds in (0.0, BELIEVE_AFTER + 1.0, 3 * BELIEVE_AFTER):
+        item = await fetch(shared_store, OLD, before=-seconds)
+        stored = await shared_store.store_item(KEY, item.facts, item, KEEP)
+        assert stored.verdict is StoreVerdict.OLDER
 
 
-async def test_a_purge_of_everything_covers_every_partition(shared_store: SharedStore) -> None:
-    """Also a key whose first fetch is still in flight."""
-    await fetch(shared_store, key=Key("p2", "trn_9"))
-    flying = await shared_store.begin(KEY)
+@pytest.mark.parametrize("url", URLS.values())
+@pytest.mark.parametrize("which", [0, 1, 2])
+async def test_a_lost_mark_is_an_order(
+    request: pytest.FixtureRequest, observer: RecordingObserver, url: str, which: int
+) -> None:
+    """Nothing that was read before is current, before and after the mark is made again."""
+    address = request.getfixturevalue(url)
+    async with store_on(address, observer) as store:
+        await fill(store, NEW)
+        late = await fetch(store, NEW)
+        with client_of(address) as client:
+            client.delete(("gateway:g2:all", "gateway:g2:p:p1", "gateway:g2:{trn_1}:m")[which])
 
-    assert await shared_store.purge(None, soft=False) == 2
-
-    assert (await fetch(shared_store, ticket=flying)).verdict is StoreVerdict.INVALIDATED
-
-
-async def test_a_partition_name_is_no_pattern(shared_store: SharedStore) -> None:
-    """A partition called `*` is one partition."""
-    await fetch(shared_store)
-    await fetch(shared_store, key=Key("*", "trn_1"))
-
-    assert await shared_store.purge("*", soft=False) == 1
-
-
-async def test_a_soft_purge_leaves_the_body_for_rescue(shared_store: SharedStore) -> None:
-    """What is left is below the floor."""
-    await fetch(shared_store)
-
-    await shared_store.purge(None, soft=True)
-
-    found = await shared_store.lookup(KEY)
-    assert found.floor is not None
-    assert (found.entry is not None) == shared_store.holds_bodies
-    assert found.entry is None or found.entry.is_below(found.floor)
+        assert await state(store) is State.GONE
+        await offer(store, late)
+        await asyncio.sleep(1.1)  # the words of a look-up are used for a second
+        await store.begin(KEY)
+        assert await state(store) is State.GONE
 
 
-async def test_a_strike_covers_one_partition(shared_store: SharedStore) -> None:
-    """What was fetched before it is ruled out, fetches in flight included; later ones are not."""
-    mine, other = Key("p1", "trn_1"), Key("p2", "trn_1")
-    tickets = {key: await shared_store.begin(key) for key in (mine, other)}
-    flying = await shared_store.begin(Key("p1", "trn_2"))
-    for key, ticket in tickets.items():
-        await fetch(shared_store, key=key, ticket=ticket)
-
-    await shared_store.invalidate_partition("p1")
-    await fetch(shared_store, key=Key("p1", "trn_2"), ticket=flying)
-
-    for name in ("trn_1", "trn_2"):
-        found = await shared_store.lookup(Key("p1", name))
-        assert found.entry is None
-        assert found.struck_at >= max(tickets[mine].started, flying.started)
-    spared = await shared_store.lookup(other)
-    assert (spared.entry is not None) == shared_store.holds_bodies
-    assert spared.struck_at < tickets[other].started
-
-
-async def test_a_strike_spares_what_is_fetched_after_it(shared_store: SharedStore) -> None:
-    """The credential may be good again; the same version comes back whole."""
-    await fetch(shared_store)
-    await shared_store.invalidate_partition(KEY.partition)
-    struck_at = (await shared_store.lookup(KEY)).struck_at
-    ticket = await shared_store.begin(KEY)
-    while ticket.started <= struck_at:
-        ticket = replace(ticket, started=struck_at + 1.0)
-
-    await fetch(shared_store, ticket=ticket)
-
-    found = await shared_store.lookup(KEY)
-    assert (found.entry is not None) == shared_store.holds_bodies
-    assert found.struck_at < ticket.started
+@pytest.mark.parametrize("url", URLS.values())
+async def test_no_loss_brings_back_what_an_order_ruled_out(
+    request: pytest.FixtureRequest, observer: RecordingObserver, url: str
+) -> None:
+    """Any set of records, before and after an answer from before the order is offered."""
+    address, chance = request.getfixturevalue(url), random.Random(url)
+    async with store_on(address, observer) as store:
+        for _ in range(40):
+            await fill(store, NEW)
+            late = await fetch(store, NEW)
+            await store.order(*chance.choice(ABOUT), None, is_hard=True)
+            with client_of(address) as client:
+                names = sorted(keys_of(client, "gateway:g2:*"))
+                list(map(client.delete, chance.sample(names, chance.randint(1, len(names)))))
+            assert await state(store) in {None, State.GONE}
+            await offer(store, late)
+            assert await state(store) in {None, State.GONE}
 
 
-async def test_a_confirmation_tells_of_a_strike(shared_store: SharedStore) -> None:
-    """Whoever holds an entry learns that it is ruled out without reading a body."""
-    ticket = await shared_store.begin(KEY)
-    await fetch(shared_store, ticket=ticket)
-    before = (await shared_store.confirm([KEY]))[KEY]
+async def test_each_step_is_one_round_trip(
+    redis_url: str, observer: RecordingObserver, written: Written
+) -> None:
+    """A look-up of three marks and an entry, the start of a fetch, storing, and an order."""
+    async with store_on(redis_url, observer) as store:
+        await fill(store, NEW)  # Redis remembers the scripts
+        await store.order("trn_1", None, OLD, is_hard=False)
 
-    await shared_store.invalidate_partition(KEY.partition)
+        written.clear()
+        await store.lookup(KEY)
+        entry = await fetch(store, NEW)
+        assert await offer(store, entry) is StoreVerdict.UNCHANGED
+        await store.order("trn_1", None, NEW, is_hard=True)
 
-    after = (await shared_store.confirm([KEY]))[KEY]
-    assert before is not None
-    assert after is not None
-    assert before.struck_at < ticket.started <= after.struck_at or not shared_store.holds_bodies
+        assert written.total() == 4
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+async def test_foreign_bytes_are_overwritten(
+    redis_url: str, observer: RecordingObserver, which: int
+) -> None:
+    """Of another type, and of the right length."""
+    async with store_on(redis_url, observer) as store:
+        for foreign in (b"x" * 94, b"x" * 208, b"x" * 500, None):
+            with client_of(redis_url) as client:
+                name = f"gateway:g2:{{trn_1}}:{('m', 'e:p1', 'r:p1')[which]}"
+                client.delete(name)
+                client.lpush(name, "x") if foreign is None else client.set(name, foreign)
+
+            assert await state(store) is not State.CURRENT or which == 2
+            await fill(store, NEW)
+            assert await state(store) is State.CURRENT

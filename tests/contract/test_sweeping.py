@@ -12,6 +12,7 @@ import pytest
 
 from gateway.adapters.ledger import Ledger, LedgerSweep
 from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.sweep import RedisSweep, decode_progress, encode_progress
 from gateway.core.sweep.belief import Belief
 from gateway.core.sweep.progress import Progress, SweepEnd
@@ -32,8 +33,15 @@ def entropy() -> str:
 
 def lease_on(connection: Connection, lifetime: float = 30.0) -> RedisSweep:
     """Another replica on that connection."""
-    times = {"pause_after": 30.0, "longest_keep": 60.0, "longest_fetch": 20.0}
-    return RedisSweep(connection, "gateway", entropy=entropy, lifetime=lifetime, **times)
+    store = RedisStore(
+        connection,
+        "gateway",
+        RecordingObserver(),
+        longest_keep=60.0,
+        longest_fetch=20.0,
+        new_word=entropy,
+    )
+    return RedisSweep(store, pause_after=30.0, keep=60.0, lifetime=lifetime)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.lease import Endings, RedisLease
+from gateway.adapters.redis.store import RedisStore
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import NoticeKind, RedisOperation
 from gateway.ports import Notice
@@ -58,14 +59,15 @@ class Hearer:
             settle=settle,
             endings=self.endings,
         )
-        self.lease = RedisLease(
+        self.store = RedisStore(
             self.connection,
             PREFIX,
-            self.endings,
-            replica=name,
+            self.observer,
+            longest_keep=600.0,
             longest_fetch=20.0,
-            entropy=lambda: secrets.token_hex(8),
+            new_word=lambda: secrets.token_hex(8),
         )
+        self.lease = RedisLease(self.store, self.endings, replica=name)
         self.applied: list[Notice] = []
         self.gaps = 0
         self.gap_until = math.inf

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from dataclasses import dataclass
 
-from gateway.core.cache.entry import Floor, Key, Ticket
+from gateway.core.cache.entry import FetchStart, Key
 from gateway.core.vocabulary import EndingKind
 from gateway.ports import Clock, Ending, SharedStore, Taken
 from tests.doubles.redis_away import Switch
@@ -19,7 +19,7 @@ class _Record:
     """Who leads, or led: `ending` is set once it let go."""
 
     token: str
-    ticket: Ticket
+    start: FetchStart
     until: float
     ending: Ending | None = None
 
@@ -63,15 +63,16 @@ class BoardLease:
     async def take(self, key: Key) -> Taken:
         board = self._board
         board.switch.pass_on("lease")
-        ticket = await board.shared.begin(key)
-        floor = (await board.shared.lookup(key)).floor
+        start = await board.shared.begin(key)
+        stored = (await board.shared.lookup(key)).stored
+        confirmed = 0.0 if stored is None else stored.confirmed
         record = board.record(key)
-        if record is not None and record.ending is None and _is_of_today(record, ticket, floor):
+        if record is not None and record.ending is None and _has_same_mark(record, start):
             board.followers.setdefault(key, {})[self] = None
-            return Taken(ticket, record.token, leads=False, floor=floor)
+            return Taken(start, record.token, leads=False, confirmed=confirmed)
         token = next(board.tokens)
-        board.records[key] = _Record(token, ticket, board.clock.monotonic() + LIFETIME)
-        return Taken(ticket, token, leads=True, floor=floor)
+        board.records[key] = _Record(token, start, board.clock.monotonic() + LIFETIME)
+        return Taken(start, token, leads=True, confirmed=confirmed)
 
     async def renew(self, key: Key, token: str) -> bool:
         board = self._board
@@ -124,9 +125,6 @@ class BoardLease:
             sleeping.cancel()
 
 
-def _is_of_today(record: _Record, ticket: Ticket, floor: Floor | None) -> bool:
-    """Whether nothing was learnt since the holder's fetch began."""
-    held = record.ticket
-    if (held.epoch, held.generation) != (ticket.epoch, ticket.generation):
-        return False
-    return floor is None or floor.started <= held.started
+def _has_same_mark(record: _Record, start: FetchStart) -> bool:
+    """Whether no order about the training came since the holder's fetch began."""
+    return record.start.ticket.training == start.ticket.training

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.budget.window_log import Start
-from gateway.core.cache.entry import Entry, Key, Ticket
+from gateway.core.cache.entry import Entry, FetchStart, Key
+from gateway.core.cache.marks import Facts, Version
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.vocabulary import Purpose
 from gateway.ports import (
@@ -19,7 +20,6 @@ from gateway.ports import (
     Found,
     ModeOrder,
     SharedStore,
-    Standing,
     Stored,
 )
 from tests.doubles.budgets import rules_of
@@ -80,42 +80,30 @@ class SwitchedStore:
         await self._switch.come_back()
         return found
 
-    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Found]:
         self._switch.pass_on("confirm")
         self.confirmed.append(len(keys))
-        standings = await self._store.confirm(keys)
+        found = await self._store.confirm(keys)
         await self._switch.come_back()
-        return standings
+        return found
 
-    async def begin(self, key: Key) -> Ticket:
+    async def begin(self, key: Key) -> FetchStart:
         self._switch.pass_on("begin")
         return await self._store.begin(key)
 
-    async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
+    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
         self._switch.pass_on("store")
-        return await self._store.store(key, entry, keep)
+        return await self._store.store(key, facts, entry, keep)
 
-    async def drop(self, key: Key) -> None:
-        self._switch.pass_on("drop")
-        await self._store.drop(key)
+    async def store_item(self, key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
+        self._switch.pass_on("store")
+        return await self._store.store_item(key, facts, entry, keep)
 
-    async def invalidate(
-        self, training_id: str, updated_at: int | None, *, soft: bool = False
+    async def order(
+        self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool
     ) -> None:
-        self._switch.pass_on("invalidate")
-        await self._store.invalidate(training_id, updated_at, soft=soft)
-
-    async def invalidate_key(self, key: Key) -> None:
-        self._switch.pass_on("invalidate_key")
-        await self._store.invalidate_key(key)
-
-    async def invalidate_partition(self, partition: str) -> None:
-        self._switch.pass_on("invalidate_partition")
-        await self._store.invalidate_partition(partition)
-
-    async def purge(self, partition: str | None, *, soft: bool) -> int:
-        self._switch.pass_on("purge")
-        return await self._store.purge(partition, soft=soft)
+        self._switch.pass_on("order")
+        await self._store.order(training_id, partition, version, is_hard=is_hard)
 
 
 class CommonBudget:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.core.cache.entry import Entry, Ticket
+from gateway.core.cache.entry import Entry, FetchStart
 from gateway.core.cache.entry_headers import head_of
+from gateway.core.cache.marks import Ticket, Words
 from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.upstream.training import digest
@@ -11,7 +12,8 @@ from gateway.ports import Held
 
 VERSION = Instant(1_700_000_000_123_456_789)
 HEADERS: Headers = ((b"content-type", b"application/json"), (b"x-cluster", b"eu-1"))
-TICKET = Ticket("0123456789abcdef", 0, 1_700_000_000.0)
+WORDS = Ticket(*(Words(*(f"{n:016x}" for n in range(at, at + 3))) for at in (1, 4, 7)))
+START = FetchStart(1_700_000_000.0, WORDS)
 
 
 def version(later: int = 0) -> Instant:
@@ -20,12 +22,12 @@ def version(later: int = 0) -> Instant:
 
 
 def entry_of(
-    ticket: Ticket = TICKET,
+    start: FetchStart = START,
     updated_at: Instant | None = VERSION,
     body: bytes | None = None,
     headers: Headers = HEADERS,
 ) -> Entry:
-    """What a fetch that began with `ticket` brought; no `updated_at` makes it a 404."""
+    """What a fetch that began with `start` brought; no `updated_at` makes it a 404."""
     text = "" if updated_at is None else to_rfc3339(updated_at)
     if body is None:
         body = f'{{"updated_at": "{text}"}}'.encode()
@@ -37,11 +39,11 @@ def entry_of(
         updated_at_text=text,
         digest=digest(body),
         date="Tue, 14 Nov 2023 22:13:20 GMT",
-        confirmed_at=ticket.started,
+        confirmed_at=start.started,
         initial_age=0.0,
         freshness_lifetime=30.0,
-        generation=ticket.generation,
-        epoch=ticket.epoch,
+        started=start.started,
+        ticket=start.ticket,
     )
 
 

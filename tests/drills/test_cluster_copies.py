@@ -24,4 +24,4 @@ async def test_a_copy_takes_over(tmp_path: Path) -> None:
             found = await asyncio.gather(*map(one.store.lookup, keys))
 
             assert [each.entry for each in found] == stored
-            assert await one.store.purge(None, soft=False) == len(keys)
+            await one.store.order(None, None, None, is_hard=True)

@@ -9,7 +9,6 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.key_state import encode_last, read_found, standing_after
 from gateway.adapters.redis.lease import decode_ended, decode_ending, encode_ending
 from gateway.adapters.redis.messages import (
     Acknowledgement,
@@ -19,25 +18,37 @@ from gateway.adapters.redis.messages import (
     encode_acknowledgement,
     encode_notice,
 )
-from gateway.adapters.redis.records import EnvelopeRefused, decode, encode
+from gateway.adapters.redis.records import (
+    EnvelopeRefused,
+    Raw,
+    decode,
+    decode_slot,
+    encode,
+    encode_slot,
+)
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import stored_fields
-from gateway.core.cache.policy import Windows, may_rescue, plan, reconcile
+from gateway.core.cache.marks import Mark, Marks, Refusal, Slot, Words, better
+from gateway.core.cache.policy import Windows, may_rescue, plan
 from gateway.core.http.fields import are_sound
 from gateway.core.instant import Instant, to_wire
 from gateway.core.vocabulary import EndingKind, FailureReason, NoticeKind
 from gateway.ports import Ending, Notice
-from tests.doubles.stored import TICKET, VERSION, entry_of
+from tests.doubles.stored import VERSION, WORDS, entry_of
 from tests.fuzz.examples import damaged, times
 
 KEY = Key("0123456789abcdef" * 2, "trn_1")
 ENTRY = entry_of(headers=((b"etag", b'"a"'), (b"x-a", b"b")))
-ENVELOPE, LAST = encode(KEY, ENTRY), encode_last(ENTRY)
-FLOOR = (
-    f"{TICKET.epoch} {7:020d} {to_wire(VERSION)} v {ENTRY.digest} {10**15:016d} {5:016d}".encode()
+ENVELOPE, SLOT = (
+    encode(KEY, ENTRY),
+    Slot(
+        Mark(Words("a" * 16, "b" * 16, "c" * 16), VERSION, VERSION),
+        ENTRY.facts,
+        Refusal(VERSION, 5.0),
+    ),
 )
-EVENT = f"{6:016d} {6:016d} {to_wire(VERSION)} {6:016d}".encode()
-DIGITS = (b"0" * 21, b"9" * 21, b"9" * 16, b"8" * 16, b"0" * 16, b"-" * 32, b" v ", b" n ", b" - ")
+MARK, FACTS, REFUSAL = encode_slot(SLOT)
+DIGITS = (b"0" * 21, b"9" * 21, b"9" * 16, b"8" * 16, b"0" * 16, b"f" * 16, b"F" * 16, b" ", b"-")
 
 values = st.recursive(
     st.none()
@@ -50,13 +61,14 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=4,
 )
-records = damaged((FLOOR, FLOOR + LAST, FLOOR[:128]), DIGITS)
-events = st.none() | damaged((EVENT,), DIGITS)
+records = st.builds(
+    Raw, damaged((MARK,), DIGITS), damaged((FACTS,), DIGITS), damaged((REFUSAL,), DIGITS)
+)
 
 
 def _sealed(rest: bytes) -> bytes:
     """With a right schema and checksum, as who can write to Redis can make them."""
-    return b"\x01" + blake2b(rest, digest_size=16).digest() + rest
+    return ENVELOPE[:1] + blake2b(rest, digest_size=16).digest() + rest
 
 
 @st.composite
@@ -64,9 +76,9 @@ def envelopes(draw: st.DrawFn) -> bytes:
     """Damaged ones; damaged ones with a right checksum; ones with other values in the head."""
     kind = draw(st.integers(0, 3))
     if kind == 0:
-        return draw(damaged((ENVELOPE, LAST, FLOOR)))
+        return draw(damaged((ENVELOPE, FACTS, MARK)))
     if kind == 1:
-        return _sealed(draw(damaged((ENVELOPE[17:], LAST[17:]))))
+        return _sealed(draw(damaged((ENVELOPE[17:], FACTS))))
     length = int.from_bytes(ENVELOPE[17:21], "big")
     head = msgspec.msgpack.decode(ENVELOPE[21 : 21 + length])
     for _ in range(draw(st.integers(1, 2))):
@@ -80,9 +92,9 @@ def envelopes(draw: st.DrawFn) -> bytes:
 def test_an_envelope_is_an_entry_or_refused(data: bytes, now: float) -> None:
     """What is taken can be reckoned with, sent on, and written as the same again."""
     with suppress(EnvelopeRefused):
-        entry = decode(KEY, data)
+        entry = decode(KEY, ENTRY.facts, data)
 
-        assert decode(KEY, encode(KEY, entry)) == entry
+        assert decode(KEY, ENTRY.facts, encode(KEY, entry)) == entry
         assert are_sound(stored_fields(entry, vary=True))
         assert entry.is_negative is (entry.status != 200)
         assert plan(entry, now, Windows()) is plan(entry, now, Windows())
@@ -91,27 +103,16 @@ def test_an_envelope_is_an_entry_or_refused(data: bytes, now: float) -> None:
 
 
 @times(1_000)
-@given(records | st.none(), events, envelopes())
-def test_records_together_are_something_or_unknown(
-    record: bytes | None, event: bytes | None, body: bytes
-) -> None:
-    """Nothing is found without a floor; what is found can be ordered, and a floor told on."""
-    said: list[str] = []
+@given(records)
+def test_records_are_a_slot(raw: Raw) -> None:
+    """What cannot be read is absent. What is read is written as the same, and can be judged."""
+    slot = decode_slot(raw)
 
-    found = read_found(KEY, (record, event, body), "", said.append)
-    standing = standing_after(record, event, "")
-
-    assert (found.floor is None) is (standing is None)
-    if found.floor is None:
-        assert found.entry is None
-        return
-    assert 0 <= found.floor.generation <= 10**15
-    assert said or found.entry is None or found.entry.body
-    reconcile(ENTRY, found.entry, found.floor)
-    assert standing is not None
-    ENTRY.confirmed_by(standing.floor, standing.last())
-    last = standing.last()
-    assert last is None or last.headers is None or are_sound(last.headers)
+    assert decode_slot(encode_slot(slot)) == slot
+    everything, partition, _ = (each and Mark(each) for each in WORDS)
+    marks = Marks(everything, partition, slot.mark)
+    best, _ = better(marks, slot.stored, ENTRY.facts)
+    assert best in {None, slot.stored, ENTRY.facts}
 
 
 NOTICES = tuple(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.keys import AccountNames, Names
-from gateway.adapters.redis.records import FLOOR_LENGTH
 from gateway.adapters.redis.store import RedisStore
+from gateway.core.cache.marks import State, state_of
 from gateway.core.upstream.breaker import LONGEST_HOLD
 from gateway.core.vocabulary import StoreVerdict
 from gateway.simulator import RunningSimulator, SimulatorConfig, running
@@ -24,14 +24,13 @@ from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
 from tests.fuzz.examples import damaged, times
-from tests.fuzz.test_records import DIGITS, ENVELOPE, EVENT, FLOOR, KEY, LAST
+from tests.fuzz.test_records import DIGITS, ENVELOPE, FACTS, KEY, MARK, REFUSAL
 from tests.integration.gateways import BEARER, Planes, gateway
 from tests.support.servers import RedisServer
 
-DOUBT = f"{10**20:021d} {'ab' * 16} 2 {10**15:016d} {10**15:016d}".encode()
 GATE = b"%d 0 1" % 10**18
 STAMP, COUNT = b"%d" % 10**15, b"9007199254740991"
-LEASE = b"held 00c0ffee00c0ffee 0123456789abcdef 7 %016d" % 10**15
+LEASE = b"held 00c0ffee00c0ffee " + MARK[:50]
 
 # How to put a value there, by the type that it has there.
 Put = Callable[[redis.Redis, bytes, bytes], object]
@@ -42,17 +41,15 @@ OTHER_TYPES: dict[str, Put] = {
     "sorted set": lambda client, name, value: client.zadd(name, {value: 1.0}),
     "stream": lambda client, name, value: client.xadd(name, {"a": value}),
 }
-SOUND = (FLOOR, FLOOR + LAST, EVENT, DOUBT, LEASE, ENVELOPE, GATE, STAMP, COUNT)
-# Of the right length, and still no floor: widths that make up for each other, half a digest, a
-# generation beyond any, letters of the wrong case.
+SOUND = (MARK, FACTS + ENVELOPE, REFUSAL, LEASE, ENVELOPE, GATE, STAMP, COUNT)
+# Of the right length, and still no mark: widths that make up for each other, letters of the wrong
+# case.
 ALMOST = (
-    FLOOR[:15] + FLOOR[16:17] + b"0" + FLOOR[17:],
-    FLOOR[:38] + FLOOR[39:95] + b"0" + FLOOR[95:],
-    FLOOR[:70] + b"-" * 10 + FLOOR[80:],
-    FLOOR[:17] + b"9" * 20 + FLOOR[37:],
-    FLOOR[:16].upper() + FLOOR[16:],
+    MARK[:15] + MARK[16:17] + b"0" + MARK[17:],
+    MARK[:49] + b" " + MARK[50:51] + MARK[52:] + b"0",
+    MARK[:10] + b"ABCDEF" + MARK[16:],
 )
-texts = damaged(SOUND, (*DIGITS, b"trust"))
+texts = damaged(SOUND, DIGITS)
 Garbage = tuple[str | None, bytes]
 garbage = st.tuples(st.none() | st.none() | st.sampled_from(sorted(OTHER_TYPES)), texts)
 
@@ -94,59 +91,46 @@ def store(connection: Connection) -> RedisStore:
         RecordingObserver(),
         longest_keep=600.0,
         longest_fetch=20.0,
-        entropy=lambda: next(epochs),
+        new_word=lambda: next(epochs),
     )
 
 
-@pytest.mark.parametrize("floor", ALMOST)
-async def test_what_is_almost_a_floor_is_made_anew(
-    store: RedisStore, client: redis.Redis, floor: bytes
+@pytest.mark.parametrize("mark", ALMOST)
+async def test_what_is_almost_a_mark_is_made_anew(
+    store: RedisStore, client: redis.Redis, mark: bytes
 ) -> None:
-    """The scripts take for a floor what the reader takes for one, and nothing else."""
-    name = Names("gateway").floor(KEY)
-    client.set(name, floor)
+    """The scripts take for a mark what the reader takes for one, and nothing else."""
+    client.set(Names("gateway").mark(KEY.training_id), mark)
 
-    ticket = await store.begin(KEY)
-
-    assert len(floor) == FLOOR_LENGTH
-    assert ticket.generation == 0
-    assert (await store.store(KEY, entry_of(ticket), 60.0)).verdict is StoreVerdict.FIRST
-
-
-async def test_an_event_behind_the_last_serial_is_not_lost(
-    store: RedisStore, client: redis.Redis
-) -> None:
-    """Where nines stand, one more would need another digit."""
-    name = Names("gateway").event(KEY.training_id)
-    client.set(name, b"9" * 16 + b" " + b"9" * 16 + EVENT[33:])
     entry = entry_of(await store.begin(KEY))
-    await store.store(KEY, entry, 60.0)
 
-    await store.invalidate(KEY.training_id, None)
-
-    assert (await store.lookup(KEY)).entry is None
+    assert len(mark) == len(MARK)
+    stored = await store.store(KEY, entry.facts, entry, 60.0)
+    assert stored.verdict is StoreVerdict.FIRST
 
 
 @times(250)
-@given(st.dictionaries(st.integers(0, 3), garbage, min_size=1))
+@given(st.dictionaries(st.integers(0, 4), garbage, min_size=1))
 async def test_a_key_comes_back_from_any_garbage(
     store: RedisStore, client: redis.Redis, found: dict[int, Garbage]
 ) -> None:
-    """Floor, event, body and doubt: no step fails on it, and after a drop all is as new."""
+    """Marks, entry and refusal: no step fails on it, and after a hard order all is as new."""
     names = Names("gateway")
-    places = [names.floor(KEY), names.event(KEY.training_id), names.body(KEY), names.doubt(KEY)]
+    places = [*names.shared_marks(KEY.partition), *names.slot(KEY)]
     client.delete(*places)
     for place, what in found.items():
         put(client, places[place].encode(), what)
 
     await store.lookup(KEY)
     await store.confirm([KEY])
-    await store.store(KEY, entry_of(await store.begin(KEY)), 60.0)
-    await store.invalidate(KEY.training_id, None)
-    assert (await store.lookup(KEY)).entry is None
-    await store.drop(KEY)
     entry = entry_of(await store.begin(KEY))
-    stored = await store.store(KEY, entry, 60.0)
+    await store.store(KEY, entry.facts, entry, 60.0)
+    await store.order(None, None, None, is_hard=True)
+    await store.order(KEY.training_id, None, None, is_hard=True)
+    before = await store.lookup(KEY)
+    assert before.stored is None or state_of(before.stored, before.marks) is State.GONE
+    entry = entry_of(await store.begin(KEY))
+    stored = await store.store(KEY, entry.facts, entry, 60.0)
 
     assert not stored.verdict.is_refusal
     assert (await store.lookup(KEY)).entry == entry
@@ -205,8 +189,16 @@ async def truth(upstream: RunningSimulator) -> list[bytes]:
 
 # What a request touches, and what the bus and the budget do; %s: the partition.
 PLACES = (
-    *("{trn_%d}:f:%s", "{trn_%d}:b2:%s", "{trn_%d}:d:%s", "{trn_%d}:l:%s", "{trn_%d}:q:%s"),
-    *("{trn_%d}:i", "{bus}:replicas", "{bus}:number", "{bus}:life", "{default}:w", "{default}:g"),
+    *("g2:{trn_%d}:m", "g2:{trn_%d}:e:%s", "g2:{trn_%d}:r:%s", "g2:{trn_%d}:l:%s", "g2:all"),
+    *(
+        "g2:{trn_%d}:q:%s",
+        "g2:p:%s",
+        "{bus}:replicas",
+        "{bus}:number",
+        "{bus}:life",
+        "{default}:w",
+        "{default}:g",
+    ),
     "{default}:b",
 )
 here = st.dictionaries(st.sampled_from(PLACES), garbage, min_size=1, max_size=4)
@@ -220,8 +212,8 @@ async def test_a_gateway_answers_whatever_stands_in_redis(
     """Always the training that was asked for, byte for byte."""
     training_id = f"trn_{number:06d}"
     await planes.get(training_id)
-    (floor, *_) = (name for name in client.keys("gateway:*:f:*") if isinstance(name, bytes))
-    partition = floor.decode().rpartition(":")[2]
+    (entry, *_) = (name for name in client.keys("gateway:*:e:*") if isinstance(name, bytes))
+    partition = entry.decode().rpartition(":")[2]
     for place, what in found.items():
         name = place.replace("trn_%d", training_id).replace("%s", partition)
         put(client, f"gateway:{name}".encode(), what)

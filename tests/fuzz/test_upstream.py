@@ -20,7 +20,7 @@ from gateway.core.http.fields import Reply
 from gateway.core.upstream.classification import Question, judge
 from gateway.core.upstream.training import Training, parse
 from tests.fuzz.examples import damaged, times
-from tests.fuzz.test_replies import KEY, NOW, TICKET
+from tests.fuzz.test_replies import KEY, NOW, START
 from tests.unit.adapters.upstream.peers import Peer, request, settle, upstream
 
 TOKEN = "tok-5ecre7-93ab"
@@ -165,6 +165,6 @@ def _check(reply: Reply) -> None:
     with suppress(UpstreamFailure):
         judged = judge(reply, Question("t1", False, True), NOW)
         if isinstance(judged, Training):
-            entry = admit(reply, judged, TICKET, Windows(), 0.0)
-            assert decode(KEY, encode(KEY, entry)) == entry
+            entry = admit(reply, judged, START, Windows(), 0.0)
+            assert decode(KEY, entry.facts, encode(KEY, entry)) == entry
             assert parse(entry.body, "t1").updated_at == entry.updated_at

@@ -37,7 +37,7 @@ class Reader:
     async def put(self, key: Key, later: int = 0) -> Entry:
         """Fetch and store a version of the key."""
         entry = entry_of(await self.store.begin(key), version(later))
-        stored = await self.store.store(key, entry, 600.0)
+        stored = await self.store.store(key, entry.facts, entry, 600.0)
         assert not stored.verdict.is_refusal, stored
         return entry
 
@@ -58,7 +58,7 @@ async def reader(url: str, timeout: float = 10.0) -> AsyncIterator[Reader]:
         observer,
         longest_keep=600.0,
         longest_fetch=20.0,
-        entropy=lambda: secrets.token_hex(8),
+        new_word=lambda: secrets.token_hex(8),
     )
     try:
         yield Reader(connection, store, observer, clock)
@@ -76,19 +76,19 @@ async def until_up(connection: Connection) -> None:
 def keys_at(servers: ClusterServers, node: ClusterNode, count: int) -> list[Key]:
     """Keys of trainings that stand at that node."""
     keys = (Key(PARTITION, f"trn_{number}") for number in itertools.count())
-    there = (key for key in keys if servers.holder(NAMES.floor(key)) is node)
+    there = (key for key in keys if servers.holder(NAMES.mark(key.training_id)) is node)
     return list(itertools.islice(there, count))
 
 
 def slot_of_key(key: Key) -> int:
     """Where all that belongs to it stands."""
-    return key_slot(NAMES.floor(key).encode())
+    return key_slot(NAMES.mark(key.training_id).encode())
 
 
 @contextmanager
 def moving(servers: ClusterServers, key: Key) -> Iterator[tuple[ClusterNode, ClusterNode]]:
     """The key's slot is being handed over, from the first to the second; at the end it is back."""
-    source = servers.holder(NAMES.floor(key))
+    source = servers.holder(NAMES.mark(key.training_id))
     target = servers.other(source)
     servers.begin_move(slot_of_key(key), source, target)
     try:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.adapters.redis.connect.connection import Connection
+from gateway.core.cache.marks import State, state_of
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from tests.doubles.clocks import RealClock
@@ -41,7 +42,7 @@ async def test_look_ups_of_a_turn_are_one_question_a_node(cluster_servers: Clust
         assert [each.entry for each in found] == stored
         assert one.questions(LOOKUP) == 1
         assert one.questions(RedisOperation.CONFIRM) == 1
-        assert [standings[key] is not None for key in keys] == [True] * len(keys)
+        assert [standings[key].stored is not None for key in keys] == [True] * len(keys)
 
 
 async def test_scripts_of_a_turn_are_one_round_trip_a_node(
@@ -54,14 +55,12 @@ async def test_scripts_of_a_turn_are_one_round_trip_a_node(
         for key in keys:
             await one.put(key)
         for key in keys[::16]:
-            await one.store.drop(key)  # each node knows the script
+            await one.store.begin(key)  # each node knows the script
         written.clear()
 
-        await asyncio.gather(*map(one.store.drop, keys))
+        await asyncio.gather(*map(one.store.begin, keys))
 
         assert written == dict.fromkeys((node.port for node in cluster_servers.masters), 1)
-        found = await asyncio.gather(*map(one.store.lookup, keys))
-        assert [each.entry for each in found] == [None] * len(keys)
 
 
 async def test_one_node_named_is_enough(cluster_servers: ClusterServers) -> None:
@@ -119,10 +118,11 @@ async def test_an_invalidated_partition_is_read_at_every_node(
         for key in keys:
             await one.put(key)
 
-        await one.store.invalidate_partition(PARTITION)
+        await one.store.order(None, PARTITION, None, is_hard=True)
 
-        found = await asyncio.gather(*map(one.store.lookup, keys))
-        assert [each.entry for each in found] == [None] * len(keys)
+        for found in await asyncio.gather(*map(one.store.lookup, keys)):
+            assert found.stored is not None
+            assert state_of(found.stored, found.marks) is State.GONE
 
 
 async def test_a_cluster_that_is_down_is_away(own_cluster: ClusterServers) -> None:

@@ -14,6 +14,7 @@ import pytest
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Key
+from gateway.core.cache.marks import Marks
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import Found
@@ -42,13 +43,13 @@ class Replica:
             self.observer,
             longest_keep=600.0,
             longest_fetch=20.0,
-            entropy=partial(next, epochs),
+            new_word=partial(next, epochs),
         )
 
     async def fill(self, key: Key = KEY) -> StoreVerdict:
         """Store a training."""
         entry = entry_of(await self.store.begin(key), body=key.training_id.encode())
-        return (await self.store.store(key, entry, 60.0)).verdict
+        return (await self.store.store(key, entry.facts, entry, 60.0)).verdict
 
     async def find(self, key: Key = KEY) -> Found:
         """What is found, asking again for as long as Redis counts as away."""
@@ -111,8 +112,8 @@ async def test_a_killed_redis_fails_calls_at_once(own_redis: RedisServer) -> Non
         calls = [
             *(one.store.lookup(KEY) for _ in range(100)),
             *(one.store.begin(KEY) for _ in range(100)),
-            one.store.drop(KEY),
-            one.store.purge(None, soft=False),
+            one.store.confirm([KEY]),
+            one.store.order(None, None, None, is_hard=True),
         ]
         results = await asyncio.gather(*calls, return_exceptions=True)
 
@@ -181,21 +182,21 @@ async def test_a_restarted_redis_knows_nothing_and_is_filled_again(own_redis: Re
             await one.store.lookup(KEY)
         await one.wait_for(up=True)
 
-        assert await one.store.lookup(KEY) == Found(None, None)
+        assert await one.store.lookup(KEY) == Found(Marks(), None)
         assert await one.fill() is StoreVerdict.FIRST
         assert (await one.store.lookup(KEY)).entry is not None
 
 
 async def test_a_fetch_that_outlives_its_redis_is_refused(own_redis: RedisServer) -> None:
-    """Also where another fetch has made the floor again."""
+    """Also where another fetch has made the marks again."""
     async with replica(own_redis) as one:
-        ticket = await one.store.begin(KEY)
+        entry = entry_of(await one.store.begin(KEY))
         own_redis.restart()
         with suppress(RedisUnavailable):
             await one.store.lookup(KEY)
         await one.wait_for(up=True)
         await one.fill()
 
-        stored = await one.store.store(KEY, entry_of(ticket), 60.0)
+        stored = await one.store.store(KEY, entry.facts, entry, 60.0)
 
         assert stored.verdict is StoreVerdict.INVALIDATED

@@ -51,7 +51,7 @@ async def test_both_releases_read_their_own_under_interleaved_writes(
                     assert await previous.read(key) == theirs
 
         assert theirs is not None
-        assert await client.exists(body_name(key), Names("gateway").body(key)) == 2
+        assert await client.exists(body_name(key), Names("gateway").slot(key)[1]) == 2
 
 
 async def test_an_envelope_of_another_release_is_a_miss(
@@ -64,7 +64,7 @@ async def test_an_envelope_of_another_release_is_a_miss(
         replicas(upstream.base_url, [redis_url] * 2) as (one, other),
     ):
         await one.get(ONE)
-        await client.set(Names("gateway").body(key), encode(key, "1", b"{}"), px=60_000)
+        await client.set(Names("gateway").slot(key)[1], encode(key, "1", b"{}"), px=60_000)
 
         answer = await other.get(ONE)
 

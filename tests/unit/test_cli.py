@@ -247,7 +247,7 @@ def test_what_has_a_unit_is_told_with_it() -> None:
     ]
 
 
-HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "below_floor": False}
+HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "only_rescue": False}
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "below_floor": F
             "remembered as a 404, already stale for 1 s. The next request calls the API first.",
         ),
         (
-            {"l1": HELD | {"below_floor": True, "plan": "fetch"}},
+            {"l1": HELD | {"only_rescue": True, "plan": "fetch"}},
             "stored, but invalidated or out of date. The next request calls the API first.",
         ),
         ({"l1": None, "l2": None}, "nothing is stored. The next request calls the API."),

@@ -1,15 +1,17 @@
-"""Marks of a process without Redis: a dictionary. The rules are in core/cache/marks."""
+"""What is known of each training in a process without Redis: a dictionary of facts and marks. The
+rules are in core/cache/marks. The bodies are in L1."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
 from gateway.core.cache import marks
-from gateway.core.cache.entry import Key
+from gateway.core.cache.entry import Entry, FetchStart, Key
 from gateway.core.cache.marks import Facts, Mark, Marks, Refusal, Slot, Version
+from gateway.ports import Clock, Found, Stored
 
 
 class Place(NamedTuple):
@@ -19,56 +21,82 @@ class Place(NamedTuple):
     partition: str | None
 
 
-class LedgerMarks:
-    """The marks in memory, at most `most` of each kind. The least recently used is forgotten first,
-    and a mark that is forgotten rules out what was read with it. The bodies are in L1.
+class Ledger:
+    """The SharedStore of a process without Redis. It has facts and marks, at most `most` of each
+    kind. The least recently used is forgotten first, and a mark that is forgotten rules out what
+    was read with it.
 
-    For `new_word` and `believe_after` see RedisMarks.
+    new_word       makes a word that never comes again
+    believe_after  seconds; see core/cache/marks
     """
 
+    is_up: Final = True  # an attribute: each hit reads it, and a property would be slower
+
     def __init__(
-        self, *, new_word: Callable[[], str], most: int = 100_000, believe_after: float = 60.0
+        self,
+        clock: Clock,
+        new_word: Callable[[], str],
+        most: int = 100_000,
+        *,
+        believe_after: float = 60.0,
     ) -> None:
-        self._new_word = new_word
+        self._clock = clock
+        self.new_word = new_word
         self._believe_after = believe_after
         self._marks: LRUCache[Place, Mark] = LRUCache(most)
         self._stored: LRUCache[Key, Facts] = LRUCache(most)
         self._refusals: LRUCache[Key, Refusal] = LRUCache(most)
 
-    def look_up(self, key: Key) -> tuple[Marks, Slot]:
-        """The three marks and the slot of a key."""
-        found = Marks(*map(self._marks.get, _places(key)))
-        return found, Slot(found.training, self._stored.get(key), self._refusals.get(key))
+    @property
+    def holds_bodies(self) -> bool:
+        """Always False."""
+        return False
 
-    def make(self, key: Key) -> Marks:
-        """The marks for a fetch that begins now; those that are missing are made."""
+    async def lookup(self, key: Key) -> Found:
+        """As SharedStore.lookup. There is never a body."""
+        return self.found(key)
+
+    def found(self, key: Key) -> Found:
+        """The marks and the facts of a key."""
+        return Found(Marks(*map(self._marks.get, _places(key))), self._stored.get(key))
+
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Found]:
+        return {key: self.found(key) for key in keys}
+
+    async def begin(self, key: Key) -> FetchStart:
         for place in _places(key):
-            self._marks[place] = self._marks.get(place) or marks.new_mark(self._new_word)
-        return Marks(*map(self._marks.get, _places(key)))
+            self._marks[place] = self._marks.get(place) or marks.new_mark(self.new_word)
+        return FetchStart(self._clock.now(), self.found(key).marks.ticket)
 
-    def store(self, key: Key, new: Facts, now: float) -> Facts | None:
-        """Note an answer. Returns what is stored, None if the answer is not to be stored."""
-        _, slot = self.look_up(key)
-        after = marks.store(slot, new, now, self._new_word, self._believe_after)
-        self._write(key, after)
-        return None if after is slot or after.refusal else after.stored
+    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
+        """As SharedStore.store. `entry` and `keep` have no effect."""
+        now, slot = self._clock.now(), self.slot(key)
+        after = marks.store(slot, facts, now, self.new_word, self._believe_after)
+        self.write(key, after)
+        return Stored(marks.told(slot, after, facts, now), after.stored)
 
-    def confirm(self, key: Key, item: Facts) -> Slot:
-        """Confirm what is stored by an item of the list, or raise `seen`. Returns the slot."""
-        after = marks.confirm(self.look_up(key)[1], item)
-        self._write(key, after)
-        return after
+    async def store_item(self, key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
+        """As SharedStore.store_item. `entry` and `keep` have no effect."""
+        now, slot = self._clock.now(), self.slot(key)
+        after = marks.store_item(slot, facts, now)
+        self.write(key, after)
+        return Stored(marks.told(slot, after, facts, now), after.stored)
 
-    def order(
+    async def order(
         self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool
     ) -> None:
-        """Apply an order to the mark of a training, of a partition, or of everything."""
         place = Place(training_id, partition)
         self._marks[place] = marks.ordered(
-            self._marks.get(place), version, is_hard=is_hard, new_word=self._new_word
+            self._marks.get(place), version, is_hard=is_hard, new_word=self.new_word
         )
 
-    def _write(self, key: Key, slot: Slot) -> None:
+    def slot(self, key: Key) -> Slot:
+        """What is known of a key, apart from the marks of everything and of its partition."""
+        mark = self._marks.get(Place(key.training_id, None))
+        return Slot(mark, self._stored.get(key), self._refusals.get(key))
+
+    def write(self, key: Key, slot: Slot) -> None:
+        """Write the slot."""
         if slot.mark is not None:
             self._marks[Place(key.training_id, None)] = slot.mark
         if slot.stored is not None:

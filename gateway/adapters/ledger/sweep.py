@@ -1,14 +1,14 @@
-"""The sweep of a process without Redis, by the rules of adapters/redis/lua/sweep.lua."""
+"""The sweep of a process without Redis, and the comparison of pages with its facts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from gateway.adapters.ledger.floors import Ledger, Record
-from gateway.core.cache.entry import Key, Ticket
-from gateway.core.cache.version_verdict import Last
-from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.adapters.ledger.marks import Ledger
+from gateway.core.cache.entry import Key
+from gateway.core.cache.marks import Ticket
+from gateway.core.sweep.list_item import Listed, judge
 from gateway.core.sweep.progress import Progress
 from gateway.ports import Clock, Compared, Turn
 
@@ -41,37 +41,17 @@ class LedgerSweep:
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
     ) -> list[Compared]:
-        """As SharedSweep.compare. `page` has no effect."""
+        """As SharedSweep.compare."""
         return [
-            self._compared(Key(partition, item.training_id), item, stores=stores) for item in items
+            self._compared(Key(partition, item.training_id), item, page, stores=stores)
+            for item in items
         ]
 
-    def _compared(self, key: Key, item: Listed, *, stores: bool) -> Compared:
-        known = self._ledger.record(key)
-        since = 0.0 if known is None else known.started
-        if self._ledger.ordered_at(key) > since:
-            return Compared(ListVerdict.PASSED, None, is_held=False)
-        record = self._ledger.known_or_new(key) if stores else known
-        if record is None:
-            return Compared(ListVerdict.UNKNOWN, None, is_held=False)
-        verdict = _judge(record, item)
-        if verdict is ListVerdict.CONFIRMED:
-            record.started = item.confirmed_at
-        return Compared(verdict, record.as_floor(), is_held=record.last is Last.VERSION)
-
-
-def _judge(record: Record, item: Listed) -> ListVerdict:
-    known = record.updated_at
-    if record.started > item.confirmed_at:
-        return ListVerdict.PASSED
-    if record.last is Last.NEGATIVE:
-        return ListVerdict.DOUBTFUL
-    if known is not None and item.updated_at < known:
-        return ListVerdict.DOUBTFUL
-    if item.is_ahead and item.updated_at != known:
-        return ListVerdict.DOUBTFUL
-    if record.last is Last.NONE and known is None:
-        return ListVerdict.UNKNOWN
-    if record.last is Last.VERSION and item.updated_at == known and record.raised_from is None:
-        return ListVerdict.CONFIRMED
-    return ListVerdict.NEWER
+    def _compared(self, key: Key, item: Listed, page: Ticket, *, stores: bool) -> Compared:
+        ledger = self._ledger
+        new_word = ledger.new_word if stores else None
+        judged = judge(item, ledger.found(key).marks, ledger.slot(key), page, new_word)
+        ledger.write(key, judged.slot)
+        stored = judged.slot.stored
+        is_held = stored is not None and stored.version is not None
+        return Compared(judged.verdict, ledger.found(key), judged.ticket, is_held)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote
 
-from gateway.adapters.redis.records import SCHEMA
 from gateway.core.cache.entry import Key
 
-_FLOOR_NAME = re.compile(r"\{([^{}]+)\}:f:(.+)", re.DOTALL)
-_GLOB = re.compile(r"([*?\[\]\\^-])")
+# Goes up when the format of stored entries or marks changes: a release reads only its own format.
+_FORMAT: Final = "g2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +27,25 @@ class Names:
         if not self.prefix or set(self.prefix) & set("{}"):
             raise ValueError(f"the prefix of keys is empty or has braces: {self.prefix!r}")
 
-    def body(self, key: Key) -> str:
-        """The stored response. Its name has SCHEMA, because a release reads only one format."""
-        return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
+    def mark(self, training_id: str | None, partition: str | None = None) -> str:
+        """The mark of a training, of a partition, or of everything (both None)."""
+        if training_id is not None:
+            return f"{self.stem(training_id)}:m"
+        whose = "all" if partition is None else f"p:{partition}"
+        return f"{self.prefix}:{_FORMAT}:{whose}"
 
-    def floor(self, key: Key) -> str:
-        """The version floor. Its name is the same in all releases."""
-        return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
+    def shared_marks(self, partition: str) -> tuple[str, str]:
+        """The marks of everything and of a partition."""
+        return self.mark(None), self.mark(None, partition)
 
-    def doubt(self, key: Key) -> str:
-        """The doubt: the answers that were refused for their version."""
-        return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
+    def slot(self, key: Key) -> tuple[str, str, str]:
+        """The keys of a slot: mark, entry, refusal."""
+        stem = self.stem(key.training_id)
+        return f"{stem}:m", f"{stem}:e:{key.partition}", f"{stem}:r:{key.partition}"
 
-    def touched(self, key: Key) -> tuple[str, str, str]:
-        """The keys that a look-up reads: floor, event, body."""
-        return self.floor(key), self.event(key.training_id), self.body(key)
-
-    def judged(self, key: Key) -> tuple[str, str, str, str]:
-        """The keys that the scripts `store`, `drop` and `compare` use: those of `touched`, and the
-        doubt."""
-        return *self.touched(key), self.doubt(key)
-
-    def event(self, training_id: str) -> str:
-        """The event: the last orders about this training, in all partitions."""
-        return f"{self.prefix}:{{{training_id}}}:i"
-
-    def floors(self, partition: str | None) -> str:
-        """A pattern for the names of a partition's floors (None: of all floors)."""
-        tail = "*" if partition is None else _escaped(partition)
-        return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
-
-    def key_of(self, floor: bytes | str) -> Key | None:
-        """The key whose floor has this name. None if the name is not that of a floor."""
-        name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
-        match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
-        return None if match is None else Key(match[2], match[1])
+    def stem(self, training_id: str) -> str:
+        """The beginning of all names that concern a training."""
+        return f"{self.prefix}:{_FORMAT}:{{{training_id}}}"
 
 
 class AccountNames:
@@ -82,7 +65,3 @@ class AccountNames:
 def ear(prefix: str, replica: str) -> str:
     """The channel of one replica: for answers to its notices, and for endings of fetches."""
     return f"{prefix}:bus:{replica}"
-
-
-def _escaped(text: str) -> str:
-    return _GLOB.sub(r"\\\1", text)

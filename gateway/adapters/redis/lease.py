@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Final
 
@@ -17,14 +17,13 @@ import msgspec
 from cachetools import LRUCache
 from msgspec import Meta
 
-from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.keys import Names, ear
+from gateway.adapters.redis.keys import ear
 from gateway.adapters.redis.messages import NoticeRefused
-from gateway.adapters.redis.partition_invalidation import PartitionInvalidations
-from gateway.adapters.redis.records import of_share, read_floor
-from gateway.core.cache.entry import Key, Ticket
-from gateway.core.errors import RedisUnavailable
+from gateway.adapters.redis.records import Raw, decode_slot
+from gateway.adapters.redis.store import RedisStore
+from gateway.core.cache.entry import FetchStart, Key
+from gateway.core.cache.marks import Ticket
 from gateway.core.vocabulary import EndingKind, FailureReason, RedisOperation
 from gateway.ports import Ending, Taken
 
@@ -112,65 +111,52 @@ _KEEP: Final = 3_000
 class RedisLease:
     """The leases of one replica.
 
-    endings        receives the endings that arrive on the bus
-    replica        the name of this replica on the bus
-    longest_fetch  see RedisStore
-    entropy        makes tokens, and the epochs of new floors
-    lifetime       a lease ends after this many seconds, if it is not renewed
-
-    `partition_invalidations` is the object of the RedisStore. So a fetch can use a share that a
-    look-up has just read. None: this lease makes an object of its own.
+    store     begins the fetches
+    endings   receives the endings that arrive on the bus
+    replica   the name of this replica on the bus
+    lifetime  a lease ends after this many seconds, if it is not renewed
     """
 
     def __init__(
         self,
-        connection: Connection,
-        prefix: str,
+        store: RedisStore,
         endings: Endings,
         *,
         replica: str,
-        longest_fetch: float,
-        entropy: Callable[[], str],
         lifetime: float = 3.0,
-        partition_invalidations: PartitionInvalidations | None = None,
     ) -> None:
-        self._connection = connection
-        self._names = Names(prefix)
+        self._store = store
+        self._connection = store.connection
+        self._names = store.names
         self._endings = endings
         self._replica = replica
-        self._channels = ear(prefix, "")
-        self._fetch_keep = max(1, round(2 * longest_fetch * 1000))
-        self._partition_invalidations = partition_invalidations or PartitionInvalidations(
-            connection, prefix, self._fetch_keep, are_possible=True
-        )
-        self._entropy = entropy
+        self._channels = ear(store.names.prefix, "")
         self.lifetime = lifetime
-        self._elect = Script.load("lease", "elect", needs=["floor"])
+        self._elect = Script.load("lease", "elect", needs=["mark"])
         self._renew = Script.load("lease", "renew")
         self._release = Script.load("lease", "release")
         self._watch = Script.load("lease", "watch")
 
     async def take(self, key: Key) -> Taken:
-        share = await self._partition_invalidations.share(
-            key, RedisOperation.LEASE, self._fetch_keep
-        )
-        taken = await self._connection.run_script(
-            RedisOperation.LEASE,
-            self._elect,
-            (*self._names.touched(key), *self._leases(key)),
-            (
-                self._entropy(),
-                self._fetch_keep,
-                self._entropy(),
-                self._lifetime_ms,
-                self._replica,
-                _KEEP,
+        (everything, partition), taken = await asyncio.gather(
+            self._store.shared_words(key.partition, RedisOperation.LEASE),
+            self._connection.run_script(
+                RedisOperation.LEASE,
+                self._elect,
+                (*self._names.slot(key)[:2], *self._leases(key)),
+                (
+                    *self._store.new_mark(),
+                    self._store.new_word(),
+                    self._lifetime_ms,
+                    self._replica,
+                    _KEEP,
+                ),
+                _read_taken,
             ),
-            lambda reply: _read_taken(reply, share),
         )
-        if taken is None:
-            raise RedisUnavailable(RedisOperation.LEASE, "its reply has no floor")
-        return taken
+        start, token, leads, confirmed = taken
+        ticket = Ticket(everything, partition, start.ticket.training)
+        return Taken(FetchStart(start.started, ticket), token, leads, confirmed)
 
     async def renew(self, key: Key, token: str) -> bool:
         return await self._connection.run_script(
@@ -207,19 +193,19 @@ class RedisLease:
         return max(1, round(self.lifetime * 1000))
 
     def _leases(self, key: Key) -> tuple[str, str]:
-        """The keys of the lease and of the list of its followers, in the slot of the floor."""
-        stem = f"{self._names.prefix}:{{{key.training_id}}}"
+        """The keys of the lease and of the list of its followers, in the slot of the training."""
+        stem = self._names.stem(key.training_id)
         return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
 
 
-def _read_taken(reply: Sequence[Any], share: str) -> Taken | None:
-    record, stamp, token, leads = reply
-    known = read_floor(record)
-    floor = known and of_share(known, share)
-    if floor is None:
-        return None
-    ticket = Ticket(floor.epoch, floor.generation, int(stamp) / 1_000_000)
-    return Taken(ticket, token.decode(), int(leads) == 1, floor)
+def _read_taken(reply: Sequence[Any]) -> tuple[FetchStart, str, bool, float]:
+    record, stamp, token, leads, facts = reply
+    slot = decode_slot(Raw(record, facts))
+    if slot.mark is None:
+        raise ValueError("the reply has no mark")
+    start = FetchStart(int(stamp) / 1_000_000, Ticket(training=slot.mark.words))
+    confirmed = 0.0 if slot.stored is None else slot.stored.confirmed
+    return start, token.decode(), int(leads) == 1, confirmed
 
 
 def _read_ending(reply: Sequence[Any]) -> Ending | None:

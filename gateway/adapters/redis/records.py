@@ -1,47 +1,62 @@
-"""The formats in Redis: the envelope (an entry as bytes), and the records of floors and of events.
+"""The formats in Redis: marks, the facts of entries, refusals, and the envelope (the rest of an
+entry as bytes).
 
-No I/O. An event here is the record of the last orders about a training. Fields have fixed widths,
-because Lua compares them as text. Lua's numbers are doubles, which cannot tell apart versions that
-differ by a nanosecond.
+No I/O. Fields have fixed widths, because Lua compares versions as text. Lua's numbers are doubles,
+which cannot tell apart versions that differ by a nanosecond.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
-from gateway.core.cache.entry import SOFT, Entry, Floor, Key
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.marks import Facts, Mark, Refusal, Slot, Ticket, Version, Words
 from gateway.core.http.fields import are_sound, shared
-from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
+from gateway.core.instant import (
+    WIRE_LENGTH,
+    are_seconds,
+    from_wire,
+    to_wire,
+)
 
-# Goes up when the envelope changes. The name of a body's key contains this number, so a release
-# reads only bodies of its own schema.
-SCHEMA = 3
+# Goes up when the envelope changes.
+SCHEMA = 4
 
-NO_VERSION = "0" * WIRE_LENGTH  # sorts before all versions
-NO_DIGEST = "-" * 32
-NEVER = "0" * 16
-EPOCH_LENGTH = 16
-FLOOR_LENGTH = 128  # bytes of the fixed part of a floor; key_state.py explains what follows
+_NO_VERSION: Final = "0" * WIRE_LENGTH  # sorts before all versions
+
+# The lengths of these records are in lua/mark.lua too.
+_MARK_LENGTH: Final = 94
+FACTS_LENGTH: Final = 208
+_REFUSAL_LENGTH: Final = 38
+_WORDS = rb"([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{16})"
+_MARK = re.compile(_WORDS + rb" (\d{21}) (\d{21})")
+_FACTS = re.compile(rb"(\d{21}) (\d{16}) (\d{16})" + 3 * (b" " + _WORDS))
+_REFUSAL = re.compile(rb"(\d{21}) (\d{16})")
 
 SUM = 16  # bytes of a checksum
 _HEAD_AT = 1 + SUM + 4
 _TEXT = re.compile(r"[\x20-\x7e]*")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
-_FLOOR = re.compile(
-    rb"([0-9a-f]{16}) (0{5}\d{15}) (\d{21}) ([vn-]) ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
-)
-# If the floor was raised above the stored version, the stored version follows the fixed part.
-_RAISED = re.compile(rb"\x03(\d{21})")
-# The first digit of the serial (the first field) is 8 at most. Lua sometimes adds 1 to the serial.
-# The new serial must have 16 digits too, and be exact as a double.
-_EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
+
+class Raw(NamedTuple):
+    """The records of a slot (empty: absent)."""
+
+    mark: bytes = b""
+    facts: bytes = b""
+    refusal: bytes = b""
+
+    @classmethod
+    def of(cls, mark: bytes | None, entry: bytes | None, refusal: bytes | None) -> Self:
+        """The records in the values of the three keys, as the scripts read them."""
+        values = (mark, _MARK_LENGTH), (entry, FACTS_LENGTH), (refusal, _REFUSAL_LENGTH)
+        return cls(*(value[:n] if value and len(value) >= n else b"" for value, n in values))
 
 
 class EnvelopeRefused(Exception):
@@ -63,11 +78,8 @@ class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=
     updated_at_text: str
     digest: str
     date: str
-    confirmed_at: float
     initial_age: float
     freshness_lifetime: float
-    generation: int
-    epoch: str
     length: int
     selecting: tuple[tuple[bytes, bytes], ...]
 
@@ -87,11 +99,8 @@ def encode(key: Key, entry: Entry) -> bytes:
             entry.updated_at_text,
             entry.digest,
             entry.date,
-            entry.confirmed_at,
             entry.initial_age,
             entry.freshness_lifetime,
-            entry.generation,
-            entry.epoch,
             len(entry.body),
             entry.selecting,
         )
@@ -100,8 +109,8 @@ def encode(key: Key, entry: Entry) -> bytes:
     return bytes((SCHEMA,)) + checksum(rest) + rest
 
 
-def decode(key: Key, data: bytes) -> Entry:
-    """The entry of `key` in an envelope. Raises only EnvelopeRefused.
+def decode(key: Key, facts: Facts, data: bytes) -> Entry:
+    """The entry of `key` in an envelope, with its facts. Raises only EnvelopeRefused.
 
     The body is a copy, so that the whole envelope does not stay in memory.
     """
@@ -118,9 +127,9 @@ def decode(key: Key, data: bytes) -> Entry:
     if (head.partition, head.training_id) != key:
         raise EnvelopeRefused("key")
     body = data[body_at:]
-    if len(body) != head.length or not _is_sound(head):
+    if len(body) != head.length or updated_at != facts.version or not _is_sound(head):
         raise EnvelopeRefused("values")
-    return _entry(head, updated_at, body)
+    return _entry(head, facts, body)
 
 
 def checksum(rest: bytes | memoryview) -> bytes:
@@ -132,8 +141,7 @@ def _is_sound(head: _Head) -> bool:
     """Whether the values are sound. Another program has perhaps written the entry."""
     return (
         head.status in (range(200, 600) if head.updated_at is None else (200,))
-        and are_seconds(head.confirmed_at, head.initial_age, head.freshness_lifetime)
-        and 0 <= head.generation < 10**15
+        and are_seconds(head.initial_age, head.freshness_lifetime)
         and are_sound(head.headers)
         and are_sound(head.selecting)
         and all(map(_TEXT.fullmatch, (head.date, head.updated_at_text)))
@@ -141,22 +149,23 @@ def _is_sound(head: _Head) -> bool:
     )
 
 
-def _entry(head: _Head, updated_at: Instant | None, body: bytes) -> Entry:
-    return Entry(
+def _entry(head: _Head, facts: Facts, body: bytes) -> Entry:
+    entry = Entry(
         status=head.status,
         headers=shared(head.headers),
         body=body,
-        updated_at=updated_at,
+        updated_at=facts.version,
         updated_at_text=head.updated_at_text,
         digest=head.digest,
         date=head.date,
-        confirmed_at=head.confirmed_at,
+        confirmed_at=facts.started,
         initial_age=head.initial_age,
         freshness_lifetime=head.freshness_lifetime,
-        generation=head.generation,
-        epoch=head.epoch,
+        started=facts.started,
+        ticket=facts.ticket,
         selecting=head.selecting,
     )
+    return entry.renewed_by(facts)
 
 
 def micros(seconds: float) -> str:
@@ -164,117 +173,71 @@ def micros(seconds: float) -> str:
     return f"{min(max(round(seconds * 1_000_000), 0), 10**16 - 1):016d}"
 
 
-def version(updated_at: Instant | None) -> str:
-    """A version as 21 digits (None: NO_VERSION)."""
-    return NO_VERSION if updated_at is None else to_wire(updated_at)
+def version_record(version: Version) -> str:
+    """A version as 21 digits (None: zeros)."""
+    return _NO_VERSION if version is None else to_wire(version)
 
 
-def read_floor(record: bytes) -> Floor | None:
-    """The floor in a record. Events that were not yet applied to the record are ignored. None if
-    the bytes are no floor."""
-    match = _FLOOR.fullmatch(record[:FLOOR_LENGTH])
-    return None if match is None else _read(match, b"").floor()
+def encode_mark(mark: Mark) -> str:
+    """The record of a mark: three words and two bounds, in fixed widths."""
+    return " ".join((*mark.words, version_record(mark.bound), version_record(mark.hard_bound)))
 
 
-def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
-    """The floor after `event` is applied, by the rule of `absorb` in floor.lua.
-
-    None if one of the records is lost, because the lost record has perhaps ruled out a stored
-    response.
-    """
-    match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
-    happened = None if event is None else _EVENT.fullmatch(event)
-    if record is None or match is None or happened is None:
+def decode_mark(record: bytes | None) -> Mark | None:
+    """The mark in a record. None if there is none, or if the bytes are no mark."""
+    match = None if record is None else _MARK.fullmatch(record)
+    if match is None:
         return None
-    known = _read(match, record)
-    known.absorb(_Event(*(field.decode() for field in happened.groups() if field is not None)))
-    return known.floor()
+    *words, bound, hard_bound = map(bytes.decode, match.groups())
+    return Mark(Words(*words), _version(bound), _version(hard_bound))
 
 
-class _Event(NamedTuple):
-    """The fields of an event's record, as floor.lua explains them."""
-
-    serial: str
-    all: str
-    bound: str
-    at: str
-    soft: str = NEVER
-    soft_bound: str = NO_VERSION
-    soft_at: str = NEVER
-
-
-@dataclass(slots=True)
-class _Record:
-    """The fields of a floor's record. `stored`: the version of the stored response, if the floor
-    was raised above it (otherwise empty)."""
-
-    epoch: str
-    generation: int
-    updated_at: str
-    kind: str
-    digest: str
-    started: str
-    seen: str
-    stored: str
-
-    def floor(self) -> Floor:
-        digest = "" if self.digest == NO_DIGEST else self.digest
-        version, started = _version(self.updated_at), int(self.started) / 1_000_000
-        return Floor(self.epoch, self.generation, version, digest, started)
-
-    def absorb(self, event: _Event) -> None:
-        seen = self.seen
-        if event.serial == seen:  # the event is already applied
-            return
-        went_back = seen > event.serial
-        if (went_back or event.at > seen) and self._is_raised_by(event.bound, self.stored):
-            self._raise(max(event.bound, self.updated_at), event.at)
-        if (went_back or event.soft_at > seen) and self._is_raised_by(event.soft_bound):
-            self._raise_softly(event.soft_bound, event.soft_at)
-        if went_back or event.all > seen:
-            self.generation += 1
-        elif event.soft > seen:
-            self.generation += SOFT
-
-    def _is_raised_by(self, bound: str, stored: str = "") -> bool:
-        ends_negative = self.kind == "n" and bound == self.updated_at and bound > NO_VERSION
-        return bound > (stored or self.updated_at) or ends_negative
-
-    def _raise(self, version: str, at: str) -> None:
-        self.updated_at, self.kind, self.digest, self.stored = version, "-", NO_DIGEST, ""
-        self.started = max(self.started, at)
-
-    def _raise_softly(self, version: str, at: str) -> None:
-        if self.kind != "v":
-            self._raise(version, at)
-        self.updated_at, self.started = version, max(self.started, at)
+def encode_slot(slot: Slot) -> Raw:
+    """The records of a slot."""
+    mark, facts, refusal = slot
+    return Raw(
+        b"" if mark is None else encode_mark(mark).encode(),
+        b"" if facts is None else _encode_facts(facts).encode(),
+        b""
+        if refusal is None
+        else f"{version_record(refusal.version)} {micros(refusal.first)}".encode(),
+    )
 
 
-def _read(match: re.Match[bytes], record: bytes) -> _Record:
-    epoch, generation, updated_at, kind, digest, started, seen = map(bytes.decode, match.groups())
-    raised = _RAISED.fullmatch(record[FLOOR_LENGTH:]) if kind == "v" else None
-    stored = "" if raised is None else raised[1].decode()
-    return _Record(epoch, int(generation), updated_at, kind, digest, started, seen, stored)
+def decode_slot(raw: Raw) -> Slot:
+    """The slot in its records. What cannot be read counts as absent."""
+    match = _REFUSAL.fullmatch(raw.refusal)
+    version = None if match is None else _version(match[1].decode())
+    refusal = None
+    if match is not None and version is not None:
+        refusal = Refusal(version, int(match[2]) / 1_000_000)
+    return Slot(decode_mark(raw.mark), _decode_facts(raw.facts), refusal)
 
 
-def of_share(floor: Floor, share: str) -> Floor:
-    """The same floor, with the share of its partition appended to its epoch, as in an entry."""
-    if not share:
-        return floor
-    epoch = floor.epoch + share
-    return Floor(epoch, floor.generation, floor.updated_at, floor.digest, floor.started)
+def _encode_facts(facts: Facts) -> str:
+    """The beginning of an entry's record. All three marks must have been read."""
+    words = [word for each in facts.ticket if each for word in each]
+    times = micros(facts.started), micros(facts.confirmed)
+    return " ".join((version_record(facts.version), *times, *words))
 
 
-def read_struck(event: bytes | None) -> float:
-    """The time of the last hard order in `event` (-inf: not known). If the floor or the share is
-    lost, responses that were confirmed at this time or before count as ruled out."""
-    match = None if event is None else _EVENT.fullmatch(event)
-    return -math.inf if match is None else max(int(match[2]), int(match[4])) / 1_000_000
+def _decode_facts(record: bytes) -> Facts | None:
+    match = _FACTS.fullmatch(record)
+    if match is None:
+        return None
+    version, started, confirmed, *words = map(bytes.decode, match.groups())
+    ticket = Ticket(_shared(*words[:3]), _shared(*words[3:6]), Words(*words[6:]))
+    return Facts(_version(version), ticket, int(started) / 1_000_000, int(confirmed) / 1_000_000)
 
 
-def _version(text: str) -> Instant | None:
+@lru_cache(256)
+def _shared(hard: str, soft: str, named: str) -> Words:
+    """The words of a mark that many entries have in common, once in memory."""
+    return Words(hard, soft, named)
+
+
+def _version(text: str) -> Version:
     """The version. None if the digits mean no version, or cannot be read."""
-    try:
-        return None if text == NO_VERSION else from_wire(text)
-    except ValueError:
-        return None
+    with suppress(ValueError):
+        return None if text == _NO_VERSION else from_wire(text)
+    return None

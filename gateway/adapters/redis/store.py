@@ -1,58 +1,70 @@
-"""SharedStore on Redis: bodies and version floors that all replicas see.
+"""SharedStore on Redis: entries, and the marks behind them.
 
-The rules are in lua/store.lua. The last orders about a training are in a record of their own, the
-event. Look-ups apply it to the floor.
+The rules are in core/cache/marks. Each decision is made here, from the slot that was read. The
+script writes the slot only if it is still the same. Otherwise the decision is made again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from cachetools import LRUCache, TTLCache
 
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.key_state import encode_last, read_found, standing_after
 from gateway.adapters.redis.keys import Names
-from gateway.adapters.redis.partition_invalidation import (
-    PartitionInvalidations,
-    standing_invalidated,
-    without_invalidated,
-)
 from gateway.adapters.redis.records import (
-    EPOCH_LENGTH,
+    FACTS_LENGTH,
+    EnvelopeRefused,
+    Raw,
+    decode,
+    decode_mark,
+    decode_slot,
     encode,
-    micros,
-    of_share,
-    read_floor,
-    version,
+    encode_mark,
+    encode_slot,
+    version_record,
 )
-from gateway.core.cache.entry import Entry, Floor, Key, Ticket
+from gateway.core.cache import marks
+from gateway.core.cache.entry import Entry, FetchStart, Key
+from gateway.core.cache.marks import Facts, Mark, Marks, Slot, Ticket, Version, Words
 from gateway.core.errors import RedisUnavailable
-from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
-from gateway.ports import Found, Observer, Standing, Stored
+from gateway.ports import Found, Observer, Stored
 
 # The most keys of one round trip. A longer reply would perhaps come too late. A reply to look-ups
 # has bodies, a reply to confirmations has none.
-_LOOKED_UP_AT_ONCE = 200
-_CONFIRMED_AT_ONCE = 500
+_LOOKED_UP_AT_ONCE: Final = 200
+_CONFIRMED_AT_ONCE: Final = 500
+_READ_AT_ONCE: Final = 100  # the most slots that one run of the script `read` reads
+_ATTEMPTS: Final = 3  # others have changed the slot so often: the answer is not stored
+# A fetch can use the marks of everything and of its partition for this many seconds after a
+# look-up read them. Their expiry is renewed at most once in _EXTEND_EVERY seconds.
+_READ_FOR: Final = 1.0
+_EXTEND_EVERY: Final = 10.0
+_MOST: Final = 4_096  # records that are remembered
+
+
+class SlotRead(NamedTuple):
+    """A slot, its records as Redis has them, and whether its entry has a body."""
+
+    slot: Slot
+    raw: Raw
+    is_held: bool
 
 
 class RedisStore:
-    """Bodies and version floors in Redis, both with an expiry.
+    """Entries and marks in Redis, all with an expiry.
 
-    longest_keep   most seconds for which a body is kept. A floor or an event is kept twice as long,
-                   so that it outlives the bodies that it ruled out
-    longest_fetch  most seconds from `begin` to `store`. `begin` keeps a new floor for twice this
-                   time, and not for longer, so that fetches that store nothing take little memory
-    entropy        makes the epoch of a new floor: 16 hex digits, never those of a lost floor
-    believe_after  seconds; see core/cache/version_verdict.py
-
-    If Redis loses a floor or an event, no look-up finds the bodies that this record has perhaps
-    ruled out. For `has_partition_invalidations` see `are_possible` of PartitionInvalidations.
+    longest_keep   most seconds for which an entry is kept. A mark is kept twice as long
+    longest_fetch  most seconds from `begin` to `store`. `begin` keeps a new mark of a training for
+                   twice this time, so that fetches that store nothing take little memory
+    new_word       makes a word: 16 hex digits that never come again
+    believe_after  seconds; see core/cache/marks
     """
 
     def __init__(
@@ -63,35 +75,38 @@ class RedisStore:
         *,
         longest_keep: float,
         longest_fetch: float,
-        entropy: Callable[[], str],
+        new_word: Callable[[], str],
         believe_after: float = 60.0,
-        has_partition_invalidations: bool = True,
     ) -> None:
-        self._connection = connection
-        self._names = Names(prefix)
+        self.connection = connection
+        self.names = Names(prefix)
         self._observer = observer
         self._longest_keep = longest_keep
-        self._floor_keep = _milliseconds(2 * longest_keep)
-        self._fetch_keep = _milliseconds(2 * longest_fetch)
-        self._entropy = entropy
-        self._believe_after = round(believe_after * 1_000_000)
-        self._lookups = Gathering(lambda _: RedisOperation.LOOKUP, self._read, _LOOKED_UP_AT_ONCE)
+        self._keep = milliseconds(2 * longest_keep)
+        self._fetch_keep = milliseconds(2 * longest_fetch)
+        self.new_word = new_word
+        self._believe_after = believe_after
+        self._lookups = Gathering(
+            lambda _: RedisOperation.LOOKUP, self._look_up, _LOOKED_UP_AT_ONCE
+        )
         self._confirms = Gathering(
-            lambda _: RedisOperation.CONFIRM, self._read_floors, _CONFIRMED_AT_ONCE
+            lambda _: RedisOperation.CONFIRM, self._confirm, _CONFIRMED_AT_ONCE
         )
-        self._begin = Script.load("store", "begin", needs=["floor"])
-        self._store = Script.load("store", "store", needs=["floor"])
-        self._drop = Script.load("store", "drop", needs=["floor"])
-        self._invalidate_key = Script.load("store", "invalidate_key", needs=["floor"])
-        self._invalidate = Script.load("store", "invalidate", needs=["floor"])
-        self.partition_invalidations = PartitionInvalidations(
-            connection, prefix, self._floor_keep, are_possible=has_partition_invalidations
+        self._make = Script.load("marks", "make", needs=["mark"])
+        self._order = Script.load("marks", "order", needs=["mark"])
+        self._read = Script.load("marks", "read", needs=["mark"])
+        self._swap = Script.load("marks", "swap", needs=["mark"])
+        clock = connection.monotonic
+        self._words: TTLCache[str, Words] = TTLCache(_MOST, _READ_FOR, clock)
+        self._extended: TTLCache[str, bool] = TTLCache(
+            _MOST, min(_EXTEND_EVERY, longest_keep / 4), clock
         )
+        self._slots: LRUCache[Key, Raw] = LRUCache(_MOST)  # as they were last read
 
     @property
     def is_up(self) -> bool:
         """Whether Redis is up."""
-        return self._connection.is_up
+        return self.connection.is_up
 
     @property
     def holds_bodies(self) -> bool:
@@ -105,148 +120,216 @@ class RedisStore:
         answer.set_exception(RedisUnavailable(RedisOperation.LOOKUP, "it is away"))
         return answer
 
-    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Found]:
         if keys and not self.is_up:
             raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
-        standings = await asyncio.gather(*map(self._confirms.ask, keys))
-        return dict(zip(keys, standings, strict=True))
+        founds = await asyncio.gather(*map(self._confirms.ask, keys))
+        return dict(zip(keys, founds, strict=True))
 
-    async def begin(self, key: Key) -> Ticket:
-        def read(reply: Sequence[Any]) -> tuple[Floor | None, float]:
-            return read_floor(reply[0]), int(reply[1]) / 1_000_000
-
-        share = await self.partition_invalidations.share(
-            key, RedisOperation.BEGIN, self._fetch_keep
-        )
-        floor, started = await self._connection.run_script(
-            RedisOperation.BEGIN,
-            self._begin,
-            self._names.touched(key),
-            (self._entropy(), self._fetch_keep),
-            read,
-        )
-        if floor is None:
-            raise RedisUnavailable(RedisOperation.BEGIN, "its reply has no floor")
-        return Ticket(floor.epoch + share, floor.generation, started)
-
-    async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """As `SharedStore.store`. The script in store.lua decides whether the entry is stored.
-
-        If store.lua now believes a version that it refused before, the floor gets a new generation.
-        The entry is then offered again, with that generation.
-        """
-        stored = await self._offer(key, entry, keep)
-        # If this fails, the share can expire before the entry. That is harmless: no look-up then
-        # finds the entry.
-        with suppress(RedisUnavailable):
-            share = entry.epoch[EPOCH_LENGTH:]
-            await self.partition_invalidations.keep(key, share, RedisOperation.STORE)
-        if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:
-            return stored
-        entry = entry.but(generation=stored.floor.generation)
-        again = await self._offer(key, entry, keep)
-        return again if again.verdict.is_refusal else Stored(StoreVerdict.BELIEVED, again.floor)
-
-    async def _offer(self, key: Key, entry: Entry, keep: float) -> Stored:
-        share = entry.epoch[EPOCH_LENGTH:]
-
-        def read(reply: Sequence[Any]) -> Stored:
-            floor = read_floor(reply[1])
-            known = None if floor is None else of_share(floor, share)
-            return Stored(StoreVerdict(reply[0].decode()), known)
-
-        return await self._connection.run_script(
-            RedisOperation.STORE,
-            self._store,
-            self._names.judged(key),
-            (
-                entry.epoch[:EPOCH_LENGTH],
-                entry.generation,
-                version(entry.updated_at),
-                "n" if entry.updated_at is None else "v",
-                entry.digest,
-                micros(entry.confirmed_at),
-                encode(key, entry),
-                _milliseconds(min(keep, self._longest_keep)),
-                self._floor_keep,
-                int(entry.is_ahead),
-                self._believe_after,
-                encode_last(entry),
+    async def begin(self, key: Key) -> FetchStart:
+        (everything, partition), (training, started) = await asyncio.gather(
+            self.shared_words(key.partition, RedisOperation.BEGIN),
+            self.connection.run_script(
+                RedisOperation.BEGIN,
+                self._make,
+                (self.names.mark(key.training_id),),
+                self.new_mark(),
+                lambda reply: (_words(reply[0]), int(reply[1]) / 1_000_000),
             ),
+        )
+        return FetchStart(started, Ticket(everything, partition, training))
+
+    def new_mark(self) -> tuple[str, int]:
+        """The mark that a fetch makes if its training has none, and for how long it is kept."""
+        return encode_mark(marks.new_mark(self.new_word)), self._fetch_keep
+
+    async def shared_words(self, partition: str, operation: RedisOperation) -> list[Words]:
+        """The words of the marks of everything and of a partition, for a fetch that begins now.
+        Redis is asked if no look-up has just read them, or if their expiry has to be renewed.
+        Raises RedisUnavailable."""
+        names = self.names.shared_marks(partition)
+        known = {each: self._words[each] for each in names if each in self._words}
+        missing = [each for each in names if each not in known or each not in self._extended]
+        new = encode_mark(marks.new_mark(self.new_word))
+        made = await self.connection.run_many(
+            operation,
+            self._make,
+            [((name,), (new, self._keep)) for name in missing],
+            lambda reply: _words(reply[0]),
+        )
+        for name, words in zip(missing, made, strict=True):
+            known[name] = self._words[name] = words
+            self._extended[name] = True
+        return [known[name] for name in names]
+
+    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
+        def after(slot: Slot, now: float) -> Slot:
+            return marks.store(slot, facts, now, self.new_word, self._believe_after)
+
+        return await self._offer(key, facts, entry, keep, after)
+
+    async def store_item(self, key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
+        def after(slot: Slot, now: float) -> Slot:
+            return marks.store_item(slot, facts, now)
+
+        return await self._offer(key, facts, entry, keep, after)
+
+    async def _offer(
+        self,
+        key: Key,
+        facts: Facts,
+        entry: Entry | None,
+        keep: float,
+        after: Callable[[Slot, float], Slot],
+    ) -> Stored:
+        """Write the slot that follows from `after`, and say what became of the answer."""
+        now, raw = self.connection.now(), self._slots.pop(key, None)
+        slot = Slot(_as_standing(facts)) if raw is None else decode_slot(raw)
+        raw = encode_slot(slot) if raw is None else raw
+        for _ in range(_ATTEMPTS):
+            then = after(slot, now)
+            said, is_stored = marks.told(slot, then, facts, now), marks.is_stored(slot, then)
+            body = _body(key, entry) if is_stored else None
+            is_written, found = await self._write(key, raw, then, keep, body=body)
+            if is_written:
+                return Stored(said, then.stored)
+            raw, slot = found, decode_slot(found)
+        return Stored(StoreVerdict.INVALIDATED, slot.stored)
+
+    async def order(
+        self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool
+    ) -> None:
+        name = self.names.mark(training_id, partition)
+        self._words.pop(name, None)
+        words = (self.new_word(), self.new_word(), self.new_word())
+        await self.connection.run_script(
+            RedisOperation.INVALIDATE,
+            self._order,
+            (name,),
+            (*words, version_record(version), int(is_hard), self._keep),
+            lambda _: None,
+        )
+
+    async def read_slots(self, operation: RedisOperation, keys: Sequence[Key]) -> list[SlotRead]:
+        """The slots of these keys, without the bodies. Raises RedisUnavailable."""
+        at_once = 1 if self.connection.is_cluster else _READ_AT_ONCE
+        runs = [keys[start : start + at_once] for start in range(0, len(keys), at_once)]
+        names = [[name for key in run for name in self.names.slot(key)] for run in runs]
+        told = await self.connection.run_many(
+            operation, self._read, [(each, ()) for each in names], _slots_read
+        )
+        return [each for run in told for each in run]
+
+    async def shared_marks(
+        self, operation: RedisOperation, partitions: Iterable[str]
+    ) -> dict[str, tuple[Mark | None, Mark | None]]:
+        """The marks of everything and of each partition. Raises RedisUnavailable."""
+        names = {each: self.names.shared_marks(each) for each in partitions}
+        distinct = list(dict.fromkeys(name for pair in names.values() for name in pair))
+        records = await self.connection.read(operation, distinct)
+        return {
+            each: self._noted(dict(zip(distinct, records, strict=True)), each) for each in names
+        }
+
+    def _noted(
+        self, records: dict[str, bytes | None], partition: str
+    ) -> tuple[Mark | None, Mark | None]:
+        names = self.names.shared_marks(partition)
+        everything, own = (decode_mark(records[name]) for name in names)
+        for name, mark in zip(names, (everything, own), strict=True):
+            if mark is None:
+                self._words.pop(name, None)
+            else:
+                self._words[name] = mark.words
+        return everything, own
+
+    async def write_slot(self, key: Key, before: SlotRead, after: Slot, keep: float) -> bool:
+        """Write the slot if nobody has changed it. The body stays. Raises RedisUnavailable."""
+        is_written, _ = await self._write(key, before.raw, after, keep, body=None)
+        return is_written
+
+    async def _write(
+        self, key: Key, before: Raw, after: Slot, keep: float, *, body: bytes | None
+    ) -> tuple[bool, Raw]:
+        """Whether the slot was written, and the records before that. `body` None: the body
+        stays."""
+
+        def read(reply: Sequence[Any]) -> tuple[bool, Raw]:
+            return int(reply[0]) == 1, Raw(*reply[1:4])
+
+        keeps = milliseconds(min(keep, self._longest_keep)), self._keep
+        is_new = int(body is not None)
+        return await self.connection.run_script(
+            RedisOperation.STORE,
+            self._swap,
+            self.names.slot(key),
+            (*before, *encode_slot(after), is_new, body or b"", *keeps),
             read,
         )
 
-    async def drop(self, key: Key) -> None:
-        """Raise the generation, forget the version and remove the body of one key."""
-        await self._connection.run_script(
-            RedisOperation.INVALIDATE,
-            self._drop,
-            self._names.judged(key),
-            (self._floor_keep, 0),
-            lambda _: None,
+    async def _confirm(self, keys: list[Key]) -> list[Found]:
+        operation = RedisOperation.CONFIRM
+        shared, read = await asyncio.gather(
+            self.shared_marks(operation, {key.partition for key in keys}),
+            self.read_slots(operation, keys),
         )
+        return [
+            Found(Marks(*shared[key.partition], each.slot.mark), each.slot.stored)
+            for key, each in zip(keys, read, strict=True)
+        ]
 
-    async def invalidate(
-        self, training_id: str, updated_at: int | None, *, soft: bool = False
-    ) -> None:
-        await self._connection.run_script(
-            RedisOperation.INVALIDATE,
-            self._invalidate,
-            (self._names.event(training_id),),
-            (_bound(updated_at), self._floor_keep, int(soft)),
-            lambda _: None,
-        )
+    async def _look_up(self, keys: list[Key]) -> list[Found]:
+        shared = [name for key in keys for name in self.names.shared_marks(key.partition)]
+        names = list(dict.fromkeys(shared))
+        names += [name for key in keys for name in self.names.slot(key)]
+        values = await self.connection.read(RedisOperation.LOOKUP, names)
+        records = dict(zip(names, values, strict=True))
+        return list(map(partial(self._found, records), keys))
 
-    async def invalidate_key(self, key: Key) -> None:
-        await self._connection.run_script(
-            RedisOperation.INVALIDATE,
-            self._invalidate_key,
-            self._names.touched(key),
-            (self._entropy(), self._floor_keep),
-            lambda _: None,
-        )
+    def _found(self, records: dict[str, bytes | None], key: Key) -> Found:
+        mark, entry, refusal = (records[name] for name in self.names.slot(key))
+        raw = Raw.of(mark, entry, refusal)
+        slot = decode_slot(raw)
+        self._slots[key] = raw
+        known = Marks(*self._noted(records, key.partition), slot.mark)
+        return Found(known, slot.stored, self._entry(key, slot.stored, entry))
 
-    async def invalidate_partition(self, partition: str) -> None:
-        await self.partition_invalidations.invalidate_partition(partition)
-
-    async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """As `SharedStore.purge`. It searches Redis for floors. Each fetch makes a floor first, so
-        a key without a floor has nothing to drop."""
-        keys: set[Key] = set()
-        pattern, how = self._names.floors(partition), (self._floor_keep, int(soft))
-        async for names in self._connection.scan(RedisOperation.INVALIDATE, pattern):
-            new = {key for name in names if (key := self._names.key_of(name))} - keys
-            calls = [(self._names.judged(key), how) for key in new]
-            await self._connection.run_many(
-                RedisOperation.INVALIDATE, self._drop, calls, lambda _: None
-            )
-            keys |= new
-        return len(keys)
-
-    async def _read_floors(self, keys: list[Key]) -> list[Standing | None]:
-        names = [name for key in keys for name in self._names.touched(key)[:2]]
-        reply, beside = await self.partition_invalidations.read(RedisOperation.CONFIRM, names, keys)
-        told = map(standing_after, reply[::2], reply[1::2], (each.share for each in beside))
-        struck = (each.struck_at for each in beside)
-        return list(map(standing_invalidated, told, struck))
-
-    async def _read(self, keys: list[Key]) -> list[Found]:
-        names = [name for key in keys for name in self._names.touched(key)]
-        reply, beside = await self.partition_invalidations.read(RedisOperation.LOOKUP, names, keys)
-        records = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
-        refused = self._observer.envelope_refused
-        told = (
-            read_found(key, each, by.share, refused)
-            for key, each, by in zip(keys, records, beside, strict=True)
-        )
-        struck = (each.struck_at for each in beside)
-        return list(map(without_invalidated, told, struck))
+    def _entry(self, key: Key, stored: Facts | None, record: bytes | None) -> Entry | None:
+        body = b"" if record is None else record[FACTS_LENGTH:]
+        try:
+            return decode(key, stored, body) if stored and body else None
+        except EnvelopeRefused as fault:
+            self._observer.envelope_refused(fault.why)
+            return None
 
 
-def _bound(updated_at: int | None) -> str:
-    return version(None if updated_at is None else Instant(updated_at))
+def _as_standing(facts: Facts) -> Mark | None:
+    """The mark of the training, if it has no bounds and no order has changed it."""
+    words = facts.ticket.training
+    return None if words is None else Mark(words)
 
 
-def _milliseconds(seconds: float) -> int:
+def _body(key: Key, entry: Entry | None) -> bytes:
+    """The body to write, empty if only the facts are stored."""
+    return b"" if entry is None else encode(key, entry)
+
+
+def _slots_read(reply: Sequence[Any]) -> list[SlotRead]:
+    raws = [Raw(*reply[at : at + 3]) for at in range(0, len(reply), 4)]
+    return [
+        SlotRead(decode_slot(raw), raw, int(is_held) == 1)
+        for raw, is_held in zip(raws, reply[3::4], strict=True)
+    ]
+
+
+def _words(record: bytes) -> Words:
+    """The words of a mark. Raises ValueError."""
+    mark = decode_mark(record)
+    if mark is None:
+        raise ValueError("the reply has no mark")
+    return mark.words
+
+
+def milliseconds(seconds: float) -> int:
     """The time in milliseconds, but at least 1, because Redis refuses an expiry of 0."""
     return max(1, int(seconds * 1000))

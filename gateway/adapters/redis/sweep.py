@@ -1,27 +1,24 @@
-"""The sweeps in Redis: their leaders and progress, and the comparison of pages with the floors.
+"""The sweeps in Redis: their leaders and progress, and the comparison of pages with what is stored.
 
-The rules are in lua/sweep.lua.
+The rules are in lua/sweep.lua, and in core/sweep/list_item.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import chain
+import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.key_state import encode_renewed
-from gateway.adapters.redis.keys import Names
-from gateway.adapters.redis.records import EPOCH_LENGTH, micros, of_share, read_floor, version
-from gateway.core.cache.entry import Key, Ticket
-from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.adapters.redis.store import RedisStore, SlotRead
+from gateway.core.cache.entry import Key
+from gateway.core.cache.marks import Marks, Ticket
+from gateway.core.sweep.list_item import Judged, Listed, ListVerdict, judge
 from gateway.core.sweep.progress import Progress
 from gateway.core.vocabulary import RedisOperation
-from gateway.ports import Compared, Turn
+from gateway.ports import Compared, Found, Turn
 
 # If no replica continues a sweep, Redis forgets its progress after this time (ms).
 _KEEP: Final = 24 * 3600 * 1000
@@ -34,37 +31,25 @@ _decoder = msgspec.json.Decoder(Progress)
 
 
 class RedisSweep:
-    """The sweeps, as one replica uses them, on the floors and bodies of RedisStore.
+    """The sweeps, as one replica uses them, on what RedisStore has stored.
 
-    longest_keep, longest_fetch  see RedisStore
     pause_after  the sweep of a partition pauses after this many seconds without a read by callers
-    entropy      makes the epochs of new floors, and the token that marks this replica as the leader
+    keep         for this many seconds an entry is kept that the list confirms
     lifetime     after this many seconds another replica can replace a leader that died
     """
 
     def __init__(
-        self,
-        connection: Connection,
-        prefix: str,
-        *,
-        longest_keep: float,
-        longest_fetch: float,
-        pause_after: float,
-        entropy: Callable[[], str],
-        lifetime: float = 5.0,
+        self, store: RedisStore, *, pause_after: float, keep: float, lifetime: float = 5.0
     ) -> None:
-        self._connection = connection
-        self._names = Names(prefix)
-        self._keep = max(1, int(longest_keep * 1000))
-        self._floor_keep = int(2 * longest_keep * 1000)
-        self._fetch_keep = max(1, int(2 * longest_fetch * 1000))
+        self._store = store
+        self._connection = store.connection
+        self._names = store.names
         self._pause_after = max(1, round(pause_after * 1000))
-        self._token = entropy()
-        self._entropy = entropy
+        self._keep = keep
+        self._token = store.new_word()  # marks this replica as the leader
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
         self._note = Script.load("sweep", "note")
-        self._compare = Script.load("sweep", "compare", needs=["floor"])
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         lead = self._name(partition, "l")
@@ -88,31 +73,31 @@ class RedisSweep:
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
     ) -> list[Compared]:
-        before = (
-            self._keep,
-            self._floor_keep,
-            self._fetch_keep,
-            int(stores),
-            self._entropy(),
+        keys = [Key(partition, item.training_id) for item in items]
+        shared, read = await asyncio.gather(
+            self._store.shared_marks(RedisOperation.SWEEP, [partition]),
+            self._store.read_slots(RedisOperation.SWEEP, keys),
         )
-        asked = [
-            (self._names.touched(Key(partition, item.training_id)), _listed(item)) for item in items
+        new_word = self._store.new_word if stores else None
+        judged = [
+            judge(item, Marks(*shared[partition], each.slot.mark), each.slot, page, new_word)
+            for item, each in zip(items, read, strict=True)
         ]
-        # The keys of one script run must be in one slot, so in a cluster each run has one item.
-        runs = [[each] for each in asked] if self._connection.is_cluster else [asked]
-        told = await self._connection.run_many(
-            RedisOperation.SWEEP,
-            self._compare,
-            [
-                (
-                    list(chain.from_iterable(names for names, _ in run)),
-                    list(chain(before, *(arguments for _, arguments in run))),
-                )
-                for run in runs
-            ],
-            partial(_read, share=page.epoch[EPOCH_LENGTH:]),
+        are_written = await asyncio.gather(
+            *(self._write(*each) for each in zip(keys, read, judged, strict=True))
         )
-        return list(chain.from_iterable(told))
+        return [
+            _compared(Marks(*shared[partition], each.slot.mark), each, was.is_held)
+            if is_written
+            else _CHANGED_MEANWHILE
+            for was, each, is_written in zip(read, judged, are_written, strict=True)
+        ]
+
+    async def _write(self, key: Key, before: SlotRead, judged: Judged) -> bool:
+        """Write the slot if the item has changed it. False if it was changed meanwhile."""
+        if judged.slot is before.slot:
+            return True
+        return await self._store.write_slot(key, before, judged.slot, self._keep)
 
     def _name(self, partition: str, what: str) -> str:
         """The name of a record of this partition: `l` the lead, `p` the progress, `r`
@@ -142,17 +127,11 @@ def _read_turn(reply: Sequence[Any]) -> Turn:
     return Turn(int(leads) == 1, decode_progress(progress), int(reads) == 1, int(stamp) / 1_000_000)
 
 
-def _listed(item: Listed) -> tuple[str | bytes | int, ...]:
-    """The arguments of the script for one item."""
-    as_of = micros(item.confirmed_at)
-    return version(item.updated_at), as_of, int(item.is_ahead), encode_renewed(item)
+# The item is ignored, as one that is passed by an answer: the next page has the training again.
+_CHANGED_MEANWHILE: Final = Compared(
+    ListVerdict.PASSED, Found(Marks(), None), ticket=None, is_held=False
+)
 
 
-def _read(reply: Sequence[Any], share: str) -> list[Compared]:
-    return [_compared(share, *reply[at : at + 3]) for at in range(0, len(reply), 3)]
-
-
-def _compared(share: str, said: bytes, record: bytes, held: int) -> Compared:
-    floor = read_floor(record) if record else None
-    known = None if floor is None else of_share(floor, share)
-    return Compared(ListVerdict(said.decode()), known, int(held) == 1)
+def _compared(marks: Marks, judged: Judged, is_held: bool) -> Compared:
+    return Compared(judged.verdict, Found(marks, judged.slot.stored), judged.ticket, is_held)

@@ -13,11 +13,12 @@ before, in Redis, in memory and in flight, and nothing has to be searched:
 A mark that is lost matches nothing, so a lost record is an order. A fetch makes the marks that are
 missing before it calls the API. Storing never makes one.
 
-The list of trainings raises `seen` of a stored response. A response below `seen` is left for
-rescue. An older version is not stored over a later one. It is refused, and the refusal is noted. If
-a fetch brings the refused version again, and began `believe_after` seconds after the refusal, then
-the API went back: the version is stored, the bounds sink to it, and the mark gets new words.
-Without new words an older response of another partition would be current again.
+The list of trainings confirms a stored response, and never rules one out. An older version is not
+stored over a later one. It is refused, and the refusal is noted. If a fetch brings the refused
+version again, and began `believe_after` seconds after the refusal, then the API went back: the
+version is stored, the bounds sink to it, and the mark gets new words. Without new words an older
+response of another partition would be current again. An answer that must not be stored still ends
+what is stored: its facts are stored without a body.
 
 A slot is what is known of one key in one place: the mark of its training, the facts of its stored
 response and its refusal. The functions take a slot and return the slot that follows. A caller
@@ -32,6 +33,7 @@ from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from gateway.core.instant import Instant
+from gateway.core.vocabulary import StoreVerdict
 
 Version = Instant | None
 
@@ -82,10 +84,9 @@ class Marks(NamedTuple):
 class Facts:
     """What a stored response says of itself.
 
-    version    None: a 404 or 410
+    version    None: the answer is no training, for example a 404
     started    when its fetch began; for an item of the list the moment of which the page speaks
     confirmed  when the API last confirmed it
-    seen       the latest version that the list named since (None: it named none that is later)
 
     Times are seconds on the clock that all replicas share.
     """
@@ -94,7 +95,6 @@ class Facts:
     ticket: Ticket
     started: float
     confirmed: float
-    seen: Version = None
 
 
 class Refusal(NamedTuple):
@@ -136,8 +136,8 @@ def is_older(version: Version, other: Version) -> bool:
     return version is not None and other is not None and version < other
 
 
-def state_of(facts: Facts, marks: Marks, seen: Version = None) -> State:
-    """The state of a stored response while these marks stand. `seen`: a version that is known from
+def state_of(facts: Facts, marks: Marks, known: Version = None) -> State:
+    """The state of a stored response while these marks stand. `known`: a version that is known from
     another copy of the response."""
     pairs = [(was, now) for was, now in zip(facts.ticket, marks.ticket, strict=True) if was and now]
     if len(pairs) < len(marks) or any(was.hard != now.hard for was, now in pairs):
@@ -151,7 +151,7 @@ def state_of(facts: Facts, marks: Marks, seen: Version = None) -> State:
         return State.RESCUE
     if mark and is_older(facts.version, mark.bound):
         return State.RESCUE
-    if is_older(facts.version, facts.seen) or is_older(facts.version, seen):
+    if is_older(facts.version, known):
         return State.RESCUE
     return State.CURRENT
 
@@ -162,6 +162,22 @@ def is_later(facts: Facts, other: Facts) -> bool:
     if facts.version is None or other.version is None or facts.version == other.version:
         return facts.started > other.started
     return facts.version > other.version
+
+
+def better(marks: Marks, stored: Facts | None, kept: Facts | None) -> tuple[Facts | None, State]:
+    """Of the responses in Redis and in L1 the one in the better state, at equal states the later
+    one, and its state. If both are the same response, it is that of L1. None: both are gone.
+
+    A response that was fetched without Redis is gone, but a response in Redis that is older is left
+    for rescue. Otherwise callers would get the older one after the later one."""
+    alone = kept.version if kept and None in kept.ticket else None
+    state = state_of(stored, marks, alone) if stored else State.GONE
+    best = stored if state is not State.GONE else None
+    kept_state = state_of(kept, marks, best.version if best else None) if kept else State.GONE
+    is_worse = kept_state is state and best and kept and is_later(best, kept)
+    if kept_state is State.GONE or kept_state < state or is_worse:
+        return best, state
+    return kept, kept_state
 
 
 def new_mark(new_word: NewWord) -> Mark:
@@ -199,8 +215,6 @@ def verdict(slot: Slot, new: Facts, now: float) -> Verdict:
             return Verdict.OVERTAKEN
         if is_older(new.version, stored.version):
             return Verdict.OLDER
-        if is_older(new.version, stored.seen):
-            return Verdict.OLDER
     return Verdict.OLDER if is_older(new.version, mark.bound) else Verdict.STORE
 
 
@@ -217,16 +231,13 @@ def store(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after: 
 
 
 def confirm(slot: Slot, item: Facts) -> Slot:
-    """The slot after an item of the list: the stored response is confirmed, or `seen` rises."""
+    """The slot after an item of the list. The stored response is confirmed if it has the version of
+    the item."""
     stored = slot.stored
     if stored is None or stored.version is None or item.version is None:
         return slot
-    if stored.version == item.version:
-        confirmed = max(stored.confirmed, item.confirmed)
-        return slot._replace(stored=replace(stored, confirmed=confirmed))
-    if is_older(stored.version, item.version):
-        seen = _raised(stored.seen, item.version)
-        return slot._replace(stored=replace(stored, seen=seen), refusal=None)
+    if stored.version == item.version and item.confirmed > stored.confirmed:
+        return slot._replace(stored=replace(stored, confirmed=item.confirmed))
     return slot
 
 
@@ -236,10 +247,36 @@ def store_item(slot: Slot, item: Facts, now: float) -> Slot:
     return _put(slot, item) if verdict(slot, item, now) is Verdict.STORE else slot
 
 
+def is_stored(before: Slot, after: Slot) -> bool:
+    """Whether the answer was stored: `after` is the slot that `store` made of the slot `before`."""
+    return after is not before and after.refusal is None
+
+
+def told(before: Slot, after: Slot, new: Facts, now: float) -> StoreVerdict:
+    """What became of an answer (see `is_stored`)."""
+    said, stored = verdict(before, new, now), before.stored
+    if not is_stored(before, after):
+        if said is Verdict.OLDER:
+            return StoreVerdict.OLDER
+        is_known = stored and (stored.version, stored.ticket) == (new.version, new.ticket)
+        return StoreVerdict.UNCHANGED if is_known else StoreVerdict.INVALIDATED
+    if said is Verdict.OLDER:
+        return StoreVerdict.BELIEVED
+    if state_of(new, Marks(*_as_standing(new.ticket), after.mark)) is not State.CURRENT:
+        return StoreVerdict.INVALIDATED
+    if stored is None:
+        return StoreVerdict.FIRST
+    return StoreVerdict.UNCHANGED if stored.version == new.version else StoreVerdict.CHANGED
+
+
+def _as_standing(ticket: Ticket) -> tuple[Mark | None, Mark | None]:
+    return ticket.everything and Mark(ticket.everything), ticket.partition and Mark(
+        ticket.partition
+    )
+
+
 def _put(slot: Slot, new: Facts) -> Slot:
-    stored = slot.stored
-    is_same = stored is not None and stored.ticket.hard == new.ticket.hard
-    return Slot(slot.mark, replace(new, seen=stored.seen if stored and is_same else None))
+    return Slot(slot.mark, new)
 
 
 def _refuse(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after: float) -> Slot:
@@ -256,7 +293,7 @@ def _refuse(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after
     if is_older(version, mark.hard_bound):
         words = words._replace(hard=new_word())
     mark = Mark(words, _lowered(mark.bound, version), _lowered(mark.hard_bound, version))
-    return Slot(mark, replace(new, ticket=new.ticket._replace(training=words), seen=None))
+    return Slot(mark, replace(new, ticket=new.ticket._replace(training=words)))
 
 
 def _lowered(bound: Version, version: Instant) -> Version:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import reduce
 from typing import ClassVar, Protocol
 
 from gateway.core.cache.content_coding import NO_TRANSFORM, forbids_transforming
-from gateway.core.cache.entry import Entry, Floor, Ticket
+from gateway.core.cache.entry import Entry, FetchStart
 from gateway.core.cache.entry_headers import head_of
-from gateway.core.cache.version_verdict import supersedes
 from gateway.core.http.cache_control import directives_of
 from gateway.core.http.fields import Headers, Reply, delta_seconds, end_to_end
 from gateway.core.instant import from_seconds, parse_http_date, to_http_date
@@ -60,9 +58,9 @@ class Windows:
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 
 
-def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = False) -> Plan:
-    """How a request uses the entry. `below_floor`: the floor rules the entry out."""
-    if below_floor or entry.is_from_the_future(now):
+def plan(entry: Entry, now: float, windows: Windows, *, only_rescue: bool = False) -> Plan:
+    """How a request uses the entry. `only_rescue`: an order ruled the entry out."""
+    if only_rescue or entry.is_from_the_future(now):
         return Plan.FETCH
     if entry.is_fresh(now):
         return Plan.SERVE
@@ -82,34 +80,12 @@ def may_rescue(entry: Entry, now: float, windows: Windows) -> bool:
     return entry.age(now) - entry.freshness_lifetime < window
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """The best stored entry. `below_floor` as in `plan`."""
-
-    entry: Entry
-    below_floor: bool
-
-
-def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
-    """The later of the entries in L1 and L2. If the floor rules out one of them, the result is the
-    other one. If it rules out both, the result is the later one, with `below_floor`.
-
-    An unknown floor (None) rules out both entries, because a lost floor perhaps recorded an order.
-    """
-    held = [entry for entry in (local, found) if entry is not None]
-    allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
-    if not held:
-        return None
-    later = reduce(lambda one, other: other if supersedes(other, one) else one, allowed or held)
-    return Candidate(later, below_floor=not allowed)
-
-
 def admit(
-    reply: Reply, training: Training | None, ticket: Ticket, windows: Windows, jitter: float
+    reply: Reply, training: Training | None, start: FetchStart, windows: Windows, jitter: float
 ) -> Entry:
     """The entry of a reply that passed `judge`. `training` None: the reply has no training.
 
-    Freshness begins at `ticket.started`, before the call was sent. `jitter` in [0, 1) shortens the
+    Freshness begins at `start.started`, before the call was sent. `jitter` in [0, 1) shortens the
     lifetime by a tenth at most.
     """
     lifetime = windows.lifetime if training is not None else windows.negative_lifetime
@@ -120,16 +96,16 @@ def admit(
         updated_at=None if training is None else training.updated_at,
         updated_at_text="" if training is None else training.updated_at_text,
         digest=digest(reply.body),
-        date=date_of(reply, ticket.started),
-        confirmed_at=ticket.started,
+        date=date_of(reply, start.started),
+        confirmed_at=start.started,
         initial_age=delta_seconds(reply.header(b"age")),
         freshness_lifetime=lifetime * (1.0 - JITTER * jitter),
-        generation=ticket.generation,
-        epoch=ticket.epoch,
+        started=start.started,
+        ticket=start.ticket,
     )
 
 
-def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: float) -> Entry:
+def renew(entry: Entry, reply: Reply, start: FetchStart, windows: Windows, jitter: float) -> Entry:
     """The entry after a 304, with updated header fields (RFC 9111, 3.2)."""
     fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _TELL_OF_THE_BODY)
     updated = {key for key, _ in fresh}
@@ -137,12 +113,12 @@ def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: 
         updated.add(b"cache-control")
     return entry.but(
         headers=tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh,
-        date=date_of(reply, ticket.started),
-        confirmed_at=ticket.started,
+        date=date_of(reply, start.started),
+        confirmed_at=start.started,
         initial_age=delta_seconds(reply.header(b"age")),
         freshness_lifetime=windows.lifetime * (1.0 - JITTER * jitter),
-        generation=ticket.generation,
-        epoch=ticket.epoch,
+        started=start.started,
+        ticket=start.ticket,
     )
 
 
@@ -192,16 +168,21 @@ class Rules(Protocol):
         """Why the entry may not be stored. None if it may."""
 
     def admit(
-        self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
+        self,
+        reply: Reply,
+        training: Training | None,
+        start: FetchStart,
+        sent: Headers,
+        jitter: float,
     ) -> Entry:
         """The entry of a reply. `training` None: the entry has no version."""
 
     def renew(
-        self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
+        self, entry: Entry, reply: Reply, start: FetchStart, sent: Headers, jitter: float
     ) -> Entry:
         """The entry after a 304 that confirmed it."""
 
-    def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
+    def plan(self, entry: Entry, now: float, *, only_rescue: bool = False) -> Plan:
         """Like the function `plan`."""
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
@@ -234,23 +215,28 @@ class ByPolicy:
         return why_not_stored(reply.headers, self.windows)
 
     def admit(
-        self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
+        self,
+        reply: Reply,
+        training: Training | None,
+        start: FetchStart,
+        sent: Headers,
+        jitter: float,
     ) -> Entry:
         """Calls the function `admit`."""
-        return admit(reply, training, ticket, self.windows, jitter)
+        return admit(reply, training, start, self.windows, jitter)
 
     def renew(
-        self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
+        self, entry: Entry, reply: Reply, start: FetchStart, sent: Headers, jitter: float
     ) -> Entry:
         """Calls the function `renew`."""
-        return renew(entry, reply, ticket, self.windows, jitter)
+        return renew(entry, reply, start, self.windows, jitter)
 
-    def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
+    def plan(self, entry: Entry, now: float, *, only_rescue: bool = False) -> Plan:
         """Calls the function `plan`, but causes no call sooner than one freshness lifetime after
         the last call that was answered. An answer can have an `Age` above its lifetime. Without
         this rule each request for such a training would cause a call."""
-        planned = plan(entry, now, self.windows, below_floor=below_floor)
-        if planned is Plan.SERVE or below_floor or not entry.is_just_answered(now):
+        planned = plan(entry, now, self.windows, only_rescue=only_rescue)
+        if planned is Plan.SERVE or only_rescue or not entry.is_just_answered(now):
             return planned
         return Plan.SERVE_STALE
 

@@ -13,7 +13,7 @@ from math import floor
 from typing import ClassVar, Final
 
 from gateway.core.cache.content_coding import NO_TRANSFORM
-from gateway.core.cache.entry import Entry, Ticket
+from gateway.core.cache.entry import Entry, FetchStart
 from gateway.core.cache.entry_headers import etag_of, head_of_fields, last_modified_of
 from gateway.core.cache.policy import Plan, Windows, admit, may_rescue, plan, renew
 from gateway.core.errors import InvalidPayload, UpstreamError
@@ -229,32 +229,37 @@ class ByOrigin:
         return why_not_stored(entry.status, entry.headers, is_shared=self.is_shared)
 
     def admit(
-        self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
+        self,
+        reply: Reply,
+        training: Training | None,
+        start: FetchStart,
+        sent: Headers,
+        jitter: float,
     ) -> Entry:
         """The entry of a reply, with the lifetime that the reply states, or else with the heuristic
         lifetime. If there is neither, a training, a 404 and a 410 have the lifetime of the
         settings, and other responses have the lifetime 0."""
-        entry = admit(reply, training, ticket, self.windows, jitter)
+        entry = admit(reply, training, start, self.windows, jitter)
         return entry.but(
             headers=_kept(reply.headers),
-            initial_age=initial_age(reply.headers, ticket.started),
+            initial_age=initial_age(reply.headers, start.started),
             freshness_lifetime=self._lifetime_of(entry, reply.headers),
             selecting=selecting_fields(reply.headers, sent),
         )
 
     def renew(
-        self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
+        self, entry: Entry, reply: Reply, start: FetchStart, sent: Headers, jitter: float
     ) -> Entry:
         """The entry after a 304, with updated header fields (RFC 9111, 3.2). The lifetime is found
         as in `admit`."""
         fresh = _updating(entry, reply)
         updated = {name for name, _ in fresh}
         headers = tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh
-        renewed = renew(entry, reply, ticket, self.windows, jitter)
+        renewed = renew(entry, reply, start, self.windows, jitter)
         dated = (*headers, (b"date", renewed.date.encode("ascii")))
         return renewed.but(
             headers=headers,
-            initial_age=initial_age(reply.headers, ticket.started),
+            initial_age=initial_age(reply.headers, start.started),
             freshness_lifetime=self._lifetime_of(renewed, dated),
             selecting=selecting_fields(headers, sent),
         )
@@ -274,9 +279,9 @@ class ByOrigin:
             return explicit
         return guessed_lifetime(status, headers, received, is_shared=self.is_shared)
 
-    def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
+    def plan(self, entry: Entry, now: float, *, only_rescue: bool = False) -> Plan:
         """Like `ByPolicy`, with the entry's stale windows."""
-        return plan(entry, now, self._windows(entry), below_floor=below_floor)
+        return plan(entry, now, self._windows(entry), only_rescue=only_rescue)
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
         """Like `ByPolicy`, with the entry's stale windows."""

@@ -18,13 +18,14 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from gateway.core.cache.entry import Confirmation, Entry, Floor, Key
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.marks import State, better
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.flow.cache.local_store import LocalStore
-from gateway.ports import NEVER, Bus, Clock, Held, Observer, SharedStore, Standing
+from gateway.ports import NEVER, Bus, Clock, Found, Held, Observer, SharedStore
 
 # Fractions of `l1_lifetime`. A read makes an entry due if the time _DUE has passed since the last
 # confirmation. Redis is asked about a due entry after the time _GATHER, or earlier. If an entry is
@@ -226,22 +227,19 @@ class Confirming:
         }
         if not asked:
             return set()
-        standings = await self._shared.confirm(list(asked))
+        found = await self._shared.confirm(list(asked))
         return {
             key
             for key, held in asked.items()
-            if self._still_holds(key, held) and self._settle(key, held, standings[key], asked_at)
+            if self._still_holds(key, held) and self._settle(key, held, found[key], asked_at)
         }
 
     def _still_holds(self, key: Key, held: Held) -> bool:
         return self._local.peek(key) is held and held.checked_at > NEVER
 
-    def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
-        """Renew the entry if Redis confirms it, otherwise doubt it.
-
-        `standing` None: Redis has lost the floor, and perhaps an order with it.
-        """
-        entry = None if standing is None else _confirmed(held.entry, standing)
+    def _settle(self, key: Key, held: Held, found: Found, asked_at: float) -> bool:
+        """Renew the entry if Redis confirms it, otherwise doubt it."""
+        entry = _confirmed(held.entry, found)
         if entry is None:
             held.doubt()
             return False
@@ -251,13 +249,13 @@ class Confirming:
             self._local.replace(key, self._render(entry, asked_at))
         return True
 
-    def renew(self, key: Key, floor: Floor, last: Confirmation, asked_at: float) -> None:
-        """Renew the entry in L1, because a page of the list has confirmed the version of `floor`.
-        An entry with another version is doubted. The page was requested at `asked_at`
+    def renew(self, key: Key, found: Found, asked_at: float) -> None:
+        """Renew the entry in L1, because a page of the list has confirmed the stored response. An
+        entry that is another response is doubted. The page was requested at `asked_at`
         (monotonic)."""
         held = self._local.peek(key)
         if held is not None and held.checked_at > NEVER:
-            self._settle(key, held, Standing(floor, lambda: last), asked_at)
+            self._settle(key, held, found, asked_at)
 
     async def run(self, observer: Observer) -> None:
         """Confirm due entries until cancelled."""
@@ -315,15 +313,16 @@ class Confirming:
         return held.checked_at < self._gap_ended_at or since_confirmed >= self._due_after
 
 
-def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
-    """The entry, or a renewed copy, if Redis confirms the entry. Otherwise None."""
-    # `standing.last` is slow. It is not needed if the entry has the floor's last confirmation or a
-    # later one.
-    known = entry.confirmed_at >= standing.floor.started
-    confirmed = entry.confirmed_by(standing.floor, None if known else standing.last())
-    if confirmed is None or confirmed.confirmed_at <= standing.struck_at:
+def _confirmed(entry: Entry, found: Found) -> Entry | None:
+    """The entry, or a copy that the list has confirmed later, if the marks allow it and Redis has
+    no later response. Otherwise None: the body has to be read from Redis."""
+    facts = entry.facts
+    best, state = better(found.marks, found.stored, facts)
+    if best is not facts or state is not State.CURRENT:
         return None
-    return confirmed
+    stored = found.stored
+    is_same = stored is not None and stored.started == entry.started
+    return entry.renewed_by(stored) if stored is not None and is_same else entry
 
 
 class MissedOrders:

@@ -29,7 +29,7 @@ def cost(key: Key, held: Held) -> int:
     """
     entry = held.entry
     texts = len(key.training_id) + len(entry.updated_at_text) + len(entry.date)
-    total = _EACH_ENTRY + texts + len(entry.digest) + len(entry.epoch)
+    total = _EACH_ENTRY + texts + len(entry.digest)
     total += len(held.head) + len(entry.body)
     for name, value in entry.headers:
         if name not in ALIKE:

@@ -40,7 +40,7 @@ _GROWTH: Final = 1.5
 # A flight (a fetch that requests share) takes part in at most this many elections of a leader.
 _ELECTIONS: Final = 2
 # After these verdicts, followers look up the stored answer. After BELIEVED, they elect a leader
-# again, as after an invalidation: both raise the generation of the floor.
+# again, as after an invalidation: both change the words of the mark.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
 # Renewals in one lifetime of a lease. One lost renewal does not end the lease.
 _RENEWALS: Final = 3
@@ -100,8 +100,8 @@ class Collapsing:
             if seen is not None:
                 return Elsewhere(seen, awaited=True)
         deadline = min(deadline, self._clock.monotonic() + self._timeout)
-        ticket = await self._tiers.begin(want.key)
-        return await self._fetcher.fetch(want, ticket, flight, deadline)
+        start = await self._tiers.begin(want.key)
+        return await self._fetcher.fetch(want, start, flight, deadline)
 
     async def _take(self, want: Want) -> Taken | None:
         try:
@@ -115,7 +115,7 @@ class Collapsing:
             renew = partial(self._renew, want.key, taken.token)
             async with renewing(self._lease.lifetime, renew):
                 landed = await self._landed_before(want, taken, flight) or (
-                    await self._fetcher.fetch(want, taken.ticket, flight, deadline)
+                    await self._fetcher.fetch(want, taken.start, flight, deadline)
                 )
             if _is_stored(landed):
                 ending = Ending(EndingKind.DONE)
@@ -139,13 +139,13 @@ class Collapsing:
     async def _landed_before(self, want: Want, taken: Taken, flight: Course) -> Elsewhere | None:
         """A fresh response that was stored between this flight's look-up and its lease. None:
         there is no such response."""
-        if taken.floor is None or taken.floor.started <= _known(want):
+        if taken.confirmed <= _known(want):
             return None
         seen = await self._tiers.lookup(want.key, flight)
-        if seen is None or seen.below_floor or not seen.held.entry.is_fresh(self._clock.now()):
+        if seen is None or seen.only_rescue or not seen.held.entry.is_fresh(self._clock.now()):
             return None
         if seen.held.entry.confirmed_at <= _known(want):
-            return None  # this response is known: only an order has changed the floor
+            return None  # this response is known
         return Elsewhere(seen, awaited=False)
 
     async def _follow(self, want: Want, token: str, deadline: float) -> Ending:
@@ -183,7 +183,7 @@ class Collapsing:
         if ending.kind is not EndingKind.DONE:
             return None
         seen = await self._tiers.lookup(want.key, flight)
-        if seen is None or seen.below_floor or seen.held.entry.confirmed_at <= _known(want):
+        if seen is None or seen.only_rescue or seen.held.entry.confirmed_at <= _known(want):
             return None
         return seen
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from gateway.core.access.caller import Caller
-from gateway.core.cache.entry import Entry, Key, Ticket
+from gateway.core.cache.entry import Entry, FetchStart, Key
+from gateway.core.cache.marks import Facts, is_later
 from gateway.core.cache.policy import Rules
-from gateway.core.cache.version_verdict import supersedes
 from gateway.core.errors import (
     REMOVED,
     RedisUnavailable,
@@ -66,7 +66,7 @@ class Want:
     """The fetch that is wanted.
 
     alone        this replica makes a call even if another replica is already fetching the key
-    below_floor  the version floor rules out the entry `held`
+    only_rescue  an order rules out the entry `held`
     """
 
     key: Key
@@ -75,7 +75,7 @@ class Want:
     held: Held | None = None
     extra: Headers = field(default=(), repr=False)
     alone: bool = False
-    below_floor: bool = False
+    only_rescue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +125,12 @@ class Fetcher:
         self.refused: Callable[[str], Awaitable[None]]
 
     async def fetch(
-        self, want: Want, ticket: Ticket, flight: Course, deadline: float
+        self, want: Want, start: FetchStart, flight: Course, deadline: float
     ) -> Filled | Passed:
         """Call the upstream and store its answer. Raises UpstreamFailure, CallWithheld,
         AccessRefused.
 
-        The ticket has to be taken before the call. `deadline` is monotonic. The tenant's token can
+        `start` has to be taken before the call. `deadline` is monotonic. The tenant's token can
         be replaced while the fetch waits, so the call uses the current token.
         """
         caller = self._current(want.caller)
@@ -138,10 +138,10 @@ class Fetcher:
         self._credentials.turn_away(caller.partition)
         reply, judged = await self._ask(want, flight, deadline)
         await self._outbound.answered(caller)
-        entry = self._entry(want, reply, judged, ticket)
+        entry = self._entry(want, reply, judged, start)
         if entry is None:
             if is_refusal(reply):
-                await self._turned_away(want, reply.status)
+                await self._turned_away(want, reply.status, start)
             return Passed(self._rules.passing(reply), want.extra)
         return await self._keep(want, entry, reply, flight)
 
@@ -183,30 +183,31 @@ class Fetcher:
         question = Question(want.key.training_id, conditional, want.caller.owns_token)
         return self._rules.judge(reply, question, self._clock.now())
 
-    def _entry(self, want: Want, reply: Reply, judged: Judged, ticket: Ticket) -> Entry | None:
+    def _entry(self, want: Want, reply: Reply, judged: Judged, start: FetchStart) -> Entry | None:
         rules, sent, jitter = self._rules, want.extra, self._clock.jitter()
         match judged:
             case Training():
                 for drift in judged.drift:
                     name = drift.field.replace(want.caller.token, REMOVED)
                     self._observer.drifted(drift.kind, name)
-                return rules.admit(reply, judged, ticket, sent, jitter)
+                return rules.admit(reply, judged, start, sent, jitter)
             case Gone():
-                return rules.admit(reply, None, ticket, sent, jitter)
+                return rules.admit(reply, None, start, sent, jitter)
             case Other():
-                entry = rules.admit(reply, None, ticket, sent, jitter)
+                entry = rules.admit(reply, None, start, sent, jitter)
                 return entry if rules.why_not_stored(entry, reply) is None else None
             case Confirmed() if want.held is not None:
-                return rules.renew(want.held.entry, reply, ticket, sent, jitter)
+                return rules.renew(want.held.entry, reply, start, sent, jitter)
             case Confirmed() | ForCaller():
                 return None
 
-    async def _turned_away(self, want: Want, status: int) -> None:
+    async def _turned_away(self, want: Want, status: int, start: FetchStart) -> None:
         """Drop the stored responses to which the upstream refused access."""
         if status == 401:
             await self.refused(want.key.partition)
         elif status == 403:
-            await self._drop(want.key)
+            facts = Facts(None, start.ticket, start.started, start.started)
+            await self._tiers.drop(want.key, facts)
             await self._tell(_change(want.key, None))
 
     async def _keep(self, want: Want, entry: Entry, reply: Reply, flight: Course) -> Filled:
@@ -218,6 +219,7 @@ class Fetcher:
             return Filled(held, reply.status, None, forbidden, want.extra)
         with on(Part.STORE):
             stored = await self._tiers.store(want.key, held, flight)
+        stored = _compared(stored, entry, want.held)
         refused = _REFUSED.get(stored.verdict)
         if refused is None:
             self._observer.stored(want.key, stored.verdict)
@@ -225,8 +227,6 @@ class Fetcher:
             self._refused(want.key, entry, refused, stored)
         if stored.verdict is StoreVerdict.CHANGED:
             await self._changed(want.key, entry)
-        elif stored.verdict is StoreVerdict.INVALIDATED and _proved(entry, stored):
-            await self._tell(_change(want.key, entry.updated_at))
         elif stored.verdict is StoreVerdict.BELIEVED:
             # The notice has no version, so it outdates all versions. Another replica perhaps holds
             # a later version than the believed one.
@@ -237,19 +237,17 @@ class Fetcher:
     async def _outdate(self, want: Want, entry: Entry) -> None:
         """Drop the stored entry if the answer `entry`, which must not be stored, supersedes it."""
         known = None if want.held is None else want.held.entry
-        if known is None or not supersedes(entry, known):
+        if known is None or is_later(known.facts, entry.facts):
             return
-        await self._drop(want.key)
+        await self._tiers.drop(want.key, entry.facts)
         if entry.digest != known.digest:
             await self._changed(want.key, entry)
 
-    async def _drop(self, key: Key) -> None:
-        with suppress(RedisUnavailable):
-            await self._tiers.drop(key)
-
     def _refused(self, key: Key, entry: Entry, reason: NotStoredReason, stored: Stored) -> None:
         self._observer.not_stored(key, reason)
-        if reason is NotStoredReason.OLDER_VERSION and entry.went_back(stored.floor):
+        known = stored.facts
+        is_late = known is not None and entry.started < known.started
+        if reason is NotStoredReason.OLDER_VERSION and not is_late:
             self._observer.regressed(key.training_id)
 
     async def _changed(self, key: Key, entry: Entry) -> None:
@@ -277,7 +275,7 @@ def _validators(want: Want) -> Headers:
     list, or a caller that knows of a later version. `Last-Modified` counts whole seconds, so
     versions of the same second have the same validator.
     """
-    is_doubted = want.below_floor or want.purpose in _IN_DOUBT
+    is_doubted = want.only_rescue or want.purpose in _IN_DOUBT
     if want.held is None or is_doubted or want.held.entry.is_negative:
         return ()
     return want.held.entry.headers
@@ -315,12 +313,12 @@ def fruitless(landed: Filled | Passed) -> UpstreamError | None:
     return UpstreamError(what, FailureReason.PROTOCOL, status=status)
 
 
-def _proved(entry: Entry, stored: Stored) -> bool:
-    """Whether an answer that an order ruled out has the latest known version."""
-    floor = stored.floor
-    return (
-        floor is not None and entry.updated_at is not None and floor.updated_at == entry.updated_at
-    )
+def _compared(stored: Stored, entry: Entry, held: Held | None) -> Stored:
+    """The verdict CHANGED in place of UNCHANGED, if the same version has another body now."""
+    is_same = held is None or held.entry.digest == entry.digest
+    if is_same or stored.verdict is not StoreVerdict.UNCHANGED:
+        return stored
+    return stored._replace(verdict=StoreVerdict.CHANGED)
 
 
 def _change(key: Key, updated_at: Instant | None) -> Notice:

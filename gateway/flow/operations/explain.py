@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from gateway.core.cache.entry import Entry, Floor, Key
-from gateway.core.cache.policy import Candidate, Rules, reconcile
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.marks import Marks, State, better, state_of
+from gateway.core.cache.policy import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
 from gateway.flow.cache.local_store import LocalStore
@@ -52,23 +53,24 @@ class Explainer:
         return sorted(key.partition for key in self._local.keys(training_ids={training_id}))
 
     async def explain(self, key: Key) -> Words:
-        """What each tier has for the key, the key's version floor, and when the next refresh
-        comes."""
+        """What each tier has for the key, the lowest version that may be served, and when the next
+        refresh comes."""
         held = self._local.peek(key)
         local = None if held is None else held.entry
         try:
             found = await self._shared.lookup(key)
         except RedisUnavailable as away:
-            candidate = None if local is None else Candidate(local, below_floor=False)
-            told = self._entry(local, below=False)
-            return self._words(key, told, None, None, candidate) | {"redis": str(away)}
-        shared, floor = found.entry, found.floor
+            told = self._entry(local, State.CURRENT)
+            next_refresh = self._next_refresh(key, local, State.CURRENT)
+            return self._words(key, told, None, None, next_refresh) | {"redis": str(away)}
+        marks, facts = found.marks, None if local is None else local.facts
+        best, state = better(marks, found.stored, facts)
         return self._words(
             key,
-            self._entry(local, below=_is_below(local, floor)),
-            self._entry(shared, below=_is_below(shared, floor)),
-            floor,
-            reconcile(local, shared, floor),
+            self._entry(local, _state(local, marks)),
+            self._entry(found.entry, _state(found.entry, marks)),
+            marks,
+            self._next_refresh(key, local if best is facts else found.entry, state),
         )
 
     def _words(
@@ -76,21 +78,22 @@ class Explainer:
         key: Key,
         local: Words | None,
         shared: Words | None,
-        floor: Floor | None,
-        candidate: Candidate | None,
+        marks: Marks | None,
+        next_refresh: str,
     ) -> Words:
         state = self._list_state(key.partition)
         said: Words = {} if state is None else {"list": _OF_THE_LIST[state]}
+        bound = None if marks is None or marks.training is None else marks.training.bound
         return said | {
             "id": key.training_id,
             "partition": key.partition,
             "l1": local,
             "l2": shared if self._shared.holds_bodies else None,
-            "floor": None if floor is None else _floor(floor),
-            "next_refresh": self._next_refresh(key, candidate),
+            "bound": None if bound is None else to_rfc3339(bound),
+            "next_refresh": next_refresh,
         }
 
-    def _entry(self, entry: Entry | None, *, below: bool) -> Words | None:
+    def _entry(self, entry: Entry | None, state: State) -> Words | None:
         if entry is None:
             return None
         now = self._clock.now()
@@ -101,19 +104,18 @@ class Explainer:
             "bytes": len(entry.body),
             "age": round(entry.age(now), 3),
             "freshness_lifetime": round(entry.freshness_lifetime, 3),
-            "generation": entry.generation,
-            "below_floor": below,
-            "plan": self._rules.plan(entry, now, below_floor=below).value,
+            "state": state.name.lower(),
+            "plan": self._rules.plan(entry, now, only_rescue=state is not State.CURRENT).value,
         }
 
-    def _next_refresh(self, key: Key, candidate: Candidate | None) -> str:
+    def _next_refresh(self, key: Key, entry: Entry | None, state: State) -> str:
         if self._serving.fills.under_way(key) is not None:
             return "now: a fetch is under way"
         place = self._serving.refresher.place(key)
         if place is not None:
             return "as soon as a call is free: place {} of {} in the queue".format(*place)
         failure = self._serving.standing(key)
-        return self._planned(key, candidate) if failure is None else self._left_alone(failure)
+        return self._planned(entry, state) if failure is None else self._left_alone(failure)
 
     def _left_alone(self, failure: Failure) -> str:
         left = failure.until - self._clock.monotonic()
@@ -121,28 +123,16 @@ class Explainer:
         failed = f"the last {failure.attempts} fetches failed" if many else "the last fetch failed"
         return f"on the first request after {left:.1f} s: {failed} ({failure.detail})"
 
-    def _planned(self, key: Key, candidate: Candidate | None) -> str:
-        if candidate is None:
+    def _planned(self, entry: Entry | None, state: State) -> str:
+        if entry is None:
             return "on the first request: nothing is stored"
-        if candidate.below_floor:
-            return "on the next request: the response is below the floor, or the floor is lost"
-        entry = candidate.entry
+        if state is not State.CURRENT:
+            return "on the next request: an order ruled the response out, or a mark is lost"
         left = entry.freshness_lifetime - entry.age(self._clock.now())
         if left > 0:
             return f"on the first request after {left:.1f} s, when the response is stale"
         return "on the next request: the response is stale"
 
 
-def _is_below(entry: Entry | None, floor: Floor | None) -> bool:
-    return entry is not None and (floor is None or entry.is_below(floor))
-
-
-def _floor(floor: Floor) -> Words:
-    updated_at = None if floor.updated_at is None else to_rfc3339(floor.updated_at)
-    return {
-        "epoch": floor.epoch,
-        "generation": floor.generation,
-        "updated_at": updated_at,
-        "digest": floor.digest or None,
-        "confirmed_at": floor.started or None,
-    }
+def _state(entry: Entry | None, marks: Marks) -> State:
+    return State.GONE if entry is None else state_of(entry.facts, marks)

@@ -11,6 +11,7 @@ import asyncio
 import math
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final, assert_never
 
 from gateway.core.access.operators import LOOPBACK
@@ -68,23 +69,21 @@ class Invalidation:
         Raises RedisUnavailable. The order has then perhaps been carried out in part. It is safe to
         repeat the order.
         """
-        await asyncio.gather(
-            *(self._shared.invalidate(each, updated_at, soft=soft) for each in training_ids)
-        )
+        order = partial(self._shared.order, partition=None, version=updated_at, is_hard=not soft)
+        await asyncio.gather(*map(order, training_ids))
         about = Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at, soft=soft)
         return await self._everywhere(replace(about, operator=by))
 
     async def written(self, training_ids: tuple[str, ...], partition: str) -> None:
         """Invalidate all stored versions of the trainings that a write in `partition` changed.
 
-        In other partitions this is a soft order. The upstream perhaps has another training there
-        with the same id. The writer gets the upstream's answer in any case, so the observer is told
+        This is a soft order, because the upstream perhaps has another training with the same id in
+        other partitions. The writer gets the upstream's answer in any case, so the observer is told
         if not all replicas confirm. Raises RedisUnavailable.
         """
-        await asyncio.gather(
-            *(self._shared.invalidate(each, None, soft=True) for each in training_ids),
-            *(self._shared.invalidate_key(Key(partition, each)) for each in training_ids),
-        )
+        order = partial(self._shared.order, partition=None, version=None, is_hard=False)
+        await asyncio.gather(*map(order, training_ids))
+        await asyncio.gather(*(self._tiers.forget(Key(partition, each)) for each in training_ids))
         notice = Notice(NoticeKind.INVALIDATED, training_ids)
         confirmations = await self._everywhere(notice, Cause.WRITE, partition)
         if not confirmations.is_complete:
@@ -101,7 +100,7 @@ class Invalidation:
         notice = Notice(NoticeKind.REFUSED, partition=partition)
         self.apply(notice, Origin.UPSTREAM)
         with suppress(RedisUnavailable):
-            await self._shared.invalidate_partition(partition)
+            await self._shared.order(None, partition, None, is_hard=True)
         self.apply(notice, Origin.UPSTREAM)  # a look-up may have put entries into L1 meanwhile
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
@@ -111,9 +110,9 @@ class Invalidation:
     ) -> Confirmations:
         """Invalidate all entries of the partition (None: of all partitions). `soft`, `by` and the
         error are the same as in `invalidate`."""
-        purged = await self._shared.purge(partition, soft=soft)
+        await self._shared.order(None, partition, None, is_hard=not soft)
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)
-        return replace(await self._everywhere(notice), purged=None if partition is None else purged)
+        return await self._everywhere(notice)
 
     async def _everywhere(
         self, notice: Notice, cause: Cause = Cause.EVENT, writer: str | None = None

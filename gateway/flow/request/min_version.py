@@ -85,7 +85,7 @@ class Reaching:
         if wanted is None:
             return await answering.get(ask)
         seen = await self._serving.seen(ask)
-        if seen is not None and not seen.below_floor and _reaches(seen.held.entry, wanted):
+        if seen is not None and not seen.only_rescue and _reaches(seen.held.entry, wanted):
             # This can cause a fetch too, for example because of `no-store`.
             return self._checked(ask, wanted, await answering.get(ask))
         if ask.only_if_cached:

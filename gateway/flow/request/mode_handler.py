@@ -33,7 +33,7 @@ class Unusual:
     def _frozen(self, seen: Seen | None) -> Answer:
         now = self._clock.now()
         if seen is not None:
-            planned = self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
+            planned = self._rules.plan(seen.held.entry, now, only_rescue=seen.only_rescue)
             if planned is Plan.SERVE and seen.held.entry.is_negative:
                 return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
             if planned is Plan.SERVE:

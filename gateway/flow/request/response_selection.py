@@ -15,8 +15,8 @@ from typing import Final
 
 from gateway.core.budget.priority import has_a_caller
 from gateway.core.cache.entry import Key
+from gateway.core.cache.marks import is_later
 from gateway.core.cache.policy import Plan, Rules
-from gateway.core.cache.version_verdict import supersedes
 from gateway.core.errors import (
     AccessRefused,
     BudgetExhausted,
@@ -101,7 +101,7 @@ class Serving:
             return new_answer(Answer, (held, FRESH, L1, HIT))
         if not self._rules.selects(held.entry, ask.extra):
             return None
-        return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
+        return self._at_once(ask, Seen(held, Tier.L1, only_rescue=False))
 
     def fresh_in_l1(self, key: Key, now: float) -> Held | None:
         """The fresh response for any request for this key that L1 may give without asking Redis, or
@@ -170,7 +170,7 @@ class Serving:
 
     def _plan(self, seen: Seen) -> Plan:
         now = self._clock.now()
-        return self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
+        return self._rules.plan(seen.held.entry, now, only_rescue=seen.only_rescue)
 
     def stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
         """The answer with the stale response `seen`. If a refresh is due, it is started or
@@ -259,7 +259,7 @@ class Serving:
     ) -> Answer:
         """The answer if the fetch failed, or took longer than the soft wait (TimeoutError)."""
         if isinstance(error, TimeoutError):
-            if seen is None or seen.below_floor:
+            if seen is None or seen.only_rescue:
                 return await self.from_upstream(ask, seen, keep=keep)
             return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         if flight.is_unhurried and isinstance(error, BudgetExhausted | Frozen):
@@ -280,7 +280,7 @@ class Serving:
         failure = self.standing(ask.key)
         if failure is None:
             return None
-        if seen is None or seen.below_floor or not self._may_rescue(seen):
+        if seen is None or seen.only_rescue or not self._may_rescue(seen):
             return None
         return from_store(seen, failure.outcome, failure.detail)
 
@@ -309,8 +309,8 @@ class Serving:
     ) -> Flight[Landed]:
         """Start a fetch. The key must have no other fetch that requests can join. `alone`: see
         `Want`."""
-        held, below = (seen.held, seen.below_floor) if seen else (None, False)
-        want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone, below_floor=below)
+        held, below = (seen.held, seen.only_rescue) if seen else (None, False)
+        want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone, only_rescue=below)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
         flight.is_unhurried = not has_a_caller(purpose)
         flight.is_paid = alone  # its own call is wanted
@@ -343,7 +343,7 @@ class Serving:
         if flight is None or flight.is_paid:
             return
         if held is not None:
-            self._bring_found(flight, Seen(held, Tier.L1, below_floor=False))
+            self._bring_found(flight, Seen(held, Tier.L1, only_rescue=False))
             return
         look_up = self.looking_up(key)
         look_up.when_ended(lambda: self._bring_found(flight, look_up.result()))
@@ -386,7 +386,7 @@ class Serving:
             return from_elsewhere(landed, forward)
         handling = handling_of(landed, forward, collapsed=collapsed)
         if seen is not None and self._is_better(seen, landed):
-            told = replace(handling, collapsed=False, outdated=seen.below_floor)
+            told = replace(handling, collapsed=False, outdated=seen.only_rescue)
             return Answer(seen.held, Outcome.STALE_ERROR, seen.tier, told)
         return Answer(landed.held, outcome_of(handling), Tier.UPSTREAM, handling)
 
@@ -395,7 +395,7 @@ class Serving:
         if fruitless(landed) is None or not self._may_rescue(seen):
             return False
         is_ahead = landed.verdict is StoreVerdict.AHEAD
-        return is_ahead or not supersedes(landed.held.entry, seen.held.entry)
+        return is_ahead or is_later(seen.held.entry.facts, landed.held.entry.facts)
 
     async def seen(self, ask: Ask) -> Seen | None:
         """The stored response for this request, fresh or not, or None."""
@@ -406,7 +406,7 @@ class Serving:
 
     def may_be_stale(self, seen: Seen) -> bool:
         """Whether the response is stale, and may be served to a request with `max-stale`."""
-        is_stale = not seen.below_floor and self._plan(seen) is not Plan.SERVE
+        is_stale = not seen.only_rescue and self._plan(seen) is not Plan.SERVE
         return is_stale and self._may_rescue(seen)
 
     def _may_rescue(self, seen: Seen) -> bool:
@@ -527,7 +527,7 @@ def detail_of(tier: Tier) -> Detail:
 
 def from_store(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
     """The answer with a stored response, if no call was made."""
-    handling = Handling(detail, outdated=True) if seen.below_floor else HITS[detail]
+    handling = Handling(detail, outdated=True) if seen.only_rescue else HITS[detail]
     return Answer(seen.held, outcome, seen.tier, handling)
 
 
@@ -547,7 +547,7 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
     outcome, detail = stale_word(error)
     if isinstance(error, CallWithheld):
         return from_store(seen, outcome, detail)
-    handling = Handling(detail, Forward.STALE, error.status, outdated=seen.below_floor)
+    handling = Handling(detail, Forward.STALE, error.status, outdated=seen.only_rescue)
     return Answer(seen.held, outcome, seen.tier, handling)
 
 

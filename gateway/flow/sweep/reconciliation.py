@@ -9,13 +9,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from gateway.core.access.caller import Caller
-from gateway.core.cache.entry import Entry, Floor, Key, Ticket
-from gateway.core.cache.policy import JITTER, Rules, date_of
+from gateway.core.cache.entry import Entry, FetchStart, Key
+from gateway.core.cache.marks import Facts, Ticket, Words
+from gateway.core.cache.policy import Rules, date_of
 from gateway.core.errors import ListRefused, RedisUnavailable, UpstreamFailure
 from gateway.core.http.fields import Reply, delta_seconds
 from gateway.core.instant import Instant, from_seconds, parse_http_date, to_seconds
@@ -57,8 +58,8 @@ THE_LIST: Final = "(the list)"
 class Brought:
     """A page of the list that begins at row `offset`.
 
-    ticket      was taken before the page was requested. A purge or a 401 makes it invalid, as it
-                does for a training
+    start       was taken before the page was requested. A purge or a 401 rules the page out, as it
+                does a training
     asked_here  when the page was requested (monotonic)
     as_of       the moment for which the page speaks: when it was requested, minus its `Age`
     ahead       how many seconds the API's clock is ahead of ours, at least
@@ -68,7 +69,7 @@ class Brought:
     reply: Reply
     page: Page
     offset: int
-    ticket: Ticket
+    start: FetchStart
     asked_here: float
     as_of: float
     ahead: float
@@ -110,11 +111,14 @@ class Reconciliation:
     observer: Observer
     timeout: float
     refused: Callable[[Caller, int], Awaitable[None]]
+    # For each partition the words of the marks that its pages have in common, and since when they
+    # are known (shared clock).
+    words_since: dict[str, tuple[tuple[Words | None, ...], float]] = field(default_factory=dict)
 
     async def read(self, caller: Caller, offset: int, purpose: Purpose) -> Brought:
         """Ask for the page that begins at row `offset`. Raises UpstreamFailure, CallWithheld,
         ListRefused."""
-        ticket, began = await self._ticket(caller.partition), self.clock.monotonic()
+        start, began = await self._begin(caller.partition), self.clock.monotonic()
         deadline = began + self.timeout
         call = Call(THE_LIST, caller.token, purpose, deadline, offset=offset)
         try:
@@ -137,27 +141,36 @@ class Reconciliation:
         age = delta_seconds(reply.header(b"age"))
         date = parse_http_date((reply.header(b"date") or b"").decode("latin-1"))
         ahead = 0.0 if date is None else date - (self.clock.now() - age)
-        return Brought(caller, reply, page, offset, ticket, began, ticket.started - age, ahead)
+        return Brought(caller, reply, page, offset, start, began, start.started - age, ahead)
 
-    async def _ticket(self, partition: str) -> Ticket:
-        return await self.tiers.begin(Key(partition, THE_LIST))
+    async def _begin(self, partition: str) -> FetchStart:
+        start = await self.tiers.begin(Key(partition, THE_LIST))
+        words = start.ticket[:2]
+        if words != self.words_since.get(partition, ((), 0.0))[0]:
+            self.words_since[partition] = words, start.started
+        return start
+
+    def _ticket(self, brought: Brought) -> Ticket:
+        """The words for items of the page, if they were read before the moment of the page.
+        Otherwise none: perhaps an order came after that moment."""
+        words, since = self.words_since[brought.caller.partition]
+        is_early = words == brought.start.ticket[:2] and since <= brought.as_of
+        return brought.start.ticket if is_early else Ticket()
 
     async def is_current(self, brought: Brought) -> bool:
         """Whether the page may still be applied: neither a purge nor a 401 came since it was asked
         for."""
-        now, then = await self._ticket(brought.caller.partition), brought.ticket
-        return bool(then.epoch) and (now.epoch, now.generation) == (then.epoch, then.generation)
+        now, then = await self._begin(brought.caller.partition), brought.start
+        return None not in then.ticket and now.ticket[:2] == then.ticket[:2]
 
     def listed(self, brought: Brought, training: Training) -> Listed:
-        """What the page says about a training. It is fresh from the moment of the page, for as long
-        as a single answer."""
-        lifetime = self.rules.windows.lifetime * (1.0 - JITTER * self.clock.jitter())
-        return Listed(training, date_of(brought.reply, brought.as_of), brought.as_of, lifetime)
+        """What the page says about a training."""
+        return Listed(training, date_of(brought.reply, brought.as_of), brought.as_of)
 
     async def apply(self, brought: Brought, *, stores: bool) -> list[Applied]:
         """Apply a page. `stores`: items may be stored. Raises RedisUnavailable. A page that was
         applied in part can be applied again without harm."""
-        partition = brought.caller.partition
+        partition, page = brought.caller.partition, self._ticket(brought)
         applied: list[Applied] = []
         times = Counter(each.id for each in brought.page.items)
         # A page that has a training twice states perhaps two versions of it.
@@ -166,7 +179,7 @@ class Reconciliation:
             await _give_way()
             trainings = once[first : first + _ITEMS_AT_ONCE]
             items = [self.listed(brought, each) for each in trainings]
-            known = await self.sweeps.compare(partition, items, brought.ticket, stores=stores)
+            known = await self.sweeps.compare(partition, items, page, stores=stores)
             taken = partial(self._take, brought, stores=stores)
             applied += await asyncio.gather(*map(taken, items, known))
         stored = tuple(each.listed.training_id for each in applied if each.is_stored)
@@ -177,7 +190,7 @@ class Reconciliation:
     async def drop_stored(self, partition: str) -> None:
         """Drop all that is stored in the partition, because items of the list had other bytes than
         single answers."""
-        await self.shared.purge(partition, soft=False)
+        await self.shared.order(None, partition, None, is_hard=True)
         self.serving.forget(lambda key: key.partition == partition)
         self.tiers.purge_local(partition, soft=False)
         await self._tell(Notice(NoticeKind.PURGED, partition=partition))
@@ -186,16 +199,14 @@ class Reconciliation:
         self, brought: Brought, item: Listed, compared: Compared, *, stores: bool
     ) -> Applied:
         key, verdict = Key(brought.caller.partition, item.training_id), compared.verdict
-        floor = compared.floor
-        if floor is not None and verdict is ListVerdict.CONFIRMED:
-            last = item.confirmation(floor.generation)
-            self.tiers.confirming.renew(key, floor, last, brought.asked_here)
+        if verdict is ListVerdict.CONFIRMED:
+            self.tiers.confirming.renew(key, compared.found, brought.asked_here)
         self.observer.swept(key, verdict)
         is_stored = False
-        if stores and floor is not None and self._is_missing(key, compared):
-            entry = self._entry(brought, item, floor)
+        if stores and compared.ticket is not None and self._is_missing(key, compared):
+            entry = self._entry(brought, item, compared.ticket)
             is_stored = await self._store(brought, key, entry, verdict)
-        is_late = verdict is ListVerdict.NEWER and _is_late(brought, item, floor)
+        is_late = verdict is ListVerdict.NEWER and _is_late(brought, item, compared.found.stored)
         return Applied(item, verdict, is_stored, is_late)
 
     def _is_missing(self, key: Key, compared: Compared) -> bool:
@@ -209,7 +220,7 @@ class Reconciliation:
         if self.rules.why_not_stored(entry, brought.reply) is not None:
             return False
         held, heard = self.tiers.render(entry, brought.asked_here), self.tiers.orders
-        stored = await self.tiers.offer(key, held)
+        stored = await self.tiers.store_item(key, entry)
         if stored.verdict.is_refusal:
             return False
         if verdict is ListVerdict.NEWER and entry.updated_at is not None:
@@ -230,13 +241,13 @@ class Reconciliation:
         self.serving.bring(key, held)
         return True
 
-    def _entry(self, brought: Brought, item: Listed, floor: Floor) -> Entry:
+    def _entry(self, brought: Brought, item: Listed, ticket: Ticket) -> Entry:
         """The entry that is made from the item, as if the item were a single answer. The entry has
         the header fields of the page."""
         fields = tuple(each for each in brought.reply.headers if each[0] not in _OF_THE_PAGE)
-        ticket = Ticket(floor.epoch, floor.generation, item.confirmed_at)
+        start = FetchStart(item.confirmed_at, ticket)
         single = Reply(200, fields, item.training.body)
-        entry = self.rules.admit(single, item.training, ticket, (), self.clock.jitter())
+        entry = self.rules.admit(single, item.training, start, (), self.clock.jitter())
         return entry.but(date=item.date)
 
     async def _tell(self, notice: Notice) -> None:
@@ -245,12 +256,12 @@ class Reconciliation:
             await self.bus.announce(notice)
 
 
-def _is_late(brought: Brought, item: Listed, floor: Floor | None) -> bool:
+def _is_late(brought: Brought, item: Listed, stored: Facts | None) -> bool:
     """Whether an earlier answer or page should have had the version of this item."""
-    if floor is None or not floor.started or not floor.digest:
+    if stored is None:
         return False
     edited_at = to_seconds(item.updated_at) - brought.ahead
-    return edited_at + _TOLERANCE < floor.started
+    return edited_at + _TOLERANCE < stored.confirmed
 
 
 async def _in_pieces(reading: Generator[None, None, Page]) -> Page:

@@ -28,9 +28,6 @@ from gateway.web.request import ID_GRAMMAR, is_partition
 MAX_IDS: Final = 1_000
 
 _LONGEST_SHOWN: Final = 200
-_NOTHING_THERE: Final = (
-    "nothing is stored in this partition; GET /explain/{id} names the partitions of a training"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +141,10 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
         Replicas(confirmations.known, confirmations.confirmed),
         until=None if until is None else to_rfc3339(from_seconds(math.ceil(until))),
     )
-    if not receipt.is_complete:
-        # An L1 that has not applied the order asks Redis again after `l1.lifetime`.
-        return msgspec.structs.replace(receipt, bounded_by="l1.lifetime", detail=_lacking(receipt))
-    detail = _NOTHING_THERE if confirmations.purged == 0 else None
-    return msgspec.structs.replace(receipt, detail=detail)
+    if receipt.is_complete:
+        return receipt
+    # An L1 that has not applied the order asks Redis again after `l1.lifetime`.
+    return msgspec.structs.replace(receipt, bounded_by="l1.lifetime", detail=_lacking(receipt))
 
 
 def _lacking(receipt: Receipt) -> str:

@@ -10,9 +10,9 @@ These rules were in the model at first. No history broke a promise without them,
 - a replica subscribes before its heartbeat; others count for a second more than the period
 - another hard word refuses; under other hard words the later start wins; an entry under an old soft
   word does not replace a current one (each saves calls, and is not needed for the promises)
-- a page cannot touch what is known from later; an id whose mark an order made waits for an answer
 - an order is applied before it is written, too; a rescue looks up again
 
-Not modelled: leases, 304, the order in which Redis' replies of one pipeline arrive, a clock of a
-process that stands still.
+Not modelled: a mark that is lost while a page is under way (the page can bring back what an order
+ruled out), versions far in the future (they are never offered to a store), leases, 304, the order
+in which Redis' replies of one pipeline arrive, a clock of a process that stands still.
 """

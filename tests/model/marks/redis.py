@@ -10,10 +10,19 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from gateway.core.cache import marks
-from gateway.core.cache.marks import Mark, Refusal, Slot
+from gateway.core.cache.marks import Mark, Refusal, Slot, Version
+from gateway.core.sweep.list_item import Listed, ListVerdict, judge
+from gateway.core.upstream.training import Training
 from tests.model.marks.records import ALL, BELIEVE_AFTER, MEMBERS, Entry, Key, Members, Order, Place
 
 Record = Mark | Entry | Refusal | Members | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the list states of a training."""
+
+    updated_at: Version
 
 
 def training_of(key: Key) -> Place:
@@ -91,16 +100,19 @@ class Redis:
         is_refused = after is slot or after.refusal is not None
         return None if is_refused else self.entry(entry.key)
 
-    def apply_item(self, item: Entry, *, has_age: bool) -> None:
-        """An item of a page: renew, raise `seen`, or store it as far as its marks allow."""
-        slot = self._slot(item.key)
-        facts, ours = item.facts, item.facts.ticket.training
-        if slot.mark is None:
-            slot, ours = marks.with_mark(slot, self.word), None
-        facts = replace(facts, ticket=facts.ticket._replace(training=ours))
-        slot = marks.confirm(slot, facts)
-        self._write_slot(self.entry(item.key) or item, slot)
-        self._write_slot(replace(item, facts=facts), marks.store_item(slot, facts, self.clock))
+    def apply_item(self, item: Entry) -> None:
+        """An item of a page: confirm what is stored, or store it as far as its marks allow."""
+        key, facts = item.key, item.facts
+        known = marks.Marks(self.mark(ALL), self.mark(Place("partition", key.partition)))
+        slot = self._slot(key)
+        stated = Listed(cast("Training", Stated(facts.version)), "", facts.started)
+        known = known._replace(training=slot.mark)
+        judged = judge(stated, known, slot, facts.ticket, self.word)
+        self._write_slot(self.entry(key) or item, judged.slot)
+        if judged.ticket and judged.verdict in {ListVerdict.NEWER, ListVerdict.UNKNOWN}:
+            facts = replace(facts, ticket=judged.ticket)
+            after = marks.store_item(judged.slot, facts, self.clock)
+            self._write_slot(replace(item, facts=facts), after)
 
     def _slot(self, key: Key) -> Slot:
         entry, mark = self.entry(key), self.mark(training_of(key))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from gateway.core.cache.marks import Facts, Mark, Marks, State, Ticket, is_later, state_of
+from gateway.core.cache.marks import Facts, Mark, Marks, State, Ticket, better, is_later
 from tests.model.marks.membership import Membership, Receipt
 from tests.model.marks.records import (
     ALL,
@@ -384,15 +384,12 @@ class Replica:
         if world.api.is_down or partition in world.api.refused:
             return
         yield
+        ticket = Marks(*(_read_before(at, words[each]) for each in shared)).ticket
         for training, version in page.items():
-            place = Place("training", training)
-            readings = [*map(words.__getitem__, shared), self.page_words.get(place, [])]
-            ticket = Marks(*(_read_before(at, each) for each in readings)).ticket
             facts = Facts(version, ticket, started, started)
             if version is not None:
                 item = Entry(Key(partition, training), facts, moment)
-                yield from self._ask(world.apply_item, item, age > 0)
-            words[place] = [((yield from self._ask(world.redis.mark, place)), self.now)]
+                yield from self._ask(world.apply_item, item)
         self.page_words |= words
 
 
@@ -402,14 +399,14 @@ def _may_keep(operation: Operation) -> bool:
 
 def _better(marks: Marks, stored: Entry | None, kept: Entry | None) -> tuple[Entry | None, State]:
     """Of the entries of Redis and of L1 the one in the better state; at equal states the later."""
-    state = state_of(stored.facts, marks) if stored else State.GONE
-    best = stored if state else None
-    known = [each for each in (best.facts.seen, best.version) if each] if best else []
-    its_state = state_of(kept.facts, marks, max(known, default=None)) if kept else State.GONE
-    is_better = kept and (best is None or is_later(kept.facts, best.facts))
-    if its_state > state or (its_state is state and its_state and is_better):
-        return kept, its_state
-    return best, state
+    facts, ours = stored.facts if stored else None, kept.facts if kept else None
+    best, state = better(marks, facts, ours)
+    if best is None:
+        return None, state
+    if kept and best is ours:
+        is_same = facts and (facts.version, facts.started) == (ours.version, ours.started)
+        return (stored if is_same else kept), state  # the list has perhaps confirmed it
+    return stored, state
 
 
 def _read_before(moment: float, readings: Readings) -> Mark | None:

@@ -119,10 +119,10 @@ class Truth:
                 promise.since = self.world.now + 2 * PERIOD
 
     def stored(self, before: Entry | None, entry: Entry, read: float) -> None:
-        """Redis has stored an entry, or its `seen`, which the API gave at the moment `read`."""
+        """Redis has stored an entry, which the API gave at the moment `read`."""
         floor = self.floors.get(entry.key)
         is_same = before is not None and before.facts.ticket.hard == entry.facts.ticket.hard
-        version = max(entry.version or 0, entry.facts.seen or 0)
+        version = entry.version or 0
         is_believed = is_same and floor is not None and 0 < version < floor.version
         if is_believed and floor and entry.read < floor.read and not self.slack:
             raise Broken(f"version {entry.version} was stored, but it is older")

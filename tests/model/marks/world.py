@@ -101,9 +101,9 @@ class World:
         self.redis.write(order)
         order.written_at = self.now
 
-    def apply_item(self, item: Entry, has_age: bool) -> None:
+    def apply_item(self, item: Entry) -> None:
         before = self.redis.entry(item.key)
-        self.redis.apply_item(item, has_age=has_age)
+        self.redis.apply_item(item)
         after = self.redis.entry(item.key)
         if after is not None and after is not before:
             self.truth.stored(before, after, item.read)
@@ -243,6 +243,8 @@ class World:
         """Redis loses record {a}."""
         if self.redis.records.get(RECORDS[record]):
             self.redis.put(RECORDS[record], None)
+        if RECORDS[record].kind == "training":
+            self.running = [each for each in self.running if each.name != "page"]
         self.truth.floors.clear()
 
     def _flush(self, _: int, __: int, ___: int) -> None:

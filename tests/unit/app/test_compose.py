@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.app import StartFault
-from gateway.app.compose import compose, floors_for
+from gateway.app.compose import compose, known_for
 from gateway.settings import Settings
 from gateway.settings.schema import UpstreamSettings
 
@@ -18,7 +18,7 @@ from gateway.settings.schema import UpstreamSettings
 )
 def test_a_ledger_is_as_large_as_l1_allows(max_bytes: int, floors: int) -> None:
     """It knows a floor for each of the smallest entries that L1 can hold, and bounds of its own."""
-    assert floors_for(max_bytes) == floors
+    assert known_for(max_bytes) == floors
 
 
 @pytest.mark.parametrize("text", [None, "", "no certificate"])

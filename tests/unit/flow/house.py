@@ -233,8 +233,8 @@ class Replica:
 
     async def fetch(self, want: Want) -> Filled | Passed:
         """What a fetch brings by itself, whatever is stored."""
-        ticket = await self.tiers.begin(want.key)
-        return await self.fetcher.fetch(want, ticket, Course(), self.clock.monotonic() + 10.0)
+        start = await self.tiers.begin(want.key)
+        return await self.fetcher.fetch(want, start, Course(), self.clock.monotonic() + 10.0)
 
     async def land(self) -> None:
         """Let background work end."""

@@ -79,9 +79,9 @@ class Leader:
         gone: bool = False,
     ) -> None:
         """Store what its fetch brought; `gone` makes it a 404."""
-        ticket = self.taken.ticket
-        entry = entry_of(ticket, None, b"{}") if gone else entry_of(ticket, updated_at, body)
-        await self._town.redis.memory.store(KEY, entry, 60.0)
+        start = self.taken.start
+        entry = entry_of(start, None, b"{}") if gone else entry_of(start, updated_at, body)
+        await self._town.redis.memory.store(KEY, entry.facts, entry, 60.0)
 
     async def renew(self) -> bool:
         """Hold it for longer."""

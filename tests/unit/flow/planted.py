@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.ledger.floors import Record
-from gateway.core.cache.entry import Entry, Floor, Key
-from gateway.core.vocabulary import StoreVerdict
+from gateway.core.cache import marks
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.marks import Facts, Mark, Marks, State, Version
 from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.singleflight import Course
@@ -20,40 +20,26 @@ from tests.doubles.shared import InMemoryShared
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
-def no_generation(patch: pytest.MonkeyPatch) -> None:
-    """What a fetch brings is stored, and served, whatever was invalidated since it began."""
-    judge, is_below = Record.judge, Entry.is_below
+def no_hard_word(patch: pytest.MonkeyPatch) -> None:
+    """What a fetch brings is current, whatever was invalidated since it began."""
 
-    def careless(self: Record, entry: Entry) -> StoreVerdict:
-        return judge(self, entry.but(generation=self.generation))
+    def careless(facts: Facts, found: Marks, known: Version = None) -> State:
+        mark = found.training
+        is_below = mark is not None and marks.is_older(facts.version, mark.bound)
+        return State.RESCUE if is_below else State.CURRENT
 
-    def below(self: Entry, floor: Floor) -> bool:
-        return is_below(self, replace(floor, generation=self.generation))
-
-    patch.setattr(Record, "judge", careless)
-    patch.setattr(Entry, "is_below", below)
-
-
-def no_epoch(patch: pytest.MonkeyPatch) -> None:
-    """A floor made after a flush is taken for the one before it."""
-    judge, is_below = Record.judge, Entry.is_below
-
-    def careless(self: Record, entry: Entry) -> StoreVerdict:
-        return judge(self, entry.but(epoch=self.epoch))
-
-    def below(self: Entry, floor: Floor) -> bool:
-        return is_below(self, replace(floor, epoch=self.epoch))
-
-    patch.setattr(Record, "judge", careless)
-    patch.setattr(Entry, "is_below", below)
+    patch.setattr(marks, "state_of", careless)
 
 
 def order_by_end(patch: pytest.MonkeyPatch) -> None:
     """Of two fetches the one that ends later counts as the later one."""
     store = InMemoryShared.store
 
-    async def careless(self: InMemoryShared, key: Key, entry: Entry, keep: float) -> Stored:
-        return await store(self, key, entry.but(confirmed_at=self._clock.now()), keep)
+    async def careless(
+        self: InMemoryShared, key: Key, facts: Facts, entry: Entry, keep: float
+    ) -> Stored:
+        facts = replace(facts, started=self._clock.now())
+        return await store(self, key, facts, entry, keep)
 
     patch.setattr(InMemoryShared, "store", careless)
 
@@ -79,31 +65,29 @@ def keep_unchecked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Tiers, "store", careless)
 
 
-def floor_unread(patch: pytest.MonkeyPatch) -> None:
-    """A look-up brings the body without the floor."""
+def marks_unread(patch: pytest.MonkeyPatch) -> None:
+    """A look-up brings the entry as if its marks stood as they were."""
     lookup = InMemoryShared.lookup
 
     async def careless(self: InMemoryShared, key: Key) -> Found:
-        return Found((await lookup(self, key)).entry, None)
+        found = await lookup(self, key)
+        if found.stored is None:
+            return found
+        words = (None if each is None else Mark(each) for each in found.stored.ticket)
+        return found._replace(marks=Marks(*words))
 
     patch.setattr(InMemoryShared, "lookup", careless)
-
-
-def lost_orders_are_none(patch: pytest.MonkeyPatch) -> None:
-    """Where the record of orders is lost, there were none."""
-    patch.setattr(InMemoryShared, "_known", lambda self, key: self._floors.lookup(key))
-    patch.setattr(InMemoryShared, "_step", lambda self, key: self._lost.discard(key))
 
 
 def unknown_is_confirmed(patch: pytest.MonkeyPatch) -> None:
     """What Redis has lost is no reason to doubt what L1 holds."""
     settle = Confirming._settle
 
-    def careless(self: Confirming, key: Key, held: Held, standing: Any, at: float) -> bool:
-        if standing is None:
+    def careless(self: Confirming, key: Key, held: Held, found: Found, at: float) -> bool:
+        if None in found.marks:
             held.checked_at = max(held.checked_at, at)
             return True
-        return settle(self, key, held, standing, at)
+        return settle(self, key, held, found, at)
 
     patch.setattr(Confirming, "_settle", careless)
 
@@ -119,13 +103,11 @@ def trusting(patch: pytest.MonkeyPatch) -> None:
 
 
 PLANTS: list[Plant] = [
-    no_generation,
-    no_epoch,
+    no_hard_word,
     order_by_end,
     copy_unchecked,
     keep_unchecked,
-    floor_unread,
-    lost_orders_are_none,
+    marks_unread,
     unknown_is_confirmed,
     trusting,
 ]

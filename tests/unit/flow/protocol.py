@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.marks import Facts
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.http.fields import Reply
@@ -26,7 +27,6 @@ from gateway.ports import (
     Found,
     Lease,
     Notice,
-    Standing,
     Stored,
     Taken,
 )
@@ -171,14 +171,14 @@ class HeldStore(SwitchedStore):
         await self._way.pause("lookup")
         return found
 
-    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Found]:
         standings = await super().confirm(keys)
         await self._way.pause("confirm")
         return standings
 
-    async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
+    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
         await self._way.pause("store")
-        return await super().store(key, entry, keep)
+        return await super().store(key, facts, entry, keep)
 
 
 class HeldBudget(CommonBudget):

@@ -37,7 +37,7 @@ preludes = st.sampled_from(
         "fetch 0, fetch 1",
         "store 1, hold 0, fetch 0, order 1",
         "store 0, order 1, forget",
-        "store 0, store 1, order 1, mislay",
+        "store 0, store 1, order 1, forget",
         "fetch 0, order 1, flush, fetch 1",
         "fetch 1, order 0, flush, fetch 0",
         "queue 0, fetch 0, order 1, store 1, edit",
@@ -78,9 +78,7 @@ class Replicas(RuleBasedStateMachine):
             case "edit":
                 self.world.upstream.edit()
             case "forget":
-                self._do(lambda: self.world.memory.lose_floor(KEYS[0]))
-            case "mislay":
-                self._do(lambda: self.world.memory.lose_orders(ID))
+                self._do(lambda: self.world.memory.lose_mark(ID))
             case _:
                 self.flush()
 
@@ -108,6 +106,7 @@ class Replicas(RuleBasedStateMachine):
         bound = states[-1] if is_bound else None
         notice = Notice(NoticeKind.INVALIDATED, (ID,), updated_at=bound, soft=soft)
         state = None if bound is None else len(states) - 1
+        self._excuse_all()
         order = Order(notice, len(self.world.upstream.calls), state)
         self._order(self._node(number), order)
 
@@ -115,10 +114,13 @@ class Replicas(RuleBasedStateMachine):
     def purge(self, number: int, soft: bool, partition: str | None) -> None:
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft)
         order = Order(notice, len(self.world.upstream.calls))
-        for node in self.world.nodes:
-            for key in filter(order.concerns, KEYS):
-                self.truth.excuse(node, key)
+        self._excuse_all()
         self._order(self._node(number), order)
+
+    def _excuse_all(self) -> None:
+        for node in self.world.nodes:
+            for key in KEYS:
+                self.truth.excuse(node, key)
 
     # What the network does.
 
@@ -151,7 +153,7 @@ class Replicas(RuleBasedStateMachine):
         what=st.sampled_from(
             [
                 *("hold", "queue", "lose", "find", "gap", "crash", "evict", "give up"),
-                *("forget floor", "forget orders", "forget body"),
+                *("forget training", "forget partition", "forget body"),
             ]
         ),
         number=numbers,
@@ -174,10 +176,10 @@ class Replicas(RuleBasedStateMachine):
                 self._confirm_what_is_read(self._node(number))
             case "evict":
                 node.replica.local.drop(key)
-            case "forget floor":
-                self._do(lambda: self.world.memory.lose_floor(key))
-            case "forget orders":
-                self._do(lambda: self.world.memory.lose_orders(ID))
+            case "forget training":
+                self._do(lambda: self.world.memory.lose_mark(ID))
+            case "forget partition":
+                self._do(lambda: self.world.memory.lose_mark(None, key.partition))
             case "forget body":
                 self._do(lambda: self.world.memory.lose_body(key))
             case _:
@@ -294,7 +296,7 @@ class Replicas(RuleBasedStateMachine):
             await settle()
             for node in self.world.nodes:
                 self.truth.note_away(node)
-            await self.truth.note_floors()
+            await self.truth.note_marks()
 
         self.runner.run(and_settle())
 

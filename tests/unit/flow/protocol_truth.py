@@ -2,22 +2,21 @@
 
 - No caller is answered with what an order ruled out that this replica had acted upon before the
   caller asked; a soft purge leaves it for rescue.
-- While Redis is there, nothing is served unasked that was below the floor for longer than
-  `l1.lifetime`, or of which Redis has lost what it knew for so long.
-- Versions that a replica has answered with never go back. Excused: a purge forgets versions; so do
-  a flush, a lost floor, a crash, an eviction and Redis being away, where neither L1 nor Redis knows
-  any more; an older version of the upstream's that is marked as such; and what an order ruled out
-  while it was fetched for a request from before the order, which is marked too.
+- While Redis is there, nothing is served unasked that its marks ruled out for longer than
+  `l1.lifetime`, or of which Redis has lost a mark for so long.
+- Versions that a replica has answered with never go back. Excused: what comes after an order, after
+  a flush, a lost record, a crash, an eviction, and after an absence of Redis; an older version of
+  the upstream's that is marked as such; and an answer of which the marks changed meanwhile.
 - A stale answer is marked as one, and no answer is older than its windows allow. Excused: what the
   upstream gave after the caller asked, to this replica or to another one that was waited for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.core.cache.entry import CLOCK_TOLERANCE, Entry, Key
-from gateway.core.cache.version_verdict import supersedes
+from gateway.core.cache.marks import Marks, State, is_later, state_of
 from gateway.core.vocabulary import NotStoredReason, Outcome, Tier
 from gateway.flow.request.response_selection import Answer
 from gateway.ports import Found, Held
@@ -52,7 +51,7 @@ class Truth:
         self.faults: list[str] = []
         self._highs: dict[tuple[Node, Key], Entry] = {}
         self._eras: dict[tuple[Node, Key], int] = {}
-        self._floors: dict[Key, list[tuple[float, Found]]] = {key: [] for key in KEYS}
+        self._known: dict[Key, list[tuple[float, Found]]] = {key: [] for key in KEYS}
         self._away: dict[Node, float] = {}
 
     def ask(self, node: Node, key: Key) -> Asked:
@@ -88,8 +87,8 @@ class Truth:
         if any(_breaks(order, called, answer) for order in asked.orders):
             found.append("ruled out by an order")
         was_there = called.number < asked.calls
-        if was_there and answer.outcome in _UNASKED and self._was_below(asked, entry):
-            found.append("below the floor")
+        if was_there and answer.outcome in _UNASKED and self._was_ruled_out(asked, entry):
+            found.append("ruled out for long")
         if answer.tier is not Tier.UPSTREAM and not self._came_since(asked, called):
             age = self._world.clock.now() - called.at - CLOCK_TOLERANCE
             if age >= entry.freshness_lifetime and answer.outcome not in _STALE:
@@ -105,14 +104,14 @@ class Truth:
         """Whether the upstream answered that call while the caller waited."""
         return self._world.upstream.answered.get(called, 0.0) >= asked.at
 
-    def _was_below(self, asked: Asked, entry: Entry) -> bool:
+    def _was_ruled_out(self, asked: Asked, entry: Entry) -> bool:
         since = asked.at - L1_LIFETIME - 0.5
         if not asked.node.way.is_up or self._away.get(asked.node, 0.0) >= since:
             return False
-        log = self._floors[asked.key]
-        before = [found for at, found in log if at < since][-1:] or [Found(None, None)]
-        floors = [*before, *(found for at, found in log if since <= at <= asked.at)]
-        return all(_rules_out(found, entry) for found in floors)
+        log = self._known[asked.key]
+        before = [found for at, found in log if at < since][-1:] or [Found(Marks(), None)]
+        known = [*before, *(found for at, found in log if since <= at <= asked.at)]
+        return all(_rules_out(found, entry) for found in known)
 
     def _went_back(self, asked: Asked, answer: Answer, entry: Entry) -> bool:
         place = (asked.node, asked.key)
@@ -128,17 +127,15 @@ class Truth:
             return False
         if answer.handling.not_stored is NotStoredReason.OLDER_VERSION:
             return False
-        # Fetches without Redis are ordered by clocks that differ by less than a second.
-        has_time_alone = entry.is_negative or high.is_negative
-        return not (has_time_alone and "" in (entry.epoch, high.epoch))
+        return None not in (*entry.ticket, *high.ticket)
 
     def _state(self, entry: Entry) -> int:
         return self._world.upstream.call_of(entry).state
 
-    async def note_floors(self) -> None:
-        """The floors as they are now."""
-        for key, log in self._floors.items():
-            found = replace(await self._world.memory.lookup(key), entry=None)
+    async def note_marks(self) -> None:
+        """What Redis knows now."""
+        for key, log in self._known.items():
+            found = (await self._world.memory.lookup(key))._replace(entry=None)
             if not log or log[-1][1] != found:
                 log.append((self._world.clock.monotonic(), found))
 
@@ -158,15 +155,8 @@ class Truth:
         held = node.replica.local.peek(key)
         if held is not None and self._state(held.entry) >= self._state(high):
             return True
-        latest = node.replica.tiers._alone.latest.of(key)
-        if held is None and latest is not None and supersedes(latest, high):
-            return True
-        floor = (await self._world.memory.lookup(key)).floor
-        if not node.way.is_up or floor is None:
-            return False
-        if high.updated_at is None:
-            return floor.started >= high.confirmed_at
-        return floor.updated_at is not None and floor.updated_at >= high.updated_at
+        stored = (await self._world.memory.lookup(key)).stored
+        return node.way.is_up and stored is not None and not is_later(high.facts, stored)
 
     def excuse(self, node: Node, key: Key) -> None:
         """Whatever the replica answered so far may be followed by anything."""
@@ -176,8 +166,10 @@ class Truth:
 
 def _rules_out(found: Found, entry: Entry) -> bool:
     """Whether Redis did not know that it may be fresh."""
-    is_below = found.floor is None or entry.is_below(found.floor)
-    return is_below or entry.confirmed_at <= found.struck_at
+    stored = found.stored
+    is_same = stored is not None and stored.ticket.hard == entry.ticket.hard
+    known = stored.version if stored is not None and is_same else None
+    return state_of(entry.facts, found.marks, known) is not State.CURRENT
 
 
 def entry_of(answer: Answer) -> Entry:

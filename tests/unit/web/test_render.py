@@ -11,9 +11,9 @@ from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, Tier
 from gateway.flow.request.response_selection import Answer
 from gateway.web.render import Rendered, render
-from tests.doubles.stored import TICKET, entry_of, held_of
+from tests.doubles.stored import START, entry_of, held_of
 
-NOW = TICKET.started
+NOW = START.started
 HIT = Handling(Detail.L1)
 NO_CONDITION = Conditions()
 CONDITION = Conditions(if_none_match=b"*")

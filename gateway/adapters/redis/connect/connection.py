@@ -4,7 +4,7 @@ errors of the gateway."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -29,7 +29,6 @@ T = TypeVar("T")
 Command = Callable[[Any], Awaitable[T]]
 
 _RUN_AT_ONCE: Final = 50  # the most scripts in one round trip, so that the reply comes in time
-_SCANNED_AT_ONCE: Final = 100  # so that what is done with the names comes in time too
 
 # A look may take this many times the time of an operation.
 _PATIENCE: Final = 3
@@ -79,7 +78,7 @@ class Connection:
         self._look_now = asyncio.Event()
         self._places = asyncio.Semaphore(connections)
         self._clock = clock
-        self.monotonic = clock.monotonic
+        self.now, self.monotonic = clock.now, clock.monotonic
         self._observer = observer
         self._timeout = timeout
         self._on_time = on_time
@@ -244,25 +243,6 @@ class Connection:
             return values
 
         return await self.execute(operation, command)
-
-    async def scan(self, operation: RedisOperation, pattern: str) -> AsyncIterator[list[bytes]]:
-        """The names of all keys that match the pattern, in pieces. A name can come twice. If slots
-        of a cluster are being moved, names can be missing."""
-        self._refuse_while_away(operation)
-        for node in self.servers.nodes:
-            cursor = b"0"
-            while True:
-                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED_AT_ONCE)
-
-                async def command(_client: Any, node: Any = node, words: Any = words) -> Any:
-                    after, found = await node.execute_command(*words)
-                    return int(after), list(found)
-
-                after, found = await self.execute(operation, command)
-                yield found
-                if after == 0:
-                    break
-                cursor = b"%d" % after
 
 
 def _has_time(reply: Any) -> bool:

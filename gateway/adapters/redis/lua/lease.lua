@@ -1,5 +1,5 @@
--- Scripts of the lease of a fetch. elect needs floor.lua. The functions here read the record of a lease and keep the list of its followers.
--- The record of a lease is `held token epoch generation begun` and, for some time after the end of the fetch, `ended token ending`.
+-- Scripts of the lease of a fetch. elect needs mark.lua. The functions here read the record of a lease and keep the list of its followers.
+-- The record of a lease is `held token` with the words of the mark and, for some time after the end of the fetch, `ended token ending`.
 
 local LONGEST = 30000  -- ms; no gateway takes a lease for longer
 
@@ -7,11 +7,11 @@ local LONGEST = 30000  -- ms; no gateway takes a lease for longer
 local function read_lease(key)
   local raw = redis.pcall('GET', key)
   if type(raw) ~= 'string' then return nil end  -- absent, or a value of another type, which is then overwritten
-  local token, epoch, generation, begun = string.match(raw, '^held (%x+) (%x+) (%d+) (%d+)$')
+  local token, words = string.match(raw, '^held (%x+) (%x+ %x+ %x+)$')
   if token then
     local left = redis.call('PTTL', key)
     if left < 0 or left > LONGEST then return nil end
-    return { token = token, epoch = epoch, generation = tonumber(generation), begun = begun }
+    return { token = token, words = words }
   end
   local whose, ending = string.match(raw, '^ended (%x+) (.+)$')
   return whose and { token = whose, ending = ending }
@@ -21,15 +21,6 @@ local function is_held_by(lease, token)
   return lease and not lease.ending and lease.token == token
 end
 
--- Whether the floor is still as it was when the holder's fetch began: no invalidation and no later answer has come
--- since.
-local function is_of_today(lease, floor)
-  if lease.ending or lease.epoch ~= floor.epoch or lease.generation ~= floor.generation then
-    return false
-  end
-  return floor.started <= lease.begun
-end
-
 local function follow(list, replica, keep)
   if redis.call('TYPE', list).ok ~= 'set' then redis.call('DEL', list) end
   redis.call('SADD', list, replica)
@@ -37,20 +28,20 @@ local function follow(list, replica, keep)
 end
 
 -- script: elect
--- Promise: keeps the promise of the script `begin` in store.lua. While the lease lasts, only one of the replicas that ask leads the fetch. Another replica may lead if an invalidation or a later answer came since the leader's fetch began. The other replicas learn which fetch they follow, and are put on the list of followers.
--- KEYS floor, event, body, lease, followers; ARGV epoch of a new floor, keep of a floor without a stored body, token, lifetime of the lease, replica, keep of the list (all times in ms).
+-- Promise: keeps the promise of the script `make` in marks.lua. While the lease lasts, only one of the replicas that ask leads the fetch. Another replica may lead if an order about the training came since the leader's fetch began. The other replicas learn which fetch they follow, and are put on the list of followers.
+-- KEYS mark, entry, lease, followers; ARGV new mark, keep of a new mark, token, lifetime of the lease, replica, keep of the list (all times in ms).
 
-local floor, record = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
+local mark, facts = make_mark(KEYS[1], ARGV[1], ARGV[2]), get(KEYS[2], FACTS)
+local words = string.match(mark, '^%x+ %x+ %x+')
 local token, lifetime, replica, keep = unpack(ARGV, 3, 6)
-local time, stamp = now()
-local lease = read_lease(KEYS[4])
-if lease and is_of_today(lease, floor) then
-  follow(KEYS[5], replica, keep)
-  return { time[1], time[2], record, stamp, lease.token, 0 }
+local time, lease = redis.call('TIME'), read_lease(KEYS[3])
+local stamp = string.format('%010d%06d', time[1], time[2])
+if lease and not lease.ending and lease.words == words then
+  follow(KEYS[4], replica, keep)
+  return { time[1], time[2], mark, stamp, lease.token, 0, facts }
 end
-local held = string.format('held %s %s %.0f %s', token, floor.epoch, floor.generation, stamp)
-redis.call('SET', KEYS[4], held, 'PX', lifetime)
-return { time[1], time[2], record, stamp, token, 1 }
+redis.call('SET', KEYS[3], string.format('held %s %s', token, words), 'PX', lifetime)
+return { time[1], time[2], mark, stamp, token, 1, facts }
 
 -- script: renew
 -- Promise: the lease lasts for another lifetime, if it is still held with this token.

@@ -1,27 +1,11 @@
--- Scripts on marks and on slots. The rules are in core/cache/marks.py, and the formats in adapters/redis/marks.py.
-
-local MARK, FACTS, REFUSAL = 94, 230, 38  -- bytes
-local NO_VERSION = string.rep('0', 21)
-
--- '' if there is no such record. A record of another type or length counts as absent, and is overwritten.
-local function get(key, length)
-  local raw = redis.pcall('GETRANGE', key, 0, length - 1)
-  return type(raw) == 'string' and #raw == length and raw or ''
-end
+-- Scripts on marks and on slots. All need mark.lua.
 
 -- script: make
--- Promise: returns the mark, which is made if it is missing, and lives for at least `keep` from now.
+-- Promise: returns the mark, which is made if it is missing, and the time.
 -- KEYS mark; ARGV new mark, keep (ms).
 
 local time = redis.call('TIME')
-local mark = get(KEYS[1], MARK)
-if mark == '' then
-  mark = ARGV[1]
-  redis.call('SET', KEYS[1], mark, 'PX', ARGV[2])
-elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-end
-return { time[1], time[2], mark }
+return { time[1], time[2], make_mark(KEYS[1], ARGV[1], ARGV[2]), string.format('%010d%06d', time[1], time[2]) }
 
 -- script: order
 -- Promise: the mark is that after the order, as the function `ordered` makes it.
@@ -30,8 +14,7 @@ return { time[1], time[2], mark }
 local time = redis.call('TIME')
 local hard, soft, named, version = unpack(ARGV, 1, 4)
 local is_hard, bound, hard_bound = ARGV[5] == '1', NO_VERSION, NO_VERSION
-local raw = get(KEYS[1], MARK)
-local was = { string.match(raw, '^(%x+) (%x+) (%x+) (%d+) (%d+)$') }
+local was = { read_mark(KEYS[1]) }
 if was[1] and not (version == NO_VERSION and is_hard) then
   hard, bound, hard_bound = was[1], was[4], was[5]
   if version == NO_VERSION then named = was[3] else soft = was[2] end
@@ -41,23 +24,41 @@ if is_hard and version > hard_bound then hard_bound = version end
 redis.call('SET', KEYS[1], table.concat({ hard, soft, named, bound, hard_bound }, ' '), 'PX', ARGV[6])
 return { time[1], time[2] }
 
--- script: swap
--- Promise: writes the slot only if mark, facts and refusal are those that the caller read. Returns whether it did.
--- KEYS mark, entry, refusal; ARGV mark, facts and refusal before, the same three after ('' if absent), body ('': the body stays), keep of the entry and keep of the records beside it (ms).
+-- script: read
+-- Promise: returns of each slot the records of mark, facts and refusal ('' if absent), and 1 if the entry has a body.
+-- KEYS of each slot: mark, entry, refusal.
 
 local time = redis.call('TIME')
-for n, length in ipairs({ MARK, FACTS, REFUSAL }) do
-  if get(KEYS[n], length) ~= ARGV[n] then return { time[1], time[2], 0 } end
+local reply = { time[1], time[2] }
+for at = 1, #KEYS, 3 do
+  local entry = KEYS[at + 1]
+  reply[#reply + 1], reply[#reply + 2] = get(KEYS[at], MARK), get(entry, FACTS)
+  reply[#reply + 1] = get(KEYS[at + 2], REFUSAL)
+  reply[#reply + 1] = reply[#reply - 1] ~= '' and redis.call('STRLEN', entry) > FACTS and 1 or 0
 end
-if ARGV[4] ~= '' then redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[9]) end
-if ARGV[7] ~= '' then
-  redis.call('SET', KEYS[2], ARGV[5] .. ARGV[7], 'PX', ARGV[8])
+return reply
+
+-- script: swap
+-- Promise: writes the slot only if mark, facts and refusal are those that the caller read. Returns whether it did, and the three records as they were before.
+-- KEYS mark, entry, refusal; ARGV mark, facts and refusal before, the same three after ('' if absent), 1 if the body is replaced, body ('' if only the facts are stored), keep of the entry and keep of the records beside it (ms).
+
+local time = redis.call('TIME')
+local found, is_same = {}, true
+for n, length in ipairs({ MARK, FACTS, REFUSAL }) do
+  found[n] = get(KEYS[n], length)
+  is_same = is_same and found[n] == ARGV[n]
+end
+if not is_same then return { time[1], time[2], 0, found[1], found[2], found[3] } end
+if ARGV[4] ~= '' then redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[10]) end
+if ARGV[7] == '1' then
+  redis.call('SET', KEYS[2], ARGV[5] .. ARGV[8], 'PX', ARGV[9])
 elseif ARGV[5] ~= ARGV[2] then
   redis.call('SETRANGE', KEYS[2], 0, ARGV[5])
+  redis.call('PEXPIRE', KEYS[2], ARGV[9])
 end
 if ARGV[6] == '' then
   redis.call('DEL', KEYS[3])
 else
-  redis.call('SET', KEYS[3], ARGV[6], 'PX', ARGV[9])
+  redis.call('SET', KEYS[3], ARGV[6], 'PX', ARGV[10])
 end
-return { time[1], time[2], 1 }
+return { time[1], time[2], 1, found[1], found[2], found[3] }

@@ -6,10 +6,9 @@ import { at, bytes, isNumber, isObject, make, number, rows, say, seconds, term, 
 
 const TIERS = [
   ["status", "Status"], ["updated_at", "Version"], ["age", "Age", seconds],
-  ["freshness_lifetime", "Fresh for", seconds], ["plan", "Next request"], ["generation", "Generation"],
-  ["bytes", "Body", bytes], ["digest", "Digest"], ["below_floor", "Below floor"],
+  ["freshness_lifetime", "Fresh for", seconds], ["plan", "Next request"], ["state", "State"],
+  ["bytes", "Body", bytes], ["digest", "Digest"],
 ];
-const FLOOR = [["updated_at", "Version"], ["generation", "Generation"], ["epoch", "Epoch"], ["digest", "Digest"]];
 
 let asked = 0;
 
@@ -62,6 +61,7 @@ function refuse(why) {
 function explained(words) {
   const whose = [["Training", word(words.id)], ["Next refresh", word(words.next_refresh)]];
   if (words.partition) whose.push(["Partition", words.tenant ? `${words.partition} (${words.tenant})` : words.partition]);
+  if (words.bound) whose.push(["Bound", word(words.bound)]);
   if (words.list) whose.push(["List", word(words.list), "warn"]);
   if (words.redis) whose.push(["Redis", word(words.redis), "warn"]);
   for (const [tenant, view] of Object.entries(words.budgets ?? {})) whose.push([`Limit of ${tenant}`, budget(view)]);
@@ -69,7 +69,7 @@ function explained(words) {
   return [
     within(make("dl"), ...rows(whose)),
     within(make("div", undefined, "tiers"),
-      tier("In L1", words.l1, TIERS), tier("In L2", words.l2, TIERS), tier("Floor", words.floor, FLOOR)),
+      tier("In L1", words.l1, TIERS), tier("In L2", words.l2, TIERS)),
     within(make("h3"), term("What happened to it")),
     words.events?.length ? events : make("p", "Nothing that this process remembers.", "quiet"),
   ];

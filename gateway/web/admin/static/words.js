@@ -123,10 +123,10 @@ const SECTIONS = {
   "Responses in L1": "entry-stored-response", "Memory of L1": "l1", "Event loop late by": "event-loop",
   "gate open": "gate", "gate closed": "gate",
   "Training": "key", "Next refresh": "sweep", "Partition": "partition", "List": "sweep", "Limit": "budget",
-  "In L1": "l1", "In L2": "l2", "Floor": "version-floor", "What happened to it": "event",
+  "In L1": "l1", "In L2": "l2", "Bound": "mark", "State": "mark", "What happened to it": "event",
   "Status": "negative-entry", "Version": "version", "Age": "age", "Fresh for": "fresh", "Next request": "outcome",
-  "Generation": "epoch-generation", "Epoch": "epoch-generation", "Body": "entry-stored-response",
-  "Digest": "digest", "Below floor": "version-floor",
+  "Body": "entry-stored-response",
+  "Digest": "digest",
 };
 
 // Where the documents are: beside this page, unless the gateway says otherwise.

@@ -6,34 +6,21 @@ import pytest
 from redis.crc import key_slot
 
 from gateway.adapters.redis.keys import Names
-from gateway.adapters.redis.records import SCHEMA
 from gateway.core.cache.entry import Key
 
 KEY = Key("p1", "trn_1")
 
 
 def test_names_share_the_slot_of_their_training() -> None:
-    """What one script touches has the same hash tag; the body's name has the schema."""
+    """What one script touches has the same hash tag, and all names have the format."""
     names = Names("gateway")
 
-    assert names.body(KEY) == f"gateway:{{trn_1}}:b{SCHEMA}:p1"
-    assert names.floor(KEY) == "gateway:{trn_1}:f:p1"
-    assert names.event("trn_1") == "gateway:{trn_1}:i"
-    assert len({key_slot(name.encode()) for name in names.judged(KEY)}) == 1
-
-
-@pytest.mark.parametrize("key", [KEY, Key("a:f:b", "trn_1"), Key("ü{}", "a.b~c"), Key("x\n", "y")])
-def test_a_floors_name_tells_its_key(key: Key) -> None:
-    """Whatever the partition is called."""
-    names = Names("gateway")
-
-    assert names.key_of(names.floor(key).encode()) == key
-
-
-@pytest.mark.parametrize("name", [b"", b"gateway:{x}:b2:p", b"other:{x}:f:p", b"gateway:x:f:p"])
-def test_other_names_tell_none(name: bytes) -> None:
-    """Bodies and foreign keys are no floors."""
-    assert Names("gateway").key_of(name) is None
+    assert names.slot(KEY) == tuple(
+        f"gateway:g2:{{trn_1}}:{each}" for each in ("m", "e:p1", "r:p1")
+    )
+    assert names.mark("trn_1") == names.slot(KEY)[0]
+    assert names.shared_marks("p1") == ("gateway:g2:all", "gateway:g2:p:p1")
+    assert len({key_slot(name.encode()) for name in names.slot(KEY)}) == 1
 
 
 @pytest.mark.parametrize("prefix", ["", "a{b", "}"])

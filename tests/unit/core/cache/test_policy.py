@@ -9,39 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.cache.content_coding import NO_TRANSFORM
-from gateway.core.cache.entry import Entry, Floor, Ticket
+from gateway.core.cache.entry import Entry, FetchStart
 from gateway.core.cache.policy import (
     ByPolicy,
-    Candidate,
     Plan,
     Windows,
     admit,
     may_rescue,
     plan,
-    reconcile,
     renew,
     why_not_stored,
 )
-from gateway.core.cache.version_verdict import supersedes
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.upstream.classification import Question
 from gateway.core.upstream.training import Training, digest, parse
 from gateway.core.vocabulary import NotStoredReason
-from tests.doubles.stored import entry_of, version
+from tests.doubles.stored import WORDS, entry_of, version
 
 SENT = 10_000.0
 DEFAULTS = Windows()
 
 lengths = st.integers(0, 12)
-_numbers = st.integers(0, 2)
-floors = st.builds(
-    Floor,
-    st.sampled_from("ab"),
-    _numbers,
-    st.none() | _numbers.map(version),
-    st.just(""),
-    _numbers.map(float),
-)
 
 
 def windows_of(revalidate: int, error: int) -> Windows:
@@ -51,17 +39,8 @@ def windows_of(revalidate: int, error: int) -> Windows:
 
 def entry_with(lifetime: float, *, negative: bool = False, initial_age: float = 0.0) -> Entry:
     """An entry confirmed at SENT."""
-    entry = entry_of(Ticket("a", 0, SENT), None if negative else version())
+    entry = entry_of(FetchStart(SENT, WORDS), None if negative else version())
     return entry.but(freshness_lifetime=float(lifetime), initial_age=float(initial_age))
-
-
-def of(number: int | None, sent: int, generation: int, epoch: str) -> Entry:
-    """One of a few entries of the same key."""
-    ticket = Ticket(epoch, generation, float(sent))
-    return entry_of(ticket, None if number is None else version(number))
-
-
-entries = st.builds(of, st.none() | _numbers, _numbers, _numbers, st.sampled_from("ab"))
 
 
 @dataclass(frozen=True)
@@ -128,9 +107,9 @@ def test_rescue_is_the_model(case: Case) -> None:
 
 
 @given(cases)
-def test_below_the_floor_it_is_never_served_unasked(case: Case) -> None:
+def test_what_was_ruled_out_is_never_served_unasked(case: Case) -> None:
     """What was invalidated is fetched anew, however young it is."""
-    assert plan(case.entry, case.now, case.windows, below_floor=True) is Plan.FETCH
+    assert plan(case.entry, case.now, case.windows, only_rescue=True) is Plan.FETCH
 
 
 @pytest.mark.parametrize(
@@ -187,69 +166,9 @@ def test_an_entry_is_kept_beyond_every_window(
     assert plan(entry_with(negative, negative=True), last, windows) is Plan.FETCH
 
 
-def test_of_two_tiers_the_later_one_is_taken() -> None:
-    """The later version, whichever tier has it; of equals the one that all replicas see."""
-    older, newer, again = of(1, 5, 0, "a"), of(2, 4, 0, "a"), of(2, 4, 0, "a")
-
-    floor = Floor("a", 0, version(1), "", 1.0)
-    assert reconcile(older, newer, floor) == Candidate(newer, below_floor=False)
-    assert reconcile(newer, older, floor) == Candidate(newer, below_floor=False)
-    chosen = reconcile(newer, again, floor)
-    assert chosen is not None
-    assert chosen.entry is again
-
-
-def test_below_an_unknown_floor_everything_only_rescues() -> None:
-    """What ruled it out may be lost."""
-    older, newer = of(1, 5, 0, "a"), of(2, 4, 0, "a")
-
-    assert reconcile(older, newer, None) == Candidate(newer, below_floor=True)
-
-
-def test_nothing_stored_is_no_candidate() -> None:
-    """A floor alone answers nobody."""
-    assert reconcile(None, None, Floor("a", 0, version(1), "", 1.0)) is None
-
-
-def test_a_purged_version_gives_way_to_the_earlier_one_believed_since() -> None:
-    """A replica that missed a purge takes what Redis has, though its own version is later."""
-    purged, believed = of(2, 1, 0, "a"), of(1, 2, 1, "a")
-
-    chosen = reconcile(purged, believed, Floor("a", 1, version(1), "", 2.0))
-
-    assert chosen == Candidate(believed, below_floor=False)
-
-
-def test_a_negative_entry_gives_way_to_what_was_learnt_later() -> None:
-    """A replica that missed the message does not go on saying that there is no training."""
-    chosen = reconcile(of(None, 1, 0, "a"), None, Floor("a", 0, version(1), "", 2.0))
-
-    assert chosen is not None
-    assert chosen.below_floor
-
-
-@given(entries | st.none(), entries | st.none(), floors | st.none())
-def test_reconcile_takes_the_best_there_is(
-    local: Entry | None, found: Entry | None, floor: Floor | None
-) -> None:
-    """The latest of those above the floor; only where none is, the latest of the rest."""
-    held = [entry for entry in (local, found) if entry is not None]
-    above = [entry for entry in held if floor is not None and not entry.is_below(floor)]
-
-    chosen = reconcile(local, found, floor)
-
-    if not held:
-        assert chosen is None
-        return
-    assert chosen is not None
-    assert chosen.below_floor is (above == [])
-    assert any(chosen.entry is entry for entry in above or held)
-    assert all(supersedes(chosen.entry, entry) for entry in above or held)
-
-
 CALLED = 1_700_000_000.25
-TICKET = Ticket("epoch", 7, CALLED)
-LATER = Ticket("epoch", 9, CALLED + 40.0)
+START = FetchStart(CALLED, WORDS)
+LATER = FetchStart(CALLED + 40.0, WORDS._replace(training=WORDS.partition))
 UPSTREAMS_DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 ERROR = b'{"statusCode":404,"message":"Not Found"}'
 
@@ -264,7 +183,7 @@ def training_of(body: bytes) -> Training:
 
 def admitted(headers: Headers = (), body: bytes = b"{}") -> Entry:
     """What is stored of a 200."""
-    return admit(Reply(200, headers, body), training_of(body), TICKET, DEFAULTS, 0.0)
+    return admit(Reply(200, headers, body), training_of(body), START, DEFAULTS, 0.0)
 
 
 def renewed(entry: Entry, *headers: tuple[bytes, bytes]) -> Entry:
@@ -277,17 +196,17 @@ def test_admit_keeps_the_bytes(body: bytes, jitter: float) -> None:
     """Body, version and its text are stored as received, and the digest is the body's."""
     training = training_of(body)
 
-    entry = admit(Reply(200, (), body), training, TICKET, DEFAULTS, jitter)
+    entry = admit(Reply(200, (), body), training, START, DEFAULTS, jitter)
 
     assert (entry.status, entry.body, entry.digest) == (200, body, digest(body))
     assert (entry.updated_at, entry.updated_at_text) == (version(5), training.updated_at_text)
 
 
-def test_admit_shows_the_ticket() -> None:
-    """Epoch, generation and time are those from before the call, not from after it."""
+def test_admit_shows_the_start() -> None:
+    """Words and time are those from before the call, not from after it."""
     entry = admitted()
 
-    assert (entry.epoch, entry.generation, entry.confirmed_at) == ("epoch", 7, CALLED)
+    assert (entry.ticket, entry.started, entry.confirmed_at) == (WORDS, CALLED, CALLED)
 
 
 @given(spans, spans, jitters, st.sampled_from([200, 404, 410]))
@@ -299,7 +218,7 @@ def test_a_lifetime_is_never_longer_than_promised(
     training = training_of(b"{}") if status == 200 else None
     promised = lifetime if status == 200 else negative_lifetime
 
-    entry = admit(Reply(status, (), b"{}"), training, TICKET, windows, jitter)
+    entry = admit(Reply(status, (), b"{}"), training, START, windows, jitter)
 
     assert promised * 0.9 <= entry.freshness_lifetime <= promised
 
@@ -318,8 +237,8 @@ def test_jitter_spreads_over_the_whole_tenth() -> None:
     """Entries stored together do not become stale together."""
     training, reply = training_of(b"{}"), Reply(200, (), b"{}")
 
-    longest = admit(reply, training, TICKET, DEFAULTS, 0.0)
-    middle = admit(reply, training, TICKET, DEFAULTS, 0.5)
+    longest = admit(reply, training, START, DEFAULTS, 0.0)
+    middle = admit(reply, training, START, DEFAULTS, 0.5)
 
     assert longest.freshness_lifetime == 30.0
     assert middle.freshness_lifetime == pytest.approx(28.5)
@@ -328,7 +247,7 @@ def test_jitter_spreads_over_the_whole_tenth() -> None:
 @pytest.mark.parametrize("status", [404, 410])
 def test_no_training_makes_a_negative_entry(status: int) -> None:
     """The API's own words are remembered, without a version."""
-    entry = admit(Reply(status, (), ERROR), None, TICKET, DEFAULTS, 0.0)
+    entry = admit(Reply(status, (), ERROR), None, START, DEFAULTS, 0.0)
 
     assert entry.is_negative
     assert (entry.status, entry.body, entry.updated_at_text) == (status, ERROR, "")
@@ -387,16 +306,10 @@ def test_renew_keeps_body_and_version_and_takes_the_times() -> None:
         date=UPSTREAMS_DATE,
         confirmed_at=LATER.started,
         initial_age=0.0,
-        generation=9,
+        started=LATER.started,
+        ticket=LATER.ticket,
     )
     assert again.body is entry.body
-
-
-def test_a_renewal_belongs_to_its_own_epoch() -> None:
-    """What upstream confirmed after a flush of Redis holds under the new floor."""
-    entry = renew(admitted(), Reply(304, (), b""), Ticket("new", 0, CALLED), DEFAULTS, 0.0)
-
-    assert entry.epoch == "new"
 
 
 def test_renew_updates_fields_by_name() -> None:
@@ -467,7 +380,7 @@ BODY = (
     b'"created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z"}'
 )
 SAID = ((b"cache-control", b"no-store, max-age=1"), (b"vary", b"foo"))
-ASKED = Ticket("epoch", 1, 1_700_000_000.0)
+ASKED = FetchStart(1_700_000_000.0, WORDS)
 RULES = ByPolicy(Windows(), vary=True)
 
 
@@ -485,7 +398,7 @@ def test_our_numbers_decide_whatever_the_upstream_says() -> None:
     assert RULES.why_not_stored(entry, reply) is NotStoredReason.NO_STORE
     assert RULES.plan(entry, ASKED.started + 29.0) is Plan.SERVE
     assert RULES.plan(entry, ASKED.started + 31.0) is Plan.SERVE_AND_REFRESH
-    assert RULES.plan(entry, ASKED.started, below_floor=True) is Plan.FETCH
+    assert RULES.plan(entry, ASKED.started, only_rescue=True) is Plan.FETCH
     assert RULES.may_rescue(entry, ASKED.started + 301.0)
 
 
@@ -501,7 +414,7 @@ def test_a_training_is_asked_again_a_lifetime_after_the_last_answer(status: int)
     assert RULES.plan(entry, ASKED.started) is Plan.SERVE_STALE
     assert RULES.plan(entry, ASKED.started + lifetime - 0.25) is Plan.SERVE_STALE
     assert RULES.plan(entry, ASKED.started + lifetime) is Plan.FETCH
-    assert RULES.plan(entry, ASKED.started, below_floor=True) is Plan.FETCH
+    assert RULES.plan(entry, ASKED.started, only_rescue=True) is Plan.FETCH
     assert RULES.plan(entry, ASKED.started - 2.0) is Plan.FETCH
     assert RULES.may_rescue(entry, ASKED.started) is (status == 200)
     assert not RULES.may_rescue(entry, ASKED.started + lifetime)
@@ -511,7 +424,7 @@ def test_a_304_renews_for_our_lifetime() -> None:
     """From when the call for it was sent."""
     reply = Reply(200, (), BODY)
     entry = RULES.admit(reply, None, ASKED, (), 0.0)
-    later = Ticket("epoch", 1, ASKED.started + 40.0)
+    later = FetchStart(ASKED.started + 40.0, WORDS)
 
     renewed = RULES.renew(entry, Reply(304, SAID, b""), later, (), 0.0)
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from gateway.core.cache.content_coding import NO_TRANSFORM
-from gateway.core.cache.entry import Entry, Ticket
+from gateway.core.cache.entry import Entry, FetchStart
 from gateway.core.cache.entry_headers import from_lines
 from gateway.core.cache.policy import Plan, Windows
 from gateway.core.cache.rfc9111 import (
@@ -29,6 +29,7 @@ from gateway.core.upstream.classification import Confirmed, ForCaller, Gone, Oth
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import NotStoredReason
 from gateway.core.vocabulary import NotStoredReason as Reason
+from tests.doubles.stored import WORDS
 from tests.unit.core.cache.test_policy import BODY
 
 NOW = 1_700_000_000.0
@@ -185,7 +186,7 @@ def test_a_private_cache_heeds_no_word_to_shared_ones(value: bytes) -> None:
 
 
 SENT = 1_700_000_000.0
-TICKET = Ticket("epoch", 1, SENT)
+START = FetchStart(SENT, WORDS)
 FRESH = (b"cache-control", b"max-age=60")
 RULES = ByOrigin(Windows(), vary=False, is_shared=True)
 
@@ -206,7 +207,7 @@ def stored(*headers: tuple[bytes, bytes], sent: Headers = (), status: int = 200)
     reply = Reply(status, headers, BODY)
     training = judged(200, body=BODY) if status == 200 else None
     assert training is None or isinstance(training, Training)
-    return RULES.admit(reply, training, TICKET, sent, 0.5)
+    return RULES.admit(reply, training, START, sent, 0.5)
 
 
 def head(entry: Entry, rules: ByOrigin = RULES) -> list[tuple[bytes, bytes]]:
@@ -319,7 +320,7 @@ def test_a_304_that_takes_the_lifetime_back_leaves_none_to_invent(
     told = ((b"cache-control", b"public"),)
     entry = stored(FRESH, (b"etag", b'"e"'), status=status)
 
-    renewed = RULES.renew(entry, Reply(304, told, b""), TICKET, (), 0.5)
+    renewed = RULES.renew(entry, Reply(304, told, b""), START, (), 0.5)
 
     assert renewed.freshness_lifetime == stored(*told, status=status).freshness_lifetime == lifetime
     reason = RULES.why_not_stored(renewed, Reply(304, told, b""))
@@ -332,7 +333,7 @@ def test_a_304_replaces_the_fields_that_it_brings() -> None:
     entry = stored(FRESH, *body, (b"a", b"1"), (b"b", b"1"), (b"etag", b'"e"'))
     of_the_page = ((b"content-encoding", b"x"), (b"content-type", b"text/html"))
     reply = Reply(304, ((b"a", b"2"), *of_the_page, (b"age", b"5")), b"")
-    later = Ticket("epoch", 1, SENT + 100.0)
+    later = FetchStart(SENT + 100.0, WORDS)
 
     renewed = RULES.renew(entry, reply, later, (), 0.5)
 
@@ -358,7 +359,7 @@ def test_a_304_corrects_the_type_but_makes_no_page(
     be wrong because of such a 304."""
     entry = stored(FRESH, (b"content-type", before))
 
-    renewed = RULES.renew(entry, Reply(304, ((b"content-type", told),), b""), TICKET, (), 0.5)
+    renewed = RULES.renew(entry, Reply(304, ((b"content-type", told),), b""), START, (), 0.5)
 
     assert [value for name, value in renewed.headers if name == b"content-type"] == [after]
 

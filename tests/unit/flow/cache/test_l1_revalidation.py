@@ -13,7 +13,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import NoticeKind, RedisOperation, Tier
 from gateway.flow.cache.l1_revalidation import MissedOrders
 from gateway.flow.singleflight import Course
-from gateway.ports import AloneBus, Notice, Standing
+from gateway.ports import AloneBus, Found, Notice
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, held_of, version
 from tests.unit.flow.house import KEY, Redis, Replica, settle
@@ -67,7 +67,7 @@ async def hold_all(replica: Replica) -> None:
     """Every key in both tiers."""
     for key in KEYS:
         entry = entry_of(await replica.tiers.begin(key))
-        await replica.shared.store(key, entry, 60.0)
+        await replica.shared.store(key, entry.facts, entry, 60.0)
         replica.local.put(key, replica.tiers.render(entry, replica.clock.monotonic()))
 
 
@@ -137,25 +137,24 @@ async def test_a_later_version_is_found_before_the_lifetime_ends(
     assert (redis.store.confirmed, redis.store.lookups) == ([1], 1)
 
 
-@pytest.mark.usefixtures("confirming")
 @pytest.mark.parametrize("negative", [False, True])
-async def test_what_another_replica_renewed_is_renewed_here(
+async def test_what_another_replica_renewed_is_read_again(
     replica: Replica, other: Replica, redis: Redis, negative: bool
 ) -> None:
-    """With all that the confirming answer brought, and without its body."""
+    """Once, when Redis is asked about it."""
     updated_at = None if negative else version()
     await put(replica, updated_at)
     other.clock.advance(2.0)
     entry = entry_of(await other.tiers.begin(KEY), updated_at, headers=((b"x-cluster", b"eu-2"),))
-    await redis.store.store(KEY, entry, 60.0)
+    await redis.store.store(KEY, entry.facts, entry, 60.0)
+    assert replica.tiers.peek(KEY) is not None
+    assert await replica.tiers.confirming.confirm([KEY]) == set()
+    assert replica.tiers.peek(KEY) is None
 
-    await pass_time(replica, 5.0)
+    assert (await find(replica)).held.entry == entry
 
     assert in_l1(replica) == entry
-    held = replica.tiers.peek(KEY)
-    assert held is not None
-    assert b"x-cluster: eu-2\r\n" in held.head
-    assert redis.store.lookups == 0
+    assert redis.store.lookups == 1
 
 
 @pytest.mark.usefixtures("confirming")
@@ -184,7 +183,7 @@ async def test_a_batch_that_fails_is_told_and_the_next_one_comes(
 ) -> None:
     """Whatever went wrong."""
 
-    async def fail(keys: Sequence[Key]) -> dict[Key, Standing | None]:
+    async def fail(keys: Sequence[Key]) -> dict[Key, Found]:
         raise AssertionError("a fault of ours")
 
     await put(replica)
@@ -343,7 +342,7 @@ async def ask_and(replica: Replica, redis: Redis, meanwhile: Meanwhile) -> None:
 
 async def invalidated(replica: Replica) -> None:
     """An order that this replica obeys."""
-    await replica.shared.invalidate(KEY.training_id, None)
+    await replica.shared.order(KEY.training_id, None, None, is_hard=True)
     replica.apply(Notice(NoticeKind.INVALIDATED, (KEY.training_id,)))
 
 
@@ -457,7 +456,7 @@ async def test_a_process_alone_asks_nothing(alone: Replica) -> None:
     """Its ledger has no body that L1 could have missed."""
     entry = entry_of(await alone.tiers.begin(KEY))
     alone.local.put(KEY, held_of(entry, alone.clock.monotonic()))
-    await alone.shared.store(KEY, entry, 60.0)
+    await alone.shared.store(KEY, entry.facts, entry, 60.0)
     alone.clock.advance(3600.0)
 
     assert alone.tiers.peek(KEY) is not None

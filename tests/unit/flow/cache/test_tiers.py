@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.marks import Facts
 from gateway.core.instant import Instant
-from gateway.core.vocabulary import NoticeKind, StoreVerdict, Tier
+from gateway.core.vocabulary import StoreVerdict, Tier
 from gateway.flow.singleflight import Course
-from gateway.ports import Notice, Stored
+from gateway.ports import Stored
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, version
 from tests.unit.flow.house import KEY, Redis, Replica
@@ -39,25 +40,6 @@ async def test_l1_asks_redis_again_after_its_lifetime(replica: Replica, clock: F
     assert replica.tiers.peek(KEY) is seen.held
 
 
-@pytest.mark.parametrize("order", ["no order", "a soft order"])
-@pytest.mark.parametrize("successor", ["a 404", "another body"])
-async def test_what_was_replaced_without_a_new_version_does_not_return(
-    replica: Replica, other: Replica, redis: Redis, successor: str, order: str
-) -> None:
-    """Not even for rescue, after Redis has lost the body that replaced it."""
-    await put(replica)
-    replica.clock.advance(1.0)
-    if order == "a soft order":
-        await redis.store.invalidate(KEY.training_id, None, soft=True)
-    await (put(other, None) if successor == "a 404" else put(other, body=b"another one"))
-
-    redis.memory.lose_body(KEY)
-    replica.clock.advance(5.0)
-
-    assert await replica.tiers.lookup(KEY, Course()) is None
-    assert in_l1(replica) is None
-
-
 async def test_a_renewed_body_does_not_end_what_l1_has(
     replica: Replica, other: Replica, redis: Redis, clock: FakeClock
 ) -> None:
@@ -79,29 +61,6 @@ async def test_an_outdated_look_up_does_not_promote(replica: Replica, other: Rep
     assert await replica.tiers.lookup(KEY, outdated()) is not None
 
     assert in_l1(replica) is None
-
-
-@pytest.mark.parametrize("is_ordered", [True, False], ids=["by an order", "given, not kept"])
-async def test_a_redis_that_forgot_brings_nothing_older(
-    replica: Replica, other: Replica, redis: Redis, clock: FakeClock, is_ordered: bool
-) -> None:
-    """Than what this replica answered, though an order took it from L1, and Redis lost the order;
-    an older fetch of another one is its first version then."""
-    await put(replica, version(2))
-    if is_ordered:
-        replica.apply(Notice(NoticeKind.INVALIDATED, (KEY.training_id,)))
-    else:
-        replica.local.drop(KEY)
-        await put(replica, version(2), flight=outdated())
-        assert in_l1(replica) is None
-    redis.memory.flush()
-    clock.advance(1.0)
-    assert (await put(other, version(1))).verdict is StoreVerdict.FIRST
-
-    assert await replica.tiers.lookup(KEY, Course()) is None
-
-    replica.tiers.purge_local(None, soft=False)
-    assert (await find(replica)).held.entry.updated_at == version(1)
 
 
 def test_the_compressed_form_is_made_once_and_counted(alone: Replica) -> None:
@@ -132,20 +91,20 @@ def test_what_gains_nothing_is_left_as_it_is(alone: Replica) -> None:
 async def test_a_flight_outdated_while_it_stores_is_not_held(
     alone: Replica, monkeypatch: pytest.MonkeyPatch, before: Instant | None
 ) -> None:
-    """Nor is what L1 had, which is older than what was given."""
+    """The next request looks it up."""
     if before is not None:
         await put(alone, before)
     course, taken = Course(), alone.shared.store
 
-    async def store(key: Key, entry: Entry, keep: float) -> Stored:
+    async def store(key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
         course.outdate(known=True)
-        return await taken(key, entry, keep)
+        return await taken(key, facts, entry, keep)
 
     monkeypatch.setattr(alone.shared, "store", store)
     stored = await put(alone, version(2), flight=course)
 
     assert not stored.verdict.is_refusal
-    assert in_l1(alone) is None
+    assert version_in_l1(alone) == before
 
 
 async def test_what_a_look_up_promoted_meanwhile_is_not_overwritten(
@@ -154,8 +113,8 @@ async def test_what_a_look_up_promoted_meanwhile_is_not_overwritten(
     """Another replica's later version came into L1 while this one was on its way to Redis."""
     taken = replica.shared.store
 
-    async def store(key: Key, entry: Entry, keep: float) -> Stored:
-        stored = await taken(key, entry, keep)
+    async def store(key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
+        stored = await taken(key, facts, entry, keep)
         monkeypatch.undo()
         await put(other, version(3))
         await find(replica)
@@ -178,26 +137,13 @@ async def test_what_is_promoted_while_it_is_dropped_is_dropped(
     async def promote(*_: object, **__: object) -> None:
         replica.local.put(KEY, held)
 
-    monkeypatch.setattr(replica.shared, "drop", promote)
-    monkeypatch.setattr(replica.shared, "invalidate_partition", promote)
+    monkeypatch.setattr(replica.shared, "store", promote)
+    monkeypatch.setattr(replica.shared, "order", promote)
 
-    await replica.tiers.drop(KEY)
+    await replica.tiers.forget(KEY)
     assert in_l1(replica) is None
     await replica.invalidation.refused("p1")
     assert in_l1(replica) is None
-
-
-async def test_a_key_is_dropped_in_both_tiers(replica: Replica, redis: Redis) -> None:
-    """And a fetch in flight is ruled out."""
-    await put(replica)
-
-    await replica.tiers.drop(KEY)
-
-    assert in_l1(replica) is None
-    found = await redis.store.lookup(KEY)
-    assert found.entry is None
-    assert found.floor is not None
-    assert found.floor.generation > 0
 
 
 async def test_an_entry_from_before_the_clock_was_set_back_is_replaced(
@@ -220,8 +166,8 @@ async def test_a_later_version_from_before_the_clock_was_set_back_stays(
     """Redis accepted the older version first, but this replica hears of it last."""
     older, taken = entry_of(await replica.tiers.begin(KEY), version(1)), replica.shared.store
 
-    async def store(key: Key, entry: Entry, keep: float) -> Stored:
-        stored = await taken(key, entry, keep)
+    async def store(key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
+        stored = await taken(key, facts, entry, keep)
         monkeypatch.setattr(replica.shared, "store", taken)
         clock.advance(1.0)
         await put(replica, version(2))
@@ -229,7 +175,38 @@ async def test_a_later_version_from_before_the_clock_was_set_back_stays(
         return stored
 
     monkeypatch.setattr(replica.shared, "store", store)
-    older = older.but(confirmed_at=older.confirmed_at - 100.0)
+    started = older.started - 100.0
+    older = older.but(confirmed_at=started, started=started)
     await replica.tiers.store(KEY, replica.tiers.render(older, 1000.0), Course())
 
     assert version_in_l1(replica) == version(2)
+
+
+async def test_what_is_dropped_is_not_brought_back(replica: Replica) -> None:
+    """By a fetch from before it. A later fetch is stored."""
+    early = entry_of(await replica.tiers.begin(KEY), version(5))
+    await put(replica)
+    replica.clock.advance(1.0)
+
+    await replica.tiers.forget(KEY)
+
+    assert in_l1(replica) is None
+    assert await replica.tiers.lookup(KEY, Course()) is None
+    held = replica.tiers.render(early, replica.clock.monotonic())
+    assert (await replica.tiers.store(KEY, held, Course())).verdict.is_refusal
+    assert not (await put(replica)).verdict.is_refusal
+
+
+async def test_what_was_fetched_without_redis_outlives_no_absence(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """And what Redis has is only for rescue, if it is older."""
+    await put(other, version(1))
+    redis.switch.is_up = False
+    await put(replica, version(2))
+    redis.switch.is_up = True
+
+    seen = await find(replica)
+
+    assert (seen.held.entry.updated_at, seen.only_rescue) == (version(1), True)
+    assert replica.tiers.peek(KEY) is None

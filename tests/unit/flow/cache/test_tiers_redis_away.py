@@ -11,7 +11,7 @@ from gateway.flow.singleflight import Course
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import version
 from tests.unit.flow.house import KEY, Redis, Replica
-from tests.unit.flow.offering import find, put
+from tests.unit.flow.offering import find, in_l1, put
 
 
 async def test_l1_answers_alone_for_as_long_as_orders_count_with_it(
@@ -24,65 +24,11 @@ async def test_l1_answers_alone_for_as_long_as_orders_count_with_it(
 
     clock.advance(9.9)
     assert replica.tiers.peek(KEY) is not None
-    assert not (await find(replica)).below_floor
+    assert not (await find(replica)).only_rescue
 
     clock.advance(0.1)
     assert replica.tiers.peek(KEY) is None
-    assert (await find(replica)).below_floor
-
-
-async def test_what_was_held_in_a_gap_rescues_for_as_long_as_orders_count_with_it(
-    replica: Replica, redis: Redis, clock: FakeClock
-) -> None:
-    """Where Redis has lost what it knew: the order may have been lost with it."""
-    await put(replica)
-    clock.advance(1.0)
-    redis.memory.flush()
-    replica.invalidation.gap(clock.monotonic() + 10.0)
-
-    clock.advance(9.9)
-    assert (await find(replica)).below_floor
-    clock.advance(0.1)
-    assert await replica.tiers.lookup(KEY, Course()) is None
-
-
-async def test_what_redis_does_not_know_goes_where_orders_do_not_count_with_it(
-    replica: Replica, redis: Redis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Redis is back before this replica is a member again: an order was given for 200 since."""
-    await put(replica)
-    redis.memory.flush()
-    monkeypatch.setattr(replica.bus, "counted_until", -math.inf)
-    monkeypatch.setattr(replica.bus, "vouched_until", clock.monotonic() + 10.0)
-
-    clock.advance(9.9)
-    assert (await find(replica)).below_floor
-    clock.advance(0.1)
-    assert await replica.tiers.lookup(KEY, Course()) is None
-
-
-async def test_what_redis_lost_rescues_where_orders_wait_for_the_replica(
-    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also in its first two seconds, when it may not answer without Redis yet."""
-    await put(replica)
-    redis.memory.flush()
-    monkeypatch.setattr(replica.bus, "vouched_until", -math.inf)
-
-    assert (await find(replica)).below_floor
-
-
-async def test_what_redis_lost_goes_in_the_first_seconds_without_notices(
-    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An order may have been confirmed without this replica."""
-    await put(replica)
-    redis.memory.flush()
-    monkeypatch.setattr(replica.bus, "vouched_until", -math.inf)
-    monkeypatch.setattr(type(replica.bus), "is_connected", False)
-
-    assert not replica.tiers.confirming.hears_orders()
-    assert await replica.tiers.lookup(KEY, Course()) is None
+    assert (await find(replica)).only_rescue
 
 
 async def test_what_was_held_in_a_gap_answers_no_longer_in_the_next_absence(
@@ -112,7 +58,7 @@ async def test_a_new_replica_without_notices_asks_redis(
     monkeypatch.setattr(type(replica.bus), "is_connected", False)
 
     assert replica.tiers.peek(KEY) is None
-    assert not (await find(replica)).below_floor
+    assert not (await find(replica)).only_rescue
 
 
 async def test_off_the_roll_l1_asks_redis_each_time(
@@ -126,7 +72,7 @@ async def test_off_the_roll_l1_asks_redis_each_time(
 
     for asked in (1, 2):
         assert replica.tiers.peek(KEY) is None
-        assert not (await find(replica)).below_floor
+        assert not (await find(replica)).only_rescue
         assert redis.store.confirmed == [1] * asked
 
 
@@ -140,5 +86,14 @@ async def test_l1_judges_what_comes_without_redis(replica: Replica, redis: Redis
     first, changed, unchanged = StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED
     expected = [first, changed, unchanged, StoreVerdict.OLDER, changed, unchanged]
     assert [each.verdict for each in stored] == expected
-    assert stored[3].floor is not None
-    assert stored[3].floor.updated_at == version(2)
+    assert stored[3].facts is not None
+    assert stored[3].facts.version == version(2)
+
+
+async def test_what_redis_lost_is_gone(replica: Replica, redis: Redis) -> None:
+    """An order may have been lost with it."""
+    await put(replica)
+    redis.memory.flush()
+
+    assert await replica.tiers.lookup(KEY, Course()) is None
+    assert in_l1(replica) is None

@@ -511,7 +511,7 @@ async def test_a_leader_that_became_too_old_is_left(
     old = await leader_of(town)
     early = (await asking(replica))[0]
     town.clock.advance(0.01)
-    await town.redis.memory.invalidate("trn_1", bound)
+    await town.redis.memory.order("trn_1", None, bound, is_hard=True)
     other.upstream.then(ok(14))
     other.upstream.hold()
     late = (await asking(other))[0]
@@ -554,7 +554,7 @@ async def test_a_miss_that_joined_a_denied_refresh_is_no_refresh(
     await replica.get()  # begins a refresh, which will be denied
     await settle()
     replica.local.drop(KEY)
-    await town.redis.memory.drop(KEY)
+    town.redis.memory.flush()
 
     asked = asyncio.create_task(replica.serving.from_upstream(Ask(KEY, OURS), None))
     await settle()
@@ -571,7 +571,7 @@ async def test_a_denied_refresh_elsewhere_is_no_end() -> None:
     leading.caller = replica.caller = OURS
     await serve_stale(leading)
     await spend_refreshes(leading.budget)
-    await town.redis.memory.drop(KEY)
+    town.redis.memory.flush()
     replica.upstream.then(ok(2))
     leading.peek()
     await settle()

@@ -295,7 +295,7 @@ async def test_an_earlier_fetch_of_the_same_version_is_no_regression(
     filled = await replica.fetch(Want(KEY, CALLER, Purpose.MISS))
 
     assert isinstance(filled, Filled)
-    assert filled.verdict is Verdict.OLDER
+    assert filled.verdict is Verdict.UNCHANGED
     assert replica.observer.of("regressed") == []
 
 
@@ -305,7 +305,7 @@ async def test_what_was_invalidated_during_the_fetch_is_not_stored(
     """Those who wait get it all the same."""
 
     async def be_late(call: Call) -> Reply:
-        await redis.store.invalidate("trn_1", None)
+        await redis.store.order("trn_1", None, None, is_hard=True)
         return ok(1)
 
     replica.upstream.then(be_late)

@@ -5,11 +5,13 @@ import json
 import pytest
 
 from gateway.core.cache.entry import Key
+from gateway.core.instant import Instant
 from gateway.flow.operations.explain import Explainer, Words
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, says, settle, training
 
 OTHER = Key("p2", "trn_1")
+BOUND = Instant(1_700_000_000_123_456_789)
 
 
 def explainer(replica: Replica) -> Explainer:
@@ -32,7 +34,7 @@ async def explain(replica: Replica) -> Words:
 
 
 def part(words: Words, name: str) -> Words:
-    """What is said of a tier or the floor, which must be something."""
+    """What is said of a tier, which must be something."""
     found = words[name]
     assert isinstance(found, dict)
     return found
@@ -45,7 +47,7 @@ async def test_what_is_not_stored_is_explained(replica: Replica) -> None:
         "partition": "p1",
         "l1": None,
         "l2": None,
-        "floor": None,
+        "bound": None,
         "next_refresh": "on the first request: nothing is stored",
     }
 
@@ -60,22 +62,19 @@ async def test_it_says_how_far_the_list_is_believed(replica: Replica) -> None:
     ]
 
 
-async def test_both_tiers_and_the_floor_are_explained(replica: Replica, clock: FakeClock) -> None:
+async def test_both_tiers_are_explained(replica: Replica, clock: FakeClock) -> None:
     """With the times that decide."""
     await replica.fill(1)
-    began = clock.now()
     clock.advance(10.0)
 
     words = await explain(replica)
 
-    l1, floor = part(words, "l1"), part(words, "floor")
+    l1 = part(words, "l1")
     assert l1 == words["l2"]
     assert l1["updated_at"] == "2023-11-14T22:01:00Z"
     assert (l1["status"], l1["bytes"]) == (200, len(training(1)))
     assert (l1["age"], l1["freshness_lifetime"]) == (10.0, 30.0)
-    assert (l1["below_floor"], l1["plan"]) == (False, "serve")
-    assert floor["digest"] == l1["digest"]
-    assert (floor["generation"], floor["confirmed_at"]) == (0, began)
+    assert (l1["state"], l1["plan"]) == ("current", "serve")
     assert words["next_refresh"] == "on the first request after 20.0 s, when the response is stale"
 
 
@@ -94,13 +93,14 @@ async def test_a_stale_entry_is_refreshed_next(alone: Replica, clock: FakeClock)
 async def test_an_invalidated_entry_is_asked_for_next(replica: Replica, redis: Redis) -> None:
     """However fresh it is by its age."""
     await replica.fill(1)
-    await redis.store.invalidate("trn_1", None)
+    await redis.store.order("trn_1", None, BOUND, is_hard=False)
 
     words = await explain(replica)
 
-    assert part(words, "l1")["below_floor"]
+    assert words["bound"] == "2023-11-14T22:13:20.123456789Z"
+    assert part(words, "l1")["state"] == "rescue"
     assert part(words, "l1")["plan"] == "fetch"
-    expected = "on the next request: the response is below the floor, or the floor is lost"
+    expected = "on the next request: an order ruled the response out, or a mark is lost"
     assert words["next_refresh"] == expected
 
 
@@ -128,7 +128,6 @@ async def test_a_404_is_explained(replica: Replica) -> None:
     words = await explain(replica)
 
     assert part(words, "l1")["updated_at"] is None
-    assert part(words, "floor")["updated_at"] is None
 
 
 async def test_redis_away_is_said(replica: Replica, redis: Redis) -> None:
@@ -140,7 +139,7 @@ async def test_redis_away_is_said(replica: Replica, redis: Redis) -> None:
 
     assert "away" in str(words["redis"])
     assert part(words, "l1")["plan"] == "serve"
-    assert (words["l2"], words["floor"]) == (None, None)
+    assert (words["l2"], words["bound"]) == (None, None)
 
 
 async def test_a_failure_puts_the_refresh_off(alone: Replica, clock: FakeClock) -> None:

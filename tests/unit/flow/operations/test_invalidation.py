@@ -295,7 +295,7 @@ async def test_a_change_is_told_and_nothing_else(pair: Pair) -> None:
     await pair.one.fill(1)
     assert pair.hub.told == []
 
-    assert (await pair.other.get()).tier is Tier.L1
+    assert (await pair.other.get()).tier is Tier.L2
     pair.clock.advance(31.0)
     await pair.one.fill(2)
     await pair.one.land()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.core.cache.entry import Key
+from gateway.core.cache.marks import State, state_of
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import (
     AccessRefused,
@@ -276,7 +277,9 @@ async def test_a_401_ends_all_that_the_credential_stored(
     await write(replica, says(401))
 
     assert replica.local.entries == 0
-    assert not is_up or (await redis.store.lookup(other)).entry is None
+    found = await redis.memory.lookup(other)
+    assert found.stored is not None
+    assert (state_of(found.stored, found.marks) is State.GONE) is is_up
     with pytest.raises(AccessRefused):
         await replica.get(other)
 
@@ -314,7 +317,7 @@ async def test_one_late_answer_of_redis_does_not_prevent_it(
     passing_on = redis.switch.pass_on
 
     def late_once(operation: str) -> None:
-        redis.switch.is_up = operation != "invalidate" or next(answers, True)
+        redis.switch.is_up = operation != "order" or next(answers, True)
         passing_on(operation)
 
     monkeypatch.setattr(redis.switch, "pass_on", late_once)

@@ -1,4 +1,4 @@
-"""Versions that went back, or are far ahead: what callers get, and when they are believed."""
+"""Versions that went back are believed in the end, those that are far ahead never."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, STALE, Redis, Replica, minute_of, ok
 
-SEEN = 13
+OLDER, SEEN = 1, 13
 FAR = 59  # more than 5 minutes ahead, as long as no test takes half an hour
 BELIEVED_BY = 70
 
@@ -41,10 +41,9 @@ def either(request: pytest.FixtureRequest) -> Replica:
     return made
 
 
-@pytest.mark.parametrize("minute", [1, FAR])
-async def test_it_is_believed_after_a_minute(either: Replica, minute: int) -> None:
+async def test_it_is_believed_after_a_minute(either: Replica) -> None:
     """Until then callers get what is stored, and few calls are made."""
-    await doubted(either, minute)
+    await doubted(either, OLDER)
 
     calls = await keep_asking(either, 58)
     assert minute_of(await either.get()) == SEEN
@@ -52,28 +51,27 @@ async def test_it_is_believed_after_a_minute(either: Replica, minute: int) -> No
 
     await keep_asking(either, BELIEVED_BY - 58)
     answer = await either.get()
-    assert (minute_of(answer), answer.outcome) == (minute, Outcome.FRESH)
+    assert (minute_of(answer), answer.outcome) == (OLDER, Outcome.FRESH)
     assert either.observer.of("invalidated") == [(Cause.UPDATED_AT, "trn_1", 1)]
     assert either.observer.of("lagged") == []
 
 
-@pytest.mark.parametrize("minute", [1, FAR])
-async def test_the_others_follow_at_once(clock: FakeClock, redis: Redis, minute: int) -> None:
+async def test_the_others_follow_at_once(clock: FakeClock, redis: Redis) -> None:
     """What they hold is disbelieved, though its version is no lower."""
     hub = Hub()
     one, other = (Replica(clock, redis, hub=hub) for _ in range(2))
-    await doubted(one, minute)
+    await doubted(one, OLDER)
     assert minute_of(await other.get(only_if_cached=True)) == SEEN
 
     for _ in range(BELIEVED_BY):
         clock.advance(1.0)
         await one.get()
         await one.land()
-        if minute_of(await one.get()) == minute:
+        if minute_of(await one.get()) == OLDER:
             break
         assert minute_of(await other.get(only_if_cached=True)) == SEEN
 
-    assert minute_of(await other.get(only_if_cached=True)) == minute
+    assert minute_of(await other.get(only_if_cached=True)) == OLDER
 
 
 @pytest.mark.parametrize(("minute", "window"), [(1, 0.0), (FAR, 0.0), (1, 300.0), (FAR, 300.0)])
@@ -106,3 +104,12 @@ async def test_a_date_far_ahead_does_not_replace(either: Replica) -> None:
 
     assert (minute_of(answer), answer.outcome) == (SEEN, Outcome.STALE_ERROR)
     assert answer.handling.not_stored is NotStoredReason.FUTURE_VERSION
+
+
+async def test_a_date_far_ahead_is_never_believed(either: Replica) -> None:
+    """Callers get what is stored, and few calls are made."""
+    await doubted(either, FAR)
+
+    assert await keep_asking(either, BELIEVED_BY) <= 8
+
+    assert minute_of(await either.get()) == SEEN

@@ -6,19 +6,16 @@ import asyncio
 
 import pytest
 
-from gateway.core.cache.entry import Entry, Key
 from gateway.core.errors import UpstreamError
 from gateway.core.http.cache_control import request_directives_of
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.vocabulary import NotStoredReason, Outcome, Purpose, StoreVerdict
+from gateway.core.vocabulary import NotStoredReason, Outcome, Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fill.fetch import Want
 from gateway.flow.request.response_selection import Answer
-from gateway.flow.singleflight import Course
-from gateway.ports import Stored
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
-from tests.doubles.stored import entry_of, version
+from tests.doubles.stored import version
 from tests.unit.flow.house import (
     CALLER,
     KEY,
@@ -32,7 +29,7 @@ from tests.unit.flow.house import (
     serve_stale,
     settle,
 )
-from tests.unit.flow.offering import in_l1, put, version_in_l1
+from tests.unit.flow.offering import in_l1
 
 
 async def asking(replica: Replica, minute: int) -> asyncio.Task[Answer]:
@@ -66,34 +63,6 @@ def replica(clock: FakeClock, redis: Redis, hub: Hub) -> Replica:
 def hub() -> Hub:
     """Their bus."""
     return Hub()
-
-
-async def test_what_an_order_overtook_is_not_followed_by_an_older_one(
-    replica: Replica, other: Replica
-) -> None:
-    """Another replica asked after the order, and was answered sooner with less."""
-    task = await asking(replica, 8)
-    await replica.invalidation.invalidate((KEY.training_id,), None)
-    await other.fill(7)
-
-    first = await answered(replica, task)
-    replica.upstream.then(ok(8))
-    other.upstream.then(ok(8))
-    answers = [await replica.get(), await other.get()]
-
-    assert first.handling.not_stored is NotStoredReason.INVALIDATED
-    assert [minute_of(each) for each in (first, *answers)] == [8, 8, 8]
-
-
-async def test_the_others_hear_of_what_it_proved(replica: Replica, other: Replica) -> None:
-    """What L1 holds elsewhere was good till then."""
-    task = await asking(replica, 8)
-    await replica.invalidation.invalidate((KEY.training_id,), None)
-    await other.fill(7)
-
-    await answered(replica, task)
-
-    assert other.peek() is None
 
 
 async def test_what_redis_does_not_know_it_is_not_offered(replica: Replica, redis: Redis) -> None:
@@ -154,54 +123,11 @@ async def test_an_order_concerns_requests_that_begin_after_it(replica: Replica) 
 
 async def hears_of_newer(redis: Redis) -> None:
     """A soft order names a version after the one that is known."""
-    floor = (await redis.memory.lookup(KEY)).floor
-    assert floor is not None
-    assert floor.updated_at is not None
-    newer = Instant(floor.updated_at + 1)
-    await redis.memory.invalidate(KEY.training_id, newer, soft=True)
-
-
-def lose_all(replica: Replica, redis: Redis) -> None:
-    """Redis is gone, and its memory; the API fails."""
-    redis.memory.flush()
-    redis.switch.is_up = False
-    replica.upstream.always = says(500)
-
-
-@pytest.fixture
-async def outdated(replica: Replica, other: Replica, redis: Redis, clock: FakeClock) -> None:
-    """L1 holds the first version, Redis a later one, and that is outdated too."""
-    await serve_stale(replica)
-    other.upstream.then(ok(8))
-    await other.fetch(Want(KEY, CALLER, Purpose.SWEEP))
-    clock.advance(1.0)
-    await hears_of_newer(redis)
-    replica.upstream.always = says(500)
-
-
-@pytest.mark.usefixtures("outdated")
-async def test_what_redis_gave_to_rescue_outlives_it(replica: Replica, redis: Redis) -> None:
-    """The older body is none to go back to."""
-    replica.clock.advance(6.0)
-    first = await replica.get()
-    lose_all(replica, redis)
-
-    second = await replica.get()
-
-    for answer in (first, second):
-        assert (minute_of(answer), answer.outcome) == (8, Outcome.STALE_ERROR)
-
-
-async def test_what_was_fetched_after_the_order_stays(replica: Replica, redis: Redis) -> None:
-    """Whatever its version: the upstream may have gone back, and been believed."""
-    early = entry_of(await replica.tiers.begin(KEY), version(5))
-    await redis.memory.drop(KEY)
-    await put(replica, version(1))
-
-    stored = await replica.tiers.store(KEY, replica.tiers.render(early, 1000.0), Course())
-
-    assert stored.verdict is StoreVerdict.INVALIDATED
-    assert version_in_l1(replica) == version(1)
+    stored = (await redis.memory.lookup(KEY)).stored
+    assert stored is not None
+    assert stored.version is not None
+    newer = Instant(stored.version + 1)
+    await redis.memory.order(KEY.training_id, None, newer, is_hard=False)
 
 
 DATE = b"Tue, 14 Nov 2023 22:01:00 GMT"
@@ -244,14 +170,14 @@ async def test_a_refused_version_is_for_its_request_alone(behind: Replica) -> No
     assert behind.peek() is not None
 
 
-@pytest.mark.parametrize("told_by", ["a soft order", "a soft bound", "the list"])
-async def test_what_is_below_the_floor_is_asked_for_without_validators(
+@pytest.mark.parametrize("told_by", ["a soft order", "a soft bound", "another replica"])
+async def test_what_is_only_for_rescue_is_asked_for_without_validators(
     replica: Replica, redis: Redis, clock: FakeClock, told_by: str
 ) -> None:
     """A 304 would renew it: a date counts whole seconds, and a tag may stay the same."""
     await replica.fill(1, KEY, (b"etag", b'W/"1"'), (b"last-modified", DATE))
     clock.advance(6.0)
-    if told_by == "the list":
+    if told_by == "another replica":
         await hears_of_newer(redis)
     else:
         bound = minute(3) if told_by == "a soft bound" else None
@@ -287,83 +213,14 @@ async def ask(replica: Replica) -> asyncio.Task[Answer]:
     return task
 
 
-async def offer_late(replica: Replica, redis: Redis, later: int, flight: Course) -> None:
-    """Redis loses all it knew while a fetch of that version is on its way."""
-    ticket = await replica.tiers.begin(KEY)
-    redis.memory.flush()
-    held = replica.tiers.render(entry_of(ticket, version(later)), replica.clock.monotonic())
-    stored = await replica.tiers.store(KEY, held, flight)
-    assert stored.verdict is StoreVerdict.INVALIDATED
-
-
-async def test_l1_remembers_what_redis_refused_for_its_loss(
-    replica: Replica, other: Replica, redis: Redis
-) -> None:
-    """The answer was given, so the older body that Redis has by then is none to go on with."""
-    replica.upstream.then(ok(3))
-    replica.upstream.hold()
-    waiter = await ask(replica)
-    redis.memory.flush()
-    await fetch(other, 2)
-    replica.upstream.release()
-    first = await waiter
-    replica.upstream.then(ok(3))
-
-    second = await replica.get()
-
-    assert first.handling.not_stored is NotStoredReason.INVALIDATED
-    assert (minute_of(first), minute_of(second)) == (3, 3)
-    assert second.handling.not_stored is None
-
-
-async def test_it_is_doubted(replica: Replica, redis: Redis) -> None:
-    """Redis may know better by now."""
-    await offer_late(replica, redis, 2, Course())
-
-    assert in_l1(replica) is not None
-    assert replica.tiers.peek(KEY) is None
-
-
-async def test_an_older_one_replaces_nothing(replica: Replica, redis: Redis) -> None:
-    """L1 holds the later version already."""
-    await put(replica, version(2))
-
-    await offer_late(replica, redis, 1, Course())
-
-    assert version_in_l1(replica) == version(2)
-
-
-async def test_what_was_given_while_an_older_one_is_stored_stays(
-    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fetch from before the loss lands while one from after it is on its way to Redis, which
-    takes that as the first; L1 goes on with what was answered."""
-    early = entry_of(await replica.tiers.begin(KEY), version(8))
-    redis.memory.flush()
-    store = redis.memory.store
-
-    async def slow(key: Key, entry: Entry, keep: float) -> Stored:
-        monkeypatch.undo()
-        held = replica.tiers.render(early, replica.clock.monotonic())
-        late = await replica.tiers.store(KEY, held, Course())
-        assert late.verdict is StoreVerdict.INVALIDATED
-        return await store(key, entry, keep)
-
-    monkeypatch.setattr(redis.memory, "store", slow)
-    stored = await put(replica, version(3))
-
-    assert stored.verdict is StoreVerdict.FIRST
-    assert version_in_l1(replica) == version(8)
-
-
 @pytest.mark.parametrize("bound", [None, version(10**15)])
-async def test_an_order_not_heard_outlives_the_floor(
+async def test_an_order_not_heard_outlives_the_mark(
     replica: Replica, redis: Redis, bound: Instant | None
 ) -> None:
-    """Redis lost the floor and nothing else: what the order ruled out may not even rescue."""
+    """Redis lost the mark and nothing else: what the order ruled out may not even rescue."""
     await replica.fill(1)
-    await redis.memory.invalidate("trn_1", bound)
-    redis.memory.lose_floor(KEY)
+    await redis.memory.order("trn_1", None, bound, is_hard=True)
+    redis.memory.lose_mark("trn_1")
     replica.clock.advance(5.0)
     replica.upstream.always = says(500)
 

@@ -243,7 +243,7 @@ OTHER = Ask(KEY, CALLER, extra=((b"foo", b"2"),))
 
 def test_what_is_stored_is_chosen_by_its_fields() -> None:
     """To another request it is not there."""
-    seen = Seen(HELD, Tier.L1, below_floor=False)
+    seen = Seen(HELD, Tier.L1, only_rescue=False)
 
     assert chosen(RULES, ONE, seen) is seen
     assert chosen(RULES, OTHER, seen) is None
@@ -252,7 +252,7 @@ def test_what_is_stored_is_chosen_by_its_fields() -> None:
 
 def test_what_was_fetched_fits_whom_it_would_have_been_given() -> None:
     """Wherever it was fetched; what varies on nothing fits everybody."""
-    elsewhere = Elsewhere(Seen(HELD, Tier.L2, below_floor=False), awaited=True)
+    elsewhere = Elsewhere(Seen(HELD, Tier.L2, only_rescue=False), awaited=True)
 
     assert fits(RULES, ONE, stored(HELD))
     assert not fits(RULES, OTHER, stored(HELD))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.core.cache.entry import Key
+from gateway.core.cache.marks import State, state_of
 from gateway.core.errors import AccessRefused
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Cause, NotStoredReason, Outcome
@@ -31,7 +32,9 @@ async def test_a_401_ends_the_other_entries_of_the_credential(
 
     assert replica.peek() is None
     assert replica.peek(SECOND) is None
-    assert (await redis.store.lookup(SECOND)).entry is None
+    found = await redis.store.lookup(SECOND)
+    assert found.stored is not None
+    assert state_of(found.stored, found.marks) is State.GONE
     assert replica.observer.of("invalidated") == [(Cause.PURGE, "*", 2)]
 
 

@@ -8,7 +8,7 @@ from gateway.core.errors import ListRefused, UpstreamFailure
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Circuit, Purpose
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import OURS, WINDOWS, says
+from tests.unit.flow.house import OURS, says
 from tests.unit.flow.sweeping import Catalogue, Swept
 
 DATE = "Tue, 14 Nov 2023 22:00:00 GMT"
@@ -58,16 +58,13 @@ async def test_what_cannot_be_read_is_counted_without_our_token(swept: Swept) ->
 
 
 @pytest.mark.parametrize(("date", "told"), [(DATE, DATE), ("today", STARTED)])
-@pytest.mark.parametrize("jitter", [0.0, 0.999])
-async def test_an_item_is_fresh_from_the_moment_the_page_was_asked_for(
-    swept: Swept, date: str, told: str, jitter: float
+async def test_an_item_speaks_for_the_moment_the_page_was_asked_for(
+    swept: Swept, date: str, told: str
 ) -> None:
-    """For the lifetime of a single answer. What is no date does not become one."""
+    """What is no date does not become one."""
     swept.catalogue.date, began = date.encode(), swept.clock.now()
     brought = await swept.pages.read(OURS, 0, Purpose.SWEEP)
-    swept.clock.script([jitter])
 
     item = swept.pages.listed(brought, brought.page.items[0])
 
     assert (item.training_id, item.confirmed_at, item.date) == ("t1", began, told)
-    assert item.freshness_lifetime == pytest.approx(WINDOWS.lifetime * (1 - 0.1 * jitter))

@@ -177,12 +177,3 @@ def test_a_receipt_says_what_bounds_the_rest() -> None:
     assert receipt.detail.startswith("2 of 3 replicas confirmed")
     assert "l1.lifetime" in receipt.detail
     assert receipt.until in receipt.detail
-
-
-@pytest.mark.parametrize(("purged", "is_told"), [(0, True), (7, False), (None, False)])
-def test_a_receipt_says_that_a_partition_was_empty(purged: int | None, is_told: bool) -> None:
-    """Its name may be wrong; the order is done all the same."""
-    receipt = receipt_of(Confirmations(known=3, confirmed=3, purged=purged))
-
-    assert receipt.is_complete
-    assert (receipt.detail is not None) == is_told

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from gateway.adapters.redis.connect.batching import Gathering
-from gateway.core.cache.entry import Floor, Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.marks import Mark, Marks, Words
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Found
@@ -21,8 +22,8 @@ def lookup(_: Key) -> RedisOperation:
 
 
 def found_of(key: Key) -> Found:
-    """What stands under a key here: its own name, as an epoch."""
-    return Found(None, Floor(key.training_id, 0, None, "", 0.0))
+    """What stands under a key here: its own name, as the word of a mark."""
+    return Found(Marks(Mark(Words(key.training_id, "", ""))), None)
 
 
 class Reader:

@@ -16,13 +16,13 @@ LUA = Path(gateway.adapters.redis.__path__[0]) / "lua"
 
 def test_a_script_is_its_section_behind_all_that_it_needs() -> None:
     """First the files that it needs, then what its file shares, then the section alone."""
-    script = Script.load("lease", "renew", needs=["floor"])
+    script = Script.load("lease", "renew", needs=["mark"])
 
-    floor, shared, section = (
+    mark, shared, section = (
         script.text.index(each)
-        for each in ("local function now", "local function read_lease", "-- Promise: ")
+        for each in ("local function make_mark", "local function read_lease", "-- Promise: ")
     )
-    assert floor < shared < section
+    assert mark < shared < section
     assert script.text.count("-- Promise: ") == 1
     assert script.text[section:].startswith("-- Promise: the lease lasts for another lifetime")
 
