@@ -168,15 +168,16 @@ def better(marks: Marks, stored: Facts | None, kept: Facts | None) -> tuple[Fact
     """Of the responses in Redis and in L1 the one in the better state, at equal states the later
     one, and its state. If both are the same response, it is that of L1. None: both are gone.
 
-    A response that was fetched without Redis is gone, but a response in Redis that is older is left
-    for rescue. Otherwise callers would get the older one after the later one."""
+    A response that Redis did not store has no words, and is gone. But a response in Redis that is
+    older is left for rescue, because callers have perhaps got the later one."""
     alone = kept.version if kept and None in kept.ticket else None
     state = state_of(stored, marks, alone) if stored else State.GONE
-    best = stored if state is not State.GONE else None
-    kept_state = state_of(kept, marks, best.version if best else None) if kept else State.GONE
-    is_worse = kept_state is state and best and kept and is_later(best, kept)
-    if kept_state is State.GONE or kept_state < state or is_worse:
-        return best, state
+    kept_state = state_of(kept, marks) if kept else State.GONE
+    if state is kept_state is State.GONE:
+        return None, state
+    is_later_in_redis = stored and kept and is_later(stored, kept)
+    if state > kept_state or (state is kept_state and is_later_in_redis):
+        return stored, state
     return kept, kept_state
 
 

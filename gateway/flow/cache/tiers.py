@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from gateway.core.cache.content_coding import coded_body, coded_entry, is_worth_coding
 from gateway.core.cache.entry import Entry, FetchStart, Key
 from gateway.core.cache.entry_headers import coded_head
-from gateway.core.cache.marks import Facts, State, better, is_later, is_older
+from gateway.core.cache.marks import Facts, State, Ticket, better, is_later, is_older
 from gateway.core.cache.policy import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
@@ -226,7 +226,9 @@ class Tiers:
             return await self._shared.store(key, entry.facts, entry, self._rules.windows.keep)
         except RedisUnavailable:
             held.doubt()
-            return self._judged_alone(key, entry, flight)
+            # Redis perhaps has an older entry with later words.
+            held.entry = entry.but(ticket=Ticket())
+            return self._judged_alone(key, held.entry, flight)
 
     def _judged_alone(self, key: Key, entry: Entry, flight: Course) -> Stored:
         """The verdict while Redis is away: an entry in L1 that is later refuses this one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gateway.core.cache.marks import Facts, Mark, Marks, State, Ticket, better, is_later
@@ -216,7 +216,8 @@ class Replica:
         except Away:
             kept = self.l1.get(flight.key)
             is_refused = kept and not kept.is_demoted and not is_later(facts, kept.value.facts)
-            stored = None if is_refused else entry
+            alone = replace(entry, facts=replace(facts, ticket=Ticket()))
+            stored = None if is_refused else alone
         if stored and _may_keep(flight):
             self.l1[flight.key] = Held(stored, self.now, self.gaps)
         self._end(flight, reply.status, entry)

@@ -6,10 +6,12 @@ import math
 
 import pytest
 
+from gateway.core.cache.entry import Entry
+from gateway.core.cache.marks import Facts
 from gateway.core.vocabulary import StoreVerdict
 from gateway.flow.singleflight import Course
 from tests.doubles.clock import FakeClock
-from tests.doubles.stored import version
+from tests.doubles.stored import entry_of, version
 from tests.unit.flow.house import KEY, Redis, Replica
 from tests.unit.flow.offering import find, in_l1, put
 
@@ -88,6 +90,29 @@ async def test_l1_judges_what_comes_without_redis(replica: Replica, redis: Redis
     assert [each.verdict for each in stored] == expected
     assert stored[3].facts is not None
     assert stored[3].facts.version == version(2)
+
+
+async def test_what_redis_did_not_store_is_still_known_after_an_order(
+    replica: Replica, redis: Redis
+) -> None:
+    """Callers got it, so the older response that Redis has is no current answer to them."""
+    begun = await replica.tiers.begin(KEY)
+    await redis.memory.order(KEY.training_id, None, None, is_hard=True)
+    await redis.memory.store(KEY, *await offered(redis), 60.0)
+    redis.switch.is_up = False
+    later = replica.tiers.render(entry_of(begun, version(2)), replica.clock.monotonic())
+    assert (await replica.tiers.store(KEY, later, Course())).verdict is StoreVerdict.FIRST
+    redis.switch.is_up = True
+
+    seen = await find(replica)
+
+    assert (seen.held.entry.updated_at, seen.only_rescue) == (version(), True)
+
+
+async def offered(redis: Redis) -> tuple[Facts, Entry]:
+    """What another replica's fetch, which begins now, brings."""
+    entry = entry_of(await redis.memory.begin(KEY))
+    return entry.facts, entry
 
 
 async def test_what_redis_lost_is_gone(replica: Replica, redis: Redis) -> None:
