@@ -1,7 +1,7 @@
 """The envelope as the release before this one wrote it: frozen, whatever records.py becomes.
 
-Its schema number is one lower than ours. It shares Redis, the names of floors and events, and the
-channel of the bus with this release, and nothing else.
+Its schema number is one lower than ours. It shares Redis and the channel of the bus with this
+release, and nothing else.
 """
 
 from __future__ import annotations

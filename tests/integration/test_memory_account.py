@@ -12,10 +12,11 @@ import pytest
 GROWTH = """
 import gc, resource, sys
 from gateway.flow.cache.local_store import LocalStore
-from gateway.core.cache.entry import Key, Ticket
+from gateway.core.cache.entry import FetchStart, Key
+from gateway.core.cache.marks import Words
 from gateway.core.http.fields import shared
 from gateway.core.instant import Instant
-from tests.doubles.stored import entry_of, held_of
+from tests.doubles.stored import WORDS, entry_of, held_of
 
 PARTITIONS = [f"{n:032x}" for n in range(7)]
 
@@ -26,9 +27,10 @@ def resident():
 def fetched(number, size):
     key = Key(PARTITIONS[number % 7], f"trn_{number:020d}")
     fields = shared(tuple((b"x-header-%d" % n, b"value %d of %d" % (n, number)) for n in range(8)))
-    ticket = Ticket(f"{number:016x}", number + 1000, 1_700_000_000.0 + number)
+    ticket = WORDS._replace(training=Words(*(f"{3 * number + n:016x}" for n in range(3))))
+    start = FetchStart(1_700_000_000.0 + number, ticket)
     body = b'"' + b"%020d" % number * (size // 20) + b'"'
-    return key, held_of(entry_of(ticket, Instant(10**18 + number), body, fields), float(number))
+    return key, held_of(entry_of(start, Instant(10**18 + number), body, fields), float(number))
 
 size, count = int(sys.argv[1]), int(sys.argv[2])
 warm = LocalStore(10**9, lambda: None)  # takes what the interpreter had freed and kept

@@ -48,11 +48,11 @@ async def test_a_soft_purge_rescues(
 async def test_guessed_ids_leave_little_in_redis(
     upstream: RunningSimulator, redis_url: str
 ) -> None:
-    """Asking for what the budget does not allow leaves floors that go by themselves, soon."""
+    """Asking for what the budget does not allow leaves marks that go by themselves, soon."""
     async with gateway(upstream.base_url, redis_url, upstream__rate_limit="2/minute") as planes:
         await asyncio.gather(*(planes.get(f"guess-{number}") for number in range(50)))
         with client_of(redis_url) as client:
-            lives = [client.pttl(key) for key in client.keys("*:f:*")]
+            lives = [client.pttl(key) for key in client.keys("*:m")]
 
     asked_in_vain = [life for life in lives if life <= 40_000]
     assert len(asked_in_vain) >= 40

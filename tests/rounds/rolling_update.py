@@ -14,8 +14,8 @@ from tests.support.servers import ROOT
 from tests.system.commands import Gateway
 
 _CLOSING = "Host: a\r\nConnection: close\r\n\r\n"
-_SCHEMA = re.compile(r"^(SCHEMA(?:: Final)? = )(\d+)$", re.MULTILINE)
-_SCHEMAS = ("records", "key_state", "messages")
+_SCHEMA = re.compile(r'^((?:SCHEMA|_FORMAT)(?:: Final)? = (?:"g)?)(\d+)', re.MULTILINE)
+_SCHEMAS = ("keys", "messages", "records")
 
 
 def previous_release(folder: Path) -> dict[str, str]:
