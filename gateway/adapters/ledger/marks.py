@@ -66,7 +66,8 @@ class Ledger:
     async def begin(self, key: Key) -> FetchStart:
         for place in _places(key):
             self._marks[place] = self._marks.get(place) or marks.new_mark(self.new_word)
-        return FetchStart(self._clock.now(), self.found(key).marks.ticket)
+        ticket = self.found(key).marks.ticket
+        return FetchStart(self._clock.now(), ticket, self._clock.monotonic())
 
     async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
         """As SharedStore.store. `entry` and `keep` have no effect."""

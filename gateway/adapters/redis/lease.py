@@ -22,8 +22,8 @@ from gateway.adapters.redis.keys import ear
 from gateway.adapters.redis.messages import NoticeRefused
 from gateway.adapters.redis.records import Raw, decode_slot
 from gateway.adapters.redis.store import RedisStore
-from gateway.core.cache.entry import FetchStart, Key
-from gateway.core.cache.marks import Ticket
+from gateway.core.cache.entry import Key
+from gateway.core.cache.marks import Words
 from gateway.core.vocabulary import EndingKind, FailureReason, RedisOperation
 from gateway.ports import Ending, Taken
 
@@ -138,7 +138,7 @@ class RedisLease:
         self._watch = Script.load("lease", "watch")
 
     async def take(self, key: Key) -> Taken:
-        (everything, partition), taken = await asyncio.gather(
+        shared, (started, training, token, leads, confirmed) = await asyncio.gather(
             self._store.shared_words(key.partition, RedisOperation.LEASE),
             self._connection.run_script(
                 RedisOperation.LEASE,
@@ -154,9 +154,7 @@ class RedisLease:
                 _read_taken,
             ),
         )
-        start, token, leads, confirmed = taken
-        ticket = Ticket(everything, partition, start.ticket.training)
-        return Taken(FetchStart(start.started, ticket), token, leads, confirmed)
+        return Taken(shared.begun(started, training), token, leads, confirmed)
 
     async def renew(self, key: Key, token: str) -> bool:
         return await self._connection.run_script(
@@ -198,14 +196,13 @@ class RedisLease:
         return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
 
 
-def _read_taken(reply: Sequence[Any]) -> tuple[FetchStart, str, bool, float]:
+def _read_taken(reply: Sequence[Any]) -> tuple[float, Words, str, bool, float]:
     record, stamp, token, leads, facts = reply
     slot = decode_slot(Raw(record, facts))
     if slot.mark is None:
         raise ValueError("the reply has no mark")
-    start = FetchStart(int(stamp) / 1_000_000, Ticket(training=slot.mark.words))
-    confirmed = 0.0 if slot.stored is None else slot.stored.confirmed
-    return start, token.decode(), int(leads) == 1, confirmed
+    started, confirmed = int(stamp) / 1_000_000, slot.stored.confirmed if slot.stored else 0.0
+    return started, slot.mark.words, token.decode(), int(leads) == 1, confirmed
 
 
 def _read_ending(reply: Sequence[Any]) -> Ending | None:

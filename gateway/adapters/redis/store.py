@@ -57,6 +57,18 @@ class SlotRead(NamedTuple):
     is_held: bool
 
 
+class SharedWords(NamedTuple):
+    """The words of the marks of everything and of a partition, and when they were asked for."""
+
+    everything: Words
+    partition: Words
+    asked_at: float
+
+    def begun(self, started: float, training: Words) -> FetchStart:
+        """The start of a fetch that reads the words of the training now."""
+        return FetchStart(started, Ticket(self.everything, self.partition, training), self.asked_at)
+
+
 class RedisStore:
     """Entries and marks in Redis, all with an expiry.
 
@@ -97,7 +109,8 @@ class RedisStore:
         self._read = Script.load("marks", "read", needs=["mark"])
         self._swap = Script.load("marks", "swap", needs=["mark"])
         clock = connection.monotonic
-        self._words: TTLCache[str, Words] = TTLCache(_MOST, _READ_FOR, clock)
+        # The words of marks, and when Redis was asked for them.
+        self._words: TTLCache[str, tuple[Words, float]] = TTLCache(_MOST, _READ_FOR, clock)
         self._extended: TTLCache[str, bool] = TTLCache(
             _MOST, min(_EXTEND_EVERY, longest_keep / 4), clock
         )
@@ -127,7 +140,7 @@ class RedisStore:
         return dict(zip(keys, founds, strict=True))
 
     async def begin(self, key: Key) -> FetchStart:
-        (everything, partition), (training, started) = await asyncio.gather(
+        shared, (training, started) = await asyncio.gather(
             self.shared_words(key.partition, RedisOperation.BEGIN),
             self.connection.run_script(
                 RedisOperation.BEGIN,
@@ -137,16 +150,17 @@ class RedisStore:
                 lambda reply: (_words(reply[0]), int(reply[1]) / 1_000_000),
             ),
         )
-        return FetchStart(started, Ticket(everything, partition, training))
+        return shared.begun(started, training)
 
     def new_mark(self) -> tuple[str, int]:
         """The mark that a fetch makes if its training has none, and for how long it is kept."""
         return encode_mark(marks.new_mark(self.new_word)), self._fetch_keep
 
-    async def shared_words(self, partition: str, operation: RedisOperation) -> list[Words]:
+    async def shared_words(self, partition: str, operation: RedisOperation) -> SharedWords:
         """The words of the marks of everything and of a partition, for a fetch that begins now.
         Redis is asked if no look-up has just read them, or if their expiry has to be renewed.
         Raises RedisUnavailable."""
+        asked_at = self.connection.monotonic()
         names = self.names.shared_marks(partition)
         known = {each: self._words[each] for each in names if each in self._words}
         missing = [each for each in names if each not in known or each not in self._extended]
@@ -158,9 +172,10 @@ class RedisStore:
             lambda reply: _words(reply[0]),
         )
         for name, words in zip(missing, made, strict=True):
-            known[name] = self._words[name] = words
+            known[name] = self._words[name] = words, asked_at
             self._extended[name] = True
-        return [known[name] for name in names]
+        (everything, one), (own, other) = (known[name] for name in names)
+        return SharedWords(everything, own, min(one, other))
 
     async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
         def after(slot: Slot, now: float) -> Slot:
@@ -226,13 +241,13 @@ class RedisStore:
         """The marks of everything and of each partition. Raises RedisUnavailable."""
         names = {each: self.names.shared_marks(each) for each in partitions}
         distinct = list(dict.fromkeys(name for pair in names.values() for name in pair))
-        records = await self.connection.read(operation, distinct)
-        return {
-            each: self._noted(dict(zip(distinct, records, strict=True)), each) for each in names
-        }
+        asked_at = self.connection.monotonic()
+        values = await self.connection.read(operation, distinct)
+        records = dict(zip(distinct, values, strict=True))
+        return {each: self._noted(records, each, asked_at) for each in names}
 
     def _noted(
-        self, records: dict[str, bytes | None], partition: str
+        self, records: dict[str, bytes | None], partition: str, asked_at: float
     ) -> tuple[Mark | None, Mark | None]:
         names = self.names.shared_marks(partition)
         everything, own = (decode_mark(records[name]) for name in names)
@@ -240,7 +255,7 @@ class RedisStore:
             if mark is None:
                 self._words.pop(name, None)
             else:
-                self._words[name] = mark.words
+                self._words[name] = mark.words, asked_at
         return everything, own
 
     async def write_slot(self, key: Key, before: SlotRead, after: Slot, keep: float) -> bool:
@@ -282,16 +297,17 @@ class RedisStore:
         shared = [name for key in keys for name in self.names.shared_marks(key.partition)]
         names = list(dict.fromkeys(shared))
         names += [name for key in keys for name in self.names.slot(key)]
+        asked_at = self.connection.monotonic()
         values = await self.connection.read(RedisOperation.LOOKUP, names)
         records = dict(zip(names, values, strict=True))
-        return list(map(partial(self._found, records), keys))
+        return list(map(partial(self._found, records, asked_at), keys))
 
-    def _found(self, records: dict[str, bytes | None], key: Key) -> Found:
+    def _found(self, records: dict[str, bytes | None], asked_at: float, key: Key) -> Found:
         mark, entry, refusal = (records[name] for name in self.names.slot(key))
         raw = Raw.of(mark, entry, refusal)
         slot = decode_slot(raw)
         self._slots[key] = raw
-        known = Marks(*self._noted(records, key.partition), slot.mark)
+        known = Marks(*self._noted(records, key.partition, asked_at), slot.mark)
         return Found(known, slot.stored, self._entry(key, slot.stored, entry))
 
     def _entry(self, key: Key, stored: Facts | None, record: bytes | None) -> Entry | None:

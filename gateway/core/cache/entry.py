@@ -5,6 +5,7 @@ Times are seconds on the clock that all replicas share (if there is a Redis: the
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import msgspec
@@ -30,10 +31,12 @@ class Key(NamedTuple):
 
 
 class FetchStart(NamedTuple):
-    """When a fetch began, and the words that it read before its call."""
+    """When a fetch began, and the words that it read before its call. `read_at`: a moment from
+    which on the words were read (monotonic)."""
 
     started: float
     ticket: Ticket = Ticket()
+    read_at: float = -math.inf
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -143,7 +143,8 @@ class Fetcher:
             if is_refusal(reply):
                 await self._turned_away(want, reply.status, start)
             return Passed(self._rules.passing(reply), want.extra)
-        return await self._keep(want, entry, reply, flight)
+        held = self._tiers.render(entry, start.read_at)
+        return await self._keep(want, held, reply, flight)
 
     async def _ask(self, want: Want, flight: Course, deadline: float) -> tuple[Reply, Judged]:
         sent_at = self._clock.monotonic()
@@ -210,8 +211,8 @@ class Fetcher:
             await self._tiers.drop(want.key, facts)
             await self._tell(_change(want.key, None))
 
-    async def _keep(self, want: Want, entry: Entry, reply: Reply, flight: Course) -> Filled:
-        held = self._tiers.render(entry, self._clock.monotonic())
+    async def _keep(self, want: Want, held: Held, reply: Reply, flight: Course) -> Filled:
+        entry = held.entry
         forbidden = self._rules.why_not_stored(entry, reply)
         if forbidden is not None:
             self._observer.not_stored(want.key, forbidden)

@@ -51,6 +51,7 @@ class Flight(Operation):
 
     ticket: Ticket
     started: float
+    read: float
     status: int = 0
     entry: Entry | None = None
 
@@ -73,6 +74,7 @@ class Found:
     best: Entry | None
     state: State
     clock: float
+    read: float
 
 
 @dataclass(eq=False)
@@ -173,7 +175,7 @@ class Replica:
             self.l1.pop(key, None)
             if best:
                 self.l1[key] = Held(best, sent, self.gaps, state is not State.CURRENT)
-        return Found(marks.ticket, best, state, clock)
+        return Found(marks.ticket, best, state, clock, sent)
 
     def _mark(self, operation: Operation, place: Place) -> Steps[Mark]:
         """A mark of everything or of a partition: from memory, or from Redis."""
@@ -193,7 +195,8 @@ class Replica:
     def _start_fetch(self, operation: Operation, found: Found | None) -> Flight:
         ticket = found.ticket if found else Ticket()
         started = found.clock if found else self.world.redis.clock
-        flight = Flight(operation.key, ticket, started, is_overtaken=operation.is_overtaken)
+        read, is_overtaken = found.read if found else self.now, operation.is_overtaken
+        flight = Flight(operation.key, ticket, started, read, is_overtaken=is_overtaken)
         self.flights[flight.key] = flight
         self.in_flight.append(flight)
         self.world.start("fetch", self, self._fetch(flight))
@@ -219,7 +222,7 @@ class Replica:
             alone = replace(entry, facts=replace(facts, ticket=Ticket()))
             stored = None if is_refused else alone
         if stored and _may_keep(flight):
-            self.l1[flight.key] = Held(stored, self.now, self.gaps)
+            self.l1[flight.key] = Held(stored, flight.read, self.gaps)
         self._end(flight, reply.status, entry)
 
     def _lose_token(self, partition: str, moment: float) -> None:

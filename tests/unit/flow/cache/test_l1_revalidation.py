@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.core.cache.entry import Key
-from gateway.core.vocabulary import NoticeKind, RedisOperation, Tier
+from gateway.core.http.fields import Reply
+from gateway.core.vocabulary import NoticeKind, Outcome, RedisOperation, Tier
 from gateway.flow.cache.l1_revalidation import MissedOrders
 from gateway.flow.singleflight import Course
-from gateway.ports import AloneBus, Found, Notice
+from gateway.ports import AloneBus, Call, Found, Notice
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, held_of, version
-from tests.unit.flow.house import KEY, Redis, Replica, settle
+from tests.unit.flow.house import KEY, Redis, Replica, ok, settle
 from tests.unit.flow.offering import find, in_l1, put, version_in_l1
 
 KEYS = [Key("p1", f"trn_{number}") for number in range(150)]
@@ -503,3 +504,24 @@ def test_gaps_whose_time_has_come_are_one() -> None:
     assert missed.until(last - 2.0) <= clock.monotonic()
     assert missed.until(last) == clock.monotonic() + 1.0
     assert len(missed._gaps) == 2
+
+
+async def test_a_fetch_counts_from_when_its_marks_were_read(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """A purge of which this replica did not hear may have come since then. Redis does not compare
+    all marks when it stores."""
+
+    async def purged(_call: Call) -> Reply:
+        await redis.memory.order(None, None, None, is_hard=True)
+        clock.advance(4.0)
+        return ok(1)
+
+    replica.upstream.then(purged)
+    await replica.get()
+    assert replica.tiers.peek(KEY) is not None
+    clock.advance(1.0)
+    assert replica.tiers.peek(KEY) is None
+
+    replica.upstream.then(ok(2))
+    assert (await replica.get()).outcome is Outcome.FILLED
