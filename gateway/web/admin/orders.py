@@ -62,8 +62,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
                 replica has not confirmed
     until       present if a replica has not confirmed. After this date-time, that replica serves
                 nothing that the order ruled out
-    detail      how many replicas have confirmed (if some have not), or that the purge of a
-                partition found nothing
+    detail      how many replicas have confirmed, if some have not
     """
 
     replicas: Replicas
