@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _INDENT = "  "
 _DURATIONS = {"age", "freshness_lifetime", "gate_closed_for", "window"}
-_MOMENTS = {"time", "since", "confirmed_at", "updated_at"}
+_VERSIONS = {"updated_at", "bound"}
+_MOMENTS = {"time", "since", *_VERSIONS}
 _PLANS = {
     "serve": "The next request gets it.",
     "serve-stale": "The next request gets it, and the API is not asked: it answered a moment ago.",
@@ -130,5 +131,5 @@ def _said(name: str, value: object, now: float) -> str:
             told = moment(seconds_of(value), now)
         except ValueError:
             return value
-        return f"{value} {told[told.index('(') :]}" if name == "updated_at" else told
+        return f"{value} {told[told.index('(') :]}" if name in _VERSIONS else told
     return _plain(value, now)

@@ -231,8 +231,9 @@ def test_an_event_is_a_line_that_begins_with_its_time() -> None:
 def test_what_has_a_unit_is_told_with_it() -> None:
     """Ages, times and sizes by their names; the exact text of a version stays beside its age."""
     words = {
-        "l1": {"age": 75.25, "freshness_lifetime": 27.5, "bytes": 2_150, "generation": 12},
-        "floor": {"updated_at": "2026-01-01T09:04:07Z", "confirmed_at": _NOW - 3.0},
+        "l1": {"age": 75.25, "freshness_lifetime": 27.5, "bytes": 2_150, "status": 200},
+        "bound": "2026-01-01T09:04:07Z",
+        "mode": {"since": _NOW - 3.0},
     }
 
     assert list(readable(words, _NOW)) == [
@@ -240,14 +241,14 @@ def test_what_has_a_unit_is_told_with_it() -> None:
         "  age                 1 min 15 s",
         "  freshness_lifetime  27 s",
         "  bytes               2.1 KiB",
-        "  generation          12",
-        "floor",
-        "  updated_at    2026-01-01T09:04:07Z (1 h ago)",
-        "  confirmed_at  10:04:04 UTC (3 s ago)",
+        "  status              200",
+        "bound  2026-01-01T09:04:07Z (1 h ago)",
+        "mode",
+        "  since  10:04:04 UTC (3 s ago)",
     ]
 
 
-HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "only_rescue": False}
+HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "state": "current"}
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "only_rescue": F
             "remembered as a 404, already stale for 1 s. The next request calls the API first.",
         ),
         (
-            {"l1": HELD | {"only_rescue": True, "plan": "fetch"}},
+            {"l1": HELD | {"state": "rescue", "plan": "fetch"}},
             "stored, but invalidated or out of date. The next request calls the API first.",
         ),
         ({"l1": None, "l2": None}, "nothing is stored. The next request calls the API."),
