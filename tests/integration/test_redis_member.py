@@ -23,7 +23,7 @@ async def test_a_key_that_is_being_handed_over_fails_alone(own_cluster: ClusterS
             with pytest.raises(RedisUnavailable):
                 await one.store.lookup(key)
             with pytest.raises(RedisUnavailable):
-                await one.store.begin(key)
+                await one.store.confirm([key])
 
             assert one.store.is_up
             assert (await one.store.lookup(other)).entry is not None

@@ -166,7 +166,7 @@ async def _up(planes: Planes, value: float) -> bool:
 
 async def _holds_keys(server: RedisServer) -> bool:
     with server.client() as client:
-        return any(b":b" in key for key in client.keys("*"))
+        return any(b":e:" in key for key in client.keys("*"))
 
 
 async def _serves(planes: Planes, content: str) -> bool:
