@@ -16,10 +16,10 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_910,
-    "lines of tests/ (Python)": 69_850,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 27_730,
+    "lines of tests/ (Python)": 68_700,
     "settings": 63,
-    "words of the glossary": 55,
+    "words of the glossary": 54,
     "methods of the largest class": 49,
 }
 
