@@ -112,6 +112,27 @@ async def test_an_unknown_training_gets_a_mark_only_to_be_stored(both: Both) -> 
     assert (await both.page()).verdict is CONFIRMED
 
 
+async def test_a_mark_of_another_partition_keeps_no_item_out(both: Both) -> None:
+    """The keys of a training share its mark: the first fetch makes it. After an order, a single
+    answer comes first."""
+    other = Key("p2", KEY.training_id)
+    entry = entry_of(await both.store.begin(other))
+    await both.store.store(other, entry.facts, entry, KEEP)
+
+    assert await both.fill() is StoreVerdict.FIRST
+
+    await both.store.order(KEY.training_id, None, None, is_hard=True)
+    assert await both.fill() is None
+
+
+async def test_a_purge_rules_a_page_out(both: Both) -> None:
+    """Also if the page was asked for before it, and compared after it."""
+    start = await both.asked()
+    await both.store.order(None, "p1", None, is_hard=True)
+
+    assert await both.fill(asked=start) is None
+
+
 async def test_each_training_of_a_page_has_its_own_verdict(both: Both) -> None:
     """In the order of the page, and whatever is stored of the others."""
     ids = [f"trn_{number}" for number in range(1, 50)]

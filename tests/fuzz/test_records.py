@@ -131,7 +131,7 @@ JSON = (
     *(b"null", b"true", b"-1", b"1e400", b"NaN", b'"', b"[" * 2_000, b"\\ud800", b"9" * 400),
     *(
         b'"kind":"purged"',
-        b'"schema":1',
+        b'"schema":2',
         b'"schema":2',
         b'"ids":[]',
         b'"soft":true',

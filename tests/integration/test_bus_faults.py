@@ -166,7 +166,7 @@ GARBAGE = [
     b"\x00\xff" * 50,
     b"1 {}",
     b"7 " + b"[" * 100_000,
-    b'9 {"schema":1,"sender":"x"}',
+    b'9 {"schema":2,"sender":"x"}',
     b"x" * 1_000_000,
 ]
 

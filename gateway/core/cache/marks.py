@@ -182,8 +182,15 @@ def better(marks: Marks, stored: Facts | None, kept: Facts | None) -> tuple[Fact
 
 
 def new_mark(new_word: NewWord) -> Mark:
-    """A mark that matches no response."""
-    return Mark(Words(new_word(), new_word(), new_word()))
+    """The mark that a fetch or a page makes. It matches no response. Its words are equal until an
+    order changes one."""
+    word = new_word()
+    return Mark(Words(word, word, word))
+
+
+def had_no_order(mark: Mark | None) -> bool:
+    """Whether no order changed the mark, or the mark is missing."""
+    return mark is None or len(set(mark.words)) == 1
 
 
 def ordered(mark: Mark | None, version: Version, *, is_hard: bool, new_word: NewWord) -> Mark:
@@ -195,7 +202,7 @@ def ordered(mark: Mark | None, version: Version, *, is_hard: bool, new_word: New
         hard_bound = _raised(mark.hard_bound, version) if is_hard else mark.hard_bound
         return Mark(mark.words._replace(named=new_word()), bound, hard_bound)
     if is_hard:
-        return new_mark(new_word)
+        return Mark(Words(new_word(), new_word(), new_word()))
     return mark._replace(words=mark.words._replace(soft=new_word()))
 
 

@@ -16,6 +16,7 @@ from gateway.core.cache.marks import (
     Ticket,
     Words,
     confirm,
+    had_no_order,
     is_older,
     with_mark,
 )
@@ -84,9 +85,11 @@ def judge(item: Listed, marks: Marks, slot: Slot, page: Ticket, new_word: NewWor
     """Compare an item with what is stored. `page`: the words that were read before the moment of
     the page. `new_word`: makes the words of a missing mark (None: no mark is made)."""
     said = _compare(item, marks, slot.stored)
-    words, is_complete = _words_before(item, slot), None not in page[:2]
-    if said is ListVerdict.UNKNOWN and slot.mark is None and is_complete and new_word:
-        slot = with_mark(slot, new_word)  # without a mark there was no order
+    # Otherwise a purge came since the page was asked for.
+    is_complete = None not in page[:2] and page[:2] == marks.ticket[:2]
+    words = _words_before(item, slot)
+    if said is ListVerdict.UNKNOWN and had_no_order(slot.mark) and is_complete and new_word:
+        slot = with_mark(slot, new_word)
         words = slot.mark and slot.mark.words
     if said is ListVerdict.CONFIRMED:
         slot = confirm(slot, item.facts(page))

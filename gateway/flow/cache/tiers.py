@@ -152,9 +152,10 @@ class Tiers:
         only_rescue = state is not State.CURRENT
         if held is not None and best is not None and best is facts:
             entry = held.entry if found.stored is None else _renewed(held.entry, found.stored)
+            only_rescue = only_rescue or held.is_purged
             if entry is not held.entry:
                 held = self.render(entry, asked_at)
-            return Seen(held, Tier.L1, only_rescue or held.is_purged)
+            return Seen(held, Tier.L1, only_rescue)
         if best is None or found.entry is None:
             return None
         return Seen(self.render(found.entry, asked_at), Tier.L2, only_rescue)

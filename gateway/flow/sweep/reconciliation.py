@@ -179,8 +179,9 @@ class Reconciliation:
             await _give_way()
             trainings = once[first : first + _ITEMS_AT_ONCE]
             items = [self.listed(brought, each) for each in trainings]
+            heard = self.tiers.orders
             known = await self.sweeps.compare(partition, items, page, stores=stores)
-            taken = partial(self._take, brought, stores=stores)
+            taken = partial(self._take, brought, heard=heard, stores=stores)
             applied += await asyncio.gather(*map(taken, items, known))
         stored = tuple(each.listed.training_id for each in applied if each.is_stored)
         if stored:
@@ -196,8 +197,9 @@ class Reconciliation:
         await self._tell(Notice(NoticeKind.PURGED, partition=partition))
 
     async def _take(
-        self, brought: Brought, item: Listed, compared: Compared, *, stores: bool
+        self, brought: Brought, item: Listed, compared: Compared, *, heard: int, stores: bool
     ) -> Applied:
+        """Apply an item. `heard`: how many orders had come before it was compared."""
         key, verdict = Key(brought.caller.partition, item.training_id), compared.verdict
         if verdict is ListVerdict.CONFIRMED:
             self.tiers.confirming.renew(key, compared.found, brought.asked_here)
@@ -205,7 +207,7 @@ class Reconciliation:
         is_stored = False
         if stores and compared.ticket is not None and self._is_missing(key, compared):
             entry = self._entry(brought, item, compared.ticket)
-            is_stored = await self._store(brought, key, entry, verdict)
+            is_stored = await self._store(brought, key, entry, verdict, heard)
         is_late = verdict is ListVerdict.NEWER and _is_late(brought, item, compared.found.stored)
         return Applied(item, verdict, is_stored, is_late)
 
@@ -216,10 +218,12 @@ class Reconciliation:
             return not (compared.is_held if holds_bodies else self.local.peek(key))
         return compared.verdict in (ListVerdict.NEWER, ListVerdict.UNKNOWN)
 
-    async def _store(self, brought: Brought, key: Key, entry: Entry, verdict: ListVerdict) -> bool:
+    async def _store(
+        self, brought: Brought, key: Key, entry: Entry, verdict: ListVerdict, heard: int
+    ) -> bool:
         if self.rules.why_not_stored(entry, brought.reply) is not None:
             return False
-        held, heard = self.tiers.render(entry, brought.asked_here), self.tiers.orders
+        held = self.tiers.render(entry, brought.asked_here)
         stored = await self.tiers.store_item(key, entry)
         if stored.verdict.is_refusal:
             return False
@@ -229,7 +233,7 @@ class Reconciliation:
             self.observer.lagged(max(0.0, lag))
         self.observer.stored(key, stored.verdict)
         if self.tiers.orders > heard:
-            # An order came during the offer. Redis perhaps judged the entry before the order. So
+            # An order came meanwhile. Redis perhaps judged the entry before the order. So
             # the next look-up asks Redis again.
             self.tiers.doubt(key)
             return True

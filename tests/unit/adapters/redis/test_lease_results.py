@@ -50,7 +50,7 @@ def test_foreign_bytes_are_refused(data: bytes) -> None:
 
 def test_an_answer_is_no_ending() -> None:
     """Both come on the same channel."""
-    assert not is_ended(b'{"schema":1,"sender":"ended","request":1}')
+    assert not is_ended(b'{"schema":2,"sender":"ended","request":1}')
 
 
 async def test_all_who_wait_hear() -> None:

@@ -197,7 +197,7 @@ def test_what_breaks_a_rule_is_refused(fields: dict[str, object]) -> None:
 
 def test_another_schema_is_set_aside_whatever_it_says() -> None:
     """A later release may tell anything; the reason is told apart from nonsense."""
-    assert why(b'3 {"schema":2}') == "schema"
+    assert why(b'3 {"schema":3}') == "schema"
     assert why(numbered(schema=2, kind="renamed")) == "schema"
     with pytest.raises(NoticeRefused, match="schema"):
         decode_acknowledgement(b'{"schema":2,"sender":"b","request":1}')
