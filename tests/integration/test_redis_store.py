@@ -17,7 +17,10 @@ from gateway.core.vocabulary import StoreVerdict
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of, version
+from tests.support.redis_writes import Written, written
 from tests.support.servers import RedisServer
+
+__all__ = ["written"]
 
 KEY = Key("p1", "trn_1")
 MARK, ENTRY, REFUSAL = (f"gateway:g2:{{trn_1}}:{each}" for each in ("m", "e:p1", "r:p1"))
@@ -80,11 +83,25 @@ async def test_every_key_has_an_expiry(store: RedisStore, client: Any) -> None:
 
 
 async def test_what_nothing_is_stored_under_goes_soon(store: RedisStore, client: Any) -> None:
-    """Whoever asks for ever new ids fills nothing."""
+    """Whoever asks for ever new ids, with ever new tokens, fills nothing."""
     await store.begin(KEY)
 
     assert {key.decode() for key in client.scan_iter()} == {MARK, *SHARED}
-    assert 0 < client.pttl(MARK) <= 40_000
+    assert all(0 < client.pttl(each) <= 40_000 for each in (MARK, *SHARED))
+
+
+async def test_a_miss_is_stored_in_one_round_trip(
+    store: RedisStore, client: Any, written: Written
+) -> None:
+    """Though the look-up before it found no mark."""
+    await fill(store, Key("p1", "trn_2"))
+    await store.lookup(KEY)
+    entry = entry_of(await store.begin(KEY))
+    written.clear()
+
+    assert (await store.store(KEY, entry.facts, entry, 60.0)).verdict is StoreVerdict.FIRST
+
+    assert written.total() == 1
 
 
 @pytest.mark.parametrize(("keep", "most"), [(1e9, 600_000), (0.0001, 1)])

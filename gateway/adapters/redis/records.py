@@ -185,7 +185,7 @@ def encode_mark(mark: Mark) -> str:
 
 def decode_mark(record: bytes | None) -> Mark | None:
     """The mark in a record. None if there is none, or if the bytes are no mark."""
-    match = None if record is None else _MARK.fullmatch(record)
+    match = None if record is None else _MARK.fullmatch(record[:_MARK_LENGTH])
     if match is None:
         return None
     *words, bound, hard_bound = map(bytes.decode, match.groups())

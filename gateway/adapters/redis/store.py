@@ -73,8 +73,8 @@ class RedisStore:
     """Entries and marks in Redis, all with an expiry.
 
     longest_keep   most seconds for which an entry is kept. A mark is kept twice as long
-    longest_fetch  most seconds from `begin` to `store`. `begin` keeps a new mark of a training for
-                   twice this time, so that fetches that store nothing take little memory
+    longest_fetch  most seconds from `begin` to `store`. `begin` keeps a new mark for twice this
+                   time, so that fetches that store nothing take little memory
     new_word       makes a word: 16 hex digits that never come again
     believe_after  seconds; see core/cache/marks
     """
@@ -111,7 +111,7 @@ class RedisStore:
         clock = connection.monotonic
         # The words of marks, and when Redis was asked for them.
         self._words: TTLCache[str, tuple[Words, float]] = TTLCache(_MOST, _READ_FOR, clock)
-        self._extended: TTLCache[str, bool] = TTLCache(
+        self._extended: TTLCache[tuple[str, int], bool] = TTLCache(
             _MOST, min(_EXTEND_EVERY, longest_keep / 4), clock
         )
         self._slots: LRUCache[Key, Raw] = LRUCache(_MOST)  # as they were last read
@@ -162,20 +162,29 @@ class RedisStore:
         Raises RedisUnavailable."""
         asked_at = self.connection.monotonic()
         names = self.names.shared_marks(partition)
-        known = {each: self._words[each] for each in names if each in self._words}
-        missing = [each for each in names if each not in known or each not in self._extended]
+        known = {each: held for each in names if (held := self._words.get(each))}
+        keep = self._fetch_keep
+        is_long = {each: (each, keep) in self._extended for each in names}
+        missing = [each for each in names if each not in known or not is_long[each]]
+        made = await self._make_all(operation, missing, keep)
+        for name, words in zip(missing, made, strict=True):
+            known[name] = self._words[name] = words, asked_at
+        (everything, one), (own, other) = (known[name] for name in names)
+        return SharedWords(everything, own, min(one, other))
+
+    async def _make_all(
+        self, operation: RedisOperation, names: Sequence[str], keep: int
+    ) -> list[Words]:
+        """The words of marks, each made if it is missing, and kept for at least `keep` (ms)."""
         new = encode_mark(marks.new_mark(self.new_word))
         made = await self.connection.run_many(
             operation,
             self._make,
-            [((name,), (new, self._keep)) for name in missing],
+            [((name,), (new, keep)) for name in names],
             lambda reply: _words(reply[0]),
         )
-        for name, words in zip(missing, made, strict=True):
-            known[name] = self._words[name] = words, asked_at
-            self._extended[name] = True
-        (everything, one), (own, other) = (known[name] for name in names)
-        return SharedWords(everything, own, min(one, other))
+        self._extended.update(dict.fromkeys(((name, keep) for name in names), True))
+        return made
 
     async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
         def after(slot: Slot, now: float) -> Slot:
@@ -198,9 +207,10 @@ class RedisStore:
         after: Callable[[Slot, float], Slot],
     ) -> Stored:
         """Write the slot that follows from `after`, and say what became of the answer."""
-        now, raw = self.connection.now(), self._slots.pop(key, None)
-        slot = Slot(_as_standing(facts)) if raw is None else decode_slot(raw)
-        raw = encode_slot(slot) if raw is None else raw
+        now, raw = self.connection.now(), self._slots.pop(key, Raw())
+        if not raw.mark:  # the fetch made it, and perhaps no order has changed it
+            raw = raw._replace(mark=encode_slot(Slot(_as_standing(facts))).mark)
+        slot = decode_slot(raw)
         for _ in range(_ATTEMPTS):
             then = after(slot, now)
             said, is_stored = marks.told(slot, then, facts, now), marks.is_stored(slot, then)
@@ -274,13 +284,19 @@ class RedisStore:
 
         keeps = milliseconds(min(keep, self._longest_keep)), self._keep
         is_new = int(body is not None)
-        return await self.connection.run_script(
-            RedisOperation.STORE,
-            self._swap,
-            self.names.slot(key),
-            (*before, *encode_slot(after), is_new, body or b"", *keeps),
-            read,
+        shared = self.names.shared_marks(key.partition)
+        short = [each for each in shared if (each, self._keep) not in self._extended]
+        told, _ = await asyncio.gather(
+            self.connection.run_script(
+                RedisOperation.STORE,
+                self._swap,
+                self.names.slot(key),
+                (*before, *encode_slot(after), is_new, body or b"", *keeps),
+                read,
+            ),
+            self._make_all(RedisOperation.STORE, short, self._keep),
         )
+        return told
 
     async def _confirm(self, keys: list[Key]) -> list[Found]:
         operation = RedisOperation.CONFIRM

@@ -10,13 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.core.cache.marks import Facts, Ticket
+from gateway.core.cache.marks import CLOCK_TOLERANCE, Facts, Ticket
 from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, from_seconds, to_http_date
-
-# Replicas measure the shared clock with small errors. So the time when an entry was confirmed can
-# seem to be this many seconds in the future.
-CLOCK_TOLERANCE = 1.0
 
 # The upstream's clock may be this many seconds ahead. If the gateway accepted a version that is
 # further ahead, it would refuse all correct versions afterwards.

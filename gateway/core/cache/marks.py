@@ -37,6 +37,10 @@ from gateway.core.vocabulary import StoreVerdict
 
 Version = Instant | None
 
+# Replicas measure the shared clock with small errors. So a time that another replica has noted can
+# seem to be this many seconds in the future.
+CLOCK_TOLERANCE = 1.0
+
 
 class Words(NamedTuple):
     """The words of a mark. Only the mark of a training uses `named`."""
@@ -172,7 +176,8 @@ def better(marks: Marks, stored: Facts | None, kept: Facts | None) -> tuple[Fact
     older is left for rescue, because callers have perhaps got the later one."""
     alone = kept.version if kept and None in kept.ticket else None
     state = state_of(stored, marks, alone) if stored else State.GONE
-    kept_state = state_of(kept, marks) if kept else State.GONE
+    known = stored.version if stored and state is not State.GONE else None
+    kept_state = state_of(kept, marks, known) if kept else State.GONE
     if state is kept_state is State.GONE:
         return None, state
     is_later_in_redis = stored and kept and is_later(stored, kept)
@@ -212,16 +217,18 @@ def with_mark(slot: Slot, new_word: NewWord) -> Slot:
 
 
 def verdict(slot: Slot, new: Facts, now: float) -> Verdict:
-    """Whether a response may be stored in the slot. A start in the future does not count: the clock
-    was set back."""
+    """Whether a response may be stored in the slot. If the stored one was fetched under other hard
+    words, the later start decides. A start in the future does not count: the clock was set back."""
     mark, stored, ours = slot.mark, slot.stored, new.ticket.training
     if mark is None or ours is None or None in new.ticket or ours.hard != mark.words.hard:
         return Verdict.OVERTAKEN
-    if stored and stored.ticket.hard == new.ticket.hard:
+    if stored:
+        is_ordered = stored.ticket.hard == new.ticket.hard  # by versions
         is_equal = stored.version == new.version or None in (stored.version, new.version)
-        if is_equal and new.started < stored.started <= now:
+        is_earlier = new.started < stored.started <= now + CLOCK_TOLERANCE
+        if is_earlier and (is_equal or not is_ordered):
             return Verdict.OVERTAKEN
-        if is_older(new.version, stored.version):
+        if is_ordered and is_older(new.version, stored.version):
             return Verdict.OLDER
     return Verdict.OLDER if is_older(new.version, mark.bound) else Verdict.STORE
 
@@ -284,7 +291,13 @@ def _as_standing(ticket: Ticket) -> tuple[Mark | None, Mark | None]:
 
 
 def _put(slot: Slot, new: Facts) -> Slot:
-    return Slot(slot.mark, new)
+    """An answer without a version leaves the version that it replaces as a bound. Otherwise an
+    older version could follow, from a backend that is behind."""
+    mark, stored = slot.mark, slot.stored
+    replaced = stored.version if stored and stored.ticket.hard == new.ticket.hard else None
+    if mark and replaced is not None and new.version is None:
+        mark = mark._replace(bound=_raised(mark.bound, replaced))
+    return Slot(mark, new)
 
 
 def _refuse(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after: float) -> Slot:
@@ -293,7 +306,8 @@ def _refuse(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after
     mark, refusal, version = slot.mark, slot.refusal, new.version
     if mark is None or version is None or new.ticket.training != mark.words:
         return slot
-    if refusal and (is_older(version, refusal.version) or refusal.first > now):
+    is_ahead = refusal and refusal.first > now + CLOCK_TOLERANCE
+    if refusal and (is_older(version, refusal.version) or is_ahead):
         refusal = None
     if refusal is None or new.started - refusal.first < believe_after:
         return slot._replace(refusal=refusal or Refusal(version, now))

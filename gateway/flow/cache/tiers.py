@@ -7,7 +7,8 @@ orders.
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cachetools import LRUCache
@@ -201,10 +202,11 @@ class Tiers:
         wait for this fetch perhaps get the refused entry. If Redis were not asked, the next request
         could get an older entry from L1.
         """
+        orders = self.orders
         stored = await self._offer(key, held, flight)
         if stored.verdict.is_refusal:
             self.doubt(key)
-            if stored.facts == held.entry.facts:
+            if stored.facts == held.entry.facts and self.orders == orders:
                 held.leave_to_rescue()
                 self._local.put(key, held)
             return stored
@@ -223,13 +225,13 @@ class Tiers:
         is_known = held_here is not None and held_here.entry.updated_at == entry.updated_at
         if entry.is_ahead and not is_known:
             return Stored(StoreVerdict.AHEAD, None)
-        try:
-            return await self._shared.store(key, entry.facts, entry, self._rules.windows.keep)
-        except RedisUnavailable:
-            held.doubt()
-            # Redis perhaps has an older entry with later words.
-            held.entry = entry.but(ticket=Ticket())
-            return self._judged_alone(key, held.entry, flight)
+        if None not in entry.ticket:
+            with suppress(RedisUnavailable):
+                return await self._shared.store(key, entry.facts, entry, self._rules.windows.keep)
+        held.doubt()
+        # Redis perhaps has an older entry with later words.
+        held.entry = entry.but(ticket=Ticket())
+        return self._judged_alone(key, held.entry, flight)
 
     def _judged_alone(self, key: Key, entry: Entry, flight: Course) -> Stored:
         """The verdict while Redis is away: an entry in L1 that is later refuses this one."""
@@ -315,18 +317,22 @@ class Tiers:
         must not be stored. Answers of earlier fetches are refused from then on. If Redis is away,
         only L1 drops the entry."""
         try:
-            if None not in facts.ticket:
-                await self._shared.store(key, facts, None, self._rules.windows.keep)
-        except RedisUnavailable:
-            pass
+            with suppress(RedisUnavailable):
+                await self._end(key, facts)
         finally:
             self._local.drop(key)  # last: meanwhile a look-up may have put an entry into L1
 
     async def forget(self, key: Key) -> None:
         """Drop the entry of one key from both tiers, as if an answer that must not be stored came
         now. Raises RedisUnavailable."""
-        start = await self._shared.begin(key)
-        await self.drop(key, Facts(None, start.ticket, start.started, start.started))
+        await self._end(key, Facts(None, Ticket(), 0.0, 0.0))
+        self._local.drop(key)
+
+    async def _end(self, key: Key, facts: Facts) -> None:
+        if None in facts.ticket:  # the fetch began without Redis
+            start = await self._shared.begin(key)
+            facts = replace(facts, ticket=start.ticket, started=start.started)
+        await self._shared.store(key, facts, None, self._rules.windows.keep)
 
 
 def _renewed(entry: Entry, stored: Facts) -> Entry:

@@ -198,9 +198,9 @@ def test_what_breaks_a_rule_is_refused(fields: dict[str, object]) -> None:
 def test_another_schema_is_set_aside_whatever_it_says() -> None:
     """A later release may tell anything; the reason is told apart from nonsense."""
     assert why(b'3 {"schema":3}') == "schema"
-    assert why(numbered(schema=2, kind="renamed")) == "schema"
+    assert why(numbered(schema=3, kind="renamed")) == "schema"
     with pytest.raises(NoticeRefused, match="schema"):
-        decode_acknowledgement(b'{"schema":2,"sender":"b","request":1}')
+        decode_acknowledgement(b'{"schema":3,"sender":"b","request":1}')
 
 
 @pytest.mark.parametrize("prefix", [b"", b"-1 ", b"1.0 ", b" 1 ", b"x ", b"1" * 17 + b" ", b"1\n"])

@@ -56,6 +56,8 @@ def test_marks_decide_what_a_stored_response_may_be_used_for(
 
 LATER = facts(OLD, NOW + 1.0)
 WITHOUT_REDIS = replace(facts(NEW), ticket=marks.Ticket())
+SOFT = after()
+SINCE = replace(facts(OLD), ticket=SOFT.ticket)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,9 @@ WITHOUT_REDIS = replace(facts(NEW), ticket=marks.Ticket())
         (after(NEW), facts(NEW), LATER, facts(NEW), State.CURRENT),
         (MARKS, facts(OLD), WITHOUT_REDIS, facts(OLD), State.RESCUE),
         (MARKS, None, WITHOUT_REDIS, None, State.GONE),
+        (SOFT, facts(NEW), SINCE, facts(NEW), State.RESCUE),
+        (SOFT, SINCE, facts(NEW), SINCE, State.CURRENT),
+        (after(is_hard=True), facts(NEW), SINCE, None, State.GONE),
     ],
 )
 def test_the_better_of_two_copies_is_used(
@@ -86,6 +91,9 @@ def stored_in(slot: Slot, new: Facts, now: float = NOW) -> Slot:
 
 
 SLOT = Slot(MARKS.training, facts(NEW))
+NO_TRAINING = facts(None, NOW + 1.0)
+TOKEN = Mark(marks.Words(word(), word(), word()))  # of the partition, before a hard order
+OTHER = Slot(MARKS.training, replace(facts(NEW), ticket=WORDS._replace(partition=TOKEN.words)))
 
 
 @pytest.mark.parametrize(
@@ -101,12 +109,19 @@ SLOT = Slot(MARKS.training, facts(NEW))
         (SLOT, facts(None, NOW - 1.0), False),
         (SLOT, facts(None, NOW + 1.0), True),
         (Slot(MARKS.training, facts(NEW, NOW + 99.0)), facts(NEW, NOW + 1.0), True),
+        (Slot(MARKS.training, facts(NEW, NOW + 0.9)), facts(NEW, NOW + 0.8), False),
+        (OTHER, facts(OLD, NOW + 1.0), True),
+        (OTHER, facts(version(2), NOW - 1.0), False),
+        (stored_in(SLOT, NO_TRAINING), facts(OLD, NOW + 2.0), False),
+        (stored_in(SLOT, NO_TRAINING), facts(NEW, NOW + 2.0), True),
+        (stored_in(OTHER, NO_TRAINING), facts(OLD, NOW + 2.0), True),
     ],
 )
 def test_an_answer_is_stored_unless_something_later_is_known(
     slot: Slot, new: Facts, is_stored: bool
 ) -> None:
-    """No mark, an order meanwhile, a bound, a later version, a later fetch, a clock set back."""
+    """No mark, an order meanwhile, a bound, a later version, a later fetch, a clock set back, a
+    clock that is read late, other hard words, a later version before a 404."""
     assert marks.is_stored(slot, stored_in(slot, new)) is is_stored
 
 

@@ -109,6 +109,37 @@ async def test_what_redis_did_not_store_is_still_known_after_an_order(
     assert (seen.held.entry.updated_at, seen.only_rescue) == (version(), True)
 
 
+async def test_a_fetch_that_began_without_redis_is_judged_without_it(
+    replica: Replica, redis: Redis
+) -> None:
+    """Its callers got it. Redis cannot say whether an order came meanwhile."""
+    redis.switch.is_up = False
+    begun = await replica.tiers.begin(KEY)
+    redis.switch.is_up = True
+    held = replica.tiers.render(entry_of(begun, version(2)), replica.clock.monotonic())
+
+    assert (await replica.tiers.store(KEY, held, Course())).verdict is StoreVerdict.FIRST
+    assert replica.tiers.peek(KEY) is None
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+
+async def test_a_refusal_whose_fetch_began_without_redis_ends_what_redis_has(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """For example a 403. What an earlier fetch brings later is refused, too."""
+    await put(replica)
+    early = await offered(redis)
+    clock.advance(1.0)
+    redis.switch.is_up = False
+    begun = await replica.tiers.begin(KEY)
+    redis.switch.is_up = True
+
+    await replica.tiers.drop(KEY, Facts(None, begun.ticket, begun.started, begun.started))
+
+    assert (await redis.memory.store(KEY, *early, 60.0)).verdict is StoreVerdict.INVALIDATED
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+
 async def offered(redis: Redis) -> tuple[Facts, Entry]:
     """What another replica's fetch, which begins now, brings."""
     entry = entry_of(await redis.memory.begin(KEY))
