@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from cachetools import LRUCache
+
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, FetchStart, Key
 from gateway.core.cache.marks import Facts, Ticket, Words
@@ -50,6 +52,10 @@ _OF_THE_PAGE: Final = frozenset((b"age", b"etag", b"last-modified", b"link"))
 # If a version is older than an earlier page without it by more than this (seconds), the list is
 # behind. The API's clock is known to a second.
 _TOLERANCE: Final = 2.0
+# The words of marks, and since when they are known (shared clock).
+_Since = tuple[tuple[Words | None, ...], float]
+_NEVER_READ: Final[_Since] = (), 0.0
+_MOST_PARTITIONS: Final = 1_000  # whose words are remembered
 # Takes the place of a training's id, in the list's ticket and in events. No training can have it.
 THE_LIST: Final = "(the list)"
 
@@ -111,9 +117,8 @@ class Reconciliation:
     observer: Observer
     timeout: float
     refused: Callable[[Caller, int], Awaitable[None]]
-    # For each partition the words of the marks that its pages have in common, and since when they
-    # are known (shared clock).
-    words_since: dict[str, tuple[tuple[Words | None, ...], float]] = field(default_factory=dict)
+    # For each partition the words of the marks that its pages have in common.
+    words_since: LRUCache[str, _Since] = field(default_factory=lambda: LRUCache(_MOST_PARTITIONS))
 
     async def read(self, caller: Caller, offset: int, purpose: Purpose) -> Brought:
         """Ask for the page that begins at row `offset`. Raises UpstreamFailure, CallWithheld,
@@ -146,14 +151,14 @@ class Reconciliation:
     async def _begin(self, partition: str) -> FetchStart:
         start = await self.tiers.begin(Key(partition, THE_LIST))
         words = start.ticket[:2]
-        if words != self.words_since.get(partition, ((), 0.0))[0]:
+        if words != self.words_since.get(partition, _NEVER_READ)[0]:
             self.words_since[partition] = words, start.started
         return start
 
     def _ticket(self, brought: Brought) -> Ticket:
         """The words for items of the page, if they were read before the moment of the page.
         Otherwise none: perhaps an order came after that moment."""
-        words, since = self.words_since[brought.caller.partition]
+        words, since = self.words_since.get(brought.caller.partition, _NEVER_READ)
         is_early = words == brought.start.ticket[:2] and since <= brought.as_of
         return brought.start.ticket if is_early else Ticket()
 
