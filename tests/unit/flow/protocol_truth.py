@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.core.cache.entry import CLOCK_TOLERANCE, Entry, Key
-from gateway.core.cache.marks import Marks, State, is_later, state_of
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.marks import CLOCK_TOLERANCE, Marks, State, is_later, state_of
 from gateway.core.vocabulary import NotStoredReason, Outcome, Tier
 from gateway.flow.request.response_selection import Answer
 from gateway.ports import Found, Held

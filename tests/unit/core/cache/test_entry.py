@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.cache.entry import CLOCK_TOLERANCE, Entry, FetchStart
+from gateway.core.cache.entry import Entry, FetchStart
+from gateway.core.cache.marks import CLOCK_TOLERANCE
 from gateway.core.instant import from_seconds
 from tests.doubles.stored import START, WORDS, entry_of, version
 
