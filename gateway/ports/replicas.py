@@ -47,11 +47,13 @@ class Confirmations:
     confirmed  how many of them have applied the order
     until      the time (shared clock) until which a replica that did not confirm may serve entries
                that the order ruled out. None: all have confirmed
+    is_empty   whether it purged a partition in which nothing is stored
     """
 
     known: int
     confirmed: int
     until: float | None = None
+    is_empty: bool = False
 
     @property
     def is_complete(self) -> bool:

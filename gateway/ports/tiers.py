@@ -188,6 +188,7 @@ class SharedStore(Protocol):
 
     async def order(
         self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool
-    ) -> None:
+    ) -> bool:
         """Apply an order to the mark of a training, of a partition, or of everything (both None).
-        It rules out what is stored and what fetches in flight will bring, in one step."""
+        It rules out what is stored and what fetches in flight will bring, in one step. Returns
+        whether there was a mark. Without one, nothing is stored under it."""

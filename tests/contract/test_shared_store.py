@@ -120,6 +120,16 @@ async def test_an_answer_that_must_not_be_stored_ends_what_is(shared_store: Shar
 ABOUT = [("trn_1", None), (None, "p1"), (None, None)]
 
 
+@pytest.mark.parametrize(("training_id", "partition"), ABOUT)
+async def test_an_order_says_whether_there_was_a_mark(
+    shared_store: SharedStore, training_id: str | None, partition: str | None
+) -> None:
+    """So an operator learns of a wrong partition."""
+    said = [await shared_store.order(training_id, partition, None, is_hard=True) for _ in range(2)]
+
+    assert said == [False, True]
+
+
 @pytest.mark.parametrize("about", ABOUT, ids=str)
 @pytest.mark.parametrize("is_hard", [True, False])
 async def test_an_order_rules_out_what_was_read_before(

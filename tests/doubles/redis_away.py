@@ -101,9 +101,9 @@ class SwitchedStore:
 
     async def order(
         self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool
-    ) -> None:
+    ) -> bool:
         self._switch.pass_on("order")
-        await self._store.order(training_id, partition, version, is_hard=is_hard)
+        return await self._store.order(training_id, partition, version, is_hard=is_hard)
 
 
 class CommonBudget:

@@ -79,8 +79,8 @@ class InMemoryShared:
 
     async def order(
         self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool
-    ) -> None:
-        await self.ledger.order(training_id, partition, version, is_hard=is_hard)
+    ) -> bool:
+        return await self.ledger.order(training_id, partition, version, is_hard=is_hard)
 
 
 class InMemorySweep(LedgerSweep):

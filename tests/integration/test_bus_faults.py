@@ -193,7 +193,7 @@ async def test_what_a_later_release_tells_is_a_gap(own_redis: RedisServer) -> No
     with own_redis.client() as client:
         publisher = Publisher(client)
         async with hearer(own_redis.url) as a:
-            publisher.say(b'%d {"schema":2,"all":"new"}' % publisher.number())
+            publisher.say(b'%d {"schema":3,"all":"new"}' % publisher.number())
 
             await beats(a)
             assert a.gaps == 2

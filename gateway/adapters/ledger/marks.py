@@ -85,11 +85,11 @@ class Ledger:
 
     async def order(
         self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool
-    ) -> None:
+    ) -> bool:
         place = Place(training_id, partition)
-        self._marks[place] = marks.ordered(
-            self._marks.get(place), version, is_hard=is_hard, new_word=self.new_word
-        )
+        was = self._marks.get(place)
+        self._marks[place] = marks.ordered(was, version, is_hard=is_hard, new_word=self.new_word)
+        return was is not None
 
     def slot(self, key: Key) -> Slot:
         """What is known of a key, apart from the marks of everything and of its partition."""

@@ -223,16 +223,16 @@ class RedisStore:
 
     async def order(
         self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool
-    ) -> None:
+    ) -> bool:
         name = self.names.mark(training_id, partition)
         self._words.pop(name, None)
         words = (self.new_word(), self.new_word(), self.new_word())
-        await self.connection.run_script(
+        return await self.connection.run_script(
             RedisOperation.INVALIDATE,
             self._order,
             (name,),
             (*words, version_record(version), int(is_hard), self._keep),
-            lambda _: None,
+            lambda reply: int(reply[0]) == 1,
         )
 
     async def read_slots(self, operation: RedisOperation, keys: Sequence[Key]) -> list[SlotRead]:

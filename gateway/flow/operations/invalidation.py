@@ -110,9 +110,10 @@ class Invalidation:
     ) -> Confirmations:
         """Invalidate all entries of the partition (None: of all partitions). `soft`, `by` and the
         error are the same as in `invalidate`."""
-        await self._shared.order(None, partition, None, is_hard=not soft)
+        was_there = await self._shared.order(None, partition, None, is_hard=not soft)
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)
-        return await self._everywhere(notice)
+        is_empty = partition is not None and not was_there
+        return replace(await self._everywhere(notice), is_empty=is_empty)
 
     async def _everywhere(
         self, notice: Notice, cause: Cause = Cause.EVENT, writer: str | None = None

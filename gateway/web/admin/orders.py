@@ -28,6 +28,9 @@ from gateway.web.request import ID_GRAMMAR, is_partition
 MAX_IDS: Final = 1_000
 
 _LONGEST_SHOWN: Final = 200
+_NOTHING_THERE: Final = (
+    "nothing is stored in this partition; GET /explain/{id} names the partitions of a training"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
                 replica has not confirmed
     until       present if a replica has not confirmed. After this date-time, that replica serves
                 nothing that the order ruled out
-    detail      how many replicas have confirmed, if some have not
+    detail      how many replicas have confirmed (if some have not), or that nothing is stored in
+                the partition that was purged
     """
 
     replicas: Replicas
@@ -141,7 +145,8 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
         until=None if until is None else to_rfc3339(from_seconds(math.ceil(until))),
     )
     if receipt.is_complete:
-        return receipt
+        detail = _NOTHING_THERE if confirmations.is_empty else None
+        return msgspec.structs.replace(receipt, detail=detail)
     # An L1 that has not applied the order asks Redis again after `l1.lifetime`.
     return msgspec.structs.replace(receipt, bounded_by="l1.lifetime", detail=_lacking(receipt))
 

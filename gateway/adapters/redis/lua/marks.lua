@@ -8,7 +8,7 @@ local time = redis.call('TIME')
 return { time[1], time[2], make_mark(KEYS[1], ARGV[1], ARGV[2]), string.format('%010d%06d', time[1], time[2]) }
 
 -- script: order
--- Promise: the mark is that after the order, as the function `ordered` makes it.
+-- Promise: the mark is that after the order, as the function `ordered` makes it. Returns whether there was one.
 -- KEYS mark; ARGV new hard, soft and named word, version (zeros: none), 1 if hard, keep (ms).
 
 local time = redis.call('TIME')
@@ -22,7 +22,7 @@ end
 if version > bound then bound = version end
 if is_hard and version > hard_bound then hard_bound = version end
 redis.call('SET', KEYS[1], table.concat({ hard, soft, named, bound, hard_bound }, ' '), 'PX', ARGV[6])
-return { time[1], time[2] }
+return { time[1], time[2], was[1] and 1 or 0 }
 
 -- script: read
 -- Promise: returns of each slot the records of mark, facts and refusal ('' if absent), and 1 if the entry has a body.
