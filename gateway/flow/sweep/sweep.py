@@ -43,7 +43,7 @@ _HURRY: Final = 0.05
 # For this time (seconds) a page waits for looks that no call was free for.
 _PENDING: Final = 15.0
 # After so many steps without an answer of Redis, the state of the sweep is unknown. The pause
-# (seconds) between these steps.
+# (seconds) between these steps, and between steps while a look is under way.
 _MISSED: Final = 5
 _ASK_AGAIN: Final = 0.5
 
@@ -180,7 +180,9 @@ class Sweep:
             return _TAKE_EVERY
         wait = self._wait(turn)
         if wait > 0.0:
-            return min(wait, _TAKE_EVERY)
+            if self._looks.results:
+                await self._folded(turn.progress)
+            return min(wait, _ASK_AGAIN if self._looks.under_way else _TAKE_EVERY)
         async with renewing(self._shared.lifetime, self._renew):
             return await self._page(turn)
 
