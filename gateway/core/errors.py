@@ -240,7 +240,9 @@ class FailedElsewhere(UpstreamFailure):
 
 class ListRefused(GatewayError):
     """The gateway is not allowed to read the list, or does not know its form. Asking again soon is
-    no use."""
+    no use. `reply`: the answer of the API (None: not known where the error was raised)."""
+
+    reply: Reply | None = None
 
 
 class CallWithheld(GatewayError):

@@ -19,14 +19,12 @@ from gateway.core.errors import (
 from gateway.core.http.fields import Reply, as_text
 from gateway.core.http.rate_limit_headers import retry_hint
 from gateway.core.upstream.breaker import LONGEST_HOLD
-from gateway.core.upstream.list_page import Page, read_page
+from gateway.core.upstream.list_page import THE_LIST, Page, read_page
 from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import FailureReason, InvalidReason
 
 # The highest status of HTTP (RFC 9110, 15). A response with a higher status counts as a failure.
 LAST_STATUS: Final = 599
-# Error texts about the list have this in place of a training id.
-_THE_LIST: Final = "(the list)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,7 @@ def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, P
     """
     if reply.status == 200 and not reply.is_html:
         return (yield from read_page(reply, offset))
-    judge(reply, Question(_THE_LIST, conditional=False, owns_token=True), now)
+    judge(reply, Question(THE_LIST, conditional=False, owns_token=True), now)
     raise ListRefused(f"the list answers {reply.status}")
 
 

@@ -14,6 +14,8 @@ from gateway.core.http.fields import Reply
 from gateway.core.upstream.training import Training, is_training_id, parse
 from gateway.core.vocabulary import InvalidReason
 
+# Takes the place of a training's id in calls, tickets and events. No training can have it.
+THE_LIST: Final = "(the list)"
 # One call can ask for this many items at most.
 PAGE_SIZE: Final = 100
 # The largest integer that all JSON parsers read exactly (RFC 8259, 6). A page with a larger `total`

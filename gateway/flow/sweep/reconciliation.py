@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,16 +19,16 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, FetchStart, Key
 from gateway.core.cache.marks import Facts, Ticket, Words
 from gateway.core.cache.policy import Rules, date_of
-from gateway.core.errors import ListRefused, RedisUnavailable, UpstreamFailure
+from gateway.core.errors import ListRefused, RedisUnavailable
 from gateway.core.http.fields import Reply, delta_seconds
 from gateway.core.instant import Instant, from_seconds, parse_http_date, to_seconds
 from gateway.core.sweep.list_item import Listed, ListVerdict
-from gateway.core.upstream.classification import judge_page
-from gateway.core.upstream.list_page import Page
+from gateway.core.upstream.list_page import THE_LIST, Page
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import Cause, NoticeKind, Purpose
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
+from gateway.flow.fill.page_call import ask_for_page, give_way
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import (
@@ -45,8 +45,6 @@ from gateway.ports import (
 # At most this many items are handled without a pause for requests of callers. Ten take about a
 # third of a millisecond.
 _ITEMS_AT_ONCE: Final = 10
-# Turns of the event loop between two pieces of a page.
-_TURNS: Final = 3
 # A page is never made into the headers of an entry with these fields: they are about the page.
 _OF_THE_PAGE: Final = frozenset((b"age", b"etag", b"last-modified", b"link"))
 # If a version is older than an earlier page without it by more than this (seconds), the list is
@@ -56,8 +54,6 @@ _TOLERANCE: Final = 2.0
 _Since = tuple[tuple[Words | None, ...], float]
 _NEVER_READ: Final[_Since] = (), 0.0
 _MOST_PARTITIONS: Final = 1_000  # whose words are remembered
-# Takes the place of a training's id, in the list's ticket and in events. No training can have it.
-THE_LIST: Final = "(the list)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +123,11 @@ class Reconciliation:
         deadline = began + self.timeout
         call = Call(THE_LIST, caller.token, purpose, deadline, offset=offset)
         try:
-            reply = await self.outbound.ask(caller, call)
-            page = await _in_pieces(judge_page(reply, offset, self.clock.now()))
-        except UpstreamFailure as failure:
-            failure.conceal(caller.token)
-            await self.outbound.failed(caller, THE_LIST, failure)
+            reply, page = await ask_for_page(self.outbound, caller, call, self.clock)
+        except ListRefused as refused:
+            if caller.owns_token and refused.reply is not None:
+                await self.refused(caller, refused.reply.status)
             raise
-        except ListRefused:
-            await self.outbound.answered(caller)
-            if caller.owns_token:
-                await self.refused(caller, reply.status)
-            raise
-        await self.outbound.answered(caller)
         self.observer.page_read(page.rows)
         for fault in page.rejected:
             fault.conceal(caller.token)
@@ -181,7 +170,7 @@ class Reconciliation:
         # A page that has a training twice states perhaps two versions of it.
         once = [each for each in brought.page.items if times[each.id] == 1]
         for first in range(0, len(once), _ITEMS_AT_ONCE):
-            await _give_way()
+            await give_way()
             trainings = once[first : first + _ITEMS_AT_ONCE]
             items = [self.listed(brought, each) for each in trainings]
             heard = self.tiers.orders
@@ -271,20 +260,3 @@ def _is_late(brought: Brought, item: Listed, stored: Facts | None) -> bool:
         return False
     edited_at = to_seconds(item.updated_at) - brought.ahead
     return edited_at + _TOLERANCE < stored.confirmed
-
-
-async def _in_pieces(reading: Generator[None, None, Page]) -> Page:
-    """The page that `reading` returns. Requests of callers run while `reading` pauses."""
-    while True:
-        try:
-            next(reading)
-        except StopIteration as end:
-            page: Page = end.value
-            return page
-        await _give_way()
-
-
-async def _give_way() -> None:
-    """Let requests of callers run. An answer often takes more than one turn of the event loop."""
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
