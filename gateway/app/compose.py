@@ -49,6 +49,7 @@ from gateway.flow.operations.explain import Explainer
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.client_directives import DirectiveHandler
+from gateway.flow.request.lists import Lists
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Serving
@@ -78,6 +79,8 @@ from gateway.settings import (
 _LEASE = 3.0
 # The size in bytes of the smallest entries (see `known_for`).
 _SMALLEST_ENTRY = 1_500
+# Kept lists have this part of `l1.max_bytes`, in addition to L1.
+_LISTS = 8
 _FEWEST_KNOWN, _MOST_KNOWN = 1_000, 100_000
 
 
@@ -95,8 +98,8 @@ class House:
     redis: Connection | None
     upstream: HttpxUpstream
     outbound: Outbound
-    collapsing: Collapsing
     serving: Serving
+    lists: Lists
     directive_handler: DirectiveHandler | None
     reaching: Reaching
     unusual: Unusual
@@ -122,8 +125,8 @@ def compose(settings: Settings) -> House:
     tiers = Tiers(local, shared, bus, clock, rules, l1_lifetime=settings.l1.lifetime)
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
     way = outward(settings, clock, telemetry, redis, admission=admission, bus=bus, modes=modes)
-    fetch = partial(Fetcher, credentials=way.credentials, rules=rules)
-    fetcher = fetch(tiers, way.outbound, clock, telemetry, bus, current=admission.callers.current)
+    fetch = partial(Fetcher, credentials=way.credentials, current=admission.callers.current)
+    fetcher = fetch(tiers, way.outbound, clock, telemetry, bus, rules=rules)
     timeout, backoffs = settings.upstream.timeout, Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
     serve = partial(Serving, cold_start=cold_start_of(settings, way, telemetry))
@@ -146,8 +149,8 @@ def compose(settings: Settings) -> House:
         redis=redis,
         upstream=way.upstream,
         outbound=way.outbound,
-        collapsing=collapsing,
         serving=serving,
+        lists=Lists(tiers, fetcher, kept=_kept_lists(settings), timeout=timeout),
         directive_handler=directive_handler_of(settings, serving, clock, share()),
         reaching=Reaching(serving, clock, share()),
         unusual=Unusual(serving, clock, rules, modes),
@@ -161,6 +164,10 @@ def compose(settings: Settings) -> House:
         sweeps=sweeps,
         tracer=tracer_of(settings, clock, telemetry),
     )
+
+
+def _kept_lists(settings: Settings) -> LocalStore:
+    return LocalStore(settings.l1.max_bytes // _LISTS, lambda: None)
 
 
 def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> History:

@@ -100,7 +100,9 @@ class Operations:
             draining=self._life.draining,
             l1_entries=house.local.entries,
             l1_bytes=house.local.size,
-            collapsed_waiters=house.serving.fills.waiters + house.collapsing.waiters,
+            collapsed_waiters=house.serving.fills.waiters
+            + house.lists.flights.waiters
+            + house.serving.filler.waiters,
             circuit=house.outbound.circuit,
             budgets=self._budgets(),
             limits=self._limits(),

@@ -142,6 +142,7 @@ def _servers(
         unusual=house.unusual,
         writing=house.writing,
         max_body=settings.server.max_body,
+        lists=house.lists,
         # By then each fetch has ended, with an error or a stale response.
         patience=settings.upstream.timeout + 1.0,
         count_items=house.telemetry.counters.count_items,
@@ -306,6 +307,7 @@ async def _turn_away(house: House, ended: asyncio.Task[None]) -> None:
         if house.writing is not None:  # first, because no write may begin while the others end
             await house.writing.land(0.0)
         await house.serving.land(0.0)
+        await house.lists.land(0.0)
         if ended.done():
             return
         await asyncio.wait({ended}, timeout=_NEXT_ROUND)

@@ -240,9 +240,9 @@ class FailedElsewhere(UpstreamFailure):
 
 class ListRefused(GatewayError):
     """The gateway is not allowed to read the list, or does not know its form. Asking again soon is
-    no use. `reply`: the answer of the API (None: not known where the error was raised)."""
+    no use. `ask_for_page` sets `reply`, the answer of the API."""
 
-    reply: Reply | None = None
+    reply: Reply
 
 
 class CallWithheld(GatewayError):

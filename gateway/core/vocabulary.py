@@ -65,6 +65,7 @@ class Detail(StrEnum):
     THROTTLED = "throttled"
     FROZEN = "frozen"
     BATCH = "batch"
+    LIST = "list"
 
 
 class Forward(StrEnum):
@@ -86,6 +87,7 @@ class NotStoredReason(StrEnum):
     OLDER_VERSION = "older-version"
     INVALIDATED = "invalidated"
     FUTURE_VERSION = "future-version"
+    DRIFT = "drift"  # a list that does not have the documented form
 
 
 class StoreVerdict(StrEnum):

@@ -8,7 +8,9 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from gateway.core.cache.content_coding import coded_entry
 from gateway.core.cache.entry import Entry, FetchStart, Key
+from gateway.core.cache.entry_headers import coded_head
 from gateway.core.cache.marks import Facts, Marks, Version
 from gateway.core.vocabulary import Detail, Outcome, StoreVerdict, Tier
 
@@ -121,6 +123,13 @@ class Held(msgspec.Struct, gc=False):
         is_confirmed = self.entry.confirmed_at != before.entry.confirmed_at
         self.reads_before = before.reads if is_confirmed else before.reads_before
         self.reads = max(self.reads, before.reads)
+
+    def code(self, body: bytes | None) -> None:
+        """Make the compressed form, with this body. None: compressing gains nothing."""
+        self.is_codable = body is not None
+        if body is not None:
+            head, brief_at = coded_head(self.head, self.entry, len(body))
+            self.coded = self.but(entry=coded_entry(self.entry, body), head=head, brief_at=brief_at)
 
     def doubt(self) -> None:
         """From now on, Redis has to be asked before the entry is served. This has no effect while

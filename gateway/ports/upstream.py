@@ -33,6 +33,7 @@ class Call:
     who          identifies the caller (`Caller.who`), so that no caller takes all places in the
                  queue of waiting calls
     offset       the position at which a page of the list begins. None: the call is for no page
+    query        the query of a caller for a page. None: the page has as many items as possible
     write        the write that the call sends. A write is not tried again. None: the call reads
     span         None: the trace of the call is not kept
     when_paid    called when the call was granted by the budget
@@ -49,6 +50,7 @@ class Call:
     extra: Headers = ()
     who: str = ""
     offset: int | None = None
+    query: bytes | None = field(default=None, repr=False)
     write: Write | None = None
     span: Span | None = field(default=None, repr=False, compare=False)
     when_paid: Callable[[], None] | None = field(default=None, repr=False, compare=False)

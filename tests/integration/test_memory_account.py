@@ -84,10 +84,10 @@ async def pass_by(house, blocks, number):
     block = b" HTTP/1.1\\r\\nauthorization: %b\\r\\n\\r\\n" % sent
     for _ in "ab":
         blocks.meet(block, PlainHead(dict(fields), None), fields)
-    house.collapsing._fetcher._credentials.judged(admitted.caller, 200, time.monotonic())
+    house.serving.filler._fetcher._credentials.judged(admitted.caller, 200, time.monotonic())
     house.directive_handler._grants.take(key, admitted.caller)
     house.reaching._share.take(admitted.caller)
-    house.collapsing.backoffs.failed(key, OSError("no connection"))
+    house.serving.filler.backoffs.failed(key, OSError("no connection"))
     tiers = house.serving._tiers
     entry = entry_of(await tiers.begin(key))
     await tiers.store(key, tiers.render(entry, time.monotonic()), Course())

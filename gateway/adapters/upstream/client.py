@@ -165,8 +165,11 @@ class HttpxUpstream:
         if call.offset is None:
             path = self._root + b"/training/" + call.training_id.encode()
             return self._base.copy_with(raw_path=path)
-        page = b"/training?limit=%d&offset=%d" % (PAGE_SIZE, call.offset)
-        return self._base.copy_with(raw_path=self._root + page)
+        query = call.query
+        if query is None:
+            query = b"limit=%d&offset=%d" % (PAGE_SIZE, call.offset)
+        path = b"/training?" + query if query else b"/training"
+        return self._base.copy_with(raw_path=self._root + path)
 
     async def _within(self, seconds: float, exchange: Exchange) -> Reply:
         if seconds <= 0:

@@ -25,6 +25,7 @@ from gateway.core.vocabulary import NotStoredReason
 _TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})
 _MARGIN_OF_EXPIRY = 60.0
 JITTER = 0.1
+_FOUND = 200
 
 
 class Plan(Enum):
@@ -83,12 +84,13 @@ def may_rescue(entry: Entry, now: float, windows: Windows) -> bool:
 def admit(
     reply: Reply, training: Training | None, start: FetchStart, windows: Windows, jitter: float
 ) -> Entry:
-    """The entry of a reply that passed `judge`. `training` None: the reply has no training.
+    """The entry of a reply that passed `judge`. `training` None: the reply has no training, or is a
+    page of the list.
 
     Freshness begins at `start.started`, before the call was sent. `jitter` in [0, 1) shortens the
     lifetime by a tenth at most.
     """
-    lifetime = windows.lifetime if training is not None else windows.negative_lifetime
+    lifetime = windows.lifetime if reply.status == _FOUND else windows.negative_lifetime
     return Entry(
         status=reply.status,
         headers=_kept(reply.headers),

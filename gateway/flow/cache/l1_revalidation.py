@@ -72,7 +72,7 @@ class Confirming:
         self._due_after = l1_lifetime * _DUE
         self._gather = l1_lifetime * _GATHER
         # The end of the last gap (monotonic). An earlier confirmation no longer counts.
-        self._gap_ended_at = NEVER
+        self.gap_ended_at = NEVER
         self._offset = 0.0
         self.begin_edition()
         self._due: set[Key] = set()
@@ -121,7 +121,7 @@ class Confirming:
 
     def _is_confirmed(self, held: Held, now: float) -> bool:
         return (
-            held.checked_at >= self._gap_ended_at
+            held.checked_at >= self.gap_ended_at
             and self.is_counted()
             and now - held.checked_at < self._lifetime
         )
@@ -212,7 +212,7 @@ class Confirming:
         only until the monotonic time `until`.
         """
         self.missed.note(until)
-        self._gap_ended_at = self._clock.monotonic()
+        self.gap_ended_at = self._clock.monotonic()
         self.begin_edition()
         self._all_due.set()
 
@@ -310,7 +310,7 @@ class Confirming:
         if held is None:
             return False
         since_confirmed = self._clock.monotonic() - held.checked_at
-        return held.checked_at < self._gap_ended_at or since_confirmed >= self._due_after
+        return held.checked_at < self.gap_ended_at or since_confirmed >= self._due_after
 
 
 def _confirmed(entry: Entry, found: Found) -> Entry | None:

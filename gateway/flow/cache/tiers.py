@@ -13,9 +13,8 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from gateway.core.cache.content_coding import coded_body, coded_entry, is_worth_coding
+from gateway.core.cache.content_coding import coded_body, is_worth_coding
 from gateway.core.cache.entry import Entry, FetchStart, Key
-from gateway.core.cache.entry_headers import coded_head
 from gateway.core.cache.marks import Facts, State, Ticket, better, is_later, is_older
 from gateway.core.cache.policy import Rules
 from gateway.core.errors import RedisUnavailable
@@ -25,7 +24,7 @@ from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
-from gateway.ports import Bus, Clock, Found, Held, SharedStore, Stored
+from gateway.ports import NEVER, Bus, Clock, Found, Held, SharedStore, Stored
 
 _MOST_PARTITIONS: Final = 1_000
 
@@ -58,15 +57,30 @@ class Tiers:
     ) -> None:
         self._local = local
         self._shared = shared
-        self._clock = clock
-        self._rules = rules
+        self.clock = clock
+        self.rules = rules
         self.held = local.peek
         self.orders = 0  # how many orders were applied to L1
+        self._ordered_at = NEVER  # when the last of them was applied (monotonic)
         # How many of them were purges, by partition (None: of all partitions).
         self._purges: LRUCache[str | None, int] = LRUCache(_MOST_PARTITIONS)
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
+
+    @property
+    def ordered_at(self) -> float:
+        """When the last order was applied to L1, or was perhaps missed (monotonic)."""
+        return max(self._ordered_at, self.confirming.gap_ended_at)
+
+    def knows_orders_since(self, asked_at: float) -> bool:
+        """Whether there was no order since `asked_at` (monotonic), as far as orders are complete
+        (see `Confirming.hears_orders`)."""
+        return asked_at > self.ordered_at and self.confirming.hears_orders()
+
+    def _note_order(self) -> None:
+        self.orders += 1
+        self._ordered_at = self.clock.monotonic()
 
     def purges(self, partition: str) -> int:
         """A number that changes with each purge of the partition."""
@@ -83,24 +97,19 @@ class Tiers:
         """The entry with its rendered head."""
         return Held(
             entry,
-            *self._rules.head(entry),
+            *self.rules.head(entry),
             checked_at,
             is_plain=entry.updated_at is not None and not entry.selecting,
-            is_verbatim=self._rules.is_verbatim,
+            is_verbatim=self.rules.is_verbatim,
             is_codable=is_worth_coding(entry),
         )
 
     def coded(self, key: Key, held: Held) -> Held:
         """The compressed form of the entry, or the entry itself if compressing gains nothing."""
         if held.is_codable and held.coded is None:
-            body = coded_body(held.entry.body)
-            held.is_codable = body is not None
-            if body is not None:
-                entry = coded_entry(held.entry, body)
-                head, brief_at = coded_head(held.head, held.entry, len(body))
-                held.coded = held.but(entry=entry, head=head, brief_at=brief_at)
-                if self._local.peek(key) is held:
-                    self._local.put(key, held)  # the entry takes more memory now
+            held.code(coded_body(held.entry.body))
+            if self._local.peek(key) is held:
+                self._local.put(key, held)  # the entry takes more memory now
         return held.coded or held
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
@@ -126,7 +135,7 @@ class Tiers:
         return Seen(held, Tier.L1, only_rescue=False) if agreed and held is not None else None
 
     async def _read(self, key: Key, flight: Course) -> Seen | None:
-        asked_at = self._clock.monotonic()
+        asked_at = self.clock.monotonic()
         try:
             found = await self._shared.lookup(key)
         except RedisUnavailable:
@@ -184,14 +193,14 @@ class Tiers:
         """Whether the entry may be used although this replica perhaps missed orders during gaps.
         False if the upstream last confirmed the entry before the end of a gap, and the `limit` of
         this gap has passed (see `MissedOrders`)."""
-        return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
+        return self.clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     async def begin(self, key: Key) -> FetchStart:
         """Begin a fetch. While Redis is away, no marks are read, and the ticket has no words."""
         try:
             return await self._shared.begin(key)
         except RedisUnavailable:
-            return FetchStart(self._clock.now())
+            return FetchStart(self.clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
         """Offer a fetched entry to Redis, and put it into L1 if Redis accepts it. If an order came
@@ -227,7 +236,7 @@ class Tiers:
             return Stored(StoreVerdict.AHEAD, None)
         if None not in entry.ticket:
             with suppress(RedisUnavailable):
-                return await self._shared.store(key, entry.facts, entry, self._rules.windows.keep)
+                return await self._shared.store(key, entry.facts, entry, self.rules.windows.keep)
         held.doubt()
         # Redis perhaps has an older entry with later words.
         held.entry = entry.but(ticket=Ticket())
@@ -248,7 +257,7 @@ class Tiers:
 
     async def store_item(self, key: Key, entry: Entry) -> Stored:
         """Offer an entry that was made from an item of the list. Raises RedisUnavailable."""
-        return await self._shared.store_item(key, entry.facts, entry, self._rules.windows.keep)
+        return await self._shared.store_item(key, entry.facts, entry, self.rules.windows.keep)
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
         """Whether L1 has a later entry than this one, with the same words. If it is from the
@@ -256,7 +265,7 @@ class Tiers:
         held = self._local.peek(key)
         if held is None or held.is_purged or held.entry.ticket != entry.ticket:
             return False
-        if held.entry.is_from_the_future(self._clock.now()):
+        if held.entry.is_from_the_future(self.clock.now()):
             return is_older(entry.updated_at, held.entry.updated_at)
         return is_later(held.entry.facts, entry.facts)
 
@@ -287,7 +296,7 @@ class Tiers:
         entries stay for rescue, except negative ones. If `writer` names a partition, those of other
         partitions stay for rescue too. L1 is searched only once: a search takes milliseconds, and
         an order can name 1,000 trainings."""
-        self.orders += 1
+        self._note_order()
         for key in self._local.keys(training_ids=training_ids):
             held = self._local.peek(key)
             if held is None or not self.is_passed(key, updated_at):
@@ -301,7 +310,7 @@ class Tiers:
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
         """Drop the entries of a partition (None: of all) from L1. `soft`: the entries stay for
         rescue. Returns the number of these entries."""
-        self.orders += 1
+        self._note_order()
         self._purges[partition] = self._purges.get(partition, 0) + 1
         keys = self._local.keys(partition=partition)
         for key in keys:
@@ -332,7 +341,7 @@ class Tiers:
         if None in facts.ticket:  # the fetch began without Redis
             start = await self._shared.begin(key)
             facts = replace(facts, ticket=start.ticket, started=start.started)
-        await self._shared.store(key, facts, None, self._rules.windows.keep)
+        await self._shared.store(key, facts, None, self.rules.windows.keep)
 
 
 def _renewed(entry: Entry, stored: Facts) -> Entry:

@@ -12,9 +12,11 @@ from gateway.core.cache.marks import Facts, is_later
 from gateway.core.cache.policy import Rules
 from gateway.core.errors import (
     REMOVED,
+    ListRefused,
     RedisUnavailable,
     UpstreamError,
     UpstreamFailure,
+    UpstreamRefused,
     VersionDoubted,
 )
 from gateway.core.http.fields import Headers, Reply, first
@@ -29,6 +31,8 @@ from gateway.core.upstream.classification import (
     is_from_api,
     is_refusal,
 )
+from gateway.core.upstream.list_page import THE_LIST, Page
+from gateway.core.upstream.list_query import ListQuery
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import (
     Cause,
@@ -39,8 +43,10 @@ from gateway.core.vocabulary import (
     Purpose,
     StoreVerdict,
 )
+from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.credentials import Credentials
+from gateway.flow.fill.page_call import ask_for_page
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
@@ -145,6 +151,38 @@ class Fetcher:
             return Passed(self._rules.passing(reply), want.extra)
         held = self._tiers.render(entry, start.read_at)
         return await self._keep(want, held, reply, flight)
+
+    async def fetch_list(
+        self, ask: Ask, query: ListQuery, purpose: Purpose, deadline: float
+    ) -> tuple[Reply, Page | None]:
+        """Call the upstream for a page of the list. The page is None if the API refused the call,
+        or if the answer does not have the form of a page. Raises as `fetch`."""
+        caller, sent_at = self._current(ask.caller), self._clock.monotonic()
+        self._credentials.turn_away(caller.partition)
+        call = Call(
+            training_id=THE_LIST,
+            token=caller.token,
+            purpose=purpose,
+            deadline=deadline,
+            extra=ask.extra,
+            who=caller.who,
+            offset=query.offset,
+            query=query.text,
+        )
+        page = None
+        try:
+            reply, page = await ask_for_page(self._outbound, caller, call, self._clock)
+        except ListRefused as refused:
+            reply = refused.reply
+        if reply.status == 401 and not caller.owns_token:
+            failure = UpstreamRefused("upstream refused the gateway's own token", status=401)
+            await self._outbound.failed(caller, THE_LIST, failure)
+            raise failure
+        if is_from_api(reply):
+            self._credentials.judged(caller, reply.status, sent_at)
+        if reply.status == 401:
+            await self.refused(caller.partition)
+        return reply, page
 
     async def _ask(self, want: Want, flight: Course, deadline: float) -> tuple[Reply, Judged]:
         sent_at = self._clock.monotonic()

@@ -78,7 +78,7 @@ class Serving:
         cold_start: ColdStart,
     ) -> None:
         self._tiers = tiers
-        self._filler = filler
+        self.filler = filler
         self._clock = clock
         self._observer = observer
         self._rules = rules
@@ -320,7 +320,7 @@ class Serving:
         try:
             may_wait = want.purpose is Purpose.MISS and not want.alone
             async with self.cold_start.before(want.caller) if may_wait else nullcontext():
-                filled = await self._filler.fill(want, flight)
+                filled = await self.filler.fill(want, flight)
         except Exception as error:
             self._failed(want, error)
             raise
@@ -474,7 +474,7 @@ def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
     if isinstance(landed, Elsewhere):
         return _is_chosen(rules, ask, landed.seen.held)
     is_unstored = rules.is_verbatim and drops_stored(landed)
-    if is_unstored and _untraced(landed.extra) != _untraced(ask.extra):
+    if is_unstored and untraced(landed.extra) != untraced(ask.extra):
         return False
     return isinstance(landed, Passed) or _is_chosen(rules, ask, landed.held)
 
@@ -483,7 +483,8 @@ def _is_chosen(rules: Rules, ask: Ask, held: Held) -> bool:
     return held.is_plain or rules.selects(held.entry, ask.extra)
 
 
-def _untraced(fields: Headers) -> Headers:
+def untraced(fields: Headers) -> Headers:
+    """The fields without `traceparent`."""
     return tuple(pair for pair in fields if pair[0] != b"traceparent")
 
 
@@ -556,7 +557,7 @@ def passed_on(error: UpstreamFailure | CallWithheld, ask: Ask) -> Answer:
     error. As in `fits`, the response is perhaps for one user alone."""
     if not isinstance(error, UpstreamError) or error.reply is None:
         raise error
-    if _untraced(error.extra) != _untraced(ask.extra):
+    if untraced(error.extra) != untraced(ask.extra):
         raise error
     return passed(error.reply, Handling(None, Forward.URI_MISS, error.reply.status))
 

@@ -125,7 +125,7 @@ class Reconciliation:
         try:
             reply, page = await ask_for_page(self.outbound, caller, call, self.clock)
         except ListRefused as refused:
-            if caller.owns_token and refused.reply is not None:
+            if caller.owns_token:
                 await self.refused(caller, refused.reply.status)
             raise
         self.observer.page_read(page.rows)

@@ -20,9 +20,11 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import Conditions
 from gateway.core.errors import AccessRefused, ClientRateLimited, GatewayError
 from gateway.core.http.cache_control import request_directives_of, wants_only_if_cached
+from gateway.core.upstream.list_query import read_query
 from gateway.core.vocabulary import Outcome
 from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.client_directives import DirectiveHandler
+from gateway.flow.request.lists import Lists
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Answer, Ask, Serving
@@ -36,7 +38,7 @@ from gateway.web.data.batch import (
     within_bounds,
 )
 from gateway.web.data.request_context import Desk
-from gateway.web.data.writes import COLLECTION, METHODS, NO_ROUTE, Writes, misplaced
+from gateway.web.data.writes import COLLECTION, METHODS, Writes, misplaced
 from gateway.web.openapi import data_document, served
 from gateway.web.render import render
 from gateway.web.request import TRAININGS, AccessLog, End, Exchange, raw_path, training_id
@@ -54,6 +56,7 @@ class DataPlane:
     reaching           answers requests, also those with `Training-Min-Updated-At`
     unusual            answers requests in the mode `frozen`
     writing            None: writes of callers are refused
+    lists        answers requests for the list
     max_body     the largest body of a write in bytes
     patience     the seconds that a request for many trainings may take
     count_items  counts the trainings of such requests by their outcomes
@@ -73,6 +76,7 @@ class DataPlane:
         unusual: Unusual,
         writing: Writing | None,
         max_body: int,
+        lists: Lists,
         patience: float,
         count_items: Callable[[Iterable[Outcome]], None],
         forward_headers: frozenset[bytes],
@@ -91,6 +95,7 @@ class DataPlane:
         self._forwarded = forward_headers
         self._new_id = new_id
         self._ready = ready
+        self._lists = lists
         self._patience = patience
         self._count_items = count_items
         self._desk = desk = Desk(callers, clock, observer, access_log, new_id, tracer=tracer)
@@ -170,10 +175,10 @@ class DataPlane:
         return await self._reaching.get(ask, serving)
 
     async def _read_many(self, request: Request, exchange: Exchange) -> Response:
+        exchange.name(None, COLLECTION.decode("ascii"))
         wanted = ids_of(request.scope["query_string"])
         if wanted is None:
-            return self._desk.problem(exchange, NO_ROUTE, Outcome.REJECTED)
-        exchange.name(None, COLLECTION.decode("ascii"))
+            return await self._read_list(request, exchange)
         caller, granted, wait = self._desk.admit_some(request, exchange, len(wanted))
         ask, now, held = self._ask(request, wanted[0], caller), self._clock.now(), {}
         if not self._unusual.is_ordered and ask.directives is None and ask.at_least is None:
@@ -195,9 +200,18 @@ class DataPlane:
         known = list(within_bounds(items, request_id))
         self._count_items(item.end.outcome for item in known)
         if_none_match = _joined(request, b"if-none-match")
-        gzip = takes_gzip(_joined(request, b"accept-encoding"))
+        gzip = _takes_gzip(request)
         end, response = await rendered(known, if_none_match, request_id, now, gzip=gzip)
         return self._desk.answer(exchange, end, response)
+
+    async def _read_list(self, request: Request, exchange: Exchange) -> Response:
+        query = read_query(request.scope["query_string"])
+        caller = self._desk.admit(request, exchange)
+        ask = self._ask(request, query.name, caller)
+        answer = await self._lists.get(ask, query)
+        if isinstance(answer.content, Held) and _takes_gzip(request):
+            answer = answer._replace(content=await self._lists.coded(ask.key, answer.content))
+        return self._rendered(request, exchange, answer)
 
     def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:
         control = _joined(request, b"cache-control")
@@ -208,14 +222,17 @@ class DataPlane:
         return Ask(key, caller, wants_only_if_cached(control), extra, directives, at_least)
 
     def _answer(self, request: Request, exchange: Exchange, answer: Answer) -> Response:
-        conditions = Conditions(
-            _joined(request, b"if-none-match"), _joined(request, b"if-modified-since")
-        )
         content, caller = answer.content, exchange.caller
-        if isinstance(content, Held) and takes_gzip(_joined(request, b"accept-encoding")):
+        if isinstance(content, Held) and _takes_gzip(request):
             assert caller is not None, "`_read` sets the caller before it answers"
             key = Key(caller.partition, exchange.training_id or "")
             answer = answer._replace(content=self._serving.coded(key, content))
+        return self._rendered(request, exchange, answer)
+
+    def _rendered(self, request: Request, exchange: Exchange, answer: Answer) -> Response:
+        conditions = Conditions(
+            _joined(request, b"if-none-match"), _joined(request, b"if-modified-since")
+        )
         request_id = exchange.request_id.encode("ascii")
         rendered = render(answer, conditions, request_id, self._clock.now())
         end = End(answer.outcome, answer.tier, answer.handling.detail)
@@ -246,6 +263,10 @@ class _DirectReads(Starlette):
 def _reads_training(scope: Scope) -> bool:
     is_read = scope["type"] == "http" and scope["method"] in _READS
     return is_read and raw_path(scope).startswith(TRAININGS)
+
+
+def _takes_gzip(request: Request) -> bool:
+    return takes_gzip(_joined(request, b"accept-encoding"))
 
 
 def _joined(request: Request, name: bytes) -> bytes | None:

@@ -29,8 +29,9 @@ METHODS: Final = ("DELETE", "PATCH", "POST", "PUT")
 COLLECTION: Final = b"/training"
 NO_ROUTE: Final = ProblemAnswer(
     Problem.NO_SUCH_ROUTE,
-    "a training is at /training/{id}, without a slash at the end, and several trainings are at "
-    "/training?ids={id},{id}; the list is not served; only writes may have a path below a training",
+    "a training is at /training/{id}, without a slash at the end, several trainings are at "
+    "/training?ids={id},{id}, and the list is at /training?limit={number}; only writes may have a "
+    "path below a training",
 )
 _QUERY: Final = re.compile(rb"[!-~]*")
 _TRAINING_METHODS: Final = frozenset({"DELETE", "PUT"})

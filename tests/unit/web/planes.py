@@ -32,6 +32,7 @@ from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.client_directives import CallShare, DirectiveHandler, Grants
+from gateway.flow.request.lists import Lists
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Serving
@@ -127,6 +128,7 @@ class Data:
             unusual=self.unusual,
             writing=self.writing if writes else None,
             max_body=1_000,
+            lists=self.lists,
             patience=patience,
             count_items=self.items.update,
             forward_headers=forward,
@@ -154,14 +156,8 @@ class Data:
         )
         budget = LocalBudget(clock, rules_of(limit, start=Start.FULL))
         modes = self.modes = Modes(AloneMode(), clock, observer)
-        outbound = Outbound(
-            self.upstream,
-            budget,
-            clock,
-            observer,
-            modes=modes,
-            bus=AloneBus(),
-        )
+        told = clock, observer
+        outbound = Outbound(self.upstream, budget, *told, modes=modes, bus=AloneBus())
         credentials = Credentials(clock)
         fetcher = Fetcher(
             tiers,
@@ -187,6 +183,8 @@ class Data:
             credentials=credentials,
             outbound=outbound,
         )
+        self.invalidation = invalidation
+        self.lists = Lists(tiers, fetcher, kept=LocalStore(1_000_000, lambda: None), timeout=10.0)
         self.writing = Writing(outbound, invalidation, credentials, clock, timeout=10.0)
         return serving
 

@@ -443,5 +443,5 @@ def test_the_head_says_our_lifetime() -> None:
     """Not the upstream's."""
     lines, _ = RULES.head(RULES.admit(Reply(200, SAID, BODY), None, ASKED, (), 0.0))
 
-    assert b"cache-control: private, max-age=10\r\n" in lines
+    assert b"cache-control: private, max-age=30\r\n" in lines
     assert b"vary: Authorization\r\n" in lines

@@ -86,7 +86,7 @@ async def test_every_partition_and_negative_entries_are_meant(alone: Replica) ->
 async def test_a_write_leaves_nothing_to_rescue_in_its_own_partition(pair: Pair) -> None:
     """In no replica. In other partitions, all replicas may use what is stored for rescue."""
     for replica in (pair.one, pair.other):
-        replica.tiers._rules = ByPolicy(Windows(), vary=True)
+        replica.tiers.rules = ByPolicy(Windows(), vary=True)
     await pair.warm()
     await pair.warm(key=ELSEWHERE)
 

@@ -131,17 +131,6 @@ async def test_a_hundred_ids_and_a_comma_as_octets() -> None:
     assert [each[0] for each in said(response)] == ids
 
 
-@pytest.mark.parametrize(
-    "path", ["/training", "/training?", "/training?limit=3", "/training?IDS=a"]
-)
-async def test_the_list_is_not_served(path: str) -> None:
-    """404 says where several trainings are."""
-    response = await a_plane().ask(path)
-
-    assert (response.status_code, problem_word(response)) == (404, "no-such-route")
-    assert "/training?ids={id},{id}" in response.json()["detail"]
-
-
 async def test_what_fails_is_told_beside_the_others() -> None:
     """With its status and problem, and when to ask again; it is not fresh."""
     data = a_plane(limit=2)
