@@ -150,7 +150,7 @@ def compose(settings: Settings) -> House:
         upstream=way.upstream,
         outbound=way.outbound,
         serving=serving,
-        lists=Lists(tiers, fetcher, kept=_kept_lists(settings), timeout=timeout),
+        lists=_lists(settings, serving, tiers, fetcher, sweeps),
         directive_handler=directive_handler_of(settings, serving, clock, share()),
         reaching=Reaching(serving, clock, share()),
         unusual=Unusual(serving, clock, rules, modes),
@@ -166,8 +166,12 @@ def compose(settings: Settings) -> House:
     )
 
 
-def _kept_lists(settings: Settings) -> LocalStore:
-    return LocalStore(settings.l1.max_bytes // _LISTS, lambda: None)
+def _lists(
+    settings: Settings, serving: Serving, tiers: Tiers, fetcher: Fetcher, sweeps: Sweeps
+) -> Lists:
+    kept = LocalStore(settings.l1.max_bytes // _LISTS, lambda: None)
+    timeout = settings.upstream.timeout
+    return Lists(serving, tiers, fetcher, sweeps.catalogue, kept=kept, timeout=timeout)
 
 
 def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> History:

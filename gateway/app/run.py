@@ -307,7 +307,7 @@ async def _turn_away(house: House, ended: asyncio.Task[None]) -> None:
         if house.writing is not None:  # first, because no write may begin while the others end
             await house.writing.land(0.0)
         await house.serving.land(0.0)
-        await house.lists.land(0.0)
+        await house.lists.flights.land(0.0)
         if ended.done():
             return
         await asyncio.wait({ended}, timeout=_NEXT_ROUND)

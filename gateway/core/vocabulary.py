@@ -66,6 +66,7 @@ class Detail(StrEnum):
     FROZEN = "frozen"
     BATCH = "batch"
     LIST = "list"
+    CATALOGUE = "catalogue"
 
 
 class Forward(StrEnum):

@@ -10,7 +10,7 @@ from json import JSONDecodeError, JSONDecoder
 from typing import Final
 
 from gateway.core.errors import InvalidPayload, ListRefused
-from gateway.core.http.fields import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.upstream.training import Training, is_training_id, parse
 from gateway.core.vocabulary import InvalidReason
 
@@ -21,6 +21,8 @@ PAGE_SIZE: Final = 100
 # The largest integer that all JSON parsers read exactly (RFC 8259, 6). A page with a larger `total`
 # or `offset` is refused.
 _MOST: Final = 2**53 - 1
+# An entry that is made from items, never has these fields of their page: they are about the page.
+_OF_THE_PAGE: Final = frozenset((b"age", b"date", b"etag", b"last-modified", b"link"))
 # `read_page` checks the encoding of so many bytes at once.
 _BYTES_AT_ONCE: Final = 256 * 1024
 
@@ -114,6 +116,11 @@ def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
     items = [each for each in rows if isinstance(each, Training)]
     rejected = [each for each in rows if isinstance(each, InvalidPayload)]
     return Page(tuple(items), tuple(rejected), len(rows), total, has_more)
+
+
+def fields_of_items(reply: Reply) -> Headers:
+    """The header fields of a page that are true of its items as well."""
+    return tuple([each for each in reply.headers if each[0] not in _OF_THE_PAGE])
 
 
 def _decoded(body: bytes) -> Generator[None, None, str]:

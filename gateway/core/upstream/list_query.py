@@ -11,7 +11,11 @@ from gateway.core.upstream.list_page import PAGE_SIZE
 
 _LONGEST: Final = 2_000
 _URL: Final = re.compile(rb"[!-~]*")
-# The least and the largest value of the parameters that are numbers.
+_KNOWN: Final = frozenset((b"limit", b"offset", b"type", b"is_draft", b"sort_by"))
+_SORTED: Final = b"created_at"
+_TYPES: Final = {None: None, b"BEHAVIORAL": "BEHAVIORAL", b"SCENARIO_SPECIFIC": "SCENARIO_SPECIFIC"}
+_DRAFTS: Final = {None: None, b"true": True, b"false": False}
+# The least and the largest value.
 _NUMBERS: Final = {b"limit": (1, PAGE_SIZE), b"offset": (0, 10**9)}
 
 
@@ -19,12 +23,18 @@ _NUMBERS: Final = {b"limit": (1, PAGE_SIZE), b"offset": (0, 10**9)}
 class ListQuery:
     """What a request asks for.
 
-    text    the canonical query: the parameters as they were sent, in the order of their names
-    offset  the first row
+    text      the canonical query: the parameters as they were sent, in the order of their names
+    offset    the first row
+    limit     the most rows. None: not given, or further parameters decide what is meant
+    type      None: all types
+    is_draft  None: drafts and others
     """
 
     text: bytes
     offset: int
+    limit: int | None = None
+    type: str | None = None
+    is_draft: bool | None = None
 
     @property
     def name(self) -> str:
@@ -44,7 +54,13 @@ def read_query(query: bytes) -> ListQuery:
     for name in _NUMBERS:
         _check_number(name, [each.partition(b"=")[2] for each in pairs if _name(each) == name])
     values = dict(each.partition(b"=")[::2] for each in pairs)
-    return ListQuery(b"&".join(pairs), int(values.get(b"offset", b"0")))
+    text, offset = b"&".join(pairs), int(values.get(b"offset", b"0"))
+    kind, draft = values.get(b"type"), values.get(b"is_draft")
+    is_known = values.keys() <= _KNOWN and values.get(b"sort_by", _SORTED) == _SORTED
+    is_known &= kind in _TYPES and draft in _DRAFTS and len(values) == len(pairs)
+    if not is_known or b"limit" not in values:
+        return ListQuery(text, offset)
+    return ListQuery(text, offset, int(values[b"limit"]), _TYPES[kind], _DRAFTS[draft])
 
 
 def _name(pair: bytes) -> bytes:

@@ -62,6 +62,8 @@ _FIELDS: Final[dict[str, bytes]] = {
 _ARRAYS: Final = frozenset({"restricted_to_channels", "restricted_to_segments"})
 _DATES: Final = frozenset({"published_at", "created_at"})
 _TYPES: Final = frozenset({"BEHAVIORAL", "SCENARIO_SPECIFIC"})
+_KINDS: Final[dict[bytes | None, str]] = {b'"%b"' % each.encode(): each for each in _TYPES}
+_DRAFTS: Final[dict[bytes | None, bool]] = {b"true": True, b"false": False}
 _CHANNELS: Final = frozenset(
     {"web", "email", "phone_voice", "slack", "sms"}
     | {"whatsapp", "instagram", "messenger", "api", "web_voice"}
@@ -97,13 +99,16 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training whose body obeys the hard rules."""
+    """A training whose body obeys the hard rules. `type` and `is_draft` are read of items of the
+    list only (None: not read, missing, or an unknown value)."""
 
     id: str
     updated_at: Instant
     updated_at_text: str
     body: bytes
     drift: tuple[Drift, ...] = ()
+    type: str | None = None
+    is_draft: bool | None = None
 
 
 class _Name:
@@ -129,8 +134,11 @@ def parse(body: bytes, expected_id: str | None) -> Training:
     training_id = _read_id(members, expected_id)
     updated_at, text = _read_updated_at(members)
     _check_types(members)
-    drift = () if expected_id is None else _drift(members)
-    return Training(training_id, updated_at, text, body, drift)
+    if expected_id is not None:
+        return Training(training_id, updated_at, text, body, _drift(members))
+    values = dict(members)
+    kind, is_draft = _KINDS.get(values.get("type")), _DRAFTS.get(values.get("is_draft"))
+    return Training(training_id, updated_at, text, body, (), kind, is_draft)
 
 
 def is_training_id(text: str) -> bool:

@@ -159,17 +159,8 @@ class Fetcher:
         or if the answer does not have the form of a page. Raises as `fetch`."""
         caller, sent_at = self._current(ask.caller), self._clock.monotonic()
         self._credentials.turn_away(caller.partition)
-        call = Call(
-            training_id=THE_LIST,
-            token=caller.token,
-            purpose=purpose,
-            deadline=deadline,
-            extra=ask.extra,
-            who=caller.who,
-            offset=query.offset,
-            query=query.text,
-        )
-        page = None
+        call = Call(THE_LIST, caller.token, purpose, deadline, extra=ask.extra, who=caller.who)
+        call, page = replace(call, offset=query.offset, query=query.text), None
         try:
             reply, page = await ask_for_page(self._outbound, caller, call, self._clock)
         except ListRefused as refused:

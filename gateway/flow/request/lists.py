@@ -1,5 +1,5 @@
-"""Answers requests for the list (`GET /training`): from the memory of this replica, or from the
-API.
+"""Answers requests for the list (`GET /training`): from the catalogue and the stored trainings,
+from a kept answer, or from the API.
 
 An answer of the API is kept for `freshness.lifetime`, for its partition and query, until the next
 order. When it is stale, it is served only if the API fails, or takes longer than the soft wait.
@@ -8,58 +8,78 @@ order. When it is stale, it is served only if the API fails, or takes longer tha
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from gateway.core.cache.content_coding import coded_body
-from gateway.core.cache.entry import Entry, FetchStart, Key
+from gateway.core.cache.entry import FetchStart, Key
 from gateway.core.cache.policy import Plan
 from gateway.core.errors import CallWithheld, OnlyIfCached, UpstreamFailure
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
-from gateway.core.upstream.list_page import Page
+from gateway.core.sweep.catalogue import Catalogue, page_of
 from gateway.core.upstream.list_query import ListQuery
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.fetch import Fetcher
-from gateway.flow.request.response_selection import from_store, passed, rescued, untraced
+from gateway.flow.request.response_selection import (
+    Serving,
+    from_store,
+    passed,
+    rescued,
+    untraced,
+)
 from gateway.flow.singleflight import Flights
 from gateway.ports import Held
 
 # A flight is for one key, one set of header fields that are passed on, and one `Tiers.ordered_at`:
 # requests after an order do not join a call from before it.
 _Name = tuple[Key, Headers, float]
-# Below this number of bytes, a body is compressed while other requests wait.
-_LARGE = 65_536
+# For this time (seconds) a made list is served again, unless a page or an order comes.
+_STANDS = 1.0
 
 
 class Lists:
     """Answers requests for the list. A request has the name of its query in place of an id.
 
-    kept     the answers that are kept
-    timeout  the longest time for a call, in seconds
+    catalogue_of  returns the catalogue of a partition, if it may answer
+    kept          the answers that are kept
+    timeout       the longest time for a call, in seconds
     """
 
-    def __init__(self, tiers: Tiers, fetcher: Fetcher, *, kept: LocalStore, timeout: float) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        tiers: Tiers,
+        fetcher: Fetcher,
+        catalogue_of: Callable[[str], Catalogue | None],
+        *,
+        kept: LocalStore,
+        timeout: float,
+    ) -> None:
+        self._serving = serving
         self._tiers, self._clock, self._rules = tiers, tiers.clock, tiers.rules
         self._fetcher = fetcher
+        self._catalogue_of = catalogue_of
         self._kept = kept
         self._timeout = timeout
         self.flights: Flights[_Name, Answer] = Flights(tiers.clock)
 
     async def get(self, ask: Ask, query: ListQuery) -> Answer:
         """The answer to the request. Raises an error if nothing can be served."""
-        held = self._usable(ask)
+        held = await self._from_catalogue(ask.key, query)
         if held is not None:
-            match self._rules.plan(held.entry, self._clock.now()):
-                case Plan.SERVE:
-                    return from_store(_seen(held), Outcome.FRESH, Detail.LIST)
-                case Plan.SERVE_STALE:
-                    return from_store(_seen(held), Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
-                case _:
-                    pass
+            return from_store(_seen(held), Outcome.FRESH, Detail.CATALOGUE)
+        held = self._usable(ask)
+        if held is not None and held.edition is None:
+            plan = self._rules.plan(held.entry, self._clock.now())
+            if plan is Plan.SERVE:
+                return from_store(_seen(held), Outcome.FRESH, Detail.LIST)
+            if plan is Plan.SERVE_STALE:
+                return from_store(_seen(held), Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
         if ask.only_if_cached:
             raise OnlyIfCached
         return await self._from_upstream(ask, query, held)
@@ -67,16 +87,52 @@ class Lists:
     async def coded(self, key: Key, held: Held) -> Held:
         """The compressed form of the list, or the list itself if compressing gains nothing."""
         if held.is_codable and held.coded is None:
-            body = held.entry.body
-            is_large = len(body) >= _LARGE
-            held.code(await asyncio.to_thread(coded_body, body) if is_large else coded_body(body))
+            held.code(await asyncio.to_thread(coded_body, held.body))
             if self._kept.peek(key) is held:
                 self._kept.replace(key, held)  # it takes more memory now
         return held.coded or held
 
-    async def land(self, patience: float) -> None:
-        """As Flights.land."""
-        await self.flights.land(patience)
+    async def _from_catalogue(self, key: Key, query: ListQuery) -> Held | None:
+        """The list as the catalogue has it. None if the catalogue cannot answer, or if a training
+        on the list has no fresh response with the version that the catalogue knows."""
+        for _ in range(2):
+            catalogue, now = self._catalogue_of(key.partition), self._clock.now()
+            if catalogue is None or not self._tiers.knows_orders_since(catalogue.spoke_at):
+                return None
+            made, at = self._kept.get(key), self._clock.monotonic()
+            if made is not None and made.edition is catalogue.stamp and at < made.until:
+                return made
+            rows, total = catalogue.select(query)
+            if rows is None:
+                return None
+            keys = [Key(key.partition, each.id) for each in rows]
+            found = [self._serving.fresh_in_l1(each, now) for each in keys]
+            fit = [each for each in found if each is not None]
+            if [each.entry.updated_at for each in fit] == [each.version for each in rows]:
+                bodies = [each.body for each in fit]
+                body = page_of(bodies, total, query.limit or 0, query.offset)
+                return self._made(key, catalogue, fit, body)
+            missing = [each for each, held in zip(keys, found, strict=True) if held is None]
+            await asyncio.gather(*map(self._serving.look_up, missing))
+        return None
+
+    def _made(self, key: Key, catalogue: Catalogue, found: list[Held], body: bytes) -> Held | None:
+        """The list that has these responses, as old as the oldest of them. An empty list is as old
+        as the catalogue. None: it is too old."""
+        now, at = self._clock.now(), self._clock.monotonic()
+        age = max([each.entry.age(now) for each in found], default=at - catalogue.spoke_at)
+        lifetimes = [each.entry.freshness_lifetime for each in found]
+        lifetime = min(lifetimes, default=self._rules.windows.lifetime)
+        if age >= lifetime:
+            return None
+        start = FetchStart(now - age)
+        entry = self._rules.admit(Reply(200, catalogue.fields, body), None, start, (), 0.0)
+        digest = f"{catalogue.edition}-{entry.digest}"
+        entry = entry.but(digest=digest, freshness_lifetime=lifetime)
+        made = self._tiers.render(entry, catalogue.spoke_at)
+        made.edition, made.until = catalogue.stamp, at + min(_STANDS, lifetime - age)
+        self._kept.put(key, made)
+        return made
 
     def _usable(self, ask: Ask) -> Held | None:
         """The kept list, fresh or not, if there was no order since the API was asked for it."""
@@ -95,14 +151,18 @@ class Lists:
         follow = partial(self.flights.follow, flight) if is_collapsed else flight.join
         may_rescue = held is not None and self._rules.may_rescue(held.entry, self._clock.now())
         try:
-            answer = await follow(self._rules.windows.soft_wait if may_rescue else None)
+            waits_softly = may_rescue and held is not None and held.edition is None
+            answer = await follow(self._rules.windows.soft_wait if waits_softly else None)
         except (UpstreamFailure, CallWithheld, TimeoutError) as error:
             if held is None or not may_rescue:
                 raise
             if isinstance(error, TimeoutError):
                 return from_store(_seen(held), Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
             return rescued(_seen(held), error)
-        return _collapsed(answer) if is_collapsed else answer
+        if not is_collapsed:
+            return answer
+        outcome = Outcome.COLLAPSED if isinstance(answer.content, Held) else answer.outcome
+        return answer._replace(outcome=outcome, handling=replace(answer.handling, collapsed=True))
 
     async def _fetch(self, ask: Ask, query: ListQuery, held: Held | None) -> Answer:
         asked_at = self._clock.monotonic()
@@ -116,26 +176,14 @@ class Lists:
             return passed(self._rules.passing(reply), handling)
         entry = self._rules.admit(reply, None, ticket, ask.extra, self._clock.jitter())
         found = self._tiers.render(entry, asked_at)
-        reason = self._why_not_kept(entry, reply, page)
-        if reason is None:
+        reason = self._rules.why_not_stored(entry, reply)
+        if page is None or page.rejected:
+            reason = NotStoredReason.DRIFT
+        elif reason is None:
             self._kept.put(ask.key, found)
         told = replace(handling, stored=reason is None, not_stored=reason)
         return Answer(found, Outcome.FILLED, Tier.UPSTREAM, told)
 
-    def _why_not_kept(
-        self, entry: Entry, reply: Reply, page: Page | None
-    ) -> NotStoredReason | None:
-        if page is None or page.rejected:
-            return NotStoredReason.DRIFT
-        return self._rules.why_not_stored(entry, reply)
-
 
 def _seen(held: Held) -> Seen:
     return Seen(held, Tier.L1, only_rescue=False)
-
-
-def _collapsed(answer: Answer) -> Answer:
-    """The answer for a request that joined the call of another request."""
-    handling = replace(answer.handling, collapsed=True)
-    outcome = Outcome.COLLAPSED if isinstance(answer.content, Held) else answer.outcome
-    return answer._replace(outcome=outcome, handling=handling)

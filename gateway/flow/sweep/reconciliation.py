@@ -23,7 +23,7 @@ from gateway.core.errors import ListRefused, RedisUnavailable
 from gateway.core.http.fields import Reply, delta_seconds
 from gateway.core.instant import Instant, from_seconds, parse_http_date, to_seconds
 from gateway.core.sweep.list_item import Listed, ListVerdict
-from gateway.core.upstream.list_page import THE_LIST, Page
+from gateway.core.upstream.list_page import THE_LIST, Page, fields_of_items
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import Cause, NoticeKind, Purpose
 from gateway.flow.cache.local_store import LocalStore
@@ -45,8 +45,6 @@ from gateway.ports import (
 # At most this many items are handled without a pause for requests of callers. Ten take about a
 # third of a millisecond.
 _ITEMS_AT_ONCE: Final = 10
-# A page is never made into the headers of an entry with these fields: they are about the page.
-_OF_THE_PAGE: Final = frozenset((b"age", b"etag", b"last-modified", b"link"))
 # If a version is older than an earlier page without it by more than this (seconds), the list is
 # behind. The API's clock is known to a second.
 _TOLERANCE: Final = 2.0
@@ -75,6 +73,11 @@ class Brought:
     asked_here: float
     as_of: float
     ahead: float
+
+    @property
+    def spoke_at(self) -> float:
+        """The same as `as_of`, by the monotonic clock."""
+        return self.asked_here - (self.start.started - self.as_of)
 
     @property
     def due(self) -> Instant:
@@ -242,9 +245,8 @@ class Reconciliation:
     def _entry(self, brought: Brought, item: Listed, ticket: Ticket) -> Entry:
         """The entry that is made from the item, as if the item were a single answer. The entry has
         the header fields of the page."""
-        fields = tuple(each for each in brought.reply.headers if each[0] not in _OF_THE_PAGE)
         start = FetchStart(item.confirmed_at, ticket)
-        single = Reply(200, fields, item.training.body)
+        single = Reply(200, fields_of_items(brought.reply), item.training.body)
         entry = self.rules.admit(single, item.training, start, (), self.clock.jitter())
         return entry.but(date=item.date)
 

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Final
 
 from gateway.core.access.caller import Caller
+from gateway.core.sweep.catalogue import Catalogue
 from gateway.core.sweep.progress import SweepState
 from gateway.core.sweep.staleness_bound import without_sweep
 from gateway.flow.sweep.reconciliation import Reconciliation
@@ -65,6 +66,11 @@ class Sweeps:
     def list_state(self, partition: str) -> str | None:
         """How far the list of the partition is believed (see `ListState`). None: not known."""
         known = (each.list_state for each in self._sweeps() if each.caller.partition == partition)
+        return next(known, None)
+
+    def catalogue(self, partition: str) -> Catalogue | None:
+        """The catalogue of the partition, if this replica has one that may answer."""
+        known = (each.catalogue for each in self._sweeps() if each.caller.partition == partition)
         return next(known, None)
 
     def states(self) -> list[SweepState]:

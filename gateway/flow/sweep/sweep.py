@@ -19,6 +19,7 @@ from gateway.core.errors import (
 )
 from gateway.core.instant import Instant
 from gateway.core.sweep.belief import ListState, SweepStore
+from gateway.core.sweep.catalogue import Catalogue
 from gateway.core.sweep.list_item import ListVerdict
 from gateway.core.sweep.progress import (
     LONGEST_PAUSE,
@@ -80,6 +81,7 @@ class Sweep:
         self._was_in_vain = False  # whether the last page that this `Sweep` asked for did not come
         self._missed = 0  # how many steps in a row got no answer of Redis
         self._target = _Target(pages.local, caller.partition)
+        self._catalogue = Catalogue()
         self.turn: Turn | None = None
 
     @property
@@ -137,6 +139,13 @@ class Sweep:
         is_kept = is_sound and self._is_wanted(turn) and age <= bound.seconds
         return bound if is_kept else None
 
+    @property
+    def catalogue(self) -> Catalogue | None:
+        """The catalogue. None if this replica does not read the pages, or while there is no
+        bound."""
+        leads = self.turn is not None and self.turn.leads
+        return self._catalogue if leads and self.bound is not None else None
+
     async def run(self) -> None:
         """Sweep until cancelled."""
         try:
@@ -176,6 +185,8 @@ class Sweep:
 
     async def _lead(self, turn: Turn) -> float:
         """Read a page if one is due, and if this replica leads."""
+        if not turn.leads:
+            self._catalogue.forget()
         if not turn.leads or not self._is_wanted(turn):
             return _TAKE_EVERY
         wait = self._wait(turn)
@@ -263,16 +274,21 @@ class Sweep:
     async def _apply(self, brought: Brought, progress: Progress, now: float) -> float:
         belief, page = progress.belief, brought.page
         repeats = self._target.meet(brought, progress)
+        stores = belief.may_store(self._store)
+        if not stores:
+            self._catalogue.forget()
         if not belief.is_behind:
-            stores = belief.may_store(self._store)
             applied = await self._pages.apply(brought, stores=stores)
             self._follow_up(brought, applied)
             is_stored = any(each.is_stored for each in applied)
             belief = replace(belief, stored=belief.stored or is_stored)
+        if stores:
+            self._catalogue.meet(page, brought.reply, brought.offset, brought.spoke_at)
         after = replace(progress.after(page, brought.as_of, repeats=repeats), belief=belief)
         after = self._paced(after, now)
         end, rows = after.end(page), after.offset
         if end is not None:
+            self._catalogue.end(page.total if end is SweepEnd.COMPLETE else None)
             after = self._ended(after, end)
         if not await self._save(after):
             return _TAKE_EVERY

@@ -22,9 +22,10 @@ async def test_writes_are_ended_before_reads() -> None:
         return SimpleNamespace(land=land)
 
     house = SimpleNamespace(**{each: part(each) for each in ("serving", "writing")})
+    house.lists = SimpleNamespace(flights=part("lists"))
     plane = asyncio.create_task(asyncio.sleep(0))
     await plane
 
     await run._turn_away(cast("House", house), plane)
 
-    assert ended == ["writing", "serving"]
+    assert ended == ["writing", "serving", "lists"]

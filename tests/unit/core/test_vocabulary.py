@@ -30,7 +30,7 @@ CONTRACT: list[tuple[type[StrEnum], str]] = [
     (
         Detail,
         "l1 l2 negative stale-refreshing stale-error stale-shielded unchanged changed "
-        "throttled frozen batch",
+        "throttled frozen batch list catalogue",
     ),
     (Cause, "updated_at event write not_found purge"),
     (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -48,24 +49,29 @@ class Catalogue:
 
     async def answer(self, call: Call) -> Reply:
         """What the API says."""
-        self.asked.append(call.training_id if call.offset is None else call.offset)
+        if call.query is not None:
+            self.asked.append(f"?{call.query.decode()}")
+        else:
+            self.asked.append(call.training_id if call.offset is None else call.offset)
         await self.during(call)
         instead = self.instead(call)
         if instead is not None:
             return instead
         if call.offset is not None:
-            return self.page(call.offset)
+            limit = parse_qs((call.query or b"limit=100").decode())["limit"][0]
+            return self.page(call.offset, int(limit))
         minute = self.minutes.get(call.training_id)
         return says(404) if minute is None else ok(minute, training_id=call.training_id)
 
-    def page(self, offset: int) -> Reply:
+    def page(self, offset: int, limit: int = 100) -> Reply:
         """The page from that row on."""
         rows = list(self.minutes.items())
-        shown = rows[offset : offset + self.page_size]
+        shown = rows[offset : offset + min(limit, self.page_size)]
         items = b",".join(training(minute, each) for each, minute in shown)
         more = offset + len(shown) < len(rows)
-        told = json.dumps({"total": len(rows), "limit": 100, "offset": offset, "has_more": more})
-        body = b'{"items":[' + items + b"]," + told[1:].encode()
+        told = {"total": len(rows), "limit": limit, "offset": offset, "has_more": more}
+        rest = json.dumps(told, separators=(",", ":"))[1:]
+        body = b'{"items":[' + items + b"]," + rest.encode()
         # The API's clock stands at the hour, before all versions: none of them was missed.
         date = b"Tue, 14 Nov 2023 22:00:00 GMT" if self.date is None else self.date
         fields = (b"content-type", b"application/json"), (b"link", b"</2>; rel=next")

@@ -18,6 +18,7 @@ from gateway.core.access.registry import Access, Callers
 from gateway.core.budget.window_log import Rates, Start
 from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.core.http.fields import Reply
+from gateway.core.sweep.catalogue import Catalogue
 from gateway.core.vocabulary import Outcome
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
@@ -109,6 +110,7 @@ class Data:
         self.upstream = ScriptedUpstream(*script)
         self.access_log = ListAccessLog()
         self.ready = True
+        self.catalogue: Catalogue | None = None
         self.items: Counter[Outcome] = Counter()
         self.local = LocalStore(1_000_000, lambda: None)
         self.callers = Callers(access)
@@ -184,7 +186,14 @@ class Data:
             outbound=outbound,
         )
         self.invalidation = invalidation
-        self.lists = Lists(tiers, fetcher, kept=LocalStore(1_000_000, lambda: None), timeout=10.0)
+        self.lists = Lists(
+            serving,
+            tiers,
+            fetcher,
+            lambda _: self.catalogue,
+            kept=LocalStore(1_000_000, lambda: None),
+            timeout=10.0,
+        )
         self.writing = Writing(outbound, invalidation, credentials, clock, timeout=10.0)
         return serving
 

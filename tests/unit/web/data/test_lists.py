@@ -249,7 +249,7 @@ async def test_a_slow_call_is_waited_for_softly() -> None:
 
     stale = await data.ask(LIST)
     data.upstream.release()
-    await data.lists.land(5.0)
+    await data.lists.flights.land(5.0)
 
     assert stale.headers["cache-status"] == "gateway; hit; ttl=-1; detail=stale-refreshing"
     assert (await data.ask(LIST)).content == page("new").body
