@@ -37,7 +37,7 @@ async def test_forty_trainings_of_another_replica_are_one_look_up(
 
 
 async def test_a_batch_stays_in_its_tenant(tmp_path: Path) -> None:
-    """Both have trainings under the same ids."""
+    """And a list. Both have trainings under the same ids."""
     keys = {"T-acme": "acme", "T-globex": "globex"}
     async with running(SimulatorConfig(trainings=50, limit=None, keys=keys)) as upstream:
         settings = two_tenants(tmp_path).settings
@@ -45,4 +45,7 @@ async def test_a_batch_stays_in_its_tenant(tmp_path: Path) -> None:
             for key, tenant in (("gw_acme", "acme"), ("gw_globex", "globex")) * 2:
                 response = await planes.data.get(ALL, headers=bearer(key))
                 texts = [str(item["training"]) for item in response.json()["items"]]
+                listed = await planes.data.get("/training?limit=50", headers=bearer(key))
+                texts += [str(item) for item in listed.json()["items"]]
+                assert len(texts) == 90
                 assert all(tenant in text for text in texts)

@@ -51,6 +51,8 @@ def read_query(query: bytes) -> ListQuery:
         raise BadRequest("the query has a character that a URL cannot have")
     # Several parameters with the same name stay in their order.
     pairs = sorted(filter(None, query.split(b"&")), key=_name)
+    if b"ids" in map(_name, pairs):
+        raise BadRequest("`ids` has to be the only parameter, and to be given once")
     for name in _NUMBERS:
         _check_number(name, [each.partition(b"=")[2] for each in pairs if _name(each) == name])
     values = dict(each.partition(b"=")[::2] for each in pairs)

@@ -76,7 +76,7 @@ class Brought:
 
     @property
     def spoke_at(self) -> float:
-        """The same as `as_of`, by the monotonic clock."""
+        """As `as_of`, but monotonic."""
         return self.asked_here - (self.start.started - self.as_of)
 
     @property

@@ -41,7 +41,7 @@ from gateway.web.data.request_context import Desk
 from gateway.web.data.writes import COLLECTION, METHODS, Writes, misplaced
 from gateway.web.openapi import data_document, served
 from gateway.web.render import render
-from gateway.web.request import TRAININGS, AccessLog, End, Exchange, raw_path, training_id
+from gateway.web.request import AccessLog, End, Exchange, raw_path, training_id
 from gateway.web.wire.hits import Hits, traced
 from gateway.web.wire.request_head import at_least_of, extra_of
 
@@ -112,7 +112,7 @@ class DataPlane:
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
             Route("/openapi.json", served(partial(data_document, writes=writes is not None))),
-            Route("/training", self._trainings),
+            Route("/training", self._training),
             Route("/{path:path}", self._training),
         ]
         if writes is not None:
@@ -144,10 +144,8 @@ class DataPlane:
         return Response(text, 200 if ready else 503, media_type="text/plain")
 
     async def _training(self, request: Request) -> Response:
-        return await self._attend(self._read, request)
-
-    async def _trainings(self, request: Request) -> Response:
-        return await self._attend(self._read_many, request)
+        is_one = raw_path(request.scope) != COLLECTION
+        return await self._attend(self._read if is_one else self._read_many, request)
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
         return await self._attend(self._misplaced, request)
@@ -205,8 +203,8 @@ class DataPlane:
         return self._desk.answer(exchange, end, response)
 
     async def _read_list(self, request: Request, exchange: Exchange) -> Response:
-        query = read_query(request.scope["query_string"])
         caller = self._desk.admit(request, exchange)
+        query = read_query(request.scope["query_string"])
         ask = self._ask(request, query.name, caller)
         answer = await self._lists.get(ask, query)
         if isinstance(answer.content, Held) and _takes_gzip(request):
@@ -262,7 +260,7 @@ class _DirectReads(Starlette):
 
 def _reads_training(scope: Scope) -> bool:
     is_read = scope["type"] == "http" and scope["method"] in _READS
-    return is_read and raw_path(scope).startswith(TRAININGS)
+    return is_read and raw_path(scope).startswith(COLLECTION)
 
 
 def _takes_gzip(request: Request) -> bool:

@@ -143,7 +143,7 @@ def test_a_training_that_one_sweep_overlooked() -> None:
     assert overlooked in (ids(api) or ())
 
 
-@pytest.mark.parametrize("change", ["insert", "delete", "edit", "draft", "none"])
+@pytest.mark.parametrize("change", ["insert", "delete", "delete last", "edit", "draft", "none"])
 def test_what_a_change_does(change: str) -> None:
     """A page with other rows ends the answers, until a whole sweep has met all; after a deletion,
     another one. A change of a filter is a new edition; another version is not."""
@@ -151,8 +151,8 @@ def test_what_a_change_does(change: str) -> None:
     before, stamp = api.catalogue.edition, api.catalogue.stamp
     if change == "insert":
         api.insert()
-    elif change == "delete":
-        del api.rows[0]
+    elif change.startswith("delete"):
+        del api.rows[-1 if "last" in change else 0]
     elif change == "edit":
         api.rows[0] = api.rows[0] | {"updated_at": "2027-01-01T00:00:00Z"}
     elif change == "draft":
@@ -164,12 +164,25 @@ def test_what_a_change_does(change: str) -> None:
     after_sweep = ids(api)
     api.sweep()
 
-    moved = change in ("insert", "delete")
+    moved = change.startswith(("insert", "delete"))
     assert (after_page is None) == moved
-    assert (after_sweep is None) == (change == "delete")
+    assert (after_sweep is None) == change.startswith("delete")
     assert ids(api) == [each["id"] for each in api.rows]
     assert moved or (edition == before) == (change != "draft")
     assert api.catalogue.stamp is not stamp
+
+
+def test_a_sweep_that_was_seen_in_part_does_not_count() -> None:
+    """Another replica has read its first pages."""
+    api = Api()
+    for _ in range(7):
+        api.insert()
+    api.step()
+    api.catalogue = Catalogue()
+    api.sweep()
+    api.sweep()
+
+    assert ids(api) is None
 
 
 def test_how_old_it_is() -> None:

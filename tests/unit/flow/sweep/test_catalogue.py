@@ -10,6 +10,7 @@ import pytest
 from gateway.core.cache.entry import Key
 from gateway.core.sweep.belief import SweepStore
 from gateway.core.sweep.catalogue import Catalogue
+from gateway.core.sweep.staleness_bound import Pace
 from gateway.core.upstream.list_query import read_query
 from gateway.flow.answer import Ask
 from gateway.flow.cache.local_store import LocalStore
@@ -29,9 +30,13 @@ class Listing:
     """A sweep of three pages, and requests for the second of them."""
 
     def __init__(
-        self, clock: FakeClock, redis: Redis | None = None, store: SweepStore = SweepStore.AUTO
+        self,
+        clock: FakeClock,
+        redis: Redis | None = None,
+        store: SweepStore = SweepStore.AUTO,
+        pace: Pace = QUICK,
     ) -> None:
-        self.swept = Swept(clock, catalogue(), redis, pace=QUICK, store=store)
+        self.swept = Swept(clock, catalogue(), redis, pace=pace, store=store)
         self.api = self.swept.catalogue
         self.replica = self.swept.replica
         kept = LocalStore(1_000_000, lambda: None)
@@ -131,9 +136,10 @@ async def test_a_body_that_is_missing(listing: Listing, what: str) -> None:
     assert listing.told == "catalogue"
 
 
-@pytest.mark.parametrize("end", ["lead", "pause", "failing", "behind", "different", "late"])
+@pytest.mark.parametrize("end", ["lead", "pause", "failing", "behind", "different", "late", "cut"])
 async def test_when_the_sweep_cannot_vouch_for_the_list(listing: Listing, end: str) -> None:
-    """Another replica leads, nobody reads, the API fails, or the list is not believed."""
+    """Another replica leads, nobody reads, the API fails, the list is not believed, or orders do
+    not reach this replica."""
     swept, sweep = listing.swept, listing.swept.sweep
     turn, progress = sweep.turn, sweep.progress
     assert turn is not None
@@ -154,6 +160,9 @@ async def test_when_the_sweep_cannot_vouch_for_the_list(listing: Listing, end: s
             await swept.pages.drop_stored("p1")
         case "late":
             swept.clock.advance(31.0)
+        case "cut":
+            bus = listing.replica.bus
+            vars(bus).update(vouched_until=0.0, counted_until=0.0)
 
     assert await listing.detail() == "list"
 
@@ -176,6 +185,20 @@ async def test_items_that_are_not_stored_make_no_lists(clock: FakeClock) -> None
     await listing.swept.sweeps(4)
 
     assert await listing.detail() == "list"
+
+
+async def test_an_empty_list_is_as_old_as_the_catalogue(clock: FakeClock) -> None:
+    """If a sweep takes longer than the lifetime, so it can be stale."""
+    listing = Listing(clock, pace=replace(QUICK, interval=60.0))
+    listing.api.page_size = 100
+    await listing.swept.sweeps(3)
+    told = []
+    for seconds in (1.0, 29.5):
+        clock.advance(seconds)
+        await listing.ask("limit=9&type=SCENARIO_SPECIFIC")
+        told.append(listing.told)
+
+    assert told == ["catalogue", "list"]
 
 
 async def test_pages_of_one_edition_have_one_tag(listing: Listing) -> None:
