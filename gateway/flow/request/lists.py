@@ -43,7 +43,8 @@ _STANDS = 1.0
 
 
 class Lists:
-    """Answers requests for the list. A request has the name of its query in place of an id.
+    """Answers requests for the list. A request has the name of its query in place of an id. A list
+    that was made from the catalogue has the catalogue's stamp as its `edition`.
 
     catalogue_of  returns the catalogue of a partition, if it may answer
     kept          the answers that are kept
@@ -112,6 +113,9 @@ class Lists:
                 bodies = [each.body for each in fit]
                 body = page_of(bodies, total, query.limit or 0, query.offset)
                 return self._made(key, catalogue, fit, body)
+            held = [self._tiers.held(each) for each in keys]
+            if any(each is not None and not each.entry.is_fresh(now) for each in held):
+                return None  # the list cannot be made, so no look-ups are needed
             missing = [each for each, held in zip(keys, found, strict=True) if held is None]
             await asyncio.gather(*map(self._serving.look_up, missing))
         return None

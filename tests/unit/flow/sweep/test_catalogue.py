@@ -192,9 +192,12 @@ async def test_an_empty_list_is_as_old_as_the_catalogue(clock: FakeClock) -> Non
     listing = Listing(clock, pace=replace(QUICK, interval=60.0))
     listing.api.page_size = 100
     await listing.swept.sweeps(3)
+    await listing.ask()
+    vars(listing.replica.serving).update(look_up=None)  # nothing is looked up in vain
     told = []
     for seconds in (1.0, 29.5):
         clock.advance(seconds)
+        await listing.ask()
         await listing.ask("limit=9&type=SCENARIO_SPECIFIC")
         told.append(listing.told)
 
