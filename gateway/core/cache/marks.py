@@ -242,7 +242,7 @@ def store(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after: 
         case Verdict.OLDER:
             return _refuse(slot, new, now, new_word, believe_after)
         case Verdict.STORE:
-            return _put(slot, new)
+            return Slot(slot.mark, new)
 
 
 def confirm(slot: Slot, item: Facts) -> Slot:
@@ -259,7 +259,7 @@ def confirm(slot: Slot, item: Facts) -> Slot:
 def store_item(slot: Slot, item: Facts, now: float) -> Slot:
     """The slot after an item of the list was stored as a response. An older version in the list is
     no refusal: the page may be old."""
-    return _put(slot, item) if verdict(slot, item, now) is Verdict.STORE else slot
+    return Slot(slot.mark, item) if verdict(slot, item, now) is Verdict.STORE else slot
 
 
 def is_stored(before: Slot, after: Slot) -> bool:
@@ -288,16 +288,6 @@ def _as_standing(ticket: Ticket) -> tuple[Mark | None, Mark | None]:
     return ticket.everything and Mark(ticket.everything), ticket.partition and Mark(
         ticket.partition
     )
-
-
-def _put(slot: Slot, new: Facts) -> Slot:
-    """An answer without a version leaves the version that it replaces as a bound. Otherwise an
-    older version could follow, from a backend that is behind."""
-    mark, stored = slot.mark, slot.stored
-    replaced = stored.version if stored and stored.ticket.hard == new.ticket.hard else None
-    if mark and replaced is not None and new.version is None:
-        mark = mark._replace(bound=_raised(mark.bound, replaced))
-    return Slot(mark, new)
 
 
 def _refuse(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after: float) -> Slot:
