@@ -90,6 +90,17 @@ async def test_what_nothing_is_stored_under_goes_soon(store: RedisStore, client:
     assert all(0 < client.pttl(each) <= 40_000 for each in (MARK, *SHARED))
 
 
+async def test_marks_that_redis_lost_are_kept_as_long_again(store: RedisStore, client: Any) -> None:
+    """Though their expiry was renewed just before."""
+    await fill(store)
+    client.flushall()
+    await store.lookup(KEY)
+
+    await fill(store)
+
+    assert all(client.pttl(each) > 1_000_000 for each in (MARK, *SHARED))
+
+
 async def test_a_miss_is_stored_in_one_round_trip(
     store: RedisStore, client: Any, written: Written
 ) -> None:

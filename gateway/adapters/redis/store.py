@@ -112,7 +112,7 @@ class RedisStore:
         # The words of marks, and when Redis was asked for them.
         self._words: TTLCache[str, tuple[Words, float]] = TTLCache(_MOST, _READ_FOR, clock)
         self._extended: TTLCache[tuple[str, int], bool] = TTLCache(
-            _MOST, min(_EXTEND_EVERY, longest_keep / 4), clock
+            _MOST, min(_EXTEND_EVERY, longest_keep / 4, longest_fetch), clock
         )
         self._slots: LRUCache[Key, Raw] = LRUCache(_MOST)  # as they were last read
 
@@ -176,14 +176,18 @@ class RedisStore:
         self, operation: RedisOperation, names: Sequence[str], keep: int
     ) -> list[Words]:
         """The words of marks, each made if it is missing, and kept for at least `keep` (ms)."""
-        new = encode_mark(marks.new_mark(self.new_word))
+        mark = marks.new_mark(self.new_word)
+        new = encode_mark(mark)
         made = await self.connection.run_many(
             operation,
             self._make,
             [((name,), (new, keep)) for name in names],
             lambda reply: _words(reply[0]),
         )
-        self._extended.update(dict.fromkeys(((name, keep) for name in names), True))
+        for name, words in zip(names, made, strict=True):
+            if words == mark.words:
+                self._extended.pop((name, self._keep), None)  # Redis has lost the mark
+            self._extended[name, keep] = True
         return made
 
     async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
