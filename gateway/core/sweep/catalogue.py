@@ -93,7 +93,8 @@ class Catalogue:
         if len(met) != total:
             return
         self._before = met
-        self.withdraw()
+        if self._rows is not None:
+            return  # each page agreed
         if before is not None and {*_firsts(before, 1)} <= {*_firsts(met, 1)}:
             self._rows, self._spoke, self._edition = met, self._met_spoke, ""
 
