@@ -117,7 +117,8 @@ def test_a_body_is_a_training_or_invalid(body: bytes, expected: str | None) -> N
         asked_for = parse(body, training.id)
 
         assert training.body == body
-        assert replace(training, drift=asked_for.drift) == asked_for
+        no_item = replace(training, type=None, is_draft=None)
+        assert replace(no_item, drift=asked_for.drift) == asked_for
         assert training.drift == (() if expected is None else asked_for.drift)
         assert parse_instant(to_rfc3339(training.updated_at)) == training.updated_at
         assert parse_instant(training.updated_at_text) == training.updated_at
