@@ -61,26 +61,31 @@ class Tiers:
         self.rules = rules
         self.held = local.peek
         self.orders = 0  # how many orders were applied to L1
-        self._ordered_at = NEVER  # when the last of them was applied (monotonic)
+        # When the last of them was applied (monotonic), by partition (None: to all partitions).
+        self._ordered_at: dict[str | None, float] = {None: NEVER}
         # How many of them were purges, by partition (None: of all partitions).
         self._purges: LRUCache[str | None, int] = LRUCache(_MOST_PARTITIONS)
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
 
-    @property
-    def ordered_at(self) -> float:
-        """When the last order was applied to L1, or was perhaps missed (monotonic)."""
-        return max(self._ordered_at, self.confirming.gap_ended_at)
+    def ordered_at(self, partition: str) -> float:
+        """When the last order about the partition was applied to L1, or was perhaps missed
+        (monotonic)."""
+        to_all, gap_ended_at = self._ordered_at[None], self.confirming.gap_ended_at
+        return max(to_all, gap_ended_at, self._ordered_at.get(partition, NEVER))
 
-    def knows_orders_since(self, asked_at: float) -> bool:
-        """Whether there was no order since `asked_at` (monotonic), as far as orders are complete
-        (see `Confirming.hears_orders`)."""
-        return asked_at > self.ordered_at and self.confirming.hears_orders()
+    def knows_orders_since(self, partition: str, asked_at: float) -> bool:
+        """Whether there was no order about the partition since `asked_at` (monotonic), as far as
+        orders are complete (see `Confirming.hears_orders`)."""
+        return asked_at > self.ordered_at(partition) and self.confirming.hears_orders()
 
-    def _note_order(self) -> None:
+    def _note_order(self, partition: str | None) -> None:
         self.orders += 1
-        self._ordered_at = self.clock.monotonic()
+        if len(self._ordered_at) > _MOST_PARTITIONS:
+            self._ordered_at.clear()
+            partition = None  # those of the others are forgotten
+        self._ordered_at[partition] = self.clock.monotonic()
 
     def purges(self, partition: str) -> int:
         """A number that changes with each purge of the partition."""
@@ -296,7 +301,7 @@ class Tiers:
         entries stay for rescue, except negative ones. If `writer` names a partition, those of other
         partitions stay for rescue too. L1 is searched only once: a search takes milliseconds, and
         an order can name 1,000 trainings."""
-        self._note_order()
+        self._note_order(None)
         for key in self._local.keys(training_ids=training_ids):
             held = self._local.peek(key)
             if held is None or not self.is_passed(key, updated_at):
@@ -310,7 +315,7 @@ class Tiers:
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
         """Drop the entries of a partition (None: of all) from L1. `soft`: the entries stay for
         rescue. Returns the number of these entries."""
-        self._note_order()
+        self._note_order(partition)
         self._purges[partition] = self._purges.get(partition, 0) + 1
         keys = self._local.keys(partition=partition)
         for key in keys:

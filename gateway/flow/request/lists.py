@@ -3,6 +3,7 @@ from a kept answer, or from the API.
 
 An answer of the API is kept for `freshness.lifetime`, for its partition and query, until the next
 order. When it is stale, it is served only if the API fails, or takes longer than the soft wait.
+After a failure, no call is made for some time while a kept list may be served (see fill/backoff).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gateway.core.errors import CallWithheld, OnlyIfCached, UpstreamFailure
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.sweep.catalogue import Catalogue, page_of
+from gateway.core.upstream.classification import is_from_api
 from gateway.core.upstream.list_query import ListQuery
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer, Ask
@@ -75,15 +77,31 @@ class Lists:
         if held is not None:
             return from_store(_seen(held), Outcome.FRESH, Detail.CATALOGUE)
         held = self._usable(ask)
-        if held is not None and held.edition is None:
-            plan = self._rules.plan(held.entry, self._clock.now())
-            if plan is Plan.SERVE:
-                return from_store(_seen(held), Outcome.FRESH, Detail.LIST)
-            if plan is Plan.SERVE_STALE:
-                return from_store(_seen(held), Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
+        answer = self._at_once(ask.key, held) if held is not None and self._is_sure(held) else None
+        if answer is not None:
+            return answer
         if ask.only_if_cached:
             raise OnlyIfCached
         return await self._from_upstream(ask, query, held)
+
+    def _at_once(self, key: Key, held: Held) -> Answer | None:
+        """The answer with a kept list. None if a call is needed."""
+        plan, failure = self._rules.plan(held.entry, self._clock.now()), self._serving.standing(key)
+        if plan is Plan.SERVE:
+            return from_store(_seen(held), Outcome.FRESH, Detail.LIST)
+        if plan is Plan.SERVE_STALE:
+            return from_store(_seen(held), Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
+        if failure is None or not self._may_rescue(held):
+            return None
+        return from_store(_seen(held), failure.outcome, failure.detail)
+
+    def _may_rescue(self, held: Held) -> bool:
+        return self._rules.may_rescue(held.entry, self._clock.now())
+
+    def _is_sure(self, held: Held) -> bool:
+        """Whether the list may be served without a call. A list that was made from the catalogue
+        may not, nor may any while this replica perhaps does not hear of orders."""
+        return held.edition is None and self._tiers.confirming.hears_orders()
 
     async def coded(self, key: Key, held: Held) -> Held:
         """The compressed form of the list, or the list itself if compressing gains nothing."""
@@ -98,7 +116,9 @@ class Lists:
         on the list has no fresh response with the version that the catalogue knows."""
         for _ in range(2):
             catalogue, now = self._catalogue_of(key.partition), self._clock.now()
-            if catalogue is None or not self._tiers.knows_orders_since(catalogue.spoke_at):
+            if catalogue is None:
+                return None
+            if not self._tiers.knows_orders_since(key.partition, catalogue.spoke_at):
                 return None
             made, at = self._kept.get(key), self._clock.monotonic()
             if made is not None and made.edition is catalogue.stamp and at < made.until:
@@ -139,26 +159,28 @@ class Lists:
         return made
 
     def _usable(self, ask: Ask) -> Held | None:
-        """The kept list, fresh or not, if there was no order since the API was asked for it."""
+        """The kept list, fresh or not, if no order is known since the API was asked for it."""
         held = self._kept.get(ask.key)
         if held is None or not self._rules.selects(held.entry, ask.extra):
             return None
         spoke_at = held.checked_at - held.entry.initial_age
-        return held if self._tiers.knows_orders_since(spoke_at) else None
+        return held if spoke_at > self._tiers.ordered_at(ask.key.partition) else None
 
     async def _from_upstream(self, ask: Ask, query: ListQuery, held: Held | None) -> Answer:
-        name = ask.key, untraced(ask.extra), self._tiers.ordered_at
+        name = ask.key, untraced(ask.extra), self._tiers.ordered_at(ask.key.partition)
         flight = self.flights.under_way(name)
         is_collapsed = flight is not None
         if flight is None:
             flight = self.flights.start(name, lambda _: self._fetch(ask, query, held))
         follow = partial(self.flights.follow, flight) if is_collapsed else flight.join
-        may_rescue = held is not None and self._rules.may_rescue(held.entry, self._clock.now())
+        waits_softly = held is not None and self._may_rescue(held) and self._is_sure(held)
         try:
-            waits_softly = may_rescue and held is not None and held.edition is None
             answer = await follow(self._rules.windows.soft_wait if waits_softly else None)
         except (UpstreamFailure, CallWithheld, TimeoutError) as error:
-            if held is None or not may_rescue:
+            held = self._usable(ask)  # perhaps there was an order
+            if isinstance(error, TimeoutError) and (held is None or not self._is_sure(held)):
+                return await self._from_upstream(ask, query, held)
+            if held is None or not self._may_rescue(held):
                 raise
             if isinstance(error, TimeoutError):
                 return from_store(_seen(held), Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
@@ -172,11 +194,18 @@ class Lists:
         asked_at = self._clock.monotonic()
         ticket = FetchStart(self._clock.now())
         purpose = Purpose.MISS if held is None else Purpose.REVALIDATION
-        fetch = self._fetcher.fetch_list(ask, query, purpose, asked_at + self._timeout)
-        reply, page = await fetch
+        deadline, backoffs = asked_at + self._timeout, self._serving.filler.backoffs
+        try:
+            reply, page = await self._fetcher.fetch_list(ask, query, purpose, deadline)
+        except (UpstreamFailure, CallWithheld) as error:
+            backoffs.failed(ask.key, error)
+            raise
+        backoffs.succeeded(ask.key)
         forward = Forward.URI_MISS if held is None else Forward.STALE
         handling = Handling(Detail.LIST, forward, reply.status)
         if reply.status != 200:
+            if is_from_api(reply):
+                self._kept.drop(ask.key)
             return passed(self._rules.passing(reply), handling)
         entry = self._rules.admit(reply, None, ticket, ask.extra, self._clock.jitter())
         found = self._tiers.render(entry, asked_at)

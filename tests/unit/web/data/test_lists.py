@@ -141,9 +141,10 @@ async def test_what_is_not_kept(reply: Reply | Exception, status: int, detail: s
 
 
 async def test_a_401_ends_what_is_stored_for_the_token() -> None:
-    """Its lists too, and for ten seconds no call is made with it."""
+    """Its lists too, and for ten seconds no call is made with it. Lists of others are kept."""
     data = a_plane()
     await data.ask("/training?limit=1")
+    await data.ask(LIST, headers=OTHER)
     data.clock.advance(1.0)
     data.upstream.always = says(401)
     await data.ask(LIST)
@@ -152,7 +153,34 @@ async def test_a_401_ends_what_is_stored_for_the_token() -> None:
     again = await data.ask("/training?limit=1")
 
     assert (again.status_code, problem_word(again)) == (401, "credential-unknown")
+    assert (await data.ask(LIST, headers=OTHER)).headers["age"] == "2"
+    assert data.upstream.count == 3
+
+
+async def test_a_thousand_refused_tokens_leave_no_list_from_before_an_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When the times of their orders are forgotten, all lists end."""
+    monkeypatch.setattr("gateway.flow.cache.tiers._MOST_PARTITIONS", 3)
+    data = a_plane()
+    await data.ask(LIST)
+    data.clock.advance(1.0)
+    for number in range(6):
+        await data.invalidation.refused(f"p{number}")
+
+    await data.ask(LIST)
+
     assert data.upstream.count == 2
+
+
+async def test_a_403_ends_the_kept_list() -> None:
+    """It is not served when the API fails later."""
+    data = a_plane()
+    await data.ask(LIST)
+    data.clock.advance(STALE)
+    data.upstream.then(says(403), says(500))
+
+    assert [(await data.ask(LIST)).status_code for _ in range(2)] == [403, 502]
 
 
 async def test_a_refused_token_of_the_gateway_is_our_fault() -> None:
@@ -217,13 +245,46 @@ async def test_a_stale_list_is_served_if_the_api_fails(failure: Any, detail: str
     data.upstream.always = failure
     data.clock.advance(STALE)
 
-    stale = await data.ask(LIST)
+    stale, count = await data.ask(LIST), data.upstream.count
+    again = await data.ask(LIST)
+    assert data.upstream.count == count
     await order(data, "purge")
     failed = await data.ask(LIST)
 
     assert stale.status_code == 200
     assert stale.headers["cache-status"] == f"gateway; {detail}"
+    word = detail.rpartition("; ")[2]
+    assert again.headers["cache-status"] == f"gateway; hit; ttl=-1; {word}"
     assert failed.status_code in (502, 503)
+
+
+async def test_a_list_from_before_an_order_is_not_served_after_a_failure() -> None:
+    """Also if the order came while the API was asked."""
+    data = a_plane()
+    await data.ask(LIST)
+    data.clock.advance(STALE)
+    data.upstream.always = says(500)
+    data.upstream.hold()
+    asking = asyncio.create_task(data.ask(LIST))
+    await settle()
+    await order(data, "purge")
+    data.upstream.release()
+
+    assert (await asking).status_code == 502
+
+
+async def test_a_replica_that_perhaps_misses_orders_asks_the_api() -> None:
+    """The kept list is served if the API fails."""
+    data = a_plane()
+    await data.ask(LIST)
+    data.clock.advance(1.0)
+    vars(data.serving.confirming._bus).update(vouched_until=0.0, counted_until=0.0)
+    data.upstream.then(says(500))
+
+    stale = await data.ask(LIST)
+
+    assert (stale.status_code, data.upstream.count) == (200, 2)
+    assert stale.headers["cache-status"].endswith("detail=stale-error")
 
 
 async def test_a_stale_list_is_too_old_after_the_window() -> None:
