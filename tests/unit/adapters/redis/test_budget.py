@@ -267,14 +267,6 @@ async def test_a_replica_that_missed_the_notice_finds_the_gate_closed(site: Site
         await deaf.take(SCOPE, Purpose.MISS)
 
 
-async def test_a_429_of_another_replica_does_not_shorten_the_pause(site: Site) -> None:
-    """It was sent before the gate closed."""
-    one, other = await site.known(), await site.known()
-    await one.close(SCOPE, 30.0)
-
-    assert (await other.close(SCOPE, 1.0)).seconds == pytest.approx(30.0, abs=4.0)
-
-
 async def test_an_answer_to_an_earlier_call_leaves_the_gate_closed(site: Site) -> None:
     """The replica that gets it knew of a probe, whose answer was another 429."""
     one, other = await site.known(), await site.known()
@@ -289,21 +281,6 @@ async def test_an_answer_to_an_earlier_call_leaves_the_gate_closed(site: Site) -
 
     with pytest.raises(GateClosed):
         await other.take(SCOPE, Purpose.MISS)
-
-
-async def test_a_call_that_waits_for_the_answer_to_a_probe_is_not_charged(site: Site) -> None:
-    """The probe of another replica. A 429 leaves 80 calls, 72 of them by Redis."""
-    one, other = await site.known(), await site.known()
-    await one.close(SCOPE, 1.0)
-    site.clock.advance(2.0)
-    await one.take(SCOPE, Purpose.MISS)
-    for _ in range(3):
-        with pytest.raises(GateClosed):
-            await other.take(SCOPE, Purpose.MISS)
-
-    await one.reopen(SCOPE)
-
-    assert await count_granted(other) == 71
 
 
 async def test_a_429_while_redis_is_asked_holds_the_call(site: Site) -> None:
