@@ -120,13 +120,14 @@ class Paying:
     def _refuse_if_full(self, scope: str, queue: _Queue, who: str) -> None:
         """Raise BudgetExhausted if no further caller may wait. A client has as many places as this
         replica gets calls in a window, or half of them if callers of other clients wait."""
-        limit = self._budget.view(scope).limit
-        places = _MOST_WAITING if limit is None else max(1, limit // self._replicas())
+        view = self._budget.view(scope)
+        places = _MOST_WAITING if view.limit is None else max(1, view.limit // self._replicas())
         own = queue.waiting[who]
         most = max(1, places // 2) if own < queue.waiting.total() else places
         waiting = sum(each.waiting.total() for each in self._queues.values())
         if waiting >= _MOST_WAITING or own >= most:
-            raise self._exhausted(scope, queue)
+            # Those that wait get what becomes free in a window.
+            raise BudgetExhausted.of(view.limit, view.window, retry_after=view.window)
 
     def _exhausted(self, scope: str, queue: _Queue) -> BudgetExhausted:
         view = self._budget.view(scope)

@@ -149,7 +149,8 @@ async def test_a_call_without_a_caller_does_not_wait(
 
 
 async def test_a_client_has_half_of_the_places(replica: Replica, clock: FakeClock) -> None:
-    """If another one waits; a client alone has all of them, and another one still gets one."""
+    """If another one waits; a client alone has all of them, and another one still gets one. Who has
+    no place is told a window: what becomes free in it is for those that wait."""
     await spend(replica, clock)
     other = ask(replica, who="other")
     await settle()
@@ -157,6 +158,9 @@ async def test_a_client_has_half_of_the_places(replica: Replica, clock: FakeCloc
     await settle()
 
     assert [task.done() for task in own] == [False] * 5 + [True] * 3
+    refused = [task.exception() for task in own[5:]]
+    told = [each.retry_after for each in refused if isinstance(each, BudgetExhausted)]
+    assert told == [60.0] * 3
     assert not other.done()
     for task in (*own, other):
         task.cancel()
