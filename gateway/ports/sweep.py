@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.cache.marks import Ticket
+from gateway.core.sweep.catalogue import Head, Leaf, News
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.sweep.progress import Progress
 from gateway.ports.tiers import Found
@@ -53,8 +54,12 @@ class SharedSweep(Protocol):
         """Become or stay the leader, or see how far another one has come. `was_read`: callers of
         this replica have read from the partition since the last call."""
 
-    async def note(self, partition: str, progress: Progress) -> bool:
-        """Store the progress."""
+    async def note(self, partition: str, progress: Progress, news: News | None = None) -> bool:
+        """Store the progress, and what a page changed in the catalogue."""
+
+    async def catalogue(self, partition: str) -> tuple[Head, Mapping[int, Leaf]] | None:
+        """The catalogue that the leader noted, and its pages by their first rows. None if there is
+        none that answers."""
 
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool

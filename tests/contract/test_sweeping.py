@@ -15,11 +15,13 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.sweep import RedisSweep, decode_progress, encode_progress
 from gateway.core.sweep.belief import Belief
+from gateway.core.sweep.catalogue import Head, Leaf, News, Row
 from gateway.core.sweep.progress import Progress, SweepEnd
 from gateway.ports import SharedSweep
 from tests.contract.conftest import URLS, epochs
 from tests.doubles.clocks import RealClock, TickingClock
 from tests.doubles.observer import RecordingObserver
+from tests.doubles.stored import version
 from tests.support.redis_cluster import client_of
 
 P = "p1"
@@ -121,6 +123,28 @@ async def test_another_goes_on_where_the_leader_died(
 
     assert (turn.leads, turn.progress) == (True, after)
     assert not await leader.note(P, Progress())
+
+
+async def test_the_catalogue_of_the_leader_is_copied(
+    replica: Callable[..., RedisSweep], any_redis_url: str
+) -> None:
+    """As soon as it answers, and no longer. What somebody else wrote there is none."""
+    leader, other = replica(), replica()
+    pages = {at: Leaf(at + 1.5, [Row(f"t{at}", "BEHAVIORAL", None, version(at))]) for at in (0, 1)}
+    head = Head(((b"content-type", b"application/json"),), {0: 1.5, 1: 2.5})
+    await leader.take(P, was_read=True)
+    copies = []
+    for first, known in ((0, None), (1, head), (0, None), (0, head)):
+        await leader.note(P, Progress(), News(first, pages[first], known))
+        await leader.note(P, Progress())
+        copies.append(await other.catalogue(P))
+    with client_of(any_redis_url) as client:
+        for tail, value in (("sc:0", b"\x93"), ("sc", b"none"), ("sc", b"")):
+            client.set(f"gateway:{{{P}}}:{tail}", value)
+            copies.append(await replica().catalogue(P))
+
+    assert copies == [None, (head, pages), None, (head, pages), None, None, None]
+    assert not await other.note(P, Progress(), News(0, pages[0], None))
 
 
 async def test_what_is_foreign_there_is_written_over(

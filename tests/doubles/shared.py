@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LedgerSweep
 from gateway.adapters.ledger.marks import Place
 from gateway.core.cache.entry import Entry, FetchStart, Key
 from gateway.core.cache.marks import Facts, Ticket, Version
+from gateway.core.sweep.catalogue import Head, Leaf, News
 from gateway.core.sweep.list_item import Listed
+from gateway.core.sweep.progress import Progress
 from gateway.ports import Clock, Compared, Found, Stored
 
 
@@ -89,6 +92,18 @@ class InMemorySweep(LedgerSweep):
     def __init__(self, shared: InMemoryShared, clock: Clock, *, pause_after: float) -> None:
         super().__init__(shared.ledger, clock, pause_after=pause_after)
         self._shared = shared
+        self._heads: dict[str, Head | None] = {}
+        self._leaves: dict[str, dict[int, Leaf]] = defaultdict(dict)
+
+    async def note(self, partition: str, progress: Progress, news: News | None = None) -> bool:
+        if news is not None:
+            self._heads[partition] = news.head
+            self._leaves[partition][news.first] = news.page
+        return await super().note(partition, progress)
+
+    async def catalogue(self, partition: str) -> tuple[Head, Mapping[int, Leaf]] | None:
+        head = self._heads.get(partition)
+        return None if head is None else (head, self._leaves[partition])
 
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.adapters.ledger.marks import Ledger
 from gateway.core.cache.entry import Key
 from gateway.core.cache.marks import Ticket
+from gateway.core.sweep.catalogue import Head, Leaf, News
 from gateway.core.sweep.list_item import Listed, judge
 from gateway.core.sweep.progress import Progress
 from gateway.ports import Clock, Compared, Turn
@@ -34,9 +35,13 @@ class LedgerSweep:
         is_read = now - self._read_at.get(partition, -math.inf) < self._pause_after
         return Turn(True, self._progress.get(partition, Progress()), is_read, now)
 
-    async def note(self, partition: str, progress: Progress) -> bool:
+    async def note(self, partition: str, progress: Progress, news: News | None = None) -> bool:
         self._progress[partition] = progress
         return True
+
+    async def catalogue(self, partition: str) -> tuple[Head, Mapping[int, Leaf]] | None:
+        """Always None: nobody copies it."""
+        return None
 
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool

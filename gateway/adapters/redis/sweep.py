@@ -1,20 +1,23 @@
 """The sweeps in Redis: their leaders and progress, and the comparison of pages with what is stored.
 
-The rules are in lua/sweep.lua, and in core/sweep/list_item.
+The rules are in lua/sweep.lua, and in core/sweep/list_item. The catalogue has a record for its
+head, and one for each of its pages.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from cachetools import LRUCache
 
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.store import RedisStore, SlotRead
 from gateway.core.cache.entry import Key
 from gateway.core.cache.marks import Marks, Ticket
+from gateway.core.sweep.catalogue import Head, Leaf, News
 from gateway.core.sweep.list_item import Judged, Listed, ListVerdict, judge
 from gateway.core.sweep.progress import Progress
 from gateway.core.vocabulary import RedisOperation
@@ -26,8 +29,14 @@ _KEEP: Final = 24 * 3600 * 1000
 # If the stored progress has another prefix (another format), the sweep starts again.
 _SCHEMA: Final = b"2 "
 
+# At most this many pages of a catalogue are read at once. A hundred rows have about 7 KB.
+_PAGES_AT_ONCE: Final = 20
+_MOST_CATALOGUES: Final = 100  # are remembered
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Progress)
+_heads = msgspec.msgpack.Decoder(Head)
+_leaves = msgspec.msgpack.Decoder(Leaf)
 
 
 class RedisSweep:
@@ -50,6 +59,7 @@ class RedisSweep:
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
         self._note = Script.load("sweep", "note")
+        self._copies: LRUCache[str, dict[int, Leaf]] = LRUCache(_MOST_CATALOGUES)
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         lead = self._name(partition, "l")
@@ -61,14 +71,43 @@ class RedisSweep:
             _read_turn,
         )
 
-    async def note(self, partition: str, progress: Progress) -> bool:
+    async def note(self, partition: str, progress: Progress, news: News | None = None) -> bool:
+        head = page = b""
+        if news is not None:
+            page = msgspec.msgpack.encode(news.page)
+            head = b"" if news.head is None else msgspec.msgpack.encode(news.head)
+        first = 0 if news is None else news.first
         return await self._connection.run_script(
             RedisOperation.SWEEP,
             self._note,
-            (self._name(partition, "l"), self._name(partition, "p")),
-            (self._token, encode_progress(progress), _KEEP),
+            [self._name(partition, each) for each in ("l", "p", "c", f"c:{first}")],
+            (self._token, encode_progress(progress), _KEEP, head, page),
             lambda reply: int(reply[0]) == 1,
         )
+
+    async def catalogue(self, partition: str) -> tuple[Head, Mapping[int, Leaf]] | None:
+        try:
+            (record,) = await self._read(partition, ("c",))
+            head = _heads.decode(record or b"")
+            known = self._copies.get(partition, {})
+            pages = {first: page for first, page in known.items() if first in head.pages}
+            new = [
+                at for at, as_of in head.pages.items() if at not in pages or pages[at][0] != as_of
+            ]
+            for start in range(0, len(new), _PAGES_AT_ONCE):
+                firsts = new[start : start + _PAGES_AT_ONCE]
+                records = await self._read(partition, [f"c:{first}" for first in firsts])
+                for first, each in zip(firsts, records, strict=True):
+                    pages[first] = _leaves.decode(each or b"")
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        self._copies[partition] = pages
+        is_whole = all(pages[first].as_of == as_of for first, as_of in head.pages.items())
+        return (head, pages) if is_whole else None  # otherwise the leader has just noted a page
+
+    async def _read(self, partition: str, names: Sequence[str]) -> Sequence[bytes | None]:
+        whole = [self._name(partition, each) for each in names]
+        return await self._connection.read(RedisOperation.SWEEP, whole)
 
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool
@@ -101,7 +140,8 @@ class RedisSweep:
 
     def _name(self, partition: str, what: str) -> str:
         """The name of a record of this partition: `l` the lead, `p` the progress, `r`
-        exists if callers have read lately. All are in one slot."""
+        exists if callers have read lately, `c` the head of the catalogue, `c:` and a row the page
+        that begins with this row. All are in one slot."""
         return f"{self._names.prefix}:{{{partition}}}:s{what}"
 
 

@@ -1,12 +1,12 @@
 """The catalogue of a partition: which trainings its list has, in the list's order.
 
 The pages of the sweep make it. It says which trainings a request for the list gets. It has no
-bodies.
+bodies. The replica that reads the pages makes it, and the others copy it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from math import inf
 from typing import Final, NamedTuple
@@ -30,6 +30,37 @@ class Row(NamedTuple):
     version: Instant
 
 
+class Spoke(NamedTuple):
+    """For which time a page speaks: monotonic, and on the shared clock."""
+
+    here: float
+    as_of: float
+
+
+class Leaf(NamedTuple):
+    """The rows of a page, and for which time it speaks (shared clock)."""
+
+    as_of: float
+    rows: list[Row]
+
+
+class Head(NamedTuple):
+    """What a catalogue that answers has beside its pages: the header fields for them, and for each
+    page its first row, and for which time it speaks (shared clock)."""
+
+    fields: Headers
+    pages: dict[int, float]
+
+
+class News(NamedTuple):
+    """What a page that begins at row `first` changed. `head` None: the catalogue answers
+    nothing."""
+
+    first: int
+    page: Leaf
+    head: Head | None
+
+
 class Catalogue:
     """Answers if the last whole sweep has met all trainings of the whole sweep before, and if each
     page since then agrees. (Rows move from page to page while trainings are inserted and deleted.
@@ -41,9 +72,9 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._rows: list[Row] | None = None
-        self._spoke: dict[int, float] = {}  # by its first row: for which time a page speaks
+        self._spoke: dict[int, Spoke] = {}  # by the first row of the page
         self._met: list[Row] = []  # the rows of the sweep under way, and the same of its pages
-        self._met_spoke: dict[int, float] = {}
+        self._met_spoke: dict[int, Spoke] = {}
         self._before: list[Row] | None = None  # the rows of the last whole sweep
         self._edition = ""
         self.fields: Headers = ()
@@ -52,7 +83,7 @@ class Catalogue:
     @property
     def spoke_at(self) -> float:
         """The earliest time for which a page speaks (monotonic)."""
-        return min(self._spoke.values(), default=-inf)
+        return min((each.here for each in self._spoke.values()), default=-inf)
 
     @property
     def edition(self) -> str:
@@ -62,19 +93,39 @@ class Catalogue:
             self._edition = blake2b(text.encode(), digest_size=6).hexdigest()
         return self._edition
 
-    def meet(self, page: Page, reply: Reply, offset: int, spoke_at: float) -> None:
-        """Note the page of the sweep that begins at row `offset`, and speaks for the time
-        `spoke_at` (monotonic). A page can be noted again."""
+    def head(self) -> Head | None:
+        """What replicas that copy the catalogue have to know. None: it answers nothing."""
+        if self._rows is None:
+            return None
+        return Head(self.fields, {first: each.as_of for first, each in self._spoke.items()})
+
+    def copy(self, head: Head, pages: Mapping[int, Leaf], ahead: float) -> None:
+        """Take over what another replica noted. `ahead`: how far the shared clock is ahead of the
+        monotonic one."""
+        rows = [row for first in sorted(pages) for row in pages[first].rows]
+        before = self._rows or []
+        if len(rows) != len(before) or any(
+            one is not other and one[:3] != other[:3]
+            for one, other in zip(rows, before, strict=True)
+        ):
+            self._edition = ""
+        self._rows, self.fields, self.stamp = rows, head.fields, object()
+        self._spoke = {at: Spoke(as_of - ahead, as_of) for at, as_of in head.pages.items()}
+        self._met, self._before = [], None
+
+    def meet(self, page: Page, reply: Reply, offset: int, spoke: Spoke) -> None:
+        """Note the page of the sweep that begins at row `offset`. A page can be noted again."""
         bodies = [each.body for each in page.items]
         if reply.body != page_of(bodies, page.total, PAGE_SIZE, offset):
             self.forget()
             return
-        rows = [Row(each.id, each.type, each.is_draft, each.updated_at) for each in page.items]
+        rows = rows_of(page)
         self.fields = fields_of_items(reply)
         if offset == 0:
             self._met_spoke = {}
-        self._met[offset:] = rows
-        self._met_spoke[offset] = spoke_at
+        if offset <= len(self._met):  # otherwise this replica has not read the pages before
+            self._met[offset:] = rows
+        self._met_spoke[offset] = spoke
         if self._rows is None:
             return
         part = slice(offset, offset + len(rows))
@@ -84,7 +135,7 @@ class Catalogue:
             return
         if _firsts(before, 3) != _firsts(rows, 3):
             self._edition = ""
-        self._rows[part], self._spoke[offset], self.stamp = rows, spoke_at, object()
+        self._rows[part], self._spoke[offset], self.stamp = rows, spoke, object()
 
     def end(self, total: int | None) -> None:
         """Note that the sweep has ended. `total` None: it did not see the whole list."""
@@ -118,6 +169,11 @@ class Catalogue:
         if rows is None or query.limit is None:
             return None, 0
         return rows[query.offset : query.offset + query.limit], len(rows)
+
+
+def rows_of(page: Page) -> list[Row]:
+    """The rows of a page."""
+    return [Row(each.id, each.type, each.is_draft, each.updated_at) for each in page.items]
 
 
 def page_of(bodies: Sequence[bytes], total: int, limit: int, offset: int) -> bytes:

@@ -15,11 +15,12 @@ from functools import partial
 
 from gateway.core.cache.content_coding import coded_body
 from gateway.core.cache.entry import FetchStart, Key
+from gateway.core.cache.marks import is_older
 from gateway.core.cache.policy import Plan
 from gateway.core.errors import CallWithheld, OnlyIfCached, UpstreamFailure
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
-from gateway.core.sweep.catalogue import Catalogue, page_of
+from gateway.core.sweep.catalogue import Catalogue, Row, page_of
 from gateway.core.upstream.classification import is_from_api
 from gateway.core.upstream.list_query import ListQuery
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, Purpose, Tier
@@ -113,7 +114,7 @@ class Lists:
 
     async def _from_catalogue(self, key: Key, query: ListQuery) -> Held | None:
         """The list as the catalogue has it. None if the catalogue cannot answer, or if a training
-        on the list has no fresh response with the version that the catalogue knows."""
+        on the list has no fresh response that fits what the catalogue knows."""
         for _ in range(2):
             catalogue, now = self._catalogue_of(key.partition), self._clock.now()
             if catalogue is None:
@@ -129,7 +130,7 @@ class Lists:
             keys = [Key(key.partition, each.id) for each in rows]
             found = [self._serving.fresh_in_l1(each, now) for each in keys]
             fit = [each for each in found if each is not None]
-            if [each.entry.updated_at for each in fit] == [each.version for each in rows]:
+            if len(fit) == len(rows) and all(map(partial(_fits, query), rows, fit)):
                 bodies = [each.body for each in fit]
                 body = page_of(bodies, total, query.limit or 0, query.offset)
                 return self._made(key, catalogue, fit, body)
@@ -216,6 +217,15 @@ class Lists:
             self._kept.put(ask.key, found)
         told = replace(handling, stored=reason is None, not_stored=reason)
         return Answer(found, Outcome.FILLED, Tier.UPSTREAM, told)
+
+
+def _fits(query: ListQuery, row: Row, held: Held) -> bool:
+    """Whether the response may stand for the row: it has the version of the row, or a later one if
+    the query does not ask for what an edit can change."""
+    if held.entry.updated_at == row.version:
+        return True
+    asks = query.type is not None or query.is_draft is not None
+    return not asks and is_older(row.version, held.entry.updated_at)
 
 
 def _seen(held: Held) -> Seen:

@@ -19,7 +19,7 @@ from gateway.core.errors import (
 )
 from gateway.core.instant import Instant
 from gateway.core.sweep.belief import ListState, SweepStore
-from gateway.core.sweep.catalogue import Catalogue
+from gateway.core.sweep.catalogue import Catalogue, Leaf, News, Spoke, rows_of
 from gateway.core.sweep.list_item import ListVerdict
 from gateway.core.sweep.progress import (
     LONGEST_PAUSE,
@@ -34,7 +34,7 @@ from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.fill.collapse import renewing
 from gateway.flow.sweep.looks import ANY, Looks
 from gateway.flow.sweep.reconciliation import Applied, Brought, Reconciliation
-from gateway.ports import Turn
+from gateway.ports import NEVER, Turn
 
 # Seconds between two calls of `SharedSweep.take`, which takes or renews the lease, and returns how
 # far the sweep has come.
@@ -47,6 +47,8 @@ _PENDING: Final = 15.0
 # (seconds) between these steps, and between steps while a look is under way.
 _MISSED: Final = 5
 _ASK_AGAIN: Final = 0.5
+# For this time (seconds) after a request for the list, a replica copies the catalogue.
+_COPIES: Final = 60.0
 
 
 class Sweep:
@@ -82,6 +84,8 @@ class Sweep:
         self._missed = 0  # how many steps in a row got no answer of Redis
         self._target = _Target(pages.local, caller.partition)
         self._catalogue = Catalogue()
+        self._copies_until = NEVER  # monotonic
+        self._led = False  # whether this replica led at the last step
         self.turn: Turn | None = None
 
     @property
@@ -141,10 +145,10 @@ class Sweep:
 
     @property
     def catalogue(self) -> Catalogue | None:
-        """The catalogue. None if this replica does not read the pages, or while there is no
+        """The catalogue, which is copied for some time after each call. None while there is no
         bound."""
-        leads = self.turn is not None and self.turn.leads
-        return self._catalogue if leads and self.bound is not None else None
+        self._copies_until = self._clock.monotonic() + _COPIES
+        return None if self.bound is None else self._catalogue
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -168,6 +172,7 @@ class Sweep:
             self._tell_bound(self.turn.progress)
             return pause
         except RedisUnavailable:
+            self._led = False  # perhaps another replica leads meanwhile
             self._missed += 1
             if self._missed < _MISSED:
                 return _ASK_AGAIN
@@ -185,8 +190,9 @@ class Sweep:
 
     async def _lead(self, turn: Turn) -> float:
         """Read a page if one is due, and if this replica leads."""
-        if not turn.leads:
-            self._catalogue.forget()
+        if not (self._led and turn.leads):
+            await self._copy(begins=turn.leads)
+        self._led = turn.leads
         if not turn.leads or not self._is_wanted(turn):
             return _TAKE_EVERY
         wait = self._wait(turn)
@@ -196,6 +202,17 @@ class Sweep:
             return min(wait, _ASK_AGAIN if self._looks.under_way else _TAKE_EVERY)
         async with renewing(self._shared.lifetime, self._renew):
             return await self._page(turn)
+
+    async def _copy(self, *, begins: bool) -> None:
+        """Take over the catalogue of the leader, or of the last one if this replica `begins` to
+        lead."""
+        copy = None
+        if begins or self._clock.monotonic() < self._copies_until:
+            copy = await self._shared.catalogue(self.caller.partition)
+        if copy is None:
+            self._catalogue.forget()
+        else:
+            self._catalogue.copy(*copy, self._clock.now() - self._clock.monotonic())
 
     def _is_wanted(self, turn: Turn) -> bool:
         return turn.is_read or (self._warms and turn.progress.is_first)
@@ -283,14 +300,16 @@ class Sweep:
             is_stored = any(each.is_stored for each in applied)
             belief = replace(belief, stored=belief.stored or is_stored)
         if stores:
-            self._catalogue.meet(page, brought.reply, brought.offset, brought.spoke_at)
+            spoke = Spoke(brought.spoke_at, brought.as_of)
+            self._catalogue.meet(page, brought.reply, brought.offset, spoke)
         after = replace(progress.after(page, brought.as_of, repeats=repeats), belief=belief)
         after = self._paced(after, now)
         end, rows = after.end(page), after.offset
         if end is not None:
             self._catalogue.end(page.total if end is SweepEnd.COMPLETE else None)
             after = self._ended(after, end)
-        if not await self._save(after):
+        leaf = Leaf(brought.as_of, rows_of(page))
+        if not await self._save(after, News(brought.offset, leaf, self._catalogue.head())):
             return _TAKE_EVERY
         if end is not None:
             self._observer.sweep_ended(self.caller.tenant, end, rows)
@@ -341,9 +360,9 @@ class Sweep:
         self._observer.sweep_off(self.caller.tenant, why, off.next_at - turn.now)
         return _TAKE_EVERY
 
-    async def _save(self, progress: Progress) -> bool:
+    async def _save(self, progress: Progress, news: News | None = None) -> bool:
         """Store the progress, if this replica still leads."""
-        is_stored = await self._shared.note(self.caller.partition, progress)
+        is_stored = await self._shared.note(self.caller.partition, progress, news)
         if is_stored and self.turn is not None:
             self.turn = replace(self.turn, progress=progress)
         return is_stored

@@ -15,10 +15,14 @@ if type(progress) ~= 'string' then progress = '' end
 return { time[1], time[2], leads and 1 or 0, progress, redis.call('EXISTS', KEYS[3]), stamp }
 
 -- script: note
--- Promise: only the leader notes the progress.
--- KEYS lead, progress; ARGV token, progress, keep (ms).
+-- Promise: only the leader notes the progress, and what a page changed in the catalogue.
+-- KEYS lead, progress, head and page of the catalogue; ARGV token, progress, keep (ms), head, page ('' if there is none).
 
 local time = redis.call('TIME')
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return { time[1], time[2], 0 } end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+if ARGV[5] ~= '' then
+  redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[3])
+  redis.call('SET', KEYS[4], ARGV[5], 'PX', ARGV[3])
+end
 return { time[1], time[2], 1 }

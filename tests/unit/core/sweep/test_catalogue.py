@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.http.fields import Reply
-from gateway.core.sweep.catalogue import Catalogue, page_of
+from gateway.core.sweep.catalogue import Catalogue, Leaf, Spoke, page_of, rows_of
 from gateway.core.sweep.progress import Progress, SweepEnd
 from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.list_query import ListQuery, read_query
@@ -27,6 +27,8 @@ class Api:
     made: int = 0
     grows_at_end: bool = False
     catalogue: Catalogue = field(default_factory=Catalogue)
+    copied: Catalogue = field(default_factory=Catalogue)
+    leaves: dict[int, Leaf] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     now: float = 0.0
     met: set[str] = field(default_factory=set)
@@ -50,7 +52,8 @@ class Api:
         offset = self.progress.offset
         reply, self.now = self.page(offset, **members), self.now + 1.0
         page = parsed(reply, offset)
-        self.catalogue.meet(page, reply, offset, self.now)
+        self.catalogue.meet(page, reply, offset, Spoke(self.now, self.now + 7.0))
+        self.leaves[offset] = Leaf(self.now + 7.0, rows_of(page))
         self.met = self.met if offset else set()
         repeats = any(each.id in self.met for each in page.items)
         self.met |= {each.id for each in page.items}
@@ -59,7 +62,16 @@ class Api:
         if end is not None:
             self.catalogue.end(page.total if end is SweepEnd.COMPLETE else None)
             self.progress = self.progress.ended(end)
+        self.copy()
         return end
+
+    def copy(self) -> None:
+        """Another replica copies the catalogue, and answers the same."""
+        made, head = self.catalogue, self.catalogue.head()
+        if head is not None:
+            self.copied.copy(head, {first: self.leaves[first] for first in head.pages}, 7.0)
+            assert self.copied.select(ALL) == made.select(ALL)
+            assert (self.copied.edition, self.copied.spoke_at) == (made.edition, made.spoke_at)
 
     def sweep(self) -> None:
         """All pages."""

@@ -18,7 +18,7 @@ from gateway.flow.fill.credentials import REFUSED_FOR
 from gateway.flow.request.lists import Lists
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import OURS, Redis, ok, says
+from tests.unit.flow.house import OURS, Redis, ok, says, training
 from tests.unit.flow.sweep.test_sweep import IDS, QUICK, catalogue
 from tests.unit.flow.sweeping import Swept, of_list
 
@@ -117,14 +117,14 @@ async def test_an_order_ends_the_answers(listing: Listing, order: str) -> None:
     assert await listing.detail() == "catalogue"
 
 
-@pytest.mark.parametrize("what", ["404", "newer", "evicted"])
+@pytest.mark.parametrize("what", ["404", "evicted"])
 async def test_a_body_that_is_missing(listing: Listing, what: str) -> None:
     """The page is forwarded, and others are not. Redis has what L1 has evicted."""
     replica, key = listing.replica, Key("p1", ON_IT)
     if what == "evicted":
         replica.local.drop(key)
     else:
-        replica.upstream.then(says(404) if what == "404" else ok(9, training_id=ON_IT))
+        replica.upstream.then(says(404))
         await replica.serving.own_flight(Ask(key, OURS)).join()
     listing.swept.clock.advance(1.0)  # what was made before stands no more
 
@@ -136,17 +136,15 @@ async def test_a_body_that_is_missing(listing: Listing, what: str) -> None:
     assert listing.told == "catalogue"
 
 
-@pytest.mark.parametrize("end", ["lead", "pause", "failing", "behind", "different", "late", "cut"])
+@pytest.mark.parametrize("end", ["pause", "failing", "behind", "different", "late", "cut"])
 async def test_when_the_sweep_cannot_vouch_for_the_list(listing: Listing, end: str) -> None:
-    """Another replica leads, nobody reads, the API fails, the list is not believed, or orders do
-    not reach this replica."""
+    """Nobody reads, the API fails, the list is not believed, or orders do not reach this
+    replica."""
     swept, sweep = listing.swept, listing.swept.sweep
     turn, progress = sweep.turn, sweep.progress
     assert turn is not None
     assert progress is not None
     match end:
-        case "lead":
-            sweep.turn = replace(turn, leads=False)
         case "pause":
             sweep.turn = replace(turn, is_read=False)
         case "failing":
@@ -167,14 +165,37 @@ async def test_when_the_sweep_cannot_vouch_for_the_list(listing: Listing, end: s
     assert await listing.detail() == "list"
 
 
-async def test_a_leader_that_comes_back_begins_anew(listing: Listing) -> None:
-    """Another replica has perhaps read pages meanwhile."""
+async def test_a_replica_that_does_not_lead_copies_the_catalogue(listing: Listing) -> None:
+    """And goes on with it when it leads again."""
     sweep, turn = listing.swept.sweep, listing.swept.sweep.turn
     assert turn is not None
+    for leads in (False, True):
+        sweep.turn = replace(turn, leads=leads)
+        await sweep._lead(sweep.turn)
+        has_redis = listing.replica.shared.holds_bodies
+        assert await listing.detail() == ("catalogue" if has_redis else "list")
+    sweep._copies_until = 0.0
     await sweep._lead(replace(turn, leads=False))
-    sweep.turn = turn
 
     assert await listing.detail() == "list"
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"), [("limit=9", "catalogue"), ("limit=9&type=BEHAVIORAL", "list")]
+)
+async def test_an_edit_that_the_catalogue_does_not_know(
+    listing: Listing, query: str, detail: str
+) -> None:
+    """The training is on the same lists, unless these depend on what was edited."""
+    key = Key("p1", IDS[3])
+    listing.replica.upstream.then(ok(9, training_id=key.training_id))
+    await listing.replica.serving.own_flight(Ask(key, OURS)).join()
+    listing.swept.clock.advance(1.0)
+
+    held = await listing.ask(query)
+
+    assert listing.told == detail
+    assert detail == "list" or training(9, key.training_id) in held.body
 
 
 async def test_items_that_are_not_stored_make_no_lists(clock: FakeClock) -> None:

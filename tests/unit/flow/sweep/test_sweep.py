@@ -15,6 +15,7 @@ from gateway.core.errors import CallWithheld, RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.instant import from_seconds, parse_instant, to_http_date
 from gateway.core.sweep.belief import LOOKS, ListState, SweepStore
+from gateway.core.sweep.catalogue import News
 from gateway.core.sweep.progress import Progress, SweepEnd
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.core.vocabulary import Purpose
@@ -458,8 +459,8 @@ async def test_a_lost_reply_of_redis_leaves_no_page_out(
     swept = Swept(clock, catalogue(), pace=QUICK)
     note, lost = swept.shared.note, [40]
 
-    async def late(partition: str, progress: Progress) -> bool:
-        was_noted = await note(partition, progress)
+    async def late(partition: str, progress: Progress, news: News | None = None) -> bool:
+        was_noted = await note(partition, progress, news)
         if progress.offset in lost:
             lost.remove(progress.offset)
             raise RedisUnavailable("note", "no answer in time")
