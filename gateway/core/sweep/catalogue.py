@@ -86,6 +86,11 @@ class Catalogue:
         return min((each.here for each in self._spoke.values()), default=-inf)
 
     @property
+    def total(self) -> int | None:
+        """How many trainings it has. None: it answers nothing."""
+        return None if self._rows is None else len(self._rows)
+
+    @property
     def edition(self) -> str:
         """A word that is the same while each list has the same trainings."""
         if not self._edition:

@@ -128,6 +128,7 @@ class Sweeps:
                 "row": progress.offset,
                 "sweeps": progress.sweeps,
                 "list": sweep.list_state,
+                "catalogue": sweep.listed,
                 "behind_about": progress.belief.about or None,
                 "why_off": progress.off_why or None,
             }

@@ -150,6 +150,11 @@ class Sweep:
         self._copies_until = self._clock.monotonic() + _COPIES
         return None if self.bound is None else self._catalogue
 
+    @property
+    def listed(self) -> int | None:
+        """How many trainings the catalogue has. None: this replica forwards lists now."""
+        return None if self.bound is None else self._catalogue.total
+
     async def run(self) -> None:
         """Sweep until cancelled."""
         try:

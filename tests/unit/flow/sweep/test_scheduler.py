@@ -91,6 +91,7 @@ async def test_the_bound_is_stated_once_all_was_seen() -> None:
     assert (before["sweep"], before["parts"]) == ("warming", None)
     assert before["bound_seconds"] == WINDOWS.lifetime + WINDOWS.stale_while_revalidate
     assert (after["sweep"], after["trainings"], after["leads"]) == ("on", 2, True)
+    assert (before["catalogue"], after["catalogue"]) == (None, 2)
     assert after["bound_seconds"] == bound
     assert 0.0 <= float(str(after["confirmed_seconds"])) <= bound
     assert stage.sweeps.confirmed_age() is not None
