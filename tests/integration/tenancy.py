@@ -21,6 +21,7 @@ from tests.integration.gateways import Planes, apart
 
 ORGANISATIONS = ("acme", "globex", "initech")
 IDS = tuple(f"trn_{number:06d}" for number in range(1, 9))
+_MANY = f"?ids={','.join(IDS)}"
 LIFETIME, STALE = 0.3, 0.4
 # So that answers are soon too old, and fetches many. `stale_if_error` is 0: else a slow machine
 # could have callers answered past the other windows.
@@ -102,13 +103,13 @@ class Campaign(ABC):
             await self._read(self.random.choice(replicas), self.random.choice(keys))
 
     async def _read(self, planes: Planes, key: str) -> None:
-        training_id = self.random.choice(IDS)
+        path = self.random.choice((f"/{self.random.choice(IDS)}", _MANY, "?limit=8"))
         was_good = key in self.good
         owner = self.good[key] if was_good else self.ended[key][0]
         began = time.monotonic()
         ended_at = None if was_good else self.ended[key][1]
-        answer = await planes.data.get(f"/training/{training_id}", headers=bearer(key))
-        self._judge(answer, f"{owner}/{training_id} v")
+        answer = await planes.data.get(f"/training{path}", headers=bearer(key))
+        self._judge(answer, owner)
         late = ended_at is not None and began > ended_at + self.bound
         if answer.status_code == 200 and late:
             self.wrong.append(f"{key} was answered {began - (ended_at or 0):.2f} s after its end")
@@ -116,11 +117,15 @@ class Campaign(ABC):
             self.wrong.append(f"{key}, which is good, got {answer.status_code}: {answer.text}")
         self.seen["late" if late else "good" if was_good else "ending"] += 1
 
-    def _judge(self, answer: httpx.Response, mark: str) -> None:
+    def _judge(self, answer: httpx.Response, owner: str) -> None:
         self.seen[str(answer.status_code)] += 1
         self.seen["collapsed"] += "; collapsed" in answer.headers.get("cache-status", "")
-        if answer.status_code == 200 and f"[{mark}" not in answer.json()["content"]:
-            self.wrong.append(f"wanted {mark}, got {answer.json()['content'][:40]}")
+        told = answer.json() if answer.status_code == 200 else {"items": []}
+        for each in told.get("items", [told]):
+            training = each.get("training", each)
+            mark = f"[{owner}/{training['id']} v"
+            if each.get("status", 200) == 200 and mark not in training["content"]:
+                self.wrong.append(f"wanted {mark}, got {training['content'][:40]}")
 
     async def _change_on(self) -> None:
         while True:

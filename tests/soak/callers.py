@@ -7,6 +7,7 @@ import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import httpx
 
@@ -34,13 +35,31 @@ async def read_on(ours: World, number: int, chance: Random) -> None:
         while True:
             await asyncio.sleep(_PAUSE * chance.random() * 2)
             which = chance.randrange(len(clients))
-            asked = _Asked(ours, ours.replicas[which], _any_training(chance), number)
-            try:
-                answer = await clients[which].get(asked.path, headers=asked.headers)
-            except httpx.TransportError as error:
-                asked.got_none(repr(error))
-            else:
-                asked.got(answer)
+            await _read(ours, which, clients[which], number, chance)
+
+
+async def _read(
+    ours: World, which: int, client: httpx.AsyncClient, number: int, chance: Random
+) -> None:
+    """One training, two, or the list."""
+    organisation, one = _any_training(chance)
+    query = chance.choice(("", "", f"?ids={one},{chance.choice(IDS)}", "?limit=100"))
+    wanted = [each for each in IDS if "limit" in query or each == one or each in query]
+    reader = None if "limit" in query else number
+    replica = ours.replicas[which]
+    asked = {each: _Asked(ours, replica, (organisation, each), reader) for each in wanted}
+    path = f"/training{query}" if query else asked[one].path
+    try:
+        answer = await client.get(path, headers=asked[one].headers)
+    except httpx.TransportError as error:
+        asked[one].got_none(repr(error))
+        return
+    if not query or answer.status_code != httpx.codes.OK:
+        asked[one].got(answer)
+        return
+    for each in answer.json()["items"]:
+        if each["id"] in asked:  # a list of the API may have wrong ids: it is passed on
+            asked[each["id"]].got(_alone(each, answer))
 
 
 async def stay_on(ours: World, number: int, chance: Random) -> None:
@@ -138,10 +157,26 @@ async def _ask_once(
         asked.got(_response(answer))
 
 
-class _Asked:
-    """One request, and what is known of its replica as it is sent."""
+def _alone(item: dict[str, Any], whole: httpx.Response) -> httpx.Response:
+    """The item of a batch as if it had been asked for alone. An item of a list is at most as old as
+    the list."""
+    if "training" not in item and "error" not in item:
+        said = {name: whole.headers[name] for name in ("age", "cache-status")}
+        return httpx.Response(200, headers=said, json=item)
+    headers = {"age": str(item.get("age", 0)), "cache-status": f"gateway; {item.get('cache', '')}"}
+    if "retry_after" in item:
+        headers["retry-after"] = str(item["retry_after"])
+    body = item.get("training", item.get("error"))
+    return httpx.Response(item["status"], headers=headers, json=body)
 
-    def __init__(self, ours: World, replica: Replica, training: Training, reader: int) -> None:
+
+class _Asked:
+    """One request for a training, and what is known of its replica as it is sent. `reader` None: a
+    list, which may have an older version than the training alone."""
+
+    def __init__(
+        self, ours: World, replica: Replica, training: Training, reader: int | None
+    ) -> None:
         now = time.monotonic()
         self._ours, self._truth = ours, ours.truth
         self._client, self._key = f"{training[0]}-web", ours.key_of(training[0])

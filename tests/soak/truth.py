@@ -41,11 +41,11 @@ class Windows:
 class Question:
     """What was asked when, of which run of which replica, by whom; `floor` is the version below
     which no answer may be, but a rescue: by a replica that may have missed the order, or not below
-    `rescue_floor`."""
+    `rescue_floor`. `reader` None: a list, which may be older than what was read before."""
 
     training: Training
     replica: str
-    reader: int
+    reader: int | None
     asked_at: float
     floor: int
     rescue_floor: int
@@ -75,7 +75,7 @@ class Truth:
     _orders: dict[Training, list[_Order]] = field(
         default_factory=lambda: defaultdict(lambda: [_Order(-math.inf, 0)])
     )
-    _last: dict[tuple[Training, str, int], int] = field(default_factory=dict)
+    _last: dict[tuple[Training, str, int | None], int] = field(default_factory=dict)
 
     def publish(self, training: Training, at: float) -> None:
         """Another version is surely in force since then."""
@@ -143,7 +143,7 @@ class Truth:
             self._note(question, answer, f"version {number} after order for {question.floor}")
         place = (question.training, question.replica, question.reader)
         before = self._last.get(place, 0)
-        if number < before:
+        if number < before and question.reader is not None:
             self._note(question, answer, f"version {number} after {before}")
         self._last[place] = max(before, number)
 
