@@ -95,14 +95,3 @@ async def test_another_rate_keeps_the_calls_of_a_reserve() -> None:
     rates.replace({"a": Rate(120, 60.0)})
 
     assert await count_granted(reserve, scope="a") == 1
-
-
-async def test_it_holds_as_long_as_the_shared_gate() -> None:
-    """Without a jitter of its own."""
-    clock = FakeClock()
-    clock.script([0.5])
-    budget = LocalBudget(clock, rules_of(None))
-
-    budget.hold("a", 20.0)
-
-    assert budget.view("a").gate_closed_for == 20.0
