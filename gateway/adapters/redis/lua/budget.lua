@@ -64,7 +64,7 @@ local function reply(word, wait)
 end
 
 -- 1. Whether the life is the one that the replica knows.
-local server = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+local server = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 local is_lost = life.server ~= server or now < life.last - CLOCK or (ask.stepped and ask.known == life.id)
 if life.id == '' or life.born == 0 or life.last == 0 then
   life = { id = ask.id, server = server, kind = ask.known ~= '' and 'rest' or ask.start, born = now, last = now }

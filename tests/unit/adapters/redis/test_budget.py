@@ -91,6 +91,14 @@ async def test_redis_hands_out_the_limit_without_the_reserves(site: Site) -> Non
     assert await count_granted(one) == 0
 
 
+async def test_a_server_that_does_not_say_who_it_is_hands_out_calls(site: Site) -> None:
+    """One that is like Redis."""
+    site.server.server = "?"
+    one = await site.known()
+
+    assert await count_granted(one) == 92
+
+
 async def test_a_reserve_pays_while_redis_is_away(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
