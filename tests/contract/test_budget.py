@@ -135,15 +135,6 @@ async def test_callers_keep_a_fifth_of_a_paced_start(world: World) -> None:
         assert await count_granted(budget) in (4, 5, 6)
 
 
-async def test_a_past_that_is_known_to_be_idle_is_no_unknown_one(world: World) -> None:
-    """After a window without a call the whole limit may go at once."""
-    async with budget_of(world, 20, 60.0, start=Start.PACED) as budget:
-        await budget.take("default", Purpose.MISS)
-        world.clock.advance(70.0)
-
-        assert await count_granted(budget) == 20
-
-
 # What becomes of a call.
 GOES, HELD, SPENT = "goes", "held", "spent"
 # What an answer other than 429 does to the gate.
