@@ -50,6 +50,11 @@ minute at most. The last command shows which version it has.
   curl -s -o /dev/null -d '{{"id": "{id}"}}' {upstream}/_control/edit
   curl -sI {data}/training/{id} | grep -i updated-at
 
+These read two trainings at once, and a page of the list.
+
+  curl -s '{data}/training?ids={id},trn_000002'
+  curl -sI '{data}/training?limit=100'
+
 Ctrl-C ends the demo.
 
 """
