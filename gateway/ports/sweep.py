@@ -57,9 +57,11 @@ class SharedSweep(Protocol):
     async def note(self, partition: str, progress: Progress, news: News | None = None) -> bool:
         """Store the progress, and what a page changed in the catalogue."""
 
-    async def catalogue(self, partition: str) -> tuple[Head, Mapping[int, Leaf]] | None:
-        """The catalogue that the leader noted, and its pages by their first rows. None if there is
-        none that answers."""
+    async def catalogue(
+        self, partition: str, known: Mapping[int, Leaf]
+    ) -> tuple[Head, Mapping[int, Leaf]] | None:
+        """The catalogue that the leader noted, and its pages by their first rows. Pages that are
+        `known` are not read again. None if there is none that answers."""
 
     async def compare(
         self, partition: str, items: Sequence[Listed], page: Ticket, *, stores: bool

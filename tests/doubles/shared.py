@@ -101,7 +101,9 @@ class InMemorySweep(LedgerSweep):
             self._leaves[partition][news.first] = news.page
         return await super().note(partition, progress)
 
-    async def catalogue(self, partition: str) -> tuple[Head, Mapping[int, Leaf]] | None:
+    async def catalogue(
+        self, partition: str, known: Mapping[int, Leaf]
+    ) -> tuple[Head, Mapping[int, Leaf]] | None:
         head = self._heads.get(partition)
         return None if head is None else (head, self._leaves[partition])
 

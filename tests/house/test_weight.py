@@ -16,7 +16,7 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_530,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_545,
     "lines of tests/ (Python)": 69_980,
     "settings": 63,
     "words of the glossary": 54,

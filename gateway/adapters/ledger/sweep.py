@@ -39,7 +39,9 @@ class LedgerSweep:
         self._progress[partition] = progress
         return True
 
-    async def catalogue(self, partition: str) -> tuple[Head, Mapping[int, Leaf]] | None:
+    async def catalogue(
+        self, partition: str, known: Mapping[int, Leaf]
+    ) -> tuple[Head, Mapping[int, Leaf]] | None:
         """Always None: nobody copies it."""
         return None
 

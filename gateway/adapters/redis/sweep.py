@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from cachetools import LRUCache
 
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.store import RedisStore, SlotRead
@@ -31,7 +30,6 @@ _SCHEMA: Final = b"2 "
 
 # At most this many pages of a catalogue are read at once. A hundred rows have about 7 KB.
 _PAGES_AT_ONCE: Final = 20
-_MOST_CATALOGUES: Final = 100  # are remembered
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Progress)
@@ -59,7 +57,6 @@ class RedisSweep:
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
         self._note = Script.load("sweep", "note")
-        self._copies: LRUCache[str, dict[int, Leaf]] = LRUCache(_MOST_CATALOGUES)
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         lead = self._name(partition, "l")
@@ -85,15 +82,16 @@ class RedisSweep:
             lambda reply: int(reply[0]) == 1,
         )
 
-    async def catalogue(self, partition: str) -> tuple[Head, Mapping[int, Leaf]] | None:
+    async def catalogue(
+        self, partition: str, known: Mapping[int, Leaf]
+    ) -> tuple[Head, Mapping[int, Leaf]] | None:
         try:
             (record,) = await self._read(partition, ("c",))
-            head = _heads.decode(record or b"")
-            known = self._copies.get(partition, {})
-            pages = {first: page for first, page in known.items() if first in head.pages}
-            new = [
-                at for at, as_of in head.pages.items() if at not in pages or pages[at][0] != as_of
-            ]
+            head, pages = _heads.decode(record or b""), {}
+            for first, as_of in head.pages.items():
+                if first in known and known[first].as_of == as_of:
+                    pages[first] = known[first]
+            new = [first for first in head.pages if first not in pages]
             for start in range(0, len(new), _PAGES_AT_ONCE):
                 firsts = new[start : start + _PAGES_AT_ONCE]
                 records = await self._read(partition, [f"c:{first}" for first in firsts])
@@ -101,9 +99,7 @@ class RedisSweep:
                     pages[first] = _leaves.decode(each or b"")
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        self._copies[partition] = pages
-        is_whole = all(pages[first].as_of == as_of for first, as_of in head.pages.items())
-        return (head, pages) if is_whole else None  # otherwise the leader has just noted a page
+        return head, pages
 
     async def _read(self, partition: str, names: Sequence[str]) -> Sequence[bytes | None]:
         whole = [self._name(partition, each) for each in names]

@@ -67,6 +67,7 @@ class Catalogue:
     So one sweep can overlook a training that was on the list all the time.)
 
     fields  the header fields for its pages
+    leaves  the pages that were copied, by their first rows
     stamp   another object after each change
     """
 
@@ -78,6 +79,7 @@ class Catalogue:
         self._before: list[Row] | None = None  # the rows of the last whole sweep
         self._edition = ""
         self.fields: Headers = ()
+        self.leaves: Mapping[int, Leaf] = {}
         self.stamp = object()
 
     @property
@@ -85,10 +87,11 @@ class Catalogue:
         """The earliest time for which a page speaks (monotonic)."""
         return min((each.here for each in self._spoke.values()), default=-inf)
 
-    @property
-    def total(self) -> int | None:
-        """How many trainings it has. None: it answers nothing."""
-        return None if self._rows is None else len(self._rows)
+    def total(self, oldest: float) -> int | None:
+        """How many trainings it has. None: it answers nothing, or has a page that speaks for a time
+        before `oldest` (shared clock): other replicas have read this page again."""
+        as_of = min((each.as_of for each in self._spoke.values()), default=inf)
+        return None if self._rows is None or as_of < oldest else len(self._rows)
 
     @property
     def edition(self) -> str:
@@ -106,17 +109,27 @@ class Catalogue:
 
     def copy(self, head: Head, pages: Mapping[int, Leaf], ahead: float) -> None:
         """Take over what another replica noted. `ahead`: how far the shared clock is ahead of the
-        monotonic one."""
-        rows = [row for first in sorted(pages) for row in pages[first].rows]
-        before = self._rows or []
+        monotonic one. Nothing is taken over if the pages are not those of the head: the leader has
+        just noted another one."""
+        rows: list[Row] = []
+        for first, as_of in sorted(head.pages.items()):
+            if first != len(rows) or pages[first].as_of != as_of:
+                return
+            rows += pages[first].rows
+        before, spoke = self._rows or [], self._spoke
         if len(rows) != len(before) or any(
             one is not other and one[:3] != other[:3]
             for one, other in zip(rows, before, strict=True)
         ):
             self._edition = ""
         self._rows, self.fields, self.stamp = rows, head.fields, object()
-        self._spoke = {at: Spoke(as_of - ahead, as_of) for at, as_of in head.pages.items()}
-        self._met, self._before = [], None
+        new = {first: Spoke(as_of - ahead, as_of) for first, as_of in head.pages.items()}
+        # The clocks were perhaps set meanwhile, so a time that was known is not computed again.
+        self._spoke = {
+            first: spoke[first] if first in spoke and spoke[first].as_of == each.as_of else each
+            for first, each in new.items()
+        }
+        self._met, self._before, self.leaves = [], None, pages
 
     def meet(self, page: Page, reply: Reply, offset: int, spoke: Spoke) -> None:
         """Note the page of the sweep that begins at row `offset`. A page can be noted again."""
@@ -124,7 +137,7 @@ class Catalogue:
         if reply.body != page_of(bodies, page.total, PAGE_SIZE, offset):
             self.forget()
             return
-        rows = rows_of(page)
+        rows, self.leaves = rows_of(page), {}
         self.fields = fields_of_items(reply)
         if offset == 0:
             self._met_spoke = {}
@@ -149,8 +162,9 @@ class Catalogue:
         if len(met) != total:
             return
         self._before = met
-        if self._rows is not None:
-            return  # each page agreed
+        if self._rows is not None:  # each page agreed
+            self._spoke = self._met_spoke
+            return
         if before is not None and {*_firsts(before, 1)} <= {*_firsts(met, 1)}:
             self._rows, self._spoke, self._edition = met, self._met_spoke, ""
 
@@ -161,7 +175,7 @@ class Catalogue:
     def forget(self) -> None:
         """Begin anew, because pages were perhaps missed, are not believed, or have another form."""
         self.withdraw()
-        self._met, self._before = [], None
+        self._met, self._before, self.leaves = [], None, {}
 
     def select(self, query: ListQuery) -> tuple[list[Row] | None, int]:
         """The trainings on the page that the query asks for, and how many there are on all pages.

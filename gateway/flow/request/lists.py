@@ -199,7 +199,8 @@ class Lists:
         try:
             reply, page = await self._fetcher.fetch_list(ask, query, purpose, deadline)
         except (UpstreamFailure, CallWithheld) as error:
-            backoffs.failed(ask.key, error)
+            if held is not None:
+                backoffs.failed(ask.key, error)
             raise
         backoffs.succeeded(ask.key)
         forward = Forward.URI_MISS if held is None else Forward.STALE

@@ -85,7 +85,6 @@ class Sweep:
         self._target = _Target(pages.local, caller.partition)
         self._catalogue = Catalogue()
         self._copies_until = NEVER  # monotonic
-        self._led = False  # whether this replica led at the last step
         self.turn: Turn | None = None
 
     @property
@@ -145,15 +144,17 @@ class Sweep:
 
     @property
     def catalogue(self) -> Catalogue | None:
-        """The catalogue, which is copied for some time after each call. None while there is no
-        bound."""
+        """The catalogue, which is copied for some time after each call. None if it may not
+        answer."""
         self._copies_until = self._clock.monotonic() + _COPIES
-        return None if self.bound is None else self._catalogue
+        return None if self.listed is None else self._catalogue
 
     @property
     def listed(self) -> int | None:
-        """How many trainings the catalogue has. None: this replica forwards lists now."""
-        return None if self.bound is None else self._catalogue.total
+        """How many trainings the catalogue has. None if it may not answer."""
+        oldest = None if self.progress is None else self.progress.oldest
+        is_sure = oldest is not None and self.bound is not None
+        return self._catalogue.total(oldest) if oldest is not None and is_sure else None
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -167,17 +168,18 @@ class Sweep:
     async def _step(self) -> float:
         """Read a page if one is due. Returns the seconds until the next step. If Redis gives no
         answer, the state is kept for the first steps."""
-        reads, partition = self._reads(), self.caller.partition
+        reads, partition, before = self._reads(), self.caller.partition, self.progress
         try:
             self.turn = await self._shared.take(partition, was_read=reads > self._reads_told)
             self._reads_told = reads
             self._cold_start.note(partition, is_filling=self.is_filling)
+            if not self.turn.leads or self.turn.progress != before:
+                await self._copy(begins=self.turn.leads)  # another replica leads, or led meanwhile
             pause = await self._lead(self.turn)
             self._missed = 0
             self._tell_bound(self.turn.progress)
             return pause
         except RedisUnavailable:
-            self._led = False  # perhaps another replica leads meanwhile
             self._missed += 1
             if self._missed < _MISSED:
                 return _ASK_AGAIN
@@ -195,9 +197,6 @@ class Sweep:
 
     async def _lead(self, turn: Turn) -> float:
         """Read a page if one is due, and if this replica leads."""
-        if not (self._led and turn.leads):
-            await self._copy(begins=turn.leads)
-        self._led = turn.leads
         if not turn.leads or not self._is_wanted(turn):
             return _TAKE_EVERY
         wait = self._wait(turn)
@@ -211,13 +210,16 @@ class Sweep:
     async def _copy(self, *, begins: bool) -> None:
         """Take over the catalogue of the leader, or of the last one if this replica `begins` to
         lead."""
-        copy = None
-        if begins or self._clock.monotonic() < self._copies_until:
-            copy = await self._shared.catalogue(self.caller.partition)
-        if copy is None:
-            self._catalogue.forget()
-        else:
-            self._catalogue.copy(*copy, self._clock.now() - self._clock.monotonic())
+        catalogue, copy = self._catalogue, None
+        if begins:
+            catalogue.forget()
+        with suppress(RedisUnavailable):
+            if begins or self._clock.monotonic() < self._copies_until:
+                copy = await self._shared.catalogue(self.caller.partition, catalogue.leaves)
+            if copy is None:
+                catalogue.forget()
+            else:
+                catalogue.copy(*copy, self._clock.now() - self._clock.monotonic())
 
     def _is_wanted(self, turn: Turn) -> bool:
         return turn.is_read or (self._warms and turn.progress.is_first)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.http.fields import Reply
-from gateway.core.sweep.catalogue import Catalogue, Leaf, Spoke, page_of, rows_of
+from gateway.core.sweep.catalogue import Catalogue, Head, Leaf, Spoke, page_of, rows_of
 from gateway.core.sweep.progress import Progress, SweepEnd
 from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.list_query import ListQuery, read_query
@@ -263,3 +263,15 @@ def test_a_page_is_made_as_the_api_writes_it() -> None:
     assert page_of([b'{"a":1}', b"{}"], 5, 2, 1) == (
         b'{"items":[{"a":1},{}],"total":5,"limit":2,"offset":1,"has_more":true}'
     )
+
+
+@pytest.mark.parametrize(("first", "as_of"), [(1, 2.0), (2, 3.0), (3, 2.0)])
+def test_pages_that_do_not_join_are_not_copied(first: int, as_of: float) -> None:
+    """Or that are later than the head. (The page that begins at row 2 joins the other.)"""
+    api, other = Api(), Api()
+    api.insert()
+    rows = rows_of(parsed(api.page(0), 0))
+    pages = {0: Leaf(1.0, rows * 2), first: Leaf(as_of, rows)}
+    other.catalogue.copy(Head((), {0: 1.0, first: 2.0}), pages, 0.0)
+
+    assert other.catalogue.total(0.0) is None

@@ -169,13 +169,18 @@ async def test_a_replica_that_does_not_lead_copies_the_catalogue(listing: Listin
     """And goes on with it when it leads again."""
     sweep, turn = listing.swept.sweep, listing.swept.sweep.turn
     assert turn is not None
+    expected = "catalogue" if listing.replica.shared.holds_bodies else "list"
     for leads in (False, True):
-        sweep.turn = replace(turn, leads=leads)
-        await sweep._lead(sweep.turn)
-        has_redis = listing.replica.shared.holds_bodies
-        assert await listing.detail() == ("catalogue" if has_redis else "list")
+        await sweep._copy(begins=leads)
+        assert await listing.detail() == expected
+    # Another replica, of a release that notes no catalogue, has read a page again.
+    later = tuple(each + 9.0 for each in (*turn.progress.pages, *turn.progress.before))
+    sweep.turn = replace(turn, progress=replace(turn.progress, pages=(), before=later))
+    assert await listing.detail() == "list"
+    sweep.turn = turn
+    assert await listing.detail() == expected
     sweep._copies_until = 0.0
-    await sweep._lead(replace(turn, leads=False))
+    await sweep._copy(begins=False)
 
     assert await listing.detail() == "list"
 
