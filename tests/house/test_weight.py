@@ -17,7 +17,7 @@ BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
     "lines of gateway/ (Python and Lua, without simulator and demo)": 28_545,
-    "lines of tests/ (Python)": 69_980,
+    "lines of tests/ (Python)": 70_000,
     "settings": 63,
     "words of the glossary": 54,
     "methods of the largest class": 49,

@@ -179,12 +179,13 @@ class Lists:
             answer = await follow(self._rules.windows.soft_wait if waits_softly else None)
         except (UpstreamFailure, CallWithheld, TimeoutError) as error:
             held = self._usable(ask)  # perhaps there was an order
-            if isinstance(error, TimeoutError) and (held is None or not self._is_sure(held)):
-                return await self._from_upstream(ask, query, held)
-            if held is None or not self._may_rescue(held):
-                raise
-            if isinstance(error, TimeoutError):
+            may_serve = held is not None and self._may_rescue(held)
+            if isinstance(error, TimeoutError) and waits_softly:
+                if held is None or not (may_serve and self._is_sure(held)):
+                    return await self._from_upstream(ask, query, held)
                 return from_store(_seen(held), Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+            if held is None or not may_serve or isinstance(error, TimeoutError):
+                raise
             return rescued(_seen(held), error)
         if not is_collapsed:
             return answer

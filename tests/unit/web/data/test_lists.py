@@ -297,8 +297,9 @@ async def test_a_stale_list_is_too_old_after_the_window() -> None:
     assert (await data.ask(LIST)).status_code == 502
 
 
-async def test_a_slow_call_is_waited_for_softly() -> None:
-    """Then the stale list is served, and the call goes on."""
+@pytest.fixture
+async def slow() -> Data:
+    """The API is slow, and the kept list stale; the soft wait is short."""
     data = a_plane()
     data.lists._rules = type(data.lists._rules)(  # type: ignore[call-arg]
         type(data.lists._rules.windows)(soft_wait=0.01), vary=True
@@ -307,13 +308,32 @@ async def test_a_slow_call_is_waited_for_softly() -> None:
     data.clock.advance(STALE)
     data.upstream.always = page("new")
     data.upstream.hold()
+    return data
 
-    stale = await data.ask(LIST)
-    data.upstream.release()
-    await data.lists.flights.land(5.0)
+
+async def test_a_slow_call_is_waited_for_softly(slow: Data) -> None:
+    """Then the stale list is served, and the call goes on."""
+    stale = await slow.ask(LIST)
+    slow.upstream.release()
+    await slow.lists.flights.land(5.0)
 
     assert stale.headers["cache-status"] == "gateway; hit; ttl=-1; detail=stale-refreshing"
-    assert (await data.ask(LIST)).content == page("new").body
+    assert (await slow.ask(LIST)).content == page("new").body
+
+
+@pytest.mark.parametrize("what", ["order", "time"])
+async def test_a_slow_call_is_waited_for_if_the_list_ends_meanwhile(slow: Data, what: str) -> None:
+    """By an order, or because it is too old."""
+    asking = asyncio.create_task(slow.ask(LIST))
+    await settle()
+    if what == "order":
+        await order(slow, "purge")
+    else:
+        slow.clock.advance(86_400.0)
+    await asyncio.sleep(0.05)
+    slow.upstream.release()
+
+    assert (await asking).content == page("new").body
 
 
 async def test_equal_requests_at_once_share_a_call() -> None:
