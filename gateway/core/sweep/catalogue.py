@@ -89,7 +89,7 @@ class Catalogue:
 
     def total(self, oldest: float) -> int | None:
         """How many trainings it has. None: it answers nothing, or has a page that speaks for a time
-        before `oldest` (shared clock): other replicas have read this page again."""
+        before `oldest` (shared clock)."""
         as_of = min((each.as_of for each in self._spoke.values()), default=inf)
         return None if self._rows is None or as_of < oldest else len(self._rows)
 

@@ -152,9 +152,11 @@ class Sweep:
     @property
     def listed(self) -> int | None:
         """How many trainings the catalogue has. None if it may not answer."""
-        oldest = None if self.progress is None else self.progress.oldest
-        is_sure = oldest is not None and self.bound is not None
-        return self._catalogue.total(oldest) if oldest is not None and is_sure else None
+        bound = self.bound
+        if bound is None:
+            return None
+        # The leader is perhaps of a release that notes no catalogue.
+        return self._catalogue.total(self._clock.now() - bound.seconds)
 
     async def run(self) -> None:
         """Sweep until cancelled."""
