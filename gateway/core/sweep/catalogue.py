@@ -170,7 +170,7 @@ class Catalogue:
 
     def withdraw(self) -> None:
         """Answer nothing until another whole sweep has ended."""
-        self._rows, self.stamp = None, object()
+        self._rows, self._edition, self.stamp = None, "", object()
 
     def forget(self) -> None:
         """Begin anew, because pages were perhaps missed, are not believed, or have another form."""
