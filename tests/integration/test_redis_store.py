@@ -83,7 +83,7 @@ async def test_every_key_has_an_expiry(store: RedisStore, client: Any) -> None:
 
 
 async def test_what_nothing_is_stored_under_goes_soon(store: RedisStore, client: Any) -> None:
-    """Whoever asks for ever new ids, with ever new tokens, fills nothing."""
+    """Fetches of new ids with new tokens do not fill Redis."""
     await store.begin(KEY)
 
     assert {key.decode() for key in client.scan_iter()} == {MARK, *SHARED}

@@ -1,4 +1,4 @@
-"""Who is listed in the model of marks, and until when the others may serve what was ruled out."""
+"""Members in the model of marks: which are listed, and until when they may serve old entries."""
 
 from __future__ import annotations
 

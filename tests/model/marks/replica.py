@@ -154,7 +154,7 @@ class Replica:
         return None
 
     def _may_serve(self, kept: Held[Entry]) -> bool:
-        """Whether L1 may be used unasked, if Redis does not have to be asked."""
+        """Whether L1 may be used without asking Redis."""
         is_fresh = 0 <= self._age(kept.value) <= FRESH
         return kept.gap == self.gaps and self.is_listed and is_fresh and not kept.is_demoted
 

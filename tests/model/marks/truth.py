@@ -29,7 +29,7 @@ class Kind(Enum):
     """Where an answer came from. UNCONFIRMED: a rescue by L1 while Redis and the API are away, in
     a replica that is not listed or has had a gap since it read the entry."""
 
-    STORED = "served unasked"
+    STORED = "served as current"
     FETCHED = "fetched"
     RESCUED = "rescued"
     UNCONFIRMED = "rescued without Redis"
@@ -74,7 +74,7 @@ class Floor:
 
 @dataclass(slots=True)
 class Truth:
-    """The promises so far, and the versions below which nothing is served unasked."""
+    """The promises so far, and the versions below which nothing is served as current."""
 
     world: World
     promises: dict[Order, Promise] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class Truth:
         if not self.world.api.had(entry.key.training, entry.version, moment - 1e-6):
             raise Broken(f"the age {answer.age:.1f} s is wrong")
         if answer.kind is Kind.STORED:
-            self._check_unasked(answer)
+            self._check_current(answer)
 
     def _check_order(self, answer: Answer, promise: Promise) -> None:
         order, entry = promise.order, answer.entry
@@ -158,7 +158,7 @@ class Truth:
         if answer.began > min(promise.since, here) and (order.is_hard or not is_rescue):
             raise Broken(f"what was read at {entry.read:.2f} was ruled out by a {order}")
 
-    def _check_unasked(self, answer: Answer) -> None:
+    def _check_current(self, answer: Answer) -> None:
         if not -self.slack <= answer.age <= FRESH:
             raise Broken(f"an entry of {answer.age:.1f} s is not fresh")
         floor, entry = self.floors.get(answer.key), answer.entry

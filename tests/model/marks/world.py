@@ -308,7 +308,7 @@ class World:
             raise Broken("an order is not answered 200 in the end")
 
     def _not_current(self) -> set[tuple[int, Key]]:
-        """Each is asked for everywhere: those that are not served unasked, as they are."""
+        """Each is asked for everywhere: those that are not served as current, as they are."""
         found = set()
         for replica in self.replicas:
             for key in KEYS:

@@ -2,7 +2,7 @@
 
 - No caller is answered with what an order ruled out that this replica had acted upon before the
   caller asked; a soft purge leaves it for rescue.
-- While Redis is there, nothing is served unasked that its marks ruled out for longer than
+- While Redis is there, nothing is served as current that its marks ruled out for longer than
   `l1.lifetime`, or of which Redis has lost a mark for so long.
 - Versions that a replica has answered with never go back. Excused: what comes after an order, after
   a flush, a lost record, a crash, an eviction, and after an absence of Redis; an older version of
