@@ -85,8 +85,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
-    """The address of the shared Redis, emptied."""
+    """The address of the shared Redis, emptied, its replicas known for long."""
     redis_server.flush()
+    redis_server.settle()
     return redis_server.url
 
 
@@ -99,8 +100,9 @@ def cluster_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluste
 
 @pytest.fixture
 def cluster_url(cluster_servers: ClusterServers) -> str:
-    """The address of the shared cluster, emptied."""
+    """The address of the shared cluster, emptied, its replicas known for long."""
     cluster_servers.flush()
+    cluster_servers.settle()
     return cluster_servers.url
 
 
@@ -108,6 +110,7 @@ def cluster_url(cluster_servers: ClusterServers) -> str:
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis for this test alone, to be killed, hung, restarted."""
     with RedisServer(tmp_path) as server:
+        server.settle()
         yield server
 
 

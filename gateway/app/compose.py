@@ -281,6 +281,7 @@ def _lease_and_bus(
         telemetry,
         replica=replica,
         alone=_alone(settings),
+        new_word=_random_id,
         endings=endings,
     )
     return lease, bus

@@ -45,8 +45,8 @@ class Confirmations:
 
     known      how many replicas are known, this one included
     confirmed  how many of them have applied the order
-    until      the time (shared clock) until which a replica that did not confirm may serve entries
-               that the order ruled out. None: all have confirmed
+    until      the time (shared clock) until which a replica that did not confirm, or that is not
+               known, may serve entries that the order ruled out. None: all have confirmed
     is_empty   whether it purged a partition in which nothing is stored
     """
 
@@ -57,13 +57,13 @@ class Confirmations:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all known replicas have applied the order."""
-        return self.confirmed >= self.known
+        """Whether all replicas have applied the order."""
+        return self.confirmed >= self.known and self.until is None
 
 
 class Bus(Protocol):
-    """Carries notices between the replicas. A replica that misses a notice finds out later,
-    without the notice, what has changed."""
+    """Carries notices between the replicas. A replica that misses a notice finds out later that it
+    missed one."""
 
     @property
     def replicas(self) -> int:
@@ -74,14 +74,10 @@ class Bus(Protocol):
         """Whether notices of other replicas arrive."""
 
     @property
-    def counted_until(self) -> float:
-        """Until this monotonic time, orders wait for this replica."""
-
-    @property
-    def vouched_until(self) -> float:
-        """Until this monotonic time, this replica is allowed to serve its entries without Redis.
-        If it did not confirm an order, this includes the entries that this order has ruled out. The
-        `Confirmations.until` of such an order is this time or a later one."""
+    def listed_until(self) -> float:
+        """Until this monotonic time, this replica is listed: an order that it did not confirm is
+        not complete, so it may serve its entries. The `Confirmations.until` of such an order is
+        this time or a later one."""
 
     async def announce(self, notice: Notice) -> None:
         """Send the notice to the other replicas. Raises RedisUnavailable."""
@@ -95,17 +91,16 @@ class Bus(Protocol):
         """Register this replica before its first answer, so that orders wait for it. Does nothing
         if Redis is away."""
 
-    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
+    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[], None]) -> None:
         """Hand each notice of another replica to `apply`, until cancelled. If notices were perhaps
-        missed, call `gap` with a monotonic time. Until this time, this replica is allowed to serve
-        its present entries without Redis, although a missed order has perhaps ruled them out."""
+        missed, call `gap`."""
 
 
 class AloneBus:
     """The bus of a process without other replicas."""
 
     replicas = 1
-    counted_until = vouched_until = math.inf
+    listed_until = math.inf
 
     @property
     def is_connected(self) -> bool:
@@ -120,7 +115,7 @@ class AloneBus:
     async def enter(self) -> None:
         """Do nothing."""
 
-    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
+    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[], None]) -> None:
         """Return at once: no notice ever arrives."""
 
 

@@ -133,7 +133,7 @@ class Held(msgspec.Struct, gc=False):
 
     def doubt(self) -> None:
         """From now on, Redis has to be asked before the entry is served. This has no effect while
-        Redis cannot be asked (`Confirming.vouches_alone`)."""
+        Redis cannot be asked (`Confirming.hears_orders`)."""
         self.checked_at = self.until = NEVER
 
     def leave_to_rescue(self) -> None:

@@ -36,7 +36,7 @@ class HubBus:
 
     def __init__(self, hub: Hub, apply: Apply) -> None:
         self._hub = hub
-        self.counted_until = self.vouched_until = math.inf
+        self.listed_until = math.inf
         hub.hearers[self] = apply
 
     @property
@@ -60,5 +60,5 @@ class HubBus:
     async def enter(self) -> None:
         """Whoever is there is waited for."""
 
-    async def listen(self, apply: Apply, gap: Callable[[float], None]) -> None:
+    async def listen(self, apply: Apply, gap: Callable[[], None]) -> None:
         """Nothing to wait for: notices come when they are told."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connect.connection import Connection
@@ -18,19 +18,20 @@ from gateway.ports import Notice
 from tests.doubles.clocks import RealClock
 from tests.doubles.loop_time import pass_time
 from tests.doubles.observer import RecordingObserver
+from tests.support.servers import SETTLED
 
 PREFIX = "gateway"
-CHANNEL = f"{PREFIX}:bus"
-NUMBER = f"{PREFIX}:{{bus}}:number"
-ROLL = f"{PREFIX}:{{bus}}:replicas"
-MEMBERS = f"{PREFIX}:{{bus}}:members"
+CHANNEL = f"{PREFIX}:bus:notices"
+RECORD = f"{PREFIX}:{{bus}}:record"
 PARTITION = "0123456789abcdef" * 2
 PURGE = Notice(NoticeKind.PURGED)
 
 # So long that no stall of the machine passes for a silence; tests make it come by moving time.
 HEARTBEAT = 30.0
-# As long for an answer that is given while nobody is reached.
-ALONE = 60.0
+# A replica is listed for a while after it counts as alive.
+ALONE = 450.0
+PERIOD = ALONE + 5 * HEARTBEAT
+WORD = "0" * 16
 
 
 def change(number: int) -> Notice:
@@ -38,12 +39,15 @@ def change(number: int) -> Notice:
     return Notice(NoticeKind.CHANGED, (f"trn_{number}",), PARTITION, Instant(number))
 
 
+def new_word() -> str:
+    """A word that never comes again."""
+    return secrets.token_hex(8)
+
+
 class Hearer:
     """One replica; `breaks` makes it fail at whatever it is told."""
 
-    def __init__(
-        self, url: str, name: str, *, heartbeat: float, timeout: float, settle: float = 0.0
-    ) -> None:
+    def __init__(self, url: str, name: str, *, heartbeat: float, timeout: float) -> None:
         self.observer = RecordingObserver()
         self.clock = clock = RealClock()
         self.connection = Connection(url, clock, self.observer, timeout=timeout)
@@ -56,7 +60,7 @@ class Hearer:
             replica=name,
             heartbeat=heartbeat,
             alone=ALONE,
-            settle=settle,
+            new_word=new_word,
             endings=self.endings,
         )
         self.store = RedisStore(
@@ -65,12 +69,11 @@ class Hearer:
             self.observer,
             longest_keep=600.0,
             longest_fetch=20.0,
-            new_word=lambda: secrets.token_hex(8),
+            new_word=new_word,
         )
         self.lease = RedisLease(self.store, self.endings, replica=name)
         self.applied: list[Notice] = []
         self.gaps = 0
-        self.gap_until = math.inf
         self.breaks = False
 
     @property
@@ -85,10 +88,18 @@ class Hearer:
             raise ZeroDivisionError
         self.applied.append(notice)
 
-    def gap(self, until: float) -> None:
-        """Count the gap, and remember what was said with it."""
+    def gap(self) -> None:
+        """Count the gap."""
         self.gaps += 1
-        self.gap_until = until
+
+    async def settle(self) -> None:
+        """Let the replicas be known for long, if Redis has no record of them yet."""
+
+        async def command(client: Any) -> None:
+            if not await client.exists(RECORD):
+                await client.hset(RECORD, mapping=SETTLED)
+
+        await self.connection.execute(RedisOperation.BUS, command)
 
     async def connected(self, yes: bool = True, seconds: float = 30.0) -> None:
         """Return once notices arrive, or no longer do."""
@@ -102,11 +113,11 @@ async def hearer(
     *,
     heartbeat: float = HEARTBEAT,
     timeout: float = 60.0,
-    settle: float = 0.0,
 ) -> AsyncIterator[Hearer]:
-    """A replica that hears, its connection under watch."""
-    one = Hearer(url, name, heartbeat=heartbeat, timeout=timeout, settle=settle)
+    """A replica that hears, its connection under watch. Those that Redis has are known for long."""
+    one = Hearer(url, name, heartbeat=heartbeat, timeout=timeout)
     await one.connection.check()
+    await one.settle()
     await one.bus.enter()
     watch = asyncio.create_task(one.connection.run())
     listening = asyncio.create_task(one.bus.listen(one.apply, one.gap))

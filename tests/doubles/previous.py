@@ -58,8 +58,11 @@ class PreviousRelease:
         return None if data is None else decode(data)
 
     async def tell(self, training_id: str) -> None:
-        """A notice of its own schema, numbered as all are."""
-        number = await self._client.incr("gateway:{bus}:number")
+        """A notice of its own schema, which the next one names as all do."""
+        before = await self._client.hget("gateway:{bus}:record", "last")
+        assert isinstance(before, bytes)
+        word = f"{0x7E11:016x}".encode()
+        await self._client.hset("gateway:{bus}:record", "last", word)
         notice = {"schema": SCHEMA, "sender": "previous", "about": [training_id]}
-        text = f"{number} ".encode() + msgspec.json.encode(notice)
-        await self._client.publish("gateway:bus", text)
+        text = b" ".join((before, word, msgspec.json.encode(notice)))
+        await self._client.publish("gateway:bus:notices", text)

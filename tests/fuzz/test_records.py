@@ -116,7 +116,7 @@ def test_records_are_a_slot(raw: Raw) -> None:
 
 
 NOTICES = tuple(
-    b"17 " + encode_notice(notice, "rep-1", request)
+    b"0" * 16 + b" " + b"1" * 16 + b" " + encode_notice(notice, "rep-1", request)
     for notice, request in (
         (Notice(NoticeKind.CHANGED, ("trn_1",), KEY.partition, Instant(5)), None),
         (Notice(NoticeKind.INVALIDATED, ("trn_1", "trn_2"), None, None), 3),
@@ -150,7 +150,7 @@ def test_a_message_says_something_or_is_refused(data: bytes) -> None:
     with suppress(NoticeRefused):
         told = decode_notice(data)
         again = encode_notice(told.notice, told.sender, told.request)
-        assert decode_notice(b"%d " % told.number + again) == told
+        assert decode_notice(f"{told.before} {told.word} ".encode() + again) == told
     with suppress(NoticeRefused):
         answer = decode_acknowledgement(data)
         assert decode_acknowledgement(encode_acknowledgement(answer)) == answer

@@ -193,9 +193,7 @@ PLACES = (
     *(
         "g2:{trn_%d}:q:%s",
         "g2:p:%s",
-        "{bus}:replicas",
-        "{bus}:number",
-        "{bus}:life",
+        "{bus}:record",
         "{default}:w",
         "{default}:g",
     ),

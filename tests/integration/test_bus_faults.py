@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 import redis
 
+from gateway.adapters.redis.keys import ear
 from gateway.adapters.redis.messages import (
     Acknowledgement,
     encode_acknowledgement,
@@ -19,9 +20,10 @@ from gateway.core.errors import RedisUnavailable
 from gateway.ports import Confirmations
 from tests.doubles.hearer import (
     CHANNEL,
-    NUMBER,
+    PREFIX,
     PURGE,
-    ROLL,
+    RECORD,
+    WORD,
     Hearer,
     beat,
     change,
@@ -45,13 +47,16 @@ class Publisher:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
-    def number(self) -> int:
-        """The next number, as if a notice had been told."""
-        return int(self.client.incr(NUMBER))
+    def chain(self, number: int) -> bytes:
+        """The words of the next notice, as if one had been told."""
+        before = self.client.hget(RECORD, "last")
+        assert isinstance(before, bytes)
+        self.client.hset(RECORD, "last", f"{number:016x}")
+        return b"%s %016x " % (before, number)
 
     def tell(self, number: int) -> None:
         """The change of that number."""
-        self.say(b"%d " % number + encode_notice(change(number), "publisher", None))
+        self.say(self.chain(number) + encode_notice(change(number), "publisher", None))
 
     def say(self, data: bytes) -> None:
         """Anything."""
@@ -71,7 +76,8 @@ async def test_a_killed_redis_is_missed_and_its_return_is_a_gap(own_redis: Redis
         await asyncio.gather(*(each.connected() for each in (a, b)))
 
         assert (a.gaps, b.gaps) == (2, 2)
-        assert await a.bus.confirm(change(2), PATIENCE) == Confirmations(2, 2)
+        told = await a.bus.confirm(change(2), PATIENCE)
+        assert (told.known, told.confirmed) == (2, 2)
         assert b.applied == [change(1), change(2)]
 
 
@@ -109,7 +115,7 @@ async def test_a_lost_subscription_is_made_again(own_redis: RedisServer) -> None
 
 
 async def test_a_flushed_redis_is_a_gap(own_redis: RedisServer) -> None:
-    """No connection breaks, but the count begins anew; nobody stays off the roll."""
+    """No connection breaks, but the last notice is another one; everybody is known again."""
     async with hearers(own_redis.url, "a", "b") as (a, b):
         for number in range(3):
             await a.bus.announce(change(number))
@@ -117,9 +123,10 @@ async def test_a_flushed_redis_is_a_gap(own_redis: RedisServer) -> None:
 
         own_redis.flush()
 
-        await beat()
+        await beats(a, b)
         await until(lambda: min(a.gaps, b.gaps) == 2)
-        assert await a.bus.confirm(change(3), PATIENCE) == Confirmations(2, 2)
+        told = await a.bus.confirm(change(3), PATIENCE)
+        assert (told.known, told.confirmed) == (2, 2)
         assert (a.gaps, b.gaps) == (2, 2)
 
 
@@ -128,12 +135,12 @@ async def test_a_message_lost_before_another_is_a_gap(own_redis: RedisServer) ->
     with own_redis.client() as client:
         publisher = Publisher(client)
         async with hearer(own_redis.url) as a:
-            publisher.number()
-            publisher.tell(number := publisher.number())
-            await until(lambda: a.applied == [change(number)])
+            publisher.chain(1)
+            publisher.tell(2)
+            await until(lambda: a.applied == [change(2)])
             assert a.gaps == 2
 
-            publisher.tell(publisher.number())
+            publisher.tell(3)
             await until(lambda: len(a.applied) == 2)
             await beats(a)
             assert a.gaps == 2
@@ -143,7 +150,7 @@ async def test_a_message_lost_at_the_end_is_a_gap(own_redis: RedisServer) -> Non
     """Within a few heartbeats, though nothing more is told; and only once."""
     with own_redis.client() as client:
         async with hearer(own_redis.url) as a:
-            Publisher(client).number()
+            Publisher(client).chain(1)
 
             await beats(a)
             assert a.gaps == 2
@@ -178,7 +185,7 @@ async def test_garbage_does_no_harm(own_redis: RedisServer) -> None:
         async with hearers(own_redis.url, "a", "b") as (a, b):
             for turn, data in enumerate(GARBAGE, start=1):
                 publisher.say(data)
-                assert client.publish(f"{CHANNEL}:a", data) == 1
+                assert client.publish(ear(PREFIX, "a"), data) == 1
                 assert await a.bus.confirm(change(turn), PATIENCE) == Confirmations(2, 2)
 
             assert len(a.observer.of("bus_failed")) == 2 * len(GARBAGE)
@@ -193,7 +200,7 @@ async def test_what_a_later_release_tells_is_a_gap(own_redis: RedisServer) -> No
     with own_redis.client() as client:
         publisher = Publisher(client)
         async with hearer(own_redis.url) as a:
-            publisher.say(b'%d {"schema":3,"all":"new"}' % publisher.number())
+            publisher.say(publisher.chain(1) + b'{"schema":3,"all":"new"}')
 
             await beats(a)
             assert a.gaps == 2
@@ -201,18 +208,17 @@ async def test_what_a_later_release_tells_is_a_gap(own_redis: RedisServer) -> No
 
 
 async def test_forged_answers_do_not_count(own_redis: RedisServer) -> None:
-    """Only replicas on the roll confirm, each once."""
+    """Only replicas in the record confirm, each once."""
     with own_redis.client() as client:
         async with hearer(own_redis.url) as a:
-            seconds, micros = client.time()
-            client.zadd(ROLL, {"gone": seconds * 1_000_000 + micros})
-            number = client.get(NUMBER)
+            client.hset(RECORD, "m:gone", f"{WORD} {client.time()[0]}000000")
+            last = client.hget(RECORD, "last")
             asked = asyncio.create_task(a.bus.confirm(PURGE, PATIENCE))
-            await until(lambda: client.get(NUMBER) != number)
+            await until(lambda: client.hget(RECORD, "last") != last)
             for sender in ("stranger", "a"):
-                client.publish(f"{CHANNEL}:a", encode_acknowledgement(Acknowledgement(sender, 0)))
+                client.publish(ear(PREFIX, "a"), encode_acknowledgement(Acknowledgement(sender, 0)))
             # What cannot be read comes after them, and is told.
-            client.publish(f"{CHANNEL}:a", b"")
+            client.publish(ear(PREFIX, "a"), b"")
             await until(lambda: len(a.observer.of("bus_failed")) == 1)
 
             await pass_time(PATIENCE)
@@ -220,18 +226,19 @@ async def test_forged_answers_do_not_count(own_redis: RedisServer) -> None:
             assert (told.known, told.confirmed) == (2, 1)
 
 
-@pytest.mark.parametrize("number", ["not a number", "9" * 18, "-5", "1e3", "007"])
-async def test_foreign_keys_are_written_over(own_redis: RedisServer, number: str) -> None:
-    """At the next heartbeat: they would keep all from hearing for as long as they stand."""
+@pytest.mark.parametrize("word", ["not a word", "9" * 17, "g" * 16, ""])
+@pytest.mark.parametrize("field", ["life", "last", None])
+async def test_a_foreign_record_is_written_over(
+    own_redis: RedisServer, field: str | None, word: str
+) -> None:
+    """At the next heartbeat: it would keep all from hearing for as long as it stands."""
     with own_redis.client() as client:
         async with hearer(own_redis.url) as a:
-            client.set(ROLL, "not ours")
-            client.set(NUMBER, number)
+            client.hset(RECORD, field, word) if field else client.set(RECORD, word)
             await beat()
-            await until(lambda: client.type(ROLL) == b"zset" and not client.exists(NUMBER))
+            await until(lambda: client.type(RECORD) == b"hash" and client.hlen(RECORD) == 3)
 
-            assert await a.bus.confirm(change(1), PATIENCE) == Confirmations(1, 1)
-            assert client.get(NUMBER) == b"1"
+            assert (await a.bus.confirm(change(1), PATIENCE)).confirmed == 1
             assert a.observer.of("redis_failed") == []
 
 

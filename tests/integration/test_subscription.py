@@ -19,7 +19,7 @@ from tests.support.redis_acl import without
 from tests.support.servers import HOST, RedisServer, free_port
 
 # As the gateways name theirs.
-ONE, TWO = "gateway:bus", "gateway:bus:two"
+ONE, TWO = "gateway:bus:one", "gateway:bus:two"
 PATIENCE = 0.3
 # What a busy machine may add.
 BUSY = 10.0

@@ -12,7 +12,7 @@ import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from tests.support import redis_acl
-from tests.support.servers import HOST, RedisServer, free_port, wait_until
+from tests.support.servers import HOST, SETTLED, RedisServer, free_port, wait_until
 
 MASTERS = 3
 # Milliseconds of silence after which the others take a node for dead; a busy machine may stall a
@@ -112,6 +112,11 @@ class ClusterServers:
         """Forget all keys and scripts, everywhere."""
         for node in self.masters:
             node.flush()
+
+    def settle(self) -> None:
+        """As RedisServer.settle."""
+        name = "gateway:{bus}:record"
+        self.holder(name).say("HSET", name, *(part for pair in SETTLED.items() for part in pair))
 
     def is_settled(self) -> bool:
         """Whether each node sees all others, and every slot held."""

@@ -147,6 +147,7 @@ def watched(folder: Path) -> Iterator[Watched]:
         sentinels = [SentinelServer(folder, master.port) for _ in range(3)]
         group = Watched(master, copy, tuple(stack.enter_context(each) for each in sentinels))
         wait_until(group.is_known, 20, "the sentinels in touch")
+        master.settle()
         yield group
 
 

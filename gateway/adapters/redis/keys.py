@@ -62,6 +62,11 @@ class AccountNames:
         return f"{self._root}:life", f"{self._root}:state:{name}", f"{self._root}:calls:{name}"
 
 
+def notices(prefix: str) -> str:
+    """The channel of the notices to all replicas."""
+    return f"{prefix}:bus:notices"
+
+
 def ear(prefix: str, replica: str) -> str:
     """The channel of one replica: for answers to its notices, and for endings of fetches."""
     return f"{prefix}:bus:{replica}"

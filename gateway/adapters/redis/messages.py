@@ -1,8 +1,8 @@
 """Encodes and decodes the messages of the bus: notices, and answers to notices.
 
 No I/O. Nothing that arrives is trusted, because other programs can reach the channels too. A notice
-is sent as its number, a space, and JSON. Redis counts the notices of all replicas, so a missing
-number is a missed notice.
+is sent as the word of the notice before it, its own word, and JSON, with spaces between. The words
+are random, so each notice that was missed shows, also after a failover of Redis.
 """
 
 from __future__ import annotations
@@ -25,11 +25,7 @@ SCHEMA: Final = 2
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
-# The most replicas that a notice names. A notice for more replicas names none, so all replicas
-# apply it.
-_MOST_NAMED: Final = 100
-
-_NUMBERED = re.compile(rb"([0-9]{1,16}) (.*)", re.DOTALL)
+_CHAINED = re.compile(rb"([0-9a-f]{16}) ([0-9a-f]{16}) (.*)", re.DOTALL)
 _REPLICA: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
 
 _Replica = Annotated[str, msgspec.Meta(pattern=_REPLICA)]
@@ -45,7 +41,7 @@ class NoticeRefused(Exception):
     """The bytes are no usable message. `why` is the reason in one word.
 
     size    there are more bytes than any message has
-    number  a notice does not begin with its number
+    chain   a notice does not begin with its two words
     schema  the message has another schema than this release
     words   the message is not in the format of its schema
     sense   the fields do not fit each other
@@ -58,20 +54,16 @@ class NoticeRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notice that arrived, with its number and its sender.
+    """A notice that arrived, with the word of the notice before it, its own word and its sender.
 
     request    a number that the answer must repeat; None: the sender waits for no answer
-    only       the replicas that have to apply the notice; empty: all
     """
 
-    number: int
+    before: str
+    word: str
     sender: str
     notice: Notice
     request: int | None
-    only: frozenset[str] = frozenset()
-
-    def is_for(self, replica: str) -> bool:
-        return not self.only or replica in self.only
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +91,6 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     scope: _Scope | None = None
     until: _Seconds | None = None
     operator: _Operator | None = None
-    only: Annotated[tuple[_Replica, ...], msgspec.Meta(max_length=_MOST_NAMED)] = ()
 
 
 class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,11 +112,8 @@ def is_replica(name: str) -> bool:
     return re.match(_REPLICA, name) is not None
 
 
-def encode_notice(
-    notice: Notice, sender: str, request: int | None, only: frozenset[str] = frozenset()
-) -> bytes:
-    """The notice without its number, for the replicas in `only` (empty, or more than `_MOST_NAMED`:
-    for all). Raises ValueError if a receiver would refuse it."""
+def encode_notice(notice: Notice, sender: str, request: int | None) -> bytes:
+    """The notice without its words. Raises ValueError if a receiver would refuse it."""
     written = _encoder.encode(
         _Notice(
             schema=SCHEMA,
@@ -139,29 +127,33 @@ def encode_notice(
             scope=notice.scope,
             until=notice.until,
             operator=notice.operator,
-            only=tuple(sorted(only)) if len(only) <= _MOST_NAMED else (),
         )
     )
     try:
-        decode_notice(b"0 " + written)
+        _notice(written)
     except NoticeRefused as refused:
         raise ValueError(f"receivers would refuse this notice ({notice.kind})") from refused
     return written
 
 
 def decode_notice(data: bytes) -> Told:
-    """The numbered notice in these bytes. Raises only NoticeRefused."""
+    """The notice in these bytes. Raises only NoticeRefused."""
     if len(data) > LONGEST:
         raise NoticeRefused("size")
-    numbered = _NUMBERED.fullmatch(data)
-    if numbered is None:
-        raise NoticeRefused("number")
-    read = _parse(_notices, numbered[2])
+    chained = _CHAINED.fullmatch(data)
+    if chained is None:
+        raise NoticeRefused("chain")
+    return Told(chained[1].decode(), chained[2].decode(), *_notice(chained[3]))
+
+
+def _notice(data: bytes) -> tuple[str, Notice, int | None]:
+    """The sender, the notice and its request."""
+    read = _parse(_notices, data)
     about = (read.kind, read.ids, read.partition, _instant(read.updated_at), read.soft)
     notice = Notice(*about, read.scope, read.until, read.operator)
     if not _makes_sense(notice):
         raise NoticeRefused("sense")
-    return Told(int(numbered[1]), read.sender, notice, read.request, frozenset(read.only))
+    return read.sender, notice, read.request
 
 
 def encode_acknowledgement(answer: Acknowledgement) -> bytes:
@@ -219,40 +211,43 @@ def _makes_sense(notice: Notice) -> bool:
             assert_never(notice.kind)
 
 
-class Holes:
-    """Finds missed notices (holes). A notice was missed if a number is left out, or if Redis has
-    counted more notices than have arrived."""
+class Chain:
+    """Finds missed notices. A notice was missed if the next one names another as the one before it,
+    or if Redis knows a later one that does not arrive."""
 
     def __init__(self) -> None:
-        self._heard = 0
-        self._told = 0
+        # The word of the last notice that was heard, or found missing, and all that were heard
+        # since Redis was asked for the last one.
+        self._last = ""
+        self._heard: set[str] = set()
+        # The word that Redis had at the last comparison, if its notice has not arrived ("": none).
+        self._awaited = ""
 
-    @property
-    def heard(self) -> int:
-        """Each notice up to this number was heard, or was found missing."""
-        return self._heard
+    def start(self, last: str) -> None:
+        """Begin with Redis' last notice, read after this replica has subscribed."""
+        self._last, self._heard, self._awaited = last, {last}, ""
 
-    def start(self, told: int) -> None:
-        """Begin with Redis' count, read after this replica has subscribed."""
-        self._heard = self._told = told
+    def hear(self, before: str, word: str) -> bool:
+        """Note a notice that arrived. Returns whether none is missing before it."""
+        is_next = before == self._last
+        self._last = word
+        self._heard.add(word)
+        if not is_next or word == self._awaited:
+            self._awaited = ""
+        return is_next
 
-    def is_after_hole(self, number: int) -> bool:
-        return number > self._heard + 1
+    def ask(self) -> None:
+        """Redis is asked for its last notice now."""
+        self._heard = {self._last}
 
-    def hear(self, number: int) -> None:
-        """Note a notice that was applied, or that did not have to be applied."""
-        self._heard = max(self._heard, number)
-
-    def catch_up(self, told: int, heard_before: int) -> bool:
-        """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before` is
-        the value that `heard` had when Redis was asked.
-
-        A notice counts as missed if Redis had counted it at the previous comparison, and it has not
-        arrived since. If `told` is below `heard_before`, Redis has lost its count. Then notices
-        were perhaps lost too, so the result is True.
-        """
-        missed = told < heard_before or self._heard < self._told
-        if missed:
-            self._heard = told
-        self._told = told
-        return missed
+    def is_broken(self, last: str) -> bool:
+        """Compare with Redis' last notice, as `ask` announced. Returns whether a notice was missed.
+        One that Redis names for the first time is perhaps on its way."""
+        if last in self._heard:
+            self._awaited = ""
+            return False
+        if not self._awaited:
+            self._awaited = last
+            return False
+        self.start(last)
+        return True

@@ -4,8 +4,8 @@ Words of this module:
 
 confirm  Redis says that the entry is still valid. `Held.checked_at` has the time. Here the word
          does not mean the confirmation by the API (`Entry.confirmed_at`)
-counted  a replica is counted if orders wait until it has applied them (see `Bus.counted_until`)
-member   a replica is a member if it may serve entries without Redis (see `Bus.vouched_until`)
+listed   a replica is listed if no order is complete before it has applied it (see
+         `Bus.listed_until`)
 due      a read has found that the entry should soon be confirmed again
 doubted  if Redis can be asked, it has to be asked before the entry is served (`Held.doubt`)
 gap      a time in which this replica has perhaps missed orders
@@ -77,8 +77,8 @@ class Confirming:
         self.begin_edition()
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
-        self.missed = MissedOrders(clock)
-        # The value of `Bus.vouched_until` at the last read that found Redis away. NEVER: Redis was
+        self._gap_ended = NEVER  # the same, on the shared clock
+        # The value of `Bus.listed_until` at the last read that found Redis away. NEVER: Redis was
         # not away, or its return is already noted.
         self._alone_until = NEVER
         self._grace_until = NEVER
@@ -89,40 +89,30 @@ class Confirming:
         """Whether L1 may serve the entry without asking Redis.
 
         While Redis answers, the entry needs a recent confirmation (see `_is_confirmed`). While
-        Redis is away, `vouches_alone` decides. For a moment after the return of Redis, L1 still
+        Redis is away, `hears_orders` decides. For a moment after the return of Redis, L1 still
         serves what it was allowed to serve during the absence, except doubted entries (see
         `_return`).
         """
         if held.is_purged:
             return False
         if not self._shared.is_up:
-            self._alone_until = self._bus.vouched_until
-            return self.vouches_alone(held.entry)
+            self._alone_until = self._bus.listed_until
+            return self.hears_orders(held)
         if not self._shared.holds_bodies:
             return held.checked_at > NEVER
         now = self._clock.monotonic()
         if self._alone_until > NEVER:
             self._return(now)
         if not self._is_confirmed(held, now):
-            return held.checked_at > NEVER and now < self._graced_until(held.entry)
+            return held.checked_at > NEVER and now < self._grace_until
         if now - held.checked_at >= self._due_after:
             self._mark(key)
         return True
 
-    def is_counted(self) -> bool:
-        """Whether orders wait until this replica has applied them."""
-        until = self._bus.counted_until
-        if not self._bus.is_connected:
-            # A new replica (not a member yet) counts only while the bus is connected. Reason: Redis
-            # can lose the record of the new replica before other replicas have read this record.
-            # Orders then do not wait for the new replica, but still reach it over the bus.
-            until = min(until, self._bus.vouched_until)
-        return self._clock.monotonic() < until
-
     def _is_confirmed(self, held: Held, now: float) -> bool:
         return (
             held.checked_at >= self.gap_ended_at
-            and self.is_counted()
+            and now < self._bus.listed_until
             and now - held.checked_at < self._lifetime
         )
 
@@ -134,32 +124,16 @@ class Confirming:
         self._alone_until = NEVER
         self._all_due.set()
 
-    def _graced_until(self, entry: Entry) -> float:
-        return min(self._grace_until, self.missed.until(entry.confirmed_at))
+    def hears_orders(self, held: Held | None = None) -> bool:
+        """Whether this replica has surely applied to the entry all complete orders (see `listed`
+        above). It must not have missed a notice since Redis or the API confirmed the entry. `held`
+        None: since now."""
+        return self._clock.monotonic() < self._bus.listed_until and not self._is_before_gap(held)
 
-    def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether this replica may serve the entry without Redis. The replica has to be a member.
-        For an entry from before the end of a gap, the `limit` of the gap (see `MissedOrders`) must
-        not have passed. `entry` None: gaps are ignored."""
-        return self._clock.monotonic() < self._alone_with(entry)
-
-    def hears_orders(self, entry: Entry | None = None) -> bool:
-        """Whether this replica has surely applied all complete orders. (An order is complete if its
-        result says that all members and all counted replicas have applied it.)
-
-        False if this replica is neither a member nor counted. Also False for an entry from before
-        the end of a gap, if the `limit` of the gap (see `MissedOrders`) has passed. `entry` None:
-        gaps are ignored.
-        """
-        now = self._clock.monotonic()
-        hears = now < self._bus.vouched_until or (self._shared.is_up and self.is_counted())
-        return hears and now < self._missed_until(entry)
-
-    def _alone_with(self, entry: Entry | None) -> float:
-        return min(self._bus.vouched_until, self._missed_until(entry))
-
-    def _missed_until(self, entry: Entry | None) -> float:
-        return math.inf if entry is None else self.missed.until(entry.confirmed_at)
+    def _is_before_gap(self, held: Held | None) -> bool:
+        if held is None or held.checked_at >= self.gap_ended_at:
+            return False
+        return held.entry.confirmed_at <= self._gap_ended
 
     def stands_for(self, key: Key, answer: Answer) -> float:
         """The seconds for which L1 may give this answer to every request, if `edition` stays the
@@ -179,14 +153,12 @@ class Confirming:
             return math.inf
         now = self._clock.monotonic()
         if not self._shared.is_up:
-            return self._alone_with(held.entry) - now
+            return -math.inf if self._is_before_gap(held) else self._bus.listed_until - now
         if not self._is_confirmed(held, now):
-            return self._graced_until(held.entry) - now
+            return self._grace_until - now
         since_confirmed = now - held.checked_at
         due = self._due_after if since_confirmed < self._due_after else self._lifetime
-        # In a new replica the result is negative: each hit has to check the bus (see `is_counted`).
-        sure_until = min(self._bus.counted_until, self._bus.vouched_until)
-        return min(due - since_confirmed, sure_until - now)
+        return min(due - since_confirmed, self._bus.listed_until - now)
 
     def edition(self) -> object:
         """A decision to serve an entry may be used again only while `edition` returns the same
@@ -205,14 +177,10 @@ class Confirming:
             self._due.add(key)
             self._any_due.set()
 
-    def suspect(self, until: float = math.inf) -> None:
-        """Note that a gap ends now. Each entry has to be confirmed again before L1 serves it.
-
-        While Redis is away, no entry can be confirmed. L1 may then serve its present entries, but
-        only until the monotonic time `until`.
-        """
-        self.missed.note(until)
-        self.gap_ended_at = self._clock.monotonic()
+    def suspect(self) -> None:
+        """Note that a gap ends now. Each entry has to be confirmed again before L1 serves it. While
+        Redis is away, no entry can be confirmed, so L1 has its present entries for rescue only."""
+        self.gap_ended_at, self._gap_ended = self._clock.monotonic(), self._clock.now()
         self.begin_edition()
         self._all_due.set()
 
@@ -323,31 +291,3 @@ def _confirmed(entry: Entry, found: Found) -> Entry | None:
     stored = found.stored
     is_same = stored is not None and stored.started == entry.started
     return entry.renewed_by(stored) if stored is not None and is_same else entry
-
-
-class MissedOrders:
-    """Remembers the gaps of this replica. Each gap has two times:
-
-    over   when the gap ended (shared clock)
-    limit  until this monotonic time, L1 may serve entries from before `over` without asking Redis,
-           although a missed order has perhaps ruled them out
-
-    All gaps whose `limit` has passed are merged into one.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._gaps: list[tuple[float, float]] = []
-
-    def note(self, until: float) -> None:
-        """Note a gap that ends now. `until` is its `limit`."""
-        now = self._clock.monotonic()
-        past = [over for over, limit in self._gaps if limit <= now]
-        gaps = [(max(past), -math.inf)] if past else []
-        gaps += [gap for gap in self._gaps if gap[1] > now]
-        self._gaps = [*gaps, (self._clock.now(), until)]
-
-    def until(self, confirmed_at: float) -> float:
-        """The monotonic time until which the gaps allow L1 to serve an entry without asking Redis.
-        `confirmed_at`: as in `Entry`. Infinite if all gaps ended before it."""
-        return min((limit for over, limit in self._gaps if confirmed_at <= over), default=math.inf)

@@ -151,7 +151,7 @@ class Tiers:
         held = self._local.peek(key)  # read only now: perhaps a fetch ended while Redis was asked
         if held is not None and held.checked_at >= asked_at:
             # Redis agreed with this entry after `asked_at`, so `found` is outdated.
-            return self._by_itself(key, held, self.confirming.hears_orders(held.entry))
+            return self._by_itself(key, held, self.confirming.hears_orders(held))
         seen = self._better(held, asked_at, found)
         if not flight.is_current:
             return seen
@@ -177,12 +177,11 @@ class Tiers:
 
     def _held_alone(self, key: Key) -> Seen | None:
         held = self._local.peek(key)
-        entry = None if held is None else held.entry
-        return self._by_itself(key, held, self.confirming.vouches_alone(entry))
+        return self._by_itself(key, held, self.confirming.hears_orders(held))
 
     def _by_itself(self, key: Key, held: Held | None, vouches: bool) -> Seen | None:
         """The result from L1 alone. `vouches` False: the entry may only be used for rescue."""
-        if held is None or not self._gaps_allow(held.entry):
+        if held is None:
             return None
         return Seen(held, Tier.L1, only_rescue=held.is_purged or not vouches)
 
@@ -193,12 +192,6 @@ class Tiers:
         else:
             seen.held.leave_to_rescue()
         self._local.put(key, seen.held)
-
-    def _gaps_allow(self, entry: Entry) -> bool:
-        """Whether the entry may be used although this replica perhaps missed orders during gaps.
-        False if the upstream last confirmed the entry before the end of a gap, and the `limit` of
-        this gap has passed (see `MissedOrders`)."""
-        return self.clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     async def begin(self, key: Key) -> FetchStart:
         """Begin a fetch. While Redis is away, no marks are read, and the ticket has no words."""

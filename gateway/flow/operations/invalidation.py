@@ -8,7 +8,6 @@ current one. No fetch that began before the order brings such an entry back.
 from __future__ import annotations
 
 import asyncio
-import math
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -154,12 +153,12 @@ class Invalidation:
             case _:
                 assert_never(notice.kind)
 
-    def gap(self, until: float = math.inf) -> None:
+    def gap(self) -> None:
         """Let requests ask Redis before L1 serves an entry, because this replica has perhaps missed
-        notices. While Redis is away, L1 may serve its present entries until `until` (monotonic).
-        Fetches under way may still store their results: Redis judges each by its ticket."""
+        notices. Fetches under way may still store their results: Redis judges each by its
+        ticket."""
         self._serving.retire()
-        self._tiers.confirming.suspect(until)
+        self._tiers.confirming.suspect()
 
     def _changed(self, notice: Notice) -> None:
         """Let requests ask Redis about entries that another replica found to be outdated."""

@@ -63,10 +63,10 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
     bounded_by  the setting that limits how long older responses can still be served. Present if a
                 replica has not confirmed
-    until       present if a replica has not confirmed. After this date-time, that replica serves
-                nothing that the order ruled out
-    detail      how many replicas have confirmed (if some have not), or that nothing is stored in
-                the partition that was purged
+    until       present if a replica has not confirmed, or is perhaps not known. After this
+                date-time, that replica serves nothing that the order ruled out
+    detail      how many replicas have confirmed (if some have not, or are perhaps not known), or
+                that nothing is stored in the partition that was purged
     """
 
     replicas: Replicas
@@ -76,8 +76,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether all known replicas have confirmed the order."""
-        return self.replicas.confirmed >= self.replicas.known
+        """Whether all replicas have confirmed the order."""
+        return self.replicas.confirmed >= self.replicas.known and self.until is None
 
 
 class Invalidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +153,12 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
 
 def _lacking(receipt: Receipt) -> str:
     replicas = receipt.replicas
+    if replicas.confirmed == replicas.known:
+        return (
+            f"all {replicas.known} replicas that are known confirmed; Redis has known them for a "
+            "short time only, so one that cannot reach Redis may still give older answers until "
+            f"{receipt.until}"
+        )
     return (
         f"{replicas.confirmed} of {replicas.known} replicas confirmed in time; the others may "
         "still give older answers: for l1.lifetime at most if they reach Redis, and until "

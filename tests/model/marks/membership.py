@@ -11,8 +11,7 @@ from tests.model.marks.records import PERIOD, Members, Notice
 if TYPE_CHECKING:
     from tests.model.marks.world import World
 
-# A failover may have undone the last heartbeat of a second.
-SLACK = 1.0
+SLACK = 1.0  # so long after a period a life is settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,6 @@ class Membership:
     number: int
     world: World
     heard: float = -math.inf
-    sent: float = -math.inf
-    acknowledged: float = -math.inf
     word: str = "-"
     life: str = ""
     since: float = -math.inf
@@ -57,24 +54,28 @@ class Membership:
         """The life of the record, if this replica has seen it for a period."""
         return self.life if self.world.now - self.since >= PERIOD + SLACK else ""
 
-    def note(self, before: str, members: Members, sent: float) -> None:
-        """A heartbeat was acknowledged. The one before counts, if it was found a second later."""
-        is_found, is_early = before == self.word, sent - self.acknowledged < SLACK
-        if is_found and not is_early:
-            self.heard = self.sent
-        if not (is_found and is_early):
-            self.sent, self.acknowledged = sent, self.world.now
+    def note(self, members: Members, sent: float) -> None:
+        """A heartbeat was acknowledged."""
+        self.heard = sent
         self.word, _ = members.heartbeats[self.number]
         self._see(members)
 
+    def is_known(self, members: Members) -> bool:
+        """Whether the last heartbeat is there. A failover may have undone it."""
+        return members.heartbeats.get(self.number, ("", 0.0))[0] == self.word
+
     def _see(self, members: Members) -> None:
         """Note the heartbeats that are new."""
-        now, is_new = self.world.now, members.life != self.life
-        if is_new:
-            self.life, self.since = members.life, -math.inf if members.is_settled else now
+        now = self.world.now
+        if members.life != self.life:
+            self.life, self.since, self.seen = members.life, now, {}
+        if members.is_settled:
+            self.since = -math.inf
+        seen = {}
         for number, (word, _) in members.heartbeats.items():
-            if is_new or word != self.seen.get(number, ("", 0.0))[0]:
-                self.seen[number] = word, now
+            before = self.seen.get(number, ("", now))
+            seen[number] = before if before[0] == word else (word, now)
+        self.seen = seen
 
     def receipt(self, notice: Notice, members: Members) -> Receipt:
         """The others that may still serve what they hold, and until when at the latest."""

@@ -131,18 +131,17 @@ class Redis:
         members = cast("Members | None", self.records.get(MEMBERS))
         return members or Members(self.word(), self.clock, self.word(), {})
 
-    def beat(self, number: int, life: str) -> tuple[str, Members]:
-        """Note a heartbeat under a new word. Returns the word of the one before, "" if lost.
+    def beat(self, number: int, life: str) -> Members:
+        """Note a heartbeat under a new word.
 
         life   the life that the replica knows as settled, "" if none
         """
         members = self.members()
-        before, _ = members.heartbeats.get(number, ("", 0.0))
         heartbeats = {**members.heartbeats, number: (self.word(), self.clock)}
         is_settled = members.is_settled or life == members.life
         members = replace(members, heartbeats=heartbeats, is_settled=is_settled)
         self.put(MEMBERS, members)
-        return before, members
+        return members
 
     def announce(self) -> tuple[str, Members]:
         """Put a new last notice. Returns the one before it."""

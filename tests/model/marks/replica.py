@@ -96,6 +96,7 @@ class Replica:
     lost_connection: bool = False
     last: str = ""
     gaps: int = 0
+    is_unknown: bool = False  # a failover has undone its last heartbeat
     is_cut: bool = False
     cut_at: float = -1.0
     stopped_until: float = 0.0
@@ -352,14 +353,15 @@ class Replica:
             self._write_again()
         yield from self._write_pending()
         sent = self.now
-        before, members = yield from self._ask(self._send_heartbeat)
-        self.membership.note(before, members, sent)
+        members = yield from self._ask(self._send_heartbeat)
+        self.membership.note(members, sent)
+        self.is_unknown = False
         if is_new or members.last != self.last:
             self._gap()
         self.last = members.last
         self.world.truth.has_looked(self.number, began)
 
-    def _send_heartbeat(self) -> tuple[str, Members]:
+    def _send_heartbeat(self) -> Members:
         return self.world.redis.beat(self.number, self.membership.settled_life)
 
     def _subscribe(self) -> None:

@@ -151,7 +151,7 @@ class Truth:
         order, entry = promise.order, answer.entry
         if not order.rules_out(entry) or entry.read >= order.received:
             return
-        if answer.kind is Kind.UNCONFIRMED:
+        if answer.kind is Kind.UNCONFIRMED or self.world.replicas[answer.replica].is_unknown:
             return
         is_rescue = answer.kind is Kind.RESCUED
         here = promise.since_here if answer.replica == promise.replica else math.inf

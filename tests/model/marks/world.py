@@ -260,6 +260,7 @@ class World:
         self.truth.fail_over(kind)
         for replica in self.replicas:
             if kind in {None, "members"}:
+                replica.is_unknown = not replica.membership.is_known(self.redis.members())
                 self._close(replica)
             else:
                 replica.lost_connection = True

@@ -254,7 +254,7 @@ class Replicas(RuleBasedStateMachine):
     async def _ask(self, node: Node, key: Key) -> None:
         # A replica that Redis does not hear is a member for a while, not for ever.
         until = self.world.clock.monotonic() + L1_LIFETIME
-        node.bus.vouched_until = math.inf if node.way.is_up else min(node.bus.vouched_until, until)
+        node.bus.listed_until = math.inf if node.way.is_up else min(node.bus.listed_until, until)
         asked = self.truth.ask(node, key)
         self.truth.judge(asked, await node.replica.serving.get(Ask(key, caller_of(key.partition))))
 

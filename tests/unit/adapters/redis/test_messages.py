@@ -12,6 +12,7 @@ from gateway.adapters.redis.messages import (
     LONGEST,
     MOST_IDS,
     Acknowledgement,
+    Chain,
     NoticeRefused,
     Told,
     decode_acknowledgement,
@@ -65,12 +66,13 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
     max_leaves=10,
 )
+CHAIN = b"0" * 16 + b" " + b"f" * 16 + b" "
 FIELDS = json.loads(encode_notice(CHANGED, "a", 0))
 
 
-def numbered(**fields: object) -> bytes:
+def chained(**fields: object) -> bytes:
     """A genuine notice in which some fields were changed by somebody who knows the format."""
-    return b"3 " + json.dumps(FIELDS | fields).encode()
+    return CHAIN + json.dumps(FIELDS | fields).encode()
 
 
 def why(data: bytes) -> str:
@@ -82,10 +84,10 @@ def why(data: bytes) -> str:
 
 @given(notice=notices, request=st.none() | st.integers(0, 2**53 - 1))
 def test_a_notice_comes_back_as_it_was(notice: Notice, request: int | None) -> None:
-    """With its number, who told it, and what an answer must name."""
-    data = b"17 " + encode_notice(notice, "rep-1", request)
+    """With its words, who told it, and what an answer must name."""
+    data = CHAIN + encode_notice(notice, "rep-1", request)
 
-    assert decode_notice(data) == Told(17, "rep-1", notice, request)
+    assert decode_notice(data) == Told("0" * 16, "f" * 16, "rep-1", notice, request)
 
 
 @given(request=st.integers(0, 2**53 - 1))
@@ -103,8 +105,8 @@ def test_a_refusal_is_of_a_partition_and_nothing_else(fields: dict[str, object])
     """Else it would drop what it does not say."""
     whole: dict[str, object] = {"kind": "refused", "ids": [], "updated_at": None}
 
-    assert decode_notice(numbered(**whole)).notice == Notice(NoticeKind.REFUSED, (), PARTITION)
-    assert why(numbered(**(whole | fields))) in ("sense", "words")
+    assert decode_notice(chained(**whole)).notice == Notice(NoticeKind.REFUSED, (), PARTITION)
+    assert why(chained(**(whole | fields))) in ("sense", "words")
 
 
 @pytest.mark.parametrize(
@@ -128,8 +130,8 @@ def test_a_closed_gate_is_of_a_scope_and_nothing_else(fields: dict[str, object])
     whole = gate | {"ids": [], "partition": None, "updated_at": None}
 
     told = Notice(NoticeKind.GATE_CLOSED, scope="default", until=5.0)
-    assert decode_notice(numbered(**whole)).notice == told
-    assert why(numbered(**(whole | fields))) in ("sense", "words")
+    assert decode_notice(chained(**whole)).notice == told
+    assert why(chained(**(whole | fields))) in ("sense", "words")
 
 
 def test_a_release_that_knows_no_gates_reads_the_other_notices() -> None:
@@ -140,7 +142,7 @@ def test_a_release_that_knows_no_gates_reads_the_other_notices() -> None:
 def test_the_longest_notice_fits() -> None:
     """As many trainings as may be named, each name as long as it may be."""
     longest = Notice(NoticeKind.INVALIDATED, tuple(f"{n:0128d}" for n in range(MOST_IDS)))
-    data = b"9" * 16 + b" " + encode_notice(longest, "r" * 64, 2**53 - 1)
+    data = CHAIN + encode_notice(longest, "r" * 64, 2**53 - 1)
 
     assert decode_notice(data).notice == longest
 
@@ -148,12 +150,12 @@ def test_the_longest_notice_fits() -> None:
 @given(data=st.binary(max_size=200))
 @example(b"")
 @example(b"1")
-@example(b"1 ")
-@example(b"1 {}")
-@example(b"1 " + b"[" * 100_000)
-@example(b"1 " + b'{"schema":' * 10_000)
-@example(b'1 {"schema":1e999}')
-@example(b"1 \xff\xfe")
+@example(CHAIN)
+@example(CHAIN + b"{}")
+@example(CHAIN + b"[" * 100_000)
+@example(CHAIN + b'{"schema":' * 10_000)
+@example(CHAIN + b'{"schema":1e999}')
+@example(CHAIN + b"\xff\xfe")
 def test_foreign_bytes_are_refused(data: bytes) -> None:
     """With the one error there is, whether they pass for a notice or for an answer."""
     for decode in (decode_notice, decode_acknowledgement):
@@ -165,7 +167,7 @@ def test_foreign_bytes_are_refused(data: bytes) -> None:
 def test_a_forged_field_is_refused_or_harmless(name: str, value: object) -> None:
     """What is taken obeys the same rules as what we write ourselves."""
     try:
-        told = decode_notice(numbered(**{name: value}))
+        told = decode_notice(chained(**{name: value}))
     except NoticeRefused:
         return
     encode_notice(told.notice, told.sender, told.request)
@@ -192,26 +194,28 @@ def test_a_forged_field_is_refused_or_harmless(name: str, value: object) -> None
 )
 def test_what_breaks_a_rule_is_refused(fields: dict[str, object]) -> None:
     """Ids, partitions, versions, names, and the fields that each kind has."""
-    assert why(numbered(**fields)) in ("words", "sense")
+    assert why(chained(**fields)) in ("words", "sense")
 
 
 def test_another_schema_is_set_aside_whatever_it_says() -> None:
     """A later release may tell anything; the reason is told apart from nonsense."""
-    assert why(b'3 {"schema":3}') == "schema"
-    assert why(numbered(schema=3, kind="renamed")) == "schema"
+    assert why(CHAIN + b'{"schema":3}') == "schema"
+    assert why(chained(schema=3, kind="renamed")) == "schema"
     with pytest.raises(NoticeRefused, match="schema"):
         decode_acknowledgement(b'{"schema":3,"sender":"b","request":1}')
 
 
-@pytest.mark.parametrize("prefix", [b"", b"-1 ", b"1.0 ", b" 1 ", b"x ", b"1" * 17 + b" ", b"1\n"])
-def test_without_a_number_it_is_nothing(prefix: bytes) -> None:
-    """Redis numbers all that is told."""
-    assert why(prefix + encode_notice(CHANGED, "a", None)) == "number"
+@pytest.mark.parametrize(
+    "prefix", [b"", b"17 ", CHAIN[17:], CHAIN.upper(), b" " + CHAIN, b"0" + CHAIN, CHAIN[:-1]]
+)
+def test_without_its_words_it_is_nothing(prefix: bytes) -> None:
+    """A notice of release 0.1 has a number."""
+    assert why(prefix + encode_notice(CHANGED, "a", None)) == "chain"
 
 
 def test_what_is_too_long_is_not_even_read() -> None:
     """Though it would say something."""
-    assert why(numbered() + b" " * LONGEST) == "size"
+    assert why(chained() + b" " * LONGEST) == "size"
     with pytest.raises(NoticeRefused, match="size"):
         decode_acknowledgement(encode_acknowledgement(Acknowledgement("a", 1)) + b" " * LONGEST)
 
@@ -234,3 +238,44 @@ def test_what_nobody_would_take_is_not_told(notice: Notice) -> None:
     """A mistake of ours shows where it is made."""
     with pytest.raises(ValueError, match="would refuse this notice"):
         encode_notice(notice, "a", None)
+
+
+def test_a_notice_that_follows_the_last_one_is_no_gap() -> None:
+    """Redis names it before or after it has come."""
+    chain = Chain()
+    chain.start("a")
+
+    assert chain.hear("a", "b")
+    chain.ask()
+    assert not chain.is_broken("c")
+    assert chain.hear("b", "c")
+    chain.ask()
+    assert chain.hear("c", "d")
+    assert not chain.is_broken("c")
+    assert not chain.is_broken("e")
+
+
+def test_a_notice_that_is_missing_before_another_is_one_gap() -> None:
+    """Also if Redis had named it."""
+    chain = Chain()
+    chain.start("a")
+    chain.ask()
+    assert not chain.is_broken("b")
+
+    assert not chain.hear("b", "c")
+
+    assert chain.hear("c", "d")
+    chain.ask()
+    assert not chain.is_broken("d")
+
+
+def test_a_last_notice_that_does_not_come_is_one_gap() -> None:
+    """At the second comparison: at the first it may be on its way."""
+    chain = Chain()
+    chain.start("a")
+    told = []
+    for last in ("b", "b", "b", "c", "d", "d"):
+        chain.ask()
+        told.append(chain.is_broken(last))
+
+    assert told == [False, True, False, False, True, False]

@@ -12,7 +12,6 @@ import pytest
 from gateway.core.cache.entry import Key
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import NoticeKind, Outcome, RedisOperation, Tier
-from gateway.flow.cache.l1_revalidation import MissedOrders
 from gateway.flow.singleflight import Course
 from gateway.ports import AloneBus, Call, Found, Notice
 from tests.doubles.clock import FakeClock
@@ -220,15 +219,15 @@ async def be_away(replica: Replica, redis: Redis, seconds: float) -> None:
 async def test_no_answer_of_a_new_replica_is_repeated_without_a_new_decision(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Notices may stop, and Redis may have lost the record that the replica is alive."""
+    """It is not listed yet: no order waits for it."""
     await hold_all(replica)
     held = replica.local.peek(KEYS[0])
     assert held is not None
     assert replica.tiers.confirming.quiet_for(KEYS[0], held) > 0.0
 
-    monkeypatch.setattr(replica.bus, "vouched_until", -math.inf)
+    monkeypatch.setattr(replica.bus, "listed_until", -math.inf)
 
-    assert replica.tiers.peek(KEYS[0]) is not None
+    assert replica.tiers.peek(KEYS[0]) is None
     assert replica.tiers.confirming.quiet_for(KEYS[0], held) <= 0.0
 
 
@@ -286,7 +285,7 @@ async def test_a_replica_that_nobody_counts_with_does_not_answer_on(
     """Orders were given for 200 since then: Redis is asked before the first answer."""
     await hold_all(replica)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AloneBus, "vouched_until", replica.clock.monotonic() + 10.0)
+        patch.setattr(AloneBus, "listed_until", replica.clock.monotonic() + 10.0)
         await be_away(replica, redis, 20.0)
 
     assert replica.tiers.peek(KEYS[0]) is None
@@ -463,47 +462,6 @@ async def test_a_process_alone_asks_nothing(alone: Replica) -> None:
     assert alone.tiers.peek(KEY) is not None
     assert (await find(alone)).held.entry is entry
     assert in_l1(alone) is entry
-
-
-def test_what_was_confirmed_before_the_end_of_a_gap_has_its_time() -> None:
-    """What came later has none."""
-    clock = FakeClock()
-    missed = MissedOrders(clock)
-    before, over = clock.now() - 1.0, clock.now()
-
-    missed.note(clock.monotonic() + 10.0)
-
-    assert missed.until(before) == missed.until(over) == clock.monotonic() + 10.0
-    assert missed.until(over + 1e-6) == math.inf
-
-
-def test_the_first_of_two_gaps_counts() -> None:
-    """For what was held in both."""
-    clock = FakeClock()
-    missed = MissedOrders(clock)
-    first = clock.now()
-    missed.note(clock.monotonic() + 10.0)
-    clock.advance(5.0)
-
-    missed.note(clock.monotonic() + 10.0)
-
-    assert missed.until(first) == clock.monotonic() + 5.0
-    assert missed.until(first + 1.0) == clock.monotonic() + 10.0
-
-
-def test_gaps_whose_time_has_come_are_one() -> None:
-    """However many there were, nothing held in them comes back."""
-    clock = FakeClock()
-    missed = MissedOrders(clock)
-    for _ in range(1_000):
-        missed.note(clock.monotonic() + 1.0)
-        clock.advance(2.0)
-    last = clock.now()
-    missed.note(clock.monotonic() + 1.0)
-
-    assert missed.until(last - 2.0) <= clock.monotonic()
-    assert missed.until(last) == clock.monotonic() + 1.0
-    assert len(missed._gaps) == 2
 
 
 async def test_a_fetch_counts_from_when_its_marks_were_read(

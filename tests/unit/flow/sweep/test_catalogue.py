@@ -160,7 +160,7 @@ async def test_when_the_sweep_cannot_vouch_for_the_list(listing: Listing, end: s
             swept.clock.advance(31.0)
         case "cut":
             bus = listing.replica.bus
-            vars(bus).update(vouched_until=0.0, counted_until=0.0)
+            vars(bus).update(listed_until=0.0)
 
     assert await listing.detail() == "list"
 

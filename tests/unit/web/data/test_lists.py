@@ -278,7 +278,7 @@ async def test_a_replica_that_perhaps_misses_orders_asks_the_api() -> None:
     data = a_plane()
     await data.ask(LIST)
     data.clock.advance(1.0)
-    vars(data.serving.confirming._bus).update(vouched_until=0.0, counted_until=0.0)
+    vars(data.serving.confirming._bus).update(listed_until=0.0)
     data.upstream.then(says(500))
 
     stale = await data.ask(LIST)
