@@ -220,6 +220,6 @@ async def test_a_gateway_answers_whatever_stands_in_redis(
     purged = await planes.admin.post("/purge", json={"soft": True})
     answers.append(await planes.get(training_id))
 
-    assert purged.status_code == 200
+    assert purged.status_code in (200, 202)
     assert [answer.status_code for answer in answers] == [200] * 3
     assert {answer.content for answer in answers} == {truth[number - 1]}
