@@ -42,9 +42,8 @@ _LOOKED_UP_AT_ONCE: Final = 200
 _CONFIRMED_AT_ONCE: Final = 500
 _READ_AT_ONCE: Final = 100  # the most slots that one run of the script `read` reads
 _ATTEMPTS: Final = 3  # others have changed the slot so often: the answer is not stored
-# A fetch can use the marks of everything and of its partition for this many seconds after a
-# look-up read them. Their expiry is renewed at most once in _EXTEND_EVERY seconds.
-_READ_FOR: Final = 1.0
+# What is stored renews the expiry of the marks of everything and of its partition, but at most once
+# in this many seconds.
 _EXTEND_EVERY: Final = 10.0
 _MOST: Final = 4_096  # records that are remembered
 
@@ -109,11 +108,8 @@ class RedisStore:
         self._read = Script.load("marks", "read", needs=["mark"])
         self._swap = Script.load("marks", "swap", needs=["mark"])
         clock = connection.monotonic
-        # The words of marks, and when Redis was asked for them.
-        self._words: TTLCache[str, tuple[Words, float]] = TTLCache(_MOST, _READ_FOR, clock)
-        self._extended: TTLCache[tuple[str, int], bool] = TTLCache(
-            _MOST, min(_EXTEND_EVERY, longest_keep / 4, longest_fetch), clock
-        )
+        every = min(_EXTEND_EVERY, longest_keep / 4)
+        self._extended: TTLCache[str, bool] = TTLCache(_MOST, every, clock)
         self._slots: LRUCache[Key, Raw] = LRUCache(_MOST)  # as they were last read
 
     @property
@@ -158,19 +154,11 @@ class RedisStore:
 
     async def shared_words(self, partition: str, operation: RedisOperation) -> SharedWords:
         """The words of the marks of everything and of a partition, for a fetch that begins now.
-        Redis is asked if no look-up has just read them, or if their expiry has to be renewed.
         Raises RedisUnavailable."""
         asked_at = self.connection.monotonic()
         names = self.names.shared_marks(partition)
-        known = {each: held for each in names if (held := self._words.get(each))}
-        keep = self._fetch_keep
-        is_long = {each: (each, keep) in self._extended for each in names}
-        missing = [each for each in names if each not in known or not is_long[each]]
-        made = await self._make_all(operation, missing, keep)
-        for name, words in zip(missing, made, strict=True):
-            known[name] = self._words[name] = words, asked_at
-        (everything, one), (own, other) = (known[name] for name in names)
-        return SharedWords(everything, own, min(one, other))
+        everything, own = await self._make_all(operation, names, self._fetch_keep)
+        return SharedWords(everything, own, asked_at)
 
     async def _make_all(
         self, operation: RedisOperation, names: Sequence[str], keep: int
@@ -186,8 +174,9 @@ class RedisStore:
         )
         for name, words in zip(names, made, strict=True):
             if words == mark.words:
-                self._extended.pop((name, self._keep), None)  # Redis has lost the mark
-            self._extended[name, keep] = True
+                self._extended.pop(name, None)  # Redis has lost the mark
+            if keep == self._keep:
+                self._extended[name] = True
         return made
 
     async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
@@ -229,7 +218,6 @@ class RedisStore:
         self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool
     ) -> bool:
         name = self.names.mark(training_id, partition)
-        self._words.pop(name, None)
         words = (self.new_word(), self.new_word(), self.new_word())
         return await self.connection.run_script(
             RedisOperation.INVALIDATE,
@@ -255,22 +243,9 @@ class RedisStore:
         """The marks of everything and of each partition. Raises RedisUnavailable."""
         names = {each: self.names.shared_marks(each) for each in partitions}
         distinct = list(dict.fromkeys(name for pair in names.values() for name in pair))
-        asked_at = self.connection.monotonic()
         values = await self.connection.read(operation, distinct)
-        records = dict(zip(distinct, values, strict=True))
-        return {each: self._noted(records, each, asked_at) for each in names}
-
-    def _noted(
-        self, records: dict[str, bytes | None], partition: str, asked_at: float
-    ) -> tuple[Mark | None, Mark | None]:
-        names = self.names.shared_marks(partition)
-        everything, own = (decode_mark(records[name]) for name in names)
-        for name, mark in zip(names, (everything, own), strict=True):
-            if mark is None:
-                self._words.pop(name, None)
-            else:
-                self._words[name] = mark.words, asked_at
-        return everything, own
+        records = dict(zip(distinct, map(decode_mark, values), strict=True))
+        return {part: (records[all_], records[own]) for part, (all_, own) in names.items()}
 
     async def write_slot(self, key: Key, before: SlotRead, after: Slot, keep: float) -> bool:
         """Write the slot if nobody has changed it. The body stays. Raises RedisUnavailable."""
@@ -289,7 +264,7 @@ class RedisStore:
         keeps = milliseconds(min(keep, self._longest_keep)), self._keep
         is_new = int(body is not None)
         shared = self.names.shared_marks(key.partition)
-        short = [each for each in shared if (each, self._keep) not in self._extended]
+        short = [each for each in shared if each not in self._extended]
         told, _ = await asyncio.gather(
             self.connection.run_script(
                 RedisOperation.STORE,
@@ -317,18 +292,18 @@ class RedisStore:
         shared = [name for key in keys for name in self.names.shared_marks(key.partition)]
         names = list(dict.fromkeys(shared))
         names += [name for key in keys for name in self.names.slot(key)]
-        asked_at = self.connection.monotonic()
         values = await self.connection.read(RedisOperation.LOOKUP, names)
         records = dict(zip(names, values, strict=True))
-        return list(map(partial(self._found, records, asked_at), keys))
+        return list(map(partial(self._found, records), keys))
 
-    def _found(self, records: dict[str, bytes | None], asked_at: float, key: Key) -> Found:
+    def _found(self, records: dict[str, bytes | None], key: Key) -> Found:
         mark, entry, refusal = (records[name] for name in self.names.slot(key))
         raw = Raw.of(mark, entry, refusal)
         slot = decode_slot(raw)
         self._slots[key] = raw
-        known = Marks(*self._noted(records, key.partition, asked_at), slot.mark)
-        return Found(known, slot.stored, self._entry(key, slot.stored, entry))
+        names = self.names.shared_marks(key.partition)
+        everything, own = (decode_mark(records[each]) for each in names)
+        return Found(Marks(everything, own, slot.mark), slot.stored, self._entry(key, slot.stored, entry))
 
     def _entry(self, key: Key, stored: Facts | None, record: bytes | None) -> Entry | None:
         body = b"" if record is None else record[FACTS_LENGTH:]
