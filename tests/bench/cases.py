@@ -153,6 +153,7 @@ def _mixed(folder: Path, plan: Plan, results: Results, say: Say) -> None:
     rates = (statistics.median(run.rate for run in results.of("repeated", n)) for n in _MIXED)
     rate = min(rates) / 2
     with RedisServer(folder) as redis, field_of(folder, redis, plan.python, say) as every:
+        redis.settle()
         for _ in range(plan.rounds):
             every.round(rate, _MIXED_FOR * plan.seconds, results.mixed, say)
 

@@ -81,6 +81,7 @@ async def world(folder: Path, count: int = 3) -> AsyncIterator[World]:
     keys = [word for name in ORGANISATIONS for word in ("--key", f"T-{name}={name}")]
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(folder))
+        redis.settle()
         # No limit of its own: it counts what it is asked in any such window.
         options = ("--trainings", str(len(IDS)), "--limit", "0", "--window", f"{WINDOW:g}")
         process = stack.enter_context(simulator(folder, *keys, *options))

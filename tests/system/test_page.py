@@ -55,6 +55,7 @@ def replicas(folder: Path) -> Iterator[Stand]:
     """Two replicas with a Redis and a simulator of their own."""
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(folder))
+        redis.settle()
         upstream = stack.enter_context(simulator(folder, "--limit", "0"))
         shared = {"GATEWAY_REDIS__URL": redis.url, "GATEWAY_REDIS__TIMEOUT": "2s"}
         one, other = (Gateway(folder, address(upstream), **shared) for _ in range(2))
