@@ -74,6 +74,10 @@ class Bus(Protocol):
         """Whether notices of other replicas arrive."""
 
     @property
+    def alive_until(self) -> float:
+        """Until this monotonic time, orders wait for this replica."""
+
+    @property
     def listed_until(self) -> float:
         """Until this monotonic time, this replica is listed: an order that it did not confirm is
         not complete, so it may serve its entries. The `Confirmations.until` of such an order is
@@ -100,7 +104,7 @@ class AloneBus:
     """The bus of a process without other replicas."""
 
     replicas = 1
-    listed_until = math.inf
+    alive_until = listed_until = math.inf
 
     @property
     def is_connected(self) -> bool:

@@ -36,7 +36,7 @@ class HubBus:
 
     def __init__(self, hub: Hub, apply: Apply) -> None:
         self._hub = hub
-        self.listed_until = math.inf
+        self.alive_until = self.listed_until = math.inf
         hub.hearers[self] = apply
 
     @property

@@ -121,6 +121,10 @@ class RedisBus:
         return self._is_connected
 
     @property
+    def alive_until(self) -> float:
+        return self._membership.alive_until
+
+    @property
     def listed_until(self) -> float:
         return self._membership.listed_until
 

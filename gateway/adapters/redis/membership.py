@@ -101,7 +101,7 @@ class Membership:
         self._life, self._since = "", math.inf
         # The last heartbeat of each other replica, and when it was seen first.
         self._seen: dict[str, tuple[str, float]] = {}
-        self.listed_until = -math.inf  # monotonic
+        self.alive_until = self.listed_until = -math.inf  # monotonic
 
     @property
     def alive(self) -> int:
@@ -123,7 +123,7 @@ class Membership:
             Record.read,
         )
         self._see(record)
-        self.listed_until = sent + self._period
+        self.alive_until, self.listed_until = sent + self._patience, sent + self._period
         return record.last
 
     async def tell(self, channel: str, message: bytes) -> Others:

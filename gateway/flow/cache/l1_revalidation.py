@@ -4,6 +4,7 @@ Words of this module:
 
 confirm  Redis says that the entry is still valid. `Held.checked_at` has the time. Here the word
          does not mean the confirmation by the API (`Entry.confirmed_at`)
+alive    a replica is alive if orders wait for it (see `Bus.alive_until`)
 listed   a replica is listed if no order is complete before it has applied it (see
          `Bus.listed_until`)
 due      a read has found that the entry should soon be confirmed again
@@ -112,7 +113,7 @@ class Confirming:
     def _is_confirmed(self, held: Held, now: float) -> bool:
         return (
             held.checked_at >= self.gap_ended_at
-            and now < self._bus.listed_until
+            and now < self._bus.alive_until
             and now - held.checked_at < self._lifetime
         )
 
@@ -158,7 +159,7 @@ class Confirming:
             return self._grace_until - now
         since_confirmed = now - held.checked_at
         due = self._due_after if since_confirmed < self._due_after else self._lifetime
-        return min(due - since_confirmed, self._bus.listed_until - now)
+        return min(due - since_confirmed, self._bus.alive_until - now)
 
     def edition(self) -> object:
         """A decision to serve an entry may be used again only while `edition` returns the same

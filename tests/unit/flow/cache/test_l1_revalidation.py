@@ -225,7 +225,7 @@ async def test_no_answer_of_a_new_replica_is_repeated_without_a_new_decision(
     assert held is not None
     assert replica.tiers.confirming.quiet_for(KEYS[0], held) > 0.0
 
-    monkeypatch.setattr(replica.bus, "listed_until", -math.inf)
+    monkeypatch.setattr(replica.bus, "alive_until", -math.inf)
 
     assert replica.tiers.peek(KEYS[0]) is None
     assert replica.tiers.confirming.quiet_for(KEYS[0], held) <= 0.0

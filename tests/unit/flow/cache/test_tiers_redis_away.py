@@ -48,12 +48,12 @@ async def test_what_was_held_in_a_gap_only_rescues_in_the_next_absence(
     assert replica.tiers.peek(KEY) is not None
 
 
-async def test_not_listed_l1_asks_redis_each_time(
+async def test_not_alive_l1_asks_redis_each_time(
     replica: Replica, redis: Redis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No order waits for this replica, whenever Redis agreed last."""
     await put(replica)
-    monkeypatch.setattr(replica.bus, "listed_until", clock.monotonic() + 1.0)
+    monkeypatch.setattr(replica.bus, "alive_until", clock.monotonic() + 1.0)
     assert replica.tiers.peek(KEY) is not None
     clock.advance(1.0)
 
