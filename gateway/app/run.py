@@ -270,7 +270,7 @@ async def _running(
         finally:
             for task in tasks:
                 task.cancel()
-            # At its end, the task of the bus tells Redis that this replica is no member any more.
+            # At its end, the task of the bus tells Redis that this replica is listed no longer.
             # So Redis is closed after the tasks have ended.
             await asyncio.gather(*tasks, return_exceptions=True)
             await house.upstream.close()

@@ -21,7 +21,7 @@ from tests.doubles.observer import RecordingObserver
 from tests.support.servers import SETTLED
 
 PREFIX = "gateway"
-CHANNEL = f"{PREFIX}:bus:notices"
+CHANNEL = f"{PREFIX}:bus:@all"
 RECORD = f"{PREFIX}:{{bus}}:record"
 PARTITION = "0123456789abcdef" * 2
 PURGE = Notice(NoticeKind.PURGED)

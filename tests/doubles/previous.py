@@ -65,4 +65,4 @@ class PreviousRelease:
         await self._client.hset("gateway:{bus}:record", "last", word)
         notice = {"schema": SCHEMA, "sender": "previous", "about": [training_id]}
         text = b" ".join((before, word, msgspec.json.encode(notice)))
-        await self._client.publish("gateway:bus:notices", text)
+        await self._client.publish("gateway:bus:@all", text)

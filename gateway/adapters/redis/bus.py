@@ -151,7 +151,7 @@ class RedisBus:
 
     async def enter(self) -> None:
         with suppress(RedisUnavailable):
-            self._chain.start(await self._membership.beat())
+            await self._membership.beat()
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
         try:
@@ -164,18 +164,23 @@ class RedisBus:
                 await self._membership.leave()
 
     async def _send_heartbeats(self, gap: Gap) -> None:
-        """Send heartbeats also while the subscription is lost. A new subscription is a gap anyway.
-        A replica that was not listed had no part in orders, so its listing is a gap too."""
+        """Send heartbeats while the subscription lasts: a heartbeat that lists a replica must not
+        come before the gap of its subscription. A replica whose listing has lapsed had no part in
+        orders, so the next heartbeat is a gap too."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
-                was_listed = self._clock.monotonic() < self.listed_until
-                self._chain.ask()
-                last = await self._membership.beat()
-                if self._is_connected and (self._chain.is_broken(last) or not was_listed):
-                    self._call_safely(gap)
-                pause = self._heartbeat
+                if self._is_connected:
+                    await self._beat(gap)
+                    pause = self._heartbeat
             await self._clock.sleep(pause)
+
+    async def _beat(self, gap: Gap) -> None:
+        before = self.listed_until
+        self._chain.ask()
+        is_broken = self._chain.is_broken(await self._membership.beat())
+        if is_broken or before <= self._clock.monotonic():
+            self._call_safely(gap)
 
     async def _hear(self, apply: Apply, gap: Gap) -> None:
         pause = _SHORT_PAUSE

@@ -64,7 +64,7 @@ class AccountNames:
 
 def notices(prefix: str) -> str:
     """The channel of the notices to all replicas."""
-    return f"{prefix}:bus:notices"
+    return f"{prefix}:bus:@all"  # no replica has this name
 
 
 def ear(prefix: str, replica: str) -> str:

@@ -25,9 +25,7 @@ from gateway.ports import Clock
 
 # After this many missed heartbeats a replica is not alive: orders do not wait for it.
 _MISSED_HEARTBEATS: Final = 5
-# Redis forgets a replica that has been silent for this many periods.
-_PERIODS: Final = 2
-# Seconds more than a period, after which a life is settled.
+# Seconds more than a period, after which a life is settled, and a silent replica forgotten.
 _SLACK: Final = 1.0
 
 
@@ -101,25 +99,21 @@ class Membership:
         self._life, self._since = "", math.inf
         # The last heartbeat of each other replica, and when it was seen first.
         self._seen: dict[str, tuple[str, float]] = {}
+        self.alive = 1  # how many replicas are alive, this one included
         self.alive_until = self.listed_until = -math.inf  # monotonic
-
-    @property
-    def alive(self) -> int:
-        """How many replicas are alive, this one included."""
-        return 1 + len(self._seen_since(self._clock.monotonic() - self._patience))
 
     async def beat(self) -> str:
         """Send a heartbeat. Returns the word of the last notice. Raises RedisUnavailable."""
         sent = self._clock.monotonic()
-        is_settled = sent - self._since >= self._period + _SLACK
-        settled = self._life if is_settled else ""
+        long_ago = sent - self._period - _SLACK
+        settled = self._life if self._since <= long_ago else ""
+        silent = [(name, beat) for name, (beat, seen) in self._seen.items() if seen <= long_ago]
         words = self._new_word(), self._new_word()
-        forget = f"{_PERIODS * self._period * 1_000_000:.0f}"
         record = await self._connection.run_script(
             RedisOperation.BUS,
             self._beat,
             (self._key,),
-            (self._replica, *words, settled, forget),
+            (self._replica, *words, settled, *(part for pair in silent for part in pair)),
             Record.read,
         )
         self._see(record)
@@ -154,7 +148,7 @@ class Membership:
         """Note when the heartbeats were seen first. A replica that is missing has left."""
         now = self._clock.monotonic()
         if record.life != self._life:
-            self._life, self._since, self._seen = record.life, now, {}
+            self._life, self._since = record.life, now
         if record.is_settled:
             self._since = -math.inf
         self._seen = {
@@ -162,6 +156,7 @@ class Membership:
             for name, beat in record.heartbeats.items()
             if name != self._replica
         }
+        self.alive = 1 + len(self._seen_since(now - self._patience))
 
     def _seen_since(self, moment: float) -> dict[str, float]:
         return {name: seen for name, (_, seen) in self._seen.items() if seen > moment}

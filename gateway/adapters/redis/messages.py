@@ -17,8 +17,8 @@ from gateway.core.instant import Instant, from_wire, to_wire
 from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
-# Goes up when the format changes. All releases use one channel, so a notice with another schema can
-# arrive. It counts as missed.
+# Goes up when the format changes. Releases from 0.2 on use one channel, so a notice with another
+# schema can arrive. It counts as missed.
 SCHEMA: Final = 2
 
 # `LONGEST` bytes are enough for `MOST_IDS` of the longest ids.

@@ -303,7 +303,9 @@ class RedisStore:
         self._slots[key] = raw
         names = self.names.shared_marks(key.partition)
         everything, own = (decode_mark(records[each]) for each in names)
-        return Found(Marks(everything, own, slot.mark), slot.stored, self._entry(key, slot.stored, entry))
+        return Found(
+            Marks(everything, own, slot.mark), slot.stored, self._entry(key, slot.stored, entry)
+        )
 
     def _entry(self, key: Key, stored: Facts | None, record: bytes | None) -> Entry | None:
         body = b"" if record is None else record[FACTS_LENGTH:]

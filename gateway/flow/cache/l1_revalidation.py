@@ -82,6 +82,7 @@ class Confirming:
         # The value of `Bus.listed_until` at the last read that found Redis away. NEVER: Redis was
         # not away, or its return is already noted.
         self._alone_until = NEVER
+        self._alone_gap = NEVER  # the end of the last gap at that read
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
         self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
@@ -97,7 +98,7 @@ class Confirming:
         if held.is_purged:
             return False
         if not self._shared.is_up:
-            self._alone_until = self._bus.listed_until
+            self._alone_until, self._alone_gap = self._bus.listed_until, self.gap_ended_at
             return self.hears_orders(held)
         if not self._shared.holds_bodies:
             return held.checked_at > NEVER
@@ -105,7 +106,7 @@ class Confirming:
         if self._alone_until > NEVER:
             self._return(now)
         if not self._is_confirmed(held, now):
-            return held.checked_at > NEVER and now < self._grace_until
+            return now < self._graced_until(held)
         if now - held.checked_at >= self._due_after:
             self._mark(key)
         return True
@@ -124,6 +125,10 @@ class Confirming:
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
+
+    def _graced_until(self, held: Held) -> float:
+        is_graced = held.checked_at > NEVER and held.checked_at >= self._alone_gap
+        return self._grace_until if is_graced else NEVER
 
     def hears_orders(self, held: Held | None = None) -> bool:
         """Whether this replica has surely applied to the entry all complete orders (see `listed`
@@ -156,7 +161,7 @@ class Confirming:
         if not self._shared.is_up:
             return -math.inf if self._is_before_gap(held) else self._bus.listed_until - now
         if not self._is_confirmed(held, now):
-            return self._grace_until - now
+            return self._graced_until(held) - now
         since_confirmed = now - held.checked_at
         due = self._due_after if since_confirmed < self._due_after else self._lifetime
         return min(due - since_confirmed, self._bus.alive_until - now)

@@ -61,8 +61,8 @@ class Replicas(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response to an order.
 
-    bounded_by  the setting that limits how long older responses can still be served. Present if a
-                replica has not confirmed
+    bounded_by  the setting that limits how long older responses can still be served. Present with
+                `until`
     until       present if a replica has not confirmed, or is perhaps not known. After this
                 date-time, that replica serves nothing that the order ruled out
     detail      how many replicas have confirmed (if some have not, or are perhaps not known), or

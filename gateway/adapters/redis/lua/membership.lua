@@ -1,4 +1,4 @@
--- Scripts of the bus and of the heartbeats. They share one record, a hash: `life`, a word that is new after each loss of the record; `last`, the word of the last notice; `settled`, once a replica has seen this life for longer than any replica may serve entries from before it; and for each replica `m:` and its name: the word and the time of its last heartbeat.
+-- Scripts of the bus and of the heartbeats. They share one record, a hash: `life`, a word that is new after each loss of the record; `last`, the word of the last notice; `settled`, once a replica has seen this life for longer than any replica may serve entries from before it; and for each replica `m:` and its name: the word of its last heartbeat.
 
 local KEEP = 24 * 60 * 60 * 1000
 
@@ -18,21 +18,17 @@ local function find(record, life, last)
 end
 
 -- script: beat
--- Promise: notes the heartbeat, and that the life is settled if the replica says so. Forgets the replicas that have been silent for `forget`. Returns the record.
--- KEYS record; ARGV replica, the words of the heartbeat and of a new life, the life that is settled (or ''), forget (microseconds).
+-- Promise: notes the heartbeat, and that the life is settled if the replica says so. Forgets the silent replicas, unless another heartbeat of theirs has come. Returns the record.
+-- KEYS record; ARGV replica, the words of the heartbeat and of a new life, the life that is settled (or ''), and for each silent replica its name and its last heartbeat.
 
 local time = redis.call('TIME')
-local at = time[1] * 1000000 + time[2]
 if find(KEYS[1], ARGV[3], ARGV[2]) == ARGV[4] then redis.call('HSET', KEYS[1], 'settled', 1) end
-redis.call('HSET', KEYS[1], 'm:' .. ARGV[1], string.format('%s %.0f', ARGV[2], at))
-redis.call('PEXPIRE', KEYS[1], KEEP)
-local record = redis.call('HGETALL', KEYS[1])
-for n = 1, #record, 2 do
-  local beat = string.match(record[n + 1], '^%x+ (%d+)$')
-  if string.sub(record[n], 1, 2) == 'm:' and (not beat or at - beat > tonumber(ARGV[5])) then
-    redis.call('HDEL', KEYS[1], record[n])
-  end
+for n = 5, #ARGV, 2 do
+  local field = 'm:' .. ARGV[n]
+  if redis.call('HMGET', KEYS[1], field)[1] == ARGV[n + 1] then redis.call('HDEL', KEYS[1], field) end
 end
+redis.call('HSET', KEYS[1], 'm:' .. ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], KEEP)
 return { time[1], time[2], redis.call('HGETALL', KEYS[1]) }
 
 -- script: tell

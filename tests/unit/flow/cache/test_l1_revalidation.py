@@ -264,6 +264,19 @@ async def test_what_nobody_confirms_is_answered_for_two_seconds(
     assert told == [True, True, False]
 
 
+async def test_what_was_held_in_a_gap_before_the_absence_is_not_answered_after_it(
+    replica: Replica, redis: Redis
+) -> None:
+    """It was for rescue only during the absence, too."""
+    await hold_all(replica)
+    replica.clock.advance(0.1)
+    replica.tiers.confirming.suspect()
+
+    await be_away(replica, redis, 20.0)
+
+    assert replica.tiers.peek(KEYS[0]) is None
+
+
 @pytest.mark.usefixtures("catching_up")
 async def test_what_an_order_doubts_meanwhile_is_asked_about(
     replica: Replica, redis: Redis
