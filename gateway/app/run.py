@@ -162,7 +162,9 @@ def _servers(
         new_id=_new_id,
     )
     longest = server.drain_timeout + _LAST_SECONDS
-    data_wire = HotPath.beside(data_plane.hits(), _terms(settings, house, server))
+    hits = data_plane.hits()
+    terms = _terms(settings, house, server)
+    data_wire = HotPath.beside(hits, data_plane.batches(hits), terms)
     admin_wire = Wire.under(_terms(settings, house, admin))
     idle = settings.limits.idle_timeout
     data_server = server_of(

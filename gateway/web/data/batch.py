@@ -34,7 +34,7 @@ from gateway.web.request import ID_GRAMMAR, End
 
 _logger = logging.getLogger(__name__)
 
-_MOST: Final = 100
+MOST: Final = 100
 # The items of a response have about this many bytes together at most. Trainings beyond it are left
 # out.
 _MOST_BYTES: Final = 4 * 1024**2
@@ -81,8 +81,8 @@ def ids_of(query: bytes) -> list[str] | None:
         return None
     text = unquote_to_bytes(query.partition(b"=")[2]).decode("latin-1")
     wanted = list(dict.fromkeys(text.split(",")))
-    if len(wanted) > _MOST:
-        raise BadRequest(f"`ids` names {len(wanted)} trainings; {_MOST} are allowed at once")
+    if len(wanted) > MOST:
+        raise BadRequest(f"`ids` names {len(wanted)} trainings; {MOST} are allowed at once")
     for each in wanted:
         if not is_training_id(each):
             raise BadRequest(f"`ids` has {each[:_QUOTED]!a}, which is no id: {ID_GRAMMAR}")
@@ -128,7 +128,7 @@ def refuses_caller(answer: Answer) -> bool:
 def item_of(wanted: str, answer: Held | Answer | GatewayError, now: float, request_id: str) -> Item:
     """The item with this fresh response in L1, this answer or this problem."""
     if isinstance(answer, Held):
-        return _hit_item(wanted, answer, now)
+        return hit_item(wanted, answer, now)
     if isinstance(answer, GatewayError):
         return _problem_item(wanted, answer, request_id)
     content, handling = answer.content, answer.handling
@@ -150,8 +150,9 @@ def item_of(wanted: str, answer: Held | Answer | GatewayError, now: float, reque
     return Item(wanted, text, tag, end, left, age, handling)
 
 
-def _hit_item(wanted: str, held: Held, now: float) -> Item:
-    """All fields are written at once, because nearly all items are such hits."""
+def hit_item(wanted: str, held: Held, now: float) -> Item:
+    """The item with this fresh response in L1. All fields are written at once, because nearly all
+    items are such hits."""
     entry = held.entry
     age = entry.age(now)
     known = wanted.encode("ascii"), age, entry.updated_at_text.encode("ascii")
@@ -213,27 +214,47 @@ async def rendered(
 ) -> tuple[End, Rendered]:
     """The response, and how the request ended: as its least fresh training, or as its first item
     if there is none. `gzip`: whether the client takes a compressed body."""
-    answered = [item for item in items if item.handling is not None]
-    worst = min(answered, key=attrgetter("left"), default=items[0])
-    body = b'{"items":[%b]}' % b",".join([item.text for item in items])
-    tags = [item.wanted for item in items] + [item.tag for item in items]
-    tag = sha256(",".join(tags).encode("ascii")).hexdigest()[:32]
-    left = min(item.left for item in items)
-    ages = [item.age for item in items if item.age is not None]
-    age = max(ages, default=None)
-    fields = [(b"content-type", b"application/json")]
-    coded = None
+    body, tag, coded = body_of(items), tag_of(items), None
     if gzip and len(body) >= _LEAST:
         coded = (
             coded_body(body) if len(body) < _LARGE else await asyncio.to_thread(coded_body, body)
         )
     if coded is not None:
         body, tag = coded, f"{tag}-gzip"
+    end, fields, age = head_of(items, tag, len(body), request_id, now, is_coded=coded is not None)
+    status = 200
+    if if_none_match is not None and matches(if_none_match, b'"%b"' % tag.encode("ascii")):
+        status, body = 304, b""
+        fields = [field for field in fields if field[0] not in _NOT_IN_304]
+    return end, Rendered(status, to_lines(fields), body, age)
+
+
+def body_of(items: Sequence[Item]) -> bytes:
+    """The body, not compressed."""
+    return b'{"items":[%b]}' % b",".join([item.text for item in items])
+
+
+def tag_of(items: Sequence[Item]) -> str:
+    """The entity tag of this body, without quotes."""
+    tags = [item.wanted for item in items] + [item.tag for item in items]
+    return sha256(",".join(tags).encode("ascii")).hexdigest()[:32]
+
+
+def head_of(
+    items: Sequence[Item], tag: str, length: int, request_id: str, now: float, *, is_coded: bool
+) -> tuple[End, list[tuple[bytes, bytes]], float | None]:
+    """How the request ended, the fields of a 200, and the age of the oldest item (None: none was
+    stored)."""
+    answered = [item for item in items if item.handling is not None]
+    worst = min(answered, key=attrgetter("left"), default=items[0])
+    left = min(item.left for item in items)
+    age = max([item.age for item in items if item.age is not None], default=None)
+    fields = [(b"content-type", b"application/json")]
+    if is_coded:
         fields.append((b"content-encoding", b"gzip"))
-    etag = b'"%b"' % tag.encode("ascii")
     fields += [
-        (b"content-length", b"%d" % len(body)),
-        (b"etag", etag),
+        (b"content-length", b"%d" % length),
+        (b"etag", b'"%b"' % tag.encode("ascii")),
         (b"date", to_http_date(from_seconds(now)).encode("ascii")),
         (b"cache-control", b"private, max-age=%d" % max(0.0, left)),
         (b"vary", b"Authorization, Accept-Encoding"),
@@ -245,9 +266,4 @@ async def rendered(
         told = replace(worst.handling, detail=Detail.BATCH, not_stored=None)
         ttl = worst.left if worst.handling.forward is None else None
         fields.append((b"cache-status", cache_status(told, ttl)))
-    status = 200
-    if if_none_match is not None and matches(if_none_match, etag):
-        status, body = 304, b""
-        fields = [field for field in fields if field[0] not in _NOT_IN_304]
-    end = End(worst.end.outcome, worst.end.tier, Detail.BATCH)
-    return end, Rendered(status, to_lines(fields), body, age)
+    return End(worst.end.outcome, worst.end.tier, Detail.BATCH), fields, age

@@ -17,7 +17,7 @@ from gateway.core.access.registry import Admitted, Allowance, Callers
 from gateway.core.cache.entry_headers import to_lines
 from gateway.core.errors import AccessRefused
 from gateway.core.vocabulary import Detail, Outcome, Tier
-from gateway.flow.answer import Answer, Ask
+from gateway.flow.answer import Ask
 from gateway.flow.mode import NORMAL, Modes
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import AccessLine, Clock, Count, Held, HitLabels, Served, Tracer
@@ -69,9 +69,9 @@ class Hits:
         self._unlogged, self._brief = access_log.unlogged, access_log.brief
         self._new_id = new_id
 
-    def knows(self, said: PlainHead) -> bool:
-        """Whether the caller was accepted before."""
-        return self._callers.known(said.sent) is not None
+    def known(self, said: PlainHead) -> Admitted | None:
+        """The caller, if it was accepted before and the mode is the normal one."""
+        return self._callers.known(said.sent) if self._modes.current is NORMAL else None
 
     def answer(self, said: PlainHead, training_id: str, *, is_head: bool = False) -> bytes | None:
         """The whole response. None if `data/app` has to answer. The id needs no check, because
@@ -121,6 +121,23 @@ class Hits:
         sent = b"" if is_head else body
         return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
 
+    def decided(
+        self, said: PlainHead, admitted: Admitted, training_id: str, began: float
+    ) -> Held | None:
+        """The entry, if `answer` would serve it as a fresh training now. It counts as read."""
+        held = self._held((admitted.partition, training_id))
+        if held is None:
+            return None
+        edition = self._edition()
+        if began < held.until and held.edition is edition:
+            labels = held.labels
+            held.reads += 1
+        else:
+            ask = said.ask(admitted.caller, training_id)
+            labels = self._prepare(held, edition, ask, began)
+        is_fresh = labels is not None and labels.outcome is Outcome.FRESH and held.is_plain
+        return held if is_fresh else None
+
     def _admit(self, said: PlainHead) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())
 
@@ -134,16 +151,16 @@ class Hits:
             return None
         held.moment, unchanged = moment_of(held.entry, answer.handling, self._clock.now())
         held.born = began - held.entry.age(began + self._clock.offset)
-        held.labels = self.labels(answer, held.entry.status)
+        kind = answer.outcome, answer.tier, answer.handling.detail, held.entry.status
+        held.labels = self.labels(*kind)
         held.edition = edition
         stands = self._stands_for(ask.key, answer) or self._stale_stands_for(ask, answer)
         held.until = self._monotonic() + min(stands, unchanged) - _MARGIN
         return held.labels
 
-    def labels(self, answer: Answer, status: int) -> HitLabels:
-        """The labels under which answers like this one are logged and counted. `status` is the
+    def labels(self, outcome: Outcome, tier: Tier, detail: Detail | None, status: int) -> HitLabels:
+        """The labels under which answers of this kind are logged and counted. `status` is the
         entry's status."""
-        outcome, tier, detail = answer.outcome, answer.tier, answer.handling.detail
         kind = (outcome, tier, detail, status)
         labels = self._labels.get(kind)
         if labels is None:
@@ -153,10 +170,24 @@ class Hits:
             self._labels[kind] = labels
         return labels
 
+    def note(
+        self,
+        labels: HitLabels,
+        of: tuple[PlainHead, None, bytes, str],
+        status: int,
+        measured: tuple[float, float],
+        *,
+        is_head: bool,
+    ) -> None:
+        """Count and log an answer that is about no single training. The arguments: see `_log`."""
+        said, _, _, client = of
+        labels.count(*measured, client, said.traceparent, "", is_head)
+        self._log(labels, of, status, measured, is_head=is_head)
+
     def _log(
         self,
         labels: HitLabels,
-        of: tuple[PlainHead, str, bytes, str],
+        of: tuple[PlainHead, str | None, bytes, str],
         status: int,
         measured: tuple[float, float],
         *,

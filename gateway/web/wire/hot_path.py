@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -91,10 +91,19 @@ class Outbox:
 _REST = Stage.REST
 
 
+class Batches(Protocol):
+    """Answers plain requests for several trainings."""
+
+    def answer(self, said: PlainHead, ids: bytes, *, is_head: bool) -> bytes | None:
+        """The whole response with these undecoded ids. None: Starlette has to answer."""
+
+
 class Parsing(Wire):
-    """A connection that parses each head, for the data plane."""
+    """A connection that parses each head, for the data plane. `batches` None: Starlette answers
+    them."""
 
     hits: Hits
+    batches: Batches | None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._asked: Asked | None = None  # the last head, if it is plain
@@ -137,7 +146,7 @@ class Parsing(Wire):
         answer = None
         if asked is not None:
             self._fields = self.headers
-            answer = self.hits.answer(asked.said, asked.training_id, is_head=asked.is_head)
+            answer = self._answer(asked)
         if answer is None:
             self._make_scope()
             super().on_headers_complete()
@@ -151,6 +160,13 @@ class Parsing(Wire):
             self._stage, self._owed = _REST, None
         else:
             super().on_message_complete()
+
+    def _answer(self, asked: Asked) -> bytes | None:
+        if asked.ids is None:
+            return self.hits.answer(asked.said, asked.training_id, is_head=asked.is_head)
+        if self.batches is None:
+            return None
+        return self.batches.answer(asked.said, asked.ids, is_head=asked.is_head)
 
     def _plain(self) -> Asked | None:
         limits = self.terms.limits
@@ -201,11 +217,11 @@ class HotPath(Parsing):
     outbox: Outbox
 
     @classmethod
-    def beside(cls, hits: Hits, terms: Terms) -> type[Self]:
+    def beside(cls, hits: Hits, batches: Batches | None, terms: Terms) -> type[Self]:
         """The class of one plane's connections, for uvicorn's parameter `http=`."""
         limits = terms.limits
         blocks = Blocks(hits.forwarded, limits.max_head, limits.max_fields)
-        parts = {"hits": hits, "blocks": blocks, "outbox": Outbox()}
+        parts = {"hits": hits, "batches": batches, "blocks": blocks, "outbox": Outbox()}
         return type(cls.__name__, (cls,), {"terms": terms, **parts})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -274,7 +290,7 @@ class HotPath(Parsing):
         asked = self._asked
         if asked is None or self._begun_here != 1 or self._stage is not _REST:
             return
-        if not self._is_answered and not self.hits.knows(asked.said):
+        if not self._is_answered and self.hits.known(asked.said) is None:
             return
         line = b"%b%b%b" % (_GET, asked.training_id.encode("ascii"), _VERSION)
         if data.startswith(line):
@@ -298,6 +314,8 @@ class HotPath(Parsing):
 
 
 _PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
+_MANY: Final = b"/training?ids="
+_QUOTED = re.compile(rb"[%&+#]")
 # A head with one of these fields is not plain. The fields concern a body, trailers, another
 # protocol, or the lowest version that the caller accepts.
 _ODD: Final = frozenset(
@@ -307,13 +325,16 @@ _ODD: Final = frozenset(
 
 
 class Asked:
-    """A plain request for a training."""
+    """A plain request for a training, or for those with the undecoded `ids`."""
 
-    __slots__ = ("is_head", "said", "training_id")
+    __slots__ = ("ids", "is_head", "said", "training_id")
 
-    def __init__(self, training_id: str, said: PlainHead, *, is_head: bool) -> None:
+    def __init__(
+        self, training_id: str, said: PlainHead, ids: bytes | None = None, *, is_head: bool
+    ) -> None:
         self.training_id = training_id
         self.said = said
+        self.ids = ids
         self.is_head = is_head
 
 
@@ -327,8 +348,8 @@ def plain(
 ) -> Asked | None:
     """The plain request of an HTTP/1.1 head, None if the head is not plain.
 
-    A plain head is a valid GET or HEAD of one training. No field comes twice, and no field asks for
-    more than a stored response.
+    A plain head is a valid GET or HEAD of one training, or of several by their ids. No field comes
+    twice, and no field asks for more than a stored response.
     """
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
@@ -340,10 +361,14 @@ def plain(
     if heeds_directives and request_directives_of(by_name.get(b"cache-control")) is not None:
         return None
     match = _PLAIN_TARGET.fullmatch(target)
-    if match is None:
+    is_many = match is None and target.startswith(_MANY) and not _QUOTED.search(target)
+    if match is None and not is_many:
         return None
     said = PlainHead(by_name, _extra_of_these(by_name, fields, forwarded))
-    return Asked(match[1].decode("ascii"), said, is_head=method == b"HEAD")
+    is_head = method == b"HEAD"
+    if match is None:
+        return Asked("", said, target[len(_MANY) :], is_head=is_head)
+    return Asked(match[1].decode("ascii"), said, is_head=is_head)
 
 
 def _extra_of_these(
