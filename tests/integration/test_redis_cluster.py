@@ -51,11 +51,11 @@ async def test_scripts_of_a_turn_are_one_round_trip_a_node(
 ) -> None:
     """Of whichever slots."""
     cluster_servers.flush()
-    keys = [key for node in cluster_servers.masters for key in keys_at(cluster_servers, node, 16)]
+    keys = [key for node in cluster_servers.masters for key in keys_at(cluster_servers, node, 4)]
     async with reader(cluster_servers.url) as one:
         for key in keys:
             await one.put(key)
-        for key in keys[::16]:
+        for key in keys[::4]:
             await one.store.begin(key)  # each node knows the script
         written.clear()
 
