@@ -16,8 +16,8 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_188,
-    "lines of tests/ (Python)": 69_600,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_362,
+    "lines of tests/ (Python)": 69_620,
     "settings": 63,
     "words of the glossary": 54,
     "methods of the largest class": 49,

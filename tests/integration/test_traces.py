@@ -235,7 +235,7 @@ async def test_a_collector_that_is_away_fails_nothing_and_is_told(
 ) -> None:
     """Requests are answered; the spans are counted as lost, and a line says why."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "5")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"api-key={COLLECTORS_KEY}")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

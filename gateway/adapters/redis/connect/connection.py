@@ -198,20 +198,8 @@ class Connection:
         the rest of the reply, and makes the result from it. The scripts of one turn of the event
         loop share round trips. A script with a large argument (see `ScriptRun.is_large`) has a
         round trip of its own."""
-        self._refuse_while_away(operation)
-        run = ScriptRun(operation, script, keys, arguments)
-        if run.is_large:
-            (reply,) = await self._run_together([run])
-        else:
-            reply = await self._scripts.ask(run)
-        try:
-            if isinstance(reply, Exception):
-                raise reply
-            if not _has_time(reply):
-                raise TypeError("the reply of a script does not begin with the time")
-            return read(reply[2:])
-        except FAULTS as fault:
-            raise self._failed([operation], fault) from fault
+        (result,) = await self.run_many(operation, script, [(keys, arguments)], read)
+        return result
 
     async def run_many(
         self,
@@ -221,8 +209,20 @@ class Connection:
         read: Callable[[list[Any]], T],
     ) -> list[T]:
         """As `run_script`, once for each pair of keys and arguments in `calls`."""
-        runs = (self.run_script(operation, script, *call, read) for call in calls)
-        return list(await asyncio.gather(*runs))
+        self._refuse_while_away(operation)
+        runs = [ScriptRun(operation, script, *call) for call in calls]
+        replies = await asyncio.gather(*map(self._reply_to, runs))
+        try:
+            return [read(_without_time(reply)) for reply in replies]
+        except FAULTS as fault:
+            raise self._failed([operation], fault) from fault
+
+    def _reply_to(self, run: ScriptRun) -> asyncio.Future[Any]:
+        return asyncio.ensure_future(self._alone(run)) if run.is_large else self._scripts.ask(run)
+
+    async def _alone(self, run: ScriptRun) -> Any:
+        (reply,) = await self._run_together([run])
+        return reply
 
     async def _run_together(self, runs: list[ScriptRun]) -> list[Any]:
         """The reply to each script, or its error."""
@@ -245,8 +245,13 @@ class Connection:
         return await self.execute(operation, command)
 
 
-def _has_time(reply: Any) -> bool:
-    return isinstance(reply, list) and all(isinstance(each, bytes) for each in reply[:2])
+def _without_time(reply: Any) -> list[Any]:
+    """The reply of a script after Redis' time. Raises what Redis replied as an error."""
+    if isinstance(reply, Exception):
+        raise reply
+    if not isinstance(reply, list) or not all(isinstance(each, bytes) for each in reply[:2]):
+        raise TypeError("the reply of a script does not begin with the time")
+    return reply[2:]
 
 
 def _reason(fault: Exception) -> str:
