@@ -21,7 +21,7 @@ from gateway.web.wire.hits import Hits
 from gateway.web.wire.request_head import PlainHead
 
 # The most bytes of trainings that are written at once. `data/app` writes more of them, in pieces.
-_LARGEST: Final = 262_144
+_LARGEST: Final = 131_072
 _logger = logging.getLogger(__name__)
 
 
