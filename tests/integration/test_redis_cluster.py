@@ -142,7 +142,7 @@ async def test_a_cluster_that_is_down_is_away(own_cluster: ClusterServers) -> No
         wait_until(lambda: there.info()["cluster_state"] == "fail", 30, "the cluster down")
 
         # One of the three marks is at the node that is gone.
-        with pytest.raises(RedisUnavailable, match="ClusterDownError|Connection closed|refused"):
+        with pytest.raises(RedisUnavailable, match=r"ClusterDownError|Connection closed|refused"):
             await one.store.begin(key)
         assert not one.store.is_up
         assert not await one.connection.check()
