@@ -16,7 +16,7 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_362,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_365,
     "lines of tests/ (Python)": 69_620,
     "settings": 63,
     "words of the glossary": 54,

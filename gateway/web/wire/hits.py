@@ -126,17 +126,19 @@ class Hits:
     ) -> Held | None:
         """The entry, if `answer` would serve it as a fresh training now. It counts as read."""
         held = self._held((admitted.partition, training_id))
-        if held is None:
+        if held is None or not held.is_plain:
             return None
         edition = self._edition()
-        if began < held.until and held.edition is edition:
-            labels = held.labels
-            held.reads += 1
-        else:
+        if began >= held.until or held.edition is not edition:
+            # A stale one would begin a refresh here.
+            if not held.entry.is_fresh(self._clock.now()):
+                return None
             ask = said.ask(admitted.caller, training_id)
             labels = self._prepare(held, edition, ask, began)
-        is_fresh = labels is not None and labels.outcome is Outcome.FRESH and held.is_plain
-        return held if is_fresh else None
+        else:
+            labels = held.labels
+            held.reads += 1
+        return None if labels is None or labels.outcome is not Outcome.FRESH else held
 
     def _admit(self, said: PlainHead) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())
