@@ -66,14 +66,6 @@ class Told:
     request: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """The answer to a notice: `sender` has applied it."""
-
-    sender: str
-    request: int
-
-
 class _Schema(msgspec.Struct, frozen=True):
     schema: int
 
@@ -93,10 +85,12 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     operator: _Operator | None = None
 
 
-class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    schema: int
+class Acknowledgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The answer to a notice: `sender` has applied it."""
+
     sender: _Replica
     request: _Request
+    schema: int = SCHEMA
 
 
 T = TypeVar("T")
@@ -104,7 +98,7 @@ T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 _schemas = msgspec.json.Decoder(_Schema)
 _notices = msgspec.json.Decoder(_Notice)
-_answers = msgspec.json.Decoder(_Answer)
+_answers = msgspec.json.Decoder(Acknowledgement)
 
 
 def is_replica(name: str) -> bool:
@@ -158,15 +152,14 @@ def _notice(data: bytes) -> tuple[str, Notice, int | None]:
 
 def encode_acknowledgement(answer: Acknowledgement) -> bytes:
     """The answer as bytes."""
-    return _encoder.encode(_Answer(SCHEMA, answer.sender, answer.request))
+    return _encoder.encode(answer)
 
 
 def decode_acknowledgement(data: bytes) -> Acknowledgement:
     """The answer in these bytes. Raises only NoticeRefused."""
     if len(data) > LONGEST:
         raise NoticeRefused("size")
-    read = _parse(_answers, data)
-    return Acknowledgement(read.sender, read.request)
+    return _parse(_answers, data)
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
