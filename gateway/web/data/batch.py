@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from math import inf
 from operator import attrgetter
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -20,7 +21,7 @@ import msgspec
 from gateway.core.cache.content_coding import coded_body
 from gateway.core.cache.entry_headers import matches, to_lines
 from gateway.core.errors import BadRequest, GatewayError, TooLarge, UpstreamTimeout
-from gateway.core.http.cache_status import Handling, cache_status
+from gateway.core.http.cache_status import HITS, Handling, cache_status
 from gateway.core.http.fields import Reply
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.upstream.training import digest, is_training_id
@@ -45,16 +46,18 @@ _LARGE: Final = 65_536
 _QUOTED: Final = 40
 _NAME: Final = len(b"gateway; ")
 _HIT: Final = (
-    b'{"id":"%b","status":200,"age":%d,"cache":"hit; detail=l1","updated_at":"%b","training":%b}'
+    b'{"id":"%b","status":200,"age":%d,"cache":"hit; detail=l1","updated_at":"%b","training":'
 )
+OPENS, CLOSES = b'{"items":[', b"]}"
 _HIT_END: Final = End(Outcome.FRESH, Tier.L1, Detail.L1)
+_BATCH_HIT: Final = HITS[Detail.BATCH]
 _NOT_IN_304: Final = frozenset((b"content-type", b"content-encoding", b"content-length"))
 
 
 class Item(NamedTuple):
-    """What a response says about one id.
+    """What a response says about one id, or about several (`hits_of`).
 
-    wanted    the id
+    wanted    the id, or several with commas
     text      a JSON object
     tag       what the `ETag` of the response depends on, besides the ids
     left      the seconds for which the training stays fresh (not above 0.0: stale, or a problem)
@@ -69,9 +72,6 @@ class Item(NamedTuple):
     left: float = 0.0
     age: float | None = None
     handling: Handling | None = None
-
-
-_new_item: Final = tuple.__new__
 
 
 def ids_of(query: bytes) -> list[str] | None:
@@ -128,7 +128,8 @@ def refuses_caller(answer: Answer) -> bool:
 def item_of(wanted: str, answer: Held | Answer | GatewayError, now: float, request_id: str) -> Item:
     """The item with this fresh response in L1, this answer or this problem."""
     if isinstance(answer, Held):
-        return hit_item(wanted, answer, now)
+        parts, hit = hits_of({wanted: answer}, now)
+        return hit._replace(text=b"".join(parts))
     if isinstance(answer, GatewayError):
         return _problem_item(wanted, answer, request_id)
     content, handling = answer.content, answer.handling
@@ -150,15 +151,21 @@ def item_of(wanted: str, answer: Held | Answer | GatewayError, now: float, reque
     return Item(wanted, text, tag, end, left, age, handling)
 
 
-def hit_item(wanted: str, held: Held, now: float) -> Item:
-    """The item with this fresh response in L1. All fields are written at once, because nearly all
-    items are such hits."""
-    entry = held.entry
-    age = entry.age(now)
-    known = wanted.encode("ascii"), age, entry.updated_at_text.encode("ascii")
-    body = _json(held.body) if held.is_verbatim else held.body
-    item = wanted, _HIT % (*known, body), entry.digest, _HIT_END
-    return _new_item(Item, (*item, entry.freshness_lifetime - age, age, HIT))
+def hits_of(fresh: Mapping[str, Held], now: float) -> tuple[list[bytes], Item]:
+    """The parts of the items with these fresh responses in L1, and an item without text that tells
+    of all of them. No body is copied here, because nearly all items are such hits."""
+    parts: list[bytes] = []
+    tags, left, oldest = [], inf, 0.0
+    for wanted, held in fresh.items():
+        entry = held.entry
+        age = entry.age(now)
+        left = stays if (stays := entry.freshness_lifetime - age) < left else left
+        oldest = age if age > oldest else oldest
+        head = _HIT % (wanted.encode("ascii"), age, entry.updated_at_text.encode("ascii"))
+        parts += (head, _json(held.body) if held.is_verbatim else held.body, b"},")
+        tags.append(entry.digest)
+    parts[-1] = b"}"
+    return parts, Item(",".join(fresh), b"", ",".join(tags), _HIT_END, left, oldest, HIT)
 
 
 def _problem_item(wanted: str, error: GatewayError, request_id: str) -> Item:
@@ -231,7 +238,7 @@ async def rendered(
 
 def body_of(items: Sequence[Item]) -> bytes:
     """The body, not compressed."""
-    return b'{"items":[%b]}' % b",".join([item.text for item in items])
+    return b"%b%b%b" % (OPENS, b",".join([item.text for item in items]), CLOSES)
 
 
 def tag_of(items: Sequence[Item]) -> str:
@@ -263,7 +270,9 @@ def head_of(
     if age is not None:
         fields.append((b"age", b"%d" % age))
     if worst.handling is not None:
-        told = replace(worst.handling, detail=Detail.BATCH, not_stored=None)
+        told = _BATCH_HIT
+        if worst.handling is not HIT:
+            told = replace(worst.handling, detail=Detail.BATCH, not_stored=None)
         ttl = worst.left if worst.handling.forward is None else None
         fields.append((b"cache-status", cache_status(told, ttl)))
     return End(worst.end.outcome, worst.end.tier, Detail.BATCH), fields, age

@@ -16,7 +16,7 @@ from gateway.core.access.registry import Admitted
 from gateway.core.cache.entry_headers import to_lines
 from gateway.core.vocabulary import Detail, Outcome
 from gateway.ports import Clock, Held
-from gateway.web.data.batch import MOST, body_of, head_of, hit_item, tag_of
+from gateway.web.data.batch import CLOSES, MOST, OPENS, head_of, hits_of, tag_of
 from gateway.web.wire.hits import Hits
 from gateway.web.wire.request_head import PlainHead
 
@@ -56,33 +56,32 @@ class BatchHits:
             fresh = self._all_fresh(said, admitted, ids, began)
             if fresh is None:
                 return None
-            items = [hit_item(wanted, held, now) for wanted, held in fresh]
-            request_id, body = said.request_id or self._new_id(), body_of(items)
-            told = tag_of(items), len(body), request_id.decode("ascii"), now
-            end, fields, age = head_of(items, *told, is_coded=False)
+            parts, told = hits_of(fresh, now)
+            body, request_id = (OPENS, *parts, CLOSES), said.request_id or self._new_id()
+            length, tag = sum(map(len, body)), tag_of([told])
+            of_it = tag, length, request_id.decode("ascii"), now
+            end, fields, age = head_of([told], *of_it, is_coded=False)
         except Exception:
             _logger.exception("a batch could not be answered from L1; a slower path is tried")
             return None
         admitted.reads += 1
-        self._count_items([Outcome.FRESH] * len(items))
+        self._count_items([Outcome.FRESH] * len(fresh))
         labels = self._hits.labels(end.outcome, end.tier, Detail.BATCH, 200)
         of = (said, None, request_id, admitted.client)
         self._hits.note(labels, of, 200, (self._monotonic() - began, age or 0.0), is_head=is_head)
-        sent = b"" if is_head else body
-        return b"".join((STATUS_LINE[200], to_lines(fields), b"\r\n", sent))
+        sent = () if is_head else body
+        return b"".join((STATUS_LINE[200], to_lines(fields), b"\r\n", *sent))
 
     def _all_fresh(
         self, said: PlainHead, admitted: Admitted, ids: bytes, began: float
-    ) -> list[tuple[str, Held]] | None:
-        """The ids, each once, with their responses. None if L1 has not all of them fresh, or if
-        they are too many or too large."""
-        wanted, size, fresh = dict.fromkeys(ids.decode("latin-1").split(",")), 0, []
-        if len(wanted) > MOST:
-            return None
-        for each in wanted:
+    ) -> dict[str, Held] | None:
+        """The responses by id. None if L1 has not all of them fresh, or if they are too many or too
+        large."""
+        fresh, size = {}, 0
+        for each in ids.decode("latin-1").split(",", MOST):
             held = self._decided(said, admitted, each, began)
             if held is None:
                 return None
             size += len(held.body)
-            fresh.append((each, held))
+            fresh[each] = held
         return fresh if size <= _LARGEST else None
