@@ -85,7 +85,6 @@ class Confirming:
         self._alone_gap = NEVER  # the end of the last gap at that read
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
-        self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
         """Whether L1 may serve the entry without asking Redis.
@@ -247,37 +246,16 @@ class Confirming:
             await self._all_due.wait()
             self._all_due.clear()
             keys = [key for key in self._local.last_used(_MOST) if self._needs_confirmation(key)]
-            self._catching_up = {key: asyncio.Event() for key in keys}
-            try:
-                await self._confirm_all(keys, observer)
-            finally:
-                self._caught_up(keys)
-
-    async def caught_up(self, key: Key) -> bool:
-        """Wait until `run_catching_up` has asked Redis about this key, or has failed. Returns
-        False at once if it is not going to ask about this key."""
-        asked = self._catching_up.get(key)
-        if asked is None:
-            return False
-        await asked.wait()
-        return True
+            await self._confirm_all(keys, observer)
 
     async def _confirm_all(self, keys: list[Key], observer: Observer) -> None:
         try:
             for start in range(0, len(keys), _BATCH):
-                batch = keys[start : start + _BATCH]
-                await self.confirm(batch)
-                self._caught_up(batch)
+                await self.confirm(keys[start : start + _BATCH])
         except RedisUnavailable:
             return  # the failure was logged where it happened; the next read asks again
         except Exception as fault:  # noqa: BLE001 - a failed batch must not end the replica
             observer.redis_failed(RedisOperation.CONFIRM, repr(fault))
-
-    def _caught_up(self, keys: list[Key]) -> None:
-        for key in keys:
-            asked = self._catching_up.pop(key, None)
-            if asked is not None:
-                asked.set()
 
     def _needs_confirmation(self, key: Key) -> bool:
         held = self._local.peek(key)

@@ -128,10 +128,6 @@ class Tiers:
             return confirmed or await self._read(key, flight)
 
     async def _confirmed(self, key: Key) -> Seen | None:
-        if await self.confirming.caught_up(key):
-            held = self._local.peek(key)
-            if held is not None and self.confirming.vouches(key, held):
-                return Seen(held, Tier.L1, only_rescue=False)
         try:
             agreed = await self.confirming.confirm((key,))
         except RedisUnavailable:

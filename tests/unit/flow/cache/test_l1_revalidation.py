@@ -12,7 +12,6 @@ import pytest
 from gateway.core.cache.entry import Key
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import NoticeKind, Outcome, RedisOperation, Tier
-from gateway.flow.singleflight import Course
 from gateway.ports import AloneBus, Call, Found, Notice
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, held_of, version
@@ -305,38 +304,16 @@ async def test_a_replica_that_nobody_counts_with_does_not_answer_on(
 
 
 @pytest.mark.usefixtures("catching_up")
-async def test_after_a_gap_readers_wait_for_the_questions_about_all(
-    replica: Replica, redis: Redis
-) -> None:
-    """No reader asks about one key, and none is answered unasked."""
+async def test_after_a_gap_all_is_confirmed(replica: Replica, redis: Redis) -> None:
+    """Nothing is answered unasked until then."""
     await miss_an_order(replica, redis)
-    readers = [asyncio.create_task(replica.tiers.lookup(key, Course())) for key in KEYS]
-    await settle()
-    assert replica.tiers.peek(KEYS[0]) is None
+    assert not any(map(replica.tiers.peek, KEYS))
+
     redis.switch.release()
+    await settle()
 
-    seen = await asyncio.gather(*readers)
-
-    assert all(each is not None and each.tier is Tier.L1 for each in seen)
+    assert all(map(replica.tiers.peek, KEYS))
     assert redis.store.confirmed == [100, 50]
-    assert redis.store.lookups == 0
-
-
-@pytest.mark.usefixtures("catching_up")
-async def test_readers_ask_by_themselves_where_the_question_about_all_fails(
-    replica: Replica, redis: Redis
-) -> None:
-    """They are not left waiting."""
-    await miss_an_order(replica, redis)
-    reader = asyncio.create_task(replica.tiers.lookup(KEYS[-1], Course()))
-    await settle()
-    redis.switch.is_up = False
-    redis.switch.release()
-
-    seen = await reader
-
-    assert seen is not None
-    assert seen.tier is Tier.L1
 
 
 Meanwhile = Callable[[Replica], Awaitable[None]]
