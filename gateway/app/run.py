@@ -164,7 +164,7 @@ def _servers(
     longest = server.drain_timeout + _LAST_SECONDS
     hits = data_plane.hits()
     terms = _terms(settings, house, server)
-    data_wire = HotPath.beside(hits, data_plane.batches(hits), terms)
+    data_wire = HotPath.beside(hits, data_plane.many(hits), terms)
     admin_wire = Wire.under(_terms(settings, house, admin))
     idle = settings.limits.idle_timeout
     data_server = server_of(

@@ -37,7 +37,7 @@ from gateway.web.data.batch import (
     rendered,
     within_bounds,
 )
-from gateway.web.data.batch_hits import BatchHits
+from gateway.web.data.many_hits import ManyHits
 from gateway.web.data.request_context import Desk
 from gateway.web.data.writes import COLLECTION, METHODS, Writes, misplaced
 from gateway.web.openapi import data_document, served
@@ -136,11 +136,11 @@ class DataPlane:
             new_id=self._new_id,
         )
 
-    def batches(self, hits: Hits) -> BatchHits | None:
+    def many(self, hits: Hits) -> ManyHits | None:
         """The object that answers batches from L1. None if traces are sent."""
         if self._tracer is not None:
             return None
-        return BatchHits(hits, self._clock, self._new_id, self._count_items)
+        return ManyHits(hits, self._clock, self._new_id, self._count_items)
 
     async def _livez(self, request: Request) -> Response:
         return Response(b"ok\n", media_type="text/plain")

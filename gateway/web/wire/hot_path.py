@@ -91,7 +91,7 @@ class Outbox:
 _REST = Stage.REST
 
 
-class Batches(Protocol):
+class Many(Protocol):
     """Answers plain requests for several trainings."""
 
     def answer(self, said: PlainHead, ids: bytes, *, is_head: bool) -> bytes | None:
@@ -99,11 +99,11 @@ class Batches(Protocol):
 
 
 class Parsing(Wire):
-    """A connection that parses each head, for the data plane. `batches` None: Starlette answers
+    """A connection that parses each head, for the data plane. `many` None: Starlette answers
     them."""
 
     hits: Hits
-    batches: Batches | None
+    many: Many | None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._asked: Asked | None = None  # the last head, if it is plain
@@ -164,9 +164,9 @@ class Parsing(Wire):
     def _answer(self, asked: Asked) -> bytes | None:
         if asked.ids is None:
             return self.hits.answer(asked.said, asked.training_id, is_head=asked.is_head)
-        if self.batches is None:
+        if self.many is None:
             return None
-        return self.batches.answer(asked.said, asked.ids, is_head=asked.is_head)
+        return self.many.answer(asked.said, asked.ids, is_head=asked.is_head)
 
     def _plain(self) -> Asked | None:
         limits = self.terms.limits
@@ -217,11 +217,11 @@ class HotPath(Parsing):
     outbox: Outbox
 
     @classmethod
-    def beside(cls, hits: Hits, batches: Batches | None, terms: Terms) -> type[Self]:
+    def beside(cls, hits: Hits, many: Many | None, terms: Terms) -> type[Self]:
         """The class of one plane's connections, for uvicorn's parameter `http=`."""
         limits = terms.limits
         blocks = Blocks(hits.forwarded, limits.max_head, limits.max_fields)
-        parts = {"hits": hits, "batches": batches, "blocks": blocks, "outbox": Outbox()}
+        parts = {"hits": hits, "many": many, "blocks": blocks, "outbox": Outbox()}
         return type(cls.__name__, (cls,), {"terms": terms, **parts})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -73,7 +73,7 @@ class Door:
         terms = Terms(LIMITS, data.clock, lambda: "made-here", self._note)
         self.kind: type[Wire] = Wire.under(terms)
         if short:
-            self.kind = HotPath.beside(hits := data.plane.hits(), data.plane.batches(hits), terms)
+            self.kind = HotPath.beside(hits := data.plane.hits(), data.plane.many(hits), terms)
         self._app = data.application
         self.connect()
 

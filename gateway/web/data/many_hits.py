@@ -25,7 +25,7 @@ _LARGEST: Final = 131_072
 _logger = logging.getLogger(__name__)
 
 
-class BatchHits:
+class ManyHits:
     """Answers batches from L1.
 
     hits         knows the callers, and counts and logs answers
