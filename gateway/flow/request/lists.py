@@ -112,17 +112,28 @@ class Lists:
                 self._kept.replace(key, held)  # it takes more memory now
         return held.coded or held
 
+    def made(self, key: Key) -> Held | None:
+        """The list that was made from the catalogue a moment ago, if it may be served again."""
+        held = self._kept.peek(key)
+        if held is None or self._clock.monotonic() >= held.until:
+            return None
+        catalogue = self._catalogue(key)
+        return held if catalogue is not None and held.edition is catalogue.stamp else None
+
+    def _catalogue(self, key: Key) -> Catalogue | None:
+        """The catalogue, if it may answer and this replica knows of all orders since."""
+        catalogue = self._catalogue_of(key.partition)
+        if catalogue is None:
+            return None
+        is_sure = self._tiers.knows_orders_since(key.partition, catalogue.spoke_at)
+        return catalogue if is_sure else None
+
     async def _from_catalogue(self, key: Key, query: ListQuery) -> Held | None:
         """The list as the catalogue has it. None if the catalogue cannot answer, or if a training
         on the list has no fresh response that fits what the catalogue knows."""
         for _ in range(2):
-            catalogue, now = self._catalogue_of(key.partition), self._clock.now()
-            if catalogue is None:
-                return None
-            if not self._tiers.knows_orders_since(key.partition, catalogue.spoke_at):
-                return None
-            made, at = self._kept.get(key), self._clock.monotonic()
-            if made is not None and made.edition is catalogue.stamp and at < made.until:
+            made, catalogue, now = self.made(key), self._catalogue(key), self._clock.now()
+            if made is not None or catalogue is None:
                 return made
             rows, total = catalogue.select(query)
             if rows is None:

@@ -137,10 +137,10 @@ class DataPlane:
         )
 
     def many(self, hits: Hits) -> ManyHits | None:
-        """The object that answers batches from L1. None if traces are sent."""
+        """The object that answers batches and lists from L1. None if traces are sent."""
         if self._tracer is not None:
             return None
-        return ManyHits(hits, self._clock, self._new_id, self._count_items)
+        return ManyHits(hits, self._lists, self._clock, self._new_id, self._count_items)
 
     async def _livez(self, request: Request) -> Response:
         return Response(b"ok\n", media_type="text/plain")

@@ -1,4 +1,5 @@
-"""Answers batches whose trainings are all fresh in L1, without a request object.
+"""Answers batches whose trainings are all fresh in L1, and lists that were made a moment ago,
+without a request object.
 
 A request that is not answered here goes to `data/app`, and is not yet counted or charged. Both ways
 give the same response.
@@ -7,26 +8,36 @@ give the same response.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.access.registry import Admitted
+from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import to_lines
-from gateway.core.vocabulary import Detail, Outcome
+from gateway.core.http.cache_status import HITS
+from gateway.core.vocabulary import Detail, Outcome, Tier
+from gateway.flow.request.lists import Lists
 from gateway.ports import Clock, Held
 from gateway.web.data.batch import CLOSES, MOST, OPENS, head_of, hits_of, tag_of
+from gateway.web.render import moment_of
 from gateway.web.wire.hits import Hits
 from gateway.web.wire.request_head import PlainHead
 
-# The most bytes of trainings that are written at once. `data/app` writes more of them, in pieces.
+# The most bytes of the trainings of a batch, and of a list, that are written at once. `data/app`
+# writes more of them, in pieces. Callers share the body of a list.
 _LARGEST: Final = 131_072
+_LARGEST_LIST: Final = 262_144
+_IDS: Final = b"ids="
 _logger = logging.getLogger(__name__)
+
+# The header lines of a response, the pieces of its body, and its age in seconds.
+_Made = tuple[bytes, Sequence[bytes], float]
 
 
 class ManyHits:
-    """Answers batches from L1.
+    """Answers batches and lists from L1.
 
     hits         knows the callers, and counts and logs answers
     count_items  counts the trainings of a batch by their outcomes
@@ -35,50 +46,78 @@ class ManyHits:
     def __init__(
         self,
         hits: Hits,
+        lists: Lists,
         clock: Clock,
         new_id: Callable[[], bytes],
         count_items: Callable[[Iterable[Outcome]], None],
     ) -> None:
         self._hits = hits
         self._decided = hits.decided
+        self._lists = lists
         self._clock, self._monotonic = clock, clock.monotonic
         self._new_id = new_id
         self._count_items = count_items
 
-    def answer(self, said: PlainHead, ids: bytes, *, is_head: bool) -> bytes | None:
-        """The whole response with these ids, which are undecoded. None if `data/app` has to answer.
-        An id needs no check, because every id in L1 is valid."""
-        admitted = None if said.takes_gzip or said.tag else self._hits.known(said)
+    def answer(self, said: PlainHead, query: bytes, *, is_head: bool) -> Sequence[bytes] | None:
+        """The whole response to a request with this undecoded query, in pieces. None if `data/app`
+        has to answer. An id needs no check, because every id in L1 is valid."""
+        admitted = None if said.tag or said.since else self._hits.known(said)
         if admitted is None or admitted.allowance is not None:
             return None
+        began, request_id = self._monotonic(), said.request_id or self._new_id()
         try:
-            began, now = self._monotonic(), self._clock.now()
-            fresh = self._all_fresh(said, admitted, ids, began)
-            if fresh is None:
-                return None
-            parts, told = hits_of(fresh, now)
-            body, request_id = (OPENS, *parts, CLOSES), said.request_id or self._new_id()
-            length, tag = sum(map(len, body)), tag_of([told])
-            of_it = tag, length, request_id.decode("ascii"), now
-            end, fields, age = head_of([told], *of_it, is_coded=False)
+            if query.startswith(_IDS):
+                detail, made = Detail.BATCH, self._batch(said, admitted, query, request_id, began)
+            else:
+                detail, made = Detail.CATALOGUE, self._list(said, admitted, query, request_id)
         except Exception:
-            _logger.exception("a batch could not be answered from L1; a slower path is tried")
+            _logger.exception(
+                "many trainings could not be answered from L1; a slower path is tried"
+            )
             return None
+        if made is None:
+            return None
+        lines, body, age = made
         admitted.reads += 1
-        self._count_items([Outcome.FRESH] * len(fresh))
-        labels = self._hits.labels(end.outcome, end.tier, Detail.BATCH, 200)
+        labels = self._hits.labels(Outcome.FRESH, Tier.L1, detail, 200)
         of = (said, None, request_id, admitted.client)
-        self._hits.note(labels, of, 200, (self._monotonic() - began, age or 0.0), is_head=is_head)
-        sent = () if is_head else body
-        return b"".join((STATUS_LINE[200], to_lines(fields), b"\r\n", *sent))
+        self._hits.note(labels, of, 200, (self._monotonic() - began, age), is_head=is_head)
+        return (STATUS_LINE[200], lines, b"\r\n", *(() if is_head else body))
+
+    def _batch(
+        self, said: PlainHead, admitted: Admitted, query: bytes, request_id: bytes, began: float
+    ) -> _Made | None:
+        fresh = None if said.takes_gzip else self._all_fresh(said, admitted, query, began)
+        if fresh is None:
+            return None
+        now = self._clock.now()
+        parts, told = hits_of(fresh, now)
+        body = (OPENS, *parts, CLOSES)
+        of_it = tag_of([told]), sum(map(len, body)), request_id.decode("ascii"), now
+        _, fields, age = head_of([told], *of_it, is_coded=False)
+        self._count_items([Outcome.FRESH] * len(fresh))
+        return to_lines(fields), (b"".join(body),), age or 0.0
+
+    def _list(
+        self, said: PlainHead, admitted: Admitted, query: bytes, request_id: bytes
+    ) -> _Made | None:
+        held = self._lists.made(Key(admitted.partition, "?" + query.decode("latin-1")))
+        # `form` is also None if the compressed form is wanted and was not made yet.
+        form = held.coded if held and said.takes_gzip and held.is_codable else held
+        if held is None or form is None or len(form.body) > _LARGEST_LIST:
+            return None
+        now = self._clock.now()
+        moment, _ = moment_of(held.entry, HITS[Detail.CATALOGUE], now)
+        lines = b"%b%bx-request-id: %b\r\n" % (form.head, moment, request_id)
+        return lines, (form.body,), held.entry.age(now)
 
     def _all_fresh(
-        self, said: PlainHead, admitted: Admitted, ids: bytes, began: float
+        self, said: PlainHead, admitted: Admitted, query: bytes, began: float
     ) -> dict[str, Held] | None:
         """The responses by id. None if L1 has not all of them fresh, or if they are too many or too
         large."""
         fresh, size = {}, 0
-        for each in ids.decode("latin-1").split(",", MOST):
+        for each in query[len(_IDS) :].decode("latin-1").split(",", MOST):
             held = self._decided(said, admitted, each, began)
             if held is None:
                 return None

@@ -94,8 +94,8 @@ _REST = Stage.REST
 class Many(Protocol):
     """Answers plain requests for several trainings."""
 
-    def answer(self, said: PlainHead, ids: bytes, *, is_head: bool) -> bytes | None:
-        """The whole response with these undecoded ids. None: Starlette has to answer."""
+    def answer(self, said: PlainHead, query: bytes, *, is_head: bool) -> Sequence[bytes] | None:
+        """The whole response, in pieces. None: Starlette has to answer."""
 
 
 class Parsing(Wire):
@@ -152,7 +152,7 @@ class Parsing(Wire):
             super().on_headers_complete()
             return
         self._is_answered = True
-        self.transport.write(answer)
+        self.transport.writelines(answer)
         self._note_sent()
 
     def on_message_complete(self) -> None:
@@ -161,12 +161,13 @@ class Parsing(Wire):
         else:
             super().on_message_complete()
 
-    def _answer(self, asked: Asked) -> bytes | None:
-        if asked.ids is None:
-            return self.hits.answer(asked.said, asked.training_id, is_head=asked.is_head)
+    def _answer(self, asked: Asked) -> Sequence[bytes] | None:
+        if asked.query is None:
+            answer = self.hits.answer(asked.said, asked.training_id, is_head=asked.is_head)
+            return None if answer is None else (answer,)
         if self.many is None:
             return None
-        return self.many.answer(asked.said, asked.ids, is_head=asked.is_head)
+        return self.many.answer(asked.said, asked.query, is_head=asked.is_head)
 
     def _plain(self) -> Asked | None:
         limits = self.terms.limits
@@ -314,8 +315,7 @@ class HotPath(Parsing):
 
 
 _PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
-_MANY: Final = b"/training?ids="
-_QUOTED = re.compile(rb"[%&+#]")
+_MANY: Final = b"/training?"
 # A head with one of these fields is not plain. The fields concern a body, trailers, another
 # protocol, or the lowest version that the caller accepts.
 _ODD: Final = frozenset(
@@ -325,16 +325,16 @@ _ODD: Final = frozenset(
 
 
 class Asked:
-    """A plain request for a training, or for those with the undecoded `ids`."""
+    """A plain request for a training, or for several with the undecoded `query`."""
 
-    __slots__ = ("ids", "is_head", "said", "training_id")
+    __slots__ = ("is_head", "query", "said", "training_id")
 
     def __init__(
-        self, training_id: str, said: PlainHead, ids: bytes | None = None, *, is_head: bool
+        self, training_id: str, said: PlainHead, query: bytes | None = None, *, is_head: bool
     ) -> None:
         self.training_id = training_id
         self.said = said
-        self.ids = ids
+        self.query = query
         self.is_head = is_head
 
 
@@ -348,7 +348,7 @@ def plain(
 ) -> Asked | None:
     """The plain request of an HTTP/1.1 head, None if the head is not plain.
 
-    A plain head is a valid GET or HEAD of one training, or of several by their ids. No field comes
+    A plain head is a valid GET or HEAD of one training, or of several with a query. No field comes
     twice, and no field asks for more than a stored response.
     """
     by_name = dict(fields)
@@ -361,8 +361,7 @@ def plain(
     if heeds_directives and request_directives_of(by_name.get(b"cache-control")) is not None:
         return None
     match = _PLAIN_TARGET.fullmatch(target)
-    is_many = match is None and target.startswith(_MANY) and not _QUOTED.search(target)
-    if match is None and not is_many:
+    if match is None and not target.startswith(_MANY):
         return None
     said = PlainHead(by_name, _extra_of_these(by_name, fields, forwarded))
     is_head = method == b"HEAD"
