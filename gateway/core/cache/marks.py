@@ -172,12 +172,15 @@ def better(marks: Marks, stored: Facts | None, kept: Facts | None) -> tuple[Fact
     """Of the responses in Redis and in L1 the one in the better state, at equal states the later
     one, and its state. If both are the same response, it is that of L1. None: both are gone.
 
-    A response that Redis did not store has no words, and is gone. But a response in Redis that is
-    older is left for rescue, because callers have perhaps got the later one."""
-    alone = kept.version if kept and None in kept.ticket else None
-    state = state_of(stored, marks, alone) if stored else State.GONE
+    A response that Redis did not store has no words. A response in Redis that is older is left for
+    rescue, because callers have perhaps got the later one. If the later one began later, it is left
+    for rescue too: no hard order came since. Otherwise it is gone."""
+    alone = kept if kept and None in kept.ticket else None
+    state = state_of(stored, marks, alone and alone.version) if stored else State.GONE
     known = stored.version if stored and state is not State.GONE else None
     kept_state = state_of(kept, marks, known) if kept else State.GONE
+    if alone and stored and state is not State.GONE and alone.started > stored.started:
+        kept_state = min(state_of(replace(alone, ticket=stored.ticket), marks, known), State.RESCUE)
     if state is kept_state is State.GONE:
         return None, state
     is_later_in_redis = stored and kept and is_later(stored, kept)

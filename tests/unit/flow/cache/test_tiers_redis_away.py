@@ -94,6 +94,23 @@ async def test_what_redis_did_not_store_is_still_known_after_an_order(
     assert (seen.held.entry.updated_at, seen.only_rescue) == (version(), True)
 
 
+async def test_what_redis_did_not_store_rescues_before_what_is_older(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """Callers got it. No hard order came since the older response, so none came since it."""
+    await put(replica)
+    clock.advance(1.0)
+    redis.switch.is_up = False
+    await put(replica, version(2))
+    redis.switch.is_up = True
+
+    seen = await find(replica)
+
+    assert (seen.held.entry.updated_at, seen.only_rescue) == (version(2), True)
+    await redis.memory.order(None, KEY.partition, None, is_hard=True)
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+
 async def test_a_fetch_that_began_without_redis_is_judged_without_it(
     replica: Replica, redis: Redis
 ) -> None:
