@@ -76,7 +76,7 @@ class Lists:
         """The answer to the request. Raises an error if nothing can be served."""
         held = await self._from_catalogue(ask.key, query)
         if held is not None:
-            return from_store(_seen(held), Outcome.FRESH, Detail.CATALOGUE)
+            return self._answer(held)
         held = self._usable(ask)
         answer = self._at_once(ask.key, held) if held is not None and self._is_sure(held) else None
         if answer is not None:
@@ -89,7 +89,7 @@ class Lists:
         """The answer with a kept list. None if a call is needed."""
         plan, failure = self._rules.plan(held.entry, self._clock.now()), self._serving.standing(key)
         if plan is Plan.SERVE:
-            return from_store(_seen(held), Outcome.FRESH, Detail.LIST)
+            return self._answer(held)
         if plan is Plan.SERVE_STALE:
             return from_store(_seen(held), Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
         if failure is None or not self._may_rescue(held):
@@ -112,13 +112,29 @@ class Lists:
                 self._kept.replace(key, held)  # it takes more memory now
         return held.coded or held
 
-    def made(self, key: Key) -> Held | None:
-        """The list that was made from the catalogue a moment ago, if it may be served again."""
-        held = self._kept.peek(key)
-        if held is None or self._clock.monotonic() >= held.until:
+    def at_hand(self, key: Key) -> Answer | None:
+        """The answer to any request for this key, with a fresh list that is held. None if the list
+        has to be made or fetched."""
+        held, catalogue = self._kept.peek(key), self._catalogue(key)
+        if held is None or held.entry.selecting:
             return None
-        catalogue = self._catalogue(key)
-        return held if catalogue is not None and held.edition is catalogue.stamp else None
+        if catalogue is not None:
+            made = self._made_before(held, catalogue)
+            return None if made is None else self._answer(made)
+        is_kept = self._is_sure(held) and self._is_usable(key, held)
+        is_fresh = self._rules.plan(held.entry, self._clock.now()) is Plan.SERVE
+        return self._answer(held) if is_kept and is_fresh else None
+
+    def _answer(self, held: Held) -> Answer:
+        """The answer with a fresh list."""
+        detail = Detail.LIST if held.edition is None else Detail.CATALOGUE
+        return from_store(_seen(held), Outcome.FRESH, detail)
+
+    def _made_before(self, held: Held | None, catalogue: Catalogue) -> Held | None:
+        """The list, if it was made from the catalogue a moment ago, and may be served again."""
+        if held is None or held.edition is not catalogue.stamp:
+            return None
+        return held if self._clock.monotonic() < held.until else None
 
     def _catalogue(self, key: Key) -> Catalogue | None:
         """The catalogue, if it may answer and this replica knows of all orders since."""
@@ -132,8 +148,11 @@ class Lists:
         """The list as the catalogue has it. None if the catalogue cannot answer, or if a training
         on the list has no fresh response that fits what the catalogue knows."""
         for _ in range(2):
-            made, catalogue, now = self.made(key), self._catalogue(key), self._clock.now()
-            if made is not None or catalogue is None:
+            catalogue, now = self._catalogue(key), self._clock.now()
+            if catalogue is None:
+                return None
+            made = self._made_before(self._kept.get(key), catalogue)
+            if made is not None:
                 return made
             rows, total = catalogue.select(query)
             if rows is None:
@@ -175,8 +194,11 @@ class Lists:
         held = self._kept.get(ask.key)
         if held is None or not self._rules.selects(held.entry, ask.extra):
             return None
+        return held if self._is_usable(ask.key, held) else None
+
+    def _is_usable(self, key: Key, held: Held) -> bool:
         spoke_at = held.checked_at - held.entry.initial_age
-        return held if spoke_at > self._tiers.ordered_at(ask.key.partition) else None
+        return spoke_at > self._tiers.ordered_at(key.partition)
 
     async def _from_upstream(self, ask: Ask, query: ListQuery, held: Held | None) -> Answer:
         name = ask.key, untraced(ask.extra), self._tiers.ordered_at(ask.key.partition)

@@ -1,5 +1,5 @@
-"""Answers batches whose trainings are all fresh in L1, and lists that were made a moment ago,
-without a request object.
+"""Answers batches whose trainings are all fresh in L1, and fresh lists that are held, without a
+request object.
 
 A request that is not answered here goes to `data/app`, and is not yet counted or charged. Both ways
 give the same response.
@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from gateway.core.access.registry import Admitted
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import to_lines
-from gateway.core.http.cache_status import HITS
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Detail, Outcome, Tier
 from gateway.flow.request.lists import Lists
 from gateway.ports import Clock, Held
@@ -32,8 +32,8 @@ _LARGEST_LIST: Final = 262_144
 _IDS: Final = b"ids="
 _logger = logging.getLogger(__name__)
 
-# The header lines of a response, the pieces of its body, and its age in seconds.
-_Made = tuple[bytes, Sequence[bytes], float]
+# The detail of a response, its header lines, the pieces of its body, and its age in seconds.
+_Made = tuple[Detail | None, bytes, Sequence[bytes], float]
 
 
 class ManyHits:
@@ -67,9 +67,9 @@ class ManyHits:
         began, request_id = self._monotonic(), said.request_id or self._new_id()
         try:
             if query.startswith(_IDS):
-                detail, made = Detail.BATCH, self._batch(said, admitted, query, request_id, began)
+                made = self._batch(said, admitted, query, request_id, began)
             else:
-                detail, made = Detail.CATALOGUE, self._list(said, admitted, query, request_id)
+                made = self._list(said, admitted, query, request_id)
         except Exception:
             _logger.exception(
                 "many trainings could not be answered from L1; a slower path is tried"
@@ -77,7 +77,7 @@ class ManyHits:
             return None
         if made is None:
             return None
-        lines, body, age = made
+        detail, lines, body, age = made
         admitted.reads += 1
         labels = self._hits.labels(Outcome.FRESH, Tier.L1, detail, 200)
         of = (said, None, request_id, admitted.client)
@@ -96,20 +96,22 @@ class ManyHits:
         of_it = tag_of([told]), sum(map(len, body)), request_id.decode("ascii"), now
         _, fields, age = head_of([told], *of_it, is_coded=False)
         self._count_items([Outcome.FRESH] * len(fresh))
-        return to_lines(fields), (b"".join(body),), age or 0.0
+        return Detail.BATCH, to_lines(fields), (b"".join(body),), age or 0.0
 
     def _list(
         self, said: PlainHead, admitted: Admitted, query: bytes, request_id: bytes
     ) -> _Made | None:
-        held = self._lists.made(Key(admitted.partition, "?" + query.decode("latin-1")))
-        # `form` is also None if the compressed form is wanted and was not made yet.
-        form = held.coded if held and said.takes_gzip and held.is_codable else held
-        if held is None or form is None or len(form.body) > _LARGEST_LIST:
+        answer = self._lists.at_hand(Key(admitted.partition, "?" + query.decode("latin-1")))
+        if answer is None or isinstance(answer.content, Reply):
             return None
-        now = self._clock.now()
-        moment, _ = moment_of(held.entry, HITS[Detail.CATALOGUE], now)
+        held, now = answer.content, self._clock.now()
+        form = held.coded if said.takes_gzip and held.is_codable else held
+        # None: the compressed form is wanted and was not made yet.
+        if form is None or len(form.body) > _LARGEST_LIST:
+            return None
+        moment, _ = moment_of(held.entry, answer.handling, now)
         lines = b"%b%bx-request-id: %b\r\n" % (form.head, moment, request_id)
-        return lines, (form.body,), held.entry.age(now)
+        return answer.handling.detail, lines, (form.body,), held.entry.age(now)
 
     def _all_fresh(
         self, said: PlainHead, admitted: Admitted, query: bytes, began: float

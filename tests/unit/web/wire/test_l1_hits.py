@@ -12,6 +12,7 @@ from gateway.core.access.registry import Access
 from gateway.core.budget.window_log import Rate
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.http.fields import Reply
+from gateway.core.upstream.list_page import THE_LIST
 from gateway.core.vocabulary import FailureReason, Outcome
 from gateway.ports import Call, Held, SharedStore
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
@@ -40,7 +41,10 @@ ACCESS: dict[str, Access] = {
 
 
 async def upstream(call: Call) -> Reply:
-    """By the name of the training: there, not there, not to be stored, out of reach."""
+    """By the name of the training: there, not there, not to be stored, out of reach; the list."""
+    if call.training_id == THE_LIST:
+        page = b'{"items":[],"total":0,"limit":2,"offset":0,"has_more":false}'
+        return Reply(200, ((b"content-type", b"application/json"),), page)
     if call.training_id == "missing":
         body = b'{"statusCode":404,"message":"no"}'
         return Reply(404, ((b"content-type", b"application/json"),), body)
@@ -67,6 +71,7 @@ _targets = st.sampled_from(
     + [b"/training/private", b"/training/%61", b"/training/a?x=1", b"/training/..", b"/livez"]
     + [b"/training?ids=a", b"/training?ids=a,b,a", b"/training?ids=a,missing", b"/training?ids="]
     + [b"/training?ids=b,a", b"/training?ids=a&x=1", b"/training?ids=%61", b"/training?ids=a,.."]
+    + [b"/training?limit=2", b"/training?limit=2&offset=1", b"/training?limit=0", b"/training?"]
     + [b"/training/a#f", b"/trainings", b"http://h/training/a", b"/training/" + b"x" * 129]
 )
 _versions = st.sampled_from([b"HTTP/1.1"] * 8 + [b"HTTP/1.0"])
@@ -173,7 +178,7 @@ async def test_what_is_answered_the_short_way() -> None:
     assert door.wire.cycle is made
 
 
-async def test_a_batch_of_hits_is_answered_the_short_way() -> None:
+async def test_batches_and_lists_are_answered_the_short_way() -> None:
     """Without a task, also if a caller has part of it already; not if one training is missing."""
     door = world(PASSTHROUGH, short=True)
     for name in ("a", "b"):
@@ -188,11 +193,17 @@ async def test_a_batch_of_hits_is_answered_the_short_way() -> None:
     assert door.data.items == {Outcome.FRESH: 5}
     await door.ask(many(b"a,missing"))
     assert door.wire.cycle is not made
+    first = await door.ask(many(b"2", b"limit"))
+    made = door.wire.cycle
+    again = await door.ask(many(b"2", b"limit"))
+    assert door.wire.cycle is made
+    assert b"detail=list\r\n" in again
+    assert again.partition(b"\r\n\r\n")[2] == first.partition(b"\r\n\r\n")[2]
 
 
-def many(ids: bytes) -> bytes:
-    """A request for these."""
-    return get("a").replace(b"/training/a", b"/training?ids=" + ids)
+def many(what: bytes, name: bytes = b"ids") -> bytes:
+    """A request for several."""
+    return get("a").replace(b"/training/a", b"/training?%b=%b" % (name, what))
 
 
 class Redis:
