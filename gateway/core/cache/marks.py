@@ -176,7 +176,8 @@ def better(marks: Marks, stored: Facts | None, kept: Facts | None) -> tuple[Fact
     rescue, because callers have perhaps got the later one. If the later one began later, it is left
     for rescue too: no hard order came since. Otherwise it is gone."""
     alone = kept if kept and None in kept.ticket else None
-    state = state_of(stored, marks, alone and alone.version) if stored else State.GONE
+    later = alone.version if alone else None
+    state = state_of(stored, marks, later) if stored else State.GONE
     known = stored.version if stored and state is not State.GONE else None
     kept_state = state_of(kept, marks, known) if kept else State.GONE
     if alone and stored and state is not State.GONE and alone.started > stored.started:
