@@ -22,6 +22,8 @@ from gateway.cli.serve import (
 )
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from gateway.simulator import SimulatorConfig
 
 
@@ -133,25 +135,7 @@ More paths with POST: /_control/edit, insert, delete, editing, revision, limit,
 )
 @_option("--seed", type=int, default=1, help="The same seed gives the same trainings.")
 @click.option("--until-stdin-closes", is_flag=True, help="End also when standard input is closed.")
-def simulate(
-    *,
-    host: str,
-    port: int,
-    trainings: int,
-    keys: dict[str, str],
-    limit: int,
-    window: float,
-    latency: float,
-    jitter: float,
-    edit_every: float,
-    revision: str,
-    etag: str,
-    last_modified: bool,
-    cache_control: str | None,
-    keep_alive: float,
-    seed: int,
-    until_stdin_closes: bool,
-) -> None:
+def simulate(*, until_stdin_closes: bool, **given: Any) -> None:
     """Run a simulated training API until SIGTERM or SIGINT.
 
     It limits calls as the real API does. To make it fail, send a fault such as {"mode": "hang"}
@@ -161,23 +145,8 @@ def simulate(
     from gateway.simulator.answers import ETagForm
     from gateway.simulator.training import Revision
 
-    config = SimulatorConfig(
-        host=host,
-        port=port,
-        trainings=trainings,
-        keys=keys,
-        limit=limit or None,
-        window=window,
-        latency=latency,
-        jitter=jitter,
-        edit_every=edit_every,
-        revision=Revision(revision),
-        etag=ETagForm(etag),
-        last_modified=last_modified,
-        cache_control=cache_control,
-        keep_alive=keep_alive,
-        seed=seed,
-    )
+    words = {"revision": Revision(given["revision"]), "etag": ETagForm(given["etag"])}
+    config = SimulatorConfig(**given | words | {"limit": given["limit"] or None})
     if until_stdin_closes:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     _serve(config)

@@ -74,6 +74,9 @@ class Lists:
 
     async def get(self, ask: Ask, query: ListQuery) -> Answer:
         """The answer to the request. Raises an error if nothing can be served."""
+        answer = self.at_hand(ask.key)
+        if answer is not None:
+            return answer
         held = await self._from_catalogue(ask.key, query)
         if held is not None:
             return self._answer(held)
@@ -115,12 +118,12 @@ class Lists:
     def at_hand(self, key: Key) -> Answer | None:
         """The answer to any request for this key, with a fresh list that is held. None if the list
         has to be made or fetched."""
-        held, catalogue = self._kept.peek(key), self._catalogue(key)
+        held, catalogue = self._kept.get(key), self._catalogue(key)
         if held is None or held.entry.selecting:
             return None
         if catalogue is not None:
-            made = self._made_before(held, catalogue)
-            return None if made is None else self._answer(made)
+            is_made = held.edition is catalogue.stamp and self._clock.monotonic() < held.until
+            return self._answer(held) if is_made else None
         is_kept = self._is_sure(held) and self._is_usable(key, held)
         is_fresh = self._rules.plan(held.entry, self._clock.now()) is Plan.SERVE
         return self._answer(held) if is_kept and is_fresh else None
@@ -129,12 +132,6 @@ class Lists:
         """The answer with a fresh list."""
         detail = Detail.LIST if held.edition is None else Detail.CATALOGUE
         return from_store(_seen(held), Outcome.FRESH, detail)
-
-    def _made_before(self, held: Held | None, catalogue: Catalogue) -> Held | None:
-        """The list, if it was made from the catalogue a moment ago, and may be served again."""
-        if held is None or held.edition is not catalogue.stamp:
-            return None
-        return held if self._clock.monotonic() < held.until else None
 
     def _catalogue(self, key: Key) -> Catalogue | None:
         """The catalogue, if it may answer and this replica knows of all orders since."""
@@ -151,9 +148,6 @@ class Lists:
             catalogue, now = self._catalogue(key), self._clock.now()
             if catalogue is None:
                 return None
-            made = self._made_before(self._kept.get(key), catalogue)
-            if made is not None:
-                return made
             rows, total = catalogue.select(query)
             if rows is None:
                 return None

@@ -81,7 +81,9 @@ class ManyHits:
         admitted.reads += 1
         labels = self._hits.labels(Outcome.FRESH, Tier.L1, detail, 200)
         of = (said, None, request_id, admitted.client)
-        self._hits.note(labels, of, 200, (self._monotonic() - began, age), is_head=is_head)
+        measured = self._monotonic() - began, age
+        labels.count(*measured, admitted.client, said.traceparent, "", is_head)
+        self._hits.log(labels, of, 200, measured, is_head=is_head)
         return (STATUS_LINE[200], lines, b"\r\n", *(() if is_head else body))
 
     def _batch(

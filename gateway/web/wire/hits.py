@@ -116,7 +116,7 @@ class Hits:
             self._unlogged[0] -= 1
         else:
             of = (said, training_id, request_id, admitted.client)
-            self._log(labels, of, status, (seconds, age), is_head=is_head)
+            self.log(labels, of, status, (seconds, age), is_head=is_head)
         ends = _ENDS if allowance is None else b"\r\n%b\r\n" % charged(allowance, began)
         sent = b"" if is_head else body
         return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
@@ -172,21 +172,7 @@ class Hits:
             self._labels[kind] = labels
         return labels
 
-    def note(
-        self,
-        labels: HitLabels,
-        of: tuple[PlainHead, None, bytes, str],
-        status: int,
-        measured: tuple[float, float],
-        *,
-        is_head: bool,
-    ) -> None:
-        """Count and log an answer that is about no single training. The arguments: see `_log`."""
-        said, _, _, client = of
-        labels.count(*measured, client, said.traceparent, "", is_head)
-        self._log(labels, of, status, measured, is_head=is_head)
-
-    def _log(
+    def log(
         self,
         labels: HitLabels,
         of: tuple[PlainHead, str | None, bytes, str],

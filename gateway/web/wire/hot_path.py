@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from typing import Final, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -324,18 +324,13 @@ _ODD: Final = frozenset(
 )
 
 
-class Asked:
+class Asked(NamedTuple):
     """A plain request for a training, or for several with the undecoded `query`."""
 
-    __slots__ = ("is_head", "query", "said", "training_id")
-
-    def __init__(
-        self, training_id: str, said: PlainHead, query: bytes | None = None, *, is_head: bool
-    ) -> None:
-        self.training_id = training_id
-        self.said = said
-        self.query = query
-        self.is_head = is_head
+    training_id: str
+    said: PlainHead
+    is_head: bool
+    query: bytes | None = None
 
 
 def plain(
@@ -366,8 +361,8 @@ def plain(
     said = PlainHead(by_name, _extra_of_these(by_name, fields, forwarded))
     is_head = method == b"HEAD"
     if match is None:
-        return Asked("", said, target[len(_MANY) :], is_head=is_head)
-    return Asked(match[1].decode("ascii"), said, is_head=is_head)
+        return Asked("", said, is_head, target[len(_MANY) :])
+    return Asked(match[1].decode("ascii"), said, is_head)
 
 
 def _extra_of_these(
