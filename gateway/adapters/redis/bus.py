@@ -165,8 +165,8 @@ class RedisBus:
 
     async def _send_heartbeats(self, gap: Gap) -> None:
         """Send heartbeats while the subscription lasts: a heartbeat that lists a replica must not
-        come before the gap of its subscription. A replica whose listing has lapsed had no part in
-        orders, so the next heartbeat is a gap too."""
+        come before the gap of its subscription. Orders did not wait for a replica that was not
+        alive, so its next heartbeat is a gap too."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
@@ -176,7 +176,7 @@ class RedisBus:
             await self._clock.sleep(pause)
 
     async def _beat(self, gap: Gap) -> None:
-        before = self.listed_until
+        before = self.alive_until
         self._chain.ask()
         is_broken = self._chain.is_broken(await self._membership.beat())
         if is_broken or before <= self._clock.monotonic():
