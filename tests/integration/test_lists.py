@@ -52,9 +52,9 @@ class World:
         return response
 
     async def calls(self) -> float:
-        """How many calls callers have waited for."""
+        """How many calls were made, but those of the sweep."""
         sample = 'gateway_upstream_requests_total{purpose="'
-        waited = [f"{sample}{purpose}" for purpose in ("miss", "revalidation")]
+        waited = [f"{sample}{each}" for each in ("miss", "revalidation", "refresh")]
         return sum([await self.all_planes[0].metric(each) for each in waited])
 
     async def has_catalogue(self, at: int = 0) -> bool:

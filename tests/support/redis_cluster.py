@@ -127,10 +127,6 @@ class ClusterServers:
             for info in (node.info() for node in self.nodes)
         )
 
-    def are_copies_in_step(self) -> bool:
-        """Whether each copy has all that its master was told."""
-        return all(map(_is_copy_in_step, self.masters))
-
     def names(self, node: ClusterNode) -> bool:
         """Whether a client that asks the others is sent to that node for some slots."""
         others = [each for each in self.nodes if each is not node and each.running]
@@ -181,12 +177,6 @@ def _knows(node: ClusterNode, nodes: Sequence[ClusterNode]) -> bool:
 def _has_copy(master: ClusterNode) -> bool:
     with master.client() as client:
         return len(client.role()[2]) == 1
-
-
-def _is_copy_in_step(master: ClusterNode) -> bool:
-    with master.client() as client:
-        _, offset, copies = client.role()
-        return [int(copy[2]) for copy in copies] == [offset]
 
 
 def client_of(url: str) -> Any:
