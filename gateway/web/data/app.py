@@ -205,8 +205,7 @@ class DataPlane:
         known = list(within_bounds(items, request_id))
         self._count_items(item.end.outcome for item in known)
         if_none_match = _joined(request, b"if-none-match")
-        gzip = _takes_gzip(request)
-        end, response = await rendered(known, if_none_match, request_id, now, gzip=gzip)
+        end, response = rendered(known, if_none_match, request_id, now)
         return self._desk.answer(exchange, end, response)
 
     async def _read_list(self, request: Request, exchange: Exchange) -> Response:

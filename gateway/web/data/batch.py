@@ -18,7 +18,6 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from gateway.core.cache.content_coding import coded_body
 from gateway.core.cache.entry_headers import matches, to_lines
 from gateway.core.errors import BadRequest, GatewayError, TooLarge, UpstreamTimeout
 from gateway.core.http.cache_status import HITS, Handling, cache_status
@@ -39,10 +38,6 @@ MOST: Final = 100
 # The items of a response have about this many bytes together at most. Trainings beyond it are left
 # out.
 _MOST_BYTES: Final = 4 * 1024**2
-# A response of fewer bytes is not compressed. One of more than _LARGE bytes is compressed in
-# another thread.
-_LEAST: Final = 1_400
-_LARGE: Final = 65_536
 _QUOTED: Final = 40
 _NAME: Final = len(b"gateway; ")
 _HIT: Final = (
@@ -51,7 +46,7 @@ _HIT: Final = (
 OPENS, CLOSES = b'{"items":[', b"]}"
 _HIT_END: Final = End(Outcome.FRESH, Tier.L1, Detail.L1)
 _BATCH_HIT: Final = HITS[Detail.BATCH]
-_NOT_IN_304: Final = frozenset((b"content-type", b"content-encoding", b"content-length"))
+_NOT_IN_304: Final = frozenset((b"content-type", b"content-length"))
 
 
 class Item(NamedTuple):
@@ -216,29 +211,19 @@ def within_bounds(items: Iterable[Item], request_id: str) -> Iterator[Item]:
             yield _problem_item(item.wanted, error, request_id)
 
 
-async def rendered(
-    items: Sequence[Item], if_none_match: bytes | None, request_id: str, now: float, *, gzip: bool
+def rendered(
+    items: Sequence[Item], if_none_match: bytes | None, request_id: str, now: float
 ) -> tuple[End, Rendered]:
     """The response, and how the request ended: as its least fresh training, or as its first item
-    if there is none. `gzip`: whether the client takes a compressed body."""
-    body, tag, coded = body_of(items), tag_of(items), None
-    if gzip and len(body) >= _LEAST:
-        coded = (
-            coded_body(body) if len(body) < _LARGE else await asyncio.to_thread(coded_body, body)
-        )
-    if coded is not None:
-        body, tag = coded, f"{tag}-gzip"
-    end, fields, age = head_of(items, tag, len(body), request_id, now, is_coded=coded is not None)
-    status = 200
+    if there is none. The response is never compressed: that would take several times as long as all
+    other work for a batch of hits."""
+    texts = b",".join([item.text for item in items])
+    body, tag, status = b"%b%b%b" % (OPENS, texts, CLOSES), tag_of(items), 200
+    end, fields, age = head_of(items, tag, len(body), request_id, now)
     if if_none_match is not None and matches(if_none_match, b'"%b"' % tag.encode("ascii")):
         status, body = 304, b""
         fields = [field for field in fields if field[0] not in _NOT_IN_304]
     return end, Rendered(status, to_lines(fields), body, age)
-
-
-def body_of(items: Sequence[Item]) -> bytes:
-    """The body, not compressed."""
-    return b"%b%b%b" % (OPENS, b",".join([item.text for item in items]), CLOSES)
 
 
 def tag_of(items: Sequence[Item]) -> str:
@@ -248,7 +233,7 @@ def tag_of(items: Sequence[Item]) -> str:
 
 
 def head_of(
-    items: Sequence[Item], tag: str, length: int, request_id: str, now: float, *, is_coded: bool
+    items: Sequence[Item], tag: str, length: int, request_id: str, now: float
 ) -> tuple[End, list[tuple[bytes, bytes]], float | None]:
     """How the request ended, the fields of a 200, and the age of the oldest item (None: none was
     stored)."""
@@ -256,15 +241,13 @@ def head_of(
     worst = min(answered, key=attrgetter("left"), default=items[0])
     left = min(item.left for item in items)
     age = max([item.age for item in items if item.age is not None], default=None)
-    fields = [(b"content-type", b"application/json")]
-    if is_coded:
-        fields.append((b"content-encoding", b"gzip"))
-    fields += [
+    fields = [
+        (b"content-type", b"application/json"),
         (b"content-length", b"%d" % length),
         (b"etag", b'"%b"' % tag.encode("ascii")),
         (b"date", to_http_date(from_seconds(now)).encode("ascii")),
         (b"cache-control", b"private, max-age=%d" % max(0.0, left)),
-        (b"vary", b"Authorization, Accept-Encoding"),
+        (b"vary", b"Authorization"),
         (b"x-request-id", request_id.encode("ascii")),
     ]
     if age is not None:

@@ -89,14 +89,14 @@ class ManyHits:
     def _batch(
         self, said: PlainHead, admitted: Admitted, query: bytes, request_id: bytes, began: float
     ) -> _Made | None:
-        fresh = None if said.takes_gzip else self._all_fresh(said, admitted, query, began)
+        fresh = self._all_fresh(said, admitted, query, began)
         if fresh is None:
             return None
         now = self._clock.now()
         parts, told = hits_of(fresh, now)
         body = (OPENS, *parts, CLOSES)
         of_it = tag_of([told]), sum(map(len, body)), request_id.decode("ascii"), now
-        _, fields, age = head_of([told], *of_it, is_coded=False)
+        _, fields, age = head_of([told], *of_it)
         self._count_items([Outcome.FRESH] * len(fresh))
         return Detail.BATCH, to_lines(fields), (b"".join(body),), age or 0.0
 
