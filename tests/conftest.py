@@ -34,8 +34,10 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 _LONGEST_FIRST = (("test_torture.py", "test_soak.py"), ("system", "integration", "fuzz"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest comes first. With --full, only what has a full scale is left."""
+    if config.getoption("full"):
+        items[:] = filter(_has_full_scale, items)
     items.sort(key=lambda item: tuple(_place(item.path, each) for each in _LONGEST_FIRST))
 
 
@@ -43,8 +45,17 @@ def _place(path: Path, longest: tuple[str, ...]) -> int:
     return next((n for n, name in enumerate(longest) if name in path.parts), len(longest))
 
 
+def _has_full_scale(item: pytest.Item) -> bool:
+    return "drills" in item.path.parts or "full" in getattr(item, "fixturenames", ())
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of our own."""
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="run only the tests that have a full scale, at that scale",
+    )
     parser.addoption(
         "--clocks-apart",
         action="store_true",
@@ -74,6 +85,12 @@ def pytest_configure(config: pytest.Config) -> None:
         stack = contextlib.ExitStack()
         stack.enter_context(bad_day.bad_day(burns=not is_worker))
         config.add_cleanup(stack.close)
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether the test runs at its full scale, as `make drills` has it."""
+    return bool(request.config.getoption("full"))
 
 
 @pytest.fixture(scope="session")
