@@ -168,9 +168,8 @@ def is_later(facts: Facts, other: Facts) -> bool:
     return facts.version > other.version
 
 
-def better(marks: Marks, stored: Facts | None, kept: Facts | None) -> tuple[Facts | None, State]:
-    """Of the responses in Redis and in L1 the one in the better state, at equal states the later
-    one, and its state. If both are the same response, it is that of L1. None: both are gone.
+def states(marks: Marks, stored: Facts | None, kept: Facts | None) -> tuple[State, State]:
+    """The states of the response in Redis and of that in L1. None: there is none.
 
     A response that Redis did not store has no words. A response in Redis that is older is left for
     rescue, because callers have perhaps got the later one. If the later one began later, it is left
@@ -179,9 +178,16 @@ def better(marks: Marks, stored: Facts | None, kept: Facts | None) -> tuple[Fact
     later = alone.version if alone else None
     state = state_of(stored, marks, later) if stored else State.GONE
     known = stored.version if stored and state is not State.GONE else None
-    kept_state = state_of(kept, marks, known) if kept else State.GONE
     if alone and stored and state is not State.GONE and alone.started > stored.started:
-        kept_state = min(state_of(replace(alone, ticket=stored.ticket), marks, known), State.RESCUE)
+        alone = replace(alone, ticket=stored.ticket)
+        return state, min(state_of(alone, marks, known), State.RESCUE)
+    return state, state_of(kept, marks, known) if kept else State.GONE
+
+
+def better(marks: Marks, stored: Facts | None, kept: Facts | None) -> tuple[Facts | None, State]:
+    """Of the responses in Redis and in L1 the one in the better state, at equal states the later
+    one, and its state. If both are the same response, it is that of L1. None: both are gone."""
+    state, kept_state = states(marks, stored, kept)
     if state is kept_state is State.GONE:
         return None, state
     is_later_in_redis = stored and kept and is_later(stored, kept)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.core.cache.entry import Entry, Key
-from gateway.core.cache.marks import Marks, State, better, state_of
+from gateway.core.cache.marks import State, better, states
 from gateway.core.cache.policy import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
@@ -55,42 +55,26 @@ class Explainer:
     async def explain(self, key: Key) -> Words:
         """What each tier has for the key, the lowest version that may be served, and when the next
         refresh comes."""
-        held = self._local.peek(key)
+        list_state, held = self._list_state(key.partition), self._local.peek(key)
+        said: Words = {} if list_state is None else {"list": _OF_THE_LIST[list_state]}
+        said |= {"id": key.training_id, "partition": key.partition}
         local = None if held is None else held.entry
         try:
             found = await self._shared.lookup(key)
         except RedisUnavailable as away:
-            told = self._entry(local, State.CURRENT)
-            next_refresh = self._next_refresh(key, local, State.CURRENT)
-            return self._words(key, told, None, None, next_refresh) | {"redis": str(away)}
+            said |= {"l1": self._entry(local, State.CURRENT), "l2": None, "bound": None}
+            said |= {"next_refresh": self._next_refresh(key, local, State.CURRENT)}
+            return said | {"redis": str(away)}
         marks, facts = found.marks, None if local is None else local.facts
         best, state = better(marks, found.stored, facts)
-        return self._words(
-            key,
-            self._entry(local, _state(local, marks)),
-            self._entry(found.entry, _state(found.entry, marks)),
-            marks,
-            self._next_refresh(key, local if best is facts else found.entry, state),
-        )
-
-    def _words(
-        self,
-        key: Key,
-        local: Words | None,
-        shared: Words | None,
-        marks: Marks | None,
-        next_refresh: str,
-    ) -> Words:
-        state = self._list_state(key.partition)
-        said: Words = {} if state is None else {"list": _OF_THE_LIST[state]}
-        bound = None if marks is None or marks.training is None else marks.training.bound
+        in_l2, in_l1 = states(marks, found.stored, facts)
+        bound = marks.training.bound if marks.training else None
+        next_read = local if best is facts else found.entry
         return said | {
-            "id": key.training_id,
-            "partition": key.partition,
-            "l1": local,
-            "l2": shared if self._shared.holds_bodies else None,
+            "l1": self._entry(local, in_l1),
+            "l2": self._entry(found.entry, in_l2) if self._shared.holds_bodies else None,
             "bound": None if bound is None else to_rfc3339(bound),
-            "next_refresh": next_refresh,
+            "next_refresh": self._next_refresh(key, next_read, state),
         }
 
     def _entry(self, entry: Entry | None, state: State) -> Words | None:
@@ -132,7 +116,3 @@ class Explainer:
         if left > 0:
             return f"on the first request after {left:.1f} s, when the response is stale"
         return "on the next request: the response is stale"
-
-
-def _state(entry: Entry | None, marks: Marks) -> State:
-    return State.GONE if entry is None else state_of(entry.facts, marks)

@@ -16,14 +16,8 @@ BOUND = Instant(1_700_000_000_123_456_789)
 
 def explainer(replica: Replica) -> Explainer:
     """Looks into that replica."""
-    local, clock, serving = replica.local, replica.clock, replica.serving
-    rules = serving._rules
     return Explainer(
-        local,
-        replica.shared,
-        clock,
-        rules,
-        serving,
+        *(replica.local, replica.shared, replica.clock, replica.serving._rules, replica.serving),
         list_state=lambda partition: "behind" if partition == OTHER.partition else None,
     )
 
@@ -102,6 +96,22 @@ async def test_an_invalidated_entry_is_asked_for_next(replica: Replica, redis: R
     assert part(words, "l1")["plan"] == "fetch"
     expected = "on the next request: an order ruled the response out, or a mark is lost"
     assert words["next_refresh"] == expected
+
+
+async def test_what_redis_did_not_store_rescues(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """And so does the older response in Redis."""
+    await replica.fill(1)
+    redis.switch.is_up = False
+    clock.advance(31.0)
+    await replica.fill(2)
+    await replica.land()
+    redis.switch.is_up = True
+
+    words = await explain(replica)
+
+    assert [part(words, each)["state"] for each in ("l1", "l2")] == ["rescue", "rescue"]
 
 
 async def test_the_later_tier_tells_the_next_refresh(
