@@ -135,6 +135,10 @@ class Confirming:
         None: since now."""
         return self._clock.monotonic() < self._bus.listed_until and not self._is_before_gap(held)
 
+    def misses_orders(self) -> bool:
+        """Whether orders perhaps do not reach this replica, though Redis answers."""
+        return self._shared.is_up and not self.hears_orders()
+
     def _is_before_gap(self, held: Held | None) -> bool:
         if held is None or held.checked_at >= self.gap_ended_at:
             return False

@@ -100,7 +100,8 @@ class Lists:
         return from_store(_seen(held), failure.outcome, failure.detail)
 
     def _may_rescue(self, held: Held) -> bool:
-        return self._rules.may_rescue(held.entry, self._clock.now())
+        is_in_time = self._rules.may_rescue(held.entry, self._clock.now())
+        return is_in_time and not self._tiers.confirming.misses_orders()
 
     def _is_sure(self, held: Held) -> bool:
         """Whether the list may be served without a call. A list that was made from the catalogue
