@@ -121,7 +121,8 @@ class ManyHits:
         """The responses by id. None if L1 has not all of them fresh, or if they are too many or too
         large."""
         fresh, size = {}, 0
-        for each in query[len(_IDS) :].decode("latin-1").split(",", MOST):
+        # The piece after the last split has a comma, so it is no id, if there are too many.
+        for each in dict.fromkeys(query[len(_IDS) :].decode("latin-1").split(",", MOST - 1)):
             held = self._decided(said, admitted, each, began)
             if held is None:
                 return None
