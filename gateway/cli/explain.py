@@ -1,4 +1,5 @@
-"""`gateway explain`: what a running gateway knows of one training, for a person to read."""
+"""`gateway explain`: what a running gateway knows of one training or of the list, for a person to
+read."""
 
 from __future__ import annotations
 
@@ -37,23 +38,32 @@ _PLANS = {
 
 
 @click.command(
-    short_help="Print what a running gateway knows about a training.",
+    short_help="Print what a running gateway knows about a training or the list.",
     epilog="""\b
 Examples:
   gateway explain trn_000001
-  gateway explain trn_000001 --admin http://127.0.0.1:8081 --json""",
+  gateway explain trn_000001 --admin http://127.0.0.1:8081 --json
+  gateway explain --list""",
 )
-@click.argument("training_id", metavar="ID")
+@click.argument("training_id", metavar="[ID]", required=False)
 @plane_options
 @click.option("--partition", help="The partition, if several have the training.")
+@click.option("--list", "of_list", is_flag=True, help="Print what is known of each tenant's list.")
 @json_option
-def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool) -> None:
+def explain(
+    training_id: str | None, plane: Admin, partition: str | None, of_list: bool, as_json: bool
+) -> None:
     """Print what the next request for a training gets. Then print what each tier holds of it, the
     lowest version that may be served, its next refresh, and its last events (such as a fetch, or an
     invalidation and who ordered it).
 
     Neither the content of the training nor a credential is printed.
     """
+    if of_list is (training_id is not None) or (of_list and partition):
+        raise click.UsageError("Give the ID of a training, or --list alone.")
+    if training_id is None:
+        _explain_list(plane, as_json)
+        return
     query = {} if partition is None else {"partition": partition}
     answer = plane.get(f"/explain/{quote(training_id, safe='')}", query)
     words = plane.members(answer, {"time", "l1", "next_refresh"})
@@ -65,6 +75,24 @@ def explain(training_id: str, plane: Admin, partition: str | None, as_json: bool
     for line in readable(words, now):
         click.echo(line)
     click.echo(f"\nWhat the words mean: {plane.address}/docs/glossary.md")
+
+
+def _explain_list(plane: Admin, as_json: bool) -> None:
+    """Print which lists are answered without a call, and what is known of them."""
+    freshness = plane.members(plane.get("/status", {}), {"freshness"})["freshness"]
+    if as_json:
+        click.echo(json.dumps(freshness))
+        return
+    if not freshness["tenants"]:
+        click.echo("There is no sweep. The API is asked for each list, and its answer is kept.")
+    for tenant, words in freshness["tenants"].items():
+        count = words["catalogue"]
+        answers = (
+            "the API answers" if count is None else f"the catalogue ({count} trainings) answers"
+        )
+        click.echo(f"{tenant}: {answers} requests for the list.\n")
+        for line in readable(words, 0.0, _INDENT):
+            click.echo(line)
 
 
 def in_short(words: Mapping[str, Any]) -> str:

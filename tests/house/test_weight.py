@@ -16,8 +16,8 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_336,
-    "lines of tests/ (Python)": 69_591,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_364,
+    "lines of tests/ (Python)": 69_616,
     "settings": 63,
     "words of the glossary": 54,
     "methods of the largest class": 49,

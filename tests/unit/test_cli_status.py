@@ -269,7 +269,10 @@ def test_a_status_of_an_earlier_release_or_another_server_is_named_as_such(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("status",), ("mode",), ("mode", "frozen"), ("explain", "a"), ("explain", "a", "--json")],
+    [
+        *(("status",), ("mode",), ("mode", "frozen")),
+        *(("explain", "a"), ("explain", "a", "--json"), ("explain", "--list")),
+    ],
 )
 @pytest.mark.parametrize("body", [b"[]", b'"ok"', b"{}", b"{", b"\xff"])
 @pytest.mark.parametrize(
@@ -301,3 +304,25 @@ def test_the_callers_port_is_named_as_such(plane: Plane, arguments: tuple[str, .
         "http://gateway.test:8081: is the port for callers; operators have another port "
         "(admin.port, 8081 unless set): name it with --admin\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("tenants", "said"),
+    [
+        ({}, "There is no sweep. "),
+        ({"globex": {"catalogue": 12, "list": "equal"}}, "globex: the catalogue (12 trainings) "),
+        ({"globex": {"catalogue": None, "list": "behind"}}, "globex: the API answers "),
+    ],
+)
+def test_it_is_told_who_answers_requests_for_the_list(
+    plane: Plane, tenants: dict[str, Any], said: str
+) -> None:
+    """For each tenant, with what is known of its list; not beside a training."""
+    plane.status["freshness"] = {"tenants": tenants}
+
+    result = run("explain", "--list")
+
+    assert result.output.startswith(said)
+    assert all(f"list       {each['list']}\n" in result.output for each in tenants.values())
+    assert json.loads(run("explain", "--list", "--json").output) == plane.status["freshness"]
+    assert run("explain").exit_code == run("explain", "a", "--list").exit_code == 2
