@@ -28,7 +28,7 @@ drills: setup ## the long failure drills (crowds, malformed requests, schemathes
 	$(BIN)/python -m pytest $(APART) tests/integration --clocks-apart -q
 	$(BIN)/python -m pytest $(APART) tests/integration --documented-acl -q
 	$(BIN)/python -m pytest $(APART) tests/integration tests/system --bad-day --timeout 600 -q
-	$(BIN)/python -m pytest tests/drills tests/integration --full --timeout 1800 -v -o log_cli=true -o log_cli_level=INFO
+	$(BIN)/python -m pytest tests/drills tests/integration --full -v -o log_cli=true -o log_cli_level=INFO
 
 package: setup ## make wheel, source archive, bill of materials and chart in dist; HOME_URL=, SOURCE_URL=, ICON_URL= are for the chart
 	@$(BIN)/python -m tests.delivery.release

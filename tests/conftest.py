@@ -35,9 +35,12 @@ _LONGEST_FIRST = (("test_torture.py", "test_soak.py"), ("system", "integration",
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes longest comes first. With --full, only what has a full scale is left."""
+    """What takes longest comes first. With --full, only what has a full scale is left, and has half
+    an hour."""
     if config.getoption("full"):
         items[:] = filter(_has_full_scale, items)
+        for item in items:
+            item.add_marker(pytest.mark.timeout(1_800))
     items.sort(key=lambda item: tuple(_place(item.path, each) for each in _LONGEST_FIRST))
 
 

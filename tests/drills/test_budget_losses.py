@@ -19,7 +19,6 @@ _ROOM = 1
 RUNS = int(os.environ.get("BUDGET_LOSS_RUNS", "1"))
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("run", range(RUNS))
 @pytest.mark.parametrize("tenants", [1, 300])
 @pytest.mark.parametrize("is_used", [True, False], ids=["used", "unused"])

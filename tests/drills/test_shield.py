@@ -13,9 +13,6 @@ from tests.integration.gate_rounds import LIMITS, MODES, pair
 from tests.integration.shielding import Pace
 from tests.support.servers import RedisServer
 
-# Several windows of a minute each.
-pytestmark = pytest.mark.timeout(1800)
-
 REAL = Pace(100, 60.0)
 
 
