@@ -192,7 +192,7 @@ async def _is_stranger(planes: Planes, key: str) -> bool:
     return not await lets_in(planes, key)
 
 
-async def replace_under_load(
+async def _replace_under_load(
     upstream: RunningSimulator, file: ClientsFile, times: int
 ) -> list[int]:
     """Replace the file so often, each tenth version faulty; what readers were answered.
@@ -226,10 +226,10 @@ async def _tells(planes: Planes, value: float) -> bool:
 
 
 async def test_the_file_is_replaced_under_load(
-    upstream: RunningSimulator, file: ClientsFile
+    upstream: RunningSimulator, file: ClientsFile, full: bool
 ) -> None:
     """No request of a valid key fails, whatever is in the file; a fault is reported."""
-    statuses = await replace_under_load(upstream, file, 8)
+    statuses = await _replace_under_load(upstream, file, 100 if full else 8)
 
     assert set(statuses) == {200}
 
