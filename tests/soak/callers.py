@@ -57,7 +57,11 @@ async def _read(
     if not query or answer.status_code != httpx.codes.OK:
         asked[one].got(answer)
         return
-    for each in answer.json()["items"]:
+    items = answer.json()["items"]
+    has_all = sorted(each["id"] for each in items) == sorted(IDS)
+    if "detail=catalogue" in answer.headers["cache-status"] and not has_all:
+        ours.truth.wrong.append(f"{replica.name}: a list lacks or repeats a training: {items}")
+    for each in items:
         if each["id"] in asked:  # a list of the API may have wrong ids: it is passed on
             asked[each["id"]].got(_alone(each, answer))
 
