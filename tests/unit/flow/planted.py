@@ -31,16 +31,6 @@ def no_hard_word(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(marks, "state_of", careless)
 
 
-def other_copy_ignored(patch: pytest.MonkeyPatch) -> None:
-    """A response in Redis is current, although L1 has had a later one."""
-    state_of = marks.state_of
-
-    def careless(facts: Facts, found: Marks, known: Version = None) -> State:
-        return state_of(facts, found)
-
-    patch.setattr(marks, "state_of", careless)
-
-
 def order_by_end(patch: pytest.MonkeyPatch) -> None:
     """Of two fetches the one that ends later counts as the later one."""
     store = InMemoryShared.store
@@ -114,7 +104,6 @@ def trusting(patch: pytest.MonkeyPatch) -> None:
 
 PLANTS: list[Plant] = [
     no_hard_word,
-    other_copy_ignored,
     order_by_end,
     copy_unchecked,
     keep_unchecked,
