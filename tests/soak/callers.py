@@ -59,7 +59,7 @@ async def _read(
         return
     items = answer.json()["items"]
     has_all = sorted(each["id"] for each in items) == sorted(IDS)
-    if "detail=catalogue" in answer.headers["cache-status"] and not has_all:
+    if "detail=catalogue" in answer.headers.get("cache-status", "") and not has_all:
         ours.truth.wrong.append(f"{replica.name}: a list lacks or repeats a training: {items}")
     for each in items:
         if each["id"] in asked:  # a list of the API may have wrong ids: it is passed on
