@@ -1,4 +1,7 @@
-"""A real Redis whose scripts read a time that a test chooses, and a connection to it."""
+"""A real Redis whose scripts read a time that a test chooses, and a connection to it.
+
+The scripts run as Redis' own user. Tests with real gateways show what the documented user may do.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import redis
 from gateway.adapters.redis.connect.script import Script
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
+from tests.support import redis_acl
 
 # The last two arguments of a script are Redis' time (microseconds) and the identity of the server.
 _TIME: Final = (
@@ -26,7 +30,7 @@ class TimedRedis:
     def __init__(
         self, url: str, now: Callable[[], float], edit: Callable[[str], str] = str
     ) -> None:
-        self.client = redis.Redis.from_url(url)
+        self.client = redis.Redis.from_url(redis_acl.without(url))
         self.client.flushdb()
         self.server = "a" * 40
         self._now = now
