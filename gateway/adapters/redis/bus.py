@@ -34,30 +34,6 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
 
-
-class Answers:
-    """The answers to one notice. Each answer repeats the number of the notice's request."""
-
-    def __init__(self) -> None:
-        self._senders: set[str] = set()
-        self._came = asyncio.Event()
-
-    def take(self, sender: str) -> None:
-        """Remember that a replica has answered."""
-        self._senders.add(sender)
-        self._came.set()
-
-    async def of(self, replicas: frozenset[str], patience: float) -> set[str]:
-        """Wait for these replicas, for `patience` seconds at most. Returns all that have
-        answered."""
-        with suppress(TimeoutError):
-            async with Deadline(patience):
-                while not replicas <= self._senders:
-                    self._came.clear()
-                    await self._came.wait()
-        return self._senders
-
-
 Apply = Callable[[Notice], None]
 Gap = Callable[[], None]
 
@@ -107,7 +83,9 @@ class RedisBus:
             new_word=new_word,
         )
         self._requests = itertools.count()
-        self._waiting: dict[int, Answers] = {}
+        # By request: the replicas that have answered.
+        self._answered: dict[int, set[str]] = {}
+        self._any_answer = asyncio.Condition()
         self._endings = Endings() if endings is None else endings
         self._chain = Chain()
         self._is_connected = False
@@ -137,13 +115,16 @@ class RedisBus:
         request = next(self._requests)
         message = encode_notice(notice, self._replica, request)
         # An answer can arrive earlier than Redis' reply.
-        answers = self._waiting[request] = Answers()
+        answered = self._answered[request] = set()
         try:
             others = await self._membership.tell(self._channel, message)
             told_at = self._clock.now()
-            missing = others.seconds.keys() - await answers.of(others.alive, patience)
+            with suppress(TimeoutError):
+                async with Deadline(patience), self._any_answer:
+                    await self._any_answer.wait_for(lambda: others.alive <= answered)
         finally:
-            del self._waiting[request]
+            del self._answered[request]
+        missing = others.seconds.keys() - answered
         seconds = max((others.unsettled, *(others.seconds[name] for name in missing)))
         known = 1 + len(others.seconds)
         until = told_at + seconds if seconds > 0.0 else None
@@ -221,8 +202,9 @@ class RedisBus:
                 self._endings.take(*decode_ended(data))
             else:
                 answer = decode_acknowledgement(data)
-                if answer.request in self._waiting:
-                    self._waiting[answer.request].take(answer.sender)
+                self._answered.get(answer.request, set()).add(answer.sender)
+                async with self._any_answer:
+                    self._any_answer.notify_all()
         except NoticeRefused as refused:
             self._observer.bus_failed(refused.why)
 

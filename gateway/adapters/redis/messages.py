@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeVar, assert_never
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -64,6 +64,17 @@ class Told:
     sender: str
     notice: Notice
     request: int | None
+
+
+# The fields that a notice of each kind must have, and those that it may have.
+_FIELDS_OF: Final = {
+    NoticeKind.CHANGED: ({"training_ids", "partition"}, {"updated_at"}),
+    NoticeKind.INVALIDATED: ({"training_ids"}, {"updated_at", "soft"}),
+    NoticeKind.PURGED: (set[str](), {"partition", "soft"}),
+    NoticeKind.REFUSED: ({"partition"}, set[str]()),
+    NoticeKind.GATE_CLOSED: ({"scope", "until"}, set[str]()),
+}
+_FIELDS: Final = {name for must, may in _FIELDS_OF.values() for name in must | may}
 
 
 class _Schema(msgspec.Struct, frozen=True):
@@ -181,27 +192,11 @@ def _instant(text: str | None) -> Instant | None:
 
 
 def _makes_sense(notice: Notice) -> bool:
-    """Whether the fields fit the kind (see ports.Notice)."""
-    # A notice GATE_CLOSED has both `scope` and `until`. All other notices have neither.
-    are_given = {notice.scope is not None, notice.until is not None}
-    if are_given != {notice.kind is NoticeKind.GATE_CLOSED}:
-        return False
-    match notice.kind:
-        case NoticeKind.CHANGED:
-            return bool(notice.training_ids and notice.partition) and not notice.soft
-        case NoticeKind.INVALIDATED:
-            return bool(notice.training_ids) and notice.partition is None
-        case NoticeKind.PURGED:
-            return not notice.training_ids and notice.updated_at is None
-        case NoticeKind.GATE_CLOSED:
-            is_of_entries = notice.training_ids or notice.partition or notice.updated_at
-            return not (is_of_entries or notice.soft)
-        case NoticeKind.REFUSED:
-            return not (notice.training_ids or notice.updated_at or notice.soft) and (
-                notice.partition is not None
-            )
-        case _:
-            assert_never(notice.kind)
+    """Whether the notice has the fields of its kind, and no others (see ports.Notice)."""
+    empty = Notice(notice.kind)
+    given = {name for name in _FIELDS if getattr(notice, name) != getattr(empty, name)}
+    must, may = _FIELDS_OF[notice.kind]
+    return must <= given <= must | may
 
 
 class Chain:
