@@ -187,13 +187,12 @@ class SharedStore(Protocol):
     async def begin(self, key: Key) -> FetchStart:
         """The start of a fetch. Marks that are missing are made."""
 
-    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
+    async def store(
+        self, key: Key, facts: Facts, entry: Entry | None, keep: float, *, is_item: bool = False
+    ) -> Stored:
         """Store an answer for `keep` seconds (> 0), if the marks allow it. `entry` None: the answer
-        must not be stored. Its facts are stored nevertheless, and end what was stored before."""
-
-    async def store_item(self, key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
-        """As `store`, for an item of the list. An older version is not noted as a refusal, because
-        the page may be old."""
+        must not be stored. Its facts are stored nevertheless, and end what was stored before.
+        `is_item`: it is an item of the list, so an older version is not noted as a refusal."""
 
     async def order(
         self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool

@@ -75,7 +75,7 @@ class Both:
         if compared.ticket is None:
             return None
         entry = entry_of(FetchStart(start.started, compared.ticket), updated_at)
-        return (await self.store.store_item(KEY, entry.facts, entry, KEEP)).verdict
+        return (await self.store.store(KEY, entry.facts, entry, KEEP, is_item=True)).verdict
 
     async def state(self) -> State:
         """The state of what is stored."""
@@ -258,7 +258,7 @@ async def test_an_order_after_the_comparison_rules_the_item_out(both: Both) -> N
     await both.store.order("trn_1", None, None, is_hard=True)
 
     entry = entry_of(FetchStart(start.started, compared.ticket))
-    stored = await both.store.store_item(KEY, entry.facts, entry, KEEP)
+    stored = await both.store.store(KEY, entry.facts, entry, KEEP, is_item=True)
 
     assert stored.verdict is StoreVerdict.INVALIDATED
 

@@ -265,7 +265,7 @@ async def test_an_item_of_the_list_is_no_refusal(shared_store: SharedStore) -> N
     await fill(shared_store, NEW)
     for seconds in (0.0, BELIEVE_AFTER + 1.0, 3 * BELIEVE_AFTER):
         item = await fetch(shared_store, OLD, before=-seconds)
-        stored = await shared_store.store_item(KEY, item.facts, item, KEEP)
+        stored = await shared_store.store(KEY, item.facts, item, KEEP, is_item=True)
         assert stored.verdict is StoreVerdict.OLDER
 
 

@@ -91,13 +91,11 @@ class SwitchedStore:
         self._switch.pass_on("begin")
         return await self._store.begin(key)
 
-    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
+    async def store(
+        self, key: Key, facts: Facts, entry: Entry | None, keep: float, *, is_item: bool = False
+    ) -> Stored:
         self._switch.pass_on("store")
-        return await self._store.store(key, facts, entry, keep)
-
-    async def store_item(self, key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
-        self._switch.pass_on("store")
-        return await self._store.store_item(key, facts, entry, keep)
+        return await self._store.store(key, facts, entry, keep, is_item=is_item)
 
     async def order(
         self, training_id: str | None, partition: str | None, version: Version, *, is_hard: bool

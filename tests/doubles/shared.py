@@ -61,15 +61,11 @@ class InMemoryShared:
     async def begin(self, key: Key) -> FetchStart:
         return await self.ledger.begin(key)
 
-    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
+    async def store(
+        self, key: Key, facts: Facts, entry: Entry | None, keep: float, *, is_item: bool = False
+    ) -> Stored:
         before = self.ledger.slot(key).stored
-        stored = await self.ledger.store(key, facts, entry, keep)
-        self._put(key, before, stored, entry)
-        return stored
-
-    async def store_item(self, key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
-        before = self.ledger.slot(key).stored
-        stored = await self.ledger.store_item(key, facts, entry, keep)
+        stored = await self.ledger.store(key, facts, entry, keep, is_item=is_item)
         self._put(key, before, stored, entry)
         return stored
 

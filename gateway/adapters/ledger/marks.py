@@ -69,17 +69,13 @@ class Ledger:
         ticket = self.found(key).marks.ticket
         return FetchStart(self._clock.now(), ticket, self._clock.monotonic())
 
-    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
+    async def store(
+        self, key: Key, facts: Facts, entry: Entry | None, keep: float, *, is_item: bool = False
+    ) -> Stored:
         """As SharedStore.store. `entry` and `keep` have no effect."""
         now, slot = self._clock.now(), self.slot(key)
-        after = marks.store(slot, facts, now, self.new_word, self._believe_after)
-        self.write(key, after)
-        return Stored(marks.told(slot, after, facts, now), after.stored)
-
-    async def store_item(self, key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
-        """As SharedStore.store_item. `entry` and `keep` have no effect."""
-        now, slot = self._clock.now(), self.slot(key)
-        after = marks.store_item(slot, facts, now)
+        believe_after = None if is_item else self._believe_after
+        after = marks.store(slot, facts, now, self.new_word, believe_after)
         self.write(key, after)
         return Stored(marks.told(slot, after, facts, now), after.stored)
 

@@ -179,33 +179,16 @@ class RedisStore:
                 self._extended[name] = True
         return made
 
-    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
-        def after(slot: Slot, now: float) -> Slot:
-            return marks.store(slot, facts, now, self.new_word, self._believe_after)
-
-        return await self._offer(key, facts, entry, keep, after)
-
-    async def store_item(self, key: Key, facts: Facts, entry: Entry, keep: float) -> Stored:
-        def after(slot: Slot, now: float) -> Slot:
-            return marks.store_item(slot, facts, now)
-
-        return await self._offer(key, facts, entry, keep, after)
-
-    async def _offer(
-        self,
-        key: Key,
-        facts: Facts,
-        entry: Entry | None,
-        keep: float,
-        after: Callable[[Slot, float], Slot],
+    async def store(
+        self, key: Key, facts: Facts, entry: Entry | None, keep: float, *, is_item: bool = False
     ) -> Stored:
-        """Write the slot that follows from `after`, and say what became of the answer."""
+        believe_after = None if is_item else self._believe_after
         now, raw = self.connection.now(), self._slots.pop(key, Raw())
         if not raw.mark:  # the fetch made it, and perhaps no order has changed it
             raw = raw._replace(mark=encode_slot(Slot(_as_standing(facts))).mark)
         slot = decode_slot(raw)
         for _ in range(_ATTEMPTS):
-            then = after(slot, now)
+            then = marks.store(slot, facts, now, self.new_word, believe_after)
             said, is_stored = marks.told(slot, then, facts, now), marks.is_stored(slot, then)
             body = _body(key, entry) if is_stored else None
             is_written, found = await self._write(key, raw, then, keep, body=body)

@@ -243,16 +243,18 @@ def verdict(slot: Slot, new: Facts, now: float) -> Verdict:
     return Verdict.OLDER if is_older(new.version, mark.bound) else Verdict.STORE
 
 
-def store(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after: float) -> Slot:
-    """The slot after a single answer of the API. The answer is stored exactly if the slot changed
-    and has no refusal."""
-    match verdict(slot, new, now):
-        case Verdict.OVERTAKEN:
-            return slot
-        case Verdict.OLDER:
-            return _refuse(slot, new, now, new_word, believe_after)
-        case Verdict.STORE:
-            return Slot(slot.mark, new)
+def store(
+    slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after: float | None
+) -> Slot:
+    """The slot after an answer of the API. It is stored exactly if the slot changed and has no
+    refusal. `believe_after` None: it is an item of the list, and an older version in the list is no
+    refusal, because the page may be old."""
+    said = verdict(slot, new, now)
+    if said is Verdict.STORE:
+        return Slot(slot.mark, new)
+    if said is Verdict.OVERTAKEN or believe_after is None:
+        return slot
+    return _refuse(slot, new, now, new_word, believe_after)
 
 
 def confirm(slot: Slot, item: Facts) -> Slot:
@@ -264,12 +266,6 @@ def confirm(slot: Slot, item: Facts) -> Slot:
     if stored.version == item.version and item.confirmed > stored.confirmed:
         return slot._replace(stored=replace(stored, confirmed=item.confirmed))
     return slot
-
-
-def store_item(slot: Slot, item: Facts, now: float) -> Slot:
-    """The slot after an item of the list was stored as a response. An older version in the list is
-    no refusal: the page may be old."""
-    return Slot(slot.mark, item) if verdict(slot, item, now) is Verdict.STORE else slot
 
 
 def is_stored(before: Slot, after: Slot) -> bool:

@@ -251,7 +251,8 @@ class Tiers:
 
     async def store_item(self, key: Key, entry: Entry) -> Stored:
         """Offer an entry that was made from an item of the list. Raises RedisUnavailable."""
-        return await self._shared.store_item(key, entry.facts, entry, self.rules.windows.keep)
+        keep = self.rules.windows.keep
+        return await self._shared.store(key, entry.facts, entry, keep, is_item=True)
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
         """Whether L1 has a later entry than this one, with the same words. If it is from the

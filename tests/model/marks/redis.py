@@ -111,7 +111,7 @@ class Redis:
         self._write_slot(self.entry(key) or item, judged.slot)
         if judged.ticket and judged.verdict in {ListVerdict.NEWER, ListVerdict.UNKNOWN}:
             facts = replace(facts, ticket=judged.ticket)
-            after = marks.store_item(judged.slot, facts, self.clock)
+            after = marks.store(judged.slot, facts, self.clock, self.word, None)
             self._write_slot(replace(item, facts=facts), after)
 
     def _slot(self, key: Key) -> Slot:

@@ -176,9 +176,11 @@ class HeldStore(SwitchedStore):
         await self._way.pause("confirm")
         return standings
 
-    async def store(self, key: Key, facts: Facts, entry: Entry | None, keep: float) -> Stored:
+    async def store(
+        self, key: Key, facts: Facts, entry: Entry | None, keep: float, *, is_item: bool = False
+    ) -> Stored:
         await self._way.pause("store")
-        return await super().store(key, facts, entry, keep)
+        return await super().store(key, facts, entry, keep, is_item=is_item)
 
 
 class HeldBudget(CommonBudget):
