@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -56,6 +57,10 @@ class Swept:
         url = f"{self.upstream}/_control/{name}"
         httpx.post(url, json=order, trust_env=False, timeout=5).raise_for_status()
 
+    def is_fresh(self, training_id: str) -> bool:
+        """Whether a replica answers it with a fresh 200."""
+        return bool(self.is_fresh_somewhere(training_id))
+
     def is_fresh_somewhere(self, training_id: str) -> list[str]:
         """Which replicas answer it with a fresh 200, and how."""
         answers = [get(f"{each.data}/training/{training_id}") for each in self.replicas]
@@ -87,7 +92,7 @@ def fresh_after_the_bound(found: Swept, count: int) -> list[str]:
     wait_until(found.states_a_bound, 90.0, "a bound is stated")
     ids = [f"trn_{number:06d}" for number in range(TRAININGS - 2 * count, TRAININGS)]
     for each in ids:
-        assert found.is_fresh_somewhere(each), each
+        wait_until(partial(found.is_fresh, each), 30.0, f"a fresh answer to {each}")
     bound = found.state()["bound_seconds"]
     assert isinstance(bound, float)
     for each in ids:
