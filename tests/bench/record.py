@@ -13,7 +13,7 @@ from dataclasses import replace
 from tests.bench.capacity import write_page
 from tests.bench.cases import KINDS, Results
 from tests.bench.plots import plot_costs, plot_growth
-from tests.bench.report import as_json, as_table
+from tests.bench.report import as_json, growth_and_machine
 from tests.bench.targets import targets
 from tests.support.servers import ROOT
 
@@ -28,8 +28,8 @@ def record(runs: Sequence[Results], python: str) -> None:
     (docs / "benchmark.json").write_text(json.dumps(figures, indent=1) + "\n")
     pictures = [f"![{name}]({name}.png)" for name in ("benchmark", "growth")]
     parts = ["# The benchmark", "", _PREFACE, "", "## In short", "", *_short(middle), ""]
-    parts += [*pictures[: 1 + bool(middle.growth)], "", "## All runs", "", *_over(runs)]
-    parts += ["", "## The run in the middle", "", as_table(middle, python)]
+    parts += [*pictures[: 1 + bool(middle.growth)], "", "## All runs", "", *_over(runs), "", _MIXED]
+    parts += ["", "## As it grows", "", growth_and_machine(middle, python)]
     (docs / "benchmark.md").write_text("\n".join(parts) + "\n")
     plot_costs(middle, docs / "benchmark.png")
     if middle.growth:
@@ -64,27 +64,21 @@ def in_a_line(run: Results) -> str:
 
 
 _PREFACE = """\
-This page says what a request costs, beside nginx, Varnish and a server that parses nothing
-("floor"), on one core of the same machine. The gateway checks access, counts metrics and sends
-all headers of a response. CPU is user and system time of the server's processes, from the
-servers' own accounting. The configurations of the other servers are in `tests/bench/configs`, all
-figures in [benchmark.json](benchmark.json). nginx runs in two forms, with `sendfile` and
-`tcp_nopush` off and on; in each line the form that costs less counts.
-
-The mixed case is hits in an open loop, at half of the top rate and at 12,000 a second at most,
-which is what callers on one core can send in time, while a list of 20,000 trainings is swept at
-3,000 calls a minute, 50 refreshes and 100 look-ups in Redis a second run, metrics are scraped, a
-live page is open and an id is invalidated each second. A request takes an idle one of 64
-connections, or waits until one is idle. A response's time counts from when its request was due.
-nginx has as many refreshes and nothing else. Callers share a core with the simulated API and Redis
-and go before them, so that the time of a response is the gateway's own.
+What a request costs, beside nginx, Varnish and a server that parses nothing ("floor"), on one core
+of the same machine. CPU is user and system time of the server's processes. The gateway checks
+access, counts metrics and sends all headers of a response. nginx runs in two forms, with `sendfile`
+and `tcp_nopush` off and on; in each line the form that costs less counts. `tests/bench/configs` has
+the configurations, and [benchmark.json](benchmark.json) each case of each run, with times.
 
 `make bench` repeats it in a quarter of an hour, `make bench-quick` in one short round; nginx,
 Varnish, wrk and h2load have to be installed. `make bench ARGS="--beside FOLDER"` compares two
-states of the gateway: FOLDER is another checkout with its environment, and its hits are measured in
-the same rounds. `make bench-record` makes three runs and writes this page: what each target came to
-in each run, then one run as a whole. A target that was missed is marked. [Capacity](capacity.md)
-says what the figures come to with many replicas, and what limits them first."""
+checkouts. `make bench-record` makes three runs and writes this page."""
+
+_MIXED = """\
+"While everything goes on": hits in an open loop, at half of the top rate and at 12,000 a second at
+most, while a list of 20,000 trainings is swept, 50 refreshes and 100 look-ups in Redis a second
+run, metrics are scraped, a live page is open and an id is invalidated each second. nginx has as
+many refreshes and nothing else. A response's time counts from when its request was due."""
 
 
 def _over(runs: Sequence[Results]) -> list[str]:

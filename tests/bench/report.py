@@ -55,6 +55,12 @@ def as_table(results: Results, python: str) -> str:
     return "\n\n".join(filter(None, ("\n".join(part) for part in parts)))
 
 
+def growth_and_machine(results: Results, python: str) -> str:
+    """The end of that table, for a page that has the targets already."""
+    parts = [_growth(results), _machine(python)]
+    return "\n\n".join(filter(None, ("\n".join(part) for part in parts)))
+
+
 def _targets(results: Results) -> Iterator[str]:
     yield "| target | measured | |"
     yield "| --- | --- | --- |"
