@@ -23,12 +23,11 @@ from tests.bench.stored import Stored, measure
 from tests.support.servers import ROOT
 
 # What is assumed, and may be changed: a core is used to six tenths, so that a replica can be lost;
-# the API's limit and the freshness are the defaults; one training in a thousand is edited an hour.
+# the API's limit and the freshness are the defaults.
 _BUSY = 0.6
 _LIMIT = 100 / 60
 _LIFETIME = 30.0
-_EDITS = 1 / 1_000 / 3_600
-_RATES = (100, 1_000, 10_000, 100_000, 1_000_000)
+_RATES = (1_000, 100_000, 1_000_000)
 _READ = 1_000
 _COUNTED = ROOT / "docs" / "capacity.json"
 _HIT = re.compile(r"<!-- benchmark -->([0-9.]+) µs")
@@ -106,18 +105,16 @@ def _page(model: Model, counted: list[tuple[Asked, Asked]], stored: Stored) -> I
     yield ""
     yield (
         "This page says how much memory, how many replicas and how much time your trainings need,"
-        " what replicas ask of Redis, and what limits them first. `make capacity` writes it; the"
-        " arithmetic is `tests/bench/capacity.py`."
+        " and what limits them first. `make capacity` writes it."
     )
     yield from _worksheet(model, stored)
     yield ""
     yield "## How many replicas"
     yield ""
     yield (
-        f"It assumes: a hit costs {model.hit * 1e6:.1f} µs of one core ([the"
-        f" benchmark](benchmark.md)); a core is used to {_BUSY:.0%}, so that a replica can be lost;"
-        f" each replica reads {_READ:,} trainings all the time; one in a thousand trainings is"
-        " edited in an hour."
+        f"A hit costs {model.hit * 1e6:.1f} µs of one core ([the benchmark](benchmark.md)). A core"
+        f" is used to {_BUSY:.0%}, so that a replica can be lost. Each replica reads {_READ:,}"
+        " trainings all the time."
     )
     yield ""
     yield "| requests/s | replicas (a core each) | Redis commands/s | MB/s | cores of Redis |"
@@ -129,8 +126,8 @@ def _page(model: Model, counted: list[tuple[Asked, Asked]], stored: Stored) -> I
             f"| {rate:,} | {replicas:,} | {asked.commands:,.0f} | {asked.bytes / 1e6:,.1f} |"
             f" {asked.core:.2f} |"
         )
-    yield from _walls(model)
     yield from _check(model, counted)
+    yield from _walls(model)
 
 
 def _worksheet(model: Model, stored: Stored) -> Iterator[str]:
@@ -170,64 +167,43 @@ def _worksheet(model: Model, stored: Stored) -> Iterator[str]:
     )
     yield ""
     yield (
-        "An edit remains unseen for about the time of a sweep at most, if nobody tells the gateway"
-        " of it. A smaller `l1.max_bytes` is enough if callers read a part of the trainings: the"
-        " rest stays in Redis, where a hit costs more ([the benchmark](benchmark.md)). Memory was"
-        " measured with"
+        "A smaller `l1.max_bytes` is enough if callers read a part of the trainings: the rest stays"
+        " in Redis, where a hit costs more. [Freshness](freshness.md#the-sweep) says how long an"
+        " edit may remain unseen. Memory was measured with"
         f" {IDS:,} trainings of {stored.body:,.0f} bytes: {stored.l1:,.0f} bytes each in L1, by the"
         f" gateway's own account, and {stored.redis:,.0f} in Redis, by `used_memory`."
     )
 
 
 def _walls(model: Model) -> Iterator[str]:
-    edits = _READ * _EDITS
-    most, largest = model.most_replicas(_READ), model.replicas(_RATES[-1])
+    most = model.most_replicas(_READ)
     yield ""
     yield "## What limits it first"
     yield ""
     yield (
         f"1. **The API's limit**, at any rate of requests. {_LIMIT * 60:.0f} calls a minute keep"
-        f" {_LIMIT * _LIFETIME:.0f} trainings fresh for {_LIFETIME:.0f} s each. With single calls,"
-        f" each of {_READ:,} trainings is confirmed every {_READ / _LIMIT:.0f} s, and is served"
-        " stale meanwhile. More replicas do not help: they share one budget, and a training is"
-        " fetched once for all of them. What helps: a longer `freshness.lifetime`, the list of"
-        " trainings (many in one call), invalidations by event, a larger limit."
+        f" {_LIMIT * _LIFETIME:.0f} trainings fresh for {_LIFETIME:.0f} s each by single calls."
+        " More replicas do not help, because they share one budget. What helps: the sweep (a"
+        " hundred trainings with one call), a longer `freshness.lifetime`, invalidations by event,"
+        " a larger limit."
     )
     yield (
         f"2. **One Redis**, at about {most:,} replicas"
         f" ({most * _BUSY / model.hit:,.0f} requests/s). Confirmations grow with replicas times"
         " trainings, not with requests. What helps: a longer `l1.lifetime`, a load balancer that"
-        " sends each training to the same replicas so that each reads fewer, a cluster."
-    )
-    yield (
-        f"3. **Messages between replicas**. {edits:.4f} edits a second go to every replica. That is"
-        f" {edits * largest:,.0f} messages a second at {largest:,} replicas: far from a limit."
-    )
-    yield ""
-    yield (
-        "Requests themselves are no limit. A hit asks nobody, so replicas add up until Redis is"
-        " busy with their confirmations."
+        " sends each training to the same replicas, a cluster."
     )
 
 
 def _check(model: Model, counted: list[tuple[Asked, Asked]]) -> Iterator[str]:
-    yield ""
-    yield "## Checked"
+    numbers = range(1, len(counted) + 1)
+    seen = ", ".join(f"{busy.commands:.0f}" for _, busy in counted)
+    reckoned = ", ".join(f"{model.asked(each, IDS).commands:.0f}" for each in numbers)
     yield ""
     yield (
-        f"Redis counted what one, two and three replicas asked of it while each read {IDS:,}"
-        " trainings. The model follows from the count of one replica."
+        f"Redis counted {seen} commands/s of one, two and three replicas that each read {IDS:,}"
+        f" trainings. The model above follows from the count of one: {reckoned}."
     )
-    yield ""
-    yield "| replicas | commands/s: idle, reading, model | kB/s: reading, model | core: same |"
-    yield "| --- | --- | --- | --- |"
-    for number, (idle, busy) in enumerate(counted, 1):
-        reckoned = model.asked(number, IDS)
-        yield (
-            f"| {number} | {idle.commands:.1f}, {busy.commands:.1f}, {reckoned.commands:.1f} |"
-            f" {busy.bytes / 1e3:.0f}, {reckoned.bytes / 1e3:.0f} |"
-            f" {busy.core:.4f}, {reckoned.core:.4f} |"
-        )
 
 
 if __name__ == "__main__":
