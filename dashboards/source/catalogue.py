@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from dashboards.source.excused import EXCUSED
 from dashboards.source.exported import Exported, exported
 from dashboards.source.used import users
 
@@ -18,7 +17,7 @@ Made by `make dashboards` from the gateway's own tables and from dashboards/sour
 asked for. Every combination of labels that can occur is there from the start, at 0. A family whose
 source is missing (no Redis, no sweep, no clients file, no limit) has no series. One process is one
 replica with its own `/metrics`: what all replicas share (budget, gate) is taken with `max`, the
-rest is summed.
+rest is summed. `process_*` and `python_*` are prometheus-client's.
 
 Hit rate = (`fresh` + `stale-*` + `negative`) / all but `rejected`.
 """
@@ -27,7 +26,7 @@ _FEW = 4
 
 def catalogue() -> str:
     """The whole page."""
-    return "\n".join((_HEAD, *_table(), "", "## Labels", "", *_labels_with_many(), *_others()))
+    return "\n".join((_HEAD, *_table(), "", "## Labels", "", *_labels_with_many(), ""))
 
 
 def _table() -> Iterator[str]:
@@ -35,7 +34,7 @@ def _table() -> Iterator[str]:
     yield "| metric | type | labels | tells | looked at in |"
     yield "| --- | --- | --- | --- | --- |"
     for metric in exported():
-        places = ", ".join(where.get(metric.name, [])) or EXCUSED.get(metric.name, "")
+        places = ", ".join(where.get(metric.name, []))
         cells = (f"`{metric.name}`", metric.type, _labels(metric), metric.help, places)
         yield f"| {' | '.join(cells)} |"
 
@@ -50,17 +49,6 @@ def _labels_with_many() -> Iterator[str]:
     for (label, known), names in bearers.items():
         of = ", ".join(f"`{name}`" for name in names)
         yield f"- `{label}` of {of}: {_list(known)}"
-
-
-def _others() -> Iterator[str]:
-    """What the libraries export beside ours, and why no dashboard shows it."""
-    ours = {metric.name for metric in exported()}
-    yield "\n## Not ours\n"
-    yield "`process_*` and `python_*` are prometheus-client's. No dashboard shows these:\n"
-    for name, why in EXCUSED.items():
-        if name not in ours:
-            yield f"- `{name}`: {why}"
-    yield ""
 
 
 def _labels(metric: Exported) -> str:
