@@ -64,8 +64,8 @@ def in_a_line(run: Results) -> str:
 
 
 _PREFACE = """\
-What a request costs, beside nginx, Varnish and a server that parses nothing ("floor"), on one core
-of the same machine. CPU is user and system time of the server's processes. The gateway checks
+This page shows what a request costs, beside nginx, Varnish and a server that parses nothing
+("floor"), on one core of the same machine. CPU is user and system time of the server's processes. The gateway checks
 access, counts metrics and sends all headers of a response. nginx runs in two forms, with `sendfile`
 and `tcp_nopush` off and on; in each line the form that costs less counts. `tests/bench/configs` has
 the configurations, and [benchmark.json](benchmark.json) each case of each run, with times.
