@@ -65,10 +65,11 @@ def in_a_line(run: Results) -> str:
 
 _PREFACE = """\
 This page shows what a request costs, beside nginx, Varnish and a server that parses nothing
-("floor"), on one core of the same machine. CPU is user and system time of the server's processes. The gateway checks
-access, counts metrics and sends all headers of a response. nginx runs in two forms, with `sendfile`
-and `tcp_nopush` off and on; in each line the form that costs less counts. `tests/bench/configs` has
-the configurations, and [benchmark.json](benchmark.json) each case of each run, with times.
+("floor"), on one core of the same machine. CPU is user and system time of the server's processes.
+The gateway checks access, counts metrics and sends all headers of a response. nginx runs in two
+forms, with `sendfile` and `tcp_nopush` off and on; in each line the form that costs less counts.
+`tests/bench/configs` has the configurations, and [benchmark.json](benchmark.json) each case of each
+run, with times.
 
 `make bench` repeats it in a quarter of an hour, `make bench-quick` in one short round; nginx,
 Varnish, wrk and h2load have to be installed. `make bench ARGS="--beside FOLDER"` compares two
