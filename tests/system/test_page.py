@@ -106,6 +106,11 @@ def test_the_plots_move_and_an_invalidation_appears(chromium: Browser, stand: St
         assert sight.elsewhere == []
 
 
+# Words that a reader knows: the glossary has no section for them.
+PLAIN = (
+    "The last 15 minutes", "Latency", "median", "99 %", "Event loop late by", "Explain a training",
+    "Training", "What happened to it", "Body", "Digest", "Last refusals", "Other events",
+)  # fmt: skip
 UNLINKED = """() => [...document.querySelectorAll("#shown :is(h2, h3, dt, .key li:not(.when))")]
   .filter((each) => !each.querySelector("a.term")).map((each) => each.textContent)"""
 LEADING = """async () => {
@@ -121,8 +126,8 @@ LEADING = """async () => {
 
 
 def test_every_word_leads_to_its_section(chromium: Browser, stand: Stand) -> None:
-    """Each heading, figure and line of a plot is a link, that of the first finding too; and where
-    it leads there is such a heading."""
+    """Each heading, figure and line of a plot is a link unless its word is plain, that of the first
+    finding too; and where it leads there is such a heading."""
     stand.ask("trn_000004")
     order(stand.one, "mode", mode="frozen")
     with looking(chromium, stand.one.admin) as sight:
@@ -131,7 +136,8 @@ def test_every_word_leads_to_its_section(chromium: Browser, stand: Stand) -> Non
         sight.until_says("explained", "What happened to it")
         sight.until("() => document.querySelectorAll('.plot canvas').length === 4")
 
-        assert sight.page.evaluate(UNLINKED) == ["The last 15 minutes"]
+        unlinked = sight.page.evaluate(UNLINKED)
+        assert [each for each in unlinked if not each.startswith(PLAIN)] == []
         assert sight.page.evaluate(LEADING) == []
         assert "Runbook: GatewayModeLeft" in sight.text("do")
         sight.page.click("#do a")
@@ -152,7 +158,7 @@ def test_the_words_lead_where_the_documents_are_published(
             sight.until(SHOWN)
             hrefs = sight.page.eval_on_selector_all("a.term", "all => all.map((each) => each.href)")
 
-        assert len(hrefs) > 30
+        assert len(hrefs) > 20
         assert [each for each in hrefs if not each.startswith(f"{docs}/d")] == []
 
 

@@ -114,19 +114,16 @@ export function meter(label, value, most, text) {
 // Words of the page that the glossary explains: each is a link to its section there.
 const GLOSSARY = "docs/glossary.md";
 const SECTIONS = {
-  "fresh": "fresh", "stale, refreshing": "stale", "stale, rescued": "rescue", "negative": "negative-entry",
+  "fresh": "outcome", "stale, refreshing": "outcome", "stale, rescued": "rescue", "negative": "negative-entry",
   "fetched": "outcome", "failed": "outcome",
-  "calls": "api-upstream", "limit": "rate-limit", "not made": "budget",
-  "median": "latency", "99 %": "latency", "fresh until": "fresh",
+  "calls": "api-upstream", "limit": "budget", "not made": "budget", "fresh until": "fresh-stale-unusable",
   "Breaker": "breaker", "Last good response of the API": "api-upstream", "Calls to the API under way": "api-upstream",
-  "Requests that wait for such a call": "collapse-single-flight", "Redis": "l2", "Bus": "bus", "Replicas": "replica",
-  "Responses in L1": "entry-stored-response", "Memory of L1": "l1", "Event loop late by": "event-loop",
-  "gate open": "gate", "gate closed": "gate",
-  "Training": "key", "Next refresh": "sweep", "Partition": "partition", "List": "sweep", "Limit": "budget",
-  "In L1": "l1", "In L2": "l2", "Bound": "mark", "State": "mark", "What happened to it": "event",
-  "Status": "negative-entry", "Version": "version", "Age": "age", "Fresh for": "fresh", "Next request": "outcome",
-  "Body": "entry-stored-response",
-  "Digest": "digest",
+  "Requests that wait for such a call": "collapse-single-flight", "Redis": "l1-l2", "Bus": "bus", "Replicas": "replica",
+  "Responses in L1": "l1-l2", "Memory of L1": "l1-l2", "gate open": "gate", "gate closed": "gate",
+  "Next refresh": "sweep", "Partition": "partition", "List": "sweep", "Limit": "budget",
+  "In L1": "l1-l2", "In L2": "l1-l2", "Bound": "mark", "State": "mark",
+  "Status": "negative-entry", "Version": "version", "Age": "fresh-stale-unusable",
+  "Fresh for": "fresh-stale-unusable", "Next request": "outcome",
 };
 
 // Where the documents are: beside this page, unless the gateway says otherwise.
