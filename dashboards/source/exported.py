@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from prometheus_client.core import Sample
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.adapters.telemetry.metrics import COUNTS, GAUGES, OWN_GAUGES, TIMINGS, GaugeReadings
+from gateway.adapters.telemetry.metrics import (
+    COUNTS,
+    GAUGES,
+    OWN_GAUGES,
+    TIMINGS,
+    GaugeReadings,
+    Metrics,
+)
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.clock import SystemClock
 
@@ -66,11 +73,12 @@ def foreign() -> set[str]:
 
 
 def _scrape() -> Iterator[Sample]:
-    telemetry = Telemetry("", SystemClock(), _all_unknown)
+    telemetry = Telemetry(SystemClock())
     telemetry.clients_known([""])
     telemetry.operators_known([""])
     telemetry.counters.know_spans()
-    for family in text_string_to_metric_families(b"".join(telemetry.scrape()[0]).decode()):
+    metrics = Metrics(telemetry.counters, telemetry.events, "", _all_unknown)
+    for family in text_string_to_metric_families(b"".join(metrics.scrape()[0]).decode()):
         yield from family.samples
 
 

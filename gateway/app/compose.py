@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,6 @@ from gateway.adapters.redis.lease import Endings, RedisLease
 from gateway.adapters.redis.mode_store import RedisMode
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.sweep import RedisSweep
-from gateway.adapters.telemetry.live_figures import History
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.access import (
@@ -91,7 +89,6 @@ class House:
     clock: SystemClock
     telemetry: Telemetry
     lag: LoopLag
-    history: History
     local: LocalStore
     shared: SharedStore
     budget: Budget
@@ -117,7 +114,7 @@ class House:
 def compose(settings: Settings) -> House:
     """Put the parts together. Raises StartFault, or SettingsFault if an access file is faulty."""
     admission, operators = admission_of(settings), operator_access_of(settings)
-    telemetry = Telemetry(gateway.__version__, clock := SystemClock())
+    telemetry = Telemetry(clock := SystemClock())
     rules = rules_of(settings, admission)
     local = LocalStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
     shared = _shared(settings, clock, telemetry, redis := _redis(settings, clock, telemetry))
@@ -142,7 +139,6 @@ def compose(settings: Settings) -> House:
         clock=clock,
         telemetry=telemetry,
         lag=LoopLag(clock),
-        history=_history(settings, clock, telemetry),
         local=local,
         shared=shared,
         budget=way.budget,
@@ -172,13 +168,6 @@ def _lists(
     kept = LocalStore(settings.l1.max_bytes // _LISTS, lambda: None)
     timeout = settings.upstream.timeout
     return Lists(serving, tiers, fetcher, sweeps.catalogue, kept=kept, timeout=timeout)
-
-
-def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> History:
-    freshness = settings.freshness
-    by_policy = freshness.source is FreshnessSource.POLICY
-    lifetime = freshness.lifetime if by_policy else math.inf
-    return History(telemetry.counters, clock, telemetry.read, lifetime)
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:

@@ -42,6 +42,7 @@ class Live:
         settings: Settings,
         readings: Callable[[], GaugeReadings],
         findings: Findings,
+        history: History,
         *,
         started: float,
         ended: asyncio.Event,
@@ -50,6 +51,7 @@ class Live:
         self._settings = settings
         self._readings = readings
         self._findings = findings
+        self._history = history
         self._started = started
         self._began = round(house.clock.now(), 3)  # Unix time, by which the page notices a restart
         self._ended = ended
@@ -64,7 +66,7 @@ class Live:
     def tell(self, place: Place) -> tuple[Words, Place]:
         """The data that is new after `place`, and the new place. (0, 0) is before all rows and
         events."""
-        history, events = self._house.history, self._house.telemetry.events
+        history, events = self._history, self._house.telemetry.events
         words: Words = {
             "now": self._now(),
             "rows": history.after(place[0]),
@@ -90,14 +92,14 @@ class Live:
 
     def _now(self) -> Words:
         house, now = self._house, self._readings()
-        minute = house.history.minute()
+        minute = self._history.minute()
         return {
             "time": house.clock.now(),
             "uptime": round(house.clock.monotonic() - self._started, 1),
             "ready": now.ready,
             "draining": now.draining,
             "findings": [asdict(each) for each in self._findings.now()],
-            "minute": _figures_of(minute, house.history),
+            "minute": _figures_of(minute, self._history),
             "budgets": [{"tenant": name, **asdict(view)} for name, view in _scarce(now.budgets)],
             "tenants": len(now.budgets),
             "circuit": now.circuit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -11,8 +12,8 @@ from typing import Any
 
 import gateway
 from gateway.adapters.telemetry.event_log import Noted
-from gateway.adapters.telemetry.live_figures import by_outcome, hit_rate
-from gateway.adapters.telemetry.metrics import GaugeReadings
+from gateway.adapters.telemetry.live_figures import History, by_outcome, figures, hit_rate
+from gateway.adapters.telemetry.metrics import GaugeReadings, Metrics
 from gateway.app.access import FileWatch, clients_watch, tokens_watch
 from gateway.app.compose import House
 from gateway.app.health_findings import Finding, Findings
@@ -23,7 +24,15 @@ from gateway.core.errors import BadRequest, RedisUnavailable
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
 from gateway.core.vocabulary import Mode, Right
 from gateway.ports import BudgetView, Confirmations
-from gateway.settings import AccessMode, Printable, RateScope, Settings, SweepWarm, effective
+from gateway.settings import (
+    AccessMode,
+    FreshnessSource,
+    Printable,
+    RateScope,
+    Settings,
+    SweepWarm,
+    effective,
+)
 
 Words = dict[str, object]
 
@@ -62,15 +71,20 @@ class Operations:
         self._house = house
         self._settings = settings
         self._life = life
-        house.telemetry.gauges = self.readings
-        told = house.clock, house.telemetry
+        telemetry = house.telemetry
+        self._metrics = Metrics(
+            telemetry.counters, telemetry.events, gateway.__version__, self.readings
+        )
+        read = self._metrics.read
+        self.history = History(telemetry.counters, house.clock, read, _longest_fresh(settings))
+        told = house.clock, telemetry
         self.clients_watch = clients_watch(settings, house.admission, *told)
         self.tokens_watch = tokens_watch(house.operator_access, *told)
         self._warming = Warming(house.clock.monotonic, self._is_filling)
         docs_url = settings.admin.docs_url
-        warn = house.telemetry.replicas_differ
-        self.findings = Findings(house.history, self.readings, house.clock, docs_url, warn=warn)
-        live = partial(Live, house, settings, self.readings, self.findings)
+        warn = telemetry.replicas_differ
+        self.findings = Findings(self.history, self.readings, house.clock, docs_url, warn=warn)
+        live = partial(Live, house, settings, self.readings, self.findings, self.history)
         self.watched = live(started=life.started, ended=life.ended)
 
     def is_ready(self) -> bool:
@@ -89,7 +103,7 @@ class Operations:
         return is_warming
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
-        return self._house.telemetry.scrape(accept)
+        return self._metrics.scrape(accept)
 
     def readings(self) -> GaugeReadings:
         """The present values of the gauges."""
@@ -130,7 +144,7 @@ class Operations:
     def status(self) -> Words:
         house, life = self._house, self._life
         outcomes = by_outcome(house.telemetry.counters)
-        figures = house.telemetry.snapshot()
+        numbers = figures(house.telemetry.counters)
         redis = house.redis
         return {
             "version": gateway.__version__,
@@ -144,11 +158,11 @@ class Operations:
             "requests": {str(outcome): count for outcome, count in outcomes.items()},
             "hit_rate": hit_rate(outcomes),
             "upstream": {
-                "calls": _split(figures, "upstream_calls"),
-                "inflight": figures["upstream_inflight"],
+                "calls": _split(numbers, "upstream_calls"),
+                "inflight": numbers["upstream_inflight"],
                 "circuit": str(house.outbound.circuit),
             },
-            "figures": figures,
+            "figures": numbers,
             "budgets": {tenant: asdict(view) for tenant, view in self._budgets().items()},
             "redis": {
                 "configured": redis is not None,
@@ -244,7 +258,7 @@ class Operations:
         telemetry.ordered(order, by, **fields)
 
     def _freshness(self) -> Words:
-        sweeps, oldest = self._house.sweeps, self._house.history.oldest_stale()
+        sweeps, oldest = self._house.sweeps, self.history.oldest_stale()
         return {
             "without_sweep_seconds": sweeps.bound_without(),
             "oldest_stale_seconds": None if oldest is None else round(oldest, 3),
@@ -294,6 +308,12 @@ def _told(noted: Noted) -> Words:
         **({} if noted.partition is None else {"partition": noted.partition}),
         **(repeated if noted.times > 1 else {}),
     }
+
+
+def _longest_fresh(settings: Settings) -> float:
+    """Seconds after which a response is stale (infinite if the upstream's fields decide this)."""
+    by_policy = settings.freshness.source is FreshnessSource.POLICY
+    return settings.freshness.lifetime if by_policy else math.inf
 
 
 def _finding(finding: Finding) -> Words:

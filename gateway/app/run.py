@@ -248,7 +248,7 @@ async def _running(
         tasks = [
             group.create_task(access_log.summarise_until_cancelled(house.clock.sleep)),
             group.create_task(house.lag.watch()),
-            group.create_task(house.history.watch()),
+            group.create_task(operations.history.watch()),
             group.create_task(operations.findings.watch()),
             *(group.create_task(each.run()) for each in watches if each is not None),
         ]

@@ -9,7 +9,7 @@ import yaml
 
 from dashboards.source.exported import Exported, exported
 from dashboards.source.used import expressions
-from gateway.adapters.telemetry.metrics import GaugeReadings
+from gateway.adapters.telemetry.metrics import GaugeReadings, Metrics
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.clock import SystemClock
 from tests.house.promql import plain
@@ -49,7 +49,8 @@ def test_promtool_has_nothing_against_the_metrics() -> None:
         sweep_confirmed=0.0,
         clients_reloaded=True,
     )
-    pieces, _ = Telemetry("1", SystemClock(), lambda: readings).scrape()
+    telemetry = Telemetry(SystemClock())
+    pieces, _ = Metrics(telemetry.counters, telemetry.events, "1", lambda: readings).scrape()
 
     checked = promtool("check", "metrics", typed=b"".join(pieces))
 

@@ -6,6 +6,7 @@ Nothing is counted here: the sources are read at each scrape.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TypeVar
@@ -24,6 +25,7 @@ from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from gateway.adapters.telemetry.counters import Counters, Histogram
+from gateway.adapters.telemetry.event_log import ERROR, Events
 from gateway.core.sweep.progress import SweepState
 from gateway.core.vocabulary import Circuit, Mode, Tier
 from gateway.ports import BudgetView
@@ -365,15 +367,45 @@ def _known(readings: Mapping[T, float | None]) -> list[Row]:
 Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
-class CountersCollector(Collector):
-    """Hands the numbers to prometheus-client. If `readings` returns None, `GAUGES` are left out."""
+class Metrics(Collector):
+    """Answers scrapes, from `counters` and from what `readings` returns. If that fails, the scrape
+    has no gauges, which is better than no scrape. The failure is logged in `events`."""
 
     def __init__(
-        self, counters: Counters, version: str, readings: Callable[[], GaugeReadings | None]
+        self,
+        counters: Counters,
+        events: Events,
+        version: str,
+        readings: Callable[[], GaugeReadings],
     ) -> None:
         self._counters = counters
+        self._events = events
         self._version = version
         self._readings = readings
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+
+    def scrape(self, accept: str = "") -> tuple[Iterator[bytes], str]:
+        """The body of the response to a scrape, and its content type: OpenMetrics if `accept` asks
+        for it, otherwise text.
+
+        Making the whole body takes milliseconds of CPU. So it comes in pieces, one for each family,
+        and requests can run between two pieces.
+        """
+        try:
+            encoder, content_type = choose_encoder(accept)
+        except TypeError:  # `accept` names a version that is not made of numbers
+            encoder, content_type = choose_encoder("")
+        return _pieces(self._registry, encoder), content_type
+
+    def read(self) -> GaugeReadings | None:
+        """The gauges now (None: they cannot be read)."""
+        with suppress(Exception):
+            return self._readings()
+        self._events.emit(ERROR, "telemetry.gauges-unread")
+        return None
 
     def collect(self) -> Iterator[Metric]:
         """One family (a metric with all its series) for each metric that can be read."""
@@ -383,7 +415,7 @@ class CountersCollector(Collector):
         yield from _families(CounterMetricFamily, COUNTS, self._counters)
         yield from self._timings()
         yield from _families(GaugeMetricFamily, OWN_GAUGES, self._counters)
-        readings = self._readings()
+        readings = self.read()
         if readings is not None:
             yield from _families(GaugeMetricFamily, GAUGES, readings)
 
@@ -393,29 +425,6 @@ class CountersCollector(Collector):
             for values, histogram in series(self._counters):
                 family.add_metric(values, _buckets(histogram), histogram.total)
             yield family
-
-
-def registry_of(collector: CountersCollector) -> CollectorRegistry:
-    """A new registry with the gateway's metrics and those of the process."""
-    registry = CollectorRegistry()
-    registry.register(collector)
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
-
-
-def encode(registry: CollectorRegistry, accept: str) -> tuple[Iterator[bytes], str]:
-    """The body of the response to a scrape, and its content type: OpenMetrics if `accept` asks for
-    it, otherwise text.
-
-    The body comes in pieces, one for each family, so that requests can run between two pieces.
-    """
-    try:
-        encoder, content_type = choose_encoder(accept)
-    except TypeError:  # `accept` names a version that is not made of numbers
-        encoder, content_type = choose_encoder("")
-    return _pieces(registry, encoder), content_type
 
 
 def _pieces(registry: CollectorRegistry, encoder: Callable[[Collector], bytes]) -> Iterator[bytes]:

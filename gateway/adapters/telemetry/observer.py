@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from gateway.adapters.telemetry.counters import Counters, status_class
@@ -24,9 +23,7 @@ from gateway.adapters.telemetry.event_log import (
     Journal,
     Log,
 )
-from gateway.adapters.telemetry.live_figures import figures
 from gateway.adapters.telemetry.log_lines import logger
-from gateway.adapters.telemetry.metrics import CountersCollector, GaugeReadings, encode, registry_of
 from gateway.core.cache.entry import Key
 from gateway.core.instant import from_seconds, to_rfc3339
 from gateway.core.sweep.belief import ListState
@@ -73,34 +70,16 @@ _NOT_TOLD = "Redis did not accept the invalidation"
 
 
 class Telemetry:
-    """Counts in `counters`, logs events, and answers scrapes. It never raises.
+    """Counts in `counters`, and logs events. It never raises."""
 
-    `gauges` is called at every scrape, and for each row of the live page. It can be set later
-    (None: not set yet).
-    """
-
-    def __init__(
-        self,
-        version: str,
-        clock: Clock,
-        gauges: Callable[[], GaugeReadings] | None = None,
-        log: Log = logger,
-    ) -> None:
+    def __init__(self, clock: Clock, log: Log = logger) -> None:
         self.counters = counters = Counters()
         self.requested, self.counting = counters.count_request, counters.counting
         self.client_result = counters.count_client
-        self.snapshot = partial(figures, counters)
         self.journal = Journal(clock)
         self._clock = clock
-        self.gauges = gauges
         self.events = Events(clock, log)
         self._drifts: set[tuple[DriftKind, str]] = set()
-        self._registry = registry_of(CountersCollector(self.counters, version, self.read))
-
-    def scrape(self, accept: str = "") -> tuple[Iterator[bytes], str]:
-        """The answer to a scrape, see `encode`. Making the whole body takes milliseconds of CPU, so
-        the body comes in pieces."""
-        return encode(self._registry, accept)
 
     # ---- only counted, not logged
 
@@ -391,16 +370,6 @@ class Telemetry:
         if result is not SpanFate.SENT:
             told: dict[str, Any] = {"reason": result, "count": count, "why": why}
             self.events.emit(WARNING, "tracing.spans-lost", every=_SELDOM, **told)
-
-    def read(self) -> GaugeReadings | None:
-        """The gauges now. None if they cannot be read: a scrape without gauges is better than no
-        scrape."""
-        if self.gauges is None:
-            return None
-        with suppress(Exception):
-            return self.gauges()
-        self.events.emit(ERROR, "telemetry.gauges-unread")
-        return None
 
 
 def _unconfirmed(confirmations: Confirmations | None) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class House:
         )
         self.log = ListLog()
         clock = FakeClock()
-        self.telemetry = Telemetry("1", clock, None, self.log)
+        self.telemetry = Telemetry(clock, self.log)
         self.admission: Admission = admission_of(self.settings)
         watch = clients_watch(self.settings, self.admission, clock, self.telemetry)
         assert watch is not None

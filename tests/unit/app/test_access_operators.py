@@ -30,7 +30,7 @@ class House:
         path.write_text(text("one"))
         self.settings: Settings = load(None, {"GATEWAY_ADMIN__TOKENS_FILE": str(path)})
         self.log = ListLog()
-        self.telemetry = Telemetry("1", FakeClock(), None, self.log)
+        self.telemetry = Telemetry(FakeClock(), self.log)
         self.access = operator_access_of(self.settings)
         watch = tokens_watch(self.access, FakeClock(), self.telemetry)
         assert watch is not None
@@ -80,7 +80,7 @@ def test_without_a_file_there_is_nothing_to_watch() -> None:
     """`admin.token` alone, or nothing: the series are there under the name of each."""
     for given, name in (({}, "loopback"), ({"GATEWAY_ADMIN__TOKEN": "t"}, "admin.token")):
         settings = load(None, given)
-        telemetry = Telemetry("1", FakeClock(), None, ListLog())
+        telemetry = Telemetry(FakeClock(), ListLog())
         access = operator_access_of(settings)
 
         assert tokens_watch(access, FakeClock(), telemetry) is None

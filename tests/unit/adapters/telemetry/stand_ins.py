@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.adapters.telemetry.metrics import GaugeReadings, Metrics
 from gateway.adapters.telemetry.observer import Telemetry
 
 
@@ -90,14 +92,21 @@ class BrokenSink:
         raise BrokenPipeError
 
 
-def scraped(telemetry: Telemetry, accept: str = "") -> bytes:
-    """The body of a scrape."""
-    return b"".join(telemetry.scrape(accept)[0])
+NOTHING = GaugeReadings(ready=True, draining=False, l1_entries=0, l1_bytes=0)
 
 
-def samples(telemetry: Telemetry) -> dict[str, float]:
+def metrics_of(
+    telemetry: Telemetry, readings: Callable[[], GaugeReadings] = lambda: NOTHING
+) -> Metrics:
+    """What answers scrapes of these counts and readings."""
+    return Metrics(telemetry.counters, telemetry.events, "1.2.3", readings)
+
+
+def samples(
+    telemetry: Telemetry, readings: Callable[[], GaugeReadings] = lambda: NOTHING
+) -> dict[str, float]:
     """A scrape as `name{label="value"}` -> number, labels in alphabetical order."""
-    text = scraped(telemetry).decode()
+    text = b"".join(metrics_of(telemetry, readings).scrape()[0]).decode()
     return {
         sample.name + _braces(sample.labels): sample.value
         for family in text_string_to_metric_families(text)

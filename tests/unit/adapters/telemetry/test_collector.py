@@ -10,7 +10,7 @@ from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.vocabulary import Outcome, Purpose, Tier
 from gateway.ports import BudgetView
-from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock, samples, scraped
+from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock, metrics_of, samples
 
 EVERYTHING = GaugeReadings(
     ready=True,
@@ -29,7 +29,12 @@ EVERYTHING = GaugeReadings(
 @pytest.fixture
 def telemetry() -> Telemetry:
     """One that has everything to tell."""
-    return Telemetry("1.2.3", ManualClock(), lambda: EVERYTHING, ListLog())
+    return Telemetry(ManualClock(), ListLog())
+
+
+def scraped(telemetry: Telemetry, accept: str = "") -> bytes:
+    """The body of a scrape."""
+    return b"".join(metrics_of(telemetry, lambda: EVERYTHING).scrape(accept)[0])
 
 
 def _lines(telemetry: Telemetry) -> list[str]:
@@ -84,7 +89,7 @@ def test_a_sampled_trace_is_the_exemplar_of_its_bucket(telemetry: Telemetry) -> 
 
 def test_all_counts_start_at_zero(telemetry: Telemetry) -> None:
     """Counters and histograms of the house exist before anything happened."""
-    counts = _ours(samples(telemetry))
+    counts = _ours(samples(telemetry, lambda: EVERYTHING))
 
     assert len(counts) > 500
     assert set(counts.values()) == {0.0}
@@ -95,7 +100,7 @@ def test_buckets_add_up(telemetry: Telemetry) -> None:
     for seconds in (0.00005, 0.003, 20.0):
         telemetry.requested(Outcome.FRESH, Tier.L1, 200, seconds, None)
 
-    found = samples(telemetry)
+    found = samples(telemetry, lambda: EVERYTHING)
 
     name = "gateway_request_duration_seconds"
     assert found[f'{name}_bucket{{le="5e-05",outcome="fresh"}}'] == 1
@@ -108,13 +113,13 @@ def test_buckets_add_up(telemetry: Telemetry) -> None:
 
 def test_the_version_is_told(telemetry: Telemetry) -> None:
     """Which build runs is a label of a series that is always 1."""
-    assert samples(telemetry)['gateway_build_info{version="1.2.3"}'] == 1
+    assert samples(telemetry, lambda: EVERYTHING)['gateway_build_info{version="1.2.3"}'] == 1
 
 
 @pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
 def test_a_version_that_is_none_gets_text(telemetry: Telemetry, kind: str) -> None:
     """`Accept` comes from any program, and the library fails at such a version."""
-    _, content_type = telemetry.scrape(f"{kind}; version=x")
+    _, content_type = metrics_of(telemetry, lambda: EVERYTHING).scrape(f"{kind}; version=x")
 
     assert content_type.startswith("text/plain; version=0.0.4")
 
@@ -123,7 +128,9 @@ def test_openmetrics_is_spoken_to_who_asks(telemetry: Telemetry) -> None:
     """The same numbers in OpenMetrics, as its own parser accepts them."""
     telemetry.requested(Outcome.FILLED, Tier.UPSTREAM, 200, 0.2, 0.0)
 
-    pieces, content_type = telemetry.scrape("application/openmetrics-text; version=1.0.0")
+    pieces, content_type = metrics_of(telemetry, lambda: EVERYTHING).scrape(
+        "application/openmetrics-text; version=1.0.0"
+    )
     body = b"".join(pieces)
 
     families = {family.name: family for family in openmetrics(body.decode())}  # type: ignore[no-untyped-call]
@@ -139,7 +146,11 @@ def test_no_series_tells_when_it_was_made(telemetry: Telemetry) -> None:
 
 def test_a_scrape_comes_in_pieces_of_one_family(telemetry: Telemetry) -> None:
     """So that requests have their turn in between; OpenMetrics says once where it ends."""
-    pieces = [*telemetry.scrape("application/openmetrics-text; version=1.0.0")[0]]
+    pieces = [
+        *metrics_of(telemetry, lambda: EVERYTHING).scrape(
+            "application/openmetrics-text; version=1.0.0"
+        )[0]
+    ]
 
     assert len(pieces) > 20
     assert all(piece.count(b"# TYPE") == 1 for piece in pieces[:-1])

@@ -14,7 +14,7 @@ TRACEPARENT = b"00-%b-%b-01" % (ID, b"b" * 16)
 @pytest.mark.parametrize("outcome", [Outcome.FRESH, Outcome.STALE_ERROR])
 def test_both_ways_of_a_hit_count_the_same(outcome: Outcome, trace: bytes | None) -> None:
     """The one that is told all, and the one that is made for its sort."""
-    long, short = Telemetry("1", ManualClock()), Telemetry("1", ManualClock())
+    long, short = Telemetry(ManualClock()), Telemetry(ManualClock())
 
     long.requested(outcome, Tier.L1, 200, 0.0004, 3.0, trace=trace)
     long.client_result("shop", "served")
@@ -36,7 +36,7 @@ def test_the_last_success_is_an_answer_about_the_training(
     status: int | None, is_success: bool
 ) -> None:
     """A 404 is one, too."""
-    counted = Telemetry("1", ManualClock())
+    counted = Telemetry(ManualClock())
 
     counted.call_started(Purpose.MISS)
     counted.call_ended(Purpose.MISS, status, 0.1)

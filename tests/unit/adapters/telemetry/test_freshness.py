@@ -21,7 +21,7 @@ def log() -> ListLog:
 @pytest.fixture
 def telemetry(log: ListLog) -> Telemetry:
     """The observer."""
-    return Telemetry("1", FakeClock(), log=log)
+    return Telemetry(FakeClock(), log)
 
 
 def test_a_bound_says_who_keeps_it(telemetry: Telemetry, log: ListLog) -> None:

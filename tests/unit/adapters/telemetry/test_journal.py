@@ -79,7 +79,7 @@ def test_the_training_that_nothing_happens_to_is_forgotten_first() -> None:
 
 def test_a_sweep_displaces_no_training() -> None:
     """A sweep meets more trainings than there is room for. The events of a fetch stay."""
-    telemetry = Telemetry("1", ManualClock())
+    telemetry = Telemetry(ManualClock())
     telemetry.fetched(Key("p", "read"), Purpose.MISS, 200, StoreVerdict.FIRST)
 
     for number in range(20_000):
@@ -94,7 +94,7 @@ def test_a_sweep_displaces_no_training() -> None:
 
 def test_a_sweep_keeps_no_training_in_the_journal() -> None:
     """A purge is still told when trainings of the list had only sweeps since."""
-    telemetry = Telemetry("1", ManualClock())
+    telemetry = Telemetry(ManualClock())
     telemetry.journal = Journal(ManualClock(), most=11)
     for number in range(10):
         telemetry.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
@@ -164,7 +164,7 @@ def test_each_verb_is_remembered(
     tell: Callable[[Telemetry], None], event: str, fields: dict[str, object]
 ) -> None:
     """Under its training, with its partition and what is known; what is not is left out."""
-    telemetry = Telemetry("1", ManualClock())
+    telemetry = Telemetry(ManualClock())
 
     tell(telemetry)
 

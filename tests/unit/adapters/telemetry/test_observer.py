@@ -126,7 +126,7 @@ def test_each_verb_counts_and_says_its_own(
     """A verb raises its series by one and logs its event, as far as it has them. It counts and
     raises nothing where the log is broken. What is made of a credential stays out of the log."""
     log = ListLog()
-    told, unheard = (Telemetry("1", ManualClock(), None, each) for each in (log, BrokenLog()))
+    told, unheard = (Telemetry(ManualClock(), each) for each in (log, BrokenLog()))
 
     for telemetry in (told, unheard):
         tell(telemetry)
@@ -139,7 +139,7 @@ def test_each_verb_counts_and_says_its_own(
 
 def test_an_ended_call_is_no_longer_in_flight() -> None:
     """Calls under way go up and down."""
-    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+    telemetry = Telemetry(ManualClock(), ListLog())
 
     telemetry.call_started(Purpose.MISS)
     telemetry.call_started(Purpose.REFRESH)
@@ -150,7 +150,7 @@ def test_an_ended_call_is_no_longer_in_flight() -> None:
 
 def test_answers_404_in_a_row_are_counted() -> None:
     """A failure says nothing about trainings, a training begins the count anew."""
-    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+    telemetry = Telemetry(ManualClock(), ListLog())
 
     counts = []
     for status in (404, 410, 500, None, 404, 304, 404):
@@ -163,7 +163,7 @@ def test_answers_404_in_a_row_are_counted() -> None:
 def test_a_refused_token_is_told_once_a_minute() -> None:
     """For each tenant; what fails until somebody acts would else fill the log."""
     log, clock = ListLog(), ManualClock()
-    telemetry = Telemetry("1", clock, None, log)
+    telemetry = Telemetry(clock, log)
 
     for _ in range(119):
         telemetry.token_refused("acme")
@@ -178,7 +178,7 @@ def test_a_refused_token_is_told_once_a_minute() -> None:
 def test_each_order_of_a_mode_is_told() -> None:
     """However fast they follow each other."""
     log = ListLog()
-    telemetry = Telemetry("1.0", ManualClock(), log=log)
+    telemetry = Telemetry(ManualClock(), log)
     ordered = [Mode.FROZEN, Mode.NORMAL, Mode.FROZEN]
 
     for mode in ordered:
@@ -189,7 +189,7 @@ def test_each_order_of_a_mode_is_told() -> None:
 
 def test_clients_are_there_from_the_start() -> None:
     """Three series each, at 0, and what was counted stays."""
-    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+    telemetry = Telemetry(ManualClock(), ListLog())
     telemetry.client_result("shop", "served")
 
     telemetry.clients_known(["web", "shop"])
@@ -202,7 +202,7 @@ def test_clients_are_there_from_the_start() -> None:
 
 def test_trainings_of_a_batch_are_counted_by_outcome() -> None:
     """Beside the request, which counts once."""
-    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+    telemetry = Telemetry(ManualClock(), ListLog())
     telemetry.counters.count_items([Outcome.FRESH, Outcome.FRESH, Outcome.FAILED])
 
     found = samples(telemetry)
@@ -215,7 +215,7 @@ def test_trainings_of_a_batch_are_counted_by_outcome() -> None:
 def test_the_clients_file_is_told_of() -> None:
     """What holds now, or all that is wrong with it, within reason."""
     log = ListLog()
-    telemetry = Telemetry("1", ManualClock(), None, log)
+    telemetry = Telemetry(ManualClock(), log)
 
     telemetry.clients_reloaded(2, 3)
     telemetry.clients_refused([f"fault {number}" for number in range(100)])
@@ -229,20 +229,20 @@ def test_the_clients_file_is_told_of() -> None:
 def test_a_drift_is_told_once() -> None:
     """A field new to the schema comes in every body and is logged with the first."""
     log, clock = ListLog(), ManualClock()
-    telemetry = Telemetry("1", clock, None, log)
+    telemetry = Telemetry(clock, log)
 
     for name in ("tags", "tags", "mood", "tags"):
         clock.time += 5.0
         telemetry.drifted(DriftKind.UNKNOWN_FIELD, name)
 
     assert [fields["field"] for _, _, fields in log.lines] == ["tags", "mood"]
-    assert telemetry.snapshot()["payload_drift"] == 4
+    assert samples(telemetry)['gateway_payload_drift_total{kind="unknown-field"}'] == 4
 
 
 def test_drifts_without_end_do_not_fill_the_memory() -> None:
     """An upstream that invents fields is told of for a hundred of them."""
     log, clock = ListLog(), ManualClock()
-    telemetry = Telemetry("1", clock, None, log)
+    telemetry = Telemetry(clock, log)
 
     for number in range(500):
         clock.time += 5.0
@@ -258,7 +258,7 @@ def test_gauges_that_cannot_be_read_leave_the_rest_of_the_scrape() -> None:
     def broken() -> GaugeReadings:
         raise RuntimeError
 
-    found = samples(Telemetry("1", ManualClock(), broken, log))
+    found = samples(Telemetry(ManualClock(), log), broken)
 
     assert "gateway_ready" not in found
     assert "gateway_upstream_inflight" in found
@@ -273,7 +273,7 @@ def test_a_date_far_ahead_is_a_warning(reason: NotStoredReason, level: int) -> N
     """Nothing else tells of it; the line names the training."""
     log = ListLog()
 
-    Telemetry("1", ManualClock(), None, log).not_stored(KEY, reason)
+    Telemetry(ManualClock(), log).not_stored(KEY, reason)
 
     assert log.lines == [(level, "entry.not-stored", {"reason": reason, "id": "a"})]
 
@@ -281,7 +281,7 @@ def test_a_date_far_ahead_is_a_warning(reason: NotStoredReason, level: int) -> N
 def test_an_hour_without_redis_is_a_line_a_minute() -> None:
     """Two failures a second are said once, then once a minute with how many went unsaid."""
     log, clock = ListLog(), ManualClock()
-    telemetry = Telemetry("1", clock, None, log)
+    telemetry = Telemetry(clock, log)
 
     for _ in range(7_200):
         telemetry.redis_failed(RedisOperation.PING, "ConnectionError: redis:6379: refused")
@@ -308,7 +308,7 @@ def test_a_write_that_not_all_confirmed_is_told_with_the_reason(
 ) -> None:
     """In the log, and among the events of its training."""
     log = ListLog()
-    telemetry = Telemetry("1", ManualClock(), None, log)
+    telemetry = Telemetry(ManualClock(), log)
 
     telemetry.write_unconfirmed(KEY, confirmations)
 
@@ -320,15 +320,13 @@ def test_a_write_that_not_all_confirmed_is_told_with_the_reason(
 
 def test_a_time_that_makes_no_sense_does_not_fail_the_write() -> None:
     """It comes from Redis."""
-    Telemetry("1", ManualClock(), None, ListLog()).write_unconfirmed(
-        KEY, Confirmations(2, 1, until=1e15)
-    )
+    Telemetry(ManualClock(), ListLog()).write_unconfirmed(KEY, Confirmations(2, 1, until=1e15))
 
 
 def test_a_refused_request_is_named_as_far_as_it_is_known() -> None:
     """The log says who was refused what; nothing stands for what is not known."""
     log = ListLog()
-    telemetry = Telemetry("1", ManualClock(), None, log)
+    telemetry = Telemetry(ManualClock(), log)
 
     known = RefusedRequest("192.0.2.7", "r-1", "GET", "/training/a")
     telemetry.access_refused(AccessRefusal.CREDENTIAL_UNKNOWN, known)

@@ -9,7 +9,7 @@ from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock, sample
 
 
 def _scrape(readings: GaugeReadings) -> dict[str, float]:
-    return samples(Telemetry("1", ManualClock(), lambda: readings, ListLog()))
+    return samples(Telemetry(ManualClock(), ListLog()), lambda: readings)
 
 
 def test_what_is_not_there_has_no_series() -> None:
