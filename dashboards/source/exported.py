@@ -74,8 +74,8 @@ def foreign() -> set[str]:
 
 def _scrape() -> Iterator[Sample]:
     telemetry = Telemetry(SystemClock())
-    telemetry.clients_known([""])
-    telemetry.operators_known([""])
+    telemetry.counters.know_clients([""])
+    telemetry.counters.know_operators([""])
     telemetry.counters.know_spans()
     metrics = Metrics(telemetry.counters, telemetry.events, "", _all_unknown)
     for family in text_string_to_metric_families(b"".join(metrics.scrape()[0]).decode()):

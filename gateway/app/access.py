@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 from pydantic import SecretStr
 
+from gateway.adapters.telemetry.event_log import ERROR, INFO, Events
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.access.caller import Clients, Open, Passthrough
 from gateway.core.access.operators import Operators
@@ -29,6 +31,9 @@ from gateway.settings import (
     clients_file,
     tokens_file,
 )
+
+# A log line names at most this many faults of a file.
+_MOST_FAULTS = 20
 
 
 @dataclass(slots=True)
@@ -78,10 +83,11 @@ def clients_watch(
 ) -> FileWatch[ClientsGiven] | None:
     """The watch that applies changes of the clients file. None if no clients file is used.
 
-    In every access mode, the telemetry is told the names under which requests are counted.
+    In every access mode, the counters are told the names under which requests are counted.
     """
+    counters, say = telemetry.counters, telemetry.events.tell_state
     for tenant in admission.tenants:
-        telemetry.clients_known(admission.callers.access.clients_of(tenant))
+        counters.know_clients(admission.callers.access.clients_of(tenant))
     if admission.file is None:
         return None
 
@@ -89,10 +95,16 @@ def clients_watch(
         clients = _clients_of(settings, given)
         admission.callers.replace(clients)
         admission.rates.replace(clients.rates())
-        telemetry.clients_known([client.name for client in given.clients])
-        telemetry.clients_reloaded(len(given.tenants), len(given.clients))
+        counters.know_clients(client.name for client in given.clients)
+        say(INFO, "clients.reloaded", tenants=len(given.tenants), clients=len(given.clients))
 
-    return FileWatch(admission.file, clock, take=take, refuse=telemetry.clients_refused)
+    refuse = partial(_refuse, telemetry.events, "clients.refused")
+    return FileWatch(admission.file, clock, take=take, refuse=refuse)
+
+
+def _refuse(events: Events, event: str, faults: list[str]) -> None:
+    """Log that a file has faults, so that its previous version stays in force."""
+    events.tell_state(ERROR, event, count=len(faults), faults=faults[:_MOST_FAULTS])
 
 
 @dataclass(slots=True)
@@ -116,16 +128,18 @@ def tokens_watch(
     access: OperatorAccess, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[TokensGiven] | None:
     """As `clients_watch`, for the tokens file."""
-    telemetry.operators_known(access.operators.names)
+    counters = telemetry.counters
+    counters.know_operators(access.operators.names)
     if access.file is None:
         return None
 
     def take(given: TokensGiven) -> None:
         access.operators.replace(given.operators)
-        telemetry.operators_known(access.operators.names)
-        telemetry.tokens_reloaded(len(given.operators))
+        counters.know_operators(access.operators.names)
+        telemetry.events.tell_state(INFO, "tokens.reloaded", tokens=len(given.operators))
 
-    return FileWatch(access.file, clock, take=take, refuse=telemetry.tokens_refused)
+    refuse = partial(_refuse, telemetry.events, "tokens.refused")
+    return FileWatch(access.file, clock, take=take, refuse=refuse)
 
 
 # Seconds between two looks at a file.

@@ -14,6 +14,7 @@ from gateway.adapters.redis.lease import Endings, RedisLease
 from gateway.adapters.redis.mode_store import RedisMode
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.sweep import RedisSweep
+from gateway.adapters.telemetry.event_log import SELDOM, WARNING
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.access import (
@@ -34,7 +35,7 @@ from gateway.app.upstream_access import (
 from gateway.core.access.caller import Open
 from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.cache.rfc9111 import ByOrigin
-from gateway.core.vocabulary import Tier
+from gateway.core.vocabulary import SpanFate
 from gateway.flow.cache.local_store import LocalStore
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.backoff import Backoffs
@@ -116,7 +117,7 @@ def compose(settings: Settings) -> House:
     admission, operators = admission_of(settings), operator_access_of(settings)
     telemetry = Telemetry(clock := SystemClock())
     rules = rules_of(settings, admission)
-    local = LocalStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
+    local = LocalStore(settings.l1.max_bytes, telemetry.counters.count_evicted)
     shared = _shared(settings, clock, telemetry, redis := _redis(settings, clock, telemetry))
     lease, bus = _lease_and_bus(settings, clock, telemetry, redis, shared)
     tiers = Tiers(local, shared, bus, clock, rules, l1_lifetime=settings.l1.lifetime)
@@ -322,8 +323,15 @@ def tracer_of(settings: Settings, clock: Clock, telemetry: Telemetry) -> Tracer 
         ) from missing
     telemetry.counters.know_spans()
     scheme = "http" if settings.server.tls_cert is None else "https"
-    told, version = telemetry.spans_ended, gateway.__version__
+    told, version = partial(_spans_ended, telemetry), gateway.__version__
     try:
         return OtlpTracer(endpoint, clock, told, variables, version=version, scheme=scheme)
     except ValueError as fault:
         raise StartFault(f"an OTEL_ variable has a wrong value: {fault}") from fault
+
+
+def _spans_ended(telemetry: Telemetry, fate: SpanFate, count: int, why: str) -> None:
+    telemetry.counters.spans[fate] += count
+    if fate is not SpanFate.SENT:
+        lost = partial(telemetry.events.emit, WARNING, "tracing.spans-lost", every=SELDOM)
+        lost(reason=fate, count=count, why=why)

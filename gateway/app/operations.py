@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import gateway
-from gateway.adapters.telemetry.event_log import Noted
+from gateway.adapters.telemetry.event_log import INFO, WARNING, Events, Noted
 from gateway.adapters.telemetry.live_figures import History, by_outcome, figures, hit_rate
 from gateway.adapters.telemetry.metrics import GaugeReadings, Metrics
 from gateway.app.access import FileWatch, clients_watch, tokens_watch
@@ -82,7 +82,7 @@ class Operations:
         self.tokens_watch = tokens_watch(house.operator_access, *told)
         self._warming = Warming(house.clock.monotonic, self._is_filling)
         docs_url = settings.admin.docs_url
-        warn = telemetry.replicas_differ
+        warn = partial(_replicas_differ, telemetry.events)
         self.findings = Findings(self.history, self.readings, house.clock, docs_url, warn=warn)
         live = partial(Live, house, settings, self.readings, self.findings, self.history)
         self.watched = live(started=life.started, ended=life.ended)
@@ -253,9 +253,12 @@ class Operations:
         try:
             yield
         except RedisUnavailable as error:
-            telemetry.order_failed(order, by, str(error), **fields)
+            told: dict[str, Any] = {"order": order, "operator": by, **fields}
+            telemetry.events.tell_state(WARNING, "order.failed", **told, why=str(error))
             raise
-        telemetry.ordered(order, by, **fields)
+        telemetry.counters.orders[order, by] += 1
+        told = {"order": order, "operator": by, **fields}
+        telemetry.events.tell_state(INFO, "order.done", **told)
 
     def _freshness(self) -> Words:
         sweeps, oldest = self._house.sweeps, self.history.oldest_stale()
@@ -308,6 +311,10 @@ def _told(noted: Noted) -> Words:
         **({} if noted.partition is None else {"partition": noted.partition}),
         **(repeated if noted.times > 1 else {}),
     }
+
+
+def _replicas_differ(events: Events, says: str, do: str) -> None:
+    events.tell_state(WARNING, "replicas.differ", says=says, do=do)
 
 
 def _longest_fresh(settings: Settings) -> float:

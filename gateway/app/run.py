@@ -220,7 +220,7 @@ def _log_form(settings: Settings) -> LogFormat:
 def _logging(settings: Settings, house: House, form: LogFormat, sink: Sink | None) -> AccessLog:
     level, now = settings.log.level, house.clock.now
     if sink is None:
-        on_lost = house.telemetry.log_line_lost
+        on_lost = house.telemetry.counters.count_lost_line
         lines = configure_standard_output(form, level, now=now, on_lost=on_lost)
     else:
         lines = configure(form, level, now=now, sink=sink)

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, TypeVar
 
 from gateway.core.budget.priority import has_a_caller
@@ -215,6 +216,14 @@ class Counters:
             total[client, _SERVED] += served
         return total
 
+    def count_evicted(self) -> None:
+        """Count an entry that L1 evicted."""
+        self.evictions[Tier.L1] += 1
+
+    def count_lost_line(self) -> None:
+        """Count a log line that was lost."""
+        self.log_lines_dropped += 1
+
     def count_items(self, outcomes: Iterable[Outcome]) -> None:
         """Count the trainings of one request for several."""
         for outcome in outcomes:
@@ -291,18 +300,15 @@ class Counters:
         except KeyError:
             self._clients[self._counted_name(client), result] += 1
 
-    def know_client(self, client: str) -> None:
-        """Create the counts of a client (one for each result), with the value 0."""
-        self._counted_name(client)
+    def know_clients(self, clients: Iterable[str]) -> None:
+        """Create the counts of clients (one for each result), with the value 0."""
+        for client in clients:
+            self._counted_name(client)
 
-    def count_order(self, order: Right, operator: str) -> None:
-        """Count an order that this replica carried out."""
-        self.orders[order, operator] += 1
-
-    def know_operator(self, operator: str) -> None:
-        """Create the counts of an operator (one for each order), with the value 0."""
-        for order in ORDERS:
-            self.orders.setdefault((order, operator), 0)
+    def know_operators(self, operators: Iterable[str]) -> None:
+        """Create the counts of operators (one for each order), with the value 0."""
+        for order in product(ORDERS, operators):
+            self.orders.setdefault(order, 0)
 
     def know_spans(self) -> None:
         """Create the counts of spans (one for each fate), with the value 0."""

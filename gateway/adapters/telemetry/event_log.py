@@ -20,6 +20,8 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
+# Seconds between two lines about a state that lasts.
+SELDOM: Final = 60.0
 # At most this many events of one name are remembered, so that frequent events do not displace
 # others.
 _REMEMBERED = 20

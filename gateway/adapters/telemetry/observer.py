@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -18,6 +17,7 @@ from gateway.adapters.telemetry.event_log import (
     ERROR,
     EVERYBODY,
     INFO,
+    SELDOM,
     WARNING,
     Events,
     Journal,
@@ -41,10 +41,7 @@ from gateway.core.vocabulary import (
     Origin,
     Purpose,
     RedisOperation,
-    Right,
-    SpanFate,
     StoreVerdict,
-    Tier,
 )
 from gateway.ports import Clock, Confirmations, RefusedRequest
 
@@ -56,10 +53,6 @@ _OWN_PATH = re.compile(
     r"/(?:(?:training|explain)/[A-Za-z0-9._~-]{1,128}"
     r"|training|metrics|status|invalidate|purge|mode|livez|readyz)?"
 )
-# A log line names at most this many faults of a file.
-_MOST_FAULTS = 20
-# Seconds between two lines about a state that lasts.
-_SELDOM = 60.0
 # At most this many differences from the API's documentation are logged, each once.
 _MOST_DRIFTS = 100
 _MISSING = (404, 410)
@@ -103,14 +96,8 @@ class Telemetry:
     def lagged(self, seconds: float) -> None:
         self.counters.freshness_lag.observe(seconds)
 
-    def evicted(self, tier: Tier) -> None:
-        self.counters.evictions[tier] += 1
-
     def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
         self.counters.redis_seconds[operation].observe(seconds)
-
-    def log_line_lost(self) -> None:
-        self.counters.log_lines_dropped += 1
 
     # ---- callers
 
@@ -121,52 +108,7 @@ class Telemetry:
             known["path"] = "(unknown)"
         self.events.emit(INFO, "access.refused", reason=reason, **known)
 
-    def replicas_differ(self, says: str, do: str) -> None:
-        """Replicas are set up differently, or are more than `redis.replicas`."""
-        self.events.tell_state(WARNING, "replicas.differ", says=says, do=do)
-
-    def clients_known(self, names: Iterable[str]) -> None:
-        """Create the metrics of these clients, with the value 0."""
-        for name in names:
-            self.counters.know_client(name)
-
-    def clients_reloaded(self, tenants: int, clients: int) -> None:
-        self.events.tell_state(INFO, "clients.reloaded", tenants=tenants, clients=clients)
-
-    def clients_refused(self, faults: list[str]) -> None:
-        """The clients file has a fault. The previous version stays in force."""
-        told = faults[:_MOST_FAULTS]
-        self.events.tell_state(ERROR, "clients.refused", count=len(faults), faults=told)
-
     # ---- operators
-
-    def operators_known(self, names: Iterable[str]) -> None:
-        """Create the metrics of these operators, with the value 0."""
-        for name in names:
-            self.counters.know_operator(name)
-
-    def tokens_reloaded(self, tokens: int) -> None:
-        self.events.tell_state(INFO, "tokens.reloaded", tokens=tokens)
-
-    def tokens_refused(self, faults: list[str]) -> None:
-        """The tokens file has a fault. The previous version stays in force."""
-        told = faults[:_MOST_FAULTS]
-        self.events.tell_state(ERROR, "tokens.refused", count=len(faults), faults=told)
-
-    def ordered(self, order: Right, operator: str, **told: Any) -> None:
-        """An order was carried out. `told`: its parameters, and how many replicas confirmed it."""
-        self.counters.count_order(order, operator)
-        self.events.tell_state(INFO, "order.done", order=order, operator=operator, **told)
-
-    def order_failed(self, order: Right, operator: str, why: str, **told: Any) -> None:
-        """An order was carried out only in part, or not at all."""
-        self.events.tell_state(
-            *(WARNING, "order.failed"),
-            order=order,
-            operator=operator,
-            why=why,
-            **told,
-        )
 
     # ---- the upstream
 
@@ -177,7 +119,7 @@ class Telemetry:
         self.events.emit(WARNING, "upstream.failed", reason=reason, id=training_id, what=what)
 
     def token_refused(self, scope: str) -> None:
-        self.events.emit(ERROR, "upstream.token-refused", key=scope, every=_SELDOM, tenant=scope)
+        self.events.emit(ERROR, "upstream.token-refused", key=scope, every=SELDOM, tenant=scope)
 
     def circuit_moved(self, state: Circuit) -> None:
         level = WARNING if state is Circuit.OPEN else INFO
@@ -310,7 +252,7 @@ class Telemetry:
         # In an outage operations fail several times a second, so most lines are suppressed.
         # `redis.away` and `redis.back` report the outage itself.
         self.events.emit(
-            WARNING, "redis.failed", key=operation, every=_SELDOM, operation=operation, why=why
+            WARNING, "redis.failed", key=operation, every=SELDOM, operation=operation, why=why
         )
 
     def bus_failed(self, why: str) -> None:
@@ -364,12 +306,6 @@ class Telemetry:
         )
 
     # ---- traces
-
-    def spans_ended(self, result: SpanFate, count: int, why: str) -> None:
-        self.counters.spans[result] += count
-        if result is not SpanFate.SENT:
-            told: dict[str, Any] = {"reason": result, "count": count, "why": why}
-            self.events.emit(WARNING, "tracing.spans-lost", every=_SELDOM, **told)
 
 
 def _unconfirmed(confirmations: Confirmations | None) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def test_hits_count_as_all_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_CLIENTS", 2)
     counters = Counters()
     for name in ("a", "b"):
-        counters.know_client(name)
+        counters.know_clients([name])
     before = dict(counters.requests)
     count = counters.counting(Outcome.NEGATIVE, Tier.L1, 404)
     counters.counting(Outcome.NEGATIVE, Tier.L1, 304)

@@ -101,7 +101,11 @@ VERBS: list[tuple[Callable[[Telemetry], None], str, str]] = [
         "payload.drifted",
     ),
     (lambda o: o.regressed("a"), "gateway_version_regressions_total", "entry.regressed"),
-    (lambda o: o.evicted(Tier.L1), 'gateway_cache_evictions_total{tier="l1"}', ""),
+    (
+        lambda o: o.counters.count_evicted(),
+        'gateway_cache_evictions_total{tier="l1"}',
+        "",
+    ),
     (
         lambda o: o.redis_timed(RedisOperation.STORE, 0.002),
         'gateway_redis_request_duration_seconds_count{operation="store"}',
@@ -192,7 +196,7 @@ def test_clients_are_there_from_the_start() -> None:
     telemetry = Telemetry(ManualClock(), ListLog())
     telemetry.client_result("shop", "served")
 
-    telemetry.clients_known(["web", "shop"])
+    telemetry.counters.know_clients(["web", "shop"])
 
     found = samples(telemetry)
     for result in ("served", "limited", "refused"):
@@ -210,20 +214,6 @@ def test_trainings_of_a_batch_are_counted_by_outcome() -> None:
     assert found['gateway_batch_items_total{outcome="fresh"}'] == 2
     assert found['gateway_batch_items_total{outcome="failed"}'] == 1
     assert found['gateway_batch_items_total{outcome="filled"}'] == 0
-
-
-def test_the_clients_file_is_told_of() -> None:
-    """What holds now, or all that is wrong with it, within reason."""
-    log = ListLog()
-    telemetry = Telemetry(ManualClock(), log)
-
-    telemetry.clients_reloaded(2, 3)
-    telemetry.clients_refused([f"fault {number}" for number in range(100)])
-
-    assert log.events == ["clients.reloaded", "clients.refused"]
-    assert log.lines[0][2] == {"tenants": 2, "clients": 3}
-    assert log.lines[1][2]["count"] == 100
-    assert log.lines[1][2]["faults"] == [f"fault {number}" for number in range(20)]
 
 
 def test_a_drift_is_told_once() -> None:
