@@ -191,7 +191,7 @@ def _redis(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Conn
         return Connection(
             settings.redis.url.get_secret_value(),
             clock,
-            telemetry,
+            telemetry.connections,
             timeout=settings.redis.timeout,
             prefix=settings.redis.prefix,
             on_time=clock.learn,
@@ -213,7 +213,7 @@ def _shared(
     return RedisStore(
         redis,
         settings.redis.prefix,
-        telemetry,
+        telemetry.connections,
         longest_keep=windows_of(settings).keep,
         longest_fetch=_longest_fetch(settings),
         new_word=_random_id,
@@ -268,7 +268,7 @@ def _lease_and_bus(
         redis,
         prefix,
         clock,
-        telemetry,
+        telemetry.connections,
         replica=replica,
         alone=_alone(settings),
         new_word=_random_id,

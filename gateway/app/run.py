@@ -134,7 +134,7 @@ def _servers(
         house.serving,
         house.admission.callers,
         house.clock,
-        house.telemetry,
+        house.telemetry.requests,
         access_log,
         tracer=house.tracer,
         directive_handler=house.directive_handler,
@@ -155,7 +155,7 @@ def _servers(
     admin_plane = AdminPlane(
         operations,
         house.clock,
-        house.telemetry,
+        house.telemetry.requests,
         host=admin.host,
         operators=house.operator_access.operators,
         max_body=admin.max_body,
@@ -209,7 +209,7 @@ def _terms(settings: Settings, house: House, plane: ServerSettings | AdminSettin
         head_timeout=limits.head_timeout,
         write_timeout=limits.write_timeout,
     )
-    return Terms(bounds, house.clock, _new_id, house.telemetry.access_refused)
+    return Terms(bounds, house.clock, _new_id, house.telemetry.requests.access_refused)
 
 
 def _log_form(settings: Settings) -> LogFormat:
@@ -263,8 +263,10 @@ async def _running(
         tasks.append(group.create_task(house.modes.run()))
         if isinstance(house.budget, RedisBudget):
             tasks.append(group.create_task(house.budget.run()))
-        tasks.append(group.create_task(house.serving.confirming.run(house.telemetry)))
-        tasks.append(group.create_task(house.serving.confirming.run_catching_up(house.telemetry)))
+        tasks.append(group.create_task(house.serving.confirming.run(house.telemetry.connections)))
+        tasks.append(
+            group.create_task(house.serving.confirming.run_catching_up(house.telemetry.connections))
+        )
         background = (house.sweeps.run(), house.serving.refresher.run())
         tasks += [group.create_task(each) for each in background]
         try:

@@ -133,7 +133,7 @@ def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> H
         max_body=settings.upstream.max_body,
         max_list_body=settings.upstream.max_list_body,
         clock=clock,
-        observer=telemetry,
+        observer=telemetry.connections,
         user_agent=f"training-gateway/{gateway.__version__}",
         passes_codings=settings.freshness.source is FreshnessSource.ORIGIN,
         tls=_trusting(settings.upstream.ca_certs),

@@ -1,4 +1,4 @@
-"""The ports of telemetry: the observer counts and logs events, the tracer sends spans."""
+"""The ports of telemetry: observers count and log events, the tracer sends spans."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from gateway.ports.replicas import Confirmations
 from gateway.ports.tiers import Count
 
 
-class Observer(Protocol):
-    """Turns events into metrics and log lines. No method raises or awaits."""
+class RequestObserver(Protocol):
+    """Counts requests, and logs those that are refused. No method raises or awaits."""
 
     def requested(
         self,
@@ -55,6 +55,14 @@ class Observer(Protocol):
         """A function that counts answers with these values. It does the same as `requested` and
         `client_result` (`served`), but the counters are looked up only once."""
 
+    def access_refused(self, reason: AccessRefusal, request: RefusedRequest) -> None:
+        """A request or a connection was refused."""
+
+
+class ConnectionObserver(Protocol):
+    """Counts what is asked of Redis and of the upstream, and logs the failures of Redis. No method
+    raises or awaits."""
+
     def call_started(self, purpose: Purpose) -> None:
         """A call begins."""
 
@@ -63,6 +71,25 @@ class Observer(Protocol):
     ) -> None:
         """A call ended, with or without an answer. `trace`: the id of its trace (None: not
         sampled)."""
+
+    def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
+        """Redis answered."""
+
+    def redis_failed(self, operation: RedisOperation, why: str) -> None:
+        """Redis gave no answer, an error, or an answer that made no sense."""
+
+    def bus_failed(self, why: str) -> None:
+        """A message on the bus made no sense, or could not be applied."""
+
+    def redis_moved(self, up: bool) -> None:
+        """Redis came back (`up`) or went away."""
+
+    def envelope_refused(self, why: str) -> None:
+        """A body in Redis cannot be read as an entry."""
+
+
+class Observer(Protocol):
+    """Counts and logs what the flow decides. No method raises or awaits."""
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
         """No usable answer of the API came."""
@@ -157,24 +184,6 @@ class Observer(Protocol):
 
     def regressed(self, training_id: str) -> None:
         """The upstream answered with an older version than the known one."""
-
-    def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
-        """Redis answered."""
-
-    def redis_failed(self, operation: RedisOperation, why: str) -> None:
-        """Redis gave no answer, an error, or an answer that made no sense."""
-
-    def bus_failed(self, why: str) -> None:
-        """A message on the bus made no sense, or could not be applied."""
-
-    def redis_moved(self, up: bool) -> None:
-        """Redis came back (`up`) or went away."""
-
-    def envelope_refused(self, why: str) -> None:
-        """A body in Redis cannot be read as an entry."""
-
-    def access_refused(self, reason: AccessRefusal, request: RefusedRequest) -> None:
-        """A request or a connection was refused."""
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
         """A background refresh failed. The next try is in `again_in` seconds."""

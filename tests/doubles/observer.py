@@ -8,10 +8,11 @@ from typing import Any
 
 from gateway.core.http.traceparent import ID, SAMPLED
 from gateway.core.vocabulary import Cause, Origin, Outcome, Purpose, Tier
-from gateway.ports import Count, Observer
+from gateway.ports import ConnectionObserver, Count, Observer, RequestObserver
 
 # `Any`, because mypy counts the methods of a Protocol as abstract.
 _Observer: Any = Observer
+_VERBS = {**vars(RequestObserver), **vars(ConnectionObserver), **vars(Observer)}
 
 
 class RecordingObserver(_Observer):  # type: ignore[misc]
@@ -80,7 +81,7 @@ class RecordingObserver(_Observer):  # type: ignore[misc]
 
 
 def _recorded(verb: str) -> Callable[..., None]:
-    signature = inspect.signature(getattr(Observer, verb))
+    signature = inspect.signature(_VERBS[verb])
 
     def record(self: RecordingObserver, *arguments: object, **named: object) -> None:
         bound = signature.bind(self, *arguments, **named)
@@ -90,6 +91,6 @@ def _recorded(verb: str) -> Callable[..., None]:
     return record
 
 
-for _verb in vars(Observer).keys() - vars(RecordingObserver).keys():
+for _verb in _VERBS.keys() - vars(RecordingObserver).keys():
     if not _verb.startswith("_"):
         setattr(RecordingObserver, _verb, _recorded(_verb))

@@ -32,7 +32,7 @@ from gateway.adapters.redis.messages import (
 )
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
-from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
+from gateway.ports import Clock, Confirmations, ConnectionObserver, Deadline, Notice
 
 Apply = Callable[[Notice], None]
 Gap = Callable[[], None]
@@ -58,7 +58,7 @@ class RedisBus:
         connection: Connection,
         prefix: str,
         clock: Clock,
-        observer: Observer,
+        observer: ConnectionObserver,
         *,
         replica: str,
         new_word: Callable[[], str],

@@ -34,7 +34,7 @@ from gateway.core.cache.entry import Entry, FetchStart, Key
 from gateway.core.cache.marks import Facts, Mark, Marks, Slot, Ticket, Version, Words
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
-from gateway.ports import Found, Observer, Stored
+from gateway.ports import ConnectionObserver, Found, Stored
 
 # The most keys of one round trip. A longer reply would perhaps come too late. A reply to look-ups
 # has bodies, a reply to confirmations has none.
@@ -82,7 +82,7 @@ class RedisStore:
         self,
         connection: Connection,
         prefix: str,
-        observer: Observer,
+        observer: ConnectionObserver,
         *,
         longest_keep: float,
         longest_fetch: float,

@@ -62,19 +62,27 @@ _ALL = "*"
 _NOT_TOLD = "Redis did not accept the invalidation"
 
 
-class Telemetry:
-    """Counts in `counters`, and logs events. It never raises."""
+class RequestTelemetry:
+    """The RequestObserver."""
 
-    def __init__(self, clock: Clock, log: Log = logger) -> None:
-        self.counters = counters = Counters()
+    def __init__(self, counters: Counters, events: Events) -> None:
+        self.counters, self.events = counters, events
         self.requested, self.counting = counters.count_request, counters.counting
         self.client_result = counters.count_client
-        self.journal = Journal(clock)
-        self._clock = clock
-        self.events = Events(clock, log)
-        self._drifts: set[tuple[DriftKind, str]] = set()
 
-    # ---- only counted, not logged
+    def access_refused(self, reason: AccessRefusal, request: RefusedRequest) -> None:
+        self.counters.refusals[reason] += 1
+        known: dict[str, Any] = {name: value for name, value in asdict(request).items() if value}
+        if request.path and _OWN_PATH.fullmatch(request.path) is None:
+            known["path"] = "(unknown)"
+        self.events.emit(INFO, "access.refused", reason=reason, **known)
+
+
+class ConnectionTelemetry:
+    """The ConnectionObserver."""
+
+    def __init__(self, counters: Counters, events: Events, clock: Clock) -> None:
+        self.counters, self.events, self._clock = counters, events, clock
 
     def call_started(self, purpose: Purpose) -> None:
         self.counters.calls_inflight += 1
@@ -90,25 +98,50 @@ class Telemetry:
             counters.last_success = self._clock.now()
             counters.missing_in_a_row = 0 if status < 400 else counters.missing_in_a_row + 1
 
+    def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
+        self.counters.redis_seconds[operation].observe(seconds)
+
+    def redis_failed(self, operation: RedisOperation, why: str) -> None:
+        self.counters.redis_errors[operation] += 1
+        # In an outage operations fail several times a second, so most lines are suppressed.
+        # `redis.away` and `redis.back` report the outage itself.
+        self.events.emit(
+            WARNING, "redis.failed", key=operation, every=SELDOM, operation=operation, why=why
+        )
+
+    def bus_failed(self, why: str) -> None:
+        self.redis_failed(RedisOperation.BUS, why)
+
+    def redis_moved(self, up: bool) -> None:
+        level, event = (INFO, "redis.back") if up else (WARNING, "redis.away")
+        self.events.tell_state(level, event)
+
+    def envelope_refused(self, why: str) -> None:
+        self.events.emit(WARNING, "redis.envelope-refused", why=why)
+
+
+class Telemetry:
+    """The Observer. It counts in `counters`, and logs events. It never raises.
+
+    requests     the observer of the web
+    connections  the observer of the adapters
+    """
+
+    def __init__(self, clock: Clock, log: Log = logger) -> None:
+        self.counters = counters = Counters()
+        self.journal = Journal(clock)
+        self.events = events = Events(clock, log)
+        self.requests = RequestTelemetry(counters, events)
+        self.connections = ConnectionTelemetry(counters, events, clock)
+        self._drifts: set[tuple[DriftKind, str]] = set()
+
+    # ---- only counted, not logged
+
     def budget_waited(self, purpose: Purpose, seconds: float) -> None:
         self.counters.wait_seconds[purpose].observe(seconds)
 
     def lagged(self, seconds: float) -> None:
         self.counters.freshness_lag.observe(seconds)
-
-    def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
-        self.counters.redis_seconds[operation].observe(seconds)
-
-    # ---- callers
-
-    def access_refused(self, reason: AccessRefusal, request: RefusedRequest) -> None:
-        self.counters.refusals[reason] += 1
-        known: dict[str, Any] = {name: value for name, value in asdict(request).items() if value}
-        if request.path and _OWN_PATH.fullmatch(request.path) is None:
-            known["path"] = "(unknown)"
-        self.events.emit(INFO, "access.refused", reason=reason, **known)
-
-    # ---- operators
 
     # ---- the upstream
 
@@ -244,26 +277,6 @@ class Telemetry:
     def swept(self, key: Key, found: str) -> None:
         note = self.journal.note
         note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
-
-    # ---- Redis
-
-    def redis_failed(self, operation: RedisOperation, why: str) -> None:
-        self.counters.redis_errors[operation] += 1
-        # In an outage operations fail several times a second, so most lines are suppressed.
-        # `redis.away` and `redis.back` report the outage itself.
-        self.events.emit(
-            WARNING, "redis.failed", key=operation, every=SELDOM, operation=operation, why=why
-        )
-
-    def bus_failed(self, why: str) -> None:
-        self.redis_failed(RedisOperation.BUS, why)
-
-    def redis_moved(self, up: bool) -> None:
-        level, event = (INFO, "redis.back") if up else (WARNING, "redis.away")
-        self.events.tell_state(level, event)
-
-    def envelope_refused(self, why: str) -> None:
-        self.events.emit(WARNING, "redis.envelope-refused", why=why)
 
     # ---- the staleness bound, and the sweep
 

@@ -42,7 +42,7 @@ from gateway.core.http.fields import Reply, first
 from gateway.core.http.traceparent import sampled_trace_of
 from gateway.core.upstream.list_page import PAGE_SIZE
 from gateway.core.vocabulary import FailureReason, InvalidReason, Purpose
-from gateway.ports import Call, Clock, Deadline, Observer
+from gateway.ports import Call, Clock, ConnectionObserver, Deadline
 
 _CONNECTIONS: Final = 128
 _KEPT_IDLE: Final = 16
@@ -72,7 +72,7 @@ class HttpxUpstream:
         max_body: int,
         max_list_body: int | None = None,
         clock: Clock,
-        observer: Observer,
+        observer: ConnectionObserver,
         user_agent: str,
         passes_codings: bool = False,
         connections: int = _CONNECTIONS,

@@ -26,7 +26,7 @@ from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.flow.cache.local_store import LocalStore
-from gateway.ports import NEVER, Bus, Clock, Found, Held, Observer, SharedStore
+from gateway.ports import NEVER, Bus, Clock, ConnectionObserver, Found, Held, SharedStore
 
 # Fractions of `l1_lifetime`. A read makes an entry due if the time _DUE has passed since the last
 # confirmation. Redis is asked about a due entry after the time _GATHER, or earlier. If an entry is
@@ -234,7 +234,7 @@ class Confirming:
         if held is not None and held.checked_at > NEVER:
             self._settle(key, held, found, asked_at)
 
-    async def run(self, observer: Observer) -> None:
+    async def run(self, observer: ConnectionObserver) -> None:
         """Confirm due entries until cancelled."""
         while True:
             await self._any_due.wait()
@@ -243,7 +243,7 @@ class Confirming:
             due, self._due = list(self._due), set()
             await self._confirm_all(due, observer)
 
-    async def run_catching_up(self, observer: Observer) -> None:
+    async def run_catching_up(self, observer: ConnectionObserver) -> None:
         """Confirm the entries that were read most recently, after each gap and each return of
         Redis."""
         while True:
@@ -252,7 +252,7 @@ class Confirming:
             keys = [key for key in self._local.last_used(_MOST) if self._needs_confirmation(key)]
             await self._confirm_all(keys, observer)
 
-    async def _confirm_all(self, keys: list[Key], observer: Observer) -> None:
+    async def _confirm_all(self, keys: list[Key], observer: ConnectionObserver) -> None:
         try:
             for start in range(0, len(keys), _BATCH):
                 await self.confirm(keys[start : start + _BATCH])

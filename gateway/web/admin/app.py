@@ -23,7 +23,7 @@ from gateway.core.access.operators import Operators
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Mode, Problem
-from gateway.ports import Clock, Confirmations, Observer
+from gateway.ports import Clock, Confirmations, RequestObserver
 from gateway.web.admin.guard import Door, Guard, is_admitted, operator_of, problem_response
 from gateway.web.admin.orders import invalidate_order, mode_order, purge_order, receipt_of
 from gateway.web.openapi import admin_document, served
@@ -92,7 +92,7 @@ class AdminPlane:
         self,
         operations: Operations,
         clock: Clock,
-        observer: Observer,
+        observer: RequestObserver,
         *,
         host: str,
         operators: Operators,

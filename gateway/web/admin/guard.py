@@ -27,7 +27,7 @@ from gateway.core.errors import (
 from gateway.core.http.fields import Headers, first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal, Right
-from gateway.ports import Clock, Observer, RefusedRequest
+from gateway.ports import Clock, RefusedRequest, RequestObserver
 from gateway.web.problems import ProblemAnswer, problem_of
 from gateway.web.request import peer_of
 from gateway.web.wire.request_head import request_id_of
@@ -216,7 +216,7 @@ class Door:
         app: ASGIApp,
         guard: Guard,
         clock: Clock,
-        observer: Observer,
+        observer: RequestObserver,
         new_id: Callable[[], str],
     ) -> None:
         self._app = app

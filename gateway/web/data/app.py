@@ -28,7 +28,7 @@ from gateway.flow.request.lists import Lists
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Answer, Ask, Serving
-from gateway.ports import Clock, Held, Observer, Tracer
+from gateway.ports import Clock, Held, RequestObserver, Tracer
 from gateway.web.data.batch import (
     gathered,
     ids_of,
@@ -68,7 +68,7 @@ class DataPlane:
         serving: Serving,
         callers: Callers,
         clock: Clock,
-        observer: Observer,
+        observer: RequestObserver,
         access_log: AccessLog,
         *,
         tracer: Tracer | None,

@@ -29,7 +29,7 @@ from gateway.core.http.traceparent import sound_of
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal, Outcome, Tier
 from gateway.flow.timings import Spent, watch
-from gateway.ports import AccessLine, Clock, Observer, Served, Tracer
+from gateway.ports import AccessLine, Clock, RequestObserver, Served, Tracer
 from gateway.web.problems import ProblemAnswer, problem_of
 from gateway.web.render import Rendered
 from gateway.web.request import (
@@ -62,7 +62,7 @@ class Desk:
         self,
         callers: Callers,
         clock: Clock,
-        observer: Observer,
+        observer: RequestObserver,
         access_log: AccessLog,
         new_id: Callable[[], bytes],
         *,

@@ -23,7 +23,7 @@ from gateway.adapters.redis.connect.transport import FAULTS, Servers, why
 from gateway.core.errors import RedisUnavailable
 from gateway.core.redis_url import read_address
 from gateway.core.vocabulary import RedisOperation
-from gateway.ports import Clock, Deadline, Observer
+from gateway.ports import Clock, ConnectionObserver, Deadline
 
 T = TypeVar("T")
 Command = Callable[[Any], Awaitable[T]]
@@ -52,7 +52,7 @@ class Connection:
         self,
         url: str,
         clock: Clock,
-        observer: Observer,
+        observer: ConnectionObserver,
         *,
         timeout: float = 0.05,
         on_time: Callable[[float, float], None] = lambda *_: None,

@@ -48,10 +48,10 @@ def _ours(found: Mapping[str, float]) -> dict[str, float]:
 
 def test_the_series_stay_within_the_promise(telemetry: Telemetry) -> None:
     """At most 800 series, and three more for a client."""
-    telemetry.call_ended(Purpose.MISS, 200, 0.1)
+    telemetry.connections.call_ended(Purpose.MISS, 200, 0.1)
     before = len(_lines(telemetry))
 
-    telemetry.client_result("shop", "served")
+    telemetry.requests.client_result("shop", "served")
 
     assert before <= 800
     assert len(_lines(telemetry)) == before + 3
@@ -65,8 +65,8 @@ def test_a_sampled_trace_is_the_exemplar_of_its_bucket(telemetry: Telemetry) -> 
         (0.0041, None),
         (20.0, b"c" * 32),
     ):
-        telemetry.requested(Outcome.FILLED, Tier.UPSTREAM, 200, seconds, 0.0, trace=trace)
-    telemetry.call_ended(Purpose.MISS, 200, 0.02, b"d" * 32)
+        telemetry.requests.requested(Outcome.FILLED, Tier.UPSTREAM, 200, seconds, 0.0, trace=trace)
+    telemetry.connections.call_ended(Purpose.MISS, 200, 0.02, b"d" * 32)
 
     text = scraped(telemetry, "application/openmetrics-text; version=1.0.0").decode()
     found = {
@@ -98,7 +98,7 @@ def test_all_counts_start_at_zero(telemetry: Telemetry) -> None:
 def test_buckets_add_up(telemetry: Telemetry) -> None:
     """A bucket counts all that is at most its bound; count and sum agree with it."""
     for seconds in (0.00005, 0.003, 20.0):
-        telemetry.requested(Outcome.FRESH, Tier.L1, 200, seconds, None)
+        telemetry.requests.requested(Outcome.FRESH, Tier.L1, 200, seconds, None)
 
     found = samples(telemetry, lambda: EVERYTHING)
 
@@ -126,7 +126,7 @@ def test_a_version_that_is_none_gets_text(telemetry: Telemetry, kind: str) -> No
 
 def test_openmetrics_is_spoken_to_who_asks(telemetry: Telemetry) -> None:
     """The same numbers in OpenMetrics, as its own parser accepts them."""
-    telemetry.requested(Outcome.FILLED, Tier.UPSTREAM, 200, 0.2, 0.0)
+    telemetry.requests.requested(Outcome.FILLED, Tier.UPSTREAM, 200, 0.2, 0.0)
 
     pieces, content_type = metrics_of(telemetry, lambda: EVERYTHING).scrape(
         "application/openmetrics-text; version=1.0.0"

@@ -16,9 +16,9 @@ def test_both_ways_of_a_hit_count_the_same(outcome: Outcome, trace: bytes | None
     """The one that is told all, and the one that is made for its sort."""
     long, short = Telemetry(ManualClock()), Telemetry(ManualClock())
 
-    long.requested(outcome, Tier.L1, 200, 0.0004, 3.0, trace=trace)
-    long.client_result("shop", "served")
-    short.counting(outcome, Tier.L1, 200)(0.0004, 3.0, "shop", trace and TRACEPARENT)
+    long.requests.requested(outcome, Tier.L1, 200, 0.0004, 3.0, trace=trace)
+    long.requests.client_result("shop", "served")
+    short.requests.counting(outcome, Tier.L1, 200)(0.0004, 3.0, "shop", trace and TRACEPARENT)
 
     of_long, of_short = long.counters, short.counters
     assert of_long.requests == of_short.requests
@@ -38,8 +38,8 @@ def test_the_last_success_is_an_answer_about_the_training(
     """A 404 is one, too."""
     counted = Telemetry(ManualClock())
 
-    counted.call_started(Purpose.MISS)
-    counted.call_ended(Purpose.MISS, status, 0.1)
+    counted.connections.call_started(Purpose.MISS)
+    counted.connections.call_ended(Purpose.MISS, status, 0.1)
 
     assert (counted.counters.last_success is not None) is is_success
     assert counted.counters.calls_inflight == 0

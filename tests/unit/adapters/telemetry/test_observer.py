@@ -30,28 +30,28 @@ KEY = Key("partition-of-a-credential", "a")
 
 VERBS: list[tuple[Callable[[Telemetry], None], str, str]] = [
     (
-        lambda o: o.requested(Outcome.FRESH, Tier.L1, 200, 0.001, 1.0),
+        lambda o: o.requests.requested(Outcome.FRESH, Tier.L1, 200, 0.001, 1.0),
         'gateway_requests_total{outcome="fresh",status="2xx",tier="l1"}',
         "",
     ),
     (
-        lambda o: o.requested(Outcome.FRESH, Tier.L1, 200, 0.001, 1.0),
+        lambda o: o.requests.requested(Outcome.FRESH, Tier.L1, 200, 0.001, 1.0),
         "gateway_response_age_seconds_count",
         "",
     ),
     (
-        lambda o: o.client_result("shop", "limited"),
+        lambda o: o.requests.client_result("shop", "limited"),
         'gateway_client_requests_total{client="shop",result="limited"}',
         "",
     ),
     (
-        lambda o: o.access_refused(AccessRefusal.CREDENTIAL_MISSING, RefusedRequest()),
+        lambda o: o.requests.access_refused(AccessRefusal.CREDENTIAL_MISSING, RefusedRequest()),
         'gateway_access_refused_total{reason="credential-missing"}',
         "access.refused",
     ),
-    (lambda o: o.call_started(Purpose.MISS), "gateway_upstream_inflight", ""),
+    (lambda o: o.connections.call_started(Purpose.MISS), "gateway_upstream_inflight", ""),
     (
-        lambda o: o.call_ended(Purpose.MISS, None, 0.3),
+        lambda o: o.connections.call_ended(Purpose.MISS, None, 0.3),
         'gateway_upstream_requests_total{purpose="miss",status="none"}',
         "",
     ),
@@ -107,18 +107,18 @@ VERBS: list[tuple[Callable[[Telemetry], None], str, str]] = [
         "",
     ),
     (
-        lambda o: o.redis_timed(RedisOperation.STORE, 0.002),
+        lambda o: o.connections.redis_timed(RedisOperation.STORE, 0.002),
         'gateway_redis_request_duration_seconds_count{operation="store"}',
         "",
     ),
     (
-        lambda o: o.redis_failed(RedisOperation.PING, "timeout"),
+        lambda o: o.connections.redis_failed(RedisOperation.PING, "timeout"),
         'gateway_redis_errors_total{operation="ping"}',
         "redis.failed",
     ),
-    (lambda o: o.redis_moved(False), "", "redis.away"),
-    (lambda o: o.redis_moved(True), "", "redis.back"),
-    (lambda o: o.envelope_refused("schema 9"), "", "redis.envelope-refused"),
+    (lambda o: o.connections.redis_moved(False), "", "redis.away"),
+    (lambda o: o.connections.redis_moved(True), "", "redis.back"),
+    (lambda o: o.connections.envelope_refused("schema 9"), "", "redis.envelope-refused"),
     (lambda o: o.refresh_failed(KEY, "timeout", 4.0), "", "refresh.failed"),
 ]
 
@@ -145,9 +145,9 @@ def test_an_ended_call_is_no_longer_in_flight() -> None:
     """Calls under way go up and down."""
     telemetry = Telemetry(ManualClock(), ListLog())
 
-    telemetry.call_started(Purpose.MISS)
-    telemetry.call_started(Purpose.REFRESH)
-    telemetry.call_ended(Purpose.MISS, 200, 0.1)
+    telemetry.connections.call_started(Purpose.MISS)
+    telemetry.connections.call_started(Purpose.REFRESH)
+    telemetry.connections.call_ended(Purpose.MISS, 200, 0.1)
 
     assert samples(telemetry)["gateway_upstream_inflight"] == 1
 
@@ -158,7 +158,7 @@ def test_answers_404_in_a_row_are_counted() -> None:
 
     counts = []
     for status in (404, 410, 500, None, 404, 304, 404):
-        telemetry.call_ended(Purpose.MISS, status, 0.1)
+        telemetry.connections.call_ended(Purpose.MISS, status, 0.1)
         counts.append(telemetry.counters.missing_in_a_row)
 
     assert counts == [1, 2, 2, 2, 3, 0, 1]
@@ -194,7 +194,7 @@ def test_each_order_of_a_mode_is_told() -> None:
 def test_clients_are_there_from_the_start() -> None:
     """Three series each, at 0, and what was counted stays."""
     telemetry = Telemetry(ManualClock(), ListLog())
-    telemetry.client_result("shop", "served")
+    telemetry.requests.client_result("shop", "served")
 
     telemetry.counters.know_clients(["web", "shop"])
 
@@ -274,7 +274,9 @@ def test_an_hour_without_redis_is_a_line_a_minute() -> None:
     telemetry = Telemetry(clock, log)
 
     for _ in range(7_200):
-        telemetry.redis_failed(RedisOperation.PING, "ConnectionError: redis:6379: refused")
+        telemetry.connections.redis_failed(
+            RedisOperation.PING, "ConnectionError: redis:6379: refused"
+        )
         clock.time += 0.5
 
     assert len(log.lines) == 60
@@ -319,8 +321,10 @@ def test_a_refused_request_is_named_as_far_as_it_is_known() -> None:
     telemetry = Telemetry(ManualClock(), log)
 
     known = RefusedRequest("192.0.2.7", "r-1", "GET", "/training/a")
-    telemetry.access_refused(AccessRefusal.CREDENTIAL_UNKNOWN, known)
-    telemetry.access_refused(AccessRefusal.TOO_MANY_CONNECTIONS, RefusedRequest("192.0.2.8"))
+    telemetry.requests.access_refused(AccessRefusal.CREDENTIAL_UNKNOWN, known)
+    telemetry.requests.access_refused(
+        AccessRefusal.TOO_MANY_CONNECTIONS, RefusedRequest("192.0.2.8")
+    )
 
     request = {"request_id": "r-1", "method": "GET", "path": "/training/a"}
     assert [fields for _, _, fields in log.lines] == [

@@ -66,7 +66,7 @@ async def door() -> Door:
     """A connection to a plane that holds `a`, with real counters and a real access log."""
     data = Data(training_reply("a", (b"etag", TAG)))
     telemetry = Telemetry(data.clock)
-    data.plane._observer = telemetry
+    data.plane._observer = telemetry.requests
     data.plane._access_log = AccessLog(Lines("json", data.clock.now, Sink()))
     door = Door(data)
     for _ in range(5):
