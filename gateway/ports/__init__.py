@@ -36,6 +36,7 @@ from gateway.ports.telemetry import (
     RequestObserver,
     Served,
     Span,
+    SweepObserver,
     Tracer,
 )
 from gateway.ports.tiers import (
@@ -84,6 +85,7 @@ __all__ = [
     "SharedSweep",
     "Span",
     "Stored",
+    "SweepObserver",
     "Taken",
     "Tracer",
     "Turn",

@@ -88,8 +88,36 @@ class ConnectionObserver(Protocol):
         """A body in Redis cannot be read as an entry."""
 
 
+class SweepObserver(Protocol):
+    """Counts and logs what the sweep finds. No method raises or awaits."""
+
+    def swept(self, key: Key, found: str) -> None:
+        """The sweep met the training in the list. `found` is a ListVerdict."""
+
+    def page_read(self, rows: int) -> None:
+        """A page of the list was read. `rows`: how many rows it has, valid or not."""
+
+    def sweep_ended(self, tenant: str, end: SweepEnd, trainings: int) -> None:
+        """A sweep that read so many trainings ended."""
+
+    def list_moved(self, tenant: str, state: ListState, about: str) -> None:
+        """The list is believed more or less than before. `about`: the training that showed that the
+        list is behind ("": none)."""
+
+    def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
+        """The list is not read for `seconds` (None: never again). `tenant` "": all tenants."""
+
+    def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
+        """After an edit, answers without the edit are served for at most `seconds` (the staleness
+        bound). The sweep keeps this bound for `trainings` trainings (None: there is no sweep)."""
+
+
 class Observer(Protocol):
     """Counts and logs what the flow decides. No method raises or awaits."""
+
+    @property
+    def sweeps(self) -> SweepObserver:
+        """The observer of the sweep."""
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
         """No usable answer of the API came."""
@@ -138,9 +166,6 @@ class Observer(Protocol):
         that its stored responses are invalid. `confirmations` None: Redis did not accept the
         invalidation, so only this replica knows of it."""
 
-    def outdated(self, key: Key) -> None:
-        """A notice of another replica says that the entry in this replica's L1 is outdated."""
-
     def fetched(
         self,
         key: Key,
@@ -150,28 +175,8 @@ class Observer(Protocol):
     ) -> None:
         """A fetch brought an answer. `verdict` None: the answer was only passed on."""
 
-    def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
-        """A fetch brought nothing, or was not made."""
-
-    def swept(self, key: Key, found: str) -> None:
-        """The sweep met the training in the list. `found` is a ListVerdict."""
-
-    def page_read(self, rows: int) -> None:
-        """A page of the list was read. `rows`: how many rows it has, valid or not."""
-
-    def sweep_ended(self, tenant: str, end: SweepEnd, trainings: int) -> None:
-        """A sweep that read so many trainings ended."""
-
-    def list_moved(self, tenant: str, state: ListState, about: str) -> None:
-        """The list is believed more or less than before. `about`: the training that showed that the
-        list is behind ("": none)."""
-
-    def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """The list is not read for `seconds` (None: never again). `tenant` "": all tenants."""
-
-    def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        """After an edit, answers without the edit are served for at most `seconds` (the staleness
-        bound). The sweep keeps this bound for `trainings` trainings (None: there is no sweep)."""
+    def noted(self, key: Key, event: str, **fields: object) -> None:
+        """Something happened to a training that only its journal tells."""
 
     def lagged(self, seconds: float) -> None:
         """A new version was noticed `seconds` after its `updated_at`."""

@@ -8,11 +8,16 @@ from typing import Any
 
 from gateway.core.http.traceparent import ID, SAMPLED
 from gateway.core.vocabulary import Cause, Origin, Outcome, Purpose, Tier
-from gateway.ports import ConnectionObserver, Count, Observer, RequestObserver
+from gateway.ports import ConnectionObserver, Count, Observer, RequestObserver, SweepObserver
 
 # `Any`, because mypy counts the methods of a Protocol as abstract.
 _Observer: Any = Observer
-_VERBS = {**vars(RequestObserver), **vars(ConnectionObserver), **vars(Observer)}
+_VERBS = {
+    **vars(RequestObserver),
+    **vars(ConnectionObserver),
+    **vars(SweepObserver),
+    **vars(Observer),
+}
 
 
 class RecordingObserver(_Observer):  # type: ignore[misc]
@@ -24,6 +29,11 @@ class RecordingObserver(_Observer):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[object, ...]]] = []
+
+    @property
+    def sweeps(self) -> RecordingObserver:
+        """Itself: all that it is told is in one list."""
+        return self
 
     def of(self, verb: str) -> list[tuple[object, ...]]:
         """The arguments of each call of one verb."""
@@ -91,6 +101,6 @@ def _recorded(verb: str) -> Callable[..., None]:
     return record
 
 
-for _verb in _VERBS.keys() - vars(RecordingObserver).keys():
+for _verb in _VERBS.keys() - vars(RecordingObserver).keys() - {"sweeps"}:
     if not _verb.startswith("_"):
         setattr(RecordingObserver, _verb, _recorded(_verb))

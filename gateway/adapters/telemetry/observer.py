@@ -120,6 +120,55 @@ class ConnectionTelemetry:
         self.events.emit(WARNING, "redis.envelope-refused", why=why)
 
 
+class SweepTelemetry:
+    """The SweepObserver."""
+
+    def __init__(self, counters: Counters, events: Events, journal: Journal) -> None:
+        self.counters, self.events, self.journal = counters, events, journal
+
+    def swept(self, key: Key, found: str) -> None:
+        note = self.journal.note
+        note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
+
+    def page_read(self, rows: int) -> None:
+        self.counters.rows += rows
+
+    def sweep_ended(self, tenant: str, end: SweepEnd, trainings: int) -> None:
+        self.counters.sweeps[end] += 1
+        level = DEBUG if end is SweepEnd.COMPLETE else INFO
+        self.events.emit(
+            level, "sweep.ended", key=tenant, tenant=tenant, end=end, trainings=trainings
+        )
+
+    def list_moved(self, tenant: str, state: ListState, about: str) -> None:
+        level = INFO if state in (ListState.EQUAL, ListState.UNPROVEN) else WARNING
+        which: dict[str, Any] = {"training": about} if about else {}
+        self.events.tell_state(level, "sweep.list", key=tenant, tenant=tenant, state=state, **which)
+
+    def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
+        """`seconds` None: the settings switch the sweep off, so the level is INFO. Otherwise the
+        upstream's list cannot be used, perhaps because of a fault, so the level is WARNING."""
+        tenant = tenant or _ALL
+        if seconds is None:
+            self.events.tell_state(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
+            return
+        self.events.tell_state(
+            WARNING, "sweep.off", key=tenant, tenant=tenant, why=why, asked_again_in=seconds
+        )
+
+    def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
+        by = _WINDOWS if trainings is None else f"a sweep of {trainings} trainings"
+        self.events.tell_state(
+            INFO,
+            "freshness.bound",
+            key=tenant,
+            tenant=tenant or _ALL,
+            bound_seconds=seconds,
+            bound_is=_BOUND,
+            kept_by=by,
+        )
+
+
 class Telemetry:
     """The Observer. It counts in `counters`, and logs events. It never raises.
 
@@ -131,6 +180,7 @@ class Telemetry:
         self.counters = counters = Counters()
         self.journal = Journal(clock)
         self.events = events = Events(clock, log)
+        self.sweeps = SweepTelemetry(counters, events, self.journal)
         self.requests = RequestTelemetry(counters, events)
         self.connections = ConnectionTelemetry(counters, events, clock)
         self._drifts: set[tuple[DriftKind, str]] = set()
@@ -250,8 +300,8 @@ class Telemetry:
 
     # ---- only noted in the journal
 
-    def outdated(self, key: Key) -> None:
-        self.journal.note(key.training_id, "entry.outdated", key.partition, by=Origin.REPLICA)
+    def noted(self, key: Key, event: str, **fields: Any) -> None:
+        self.journal.note(key.training_id, event, key.partition, **fields)
 
     def fetched(
         self,
@@ -269,53 +319,6 @@ class Telemetry:
             status=status,
             reason=verdict if refused else None,
             verdict=None if refused else verdict,
-        )
-
-    def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
-        self.journal.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
-
-    def swept(self, key: Key, found: str) -> None:
-        note = self.journal.note
-        note(key.training_id, "entry.swept", key.partition, is_routine=True, found=found)
-
-    # ---- the staleness bound, and the sweep
-
-    def page_read(self, rows: int) -> None:
-        self.counters.rows += rows
-
-    def sweep_ended(self, tenant: str, end: SweepEnd, trainings: int) -> None:
-        self.counters.sweeps[end] += 1
-        level = DEBUG if end is SweepEnd.COMPLETE else INFO
-        self.events.emit(
-            level, "sweep.ended", key=tenant, tenant=tenant, end=end, trainings=trainings
-        )
-
-    def list_moved(self, tenant: str, state: ListState, about: str) -> None:
-        level = INFO if state in (ListState.EQUAL, ListState.UNPROVEN) else WARNING
-        which: dict[str, Any] = {"training": about} if about else {}
-        self.events.tell_state(level, "sweep.list", key=tenant, tenant=tenant, state=state, **which)
-
-    def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """`seconds` None: the settings switch the sweep off, so the level is INFO. Otherwise the
-        upstream's list cannot be used, perhaps because of a fault, so the level is WARNING."""
-        tenant = tenant or _ALL
-        if seconds is None:
-            self.events.tell_state(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
-            return
-        self.events.tell_state(
-            WARNING, "sweep.off", key=tenant, tenant=tenant, why=why, asked_again_in=seconds
-        )
-
-    def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        by = _WINDOWS if trainings is None else f"a sweep of {trainings} trainings"
-        self.events.tell_state(
-            INFO,
-            "freshness.bound",
-            key=tenant,
-            tenant=tenant or _ALL,
-            bound_seconds=seconds,
-            bound_is=_BOUND,
-            kept_by=by,
         )
 
     # ---- traces

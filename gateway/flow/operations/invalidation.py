@@ -167,7 +167,7 @@ class Invalidation:
             key = Key(notice.partition, training_id)
             if self._tiers.is_passed(key, notice.updated_at):
                 self._tiers.doubt(key)
-                self._observer.outdated(key)
+                self._observer.noted(key, "entry.outdated", by=Origin.REPLICA)
             self._serving.bring(key)
 
     def _invalidated(self, notice: Notice, writer: str | None, *, known: bool) -> None:

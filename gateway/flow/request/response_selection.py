@@ -361,7 +361,7 @@ class Serving:
         if isinstance(error, AccessRefused):
             return  # the credential was refused, which says nothing about the key
         why = str(error) or repr(error)
-        self._observer.fetch_failed(want.key, want.purpose, why)
+        self._observer.noted(want.key, "fetch.failed", purpose=want.purpose, why=why)
         if _says_nothing(want, error):
             return
         again_in = self._backoffs.failed(want.key, error)

@@ -131,7 +131,7 @@ class Reconciliation:
             if caller.owns_token:
                 await self.refused(caller, refused.reply.status)
             raise
-        self.observer.page_read(page.rows)
+        self.observer.sweeps.page_read(page.rows)
         for fault in page.rejected:
             fault.conceal(caller.token)
             self.observer.payload_rejected(fault.invalid, THE_LIST, fault.what)
@@ -200,7 +200,7 @@ class Reconciliation:
         key, verdict = Key(brought.caller.partition, item.training_id), compared.verdict
         if verdict is ListVerdict.CONFIRMED:
             self.tiers.confirming.renew(key, compared.found, brought.asked_here)
-        self.observer.swept(key, verdict)
+        self.observer.sweeps.swept(key, verdict)
         is_stored = False
         if stores and compared.ticket is not None and self._is_missing(key, compared):
             entry = self._entry(brought, item, compared.ticket)

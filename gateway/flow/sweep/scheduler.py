@@ -40,7 +40,7 @@ class Sweeps:
         *,
         why_none: str | None = None,
     ) -> None:
-        self._clock, self._observer = pages.clock, pages.observer
+        self._clock, self._observer = pages.clock, pages.observer.sweeps
         self._cold_start = pages.serving.cold_start
         self._own_callers = own_callers
         self._sweep_of = sweep_of

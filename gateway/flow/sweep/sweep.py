@@ -70,7 +70,7 @@ class Sweep:
         warms: bool,
     ) -> None:
         self._pages, self._shared = pages, pages.sweeps
-        self._clock, self._observer = pages.clock, pages.observer
+        self._clock, self._observer = pages.clock, pages.observer.sweeps
         self._cold_start, self._looks = pages.serving.cold_start, Looks(caller, pages.serving)
         self.caller = caller
         self._pace = pace

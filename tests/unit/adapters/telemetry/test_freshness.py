@@ -26,8 +26,8 @@ def telemetry(log: ListLog) -> Telemetry:
 
 def test_a_bound_says_who_keeps_it(telemetry: Telemetry, log: ListLog) -> None:
     """And what its seconds are, since the line stands alone."""
-    telemetry.bound_stated("acme", 14.9791, trainings=1_000)
-    telemetry.bound_stated("", 330.0, trainings=None)
+    telemetry.sweeps.bound_stated("acme", 14.9791, trainings=1_000)
+    telemetry.sweeps.bound_stated("", 330.0, trainings=None)
 
     (sweep, windows) = log.lines
     assert sweep[:2] == windows[:2] == (INFO, "freshness.bound")
@@ -50,8 +50,8 @@ def test_a_list_that_refuses_is_a_warning_and_settings_are_none(
     telemetry: Telemetry, log: ListLog
 ) -> None:
     """Who brings callers' tokens has nothing to mend; and nothing is told that is not known."""
-    telemetry.sweep_off("acme", "the list answers 403", 3600.0)
-    telemetry.sweep_off("", "callers bring their own tokens", None)
+    telemetry.sweeps.sweep_off("acme", "the list answers 403", 3600.0)
+    telemetry.sweeps.sweep_off("", "callers bring their own tokens", None)
 
     refused, settings = log.lines
     assert (refused[0], refused[2]["tenant"]) == (WARNING, "acme")
@@ -64,8 +64,8 @@ def test_the_end_of_a_sweep_is_news_if_it_was_not_complete(
     telemetry: Telemetry, log: ListLog
 ) -> None:
     """A complete one comes several times a minute. Both are counted."""
-    telemetry.sweep_ended("acme", SweepEnd.COMPLETE, 1_000)
-    telemetry.sweep_ended("other", SweepEnd.ENDLESS, 1_000)
+    telemetry.sweeps.sweep_ended("acme", SweepEnd.COMPLETE, 1_000)
+    telemetry.sweeps.sweep_ended("other", SweepEnd.ENDLESS, 1_000)
 
     assert [line[0] for line in log.lines] == [DEBUG, INFO]
     assert telemetry.counters.sweeps[SweepEnd.ENDLESS] == 1
@@ -73,8 +73,8 @@ def test_the_end_of_a_sweep_is_news_if_it_was_not_complete(
 
 def test_a_list_that_is_not_believed_is_a_warning(telemetry: Telemetry, log: ListLog) -> None:
     """With the training that showed it."""
-    telemetry.list_moved("acme", ListState.EQUAL, "")
-    telemetry.list_moved("other", ListState.BEHIND, "trn_7")
+    telemetry.sweeps.list_moved("acme", ListState.EQUAL, "")
+    telemetry.sweeps.list_moved("other", ListState.BEHIND, "trn_7")
 
     assert [line[0] for line in log.lines] == [INFO, WARNING]
     assert log.lines[1][2] == {"tenant": "other", "state": "behind", "training": "trn_7"}

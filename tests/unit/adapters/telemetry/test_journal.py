@@ -5,17 +5,19 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.event_log import (
     EVENTS_OF_ONE,
     EVERYBODY,
     MOST_EVENTS,
+    Events,
     Journal,
 )
-from gateway.adapters.telemetry.observer import Telemetry
+from gateway.adapters.telemetry.observer import SweepTelemetry, Telemetry
 from gateway.core.cache.entry import Key
 from gateway.core.sweep.list_item import ListVerdict
-from gateway.core.vocabulary import NotStoredReason, Origin, Purpose, StoreVerdict
-from tests.unit.adapters.telemetry.stand_ins import ManualClock
+from gateway.core.vocabulary import NotStoredReason, Purpose, StoreVerdict
+from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock
 
 KEY = Key("p", "a")
 
@@ -83,9 +85,9 @@ def test_a_sweep_displaces_no_training() -> None:
     telemetry.fetched(Key("p", "read"), Purpose.MISS, 200, StoreVerdict.FIRST)
 
     for number in range(20_000):
-        telemetry.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
+        telemetry.sweeps.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
 
-    telemetry.swept(Key("p", "read"), ListVerdict.CONFIRMED)
+    telemetry.sweeps.swept(Key("p", "read"), ListVerdict.CONFIRMED)
     assert told(telemetry.journal, "read") == ["entry.fetched"]
     assert told(telemetry.journal, "id-0") == ["entry.swept"]
     assert told(telemetry.journal, f"id-{MOST_EVENTS - 2}") == ["entry.swept"]
@@ -94,19 +96,19 @@ def test_a_sweep_displaces_no_training() -> None:
 
 def test_a_sweep_keeps_no_training_in_the_journal() -> None:
     """A purge is still told when trainings of the list had only sweeps since."""
-    telemetry = Telemetry(ManualClock())
-    telemetry.journal = Journal(ManualClock(), most=11)
+    journal = Journal(ManualClock(), most=11)
+    sweeps = SweepTelemetry(Counters(), Events(ManualClock(), ListLog()), journal)
     for number in range(10):
-        telemetry.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
-    telemetry.journal.note(EVERYBODY, "entry.purged")
+        sweeps.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
+    journal.note(EVERYBODY, "entry.purged")
     for number in range(10):
-        telemetry.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
-    assert [each.times for each in telemetry.journal.of("id-0") if each.partition] == [2]
+        sweeps.swept(Key("p", f"id-{number}"), ListVerdict.CONFIRMED)
+    assert [each.times for each in journal.of("id-0") if each.partition] == [2]
 
     for number in range(10):
-        telemetry.fetched(Key("p", f"new-{number}"), Purpose.MISS, 200, StoreVerdict.FIRST)
+        journal.note(f"new-{number}", "entry.fetched", "p")
 
-    assert told(telemetry.journal, "id-9") == ["entry.purged"]
+    assert told(journal, "id-9") == ["entry.purged"]
 
 
 def test_a_full_journal_takes_some_ten_million_bytes() -> None:
@@ -150,12 +152,11 @@ VERBS: list[tuple[Callable[[Telemetry], None], str, dict[str, object]]] = [
         {"purpose": Purpose.REFRESH, "status": 200, "reason": NotStoredReason.OLDER_VERSION},
     ),
     (
-        lambda it: it.fetch_failed(KEY, Purpose.MISS, "status 502"),
+        lambda it: it.noted(KEY, "fetch.failed", purpose=Purpose.MISS, why="status 502"),
         "fetch.failed",
         {"purpose": Purpose.MISS, "why": "status 502"},
     ),
-    (lambda it: it.outdated(KEY), "entry.outdated", {"by": Origin.REPLICA}),
-    (lambda it: it.swept(KEY, "unchanged"), "entry.swept", {"found": "unchanged"}),
+    (lambda it: it.sweeps.swept(KEY, "unchanged"), "entry.swept", {"found": "unchanged"}),
 ]
 
 

@@ -155,7 +155,7 @@ async def test_only_the_most_wanted_asks_while_there_is_no_call() -> None:
         await advance(swept, 9)
 
         assert len(denied("budget_denied")) == before + 1
-        assert denied("fetch_failed")[-1][0] == key("t5")
+        assert denied("noted")[-1][:2] == (key("t5"), "fetch.failed")
 
 
 async def test_errands_for_one_training_are_one_call() -> None:
