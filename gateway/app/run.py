@@ -29,14 +29,13 @@ from gateway.core.errors import RedisUnavailable, UpstreamFailure
 from gateway.core.vocabulary import RedisOperation
 from gateway.settings import (
     AccessMode,
-    AdminSettings,
     LogFormat,
-    ServerSettings,
     Settings,
     SettingsFault,
     changed,
 )
 from gateway.web.admin.app import AdminPlane
+from gateway.web.admin.orders import LARGEST_ORDER
 from gateway.web.data.app import DataPlane
 from gateway.web.wire.connection import Terms, Wire
 from gateway.web.wire.hot_path import HotPath
@@ -44,6 +43,8 @@ from gateway.web.wire.request_head import Limits
 
 # Seconds after `server.drain_timeout` in which the requests that still wait get 503.
 _LAST_SECONDS = 1.0
+# The most fields of a request head, otherwise 431.
+_MOST_FIELDS = 100
 # After the data plane has ended, orders in flight may take this many seconds. If Redis has just
 # lost the list of replicas, an order waits until the replicas can have added themselves again.
 _LAST_ORDERS = 6.0
@@ -141,7 +142,7 @@ def _servers(
         reaching=house.reaching,
         unusual=house.unusual,
         writing=house.writing,
-        max_body=settings.server.max_body,
+        max_body=settings.upstream.max_body,
         lists=house.lists,
         # By then each fetch has ended, with an error or a stale response.
         patience=settings.upstream.timeout + 1.0,
@@ -158,14 +159,13 @@ def _servers(
         house.telemetry.requests,
         host=admin.host,
         operators=house.operator_access.operators,
-        max_body=admin.max_body,
         new_id=_new_id,
     )
     longest = server.drain_timeout + _LAST_SECONDS
     hits = data_plane.hits()
-    terms = _terms(settings, house, server)
+    terms = _terms(settings, house, settings.upstream.max_body)
     data_wire = HotPath.beside(hits, data_plane.many(hits), terms)
-    admin_wire = Wire.under(_terms(settings, house, admin))
+    admin_wire = Wire.under(_terms(settings, house, LARGEST_ORDER))
     idle = settings.limits.idle_timeout
     data_server = server_of(
         data_plane.application(), data_wire, plane=server, ends_in=longest, idle_timeout=idle
@@ -199,12 +199,12 @@ def _new_id() -> str:
     return _next_id().decode("ascii")
 
 
-def _terms(settings: Settings, house: House, plane: ServerSettings | AdminSettings) -> Terms:
+def _terms(settings: Settings, house: House, max_body: int) -> Terms:
     limits = settings.limits
     bounds = Limits(
         max_head=limits.max_head,
-        max_fields=limits.max_fields,
-        max_body=plane.max_body,
+        max_fields=_MOST_FIELDS,
+        max_body=max_body,
         max_connections=limits.max_connections,
         head_timeout=limits.head_timeout,
         write_timeout=limits.write_timeout,

@@ -61,7 +61,6 @@ class ServerSettings(Section):
     writes: types.WritesMode = types.WritesMode.DENY
     tls_cert: types.FilePath = None
     tls_key: types.FilePath = None
-    max_body: types.Size = 1024**2
 
 
 class AdminSettings(Section):
@@ -74,7 +73,6 @@ class AdminSettings(Section):
     tls_cert: types.FilePath = None
     tls_key: types.FilePath = None
     docs_url: types.DocumentsUrl = None
-    max_body: types.Size = 64 * 1024
 
 
 class UpstreamSettings(Section):
@@ -161,7 +159,6 @@ class LimitsSettings(Section):
     """The limits of connections and request heads, on both planes."""
 
     max_head: types.Size = 16 * 1024
-    max_fields: types.FieldCount = 100
     max_connections: types.Count = 10_000
     head_timeout: types.PositiveDuration = 10.0
     write_timeout: types.PositiveDuration = 30.0

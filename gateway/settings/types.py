@@ -195,12 +195,6 @@ Count = Annotated[
     Field(ge=1, le=1_000_000),
     Kind("an accepted number", "a whole number, 1 to 1000000", json=True),
 ]
-# Fewer fields than these refuse the requests of common clients.
-FieldCount = Annotated[
-    int,
-    Field(ge=10, le=1_000_000),
-    Kind("an accepted number", "a whole number, 10 to 1000000", json=True),
-]
 Host = Annotated[str, Kind("a host", "a name or an address, without a port", parsers.parse_host)]
 HeaderNames = Annotated[
     tuple[str, ...],

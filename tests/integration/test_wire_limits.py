@@ -16,13 +16,10 @@ from tests.support.raw_http import GOOD, asked, calling, is_well
 
 LIMITS = {
     "limits__max_head": "4KiB",
-    "limits__max_fields": "20",
     "limits__head_timeout": "1s",
     "limits__idle_timeout": "1s",
     "limits__write_timeout": "2s",
     "limits__max_connections": "20",
-    "server__max_body": "1KiB",
-    "admin__max_body": "2KiB",
 }
 AUTH = b"Host: a\r\nAuthorization: Bearer demo-token\r\n"
 LAST = GOOD[:-2] + b"Connection: close\r\n\r\n"
@@ -54,7 +51,7 @@ TOO_LARGE = {
     "a head without an end": [GOOD[:-2], *[b"X: a\r\n"] * 2, b"X: " + b"a" * 5_000],
     "a long target": [b"GET /" + b"a" * 5_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n"],
     "a target without an end": [b"GET /" + b"a" * 5_000],
-    "too many fields": [GOOD[:-2] + b"X: a\r\n" * 20 + b"\r\n"],
+    "too many fields": [GOOD[:-2] + b"X: a\r\n" * 100 + b"\r\n"],
 }
 
 
@@ -83,11 +80,11 @@ async def test_heads_within_the_bound_may_come_in_one_piece(planes: Planes) -> N
 
 
 TOO_LONG = [
-    ORDER + b"Content-Length: 2049\r\n\r\n",
-    CHUNKED + b"801\r\n" + b" " * 2049,
-    CHUNKED + b"1\r\n \r\n" * 2_049,
-    CHUNKED + b"2;" + b"a" * 20_000,
-    CHUNKED + b"2\r\n{}\r\n0\r\nX: " + b"a" * 20_000,
+    ORDER + b"Content-Length: 262145\r\n\r\n",
+    CHUNKED + b"40001\r\n" + b" " * 262_145,
+    CHUNKED + b"1\r\n \r\n" * 262_145,
+    CHUNKED + b"2;" + b"a" * 1_600_000,
+    CHUNKED + b"2\r\n{}\r\n0\r\nX: " + b"a" * 1_600_000,
 ]
 
 
@@ -102,9 +99,9 @@ async def test_a_long_body_is_refused(planes: Planes) -> None:
 
 
 async def test_callers_bodies_have_their_own_bound(planes: Planes) -> None:
-    """`server.max_body`: nobody reads them, and the next request is none of it."""
-    small = b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1024\r\n\r\n" + b"G" * 1_024
-    large = b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1025\r\n\r\n"
+    """`upstream.max_body`: nobody reads them, and the next request is none of it."""
+    small = b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n" + b"G" * 1_048_576
+    large = b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n"
 
     answers = await asked(str(planes.data.base_url), small + large)
 

@@ -25,7 +25,13 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import Mode, Problem
 from gateway.ports import Clock, Confirmations, RequestObserver
 from gateway.web.admin.guard import Door, Guard, is_admitted, operator_of, problem_response
-from gateway.web.admin.orders import invalidate_order, mode_order, purge_order, receipt_of
+from gateway.web.admin.orders import (
+    LARGEST_ORDER,
+    invalidate_order,
+    mode_order,
+    purge_order,
+    receipt_of,
+)
 from gateway.web.openapi import admin_document, served
 from gateway.web.problems import ProblemAnswer
 from gateway.web.request import is_partition, raw_path, read_body, training_id
@@ -85,7 +91,7 @@ class Operations(Protocol):
 class AdminPlane:
     """Answers operators. Raises FileNotFoundError if a file of the live page is missing.
 
-    `host` is the address on which the plane listens. `max_body` is in bytes.
+    `host` is the address on which the plane listens.
     """
 
     def __init__(
@@ -96,12 +102,10 @@ class AdminPlane:
         *,
         host: str,
         operators: Operators,
-        max_body: int,
         new_id: Callable[[], str],
     ) -> None:
         self._operations = operations
         self._clock = clock
-        self._max_body = max_body
         guard = Guard(host, operators, PATHS)
         self._door = Middleware(Door, guard, clock, observer, new_id)
         self._stream = Stream(operations.watched, guard)
@@ -159,18 +163,18 @@ class AdminPlane:
         return _json(await self._operations.explain(wanted, partition))
 
     async def _invalidate(self, request: Request) -> Response:
-        order = invalidate_order(await read_body(request, self._max_body), self._clock.now())
+        order = invalidate_order(await read_body(request, LARGEST_ORDER), self._clock.now())
         by, (ids, updated_at) = operator_of(request.scope), (order.training_ids, order.updated_at)
         done = await self._operations.invalidate(ids, updated_at, soft=order.soft, by=by)
         return _receipt(done)
 
     async def _purge(self, request: Request) -> Response:
-        order = purge_order(await read_body(request, self._max_body))
+        order = purge_order(await read_body(request, LARGEST_ORDER))
         by = operator_of(request.scope)
         return _receipt(await self._operations.purge(order.partition, soft=order.soft, by=by))
 
     async def _mode(self, request: Request) -> Response:
-        mode = mode_order(await read_body(request, self._max_body))
+        mode = mode_order(await read_body(request, LARGEST_ORDER))
         await self._operations.set_mode(mode, by=operator_of(request.scope))
         return _json({"mode": mode})
 

@@ -26,6 +26,8 @@ from gateway.ports import Confirmations
 from gateway.web.request import ID_GRAMMAR, is_partition
 
 MAX_IDS: Final = 1_000
+# In bytes: enough for as many ids, each as long as allowed.
+LARGEST_ORDER: Final = 256 * 1024
 
 _LONGEST_SHOWN: Final = 200
 _NOTHING_THERE: Final = (

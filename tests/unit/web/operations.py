@@ -120,7 +120,6 @@ class Admin:
             self.observer,
             host=self._host,
             operators=self.operators,
-            max_body=64 * 1024,
             new_id=lambda: next(ids),
         ).application()
 

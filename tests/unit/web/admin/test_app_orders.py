@@ -8,6 +8,7 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import Mode
 from gateway.ports import Confirmations
+from gateway.web.admin.orders import LARGEST_ORDER
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import problem_word
 
@@ -128,7 +129,7 @@ async def test_a_large_order_is_not_passed_on(path: str, body: bytes) -> None:
     """413, also where the excess is blank."""
     admin = Admin()
 
-    response = await admin.order(path, body + b" " * 65_536)
+    response = await admin.order(path, body + b" " * LARGEST_ORDER)
 
     assert (response.status_code, problem_word(response)) == (413, "too-large")
     assert ordered(admin) == 0
