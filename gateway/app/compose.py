@@ -28,7 +28,7 @@ from gateway.app.listen import StartFault
 from gateway.app.sweeping import PAUSE_AFTER, cold_start_of, sweeps_of
 from gateway.app.upstream_access import (
     call_share_of,
-    directive_handler_of,
+    grants_of,
     outward,
     writing_of,
 )
@@ -43,14 +43,13 @@ from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.refresher import REST, Refresher
 from gateway.flow.fill.upstream_call import Outbound
+from gateway.flow.gateway import Gateway
 from gateway.flow.mode import Modes
 from gateway.flow.operations.explain import Explainer
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
-from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.lists import Lists
-from gateway.flow.request.min_version import Reaching
-from gateway.flow.request.mode_handler import Unusual
+from gateway.flow.request.min_version import Versions
 from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.scheduler import Sweeps
@@ -98,9 +97,7 @@ class House:
     outbound: Outbound
     serving: Serving
     lists: Lists
-    directive_handler: DirectiveHandler | None
-    reaching: Reaching
-    unusual: Unusual
+    gateway: Gateway
     modes: Modes
     bus: Bus
     invalidation: Invalidation
@@ -136,6 +133,7 @@ def compose(settings: Settings) -> House:
     invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)
     invalidation = invalidate(tiers, shared, bus, telemetry, fetcher=fetcher, serving=serving)
     share = partial(call_share_of, settings, clock, rates=admission.rates, bus=bus)
+    answers = partial(Gateway, serving, versions=Versions(serving, clock, share()))
     return House(
         clock=clock,
         telemetry=telemetry,
@@ -148,9 +146,7 @@ def compose(settings: Settings) -> House:
         outbound=way.outbound,
         serving=serving,
         lists=_lists(settings, serving, tiers, fetcher, sweeps),
-        directive_handler=directive_handler_of(settings, serving, clock, share()),
-        reaching=Reaching(serving, clock, share()),
-        unusual=Unusual(serving, clock, rules, modes),
+        gateway=answers(modes, grants=grants_of(settings, clock, share())),
         modes=modes,
         bus=bus,
         invalidation=invalidation,

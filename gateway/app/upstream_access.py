@@ -22,8 +22,7 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
-from gateway.flow.request.client_directives import CallShare, DirectiveHandler, Grants
-from gateway.flow.request.response_selection import Serving
+from gateway.flow.request.client_directives import CallShare, Grants
 from gateway.ports import Budget, Bus
 from gateway.settings import (
     AccessMode,
@@ -93,15 +92,14 @@ def call_share_of(settings: Settings, clock: SystemClock, *, rates: Rates, bus: 
     return CallShare(clock, rates, lambda: bus.replicas, is_divided=not has_one_caller)
 
 
-def directive_handler_of(
-    settings: Settings, serving: Serving, clock: SystemClock, share: CallShare
-) -> DirectiveHandler | None:
-    """The handler of callers' cache directives. None if the settings ignore them."""
+def grants_of(settings: Settings, clock: SystemClock, share: CallShare) -> Grants | None:
+    """The limit of the calls that callers' cache directives cause. None if the settings ignore
+    them."""
     match settings.freshness.client_directives:
         case ClientDirectives.IGNORE:
             return None
         case ClientDirectives.LIMITED:
-            return DirectiveHandler(serving, clock, Grants(clock, share))
+            return Grants(clock, share)
 
 
 def writing_of(

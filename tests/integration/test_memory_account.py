@@ -85,8 +85,8 @@ async def pass_by(house, blocks, number):
     for _ in "ab":
         blocks.meet(block, PlainHead(dict(fields), None), fields)
     house.serving.filler._fetcher._credentials.judged(admitted.caller, 200, time.monotonic())
-    house.directive_handler._grants.take(key, admitted.caller)
-    house.reaching._share.take(admitted.caller)
+    house.gateway.grants.take(key, admitted.caller)
+    house.gateway._versions._share.take(admitted.caller)
     house.serving.filler.backoffs.failed(key, OSError("no connection"))
     tiers = house.serving._tiers
     entry = entry_of(await tiers.begin(key))

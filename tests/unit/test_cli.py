@@ -293,8 +293,8 @@ def test_a_training_is_explained_in_short(words: dict[str, Any], said: str) -> N
 
 
 def test_every_plan_is_said_in_words() -> None:
-    """As the admin plane names them."""
-    assert _PLANS.keys() == {plan.value for plan in Plan}
+    """As the admin plane names those that follow from a stored response alone."""
+    assert list(_PLANS) == [plan.value for plan in Plan][:5]
 
 
 def test_explained_words_are_aligned_and_indented() -> None:

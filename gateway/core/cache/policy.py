@@ -29,13 +29,19 @@ _FOUND = 200
 
 
 class Plan(Enum):
-    """How a request uses a stored response."""
+    """How a request uses a stored response. `Rules.plan` returns one of the first five."""
 
     SERVE = "serve"
     SERVE_STALE = "serve-stale"  # without a call: the upstream answered a moment ago
     SERVE_AND_REFRESH = "serve-and-refresh"
     WAIT_SOFTLY = "wait-softly"  # fetch; if this takes longer than `soft_wait`, serve stale
     FETCH = "fetch"
+    SERVE_LEFT_ALONE = "serve-left-alone"  # without a call: the last fetch failed
+    SERVE_FROZEN = "serve-frozen"  # without a call: the mode forbids it
+    FETCH_ANEW = "fetch-anew"  # because of a directive, if `Grants` allows the call
+    FETCH_VERSION = "fetch-version"  # until the version that the request needs comes
+    ONLY_IF_CACHED = "only-if-cached"  # refuse the request
+    FROZEN = "frozen"  # refuse the request
 
 
 @dataclass(frozen=True, slots=True)

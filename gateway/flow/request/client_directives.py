@@ -1,8 +1,7 @@
-"""Answers the requests that have `Cache-Control` directives (`freshness.client_directives`).
+"""Limits the calls that directives of callers cause (`freshness.client_directives`).
 
 Directives cause a call in two cases: they refuse the stored response, or a request with `no-store`
-needs a fetch. Such calls are limited (`Grants`), and a part of the budget pays for them
-(`CallShare`).
+needs a fetch. A part of the budget pays for such calls (`CallShare`).
 """
 
 from __future__ import annotations
@@ -17,11 +16,6 @@ from cachetools import FIFOCache
 from gateway.core.access.caller import Caller
 from gateway.core.budget.window_log import Rates
 from gateway.core.cache.entry import Key
-from gateway.core.errors import OnlyIfCached
-from gateway.core.http.cache_control import RequestDirectives
-from gateway.flow.answer import Answer, Ask
-from gateway.flow.cache.tiers import Seen
-from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock
 
 # At least this many seconds are between two calls that directives cause for one key.
@@ -30,68 +24,6 @@ _MOST_KEYS: Final = 10_000
 # The share of a budget (`CallShare`) is the limit of the budget divided by this.
 _BUDGET_DIVISOR: Final = 10
 _MOST_SCOPES: Final = 10_000
-
-
-class DirectiveHandler:
-    """Answers the requests that have directives."""
-
-    def __init__(self, serving: Serving, clock: Clock, grants: Grants) -> None:
-        self._serving = serving
-        self._clock = clock
-        self._grants = grants
-
-    async def get(self, ask: Ask) -> Answer:
-        """As Serving.get, but follows the caller's directives."""
-        directives = ask.directives
-        if directives is None:
-            return await self._serving.get(ask)
-        seen, now = await self._serving.seen(ask), self._clock.now()
-        is_refused = seen is not None and refuses(directives, *_age_and_lifetime(seen, now))
-        if seen is not None and not is_refused:
-            answer = self._from_store(ask, directives, seen, now)
-            if answer is not None:
-                return answer
-        if not is_refused and not directives.no_store:
-            return await self._serving.get(ask)
-        if ask.only_if_cached:
-            raise OnlyIfCached
-        if not self._grants.take(ask.key, ask.caller):
-            return await self._serving.get(ask)
-        return await self._serving.from_upstream(ask, seen, keep=not directives.no_store)
-
-    def _from_store(
-        self, ask: Ask, directives: RequestDirectives, seen: Seen, now: float
-    ) -> Answer | None:
-        """The answer with a stored response that the directives do not refuse. None if a fetch is
-        needed."""
-        allows_stale = takes_stale(directives, *_age_and_lifetime(seen, now))
-        if allows_stale and self._serving.may_be_stale(seen):
-            return self._serving.stale_refreshing(ask, seen)
-        return self._serving.once_looked_up(ask, seen)
-
-
-def refuses(directives: RequestDirectives, age: float, lifetime: float) -> bool:
-    """Whether the directives refuse a stored response of this age and freshness lifetime.
-
-    `max-age` also refuses a stale response, except if `max-stale` allows it (RFC 9111, 5.2.1.1).
-    `min-fresh` refuses a stale response even if `max-stale` allows it.
-    """
-    if directives.no_cache or (directives.max_age is not None and age > directives.max_age):
-        return True
-    if directives.min_fresh is not None and lifetime - age < directives.min_fresh:
-        return True
-    is_stale = directives.max_age is not None and age >= lifetime
-    return is_stale and not takes_stale(directives, age, lifetime)
-
-
-def takes_stale(directives: RequestDirectives, age: float, lifetime: float) -> bool:
-    """Whether `max-stale` allows this age."""
-    return directives.max_stale is not None and age - lifetime <= directives.max_stale
-
-
-def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:
-    entry = seen.held.entry
-    return entry.age(now), entry.freshness_lifetime
 
 
 class Grants:
@@ -170,10 +102,10 @@ class CallShare:
         charged.by_caller[call.caller] += 1
         return call
 
-    def give_back(self, call: ChargedCall) -> None:
-        """Undo the charge of a call."""
-        charged = self._charged.get(call.scope)
-        if charged is not None and call in charged.calls:
+    def give_back(self, call: ChargedCall | None) -> None:
+        """Undo the charge of a call. None: nothing was charged."""
+        charged = None if call is None else self._charged.get(call.scope)
+        if call is not None and charged is not None and call in charged.calls:
             charged.calls.remove(call)
             _uncount(charged, call)
 

@@ -1,4 +1,4 @@
-"""Answers requests that need a version (`Training-Min-Updated-At`), for example after a write.
+"""Fetches the versions that requests need (`Training-Min-Updated-At`), for example after a write.
 
 The header is no proof that the version exists. So the header does not change which versions other
 callers may get. If a response is already stored, only a part of the budget pays for the fetches
@@ -8,7 +8,7 @@ that the header causes (`CallShare`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from cachetools import FIFOCache
 
@@ -17,11 +17,11 @@ from gateway.core.errors import (
     BudgetExhausted,
     CallWithheld,
     Frozen,
-    OnlyIfCached,
     VersionNotReached,
 )
 from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, to_rfc3339
+from gateway.core.plan import reaches
 from gateway.core.upstream.breaker import backoff
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Answer, Ask
@@ -43,13 +43,6 @@ _Asking = tuple[Key, str]
 _Came = tuple[Landed, Answer]
 
 
-class Answering(Protocol):
-    """Answers requests, but ignores which versions they need (`Ask.at_least`)."""
-
-    async def get(self, ask: Ask) -> Answer:
-        """The answer to the request."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Pause:
     """The pause of a caller after a fetch whose version was too old.
@@ -62,8 +55,8 @@ class _Pause:
     until: float
 
 
-class Reaching:
-    """Answers all requests, also those that need a version.
+class Versions:
+    """Fetches versions, and checks the versions of answers.
 
     A new fetch is charged to `share` only if a response was already stored. The charge is undone in
     three cases: the fetch brings the version, no call was made, or another replica made the fetch.
@@ -75,50 +68,27 @@ class Reaching:
         self._share = share
         self._pauses: FIFOCache[_Asking, _Pause] = FIFOCache(_MOST)
 
-    async def get(self, ask: Ask, answering: Answering) -> Answer:
-        """The answer with the needed version or a later one. A 404 is an answer too.
-
-        Raises VersionNotReached, OnlyIfCached, and the errors of a fetch. A stored version that is
-        too old is not served in place of such an error.
-        """
-        wanted = ask.at_least
-        if wanted is None:
-            return await answering.get(ask)
-        seen = await self._serving.seen(ask)
-        if seen is not None and not seen.only_rescue and _reaches(seen.held.entry, wanted):
-            # This can cause a fetch too, for example because of `no-store`.
-            return self._checked(ask, wanted, await answering.get(ask))
-        if ask.only_if_cached:
-            raise OnlyIfCached
-        stand_in = self._serving.stand_in(ask, seen)
-        if stand_in is not None and _reaches(_entry_of(stand_in), wanted):
-            return stand_in
-        try:
-            self._refuse_in_pause(ask, wanted, seen)
-            answer = await self._fetched(ask, wanted, seen)
-        except VersionNotReached as not_reached:
-            if not not_reached.is_negative:
-                raise
-            answer = await answering.get(ask)  # the stored 404 is an answer too
-        return self._reached(ask, wanted, answer)
-
-    def _reached(self, ask: Ask, wanted: Instant, answer: Answer) -> Answer:
-        """As `_checked`, and the pause of the caller ends."""
-        checked = self._checked(ask, wanted, answer)
+    def reached(self, ask: Ask, answer: Answer) -> Answer:
+        """As `checked`, and the pause of the caller ends."""
+        checked = self.checked(ask, answer)
         self._pauses.pop(_asking(ask), None)
         return checked
 
-    def _checked(self, ask: Ask, wanted: Instant, answer: Answer) -> Answer:
+    def checked(self, ask: Ask, answer: Answer) -> Answer:
         """The same answer. Raises VersionNotReached, and begins a pause, if its version is too
         old."""
-        if _is_answered(answer, wanted):
+        if ask.at_least is None or _is_answered(answer, ask.at_least):
             return answer
-        raise _not_reached(wanted, _entry_of(answer), self._begin_pause(ask))
+        raise _not_reached(ask.at_least, _entry_of(answer), self._begin_pause(ask))
 
-    async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of a fetch. Other requests may share this fetch. If a fetch that began before
-        this request (here or in another replica) brings a version that is too old, or a 404 or 410,
-        another fetch is started or joined."""
+    async def fetched(self, ask: Ask, seen: Seen | None) -> Answer:
+        """The answer of a fetch that others may share, whatever its version. If a fetch that began
+        before this request (here or in another replica) brings a version that is too old, or a 404
+        or 410, another fetch is started or joined. Raises VersionNotReached without a fetch during
+        a pause, and if the share is used up."""
+        wanted = ask.at_least
+        assert wanted is not None, "the request needs a version"
+        self._refuse_in_pause(ask, wanted, seen)
         earlier, asked_at = self._serving.fills.under_way(ask.key), self._clock.now()
         alone = False
         while True:
@@ -136,7 +106,7 @@ class Reaching:
                 landed, answer = came
                 is_earlier = is_earlier or _is_from_before(landed, asked_at)
                 entry = _entry_of(answer)
-                if not is_earlier or entry is None or _reaches(entry, wanted):
+                if not is_earlier or entry is None or reaches(entry, wanted):
                     return answer
             seen = await self._serving.seen(ask)
 
@@ -145,18 +115,17 @@ class Reaching:
         # Whatever version the request needs, a training that is not stored is a miss.
         purpose = Purpose.MISS if seen is None else Purpose.MIN_VERSION
         try:
-            if alone:
-                landed = await serving.own_flight(ask, purpose).join()
-            else:
-                landed = await serving.start(ask, seen, purpose).join()
+            own = serving.own_flight
+            flight = own(ask, purpose) if alone else serving.start(ask, seen, purpose)
+            landed = await flight.join()
             if not serving.fits(ask, landed):
-                landed = await serving.own_flight(ask, purpose).join()
+                landed = await own(ask, purpose).join()
         except CallWithheld:
-            self._give_back(charged)
+            self._share.give_back(charged)
             raise
         answer = serving.landed(ask, seen, landed, collapsed=False)
-        if isinstance(landed, Elsewhere) or _reaches(_entry_of(answer), wanted):
-            self._give_back(charged)
+        if isinstance(landed, Elsewhere) or reaches(_entry_of(answer), wanted):
+            self._share.give_back(charged)
         return landed, answer
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> _Came | None:
@@ -180,10 +149,6 @@ class Reaching:
         if charged is None:
             raise _not_reached(wanted, seen.held.entry, self._share.wait(ask.caller.scope))
         return charged
-
-    def _give_back(self, charged: ChargedCall | None) -> None:
-        if charged is not None:
-            self._share.give_back(charged)
 
     def _refuse_in_pause(self, ask: Ask, wanted: Instant, seen: Seen | None) -> None:
         pause, now = self._pauses.get(_asking(ask)), self._clock.monotonic()
@@ -216,15 +181,11 @@ def _entry_of(answer: Answer) -> Entry | None:
     return None if isinstance(answer.content, Reply) else answer.content.entry
 
 
-def _reaches(entry: Entry | None, wanted: Instant) -> bool:
-    return entry is not None and entry.updated_at is not None and entry.updated_at >= wanted
-
-
 def _is_answered(answer: Answer, wanted: Instant) -> bool:
     """Whether the answer has the version `wanted` or a later one, or says that this caller gets no
     training (for example a 404)."""
     entry = _entry_of(answer)
-    return entry is None or entry.is_negative or _reaches(entry, wanted)
+    return entry is None or entry.is_negative or reaches(entry, wanted)
 
 
 def _not_reached(wanted: Instant, known: Entry | None, wait: float) -> VersionNotReached:

@@ -22,13 +22,13 @@ from gateway.core.errors import (
     BudgetExhausted,
     CallWithheld,
     Frozen,
-    OnlyIfCached,
     UpstreamError,
     UpstreamFailure,
     VersionDoubted,
 )
 from gateway.core.http.cache_status import HITS, Handling
 from gateway.core.http.fields import Headers, Reply
+from gateway.core.plan import plan
 from gateway.core.vocabulary import (
     Detail,
     Forward,
@@ -97,11 +97,12 @@ class Serving:
             return None
         held.reads += 1
         if held.is_plain and held.entry.is_fresh(self._clock.now()):
-            # `_at_once` would make the same answer more slowly.
+            # `planned` would lead to the same answer more slowly.
             return new_answer(Answer, (held, FRESH, L1, HIT))
         if not self._rules.selects(held.entry, ask.extra):
             return None
-        return self._at_once(ask, Seen(held, Tier.L1, only_rescue=False))
+        seen = Seen(held, Tier.L1, only_rescue=False)
+        return self._from_stored(self.planned(ask, seen), ask, seen)
 
     def fresh_in_l1(self, key: Key, now: float) -> Held | None:
         """The fresh response for any request for this key that L1 may give without asking Redis, or
@@ -111,20 +112,6 @@ class Serving:
             return None
         held.reads += 1
         return held
-
-    async def get(self, ask: Ask) -> Answer:
-        """The answer to the request. Raises an error if nothing can be served."""
-        answer = self.peek(ask)
-        if answer is not None:
-            return answer
-        looked_up = await self.look_up(ask.key)
-        answer = self.once_looked_up(ask, looked_up)
-        if answer is not None:
-            return answer
-        seen = chosen(self._rules, ask, looked_up)
-        if ask.only_if_cached:
-            raise OnlyIfCached
-        return await self.from_upstream(ask, seen)
 
     async def look_up(self, key: Key) -> Seen | None:
         """The entry that a look-up finds in L1 or L2, or None."""
@@ -136,37 +123,44 @@ class Serving:
             key, lambda flight: self._tiers.lookup(key, flight)
         )
 
-    def once_looked_up(self, ask: Ask, looked_up: Seen | None) -> Answer | None:
-        """The answer from the tiers after a look-up. None if a fetch is needed."""
-        seen = chosen(self._rules, ask, looked_up)
-        return self.peek(ask) if seen is None else self._once_read(ask, seen)
+    def planned(self, ask: Ask, seen: Seen | None, *, is_frozen: bool = False) -> Plan:
+        """What `core/plan` says of this request and this stored response."""
+        entry, now = None if seen is None else seen.held.entry, self._clock.now()
+        is_fresh = entry is not None and entry.is_fresh(now)
+        return plan(
+            entry,
+            ask,
+            now,
+            self._rules,
+            only_rescue=seen is not None and seen.only_rescue,
+            is_left_alone=not is_fresh and self.standing(ask.key) is not None,
+            is_frozen=is_frozen,
+        )
 
-    def _once_read(self, ask: Ask, seen: Seen) -> Answer | None:
-        seen.held.reads += 1
-        return self._at_once(ask, seen)
+    async def as_planned(self, planned: Plan, ask: Ask, seen: Seen | None) -> Answer:
+        """The answer with the response `seen`, or of upstream."""
+        if seen is not None:
+            seen.held.reads += 1
+            answer = self._from_stored(planned, ask, seen)
+            if answer is not None:
+                return answer
+        return await self.from_upstream(ask, seen)
 
-    def _at_once(self, ask: Ask, seen: Seen) -> Answer | None:
-        match self._plan(seen):
+    def _from_stored(self, planned: Plan, ask: Ask, seen: Seen) -> Answer | None:
+        """The answer with the response `seen`. None if it may not be served as `planned`."""
+        match planned:
+            case Plan.SERVE | Plan.SERVE_STALE if seen.held.entry.is_negative:
+                return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
             case Plan.SERVE:
-                return self._fresh(seen)
+                return from_store(seen, Outcome.FRESH, detail_of(seen.tier))
             case Plan.SERVE_STALE:
-                return self._stale(seen)
-            case Plan.SERVE_AND_REFRESH:
+                return from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
+            case Plan.SERVE_AND_REFRESH | Plan.SERVE_LEFT_ALONE:
                 return self.stale_refreshing(ask, seen)
-            case Plan.WAIT_SOFTLY:
-                return self.stand_in(ask, seen)
-            case Plan.FETCH:
+            case Plan.SERVE_FROZEN:
+                return from_store(seen, Outcome.STALE_SHIELDED, Detail.FROZEN)
+            case _:
                 return None
-
-    def _fresh(self, seen: Seen) -> Answer:
-        if seen.held.entry.is_negative:
-            return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
-        return from_store(seen, Outcome.FRESH, detail_of(seen.tier))
-
-    def _stale(self, seen: Seen) -> Answer:
-        if seen.held.entry.is_negative:
-            return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
-        return from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
 
     def _plan(self, seen: Seen) -> Plan:
         now = self._clock.now()
@@ -403,11 +397,6 @@ class Serving:
 
     def coded(self, key: Key, held: Held) -> Held:
         return self._tiers.coded(key, held)
-
-    def may_be_stale(self, seen: Seen) -> bool:
-        """Whether the response is stale, and may be served to a request with `max-stale`."""
-        is_stale = not seen.only_rescue and self._plan(seen) is not Plan.SERVE
-        return is_stale and self._may_rescue(seen)
 
     def _may_rescue(self, seen: Seen) -> bool:
         return self._rules.may_rescue(seen.held.entry, self._clock.now())

@@ -22,11 +22,9 @@ from gateway.core.errors import AccessRefused, ClientRateLimited, GatewayError
 from gateway.core.http.cache_control import request_directives_of, wants_only_if_cached
 from gateway.core.upstream.list_query import read_query
 from gateway.core.vocabulary import Outcome
+from gateway.flow.gateway import Gateway
 from gateway.flow.operations.write_through import Writing
-from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.lists import Lists
-from gateway.flow.request.min_version import Reaching
-from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.request.response_selection import Answer, Ask, Serving
 from gateway.ports import Clock, Held, RequestObserver, Tracer
 from gateway.web.data.batch import (
@@ -53,10 +51,8 @@ Endpoint = Callable[[Request, Exchange], Awaitable[Response]]
 class DataPlane:
     """Answers callers.
 
-    directive_handler  None: directives of callers are ignored, except `only-if-cached`
-    reaching           answers requests, also those with `Training-Min-Updated-At`
-    unusual            answers requests in the mode `frozen`
-    writing            None: writes of callers are refused
+    gateway      answers requests for trainings
+    writing      None: writes of callers are refused
     lists        answers requests for the list
     max_body     the largest body of a write in bytes
     patience     the seconds that a request for many trainings may take
@@ -72,9 +68,7 @@ class DataPlane:
         access_log: AccessLog,
         *,
         tracer: Tracer | None,
-        directive_handler: DirectiveHandler | None,
-        reaching: Reaching,
-        unusual: Unusual,
+        gateway: Gateway,
         writing: Writing | None,
         max_body: int,
         lists: Lists,
@@ -85,9 +79,7 @@ class DataPlane:
         ready: Callable[[], bool],
     ) -> None:
         self._serving = serving
-        self._directive_handler = directive_handler
-        self._unusual = unusual
-        self._reaching = reaching
+        self._gateway = gateway
         self._callers = callers
         self._clock = clock
         self._observer = observer
@@ -131,8 +123,8 @@ class DataPlane:
             counting if self._tracer is None else traced(counting, self._tracer),
             self._access_log,
             forward_headers=self._forwarded,
-            modes=self._unusual.modes,
-            heeds_directives=self._directive_handler is not None,
+            modes=self._gateway.modes,
+            heeds_directives=self._gateway.grants is not None,
             new_id=self._new_id,
         )
 
@@ -171,13 +163,7 @@ class DataPlane:
         exchange.name(wanted, f"/training/{wanted}")
         caller = self._desk.admit(request, exchange)
         ask = self._ask(request, wanted, caller)
-        return self._answer(request, exchange, await self._get(ask))
-
-    async def _get(self, ask: Ask) -> Answer:
-        serving = (
-            self._unusual if self._unusual.is_ordered else self._directive_handler or self._serving
-        )
-        return await self._reaching.get(ask, serving)
+        return self._answer(request, exchange, await self._gateway.get(ask))
 
     async def _read_many(self, request: Request, exchange: Exchange) -> Response:
         exchange.name(None, COLLECTION.decode("ascii"))
@@ -186,11 +172,11 @@ class DataPlane:
             return await self._read_list(request, exchange)
         caller, granted, wait = self._desk.admit_some(request, exchange, len(wanted))
         ask, now, held = self._ask(request, wanted[0], caller), self._clock.now(), {}
-        if not self._unusual.is_ordered and ask.directives is None and ask.at_least is None:
+        if not self._gateway.is_frozen and ask.directives is None and ask.at_least is None:
             hits = ((each, Key(caller.partition, each)) for each in wanted[:granted])
             held = {each: self._serving.fresh_in_l1(key, now) for each, key in hits}
         asks = [ask.for_id(each) for each in wanted[:granted] if held.get(each) is None]
-        answers = await gathered(asks, self._get, self._patience) if asks else {}
+        answers = await gathered(asks, self._gateway.get, self._patience) if asks else {}
         for answer in answers.values():
             if isinstance(answer, AccessRefused):
                 raise answer
@@ -221,7 +207,7 @@ class DataPlane:
         control = _joined(request, b"cache-control")
         extra = extra_of(request.scope["headers"], self._forwarded)
         key = Key(caller.partition, wanted)
-        directives = None if self._directive_handler is None else request_directives_of(control)
+        directives = None if self._gateway.grants is None else request_directives_of(control)
         at_least = at_least_of(_joined(request, b"training-min-updated-at"))
         return Ask(key, caller, wants_only_if_cached(control), extra, directives, at_least)
 

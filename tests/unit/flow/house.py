@@ -25,10 +25,11 @@ from gateway.flow.fill.credentials import Credentials
 from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want
 from gateway.flow.fill.refresher import Refresher
 from gateway.flow.fill.upstream_call import Outbound
+from gateway.flow.gateway import Gateway
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
-from gateway.flow.request.client_directives import CallShare, DirectiveHandler, Grants
-from gateway.flow.request.mode_handler import Unusual
+from gateway.flow.request.client_directives import CallShare, Grants
+from gateway.flow.request.min_version import Versions
 from gateway.flow.request.response_selection import Answer, Ask, Serving
 from gateway.flow.singleflight import Course
 from gateway.ports import (
@@ -119,10 +120,14 @@ def share_of(clock: FakeClock, rate: Rate | None, *, is_divided: bool = False) -
     return CallShare(clock, Rates(rate), lambda: 1, is_divided=is_divided)
 
 
-def directive_handler_of(replica: Replica) -> DirectiveHandler:
-    """A handler whose calls no budget limits: it grants one directive in ten seconds for a key."""
-    grants = Grants(replica.clock, share_of(replica.clock, None))
-    return DirectiveHandler(replica.serving, replica.clock, grants)
+def gateway_of(
+    replica: Replica, share: CallShare | None = None, *, of_directives: CallShare | None = None
+) -> Gateway:
+    """Its answers, with these shares of the budget: without them, no budget limits the calls."""
+    serving, clock = replica.serving, replica.clock
+    versions = Versions(serving, clock, share or share_of(clock, None))
+    grants = Grants(clock, of_directives or share_of(clock, None))
+    return Gateway(serving, replica.modes, versions=versions, grants=grants)
 
 
 class Redis:
@@ -180,7 +185,7 @@ class Replica:
         cold_start = ColdStart(10.0, self.budget, self.observer)
         parts = self.tiers, self.collapsing, clock, self.observer, rules
         self.serving = Serving(*parts, refresher=self.refresher, cold_start=cold_start)
-        self.unusual = Unusual(self.serving, clock, rules, self.modes)
+        self.gateway = gateway_of(self)
         self.invalidation = Invalidation(
             *(self.tiers, self.shared, self.bus, self.observer),
             fetcher=self.fetcher,
@@ -224,7 +229,7 @@ class Replica:
 
     async def get(self, key: Key = KEY, *, only_if_cached: bool = False) -> Answer:
         """What is answered."""
-        return await self.serving.get(Ask(key, self.caller, only_if_cached))
+        return await self.gateway.get(Ask(key, self.caller, only_if_cached))
 
     async def fill(self, minute: int, key: Key = KEY, *headers: tuple[bytes, bytes]) -> Answer:
         """Let the upstream give the version of that minute, and fetch it."""

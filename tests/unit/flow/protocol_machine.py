@@ -229,7 +229,7 @@ class Replicas(RuleBasedStateMachine):
         world.clock.advance(500.0)
         for node in world.nodes:
             for key in KEYS:
-                answer = await node.replica.serving.get(Ask(key, caller_of(key.partition)))
+                answer = await node.replica.gateway.get(Ask(key, caller_of(key.partition)))
                 if self.truth.called(answer).state != len(world.upstream.states) - 1:
                     self.truth.faults.append(f"at the end {answer}")
 
@@ -256,7 +256,7 @@ class Replicas(RuleBasedStateMachine):
         until = self.world.clock.monotonic() + L1_LIFETIME
         node.bus.listed_until = math.inf if node.way.is_up else min(node.bus.listed_until, until)
         asked = self.truth.ask(node, key)
-        self.truth.judge(asked, await node.replica.serving.get(Ask(key, caller_of(key.partition))))
+        self.truth.judge(asked, await node.replica.gateway.get(Ask(key, caller_of(key.partition))))
 
     def _order(self, node: Node, order: Order) -> None:
         """Give it, and have it given to the others once Redis has acted."""

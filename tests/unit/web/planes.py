@@ -29,13 +29,13 @@ from gateway.flow.fill.credentials import Credentials
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.refresher import Refresher
 from gateway.flow.fill.upstream_call import Outbound
+from gateway.flow.gateway import Gateway
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
-from gateway.flow.request.client_directives import CallShare, DirectiveHandler, Grants
+from gateway.flow.request.client_directives import CallShare, Grants
 from gateway.flow.request.lists import Lists
-from gateway.flow.request.min_version import Reaching
-from gateway.flow.request.mode_handler import Unusual
+from gateway.flow.request.min_version import Versions
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import (
     AccessLine,
@@ -116,8 +116,8 @@ class Data:
         self.callers = Callers(access)
         self.serving = self._serving(limit)
         share = CallShare(self.clock, Rates(None), lambda: 1, is_divided=True)
-        grants = Grants(self.clock, share)
-        directive_handler = DirectiveHandler(self.serving, self.clock, grants)
+        grants = Grants(self.clock, share) if heeds_directives else None
+        versions = Versions(self.serving, self.clock, share)
         self.plane = DataPlane(
             self.serving,
             self.callers,
@@ -125,9 +125,7 @@ class Data:
             self.observer,
             self.access_log,
             tracer=tracer,
-            directive_handler=directive_handler if heeds_directives else None,
-            reaching=Reaching(self.serving, self.clock, share),
-            unusual=self.unusual,
+            gateway=Gateway(self.serving, self.modes, versions=versions, grants=grants),
             writing=self.writing if writes else None,
             max_body=1_000,
             lists=self.lists,
@@ -177,7 +175,7 @@ class Data:
         refresher = Refresher(8, self.local, clock)
         served = partial(Serving, refresher=refresher, cold_start=ColdStart(10.0, budget, observer))
         serving = served(tiers, collapsing, clock, observer, rules)
-        self.unusual = Unusual(serving, clock, rules, modes)
+        self.modes = modes
         invalidation = Invalidation(
             *(tiers, self.shared, AloneBus(), observer),
             fetcher=fetcher,

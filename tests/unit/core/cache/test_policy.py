@@ -106,12 +106,6 @@ def test_rescue_is_the_model(case: Case) -> None:
     assert may_rescue(case.entry, case.now, case.windows) is case.expected_rescue()
 
 
-@given(cases)
-def test_what_was_ruled_out_is_never_served_unasked(case: Case) -> None:
-    """What was invalidated is fetched anew, however young it is."""
-    assert plan(case.entry, case.now, case.windows, only_rescue=True) is Plan.FETCH
-
-
 @pytest.mark.parametrize(
     ("age", "chosen", "rescues"),
     [

@@ -28,7 +28,7 @@ def stranger(number: int) -> Caller:
 
 async def ask(replica: Replica, caller: Caller, training_id: str = "trn_1") -> Answer:
     """What the caller is answered."""
-    return await replica.serving.get(Ask(Key(caller.partition, training_id), caller))
+    return await replica.gateway.get(Ask(Key(caller.partition, training_id), caller))
 
 
 @pytest.fixture(params=["alone", "redis"])

@@ -359,7 +359,7 @@ async def test_a_waiting_refresh_confirms_nothing_that_others_chose(clock: FakeC
     fields = ((b"vary", b"Foo"), (b"last-modified", b"Mon, 13 Nov 2023 00:00:00 GMT"))
     one, other = (Ask(KEY, CALLER, extra=((b"foo", value),)) for value in (b"1", b"2"))
     replica.upstream.then(ok(1, *fields, (b"cache-control", b"max-age=30")), says(304))
-    await replica.serving.get(other)
+    await replica.gateway.get(other)
     replica.serving.send(one, Purpose.REFRESH, lambda _: None)
     await settle()
     assert replica.upstream.count == 1

@@ -262,6 +262,6 @@ async def _api_that_fails(_: Call) -> Reply:
 
 async def _get(replica: Replica, tenant: Caller, training_id: str) -> Outcome | type[GatewayError]:
     try:
-        return (await replica.serving.get(Ask(Key(tenant.partition, training_id), tenant))).outcome
+        return (await replica.gateway.get(Ask(Key(tenant.partition, training_id), tenant))).outcome
     except GatewayError as error:
         return type(error)

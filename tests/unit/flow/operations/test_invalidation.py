@@ -13,12 +13,11 @@ from gateway.core.errors import RedisUnavailable, UpstreamError
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import Cause, NoticeKind, Outcome, Tier
 from gateway.flow.answer import Ask
-from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.response_selection import Answer
 from gateway.ports import Confirmations
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, settle, share_of
+from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, settle
 
 SECOND = Key(KEY.partition, "trn_2")
 ELSEWHERE = Key("f" * 32, KEY.training_id)
@@ -109,11 +108,10 @@ async def test_a_write_that_not_all_confirmed_is_told(pair: Pair) -> None:
     await pair.one.invalidation.written((KEY.training_id,), KEY.partition)
 
     assert pair.one.observer.of("write_unconfirmed") == [(KEY, Confirmations(2, 1))]
-    other, clock = pair.other, pair.clock
+    other = pair.other
     assert minute_of(await other.get()) == 1
     other.upstream.then(ok(2))
-    reaching = Reaching(other.serving, clock, share_of(clock, None))
-    assert minute_of(await reaching.get(Ask(KEY, CALLER, at_least=version), other.serving)) == 2
+    assert minute_of(await other.gateway.get(Ask(KEY, CALLER, at_least=version))) == 2
 
 
 @pytest.mark.parametrize("soft", [False, True])

@@ -10,28 +10,25 @@ import pytest
 
 from gateway.core.budget.window_log import Rate, Rates
 from gateway.core.cache.entry import Key
-from gateway.core.cache.policy import Windows
 from gateway.core.errors import OnlyIfCached
 from gateway.core.http.cache_control import RequestDirectives
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import Detail, Forward, Outcome
 from gateway.flow.answer import Answer, Ask
+from gateway.flow.gateway import Gateway
 from gateway.flow.request import client_directives
 from gateway.flow.request.client_directives import (
     CallShare,
-    DirectiveHandler,
     Grants,
-    refuses,
 )
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
     KEY,
     SOFT,
-    STALE,
     UNUSABLE,
     Replica,
-    directive_handler_of,
+    gateway_of,
     minute_of,
     ok,
     says,
@@ -43,48 +40,22 @@ from tests.unit.flow.offering import version_in_l1
 
 NO_CACHE = RequestDirectives(no_cache=True)
 TENTH = Rate(100, 60.0)
-LIFETIME = 30.0
-
-
-@pytest.mark.parametrize(
-    ("directives", "age", "refused"),
-    [
-        (RequestDirectives(no_cache=True), 0, True),
-        (RequestDirectives(no_store=True), 0, False),
-        (RequestDirectives(max_age=10.0), 10, False),
-        (RequestDirectives(max_age=10.0), 11, True),
-        (RequestDirectives(max_age=100.0), 29, False),
-        (RequestDirectives(max_age=100.0), 31, True),
-        (RequestDirectives(max_age=100.0, max_stale=5.0), 31, False),
-        (RequestDirectives(max_age=100.0, max_stale=5.0), 36, True),
-        (RequestDirectives(min_fresh=10.0), 20, False),
-        (RequestDirectives(min_fresh=10.0), 21, True),
-        (RequestDirectives(max_stale=5.0), 100, False),
-    ],
-)
-def test_an_entry_is_refused_that_is_not_as_wished(
-    directives: RequestDirectives, age: float, refused: bool
-) -> None:
-    """Of thirty seconds' freshness."""
-    assert refuses(directives, age, LIFETIME) is refused
 
 
 @pytest.fixture
-def handler(alone: Replica) -> DirectiveHandler:
+def handler(alone: Replica) -> Gateway:
     """Grants the first directive for each key."""
-    return directive_handler_of(alone)
+    return gateway_of(alone)
 
 
 @pytest.fixture
-def limited(alone: Replica) -> DirectiveHandler:
+def limited(alone: Replica) -> Gateway:
     """Grants some."""
-    return DirectiveHandler(
-        alone.serving, alone.clock, Grants(alone.clock, share_of(alone.clock, TENTH))
-    )
+    return gateway_of(alone, of_directives=share_of(alone.clock, TENTH))
 
 
 async def get(
-    handler: DirectiveHandler,
+    handler: Gateway,
     directives: RequestDirectives | None,
     *,
     only_if_cached: bool = False,
@@ -93,7 +64,7 @@ async def get(
     return await handler.get(Ask(KEY, CALLER, only_if_cached, directives=directives))
 
 
-async def test_no_cache_asks_the_upstream(alone: Replica, handler: DirectiveHandler) -> None:
+async def test_no_cache_asks_the_upstream(alone: Replica, handler: Gateway) -> None:
     """Though what is stored is fresh; it is marked so, and what came is stored for others."""
     await alone.fill(1)
     alone.upstream.then(ok(2))
@@ -105,22 +76,7 @@ async def test_no_cache_asks_the_upstream(alone: Replica, handler: DirectiveHand
     assert minute_of(await get(handler, None)) == 2
 
 
-@pytest.mark.parametrize(
-    "directives",
-    [RequestDirectives(max_age=60.0), RequestDirectives(min_fresh=5.0), RequestDirectives()],
-)
-async def test_a_directive_that_is_met_is_a_hit(
-    alone: Replica, handler: DirectiveHandler, directives: RequestDirectives
-) -> None:
-    """What is stored is young and fresh enough."""
-    await alone.fill(1)
-
-    assert (await get(handler, directives)).outcome is Outcome.FRESH
-
-
-async def test_what_fails_for_a_directive_is_rescued(
-    alone: Replica, handler: DirectiveHandler
-) -> None:
+async def test_what_fails_for_a_directive_is_rescued(alone: Replica, handler: Gateway) -> None:
     """By what is stored, marked as such."""
     await alone.fill(1)
     alone.upstream.then(says(503))
@@ -130,8 +86,8 @@ async def test_what_fails_for_a_directive_is_rescued(
     assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_ERROR)
 
 
-async def test_max_stale_is_answered_at_once(alone: Replica, handler: DirectiveHandler) -> None:
-    """Where another caller would wait; another one is fetched behind it. Too stale is too stale."""
+async def test_max_stale_is_answered_at_once(alone: Replica, handler: Gateway) -> None:
+    """Where another caller would wait; another one is fetched behind it."""
     await alone.fill(1)
     alone.clock.advance(400.0)
     alone.upstream.then(ok(2))
@@ -140,12 +96,9 @@ async def test_max_stale_is_answered_at_once(alone: Replica, handler: DirectiveH
     await alone.land()
 
     assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_REFRESHING)
-    alone.clock.advance(UNUSABLE)
-    alone.upstream.then(ok(3))
-    assert minute_of(await get(handler, RequestDirectives(max_stale=math.inf))) == 3
 
 
-async def test_what_is_not_to_be_stored_is_not(alone: Replica, handler: DirectiveHandler) -> None:
+async def test_what_is_not_to_be_stored_is_not(alone: Replica, handler: Gateway) -> None:
     """`no-store` on a miss; what is stored already may be given."""
     alone.upstream.then(ok(1))
     await get(handler, RequestDirectives(no_store=True))
@@ -157,7 +110,7 @@ async def test_what_is_not_to_be_stored_is_not(alone: Replica, handler: Directiv
 
 @pytest.mark.parametrize("age", [SOFT, UNUSABLE])
 async def test_no_store_holds_beside_a_stored_response_too(
-    alone: Replica, handler: DirectiveHandler, age: float
+    alone: Replica, handler: Gateway, age: float
 ) -> None:
     """The stored response is too old to be served at once. The fetched one is not stored, and the
     stored one stays."""
@@ -169,7 +122,7 @@ async def test_no_store_holds_beside_a_stored_response_too(
 
 
 async def test_no_other_request_joins_a_fetch_that_is_not_stored(
-    alone: Replica, handler: DirectiveHandler
+    alone: Replica, handler: Gateway
 ) -> None:
     """It makes its own call, and what that brings is stored."""
     alone.upstream.then(ok(1), ok(1))
@@ -187,9 +140,7 @@ async def test_no_other_request_joins_a_fetch_that_is_not_stored(
     assert (alone.upstream.count, alone.local.entries) == (2, 1)
 
 
-async def test_a_fetch_that_is_not_stored_ends_no_sharing(
-    alone: Replica, handler: DirectiveHandler
-) -> None:
+async def test_a_fetch_that_is_not_stored_ends_no_sharing(alone: Replica, handler: Gateway) -> None:
     """The requests before and after it share one call."""
     alone.upstream.always = ok(1)
     alone.upstream.hold()
@@ -206,22 +157,7 @@ async def test_a_fetch_that_is_not_stored_ends_no_sharing(
     assert [answer.handling.collapsed for answer in answers] == [False, False, True]
 
 
-async def test_no_store_waits_for_no_call_if_a_stale_response_is_at_hand(
-    alone: Replica, handler: DirectiveHandler
-) -> None:
-    """What is stored already may be given, and refreshed behind it as for any other request."""
-    await serve_stale(alone)
-    alone.upstream.then(ok(2))
-
-    answer = await get(handler, RequestDirectives(no_store=True))
-    await alone.land()
-
-    assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_REFRESHING)
-
-
-async def test_who_wants_what_is_stored_pays_for_no_call(
-    alone: Replica, limited: DirectiveHandler
-) -> None:
+async def test_who_wants_what_is_stored_pays_for_no_call(alone: Replica, limited: Gateway) -> None:
     """Each such request is refused, and the next directive is still granted."""
     await alone.fill(1)
     alone.upstream.then(ok(2))
@@ -233,9 +169,7 @@ async def test_who_wants_what_is_stored_pays_for_no_call(
     assert minute_of(await get(limited, NO_CACHE)) == 2
 
 
-async def test_the_next_directive_for_an_entry_waits(
-    alone: Replica, limited: DirectiveHandler
-) -> None:
+async def test_the_next_directive_for_an_entry_waits(alone: Replica, limited: Gateway) -> None:
     """What was fetched for one is good enough for ten seconds, whoever asks for it."""
     await alone.fill(1)
     alone.upstream.then(ok(2), ok(3))
@@ -271,19 +205,6 @@ async def test_keys_that_come_and_go_are_forgotten(
     assert all(grants.take(Key("p1", f"{n}"), CALLER) for n in range(100))
 
     assert len(grants._last) == 10
-
-
-async def test_a_stale_answer_that_may_not_be_given_is_not(
-    alone: Replica, clock: FakeClock
-) -> None:
-    """Whoever would take it: within the windows alone."""
-    replica = Replica(clock, windows=Windows(stale_while_revalidate=0.0, stale_if_error=0.0))
-    handler = directive_handler_of(replica)
-    await replica.fill(1)
-    clock.advance(STALE)
-    replica.upstream.then(ok(2))
-
-    assert minute_of(await get(handler, RequestDirectives(max_stale=math.inf))) == 2
 
 
 HUNDRED = Rate(100, 60.0)

@@ -1,4 +1,4 @@
-"""reaching: a version at least as late as the one that the caller knows."""
+"""A version at least as late as the one that the caller knows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.errors import (
     BudgetExhausted,
     Frozen,
-    OnlyIfCached,
     UpstreamError,
     VersionNotReached,
 )
@@ -25,7 +24,6 @@ from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.vocabulary import Mode, Purpose, Tier
 from gateway.flow.answer import Answer, Ask
-from gateway.flow.request.min_version import Reaching
 from gateway.ports import Call, Held
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
@@ -35,7 +33,7 @@ from tests.unit.flow.house import (
     UNUSABLE,
     Redis,
     Replica,
-    directive_handler_of,
+    gateway_of,
     minute_of,
     ok,
     page,
@@ -74,8 +72,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         share = share_of(self.replica.clock, self.rate, is_divided=True)
-        of = self.replica
-        self.reaching = Reaching(of.serving, of.clock, share)
+        self.gateway = gateway_of(self.replica, share)
 
     async def get(
         self,
@@ -89,7 +86,7 @@ class Reader:
         wanted = None if number is None else minute(number)
         caller = replace(CALLER, client=client)
         ask = Ask(key, caller, only_if_cached, at_least=wanted)
-        return await self.reaching.get(ask, self.replica.serving)
+        return await self.gateway.get(ask)
 
     async def waits(self, number: int, key: Key = KEY, client: str = CALLER.client) -> float:
         """For how long such a caller is told to wait, who does not get it."""
@@ -104,12 +101,11 @@ def reader(alone: Replica) -> Reader:
     return Reader(alone)
 
 
-@pytest.mark.parametrize("number", [1, 2])
-async def test_what_is_late_enough_is_a_hit(reader: Reader, number: int) -> None:
+async def test_what_is_late_enough_is_a_hit(reader: Reader) -> None:
     """However it came there."""
     await reader.replica.fill(2)
 
-    answer = await reader.get(number)
+    answer = await reader.get(2)
 
     assert (minute_of(answer), answer.tier) == (2, Tier.L1)
     assert reader.replica.upstream.count == 1
@@ -141,11 +137,10 @@ async def test_a_stored_version_that_needs_a_fetch_is_not_followed_by_an_older_o
     await replica.fill(3)
     replica.clock.advance(age)
     replica.upstream.then(ok(2))
-    handler = directive_handler_of(replica)
     ask = Ask(KEY, CALLER, directives=directives, at_least=minute(3))
 
     with pytest.raises(VersionNotReached) as caught:
-        await reader.reaching.get(ask, handler)
+        await reader.gateway.get(ask)
 
     assert caught.value.reached == "2023-11-14T22:02:00Z"
     assert 0.0 < caught.value.retry_after <= 1.0
@@ -270,16 +265,6 @@ async def test_a_refresh_that_is_denied_denies_no_caller(
 
     assert minute_of(await reader.get(3)) == 3
     assert asked == [Purpose.REFRESH, Purpose.MIN_VERSION]
-
-
-async def test_only_if_cached_asks_for_nothing(reader: Reader) -> None:
-    """What is stored is not late enough, so there is nothing."""
-    await reader.replica.fill(2)
-
-    assert minute_of(await reader.get(2, only_if_cached=True)) == 2
-    with pytest.raises(OnlyIfCached):
-        await reader.get(3, only_if_cached=True)
-    assert reader.replica.upstream.count == 1
 
 
 async def test_the_upstreams_word_to_the_caller_passes(reader: Reader) -> None:
@@ -440,11 +425,11 @@ async def test_a_fetch_for_another_variant_is_no_answer(is_elsewhere: bool) -> N
         return ok(4, vary)
 
     first.upstream.then(slowly)
-    begun = asyncio.create_task(first.serving.get(Ask(KEY, CALLER, extra=((b"foo", b"1"),))))
+    begun = asyncio.create_task(first.gateway.get(Ask(KEY, CALLER, extra=((b"foo", b"1"),))))
     await settle()
     replica.upstream.then(ok(3, vary))
     ask = Ask(KEY, CALLER, extra=((b"foo", b"2"),), at_least=minute(3))
-    reading = asyncio.create_task(Reader(replica).reaching.get(ask, replica.serving))
+    reading = asyncio.create_task(Reader(replica).gateway.get(ask))
     await settle()
     release.set()
     await town.pass_time(1.0)
@@ -460,7 +445,7 @@ async def test_a_request_in_the_mode_frozen_leaves_no_trace(reader: Reader) -> N
     await serve_stale(replica)
     await replica.modes.order(Mode.FROZEN)
     with pytest.raises(Frozen):
-        await reader.reaching.get(Ask(KEY, CALLER, at_least=minute(2)), replica.unusual)
+        await reader.gateway.get(Ask(KEY, CALLER, at_least=minute(2)))
     await replica.modes.order(Mode.NORMAL)
     replica.upstream.then(ok(2))
 
@@ -504,12 +489,12 @@ async def test_fetches_for_other_variants_delay_a_request_once() -> None:
 
     async def read_on(value: bytes) -> None:
         while True:
-            await replica.serving.get(Ask(KEY, CALLER, extra=((b"foo", value),)))
+            await replica.gateway.get(Ask(KEY, CALLER, extra=((b"foo", value),)))
 
     others = [asyncio.create_task(read_on(value)) for value in (b"1", b"2")]
     await settle()
     ask = Ask(KEY, CALLER, extra=((b"foo", b"3"),), at_least=minute(3))
-    reading = asyncio.create_task(Reader(replica).reaching.get(ask, replica.serving))
+    reading = asyncio.create_task(Reader(replica).gateway.get(ask))
     for _ in range(10):
         await settle()
     for each in others:

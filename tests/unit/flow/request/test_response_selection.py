@@ -34,7 +34,6 @@ from gateway.core.vocabulary import (
     Purpose,
     Tier,
 )
-from gateway.flow.answer import Ask
 from gateway.flow.request.response_selection import Answer
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
@@ -307,19 +306,13 @@ async def test_what_requests_get_and_which_calls_they_make(clock: FakeClock, row
         if isinstance(step, float):
             clock.advance(step)
         elif isinstance(step, tuple):
-            assert told(await request(replica)) == step
+            assert told(await replica.get()) == step
         else:
             with pytest.raises(step):
-                await request(replica)
+                await replica.get()
         await replica.land()
 
     assert tuple(call.purpose for call in replica.upstream.calls[before:]) == row.calls
-
-
-async def request(replica: Replica) -> Answer:
-    """What is answered in the mode of this moment."""
-    way = replica.unusual if replica.unusual.is_ordered else replica.serving
-    return await way.get(Ask(KEY, replica.caller))
 
 
 def told(answer: Answer) -> Told:
@@ -600,4 +593,4 @@ async def test_a_call_that_was_under_way_when_the_mode_became_frozen_is_the_last
     alone.peek()
     await alone.land()
 
-    assert marks(await request(alone))[:2] == (2, Outcome.FRESH)
+    assert marks(await alone.get())[:2] == (2, Outcome.FRESH)

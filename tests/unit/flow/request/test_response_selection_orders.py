@@ -22,7 +22,7 @@ from tests.unit.flow.house import (
     SOFT,
     Redis,
     Replica,
-    directive_handler_of,
+    gateway_of,
     minute_of,
     ok,
     says,
@@ -85,7 +85,7 @@ async def test_an_order_for_another_training_hides_no_failure(
     replica.upstream.then(says(404) if gone else ok(1))
     await replica.get()
     replica.clock.advance(1.0)
-    handler = directive_handler_of(replica)
+    handler = gateway_of(replica)
     replica.upstream.then(says(503))
     replica.upstream.hold()
     ask = Ask(KEY, CALLER, directives=request_directives_of(b"no-cache"))

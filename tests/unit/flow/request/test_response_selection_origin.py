@@ -35,7 +35,7 @@ def replica(clock: FakeClock) -> Replica:
 
 async def get(replica: Replica, *sent: tuple[bytes, bytes]) -> Answer:
     """What is answered to a request with these fields to pass on."""
-    return await replica.serving.get(Ask(KEY, CALLER, extra=sent))
+    return await replica.gateway.get(Ask(KEY, CALLER, extra=sent))
 
 
 def minute_and_outcome(answer: Answer) -> tuple[str, Outcome]:
