@@ -42,6 +42,7 @@ from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.refresher import REST, Refresher
+from gateway.flow.fill.under_way import UnderWay
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.gateway import Gateway
 from gateway.flow.mode import Modes
@@ -118,22 +119,23 @@ def compose(settings: Settings) -> House:
     shared = _shared(settings, clock, telemetry, redis := _redis(settings, clock, telemetry))
     lease, bus = _lease_and_bus(settings, clock, telemetry, redis, shared)
     tiers = Tiers(local, shared, bus, clock, rules, l1_lifetime=settings.l1.lifetime)
-    modes = Modes(_shared_mode(settings, redis), clock, telemetry)
+    modes, under_way = Modes(_shared_mode(settings, redis), clock, telemetry), UnderWay(tiers)
     way = outward(settings, clock, telemetry, redis, admission=admission, bus=bus, modes=modes)
+    invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)
+    invalidation = invalidate(tiers, shared, bus, telemetry, under_way=under_way)
     fetch = partial(Fetcher, credentials=way.credentials, current=admission.callers.current)
-    fetcher = fetch(tiers, way.outbound, clock, telemetry, bus, rules=rules)
+    fetch, refused = partial(fetch, rules=rules), invalidation.refused
+    fetcher = fetch(tiers, way.outbound, clock, telemetry, bus, refused=refused)
     timeout, backoffs = settings.upstream.timeout, Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
     serve = partial(Serving, cold_start=cold_start_of(settings, way, telemetry))
-    refresher = Refresher(settings.upstream.max_background, local, clock, REST)
-    serving = serve(tiers, collapsing, clock, telemetry, rules, refresher=refresher)
+    serve = partial(serve, tiers, collapsing, clock, telemetry, rules, under_way=under_way)
+    serving = serve(refresher=Refresher(settings.upstream.max_background, local, clock, REST))
     pages = partial(Reconciliation, _shared_sweep(settings, clock, shared), way.outbound)
     pages = partial(pages, tiers, local, shared, bus, serving, rules, clock, telemetry)
-    sweeps = sweeps_of(settings, admission, way, fetcher, pages, counters=telemetry.counters)
-    invalidate = partial(Invalidation, credentials=way.credentials, outbound=way.outbound)
-    invalidation = invalidate(tiers, shared, bus, telemetry, fetcher=fetcher, serving=serving)
+    sweeps = sweeps_of(settings, admission, way, refused, pages, counters=telemetry.counters)
     share = partial(call_share_of, settings, clock, rates=admission.rates, bus=bus)
-    answers = partial(Gateway, serving, versions=Versions(serving, clock, share()))
+    versions, grants = Versions(serving, clock, share()), grants_of(settings, clock, share())
     return House(
         clock=clock,
         telemetry=telemetry,
@@ -146,7 +148,7 @@ def compose(settings: Settings) -> House:
         outbound=way.outbound,
         serving=serving,
         lists=_lists(settings, serving, tiers, fetcher, sweeps),
-        gateway=answers(modes, grants=grants_of(settings, clock, share())),
+        gateway=Gateway(serving, modes, versions=versions, grants=grants),
         modes=modes,
         bus=bus,
         invalidation=invalidation,

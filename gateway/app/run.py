@@ -308,7 +308,7 @@ async def _turn_away(house: House, ended: asyncio.Task[None]) -> None:
     while True:
         if house.writing is not None:  # first, because no write may begin while the others end
             await house.writing.land(0.0)
-        await house.serving.land(0.0)
+        await house.serving.under_way.land(0.0)
         await house.lists.flights.land(0.0)
         if ended.done():
             return

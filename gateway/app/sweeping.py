@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -15,7 +15,6 @@ from gateway.core.budget.window_log import Rate, shared_part
 from gateway.core.sweep.belief import SweepStore
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.fill.cold_start import ColdStart
-from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.sweep.readers import Readers
 from gateway.flow.sweep.reconciliation import Reconciliation
 from gateway.flow.sweep.scheduler import Sweeps
@@ -39,7 +38,7 @@ def sweeps_of(
     settings: Settings,
     admission: Admission,
     way: Outward,
-    fetcher: Fetcher,
+    end_partition: Callable[[str], Awaitable[None]],
     pages: Callable[..., Reconciliation],
     *,
     counters: Counters,
@@ -51,7 +50,7 @@ def sweeps_of(
         it."""
         way.credentials.bar(caller.partition)
         if status == 401:
-            await fetcher.refused(caller.partition)
+            await end_partition(caller.partition)
 
     whole = pages(timeout=settings.upstream.timeout, refused=refused)
     pace_of = _pace_of(settings, admission)

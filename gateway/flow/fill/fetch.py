@@ -105,7 +105,7 @@ class Passed:
 
 
 class Fetcher:
-    """Loads keys from upstream."""
+    """Loads keys from upstream. `refused` drops all stored responses of a partition."""
 
     def __init__(
         self,
@@ -118,6 +118,7 @@ class Fetcher:
         credentials: Credentials,
         rules: Rules,
         current: Callable[[Caller], Caller],
+        refused: Callable[[str], Awaitable[None]],
     ) -> None:
         self._tiers = tiers
         self._outbound = outbound
@@ -127,8 +128,7 @@ class Fetcher:
         self._credentials = credentials
         self._rules = rules
         self._current = current
-        # Drops all stored responses of a partition. `Invalidation` sets this function.
-        self.refused: Callable[[str], Awaitable[None]]
+        self._end_partition = refused
 
     async def fetch(
         self, want: Want, start: FetchStart, flight: Course, deadline: float
@@ -172,7 +172,7 @@ class Fetcher:
         if is_from_api(reply):
             self._credentials.judged(caller, reply.status, sent_at)
         if reply.status == 401:
-            await self.refused(caller.partition)
+            await self._end_partition(caller.partition)
         return reply, page
 
     async def _ask(self, want: Want, flight: Course, deadline: float) -> tuple[Reply, Judged]:
@@ -234,7 +234,7 @@ class Fetcher:
     async def _turned_away(self, want: Want, status: int, start: FetchStart) -> None:
         """Drop the stored responses to which the upstream refused access."""
         if status == 401:
-            await self.refused(want.key.partition)
+            await self._end_partition(want.key.partition)
         elif status == 403:
             facts = Facts(None, start.ticket, start.started, start.started)
             await self._tiers.drop(want.key, facts)

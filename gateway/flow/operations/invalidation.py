@@ -20,9 +20,8 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import Cause, NoticeKind, Origin
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.credentials import Credentials
-from gateway.flow.fill.fetch import Fetcher
+from gateway.flow.fill.under_way import UnderWay
 from gateway.flow.fill.upstream_call import Outbound
-from gateway.flow.request.response_selection import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
 # Seconds in which replicas have to confirm an order. A replica that does not confirm may serve
@@ -40,8 +39,7 @@ class Invalidation:
         bus: Bus,
         observer: Observer,
         *,
-        fetcher: Fetcher,
-        serving: Serving,
+        under_way: UnderWay,
         credentials: Credentials,
         outbound: Outbound,
     ) -> None:
@@ -49,8 +47,7 @@ class Invalidation:
         self._shared = shared
         self._bus = bus
         self._observer = observer
-        fetcher.refused = self.refused
-        self._serving = serving
+        self._under_way = under_way
         self._credentials = credentials
         self._outbound = outbound
 
@@ -157,7 +154,8 @@ class Invalidation:
         """Let requests ask Redis before L1 serves an entry, because this replica has perhaps missed
         notices. Fetches under way may still store their results: Redis judges each by its
         ticket."""
-        self._serving.retire()
+        self._under_way.lookups.retire()
+        self._under_way.fills.retire()
         self._tiers.confirming.suspect()
 
     def _changed(self, notice: Notice) -> None:
@@ -168,11 +166,11 @@ class Invalidation:
             if self._tiers.is_passed(key, notice.updated_at):
                 self._tiers.doubt(key)
                 self._observer.noted(key, "entry.outdated", by=Origin.REPLICA)
-            self._serving.bring(key)
+            self._under_way.bring(key)
 
     def _invalidated(self, notice: Notice, writer: str | None, *, known: bool) -> None:
         ids = frozenset(notice.training_ids)
-        self._serving.forget(lambda key: key.training_id in ids, known=known)
+        self._under_way.forget(lambda key: key.training_id in ids, known=known)
         self._tiers.give_up_passed(ids, notice.updated_at, soft=notice.soft, writer=writer)
 
     def _observe_order(self, notice: Notice, by: Origin, cause: Cause) -> None:
@@ -186,7 +184,7 @@ class Invalidation:
             self._observer.write_unconfirmed(Key(partition, training_id), confirmations)
 
     def _purged(self, notice: Notice, by: Origin) -> None:
-        self._serving.forget(lambda key: notice.partition in (None, key.partition))
+        self._under_way.forget(lambda key: notice.partition in (None, key.partition))
         count = self._tiers.purge_local(notice.partition, soft=notice.soft)
         if count:
             self._observer.invalidated(Cause.PURGE, "*", count, by, notice.operator)

@@ -163,7 +163,7 @@ class Lists:
             if any(each is not None and not each.entry.is_fresh(now) for each in held):
                 return None  # the list cannot be made, so no look-ups are needed
             missing = [each for each, held in zip(keys, found, strict=True) if held is None]
-            await asyncio.gather(*map(self._serving.look_up, missing))
+            await asyncio.gather(*map(self._serving.under_way.look_up, missing))
         return None
 
     def _made(self, key: Key, catalogue: Catalogue, found: list[Held], body: bytes) -> Held | None:

@@ -7,7 +7,7 @@ a fetch.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -39,12 +39,13 @@ from gateway.core.vocabulary import (
 )
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.cache.tiers import Seen, Tiers
-from gateway.flow.fill.backoff import Failure, is_news, stale_word
+from gateway.flow.fill.backoff import is_news, stale_word
 from gateway.flow.fill.cold_start import ColdStart
 from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
 from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, failing, fruitless
 from gateway.flow.fill.refresher import Errand, Refresher
-from gateway.flow.singleflight import Flight, Flights
+from gateway.flow.fill.under_way import UnderWay
+from gateway.flow.singleflight import Flight
 from gateway.ports import NEVER, Clock, Held, Observer
 
 # While a refresh of the key is under way or queued, or none is due, L1 may repeat a stale answer
@@ -74,6 +75,7 @@ class Serving:
         observer: Observer,
         rules: Rules,
         *,
+        under_way: UnderWay,
         refresher: Refresher,
         cold_start: ColdStart,
     ) -> None:
@@ -81,13 +83,12 @@ class Serving:
         self.filler = filler
         self._clock = clock
         self._observer = observer
-        self._rules = rules
+        self._rules, self.fits = rules, partial(fits, rules)
         self.refresher = refresher
         self.cold_start = cold_start
-        self.held, self.confirming = tiers.held, tiers.confirming
-        self._backoffs = filler.backoffs
-        self.lookups: Flights[Key, Seen | None] = Flights(clock)
-        self.fills: Flights[Key, Landed] = Flights(clock)
+        self.held, self.coded, self.confirming = tiers.held, tiers.coded, tiers.confirming
+        self._backoffs, self.standing = filler.backoffs, filler.backoffs.standing
+        self.under_way, self.fills = under_way, under_way.fills
 
     def peek(self, ask: Ask) -> Answer | None:
         """The answer that L1 may give without asking Redis, or None. A stale answer can start or
@@ -112,16 +113,6 @@ class Serving:
             return None
         held.reads += 1
         return held
-
-    async def look_up(self, key: Key) -> Seen | None:
-        """The entry that a look-up finds in L1 or L2, or None."""
-        return await self.looking_up(key).join()
-
-    def looking_up(self, key: Key) -> Flight[Seen | None]:
-        """The look-up that is under way, or a new one."""
-        return self.lookups.under_way(key) or self.lookups.start(
-            key, lambda flight: self._tiers.lookup(key, flight)
-        )
 
     def planned(self, ask: Ask, seen: Seen | None, *, is_frozen: bool = False) -> Plan:
         """What `core/plan` says of this request and this stored response."""
@@ -181,12 +172,9 @@ class Serving:
 
     def _refresh(self, ask: Ask, seen: Seen) -> None:
         """Refresh the response `seen`, now or later."""
-
-        def start() -> Awaitable[Landed]:
-            return self.start(ask, seen, Purpose.REFRESH).join()
-
         fetch = partial(self._fetch_in_background, ask, Purpose.REFRESH)
-        self.refresher.want(Errand(ask, Purpose.REFRESH, fetch), start)
+        errand = Errand(ask, Purpose.REFRESH, fetch)
+        self.refresher.want(errand, lambda: self.start(ask, seen, Purpose.REFRESH).join())
 
     def send(self, ask: Ask, purpose: Purpose, then: Callable[[Landed | None], None]) -> None:
         """Make a call for which no caller waits, now or later, and give its result to `then`: None
@@ -199,7 +187,7 @@ class Serving:
         refresh is not needed any more."""
         if self.has_failed(ask.key):
             return None
-        found = await self.look_up(ask.key)
+        found = await self.under_way.look_up(ask.key)
         is_fresh = found is not None and self._plan(found) is Plan.SERVE
         if is_fresh and purpose is Purpose.REFRESH:
             return None
@@ -218,7 +206,7 @@ class Serving:
         flight.is_unhurried = True
         landed = await flight.join()
         if isinstance(landed, Filled) and landed.not_stored is None:
-            self.bring(ask.key, landed.held)
+            self.under_way.bring(ask.key, landed.held)
         return landed
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
@@ -231,8 +219,9 @@ class Serving:
         stand_in = self.stand_in(ask, seen)
         if stand_in is not None:
             return stand_in
-        collapsed = keep and self.fills.under_way(ask.key) is not None
-        flight = self._flight(ask, seen) if keep else self._unkept_flight(ask)
+        joined = self.fills.under_way(ask.key) if keep else None
+        collapsed, purpose = joined is not None, Purpose.REVALIDATION if seen else Purpose.MISS
+        flight = joined or (self.start(ask, seen, purpose) if keep else self._unkept_flight(ask))
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
             if not self.fits(ask, landed):
@@ -272,15 +261,9 @@ class Serving:
         """The answer while the key is left alone. None if the key is not left alone, or if nothing
         may be served without a call."""
         failure = self.standing(ask.key)
-        if failure is None:
-            return None
-        if seen is None or seen.only_rescue or not self._may_rescue(seen):
+        if not failure or seen is None or seen.only_rescue or not self._may_rescue(seen):
             return None
         return from_store(seen, failure.outcome, failure.detail)
-
-    def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
-        purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
-        return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
     def own_flight(self, ask: Ask, purpose: Purpose = Purpose.MISS) -> Flight[Landed]:
         """A new fetch with its own call."""
@@ -293,10 +276,6 @@ class Serving:
         flight = self.fills.start_apart(ask.key, lambda flight: self._fill(want, flight))
         flight.is_current = flight.may_store = False
         return flight
-
-    def fits(self, ask: Ask, landed: Landed) -> bool:
-        """As the function `fits`."""
-        return fits(self._rules, ask, landed)
 
     def start(
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
@@ -320,32 +299,14 @@ class Serving:
             raise
         if not isinstance(filled, Elsewhere):
             self._observer.fetched(want.key, want.purpose, *came_of(filled))
-        outdate = self.lookups.forget if drops_stored(filled) else self.lookups.retire
-        outdate(want.key)
+        lookups = self.under_way.lookups
+        (lookups.forget if drops_stored(filled) else lookups.retire)(want.key)
         vain = None if isinstance(filled, Elsewhere) else failing(want, filled)
         if vain is None:
             self._backoffs.succeeded(want.key)
         else:
             self._failed(want, vain)
         return filled
-
-    def bring(self, key: Key, held: Held | None = None) -> None:
-        """Answer the requests that wait for a fetch of this key, because a response was stored
-        meanwhile: `held`, or None if another replica has stored it. If the fetch has made its call,
-        or if the response is stale (its page perhaps waited for looks), they wait for the fetch."""
-        flight = self.fills.under_way(key)
-        if flight is None or flight.is_paid:
-            return
-        if held is not None:
-            self._bring_found(flight, Seen(held, Tier.L1, only_rescue=False))
-            return
-        look_up = self.looking_up(key)
-        look_up.when_ended(lambda: self._bring_found(flight, look_up.result()))
-
-    def _bring_found(self, flight: Flight[Landed], seen: Seen | None) -> None:
-        is_open = flight.is_current and not flight.is_paid
-        if is_open and seen is not None and self._plan(seen) is Plan.SERVE:
-            flight.bring(Elsewhere(seen, awaited=False))
 
     def _failed(self, want: Want, error: Exception) -> None:
         held = self._tiers.held(want.key)
@@ -393,10 +354,7 @@ class Serving:
 
     async def seen(self, ask: Ask) -> Seen | None:
         """The stored response for this request, fresh or not, or None."""
-        return chosen(self._rules, ask, await self.look_up(ask.key))
-
-    def coded(self, key: Key, held: Held) -> Held:
-        return self._tiers.coded(key, held)
+        return chosen(self._rules, ask, await self.under_way.look_up(ask.key))
 
     def _may_rescue(self, seen: Seen) -> bool:
         return self._rules.may_rescue(seen.held.entry, self._clock.now())
@@ -421,30 +379,10 @@ class Serving:
         until = self._clock.now() + stands
         return stands if self._rules.plan(held.entry, until) in plans else 0.0
 
-    def standing(self, key: Key) -> Failure | None:
-        """The failure because of which the key is left alone now, or None."""
-        return self._backoffs.standing(key)
-
     def has_failed(self, key: Key) -> bool:
         """Whether the key is left alone because upstream failed. False if no call was made."""
         failure = self.standing(key)
         return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
-
-    def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
-        """Let no further request join the look-ups and fetches of matching keys, because their
-        results are perhaps outdated. `known`: see `Flights.forget`."""
-        self.lookups.forget_where(matches)
-        self.fills.forget_where(matches, known=known)
-
-    def retire(self) -> None:
-        """Let no further request join the look-ups and fetches that are under way."""
-        self.lookups.retire()
-        self.fills.retire()
-
-    async def land(self, patience: float) -> None:
-        """As Flights.land: first the fetches, then the look-ups."""
-        await self.fills.land(patience)
-        await self.lookups.land(patience)
 
 
 def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:

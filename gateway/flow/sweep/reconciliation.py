@@ -189,7 +189,7 @@ class Reconciliation:
         """Drop all that is stored in the partition, because items of the list had other bytes than
         single answers."""
         await self.shared.order(None, partition, None, is_hard=True)
-        self.serving.forget(lambda key: key.partition == partition)
+        self.serving.under_way.forget(lambda key: key.partition == partition)
         self.tiers.purge_local(partition, soft=False)
         await self._tell(Notice(NoticeKind.PURGED, partition=partition))
 
@@ -239,7 +239,7 @@ class Reconciliation:
                 self.local.offer(key, held)
         elif not self.tiers.holds_later(key, entry):
             self.local.replace(key, held)
-        self.serving.bring(key, held)
+        self.serving.under_way.bring(key, held)
         return True
 
     def _entry(self, brought: Brought, item: Listed, ticket: Ticket) -> Entry:

@@ -21,11 +21,11 @@ async def test_writes_are_ended_before_reads() -> None:
 
         return SimpleNamespace(land=land)
 
-    house = SimpleNamespace(**{each: part(each) for each in ("serving", "writing")})
-    house.lists = SimpleNamespace(flights=part("lists"))
+    serving, lists = {"under_way": part("serving")}, {"flights": part("lists")}
+    house = SimpleNamespace(serving=SimpleNamespace(**serving), lists=SimpleNamespace(**lists))
+    house.writing = part("writing")
     plane = asyncio.create_task(asyncio.sleep(0))
     await plane
-
     await run._turn_away(cast("House", house), plane)
 
     assert ended == ["writing", "serving", "lists"]

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.core.access.caller import Caller
@@ -24,6 +25,7 @@ from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.credentials import Credentials
 from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want
 from gateway.flow.fill.refresher import Refresher
+from gateway.flow.fill.under_way import UnderWay
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.gateway import Gateway
 from gateway.flow.mode import Modes
@@ -175,6 +177,13 @@ class Replica:
         self.outbound = self._outbound(self.budget)
         self.credentials = Credentials(clock)
         self.tokens: dict[str, str] = {}  # by tenant, those that were rotated
+        self.under_way = UnderWay(self.tiers)
+        self.invalidation = Invalidation(
+            *(self.tiers, self.shared, self.bus, self.observer),
+            under_way=self.under_way,
+            credentials=self.credentials,
+            outbound=self.outbound,
+        )
         self.fetcher = self._fetcher(rules)
         lease = lease or AloneLease(self.shared)
         backoffs = Backoffs(clock, windows.believe_after)
@@ -182,17 +191,10 @@ class Replica:
             self.tiers, self.fetcher, lease, clock, timeout=10.0, backoffs=backoffs
         )
         self.refresher = Refresher(2 * room, self.local, clock)
-        cold_start = ColdStart(10.0, self.budget, self.observer)
         parts = self.tiers, self.collapsing, clock, self.observer, rules
-        self.serving = Serving(*parts, refresher=self.refresher, cold_start=cold_start)
+        serve = partial(Serving, *parts, under_way=self.under_way, refresher=self.refresher)
+        self.serving = serve(cold_start=ColdStart(10.0, self.budget, self.observer))
         self.gateway = gateway_of(self)
-        self.invalidation = Invalidation(
-            *(self.tiers, self.shared, self.bus, self.observer),
-            fetcher=self.fetcher,
-            serving=self.serving,
-            credentials=self.credentials,
-            outbound=self.outbound,
-        )
 
     def _fetcher(self, rules: Rules) -> Fetcher:
         return Fetcher(
@@ -204,6 +206,7 @@ class Replica:
             credentials=self.credentials,
             rules=rules,
             current=self._current,
+            refused=self.invalidation.refused,
         )
 
     def _current(self, caller: Caller) -> Caller:
@@ -243,7 +246,7 @@ class Replica:
 
     async def land(self) -> None:
         """Let background work end."""
-        await self.serving.land(5.0)
+        await self.under_way.land(5.0)
 
 
 def minute_of(answer: Answer) -> int:

@@ -360,7 +360,7 @@ async def end(node: Node) -> None:
     for task in list(node.tasks):
         task.cancel()
     await asyncio.gather(*node.tasks, return_exceptions=True)
-    await node.replica.serving.land(0.0)
+    await node.replica.serving.under_way.land(0.0)
 
 
 def caller_of(partition: str) -> Caller:

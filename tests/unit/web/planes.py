@@ -28,6 +28,7 @@ from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.credentials import Credentials
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.refresher import Refresher
+from gateway.flow.fill.under_way import UnderWay
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.gateway import Gateway
 from gateway.flow.mode import Modes
@@ -159,6 +160,13 @@ class Data:
         told = clock, observer
         outbound = Outbound(self.upstream, budget, *told, modes=modes, bus=AloneBus())
         credentials = Credentials(clock)
+        under_way = UnderWay(tiers)
+        invalidation = Invalidation(
+            *(tiers, self.shared, AloneBus(), observer),
+            under_way=under_way,
+            credentials=credentials,
+            outbound=outbound,
+        )
         fetcher = Fetcher(
             tiers,
             outbound,
@@ -168,21 +176,14 @@ class Data:
             credentials=credentials,
             rules=rules,
             current=lambda caller: caller,
+            refused=invalidation.refused,
         )
         backoffs = Backoffs(clock, rules.windows.believe_after)
         lease = AloneLease(self.shared)
         collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=10.0, backoffs=backoffs)
         refresher = Refresher(8, self.local, clock)
         served = partial(Serving, refresher=refresher, cold_start=ColdStart(10.0, budget, observer))
-        serving = served(tiers, collapsing, clock, observer, rules)
-        self.modes = modes
-        invalidation = Invalidation(
-            *(tiers, self.shared, AloneBus(), observer),
-            fetcher=fetcher,
-            serving=serving,
-            credentials=credentials,
-            outbound=outbound,
-        )
+        serving = served(tiers, collapsing, clock, observer, rules, under_way=under_way)
         self.invalidation = invalidation
         self.lists = Lists(
             serving,

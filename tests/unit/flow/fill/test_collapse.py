@@ -197,7 +197,7 @@ async def test_a_cancelled_leader_lets_go(town: Town) -> None:
     other.upstream.then(ok(1))
     second = (await asking(other))[0]
 
-    await one.serving.land(0.0)
+    await one.serving.under_way.land(0.0)
 
     with pytest.raises(ShuttingDown):
         await first
@@ -263,7 +263,7 @@ async def test_alone_no_lease_is_taken(alone: Replica) -> None:
     alone.upstream.then(ok(1), ok(1))
     alone.upstream.hold()
     first = (await asking(alone))[0]
-    alone.serving.forget(lambda key: True)
+    alone.serving.under_way.forget(lambda key: True)
     second = (await asking(alone))[0]
 
     alone.upstream.release()
@@ -494,7 +494,7 @@ async def test_what_comes_after_an_invalidation_is_not_kept(town: Town, replica:
     leader = await leader_of(town)
     waiter = (await asking(replica))[0]
     await leader.store()
-    replica.serving.forget(lambda key: True)
+    replica.serving.under_way.forget(lambda key: True)
 
     await leader.end(DONE)
 

@@ -369,4 +369,4 @@ async def test_a_waiting_refresh_confirms_nothing_that_others_chose(clock: FakeC
     await settle()
 
     assert replica.upstream.calls[-1].last_modified is None
-    assert chosen(rules, one, await replica.serving.look_up(KEY)) is None
+    assert chosen(rules, one, await replica.serving.under_way.look_up(KEY)) is None

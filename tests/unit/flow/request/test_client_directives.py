@@ -55,10 +55,7 @@ def limited(alone: Replica) -> Gateway:
 
 
 async def get(
-    handler: Gateway,
-    directives: RequestDirectives | None,
-    *,
-    only_if_cached: bool = False,
+    handler: Gateway, directives: RequestDirectives | None, *, only_if_cached: bool = False
 ) -> Answer:
     """What is answered to a caller with these directives."""
     return await handler.get(Ask(KEY, CALLER, only_if_cached, directives=directives))

@@ -560,7 +560,7 @@ async def test_landing_cancels_what_takes_too_long(alone: Replica) -> None:
     waiter = callers(alone, 1)[0]
     await settle()
 
-    await alone.serving.land(0.0)
+    await alone.serving.under_way.land(0.0)
 
     with pytest.raises(ShuttingDown):
         await waiter

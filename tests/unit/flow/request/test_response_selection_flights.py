@@ -85,6 +85,6 @@ async def test_a_call_for_the_sweep_that_is_denied_denies_no_caller(clock: FakeC
 
 async def test_one_look_up_serves_all_of_the_moment(alone: Replica) -> None:
     """Nothing is stored, and nothing is asked upstream for it."""
-    assert await alone.serving.look_up(KEY) is None
+    assert await alone.serving.under_way.look_up(KEY) is None
     assert alone.upstream.count == 0
-    assert alone.serving.lookups.under_way(KEY) is None
+    assert alone.serving.under_way.lookups.under_way(KEY) is None

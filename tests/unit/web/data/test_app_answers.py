@@ -20,7 +20,7 @@ async def test_cache_status_tells_miss_hit_and_change() -> None:
     hit = await data.ask("/training/a")
     data.clock.advance(30.0)
     stale = await data.ask("/training/a")
-    await data.serving.land(1.0)
+    await data.serving.under_way.land(1.0)
     fresh = await data.ask("/training/a")
 
     assert [each.headers["cache-status"] for each in (miss, hit, stale, fresh)] == [

@@ -160,14 +160,14 @@ async def test_where_all_fail() -> None:
 async def test_a_bug_in_one_item_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """500 for that item alone."""
     data = a_plane()
-    look_up = data.serving.look_up
+    look_up = data.serving.under_way.look_up
 
     def fails(key: Key) -> Any:
         if key.training_id == "b":
             raise RuntimeError("a bug")
         return look_up(key)
 
-    monkeypatch.setattr(data.serving, "look_up", fails)
+    monkeypatch.setattr(data.serving.under_way, "look_up", fails)
 
     response = await data.ask("/training?ids=a,b")
 
@@ -182,7 +182,7 @@ async def test_one_deadline_for_all() -> None:
 
     response = await data.ask("/training?ids=a,b")
     data.upstream.release()
-    await data.serving.land(1.0)
+    await data.serving.under_way.land(1.0)
 
     assert [each[1] for each in said(response)] == [200, 504]
     assert said(await data.ask("/training?ids=b")) == [("b", 200, "hit; detail=l1")]
@@ -229,7 +229,7 @@ async def test_a_caller_that_goes_leaves_no_task() -> None:
     asking.cancel()
     await asyncio.wait({asking})
     data.upstream.release()
-    await data.serving.land(1.0)
+    await data.serving.under_way.land(1.0)
 
     assert asyncio.all_tasks() == before
 
@@ -245,7 +245,7 @@ async def test_who_has_all_already_gets_304() -> None:
     data.upstream.always = training_reply("a", words="new")
     data.clock.advance(40.0)
     await data.ask("/training/a")
-    await data.serving.land(1.0)
+    await data.serving.under_way.land(1.0)
     changed = await data.ask("/training?ids=a,b", headers=fields)
 
     assert (again.status_code, again.content) == (304, b"")
