@@ -30,6 +30,7 @@ class Ledger:
     believe_after  seconds; see core/cache/marks
     """
 
+    holds_bodies: Final = False
     is_up: Final = True  # an attribute: each hit reads it, and a property would be slower
 
     def __init__(
@@ -46,11 +47,6 @@ class Ledger:
         self._marks: LRUCache[Place, Mark] = LRUCache(most)
         self._stored: LRUCache[Key, Facts] = LRUCache(most)
         self._refusals: LRUCache[Key, Refusal] = LRUCache(most)
-
-    @property
-    def holds_bodies(self) -> bool:
-        """Always False."""
-        return False
 
     async def lookup(self, key: Key) -> Found:
         """As SharedStore.lookup. There is never a body."""

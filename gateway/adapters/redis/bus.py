@@ -88,15 +88,11 @@ class RedisBus:
         self._any_answer = asyncio.Condition()
         self._endings = Endings() if endings is None else endings
         self._chain = Chain()
-        self._is_connected = False
+        self.is_connected = False
 
     @property
     def replicas(self) -> int:
         return self._membership.alive
-
-    @property
-    def is_connected(self) -> bool:
-        return self._is_connected
 
     @property
     def alive_until(self) -> float:
@@ -140,7 +136,7 @@ class RedisBus:
                 both.create_task(self._send_heartbeats(gap))
                 both.create_task(self._hear(apply, gap))
         finally:
-            self._is_connected = False
+            self.is_connected = False
             with suppress(RedisUnavailable):
                 await self._membership.leave()
 
@@ -151,7 +147,7 @@ class RedisBus:
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
-                if self._is_connected:
+                if self.is_connected:
                     await self._beat(gap)
                     pause = self._heartbeat
             await self._clock.sleep(pause)
@@ -172,8 +168,8 @@ class RedisBus:
                 self._observer.redis_failed(RedisOperation.BUS, lost.why)
             except RedisUnavailable:
                 pass  # the connection has reported the error
-            if self._is_connected:
-                self._is_connected, pause = False, _SHORT_PAUSE
+            if self.is_connected:
+                self.is_connected, pause = False, _SHORT_PAUSE
             await self._clock.sleep(pause)
             pause = min(2 * pause, _LONG_PAUSE)
 
@@ -186,7 +182,7 @@ class RedisBus:
             # The sequence matters: subscribe, ask for the last notice, report the gap up to it.
             # Each later notice arrives, or is found missing.
             self._chain.start(await self._membership.beat())
-            self._is_connected = True
+            self.is_connected = True
             self._call_safely(gap)
             while True:
                 channel, data = await subscription.message()

@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from gateway.core.instant import Instant, from_wire, to_wire
+from gateway.core.instant import from_wire, to_wire
 from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
@@ -143,8 +143,6 @@ def encode_notice(notice: Notice, sender: str, request: int | None) -> bytes:
 
 def decode_notice(data: bytes) -> Told:
     """The notice in these bytes. Raises only NoticeRefused."""
-    if len(data) > LONGEST:
-        raise NoticeRefused("size")
     chained = _CHAINED.fullmatch(data)
     if chained is None:
         raise NoticeRefused("chain")
@@ -154,7 +152,11 @@ def decode_notice(data: bytes) -> Told:
 def _notice(data: bytes) -> tuple[str, Notice, int | None]:
     """The sender, the notice and its request."""
     read = _parse(_notices, data)
-    about = (read.kind, read.ids, read.partition, _instant(read.updated_at), read.soft)
+    try:
+        version = None if read.updated_at is None else from_wire(read.updated_at)
+    except ValueError as fault:
+        raise NoticeRefused("words") from fault
+    about = (read.kind, read.ids, read.partition, version, read.soft)
     notice = Notice(*about, read.scope, read.until, read.operator)
     if not _makes_sense(notice):
         raise NoticeRefused("sense")
@@ -168,13 +170,13 @@ def encode_acknowledgement(answer: Acknowledgement) -> bytes:
 
 def decode_acknowledgement(data: bytes) -> Acknowledgement:
     """The answer in these bytes. Raises only NoticeRefused."""
-    if len(data) > LONGEST:
-        raise NoticeRefused("size")
     return _parse(_answers, data)
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """Read the schema first, because the other fields depend on it."""
+    if len(data) > LONGEST:
+        raise NoticeRefused("size")
     try:
         is_ours = _schemas.decode(data).schema == SCHEMA
         if is_ours:
@@ -182,13 +184,6 @@ def _parse(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     except (msgspec.MsgspecError, ValueError, RecursionError) as fault:
         raise NoticeRefused("words") from fault
     raise NoticeRefused("schema")
-
-
-def _instant(text: str | None) -> Instant | None:
-    try:
-        return None if text is None else from_wire(text)
-    except ValueError as fault:
-        raise NoticeRefused("words") from fault
 
 
 def _makes_sense(notice: Notice) -> bool:

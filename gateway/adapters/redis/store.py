@@ -78,6 +78,8 @@ class RedisStore:
     believe_after  seconds; see core/cache/marks
     """
 
+    holds_bodies: Final = True
+
     def __init__(
         self,
         connection: Connection,
@@ -116,11 +118,6 @@ class RedisStore:
     def is_up(self) -> bool:
         """Whether Redis is up."""
         return self.connection.is_up
-
-    @property
-    def holds_bodies(self) -> bool:
-        """Always True."""
-        return True
 
     def lookup(self, key: Key) -> asyncio.Future[Found]:
         if self.is_up:
@@ -184,13 +181,16 @@ class RedisStore:
     ) -> Stored:
         believe_after = None if is_item else self._believe_after
         now, raw = self.connection.now(), self._slots.pop(key, Raw())
-        if not raw.mark:  # the fetch made it, and perhaps no order has changed it
-            raw = raw._replace(mark=encode_slot(Slot(_as_standing(facts))).mark)
+        if not raw.mark and (words := facts.ticket.training):
+            # The fetch made it. If no order has changed it, it stands like this.
+            raw = raw._replace(mark=encode_mark(Mark(words)).encode())
         slot = decode_slot(raw)
         for _ in range(_ATTEMPTS):
             then = marks.store(slot, facts, now, self.new_word, believe_after)
             said, is_stored = marks.told(slot, then, facts, now), marks.is_stored(slot, then)
-            body = _body(key, entry) if is_stored else None
+            body = None  # it stays
+            if is_stored:  # empty if only the facts are stored
+                body = b"" if entry is None else encode(key, entry)
             is_written, found = await self._write(key, raw, then, keep, body=body)
             if is_written:
                 return Stored(said, then.stored)
@@ -245,7 +245,6 @@ class RedisStore:
             return int(reply[0]) == 1, Raw(*reply[1:4])
 
         keeps = milliseconds(min(keep, self._longest_keep)), self._keep
-        is_new = int(body is not None)
         shared = self.names.shared_marks(key.partition)
         short = [each for each in shared if each not in self._extended]
         told, _ = await asyncio.gather(
@@ -253,7 +252,7 @@ class RedisStore:
                 RedisOperation.STORE,
                 self._swap,
                 self.names.slot(key),
-                (*before, *encode_slot(after), is_new, body or b"", *keeps),
+                (*before, *encode_slot(after), int(body is not None), body or b"", *keeps),
                 read,
             ),
             self._make_all(RedisOperation.STORE, short, self._keep),
@@ -297,17 +296,6 @@ class RedisStore:
         except EnvelopeRefused as fault:
             self._observer.envelope_refused(fault.why)
             return None
-
-
-def _as_standing(facts: Facts) -> Mark | None:
-    """The mark of the training, if it has no bounds and no order has changed it."""
-    words = facts.ticket.training
-    return None if words is None else Mark(words)
-
-
-def _body(key: Key, entry: Entry | None) -> bytes:
-    """The body to write, empty if only the facts are stored."""
-    return b"" if entry is None else encode(key, entry)
 
 
 def _slots_read(reply: Sequence[Any]) -> list[SlotRead]:

@@ -107,10 +107,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         """What the rules of marks need to know of the entry."""
         return Facts(self.updated_at, self.ticket, self.started, self.confirmed_at)
 
-    def renewed_by(self, facts: Facts) -> Entry:
-        """This entry, or a copy that is confirmed later. `facts`: those of the same response, which
-        the list has perhaps confirmed."""
-        if facts.confirmed <= self.confirmed_at:
+    def renewed_by(self, facts: Facts | None) -> Entry:
+        """This entry, or a copy that is confirmed later. `facts`: those of the stored response,
+        which the list has perhaps confirmed. They count if it is the same response."""
+        if facts is None or facts.confirmed <= self.confirmed_at:
+            return self
+        if (facts.version, facts.started) != (self.updated_at, self.started):
             return self
         date = to_http_date(from_seconds(facts.confirmed))
         return self.but(date=date, confirmed_at=facts.confirmed, initial_age=0.0)

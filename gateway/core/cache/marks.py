@@ -283,17 +283,12 @@ def told(before: Slot, after: Slot, new: Facts, now: float) -> StoreVerdict:
         return StoreVerdict.UNCHANGED if is_known else StoreVerdict.INVALIDATED
     if said is Verdict.OLDER:
         return StoreVerdict.BELIEVED
-    if state_of(new, Marks(*_as_standing(new.ticket), after.mark)) is not State.CURRENT:
+    everything, partition = (each and Mark(each) for each in new.ticket[:2])
+    if state_of(new, Marks(everything, partition, after.mark)) is not State.CURRENT:
         return StoreVerdict.INVALIDATED
     if stored is None:
         return StoreVerdict.FIRST
     return StoreVerdict.UNCHANGED if stored.version == new.version else StoreVerdict.CHANGED
-
-
-def _as_standing(ticket: Ticket) -> tuple[Mark | None, Mark | None]:
-    return ticket.everything and Mark(ticket.everything), ticket.partition and Mark(
-        ticket.partition
-    )
 
 
 def _refuse(slot: Slot, new: Facts, now: float, new_word: NewWord, believe_after: float) -> Slot:

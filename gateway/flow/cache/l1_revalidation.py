@@ -106,8 +106,9 @@ class Confirming:
             self._return(now)
         if not self._is_confirmed(held, now):
             return now < self._graced_until(held)
-        if now - held.checked_at >= self._due_after:
-            self._mark(key)
+        if now - held.checked_at >= self._due_after and key not in self._due:
+            self._due.add(key)
+            self._any_due.set()
         return True
 
     def _is_confirmed(self, held: Held, now: float) -> bool:
@@ -181,11 +182,6 @@ class Confirming:
         """From now on, use no earlier decision again."""
         self._with_redis, self._without_redis = object(), object()
 
-    def _mark(self, key: Key) -> None:
-        if key not in self._due:
-            self._due.add(key)
-            self._any_due.set()
-
     def suspect(self) -> None:
         """Note that a gap ends now. Each entry has to be confirmed again before L1 serves it. While
         Redis is away, no entry can be confirmed, so L1 has its present entries for rescue only."""
@@ -208,18 +204,20 @@ class Confirming:
         return {
             key
             for key, held in asked.items()
-            if self._still_holds(key, held) and self._settle(key, held, found[key], asked_at)
+            if self._local.peek(key) is held
+            and held.checked_at > NEVER
+            and self._settle(key, held, found[key], asked_at)
         }
 
-    def _still_holds(self, key: Key, held: Held) -> bool:
-        return self._local.peek(key) is held and held.checked_at > NEVER
-
     def _settle(self, key: Key, held: Held, found: Found, asked_at: float) -> bool:
-        """Renew the entry if Redis confirms it, otherwise doubt it."""
-        entry = _confirmed(held.entry, found)
-        if entry is None:
+        """Renew the entry if the marks allow it and Redis has no later response. Otherwise doubt
+        it: the body has to be read from Redis."""
+        facts = held.entry.facts
+        best, state = better(found.marks, found.stored, facts)
+        if best is not facts or state is not State.CURRENT:
             held.doubt()
             return False
+        entry = held.entry.renewed_by(found.stored)
         if entry is held.entry:
             held.checked_at = max(held.checked_at, asked_at)
         else:
@@ -267,15 +265,3 @@ class Confirming:
             return False
         since_confirmed = self._clock.monotonic() - held.checked_at
         return held.checked_at < self.gap_ended_at or since_confirmed >= self._due_after
-
-
-def _confirmed(entry: Entry, found: Found) -> Entry | None:
-    """The entry, or a copy that the list has confirmed later, if the marks allow it and Redis has
-    no later response. Otherwise None: the body has to be read from Redis."""
-    facts = entry.facts
-    best, state = better(found.marks, found.stored, facts)
-    if best is not facts or state is not State.CURRENT:
-        return None
-    stored = found.stored
-    is_same = stored is not None and stored.started == entry.started
-    return entry.renewed_by(stored) if stored is not None and is_same else entry

@@ -162,7 +162,7 @@ class Tiers:
         best, state = better(found.marks, found.stored, facts)
         only_rescue = state is not State.CURRENT
         if held is not None and best is not None and best is facts:
-            entry = held.entry if found.stored is None else _renewed(held.entry, found.stored)
+            entry = held.entry.renewed_by(found.stored)
             only_rescue = only_rescue or held.is_purged
             if entry is not held.entry:
                 held = self.render(entry, asked_at)
@@ -337,9 +337,3 @@ class Tiers:
             start = await self._shared.begin(key)
             facts = replace(facts, ticket=start.ticket, started=start.started)
         await self._shared.store(key, facts, None, self.rules.windows.keep)
-
-
-def _renewed(entry: Entry, stored: Facts) -> Entry:
-    """The entry, confirmed as late as the same response in Redis."""
-    is_same = (stored.version, stored.started) == (entry.updated_at, entry.started)
-    return entry.renewed_by(stored) if is_same else entry

@@ -135,7 +135,8 @@ class Invalidation:
             case NoticeKind.CHANGED:
                 self._changed(notice)
             case NoticeKind.INVALIDATED:
-                self._observe_order(notice, by, cause)
+                for training_id in notice.training_ids:
+                    self._observer.invalidated(cause, training_id, by=by, operator=notice.operator)
                 self._invalidated(notice, writer, known=known)
             case NoticeKind.PURGED:
                 self._purged(notice, by)
@@ -172,10 +173,6 @@ class Invalidation:
         ids = frozenset(notice.training_ids)
         self._under_way.forget(lambda key: key.training_id in ids, known=known)
         self._tiers.give_up_passed(ids, notice.updated_at, soft=notice.soft, writer=writer)
-
-    def _observe_order(self, notice: Notice, by: Origin, cause: Cause) -> None:
-        for training_id in notice.training_ids:
-            self._observer.invalidated(cause, training_id, by=by, operator=notice.operator)
 
     def _observe_unconfirmed(
         self, training_ids: tuple[str, ...], partition: str, confirmations: Confirmations | None
