@@ -16,11 +16,11 @@ from tests.house.sources import ROOT, Source, sources
 BESIDE = ("gateway.simulator", "gateway.demo")
 
 LIMITS = {
-    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_364,
-    "lines of tests/ (Python)": 69_616,
-    "settings": 63,
-    "words of the glossary": 54,
-    "methods of the largest class": 49,
+    "lines of gateway/ (Python and Lua, without simulator and demo)": 28_263,
+    "lines of tests/ (Python)": 69_582,
+    "settings": 60,
+    "words of the glossary": 28,
+    "methods of the largest class": 30,
 }
 
 
