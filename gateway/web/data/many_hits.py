@@ -52,7 +52,6 @@ class ManyHits:
         count_items: Callable[[Iterable[Outcome]], None],
     ) -> None:
         self._hits = hits
-        self._decided = hits.decided
         self._lists = lists
         self._clock, self._monotonic = clock, clock.monotonic
         self._new_id = new_id
@@ -94,11 +93,11 @@ class ManyHits:
             return None
         now = self._clock.now()
         parts, told = hits_of(fresh, now)
-        body = (OPENS, *parts, CLOSES)
-        of_it = tag_of([told]), sum(map(len, body)), request_id.decode("ascii"), now
+        body = b"".join((OPENS, *parts, CLOSES))
+        of_it = tag_of([told]), len(body), request_id.decode("ascii"), now
         _, fields, age = head_of([told], *of_it)
         self._count_items([Outcome.FRESH] * len(fresh))
-        return Detail.BATCH, to_lines(fields), (b"".join(body),), age or 0.0
+        return Detail.BATCH, to_lines(fields), (body,), age or 0.0
 
     def _list(
         self, said: PlainHead, admitted: Admitted, query: bytes, request_id: bytes
@@ -120,12 +119,8 @@ class ManyHits:
     ) -> dict[str, Held] | None:
         """The responses by id. None if L1 has not all of them fresh, or if they are too many or too
         large."""
-        fresh, size = {}, 0
         # The piece after the last split has a comma, so it is no id, if there are too many.
-        for each in dict.fromkeys(query[len(_IDS) :].decode("latin-1").split(",", MOST - 1)):
-            held = self._decided(said, admitted, each, began)
-            if held is None:
-                return None
-            size += len(held.body)
-            fresh[each] = held
+        wanted = dict.fromkeys(query[len(_IDS) :].decode("latin-1").split(",", MOST - 1))
+        fresh = self._hits.all_fresh(said, admitted, wanted, began)
+        size = sum(len(each.body) for each in (fresh or {}).values())
         return fresh if size <= _LARGEST else None

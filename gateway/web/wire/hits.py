@@ -8,7 +8,7 @@ second at most (`Held.until`). The caller and the entry are looked up for each r
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -121,24 +121,29 @@ class Hits:
         sent = b"" if is_head else body
         return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
 
-    def decided(
-        self, said: PlainHead, admitted: Admitted, training_id: str, began: float
-    ) -> Held | None:
-        """The entry, if `answer` would serve it as a fresh training now. It counts as read."""
-        held = self._held((admitted.partition, training_id))
-        if held is None or not held.is_plain:
-            return None
-        edition = self._edition()
-        if began >= held.until or held.edition is not edition:
-            # A stale one would begin a refresh here.
-            if not held.entry.is_fresh(self._clock.now()):
+    def all_fresh(
+        self, said: PlainHead, admitted: Admitted, ids: Iterable[str], began: float
+    ) -> dict[str, Held] | None:
+        """The entries by id, if `answer` would serve each as a fresh training now. They count as
+        read."""
+        partition, peek, edition = admitted.partition, self._held, self._edition()
+        fresh = {}
+        for each in ids:
+            held = peek((partition, each))
+            if held is None or not held.is_plain:
                 return None
-            ask = said.ask(admitted.caller, training_id)
-            labels = self._prepare(held, edition, ask, began)
-        else:
             labels = held.labels
-            held.reads += 1
-        return None if labels is None or labels.outcome is not Outcome.FRESH else held
+            if began < held.until and held.edition is edition:
+                held.reads += 1
+            else:
+                # A stale one would begin a refresh here.
+                if not held.entry.is_fresh(self._clock.now()):
+                    return None
+                labels = self._prepare(held, edition, said.ask(admitted.caller, each), began)
+            if labels is None or labels.outcome is not Outcome.FRESH:
+                return None
+            fresh[each] = held
+        return fresh
 
     def _admit(self, said: PlainHead) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())
